@@ -1,0 +1,469 @@
+"""The one schema of every setting, and how its layers are put together.
+
+Precedence, low to high: default < method < profile (hardware keys only) < recipe or --config < named option < --set.
+Each resolved value carries its origin. A key is `section.name`; settings of a plug-in file are `pq.m`, `loss.ws2.temperature`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from irctl import plugins
+from irctl.errors import ConfigError, DataError
+
+
+def key(default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A setting: its default, what it means, and its legal values (inclusive range or a list of words)."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    name: str = key("", "a name for the run, shown in tables")
+    seed: int = key(42, "seed of every random draw", low=0)
+    dataset: str = key("", "the ledger's name for the data set; empty: the collection's own name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    devices: int = key(1, "devices a run uses", low=1)
+    device_kind: str = key("cpu", "where tensors live", choices=("cpu", "cuda"))
+    memory_gib: float = key(0.0, "memory of one device; 0: the host's", low=0)
+    capability: str = key("", "CUDA compute capability, such as 7.0")
+    precision: str = key("fp32", "arithmetic of training and encoding", choices=("fp32", "tf32", "bf16", "fp16"))
+    attention: str = key("sdpa", "attention kernel", choices=("sdpa", "eager", "flash_attention_2"))
+    torch_wheel: str = key("cpu", "the torch build that has kernels for this device")
+    micro_batch: int = key(16, "queries a device forwards at once, when batch.micro is 0", low=1)
+    encode_tokens: int = key(2048, "tokens of one encoding batch, padding counted", low=64)
+    workers: int = key(0, "data loader processes a device", low=0)
+    zero_stage: int = key(0, "DeepSpeed ZeRO stage; 0: plain data parallel", low=0, high=3)
+    interconnect: str = key("none", "what joins the devices", choices=("none", "pcie", "nvlink", "nvswitch", "efa"))
+    omp_threads: int = key(0, "CPU threads a process; 0: let the libraries choose", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    source: str = key("cranfield", "collection name, BEIR or MS MARCO folder, mqrel JSON, irds:NAME, or hf://...")
+    split: str = key("", "queries and judgements to use; empty: train for train and hardneg, else the headline split")
+    root: str = key("", "folder that stands for hf:// repositories: ROOT/OWNER/NAME/PATH")
+    title_join: str = key("space", "what joins title and text", choices=("space", "sentence", "sep", "none"))
+    fix_encoding: bool = key(False, "repair double-encoded characters of MS MARCO")
+    negatives: str = key("", "mined negatives: a file of irctl hardneg, a run id, or none; empty: mined by BM25 once")
+    group_size: int = key(8, "passages a query (K), its positives counted; 0: all, padded", low=0)
+    selection: str = key(
+        "most_relevant",
+        "which passages of a graded query",
+        choices=("file", "random", "most_relevant", "least_relevant", "spread"),
+    )
+    short: str = key("pad", "what to do with fewer than K passages", choices=("pad", "cycle"))
+    binary: bool = key(False, "read judgements as positives (>= loss.positive_threshold) and negatives, one positive a group")
+    pin_positive: bool = key(False, "always the first positive, not one an epoch in turn")
+    pin_negatives: bool = key(False, "always the first negatives")
+    on_conflict: str = key("last", "same query and document in two sources", choices=("last", "max", "error"))
+    max_queries: int = key(0, "use the first N training queries; 0: all", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    name: str = key("sentence-transformers/all-MiniLM-L6-v2", "folder, hub id, or run id of the encoder")
+    revision: str = key("", "hub revision; empty: the newest")
+    attention: str = key("auto", "attention kernel; auto: the profile's", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    trust_remote_code: bool = key(False, "run Python code that comes with a hub model")
+    freeze_base: bool = key(False, "train only what is added to the model")
+    lora_r: int = key(0, "rank of LoRA adapters; 0: none", low=0)
+    lora_alpha: int = key(32, "LoRA scale", low=1)
+    lora_dropout: float = key(0.05, "LoRA dropout", low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    pooling: str = key("", "empty: the folder's own", choices=("", "mean", "cls", "last_token", "max", "cls+mean"))
+    normalize: str = key("", "L2-normalise vectors; empty: the folder's own", choices=("", "true", "false"))
+    query_max_len: int = key(0, "tokens of a query; 0: the folder's own", low=0)
+    passage_max_len: int = key(0, "tokens of a passage; 0: the folder's own", low=0)
+    query_prompt: str | None = key(None, "text put before a query; unset: the folder's own")
+    passage_prompt: str | None = key(None, "text put before a passage; unset: the folder's own")
+    override: bool = key(False, "let these settings contradict the folder (recorded)")
+    batch_tokens: int = key(0, "tokens of one encoding batch, padding counted; 0: the profile's", low=0)
+    store: str = key("float32", "how vectors are stored", choices=("float32", "float16"))
+    shard_rows: int = key(10000, "rows of one embedding shard", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    global_: int = key(32, "queries a step, all devices and accumulation counted", low=1)
+    loss: int = key(0, "queries that share negatives; 0: batch.global", low=0)
+    micro: int = key(0, "queries a device forwards at once; 0: the profile's", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    method: str = key("dense", "what a training step is")
+    lr: float = key(2e-5, "peak learning rate", low=0)
+    epochs: float = key(3.0, "passes over the training queries", low=0)
+    max_steps: int = key(0, "stop after so many steps; 0: by epochs", low=0)
+    warmup_ratio: float = key(0.05, "share of steps that warm up", low=0, high=1)
+    warmup_shape: str = key("linear", "how the learning rate warms up", choices=("linear", "log"))
+    schedule: str = key("linear", "decay after the warm-up", choices=("linear", "constant", "cosine"))
+    weight_decay: float = key(0.0, "AdamW weight decay", low=0)
+    clip: float = key(1.0, "gradient norm limit; 0: none", low=0)
+    save: str = key("epoch", "checkpoint every: epoch, a number of steps, or a share of the steps below 1")
+    save_minutes: float = key(0.0, "also a checkpoint every so many minutes; 0: no", low=0)
+    save_state: bool = key(True, "keep optimizer state, so that a killed run continues exactly")
+    keep: int = key(2, "checkpoints kept besides the best", low=1)
+    log_steps: int = key(1, "steps between two lines of metrics.jsonl", low=1)
+    gradient_checkpointing: bool = key(False, "save memory by computing activations twice")
+    lr_scaling: str = key("none", "when the global batch differs from the recipe's", choices=("none", "linear", "sqrt"))
+    report_to: str = key("none", "transformers report_to: none, wandb, tensorboard, mlflow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    name: str = key("infonce", "a loss, or a weighted sum such as ws2:1,infonce:0.1")
+    temperature: float | str = key("auto", "scores are divided by it; auto: from the spread of the first batches' scores")
+    learn_temperature: bool = key(False, "train the temperature too")
+    positive_threshold: float = key(0.0, "grade from which a passage is a positive; 0: half the largest grade, rounded up", low=0)
+    inbatch: str = key("masked", "candidates of a query", choices=("all", "own", "masked"))
+    inbatch_label: float = key(0.0, "grade given to other queries' passages")
+    guide: str = key("", "a model that drops in-batch passages it scores above the positive")
+    guide_margin: float = key(0.0, "how far below the positive they must stay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    measures: str = key("", "preset or list such as 'nDCG@10 RR@10'; empty: the collection's")
+    during: str = key("candidates", "evaluation on dev while training", choices=("off", "candidates", "corpus"))
+    patience: int = key(0, "stop after so many evaluations without a better dev nDCG@10; 0: never", low=0)
+    self_match: str = key("", "documents with the query's own id; empty: the collection's rule", choices=("", "keep", "drop"))
+    save_run: bool = key(True, "keep the run file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    k: int = key(1000, "documents a query", low=1)
+    block: int = key(8192, "rows scored at once", low=1)
+    similarity: str = key("", "empty: the model's own", choices=("", "dot", "cosine", "euclid"))
+    rerank: int = key(0, "re-score so many of the best by exact vectors; 0: no", low=0)
+    bm25_k1: float = key(1.5, "BM25 term saturation", low=0)
+    bm25_b: float = key(0.75, "BM25 length normalisation", low=0, high=1)
+    bm25_stemmer: str = key("english", "Snowball stemmer; none: no stemming")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardNeg:
+    num: int = key(4, "negatives kept a query", low=1)
+    depth: int = key(200, "documents searched a query, judged ones not counted", low=1)
+    range: str = key("0:200", "ranks to draw from, FIRST:LAST, 0-based, LAST excluded")
+    pick: str = key("top", "which of them", choices=("top", "random"))
+    min_score: float | None = key(None, "lowest score kept")
+    max_score: float | None = key(None, "highest score kept")
+    abs_margin: float | None = key(None, "keep n if score(n) <= score(best positive) - margin")
+    rel_margin: float | None = key(None, "keep n if score(n) <= s - |s| * margin, s the best positive's score")
+    keep_annotated: str = key("none", "judged documents that may be negatives", choices=("none", "zero"))
+    rescore: str = key("", "a cross-encoder whose scores replace the retriever's")
+    format: str = key("jsonl", "output", choices=("jsonl", "tsv"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compress:
+    method: str = key("pq", "a quantizer, or several: pq,sq")
+    metric: str = key("ip", "similarity that codes must keep", choices=("ip", "l2", "cosine"))
+    batch: int = key(10000, "rows of one batch", low=1)
+    train_size: int = key(100000, "rows sampled for training, over the whole input", low=1)
+    max_batches: int = key(0, "stop after so many batches; 0: all", low=0)
+    workers: int = key(1, "writers that share the batches", low=1)
+    merge: bool = key(False, "join batch files into one a part when finalizing")
+    probe: int = key(1000, "rows held out to measure distortion and estimator error", low=0)
+    memory_gib: float = key(0.0, "memory limit; 0: the host's or the job's", low=0)
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "run": RunSettings,
+    "hardware": Hardware,
+    "data": Data,
+    "model": Model,
+    "encoder": Encoder,
+    "batch": Batch,
+    "train": Train,
+    "loss": Loss,
+    "eval": Eval,
+    "search": Search,
+    "hardneg": HardNeg,
+    "compress": Compress,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved configuration. Sections are attributes (`config.train.lr`); `origins` says where each value came from."""
+
+    run: RunSettings
+    hardware: Hardware
+    data: Data
+    model: Model
+    encoder: Encoder
+    batch: Batch
+    train: Train
+    loss: Loss
+    eval: Eval
+    search: Search
+    hardneg: HardNeg
+    compress: Compress
+    plugins: Mapping[str, Mapping[str, Any]]  # "pq" -> {"m": 16}, "loss.ws2" -> {...}: only what was set
+    origins: Mapping[str, str]
+
+    def plugin(self, section: str) -> dict[str, Any]:
+        """What was set for one plug-in file (`pq`, `loss.ws2`), to be passed to its Config class."""
+        return dict(self.plugins.get(section, {}))
+
+    def flat(self) -> dict[str, Any]:
+        """Every key with its value, sections first, sorted within each."""
+        values = {
+            f"{section}.{f.name.rstrip('_')}": getattr(getattr(self, section), f.name)
+            for section, cls in SECTIONS.items()
+            for f in dataclasses.fields(cls)
+        }
+        for section, settings in sorted(self.plugins.items()):
+            values |= {f"{section}.{name}": value for name, value in sorted(settings.items())}
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """{key: {value, origin}}: what config.json holds and --config reads back."""
+        return {k: {"value": v, "origin": self.origins.get(k, "default")} for k, v in self.flat().items()}
+
+    def sha256(self) -> str:
+        """Hash of the values alone; origins do not count."""
+        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+
+    def replace(self, values: Mapping[str, Any], origin: str) -> Config:
+        """The same configuration with some keys changed, checked like any other layer."""
+        mine = {k: (v, self.origins[k]) for k, v in self.flat().items() if k in self.origins}
+        return _build(mine | {k: (v, origin) for k, v in values.items()})
+
+
+Layer = Mapping[str, tuple[Any, str]]
+"""key -> (value, origin). Later layers win."""
+
+
+def resolve(*layers: Layer) -> Config:
+    """Put layers together, low to high. Raises ConfigError naming key, value, the nearest legal one and the origin."""
+    merged: dict[str, tuple[Any, str]] = {}
+    for layer in layers:
+        merged |= layer
+    method, origin = merged.get("train.method", (Train().method, "default"))
+    _check_name("train.method", "methods", str(method), origin)
+    own = plugins.literal("methods", str(method), "DEFAULTS") or {}
+    return _build({k: (v, f"method {method}") for k, v in own.items()} | merged)
+
+
+def _build(merged: Mapping[str, tuple[Any, str]]) -> Config:
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    plugged: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    for name, (value, origin) in merged.items():
+        spec = schema(name, origin)
+        checked = _check(name, value, spec, origin)
+        section, _, leaf = name.rpartition(".")
+        target = sections.get(section)
+        if target is None:
+            plugged.setdefault(section, {})[leaf] = checked
+        else:
+            target[spec.name] = checked
+        origins[name] = origin
+    for section, settings in plugged.items():
+        _check_plugin(section, settings, origins)
+    built = {name: cls(**sections[name]) for name, cls in SECTIONS.items()}
+    config = Config(**built, plugins=plugged, origins=origins)
+    for part in config.loss.name.split(","):
+        _check_name("loss.name", "losses", part.partition(":")[0].strip(), origins.get("loss.name", "default"))
+    for part in config.compress.method.split(","):
+        _check_name("compress.method", "quantizers", part.strip(), origins.get("compress.method", "default"))
+    return config
+
+
+def _check_name(key_name: str, package: str, name: str, origin: str) -> None:
+    try:
+        plugins.check(package, name)
+    except ConfigError as e:
+        raise ConfigError(f"{e.message} ({key_name}, from {origin})", hint=e.hint) from None
+
+
+def plugin_of(section: str) -> tuple[str, str] | None:
+    """('quantizers', 'pq') for the section `pq`, ('losses', 'ws2') for `loss.ws2`; None if there is no such file."""
+    if section.startswith("loss."):
+        candidates = [("losses", section[5:])]
+    elif section.startswith("regularizer."):
+        candidates = [("regularizers", section[12:])]
+    else:
+        candidates = [("quantizers", section), ("methods", section)]
+    return next(((p, n) for p, n in candidates if n in plugins.names(p)), None)
+
+
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls, localns={"str": str, "int": int, "float": float, "bool": bool})
+
+
+def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
+    """The field behind a key. Raises ConfigError with the nearest legal key."""
+    section, _, leaf = name.rpartition(".")
+    cls = SECTIONS.get(section)
+    if cls is None and (plugin := plugin_of(section)):
+        cls = plugins.config_class(*plugin)
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
+    if leaf in fields:
+        return fields[leaf]
+    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys(section))))
+
+
+def known_keys(section: str = "") -> Iterator[str]:
+    """Every legal key, or first those of one section: what --show and completion list."""
+    for name, cls in SECTIONS.items():
+        yield from (f"{name}.{f.name.rstrip('_')}" for f in dataclasses.fields(cls))
+    for package, prefix in (("quantizers", ""), ("methods", ""), ("losses", "loss."), ("regularizers", "regularizer.")):
+        for name in plugins.names(package):
+            if (cls := plugins.config_class(package, name)) is not None:
+                yield from (f"{prefix}{name}.{f.name}" for f in dataclasses.fields(cls))
+
+
+def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> Any:
+    """The value in its field's type and range, or ConfigError."""
+    section = name.rpartition(".")[0]
+    plugin = plugin_of(section)
+    cls = SECTIONS.get(section) or (plugins.config_class(*plugin) if plugin else None)
+    assert cls is not None
+    wanted = _hints(cls)[spec.name]
+    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    for kind in sorted(options, key=lambda k: k is str):  # a number before a word
+        converted, fits = _convert(value, kind)
+        if fits:
+            break
+    else:
+        kinds = " or ".join("none" if k is types.NoneType else k.__name__ for k in options)
+        raise ConfigError(f"{name}: expected {kinds}, found {value!r} (from {origin})")
+    meta = spec.metadata
+    if (choices := meta.get("choices")) and converted not in choices:
+        raise ConfigError(
+            f"{name}: expected one of {', '.join(c or '(empty)' for c in choices)}, found {value!r} (from {origin})",
+            hint=plugins.nearest(str(value), [c for c in choices if c]),
+        )
+    low, high = meta.get("low"), meta.get("high")
+    number = isinstance(converted, (int, float)) and not isinstance(converted, bool)
+    if number and ((low is not None and converted < low) or (high is not None and converted > high)):
+        bounds = f"{'-inf' if low is None else low} to {'inf' if high is None else high}"
+        raise ConfigError(
+            f"{name}: expected {bounds}, found {value!r} (from {origin})",
+            hint=f"The nearest legal value is {low if low is not None and converted < low else high}",
+        )
+    return converted
+
+
+def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
+    """(value as kind, whether it can be one). Text from the command line and typed TOML values alike."""
+    if kind is types.NoneType:
+        return None, value is None or (isinstance(value, str) and value.lower() == "none")
+    if kind is bool:
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true", True
+        return value, isinstance(value, bool)
+    if kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            return value, False
+        try:
+            number = float(value) if kind is float else int(value) if isinstance(value, str) else value
+        except ValueError:
+            return value, False
+        if kind is float:
+            return number, number == number
+        return int(number), float(number).is_integer()
+    if kind is str:
+        if isinstance(value, bool):
+            return str(value).lower(), True
+        if isinstance(value, (list, tuple)):
+            return ",".join(map(str, value)), True
+        return str(value), value is not None
+    return value, False
+
+
+def _check_plugin(section: str, settings: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    plugin = plugin_of(section)
+    assert plugin is not None
+    cls = plugins.config_class(*plugin)
+    assert cls is not None
+    try:
+        cls(**settings)
+    except ConfigError as e:
+        where = ", ".join(sorted({origins[f"{section}.{k}"] for k in settings}))
+        raise ConfigError(f"{e.message} (from {where})", hint=e.hint) from None
+
+
+def from_options(values: Mapping[str, Any], options: Mapping[str, str]) -> Layer:
+    """Layer of named options: values by key, option names by key (`{'loss.name': '--loss'}`); None means not given."""
+    return {k: (v, f"option {options.get(k, k)}") for k, v in values.items() if v is not None}
+
+
+def from_sets(pairs: Iterable[str]) -> Layer:
+    """Layer of `--set key=value` pairs."""
+    layer: dict[str, tuple[Any, str]] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {pair}: expected key=value", hint=f"Write --set {pair}=VALUE")
+        layer[name.strip()] = (value.strip(), "--set")
+    return layer
+
+
+def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
+    """Layer of a TOML recipe (its [tiny] overlay on top if asked) or of a run folder's config.json.
+
+    Raises DataError if it is missing, ConfigError if it cannot be parsed.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such configuration file", hint="irctl recipes ls lists the shipped ones")
+    text = path.read_text()
+    label = label or str(path)
+    if path.suffix == ".json":
+        stored = json.loads(text)
+        return {k: (v["value"], v["origin"]) for k, v in stored.items() if v["origin"] != "default"}
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{label}: not valid TOML: {e}") from None
+    lines = _key_lines(text)
+    layer = {k: (v, f"{label}:{lines.get(k, 1)}") for k, v in flatten(table) if k.split(".")[0] not in ("meta", "tiny", "arms")}
+    if tiny:
+        if "tiny" not in table:
+            raise ConfigError(f"{label}: has no [tiny] overlay", hint="Drop --tiny")
+        layer |= {k: (v, f"{label}:{lines.get('tiny.' + k, 1)} [tiny]") for k, v in flatten(table["tiny"])}
+    return layer
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested tables; lists and scalars are values."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _key_lines(text: str) -> dict[str, int]:
+    """Dotted key -> line number, for messages. tomllib keeps none."""
+    section, found = "", {}
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.split("#")[0].strip()
+        if bare.startswith("["):
+            section = bare.strip("[]").strip() + "."
+        elif "=" in bare:
+            found[section + bare.split("=")[0].strip().strip('"')] = number
+    return found

