@@ -1,0 +1,48 @@
+"""The command line: one Typer app, one light module a command. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import typer
+
+from irctl.commands import compress, data, demo, doctor, encode, evaluate, export, hardneg, profiles, recipes, report, runs, search, train
+
+app = typer.Typer(
+    name="irctl",
+    help="Dense-retrieval research in one command line: mine negatives, train, encode, compress, search, evaluate, report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("hardneg")(hardneg.hardneg)
+app.command("train")(train.train)
+app.command("encode")(encode.encode)
+app.command("compress")(compress.compress)
+app.command("search")(search.search)
+app.command("eval")(evaluate.evaluate)
+app.command("report")(report.report)
+app.command("export")(export.export)
+app.add_typer(runs.app, name="runs")
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(profiles.app, name="profiles")
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="print the version and stop")) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"irctl {installed('irctl')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the `irctl` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The options that every working command has, declared once.
+
+A command is written as `def train(options: Options, loss: ... = None)`; `with_options` gives it the shared ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from irctl import paths, plugins
+
+
+def complete(package: str) -> Callable[[str], list[str]]:
+    """Completion over the plug-in files of a package; nothing heavy is imported."""
+
+    def names(incomplete: str) -> list[str]:
+        return [n for n in plugins.names(package) if n.startswith(incomplete)]
+
+    return names
+
+
+def complete_files(kind: str) -> Callable[[str], list[str]]:
+    """Completion over shipped TOML files: recipes, profiles."""
+
+    def names(incomplete: str) -> list[str]:
+        return sorted(p.stem for p in paths.shipped(kind).glob(f"{incomplete}*.toml"))
+
+    return names
+
+
+def complete_runs(incomplete: str) -> list[str]:
+    """Completion over run folders, newest first."""
+    folders = sorted((p.name for p in paths.runs().glob(f"{incomplete}*") if (p / "run.json").is_file()), reverse=True)
+    return [*folders[:50], *(["latest"] if "latest".startswith(incomplete) else [])]
+
+
+SHARED = "Every command"
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=SHARED, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every working command takes. Field order is the order in --help."""
+
+    profile: Annotated[str, _option("--profile", help="hardware profile", autocompletion=complete_files("profiles"))] = "cpu"
+    recipe: Annotated[
+        str, _option("--recipe", help="shipped recipe or TOML file", autocompletion=complete_files("recipes"))
+    ] = ""
+    tiny: Annotated[bool, _option("--tiny", help="the recipe's small overlay: a minute on a CPU")] = False
+    config: Annotated[str, _option("--config", help="TOML file, or config.json of a run to repeat exactly")] = ""
+    set_: Annotated[list[str], _option("--set", help="section.key=value, repeatable; --show lists the keys")] = field(
+        default_factory=list
+    )
+    runner: Annotated[str, _option("--runner", help="local, slurm or ray")] = "local"
+    devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3")] = ""
+    resume: Annotated[
+        str, _option("--resume", help="continue this run (id, folder or latest)", autocompletion=complete_runs)
+    ] = ""
+    seed: Annotated[int | None, _option("--seed", help="seed of every random draw")] = None
+    show: Annotated[bool, _option("--show", help="print every setting with its value and origin, and stop")] = False
+    dry_run: Annotated[bool, _option("--dry-run", help="print what would run, and stop")] = False
+    json_: Annotated[bool, _option("--json", help="one JSON object on stdout")] = False
+    quiet: Annotated[bool, _option("--quiet", "-q", help="ids only; no progress")] = False
+    verbose: Annotated[bool, _option("--verbose", "-v", help="more on stderr")] = False
+    no_color: Annotated[bool, _option("--no-color", help="plain text")] = False
+    debug: Annotated[bool, _option("--debug", help="tracebacks on stderr")] = False
+    argv: Annotated[tuple[str, ...], "not an option: the command line, for the ledger"] = ()
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Append the shared options to a command whose first parameter is `options: Options`."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=[] if p.name == "set_" else p.default)
+        for p in inspect.signature(Options, eval_str=True).parameters.values()
+        if p.name != "argv"
+    ]
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **given: Any) -> None:
+        import sys
+
+        shared_values = {p.name: given.pop(p.name) for p in shared}
+        command(Options(**shared_values, argv=("irctl", *sys.argv[1:])), *args, **given)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    del wrapper.__wrapped__  # type: ignore[attr-defined]  # else inspect would show the inner signature
+    return wrapper
+
+
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="ids only")]
+Debug = Annotated[bool, typer.Option("--debug", help="tracebacks on stderr")]
+
+
+def command_line(argv: tuple[str, ...]) -> str:
+    """argv as a person would type it."""
+    return shlex.join(argv)

@@ -1,0 +1,120 @@
+"""The terminal: results to stdout, everything else to stderr; tables, progress and JSON.
+
+Progress bars are drawn only when stderr is a terminal; otherwise one line every 30 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from irctl.types import Advance
+
+LINE_EVERY_S = 30.0
+
+
+def _console(stderr: bool, no_color: bool) -> Console:
+    plain = no_color or bool(os.environ.get("NO_COLOR"))
+    stream = sys.stderr if stderr else sys.stdout
+    # A pipe has no width: do not cut long cells at 80 columns there.
+    width = None if stream.isatty() else 200
+    return Console(stderr=stderr, no_color=plain, highlight=False, width=width, soft_wrap=not stream.isatty())
+
+
+def out(line: str) -> None:
+    """One result line, as it is, to stdout."""
+    print(line, file=sys.stdout)  # noqa: T201
+
+
+def err(line: str) -> None:
+    """One line to stderr."""
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def emit_json(payload: Any) -> None:
+    """The one JSON object of a command, to stdout."""
+    print(json.dumps(payload, ensure_ascii=False, default=str), file=sys.stdout)  # noqa: T201
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    if value is None or value == "":
+        return "--"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return str(value)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str = "", *, no_color: bool = False) -> None:
+    """Rows of equal keys as a table on stdout; numbers to the right. Nothing for no rows."""
+    if not rows:
+        return
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    drawn = Table(title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    for column in columns:
+        numeric = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=False)
+    for row in rows:
+        drawn.add_row(*(cell(row.get(column)) for column in columns))
+    _console(stderr=False, no_color=no_color).print(drawn)
+
+
+class ConsoleReporter:
+    """A types.Reporter on stderr, copied to the run's log when it has one."""
+
+    def __init__(self, *, quiet: bool = False, no_color: bool = False) -> None:
+        self.quiet = quiet
+        self.console = _console(stderr=True, no_color=no_color)
+        self.log: Path | None = None
+
+    def say(self, line: str) -> None:
+        self._log(line)
+        if not self.quiet:
+            self.console.print(line, markup=False)
+
+    def warn(self, line: str) -> None:
+        self._log(f"warning: {line}")
+        self.console.print(f"warning: {line}", style="yellow", markup=False)
+
+    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        if self.quiet:
+            return self._lines(label, total, done, silent=True)
+        return self._drawn(label, total, done) if self.console.is_terminal else self._lines(label, total, done)
+
+    @contextmanager
+    def _drawn(self, label: str, total: int | None, done: int) -> Iterator[Advance]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(label, total=total, completed=done)
+            yield lambda n=1: progress.advance(task, n)
+
+    @contextmanager
+    def _lines(self, label: str, total: int | None, done: int, silent: bool = False) -> Iterator[Advance]:
+        started, last, count = time.monotonic(), time.monotonic(), done
+
+        def advance(n: int = 1) -> None:
+            nonlocal last, count
+            count += n
+            now = time.monotonic()
+            if now - last >= LINE_EVERY_S and not silent:
+                last = now
+                rate = (count - done) / (now - started)
+                left = f", {(total - count) / rate:.0f} s left" if total and rate else ""
+                self.say(f"{label}: {count}{f' of {total}' if total else ''}, {rate:.0f}/s{left}")
+
+        yield advance
+
+    def _log(self, line: str) -> None:
+        if self.log is not None:
+            with self.log.open("a") as f:
+                f.write(line + "\n")

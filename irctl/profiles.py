@@ -1,0 +1,56 @@
+"""Hardware profiles: what a machine is, never what the science is.
+
+A profile with a key that is not a hardware key is refused, which is how that promise is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from irctl import config, paths, plugins
+from irctl.errors import ConfigError
+
+LEGAL = tuple(f.name for f in dataclasses.fields(config.Hardware) if f.name != "micro_batch")
+
+
+def names() -> tuple[str, ...]:
+    """The shipped profiles."""
+    return tuple(sorted(p.stem for p in paths.shipped("profiles").glob("*.toml")))
+
+
+def path(name: str) -> Path:
+    """File of a shipped profile, or the file itself. Raises ConfigError with the nearest name."""
+    given = Path(name)
+    if given.suffix == ".toml" and given.is_file():
+        return given
+    if name not in names():
+        raise ConfigError(f"no profile named '{name}'", hint=plugins.nearest(name, names()))
+    return paths.shipped("profiles") / f"{name}.toml"
+
+
+def read(name: str) -> dict[str, Any]:
+    """{meta, hardware, micro_batch} of a profile, checked: only hardware keys are legal."""
+    file = path(name)
+    table = tomllib.loads(file.read_text())
+    wrong = [k for k in table if k not in ("meta", "hardware", "micro_batch")]
+    wrong += [f"hardware.{k}" for k in table.get("hardware", {}) if k not in LEGAL]
+    if wrong:
+        raise ConfigError(
+            f"profile {file.name}: '{wrong[0]}' is not a hardware key",
+            hint=f"A profile never changes the science; legal: {', '.join(LEGAL)}, micro_batch",
+        )
+    return table
+
+
+def layer(name: str, method: str) -> config.Layer:
+    """The configuration layer of a profile; micro_batch is the entry for the method, else its default."""
+    table = read(name)
+    origin = f"profile {Path(name).stem}"
+    values = {f"hardware.{k}": (v, origin) for k, v in table.get("hardware", {}).items()}
+    micro = table.get("micro_batch", {})
+    if chosen := micro.get(method, micro.get("default")):
+        values["hardware.micro_batch"] = (chosen, origin)
+    return values
