@@ -1,0 +1,53 @@
+"""Names of measures: synonyms, presets, and messages for wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from irctl.errors import ConfigError
+from irctl.metrics.measures import PRESETS, parse
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("ndcg@10", "nDCG@10"),
+        ("NDCG@10", "nDCG@10"),
+        ("mrr@10", "RR@10"),
+        ("MRR@10", "RR@10"),
+        ("recall@100", "R@100"),
+        ("map", "AP"),
+        ("r_cap@100", "R_cap@100"),
+        ("RR(rel=1)@10", "RR@10"),
+        ("RR(rel=2)@10", "RR(rel=2)@10"),
+        ("P(rel=2,judged_only=True)@5", "P(rel=2,judged_only=True)@5"),
+    ],
+)
+def test_synonyms_are_rewritten_to_the_names_of_ir_measures(given: str, name: str) -> None:
+    assert [m.name for m in parse(given)] == [name]
+
+
+def test_lists_keep_their_order_lose_repeats_and_may_name_presets() -> None:
+    assert [m.name for m in parse("R@5, default,mrr@10")] == ["R@5", "nDCG@10", "RR@10", "R@100"]
+    assert [m.name for m in parse("", default="msmarco")] == list(PRESETS["msmarco"])
+
+
+def test_every_bad_name_is_reported_at_once_with_the_nearest_legal_one() -> None:
+    with pytest.raises(ConfigError) as e:
+        parse("nDGC@10 RR@10 recal@5 RR R@0 nDCG(rel=2)@10 bogus@3 %")
+    text = str(e.value)
+    for part in (
+        "'nDGC@10' (did you mean 'nDCG@10'?)",
+        "'recal@5' (did you mean 'R@5'?)",
+        "RR: needs a cut-off",
+        "R@0",
+    ):
+        assert part in text
+    assert (
+        "nDCG does not take 'rel=2'" in text and "no measure named 'bogus@3'" in text and "'%' is not a measure" in text
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_hold_names_that_parse_to_themselves(preset: str) -> None:
+    assert tuple(m.name for m in parse(preset)) == PRESETS[preset]

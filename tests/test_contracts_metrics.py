@@ -1,0 +1,42 @@
+"""What every measure of every preset must keep: trec_eval's order, bounds, and a divisor that forgets no query."""
+
+from __future__ import annotations
+
+import pytest
+
+from irctl.metrics.measures import NAMES, PRESETS, UNCUT, parse
+from irctl.metrics.ranking import evaluate
+
+MEASURES = sorted(
+    {m.name for preset in PRESETS for m in parse(preset)} | {n if n in UNCUT else f"{n}@10" for n in NAMES}
+)
+QRELS = {"1": {"a": 3, "b": 0, "c": 1}, "2": {"a": 2}}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_perfect_run_beats_its_reverse_and_values_lie_between_0_and_1(name: str) -> None:
+    best = {"1": {"a": 4.0, "c": 3.0, "b": 2.0}, "2": {"a": 1.0}}
+    worst = {"1": {"a": 2.0, "c": 3.0, "b": 4.0}, "2": {"z": 1.0}}
+    high, low = (evaluate(run, QRELS, name).means[name] for run in (best, worst))
+    assert 0 <= low < high <= 1
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_ties_give_the_same_value_in_every_order_of_the_input(name: str) -> None:
+    one = evaluate({"1": dict.fromkeys("abcdef", 1.0)}, QRELS, name).per_query
+    other = evaluate({"1": dict.fromkeys("fedcba", 1.0)}, QRELS, name).per_query
+    assert one == other
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_missing_query_halves_the_mean_of_two(name: str) -> None:
+    half = evaluate({"2": {"a": 1.0}}, QRELS, name)
+    assert half.means[name] == pytest.approx(half.per_query[name]["2"] / 2)
+    assert half.per_query[name]["1"] == 0.0
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_rescaling_the_scores_changes_nothing(name: str) -> None:
+    run = {"1": {"a": 0.5, "b": 0.25, "x": 0.125}, "2": {"y": 0.5, "a": 0.25}}
+    scaled = {q: {d: 1000 * s - 3 for d, s in docs.items()} for q, docs in run.items()}
+    assert evaluate(run, QRELS, name).per_query == evaluate(scaled, QRELS, name).per_query
