@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from irctl.commands import compress, data, demo, doctor, encode, evaluate, export, hardneg, profiles, recipes, report, runs, search, train
+from irctl.commands import (
+    compress,
+    data,
+    demo,
+    doctor,
+    encode,
+    evaluate,
+    export,
+    hardneg,
+    profiles,
+    recipes,
+    report,
+    runs,
+    search,
+    train,
+)
 
 app = typer.Typer(
     name="irctl",

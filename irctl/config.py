@@ -22,7 +22,9 @@ from irctl import plugins
 from irctl.errors import ConfigError, DataError
 
 
-def key(default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+def key(
+    default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
     """A setting: its default, what it means, and its legal values (inclusive range or a list of words)."""
     return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
@@ -66,7 +68,9 @@ class Data:
         choices=("file", "random", "most_relevant", "least_relevant", "spread"),
     )
     short: str = key("pad", "what to do with fewer than K passages", choices=("pad", "cycle"))
-    binary: bool = key(False, "read judgements as positives (>= loss.positive_threshold) and negatives, one positive a group")
+    binary: bool = key(
+        False, "read judgements as positives (>= loss.positive_threshold) and negatives, one positive a group"
+    )
     pin_positive: bool = key(False, "always the first positive, not one an epoch in turn")
     pin_negatives: bool = key(False, "always the first negatives")
     on_conflict: str = key("last", "same query and document in two sources", choices=("last", "max", "error"))
@@ -77,7 +81,9 @@ class Data:
 class Model:
     name: str = key("sentence-transformers/all-MiniLM-L6-v2", "folder, hub id, or run id of the encoder")
     revision: str = key("", "hub revision; empty: the newest")
-    attention: str = key("auto", "attention kernel; auto: the profile's", choices=("auto", "sdpa", "eager", "flash_attention_2"))
+    attention: str = key(
+        "auto", "attention kernel; auto: the profile's", choices=("auto", "sdpa", "eager", "flash_attention_2")
+    )
     trust_remote_code: bool = key(False, "run Python code that comes with a hub model")
     freeze_base: bool = key(False, "train only what is added to the model")
     lora_r: int = key(0, "rank of LoRA adapters; 0: none", low=0)
@@ -130,9 +136,13 @@ class Train:
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     name: str = key("infonce", "a loss, or a weighted sum such as ws2:1,infonce:0.1")
-    temperature: float | str = key("auto", "scores are divided by it; auto: from the spread of the first batches' scores")
+    temperature: float | str = key(
+        "auto", "scores are divided by it; auto: from the spread of the first batches' scores"
+    )
     learn_temperature: bool = key(False, "train the temperature too")
-    positive_threshold: float = key(0.0, "grade from which a passage is a positive; 0: half the largest grade, rounded up", low=0)
+    positive_threshold: float = key(
+        0.0, "grade from which a passage is a positive; 0: half the largest grade, rounded up", low=0
+    )
     inbatch: str = key("masked", "candidates of a query", choices=("all", "own", "masked"))
     inbatch_label: float = key(0.0, "grade given to other queries' passages")
     guide: str = key("", "a model that drops in-batch passages it scores above the positive")
@@ -144,7 +154,9 @@ class Eval:
     measures: str = key("", "preset or list such as 'nDCG@10 RR@10'; empty: the collection's")
     during: str = key("candidates", "evaluation on dev while training", choices=("off", "candidates", "corpus"))
     patience: int = key(0, "stop after so many evaluations without a better dev nDCG@10; 0: never", low=0)
-    self_match: str = key("", "documents with the query's own id; empty: the collection's rule", choices=("", "keep", "drop"))
+    self_match: str = key(
+        "", "documents with the query's own id; empty: the collection's rule", choices=("", "keep", "drop")
+    )
     save_run: bool = key(True, "keep the run file")
 
 
@@ -323,7 +335,9 @@ def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
     if leaf in fields:
         return fields[leaf]
-    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys(section))))
+    raise ConfigError(
+        f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys(section)))
+    )
 
 
 def known_keys(section: str = "") -> Iterator[str]:
@@ -440,7 +454,11 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{label}: not valid TOML: {e}") from None
     lines = _key_lines(text)
-    layer = {k: (v, f"{label}:{lines.get(k, 1)}") for k, v in flatten(table) if k.split(".")[0] not in ("meta", "tiny", "arms")}
+    layer = {
+        k: (v, f"{label}:{lines.get(k, 1)}")
+        for k, v in flatten(table)
+        if k.split(".")[0] not in ("meta", "tiny", "arms")
+    }
     if tiny:
         if "tiny" not in table:
             raise ConfigError(f"{label}: has no [tiny] overlay", hint="Drop --tiny")

@@ -52,8 +52,12 @@ def stopped(number: int, done: str) -> Stopped:
     """The error that ends a run after this signal."""
     name = signal.Signals(number).name
     status = "preempted" if number == signal.SIGUSR2 else "interrupted"
-    return Stopped(f"stopped by {name}: {done}", exit_code=_EXITS[signal.Signals(number)], status=status,
-                   hint="The same command continues")
+    return Stopped(
+        f"stopped by {name}: {done}",
+        exit_code=_EXITS[signal.Signals(number)],
+        status=status,
+        hint="The same command continues",
+    )
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

@@ -52,7 +52,9 @@ def _option(*names: str, help: str, **more: Any) -> Any:
 class Options:
     """What every working command takes. Field order is the order in --help."""
 
-    profile: Annotated[str, _option("--profile", help="hardware profile", autocompletion=complete_files("profiles"))] = "cpu"
+    profile: Annotated[
+        str, _option("--profile", help="hardware profile", autocompletion=complete_files("profiles"))
+    ] = "cpu"
     recipe: Annotated[
         str, _option("--recipe", help="shipped recipe or TOML file", autocompletion=complete_files("recipes"))
     ] = ""

@@ -68,10 +68,18 @@ def guarded(json_: bool = False, debug: bool = False, log: Callable[[], Path | N
         where = log()
         _keep_traceback(debug, where)
         at = traceback.extract_tb(e.__traceback__)[-1]
-        message = f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
+        message = (
+            f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
+        )
         hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
         if json_:
-            payload = {"schema": "irctl/error/1", "kind": "InternalError", "message": message, "hint": hint, "exit_code": 1}
+            payload = {
+                "schema": "irctl/error/1",
+                "kind": "InternalError",
+                "message": message,
+                "hint": hint,
+                "exit_code": 1,
+            }
             console.emit_json(payload)
         console.err(f"error: {message}. {hint}")
         raise typer.Exit(errors.RUN_FAILED) from None
@@ -94,7 +102,9 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
     if options.recipe:
         layers.append(recipes_index.layer(options.recipe, tiny=options.tiny))
     elif options.tiny:
-        raise errors.ConfigError("--tiny: is an overlay of a recipe", hint="Add --recipe NAME; irctl recipes ls lists them")
+        raise errors.ConfigError(
+            "--tiny: is an overlay of a recipe", hint="Add --recipe NAME; irctl recipes ls lists them"
+        )
     if options.config:
         layers.append(config.from_file(Path(options.config)))
     layers.append(config.from_options({**named, "run.seed": options.seed}, {**names, "run.seed": "--seed"}))
@@ -200,7 +210,9 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
     if options.resume:
         record = query.find_run(options.resume)
         if record.columns.get("command") != command:
-            raise errors.ConfigError(f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'")
+            raise errors.ConfigError(
+                f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'"
+            )
         return Path(record.folder)
     for record in query.list_runs(command=command):
         stored = record.columns
@@ -249,7 +261,10 @@ def show_settings(config: Config, options: Options) -> None:
     if options.json_:
         console.emit_json({"schema": "irctl/show/1", "config": values, "sha256": config.sha256()})
         return
-    rows = [{"key": k, "value": "''" if v["value"] == "" else str(v["value"]), "origin": v["origin"]} for k, v in values.items()]
+    rows = [
+        {"key": k, "value": "''" if v["value"] == "" else str(v["value"]), "origin": v["origin"]}
+        for k, v in values.items()
+    ]
     console.table(rows, no_color=options.no_color)
 
 
@@ -286,3 +301,16 @@ def _outline(plan: Mapping[str, Any], out: Callable[[str], None]) -> None:
                 out(f"  {line}")
         else:
             out(f"{title}: {part}")
+
+
+def present_rows(command: str, rows: list[dict[str, Any]], *, json_: bool, quiet: bool, key: str = "name") -> None:
+    """Rows of an `ls` command: --json, --quiet (one key a line) or a table."""
+    from irctl import console
+
+    if json_:
+        console.emit_json({"schema": f"irctl/{command}/1", command: rows})
+    elif quiet:
+        for row in rows:
+            console.out(str(row[key]))
+    else:
+        console.table(rows)

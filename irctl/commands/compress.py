@@ -1,0 +1,81 @@
+"""`irctl compress`: vectors to codes, in batches that resume."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, complete, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {
+    "compress.method": "--method",
+    "compress.batch": "--batch",
+    "compress.train_size": "--train-size",
+    "compress.max_batches": "--max-batches",
+}
+
+
+@with_options
+def compress(
+    options: Options,
+    method: Annotated[
+        str | None, typer.Option(help="quantizer, or several: pq,sq", autocompletion=complete("quantizers"))
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="embedding folder, .npy, parquet, hf://..., run, synthetic:N,D,decay")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="batch shards; the corpus is never in memory")] = False,
+    batch: Annotated[int | None, typer.Option(help="rows of a batch")] = None,
+    train_size: Annotated[int | None, typer.Option(help="rows sampled for training")] = None,
+    max_batches: Annotated[int | None, typer.Option(help="stop after so many batches")] = None,
+    out: Annotated[str | None, typer.Option(help="folder of the bundle; default: the run folder")] = None,
+    init: Annotated[str | None, typer.Option(help="bundle whose trained quantizer is reused")] = None,
+    shard: Annotated[str | None, typer.Option(help="i/n: only this worker's batches")] = None,
+    train_only: Annotated[bool, typer.Option("--train-only", help="train the quantizer and stop")] = False,
+    finalize: Annotated[bool, typer.Option("--finalize", help="merge the workers' journals into the manifest")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="re-hash every shard")] = False,
+) -> None:
+    """Compress vectors into a searchable bundle: codes, ids, quantizer and manifest.
+
+    Input: --data, else the newest encoded corpus, else the built-in collection, encoded first. Default method pq (m=16,
+    bits=8); opq, rabitq and saq keep more at the same bytes. The same command continues a run that was killed.
+
+    \b
+    Examples:
+      irctl compress --stream --batch 10000
+      irctl compress --method rabitq --set rabitq.bits=4
+      irctl compress --method pq,sq --set pq.m=48 --set pq.bits=4
+      irctl compress --method opq --data synthetic:2000,64,0.5 --set opq.m=8 --set opq.bits=4
+      irctl compress --dry-run
+    """
+
+    def arguments() -> dict[str, object]:
+        return {"data": data, "out": out, "stream": stream, "init": init, "shard": shard}
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines import compress as pipeline
+
+        return pipeline.compress(
+            job.config,
+            job.run,
+            job.reporter,
+            verify=verify,
+            train_only=train_only,
+            finalize=finalize,
+            **arguments(),  # type: ignore[arg-type]
+        )
+
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import compress as pipeline
+
+        return pipeline.describe(config, data=data)  # type: ignore[arg-type]
+
+    named = {
+        "compress.method": method,
+        "compress.batch": batch,
+        "compress.train_size": train_size,
+        "compress.max_batches": max_batches,
+    }
+    execute("compress", options, named=named, names=NAMES, work=work, describe=describe)

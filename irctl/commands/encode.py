@@ -1,0 +1,49 @@
+"""`irctl encode`: text to vectors, in shards that resume."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {"data.source": "--data", "model.name": "--model", "data.split": "--split", "encoder.store": "--dtype"}
+
+
+@with_options
+def encode(
+    options: Options,
+    model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
+    data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
+    side: Annotated[str, typer.Option(help="passage or query")] = "passage",
+    split: Annotated[str | None, typer.Option(help="queries of this split (with --side query)")] = None,
+    out: Annotated[str | None, typer.Option(help="folder; default: the content-keyed cache")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float16 on disk")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="re-hash finished shards")] = False,
+) -> None:
+    """Encode a corpus (or queries) into float .npy shards with a manifest. A killed run continues with the same command.
+
+    The cache is keyed by content: weights, tokenizer, pooling, prompts, lengths, dtype and corpus. A checkpoint that is
+    overwritten in place is encoded again.
+
+    \b
+    Examples:
+      irctl encode
+      irctl encode --side query --split test --dtype float16
+      irctl encode --dry-run
+    """
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines import encode as pipeline
+
+        return pipeline.encode(job.config, job.run, job.reporter, out=out, side=side, verify=verify)
+
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import encode as pipeline
+
+        return pipeline.describe(config)  # type: ignore[arg-type]
+
+    named = {"data.source": data, "model.name": model, "data.split": split, "encoder.store": dtype}
+    execute("encode", options, named=named, names=NAMES, work=work, describe=describe)

@@ -1,0 +1,78 @@
+"""`irctl eval`: measures of a run file, a model or an index, with per-query values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {
+    "data.source": "--data",
+    "data.split": "--split",
+    "model.name": "--model",
+    "eval.measures": "--measures",
+    "search.k": "-k",
+}
+
+
+@with_options
+def evaluate(
+    options: Options,
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="TREC run files, or patterns such as 'out/{dataset}.trec'")
+    ] = None,
+    qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC or BEIR")] = None,
+    model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
+    index: Annotated[str | None, typer.Option(help="bundle or embedding folder to search")] = None,
+    data: Annotated[str | None, typer.Option(help="collection, folder or group such as beir-14")] = None,
+    split: Annotated[str | None, typer.Option(help="judgements of this split")] = None,
+    measures: Annotated[str | None, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = None,
+    k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
+    baseline: Annotated[str | None, typer.Option(help="run to compare with: adds paired tests")] = None,
+    per_query: Annotated[bool, typer.Option("--per-query", help="print every query's values")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="skip missing collections; exit 5")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="evaluate again what is finished")] = False,
+    format: Annotated[str, typer.Option(help="run file format: trec or msmarco")] = "trec",
+    recall_against: Annotated[str | None, typer.Option(help="exact: recall of an index against exact search")] = None,
+    export: Annotated[str | None, typer.Option(help="repconc: also write metric.json")] = None,
+    oracle: Annotated[bool, typer.Option("--oracle", help="compare with published values")] = False,
+) -> None:
+    """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.
+
+    With nothing given: the newest search, else the newest model, on its collection.
+
+    \b
+    Examples:
+      irctl eval
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev
+      irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
+      irctl eval --dry-run
+    """
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines import evaluate as pipeline
+
+        return pipeline.evaluate(
+            job.config,
+            job.run,
+            job.reporter,
+            run_files=tuple(runs or ()),
+            qrels=qrels,
+            model=model,
+            index=index,
+            split=split,
+            baseline=baseline,
+            per_query=per_query,
+            keep_going=keep_going,
+            overwrite=overwrite,
+            format=format,
+            recall_against=recall_against,
+            export=export,
+            oracle=oracle,
+        )
+
+    named = {"model.name": model, "data.source": data, "data.split": split, "eval.measures": measures, "search.k": k}
+    execute("eval", options, named=named, names=NAMES, work=work)

@@ -1,0 +1,74 @@
+"""`irctl hardneg`: mine hard negatives with BM25, an encoder, codes or a run file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {
+    "data.source": "--data",
+    "data.split": "--split",
+    "model.name": "--model",
+    "hardneg.num": "--num",
+    "hardneg.depth": "--depth",
+    "hardneg.pick": "--pick",
+    "hardneg.range": "--range",
+}
+
+
+@with_options
+def hardneg(
+    options: Options,
+    retriever: Annotated[
+        str | None, typer.Option(help="bm25 or dense; default: dense if --model or --index is given, else bm25")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
+    index: Annotated[str | None, typer.Option(help="bundle to mine from")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="TREC run file to mine from")] = None,
+    data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
+    split: Annotated[str | None, typer.Option(help="queries to mine for")] = None,
+    num: Annotated[int | None, typer.Option(help="negatives kept a query")] = None,
+    depth: Annotated[int | None, typer.Option(help="documents searched a query")] = None,
+    range: Annotated[str | None, typer.Option(help="ranks to draw from, FIRST:LAST")] = None,
+    pick: Annotated[str | None, typer.Option(help="top or random")] = None,
+    out: Annotated[str | None, typer.Option(help="file; default: in the run folder")] = None,
+) -> None:
+    """Mine hard negatives: retrieved documents that nobody judged. Judged documents never become negatives.
+
+    MS MARCO has many positives that nobody labelled: a margin (--set hardneg.rel_margin=0.05) drops the likeliest.
+
+    \b
+    Examples:
+      irctl hardneg --num 4
+      irctl hardneg --retriever dense --num 4 --pick random --range 10:100
+      irctl hardneg --num 2 --set hardneg.rel_margin=0.05
+      irctl hardneg --dry-run
+    """
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines import hardneg as pipeline
+
+        return pipeline.hardneg(job.config, job.run, job.reporter, retriever=chosen, index=index, run_file=run, out=out)
+
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import hardneg as pipeline
+
+        return pipeline.describe(config, retriever=chosen)  # type: ignore[arg-type]
+
+    chosen = retriever or ("run" if run else "index" if index else "dense" if model else "bm25")
+    if chosen not in ("bm25", "dense", "index", "run"):
+        raise typer.BadParameter(f"expected bm25 or dense, found {retriever!r}", param_hint="--retriever")
+    named = {
+        "model.name": model,
+        "data.source": data,
+        "data.split": split,
+        "hardneg.num": num,
+        "hardneg.depth": depth,
+        "hardneg.range": range,
+        "hardneg.pick": pick,
+    }
+    execute("hardneg", options, named=named, names=NAMES, work=work, describe=describe)

@@ -1,0 +1,109 @@
+"""`irctl recipes`: the shipped experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Debug, Json, Quiet, complete_files
+from irctl.commands._run import guarded, present_rows
+
+app = typer.Typer(help="Recipes: one file an experiment, with a [tiny] overlay for a CPU.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="recipe", autocompletion=complete_files("recipes"))]
+
+
+@app.command("ls")
+def ls(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """List the recipes.
+
+    \b
+    Examples:
+      irctl recipes ls
+    """
+    from irctl import recipes_index
+
+    with guarded(json_, debug):
+        rows = []
+        for name in recipes_index.names():
+            table = recipes_index.read(name)
+            meta = table.get("meta", {})
+            method = table.get("train", {}).get("method") or table.get("compress", {}).get("method", "")
+            rows.append(
+                {"name": name, "title": meta.get("title", ""), "method": method, "source": meta.get("source", "")}
+            )
+        present_rows("recipes", rows, json_=json_, quiet=quiet)
+
+
+@app.command("show")
+def show(name: Name, json_: Json = False, debug: Debug = False) -> None:
+    """Print a recipe.
+
+    \b
+    Examples:
+      irctl recipes show sycl-synth-multilevel
+    """
+    from irctl import console, recipes_index
+
+    with guarded(json_, debug):
+        if json_:
+            console.emit_json({"schema": "irctl/recipes/1", "name": name, **recipes_index.read(name)})
+        else:
+            console.out(recipes_index.path(name).read_text().rstrip())
+
+
+@app.command("cp")
+def cp(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="where the editable copy goes")],
+    force: Annotated[bool, typer.Option("--force", help="overwrite")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write an editable copy whose first comment holds its launch command.
+
+    \b
+    Examples:
+      irctl recipes cp sycl-synth-multilevel mine.toml --force
+    """
+    from irctl import console, errors, recipes_index
+
+    with guarded(json_, debug):
+        if file.exists() and not force:
+            raise errors.ConfigError(f"{file}: exists already", hint="Add --force to overwrite it")
+        command = str(recipes_index.read(name).get("meta", {}).get("command", f"irctl train --recipe {name}"))
+        mine = command.replace(f"--recipe {name}", f"--recipe {file}")
+        file.write_text(f"# {mine}\n{recipes_index.path(name).read_text()}")
+        if json_:
+            console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
+        else:
+            console.out(mine)
+
+
+@app.command("check")
+def check(
+    name: Annotated[str | None, typer.Argument(help="recipe; default: all")] = None,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check recipes without running them: keys, ranges, [meta], [tiny].
+
+    \b
+    Examples:
+      irctl recipes check
+    """
+    from irctl import console, errors, recipes_index
+
+    with guarded(json_, debug):
+        names = [name] if name else list(recipes_index.names())
+        wrong = {n: problems for n in names if (problems := recipes_index.check(n))}
+        if wrong:
+            first = next(iter(wrong.values()))[0]
+            raise errors.ConfigError(
+                f"{first} ({sum(map(len, wrong.values()))} problems in {len(wrong)} of {len(names)} recipes)"
+            )
+        if json_:
+            console.emit_json({"schema": "irctl/recipes/1", "checked": names, "problems": {}})
+        else:
+            console.out(f"{len(names)} recipes checked, no problems")

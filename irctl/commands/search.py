@@ -1,0 +1,71 @@
+"""`irctl search`: queries against vectors or codes, to a TREC run file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {
+    "data.source": "--data",
+    "data.split": "--split",
+    "model.name": "--model",
+    "search.k": "-k",
+    "search.rerank": "--rerank",
+}
+
+
+@with_options
+def search(
+    options: Options,
+    model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
+    index: Annotated[
+        str | None, typer.Option(help="bundle or embedding folder, run, or latest; default: the corpus, encoded")
+    ] = None,
+    retriever: Annotated[str, typer.Option(help="dense or bm25")] = "dense",
+    data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
+    split: Annotated[str | None, typer.Option(help="queries of this split")] = None,
+    queries: Annotated[str | None, typer.Option(help="query vectors, a .npy file, in place of a collection's")] = None,
+    k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
+    rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,
+    fuse: Annotated[
+        str | None, typer.Option(help="fuse run files in place of searching: rrf, combsum or weighted:0.7,0.3")
+    ] = None,
+    runs: Annotated[list[str] | None, typer.Argument(help="run files to fuse (with --fuse)")] = None,
+    out: Annotated[str | None, typer.Option(help="run file; default: run.trec.gz in the run folder")] = None,
+) -> None:
+    """Search a collection exhaustively with vectors, codes or BM25 and write a TREC run file.
+
+    \b
+    Examples:
+      irctl search --retriever bm25 -k 100
+      irctl search --split dev -k 100
+      irctl search --index latest -k 100 --rerank 200
+      irctl search --dry-run
+    """
+
+    def work(job: Job) -> dict[str, object]:
+        if fuse:
+            from irctl.pipelines import fuse as fusing
+
+            return fusing.fuse(job.config, job.run, job.reporter, how=fuse, run_files=runs or [], out=out)
+        if retriever == "bm25":
+            from irctl.pipelines import bm25
+
+            return bm25.search(job.config, job.run, job.reporter, out=out)
+        from irctl.pipelines import search as pipeline
+
+        return pipeline.search(job.config, job.run, job.reporter, model=model, index=index, queries=queries, out=out)
+
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import search as pipeline
+
+        return pipeline.describe(config, index=index)  # type: ignore[arg-type]
+
+    if retriever not in ("dense", "bm25"):
+        raise typer.BadParameter(f"expected dense or bm25, found {retriever!r}", param_hint="--retriever")
+    named = {"model.name": model, "data.source": data, "data.split": split, "search.k": k, "search.rerank": rerank}
+    execute("search", options, named=named, names=NAMES, work=work, describe=describe)

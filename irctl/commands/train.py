@@ -1,0 +1,82 @@
+"""`irctl train`: fine-tune an encoder on binary or graded relevance."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Options, complete, with_options
+from irctl.commands._run import Job, execute
+
+NAMES = {
+    "train.method": "--method",
+    "loss.name": "--loss",
+    "data.source": "--data",
+    "data.split": "--split",
+    "data.negatives": "--negatives",
+    "model.name": "--model",
+    "train.lr": "--lr",
+    "train.epochs": "--epochs",
+    "train.max_steps": "--max-steps",
+    "batch.global": "--batch",
+}
+
+
+@with_options
+def train(
+    options: Options,
+    method: Annotated[
+        str | None, typer.Option(help="training method", autocompletion=complete("methods"), show_default="dense")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="loss, or a sum such as ws2:1,infonce:0.1", autocompletion=complete("losses"))
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="encoder to start from: folder, hub id or run")] = None,
+    data: Annotated[str | None, typer.Option(help="collection, folder, or mqrel JSON")] = None,
+    split: Annotated[str | None, typer.Option(help="queries to train on")] = None,
+    negatives: Annotated[str | None, typer.Option(help="mined negatives: file, run, or none")] = None,
+    lr: Annotated[float | None, typer.Option(help="peak learning rate")] = None,
+    epochs: Annotated[float | None, typer.Option(help="passes over the queries")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="stop after so many steps")] = None,
+    batch: Annotated[int | None, typer.Option(help="queries a step, over all devices")] = None,
+    out: Annotated[str | None, typer.Option(help="also copy the model to this folder")] = None,
+    launcher: Annotated[str, typer.Option(help="torchrun or deepspeed, for several devices")] = "torchrun",
+) -> None:
+    """Train an encoder. The model in the run folder opens with SentenceTransformer(folder).
+
+    With nothing given: the built-in collection, all-MiniLM-L6-v2, BM25 negatives mined once. The same command continues a
+    run that was killed.
+
+    \b
+    Examples:
+      irctl train --method sycl --loss ws2
+      irctl train --loss infonce --max-steps 4 --set encoder.passage_max_len=64
+      irctl train --method sycl --loss ws2 --dry-run
+      irctl train --loss listnet --profile v100x8 --dry-run
+      irctl train --show
+    """
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines import train as pipeline
+
+        return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher)
+
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import train as pipeline
+
+        return pipeline.describe(config)  # type: ignore[arg-type]
+
+    named = {
+        "train.method": method,
+        "loss.name": loss,
+        "model.name": model,
+        "data.source": data,
+        "data.split": split,
+        "data.negatives": negatives,
+        "train.lr": lr,
+        "train.epochs": epochs,
+        "train.max_steps": max_steps,
+        "batch.global": batch,
+    }
+    execute("train", options, named=named, names=NAMES, work=work, describe=describe)
