@@ -1,0 +1,105 @@
+"""Choosing hard negatives among one query's ranked documents: rank window, score bounds, margins, top or random.
+
+Dimension key: R ranked documents of a query, best first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from irctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from irctl.config import HardNeg
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, judged ones not counted."""
+
+    num: int
+    first: int
+    last: int
+    pick: str
+    min_score: float | None
+    max_score: float | None
+    abs_margin: float | None
+    rel_margin: float | None
+
+    @property
+    def need_positive(self) -> bool:
+        return self.abs_margin is not None or self.rel_margin is not None
+
+
+def rules(settings: HardNeg) -> Rules:
+    """Rules from settings. Raises ConfigError where the rank window cannot be."""
+    first, colon, last = settings.range.partition(":")
+    try:
+        window = (int(first), int(last)) if colon else (0, int(first))
+    except ValueError:
+        window = (0, 0)
+    if not 0 <= window[0] < window[1]:
+        raise ConfigError(
+            f"hardneg.range: expected FIRST:LAST with FIRST < LAST, found '{settings.range}'", hint="Write 0:200"
+        )
+    if window[0] >= settings.depth:
+        raise ConfigError(
+            f"hardneg.range: starts at rank {window[0]}, but only {settings.depth} documents are searched",
+            hint=f"Set --depth to at least {window[1]}",
+        )
+    if settings.rel_margin is not None and settings.rel_margin < 0:
+        raise ConfigError(f"hardneg.rel_margin: expected 0 or more, found {settings.rel_margin}")
+    return Rules(
+        settings.num,
+        *window,
+        settings.pick,
+        settings.min_score,
+        settings.max_score,
+        settings.abs_margin,
+        settings.rel_margin,
+    )
+
+
+def ceiling(positive: float, chosen: Rules) -> float:
+    """The highest score a negative may have beside a positive's score.
+
+    The relative margin is |s| * margin below s, so that it lowers the ceiling for negative scores too.
+    """
+    limits = [float("inf") if chosen.max_score is None else chosen.max_score]
+    if chosen.abs_margin is not None:
+        limits.append(positive - chosen.abs_margin)
+    if chosen.rel_margin is not None:
+        limits.append(positive - abs(positive) * chosen.rel_margin)
+    return min(limits)
+
+
+def select(
+    ranked: Sequence[tuple[str, float]],
+    excluded: frozenset[str] | set[str],
+    positive: float | None,
+    chosen: Rules,
+    *,
+    seed: int,
+    query_id: str,
+) -> list[tuple[str, float]]:
+    """The negatives of one query, as (document id, score), best first.
+
+    ranked [R]: documents with scores, best first. excluded: judged documents and, where the collection says so, the query
+    itself. positive: score of the best-scoring positive; None only where no margin is asked for.
+    Random choices depend on (seed, query id) alone, so they do not change with the order of queries.
+    """
+    free = [(d, s) for d, s in ranked if d not in excluded][chosen.first : chosen.last]
+    top = ceiling(positive if positive is not None else float("inf"), chosen)
+    low = float("-inf") if chosen.min_score is None else chosen.min_score
+    kept = [(d, s) for d, s in free if low <= s <= top]
+    if chosen.pick == "random" and len(kept) > chosen.num:
+        import numpy as np
+
+        digest = hashlib.sha256(f"{seed}\0{query_id}".encode()).digest()
+        draw = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+        rows = sorted(draw.choice(len(kept), size=chosen.num, replace=False))
+        return [kept[int(i)] for i in rows]
+    return kept[: chosen.num]

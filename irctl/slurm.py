@@ -1,0 +1,157 @@
+"""Slurm: job scripts as text, and the few Slurm tools irctl calls. Plain sbatch, nothing pickled.
+
+The script ends in `exec irctl ...`, so the process that Slurm signals is irctl itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
+
+MAX_REQUEUE = 3
+NOTICE_S = 180
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What a cluster asks for, from the TOML file that IRCTL_SITE names: never part of a profile or a recipe."""
+
+    partition: str = ""
+    account: str = ""
+    account_required: bool = False
+    qos: str = ""
+    constraint: str = ""
+    modules: tuple[str, ...] = ()
+    venv: str = ""
+    scratch: str = ""
+    tmp: str = ""
+    price_per_hour: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """One job's resources. time: D-HH:MM:SS as Slurm writes it. gpus: a node. array: such as 0-15."""
+
+    name: str
+    time: str = "12:00:00"
+    cpus: int = 8
+    memory: str = "12G"
+    gpus: int = 0
+    nodes: int = 1
+    array: str = ""
+
+
+def site() -> Site:
+    """The site file, or an empty one where IRCTL_SITE is not set. Raises ConfigError on a key it does not know."""
+    given = os.environ.get("IRCTL_SITE")
+    if not given:
+        return Site()
+    path = Path(given)
+    if not path.is_file():
+        raise ConfigError(f"IRCTL_SITE: {given}: no such file", hint="Unset it, or write the site's facts there")
+    table = tomllib.loads(path.read_text())
+    legal = {f.name for f in fields(Site)}
+    if wrong := [k for k in table if k not in legal]:
+        raise ConfigError(f"{given}: '{wrong[0]}' is not a site key", hint=f"Legal: {', '.join(sorted(legal))}")
+    if "modules" in table:
+        table["modules"] = tuple(table["modules"])
+    return Site(**table)
+
+
+def script(argv: Sequence[str], resources: Resources, where: Site) -> str:
+    """A job script: every #SBATCH line, then the site's lines, then `exec` of the command.
+
+    Raises ConfigError if the site needs an account and none is given.
+    """
+    if where.account_required and not where.account:
+        raise ConfigError(
+            "site: this cluster needs an account", hint="Add account = '...' to the file IRCTL_SITE names"
+        )
+    log = "%x-%A_%a.out" if resources.array else "%x-%j.out"
+    asked: dict[str, Any] = {
+        "job-name": resources.name,
+        "nodes": resources.nodes,
+        "ntasks-per-node": 1,
+        "cpus-per-task": resources.cpus,
+        "mem": resources.memory,
+        "gres": f"gpu:{resources.gpus}" if resources.gpus else "",
+        "time": resources.time,
+        "array": resources.array,
+        "partition": where.partition,
+        "account": where.account,
+        "qos": where.qos,
+        "constraint": where.constraint,
+        "tmp": where.tmp,
+        "signal": f"B:USR2@{NOTICE_S}",
+        "output": log,
+        "open-mode": "append",
+    }
+    lines = ["#!/bin/bash", *(f"#SBATCH --{k}={v}" for k, v in asked.items() if v not in ("", 0)), "#SBATCH --requeue"]
+    lines += ["set -euo pipefail", *(f"module load {shlex.quote(m)}" for m in where.modules)]
+    if where.venv:
+        lines.append(f"source {shlex.quote(where.venv + '/bin/activate')}")
+    lines.append(f"exec {shlex.join(argv)}")
+    text = "\n".join(lines) + "\n"
+    check(text)
+    return text
+
+
+def check(text: str) -> None:
+    """Raise ConfigError if an #SBATCH line stands after the first command: Slurm ignores such lines without a word."""
+    commands_began = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#SBATCH") and commands_began:
+            raise ConfigError(f"job script:{number}: '{line}' stands after the first command, where Slurm ignores it")
+        commands_began |= bool(line.strip()) and not line.startswith("#")
+
+
+def submit(path: Path, *, dependency: str = "") -> str:
+    """Hand a script to sbatch; returns the job id. Raises EnvironmentUnfit without Slurm, RunFailed if it refuses."""
+    if shutil.which("sbatch") is None:
+        raise EnvironmentUnfit("--runner slurm: no sbatch on PATH", hint="Run on a login node, or use --runner local")
+    argv = ["sbatch", "--parsable", *([f"--dependency={dependency}"] if dependency else []), str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunFailed(f"sbatch refused {path}: {done.stderr.strip()}")
+    return done.stdout.strip().split(";")[0]
+
+
+def job() -> dict[str, Any]:
+    """This process's Slurm job: id, array_task, restarts; empty outside Slurm."""
+    env = os.environ
+    if "SLURM_JOB_ID" not in env:
+        return {}
+    return {
+        "slurm_job_id": env.get("SLURM_ARRAY_JOB_ID", env["SLURM_JOB_ID"]),
+        "slurm_array_task_id": env.get("SLURM_ARRAY_TASK_ID"),
+        "slurm_restart_count": int(env.get("SLURM_RESTART_COUNT", "0")),
+    }
+
+
+def requeue() -> bool:
+    """Ask Slurm to run this job again, at most MAX_REQUEUE times. The last thing a preempted run does; True if asked."""
+    env: Mapping[str, str] = os.environ
+    restarts = int(env.get("SLURM_RESTART_COUNT", "0"))
+    if "SLURM_JOB_ID" not in env or restarts >= MAX_REQUEUE or shutil.which("scontrol") is None:
+        return False
+    return subprocess.run(["scontrol", "requeue", env["SLURM_JOB_ID"]], check=False).returncode == 0
+
+
+def state(job_id: str) -> str:
+    """Slurm's word for how a job ended (OUT_OF_MEMORY, TIMEOUT, NODE_FAIL, PREEMPTED, ...); empty if unknown."""
+    if shutil.which("sacct") is None:
+        return ""
+    argv = ["sacct", "-n", "-P", "-X", "-o", "State", "-j", job_id]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    found = re.match(r"[A-Z_]+", done.stdout.strip())
+    return found.group() if found else ""
