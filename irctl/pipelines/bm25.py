@@ -1,0 +1,68 @@
+"""Searching a collection with BM25, to a TREC run file: the lexical baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.index.bm25 import Bm25, Settings
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection, Corpus
+    from irctl.ledger.recording import RunHandle
+
+CHUNK = 10_000  # passages read from the mapped corpus at once
+
+
+def index(corpus: Corpus, config: Config) -> Bm25:
+    """BM25 index of a corpus, with the settings of `search.bm25_*`."""
+    s = config.search
+    settings = Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
+    texts = (t for start in range(0, len(corpus), CHUNK) for t in corpus.texts(slice(start, start + CHUNK)))
+    return Bm25(texts, settings)
+
+
+def open_for(config: Config) -> Collection:
+    """The collection that the configuration names."""
+    from irctl.data.collection import open_collection
+
+    return open_collection(config.data.source, root=config.data.root, title_join=config.data.title_join)
+
+
+def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
+    """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
+    from irctl.data.trec import write_run
+
+    collection = open_for(config)
+    split = config.data.split or collection.card.headline_split
+    queries = collection.queries(split)
+    bm25 = index(collection.corpus, config)
+    rule = config.eval.self_match or collection.card.self_match
+    k = config.search.k + (rule == "drop")
+    found: Run = {}
+    with reporter.bar("bm25", len(queries.ids)) as advance:
+        for query_id, text in zip(queries.ids, queries.texts, strict=True):
+            rows, scores = bm25.search(text, k)
+            found[query_id] = {collection.corpus.ids[int(r)]: float(s) for r, s in zip(rows, scores, strict=True)}
+            advance()
+    target = Path(out) if out else run.out / "run.trec.gz"
+    write_run(target, found, run.id)
+    run.note(
+        dataset=config.run.dataset or collection.name,
+        dataset_fingerprint=collection.fingerprint,
+        method="bm25",
+        model=bm25.settings.label(),
+    )
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    run.artifact("out", "run_file", target, n_rows=len(found))
+    return {
+        "run_file": str(target),
+        "dataset": collection.name,
+        "split": split,
+        "queries": len(found),
+        "k": k,
+        "method": "bm25",
+        "model": bm25.settings.label(),
+    }

@@ -1,0 +1,81 @@
+"""Fusing run files: reciprocal rank fusion, CombSUM after min-max scaling, or a weighted sum of scaled scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+RRF_K = 60
+"""Cormack, Clarke and Buettcher, SIGIR 2009."""
+
+
+def rrf(runs: Sequence[Run]) -> Run:
+    """Sum over runs of 1 / (60 + rank), rank from 1, ties by document id descending as trec_eval orders them."""
+    fused: Run = {}
+    for run in runs:
+        for query, documents in run.items():
+            target = fused.setdefault(query, {})
+            for rank, document in enumerate(sorted(documents, key=lambda d: (documents[d], d), reverse=True), 1):
+                target[document] = target.get(document, 0.0) + 1 / (RRF_K + rank)
+    return fused
+
+
+def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
+    """Sum of weight x score, each query's scores scaled to 0..1 first; a missing document counts 0."""
+    fused: Run = {}
+    for run, weight in zip(runs, weights, strict=True):
+        for query, documents in run.items():
+            target = fused.setdefault(query, {})
+            low, high = min(documents.values(), default=0.0), max(documents.values(), default=0.0)
+            for document, score in documents.items():
+                scaled = (score - low) / (high - low) if high > low else 1.0
+                target[document] = target.get(document, 0.0) + weight * scaled
+    return fused
+
+
+def combine(how: str, runs: Sequence[Run]) -> Run:
+    """Fuse by name: rrf, combsum, or weighted:0.7,0.3. Raises ConfigError if the name or the weights do not fit."""
+    if len(runs) < 2:
+        raise ConfigError(
+            f"--fuse {how}: expected at least 2 run files, found {len(runs)}", hint="irctl search --fuse rrf A B"
+        )
+    name, _, text = how.partition(":")
+    if name == "rrf":
+        return rrf(runs)
+    if name == "combsum":
+        return weighted(runs, [1.0] * len(runs))
+    if name == "weighted":
+        try:
+            weights = [float(w) for w in text.split(",")]
+        except ValueError:
+            weights = []
+        if len(weights) != len(runs):
+            raise ConfigError(f"--fuse {how}: expected {len(runs)} weights, one a run file", hint="weighted:0.7,0.3")
+        return weighted(runs, weights)
+    raise ConfigError(f"--fuse {how}: expected rrf, combsum or weighted:...", hint="irctl search --fuse rrf A B")
+
+
+def fuse(
+    config: Config, run: RunHandle, reporter: Reporter, *, how: str, run_files: Sequence[str], out: str | None
+) -> dict[str, Any]:
+    """Fuse run files into one, cut at search.k."""
+    from irctl.data.trec import read_run, write_run
+
+    fused = combine(how, [read_run(Path(f)) for f in run_files])
+    k = config.search.k
+    cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
+    target = Path(out) if out else run.out / "run.trec.gz"
+    write_run(target, cut, run.id)
+    for file in run_files:
+        run.artifact("in", "run_file", Path(file))
+    run.artifact("out", "run_file", target, n_rows=len(cut))
+    run.note(method=f"fuse {how}")
+    return {"run_file": str(target), "queries": len(cut), "method": how}

@@ -1,0 +1,272 @@
+"""Mining hard negatives: rank the corpus for the training queries, drop what is judged, keep what misleads.
+
+Dimension key: Q queries, D vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import paths
+from irctl.errors import ConfigError, DataError
+from irctl.index.mining import Rules, rules, select
+from irctl.types import Qrels, Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection, Queries
+    from irctl.ledger.recording import RunHandle
+
+RELEVANT = 1
+"""Grade from which a judged document is a positive of its query."""
+
+Ranked = list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Where candidates come from.
+
+    ranked(query row, k): the k best documents with scores. score(query row, ids): scores of named documents, or None where
+    only a finished run is known. provenance: what made the ranking, for the file beside the negatives.
+    """
+
+    ranked: Callable[[int, int], Ranked]
+    score: Callable[[int, list[str]], list[float]] | None
+    provenance: dict[str, Any]
+
+
+@dataclass
+class Counts:
+    """What mining did, by query. short: fewer negatives than asked."""
+
+    queries: int = 0
+    negatives: int = 0
+    no_positive: int = 0
+    short: int = 0
+    empty: int = 0
+
+
+def mine(
+    queries: Queries, qrels: Qrels, ranker: Ranker, config: Config, advance: Callable[[int], Any], self_match: str
+) -> tuple[dict[str, Ranked], Counts]:
+    """Negatives of every query that has a positive, in query order, and the counts."""
+    chosen = rules(config.hardneg)
+    mined: dict[str, Ranked] = {}
+    counts = Counts()
+    for row, query_id in enumerate(queries.ids):
+        advance(1)
+        judged = qrels.get(query_id, {})
+        positives = [d for d, grade in judged.items() if grade >= RELEVANT]
+        if not positives:
+            counts.no_positive += 1
+            continue
+        zeros_stay = config.hardneg.keep_annotated == "zero"
+        excluded = {d for d, grade in judged.items() if grade > 0 or not zeros_stay}
+        if self_match == "drop":
+            excluded.add(query_id)
+        # The query's own judged documents may fill the top: search as many more.
+        ranked = ranker.ranked(row, config.hardneg.depth + len(excluded))
+        best = _best_positive(row, positives, ranked, ranker, chosen)
+        if chosen.need_positive and best is None:
+            counts.no_positive += 1
+            continue
+        found = select(ranked, excluded, best, chosen, seed=config.run.seed, query_id=query_id)
+        mined[query_id] = found
+        counts.queries += 1
+        counts.negatives += len(found)
+        counts.short += 0 < len(found) < chosen.num
+        counts.empty += not found
+    return mined, counts
+
+
+def _best_positive(row: int, positives: list[str], ranked: Ranked, ranker: Ranker, chosen: Rules) -> float | None:
+    if not chosen.need_positive:
+        return None
+    if ranker.score is not None:
+        return max(ranker.score(row, positives))
+    wanted = set(positives)
+    return max((s for d, s in ranked if d in wanted), default=None)
+
+
+def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ranker:
+    """Candidates by BM25."""
+    from irctl.index.bm25 import best
+    from irctl.pipelines.bm25 import index
+
+    bm25 = index(collection.corpus, config)
+    ids = collection.corpus.ids
+
+    def ranked(row: int, k: int) -> Ranked:
+        rows, scores = best(bm25.scores(queries.texts[row]), k)
+        return [(ids[int(r)], float(s)) for r, s in zip(rows, scores, strict=True)]
+
+    def score(row: int, documents: list[str]) -> list[float]:
+        all_N = bm25.scores(queries.texts[row])
+        return [float(all_N[collection.corpus.row(d)]) for d in documents]
+
+    return Ranker(ranked, score, {"retriever": "bm25", "model": bm25.settings.label()})
+
+
+def run_ranker(path: Path, queries: Queries) -> Ranker:
+    """Candidates from a finished run file. Raises DataError if it has none of the queries."""
+    from irctl.data.trec import read_run
+    from irctl.index.shards import sha256_file
+
+    run = read_run(path)
+    if not any(q in run for q in queries.ids):
+        raise DataError(f"{path}: has none of the {len(queries.ids)} queries", hint="Give the run of the same --split")
+
+    def ranked(row: int, k: int) -> Ranked:
+        found = run.get(queries.ids[row], {})
+        return sorted(found.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]
+
+    return Ranker(ranked, None, {"retriever": "run", "run_file": str(path), "run_sha256": sha256_file(path)})
+
+
+def hardneg(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    retriever: str = "bm25",
+    index: str | None = None,
+    run_file: str | None = None,
+    out: str | None = None,
+) -> dict[str, Any]:
+    """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
+    from irctl.pipelines.bm25 import open_for
+
+    collection = open_for(config)
+    split = config.data.split or "train"
+    queries, qrels = collection.queries(split), collection.qrels(split)
+    ranker = _ranker(config, collection, queries, reporter, retriever, index, run_file)
+    suffix = "jsonl" if config.hardneg.format == "jsonl" else "tsv"
+    target = Path(out) if out else run.out / f"negatives.{suffix}"
+    counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
+    from irctl.index.shards import sha256_file
+
+    run.note(
+        dataset=config.run.dataset or collection.name,
+        dataset_fingerprint=collection.fingerprint,
+        method=ranker.provenance["retriever"],
+        model=str(ranker.provenance.get("model", "")),
+    )
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    run.artifact("out", "negatives", target, sha256=sha256_file(target), n_rows=counts.negatives)
+    if counts.no_positive:
+        reporter.warn(f"{counts.no_positive} of {len(queries.ids)} queries have no positive to compare with: skipped")
+    return {"negatives_file": str(target), "split": split, "retriever": retriever, **asdict(counts)}
+
+
+def _ranker(
+    config: Config,
+    collection: Collection,
+    queries: Queries,
+    reporter: Reporter,
+    retriever: str,
+    index: str | None,
+    run_file: str | None,
+) -> Ranker:
+    if config.hardneg.rescore:
+        base = _base_ranker(config, collection, queries, reporter, retriever, index, run_file)
+        from irctl.pipelines._dense import rescored
+
+        return rescored(base, collection, queries, config, reporter)
+    return _base_ranker(config, collection, queries, reporter, retriever, index, run_file)
+
+
+def _base_ranker(
+    config: Config,
+    collection: Collection,
+    queries: Queries,
+    reporter: Reporter,
+    retriever: str,
+    index: str | None,
+    run_file: str | None,
+) -> Ranker:
+    if retriever == "run":
+        if not run_file:
+            raise ConfigError("--retriever run: no run file given", hint="Add --run FILE")
+        return run_ranker(Path(run_file), queries)
+    if retriever == "bm25":
+        return bm25_ranker(collection, queries, config)
+    from irctl.pipelines._dense import dense_ranker, index_ranker
+
+    if retriever == "index":
+        return index_ranker(str(index), collection, queries, config, reporter)
+    return dense_ranker(collection, queries, config, reporter)
+
+
+def _write(
+    config: Config,
+    collection: Collection,
+    split: str,
+    queries: Queries,
+    qrels: Qrels,
+    ranker: Ranker,
+    target: Path,
+    reporter: Reporter,
+) -> Counts:
+    from irctl.data.negatives import write_negatives
+
+    rule = config.eval.self_match or collection.card.self_match
+    with reporter.bar("mining", len(queries.ids)) as advance:
+        mined, counts = mine(queries, qrels, ranker, config, advance, rule)
+    provenance = {
+        **ranker.provenance,
+        "collection": collection.name,
+        "collection_fingerprint": collection.fingerprint,
+        "split": split,
+        "qrels_sha256": collection.qrels_sha256(split),
+        "settings": asdict(config.hardneg),
+        "seed": config.run.seed,
+        "counts": asdict(counts),
+    }
+    write_negatives(target, mined, provenance)
+    return counts
+
+
+def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
+    """BM25 negatives of the training split, mined once: a cached file keyed by corpus, judgements and settings."""
+    import hashlib
+    import json
+
+    split = config.data.split or "train"
+    key = {
+        "corpus": collection.fingerprint,
+        "qrels": collection.qrels_sha256(split),
+        "hardneg": asdict(config.hardneg),
+        "bm25": [config.search.bm25_k1, config.search.bm25_b, config.search.bm25_stemmer],
+        "seed": config.run.seed,
+        "format": 1,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    target = paths.cache() / "negatives" / f"{digest}.jsonl"
+    if not target.is_file():
+        reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split}, once")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        queries, qrels = collection.queries(split), collection.qrels(split)
+        _write(config, collection, split, queries, qrels, bm25_ranker(collection, queries, config), target, reporter)
+    return target
+
+
+def describe(config: Config, *, retriever: str) -> dict[str, Any]:
+    """What --dry-run prints: which queries, which documents, where from."""
+    from irctl.pipelines.bm25 import open_for
+
+    collection = open_for(config)
+    split = config.data.split or "train"
+    chosen = rules(config.hardneg)
+    queries = collection.queries(split)
+    return {
+        "mining": {
+            "collection": f"{collection.name}, {len(collection.corpus)} documents",
+            "queries": f"{len(queries.ids)} of {split}",
+            "retriever": retriever if retriever != "dense" else f"dense, {config.model.name}",
+            "negatives a query": f"{chosen.num}, {chosen.pick}, from ranks {chosen.first} to {chosen.last - 1}",
+        }
+    }
