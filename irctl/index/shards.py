@@ -1,0 +1,286 @@
+"""Shards of encode and compress on disk: atomic files, a journal line each, a manifest written last.
+
+Order of writing: file as a hidden tmp name, fsync, rename, fsync of the folder, then its journal line; the manifest
+comes after the last line. So whatever is read was whole, and a killed writer loses at most the shard it was in.
+The manifest holds no times, hosts or paths: two runs over the same input leave the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import paths
+from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+
+MANIFEST = "manifest.json"
+JOURNAL = "journal"
+# A file changed within the clock's tick keeps its mtime, so younger files than this are always read.
+RACY_NS = 2_000_000_000
+
+
+class Written(NamedTuple):
+    """What became of one file: its size and the digest computed while it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class _Hashing(io.RawIOBase):
+    """A file that hashes what passes through it."""
+
+    def __init__(self, inner: BinaryIO) -> None:
+        self.inner, self.digest, self.count = inner, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.inner.write(view)
+        self.digest.update(view)
+        self.count += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self.count
+
+
+def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
+    """Write bytes, text, an array (.npy) or what `content(file)` writes, so that the file appears whole or not at all.
+
+    Raises RunFailed when the disk is full, EnvironmentUnfit when the folder cannot be written.
+    """
+    tmp = path.with_name(f".{path.name}.tmp.{socket.gethostname()}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tmp.open("wb") as file:
+            sink = _Hashing(file)
+            if isinstance(content, np.ndarray):
+                np.lib.format.write_array(sink, np.ascontiguousarray(content), allow_pickle=False)
+            elif callable(content):
+                content(sink)
+            else:
+                sink.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        tmp.replace(path)
+        _sync_folder(path.parent)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            tmp.unlink()
+        raise write_error(path, e) from e
+    return Written(sink.count, sink.digest.hexdigest())
+
+
+def write_error(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:
+    """The error a user gets for an OSError while writing `path`."""
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunFailed(f"{path}: no space left on the disk", hint="Free some; the same command continues")
+    return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint="Choose another folder")
+
+
+def write_ids(path: Path, ids: Sequence[str]) -> Written:
+    """One uncompressed Arrow column `docid` (utf8)."""
+    import pyarrow as pa
+
+    table = pa.table({"docid": pa.array(ids, pa.string())})
+
+    def write(sink: Any) -> None:
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    return write_atomic(path, write)
+
+
+def read_ids(path: Path) -> Any:
+    """The `docid` column as a memory-mapped pyarrow ChunkedArray."""
+    import pyarrow as pa
+
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("docid")
+    except (OSError, KeyError, pa.ArrowInvalid) as e:
+        raise DataError(f"{path}: not an Arrow file with a column docid ({e})") from e
+
+
+def write_json(path: Path, value: Any) -> Written:
+    """Keys sorted, so that equal content is equal bytes."""
+    return write_atomic(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Journal:
+    """One writer's list of finished shards. Host, pid and start time are in its name: no two processes share a file."""
+
+    def __init__(self, folder: Path, worker: int = 0, workers: int = 1) -> None:
+        attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+        width = max(2, len(str(workers)))
+        self.path = folder / JOURNAL / f"manifest.w{worker:0{width}d}of{workers:0{width}d}.{attempt}.jsonl"
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Append {index, file, bytes, sha256, ...} once the shard's files are in place."""
+        try:
+            new = not self.path.exists()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            if new:
+                _sync_folder(self.path.parent)
+        except OSError as e:
+            raise write_error(self.path, e) from e
+
+
+def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
+    """index -> line, over every writer. A torn last line is dropped; two digests for one shard are a DataError."""
+    found: dict[int, dict[str, Any]] = {}
+    for file in sorted((folder / JOURNAL).glob("manifest.*.jsonl")):
+        whole = file.read_text(encoding="utf-8", errors="replace").split("\n")[
+            :-1
+        ]  # what follows the last newline is torn
+        for number, text in enumerate(whole, 1):
+            try:
+                line = json.loads(text)
+                index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
+            except (ValueError, KeyError, TypeError) as e:
+                raise DataError(
+                    f"{file}:{number}: not a journal line ({e})", hint=f"Remove {folder} and run again"
+                ) from e
+            before = found.setdefault(index, line)
+            if any(before.get(k) != v for k, v in digests.items()):
+                raise DataError(
+                    f"{file}:{number}: shard {index} was written twice with different content",
+                    hint=f"The input or the machine's arithmetic changed; remove {folder} and run again",
+                )
+    return found
+
+
+def files_of(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """(name, bytes, sha256) of a shard's files: `file` with bytes, sha256; `ids`, if any, with ids_bytes, ids_sha256."""
+    files = [(str(line["file"]), int(line["bytes"]), str(line["sha256"]))]
+    if line.get("ids"):
+        files.append((str(line["ids"]), int(line["ids_bytes"]), str(line["ids_sha256"])))
+    return files
+
+
+def done_shards(folder: Path) -> dict[int, dict[str, Any]]:
+    """Shards with a journal line and files of that size. The others are to be written (again)."""
+
+    def present(line: Mapping[str, Any]) -> bool:
+        files = [(folder / name, size) for name, size, _ in files_of(line)]
+        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+    return {index: line for index, line in sorted(read_journals(folder).items()) if present(line)}
+
+
+def sweep(folder: Path) -> None:
+    """Remove tmp files of processes of this host that no longer live."""
+    for path in folder.rglob(".*.tmp.*"):
+        host, _, pid = path.name.partition(".tmp.")[2].rpartition(".")
+        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Write manifest.json, the proof that the folder is whole, and drop the journal. Returns its sha256."""
+    written = write_json(folder / MANIFEST, manifest)
+    for file in (folder / JOURNAL).glob("*"):
+        file.unlink(missing_ok=True)
+    if (folder / JOURNAL).is_dir() and not any((folder / JOURNAL).iterdir()):
+        (folder / JOURNAL).rmdir()
+    return written.sha256
+
+
+def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]:
+    """The manifest of a finished folder. Raises DataError when it is absent, torn, or of another format or version."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: no {MANIFEST}, so it is not finished or not a folder of irctl",
+            hint="Run the command that writes it again; it continues",
+        ) from None
+    except (ValueError, OSError) as e:
+        raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+    found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else (None, None)
+    if found != (format, version):
+        raise DataError(f"{path}: expected format {format} version {version}, found {found[0]} version {found[1]}")
+    return dict(manifest)
+
+
+def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
+    """Hash every file of these lines or manifest parts again; returns how many. DataError names the first that differs."""
+    files = [f for part in parts for f in files_of(part)]
+    for name, size, expected in files:
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else -1
+        if found != size:
+            raise DataError(
+                f"{path}: expected {size} bytes, found {'no file' if found < 0 else found}",
+                hint=f"Remove {folder} and run again",
+            )
+        if (digest := file_digest(path)) != expected:
+            raise DataError(
+                f"{path}: expected sha256 {expected[:16]}, found {digest[:16]}", hint=f"Remove {folder} and run again"
+            )
+    return len(files)
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of the file, read now."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 of the file, remembered by (path, size, mtime, inode)."""
+    return str(remembered(path, "sha256", file_digest))
+
+
+def remembered(path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
+    """`compute(path)`, a JSON value, remembered in the cache folder while path, size, mtime and inode stay the same."""
+    stat = path.stat()
+    state = [str(path.resolve()), what, stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    memo = paths.cache() / "hashes" / (hashlib.sha256(f"{state[0]}\0{what}".encode()).hexdigest()[:32] + ".json")
+    try:
+        entry = json.loads(memo.read_text())
+        if entry["state"] == state:
+            return entry["value"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no memo, or a torn one: compute
+    value = compute(path)
+    if time.time_ns() - stat.st_mtime_ns > RACY_NS:
+        with contextlib.suppress(RunFailed, EnvironmentUnfit):  # a memo only saves time
+            write_atomic(memo, json.dumps({"state": state, "value": value}))
+    return value
