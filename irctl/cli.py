@@ -23,7 +23,7 @@ from irctl.commands import (
 
 app = typer.Typer(
     name="irctl",
-    help="Dense-retrieval research in one command line: mine negatives, train, encode, compress, search, evaluate, report.",
+    help="Dense-retrieval research: mine negatives, train, encode, compress, search, evaluate, report.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -188,6 +188,7 @@ class HardNeg:
 
 @dataclass(frozen=True, kw_only=True)
 class Compress:
+    source: str = key("", "vectors; empty: the newest encoded corpus, else the built-in one, encoded first")
     method: str = key("pq", "a quantizer, or several: pq,sq")
     metric: str = key("ip", "similarity that codes must keep", choices=("ip", "l2", "cosine"))
     batch: int = key(10000, "rows of one batch", low=1)
@@ -217,7 +218,7 @@ SECTIONS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """A resolved configuration. Sections are attributes (`config.train.lr`); `origins` says where each value came from."""
+    """A resolved configuration. Sections are attributes (`config.train.lr`); `origins` has each value's origin."""
 
     run: RunSettings
     hardware: Hardware

@@ -30,7 +30,7 @@ def cache() -> Path:
 
 
 def shipped(kind: str) -> Path:
-    """Files that come with irctl: profiles, slurm, recipes, collections. In a checkout the first two lie beside the package."""
+    """Files that come with irctl: profiles, slurm, recipes, collections. A checkout has the first two at its top."""
     inside = PACKAGE / kind
     return inside if inside.is_dir() else PACKAGE.parent / kind
 

@@ -1,7 +1,7 @@
 """Recipes: one TOML file an experiment. Finding, reading and copying them.
 
-[meta] says title, source, expected numbers and command; the rest are settings; [tiny] is an overlay that runs on a CPU in
-about a minute; [[arms]] lists the recipes of a group.
+[meta] says title, source, expected numbers and command; the rest are settings; [tiny] is an overlay that runs on a
+CPU in about a minute; [[arms]] lists the recipes of a group.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def recorded(
 
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:
-    """Folder of the run to continue: the one named by --resume, else the newest unfinished one of this very command line."""
+    """Folder of the run to continue: the one named by --resume, else the newest unfinished one of this command line."""
     from irctl.ledger import query
 
     if options.resume:

@@ -10,6 +10,7 @@ from irctl.commands._options import Options, complete, with_options
 from irctl.commands._run import Job, execute
 
 NAMES = {
+    "compress.source": "--data",
     "compress.method": "--method",
     "compress.batch": "--batch",
     "compress.train_size": "--train-size",
@@ -52,7 +53,7 @@ def compress(
     """
 
     def arguments() -> dict[str, object]:
-        return {"data": data, "out": out, "stream": stream, "init": init, "shard": shard}
+        return {"out": out, "stream": stream, "init": init, "shard": shard}
 
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline
@@ -70,9 +71,10 @@ def compress(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline
 
-        return pipeline.describe(config, data=data)  # type: ignore[arg-type]
+        return pipeline.describe(config)  # type: ignore[arg-type]
 
     named = {
+        "compress.source": data,
         "compress.method": method,
         "compress.batch": batch,
         "compress.train_size": train_size,

@@ -10,6 +10,7 @@ from irctl.commands._options import Debug, Json
 
 
 def demo(
+    ctx: typer.Context,
     fresh: Annotated[bool, typer.Option("--fresh", help="forget an earlier demo and start over")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="8 training steps and short passages: a minute or two")
@@ -18,10 +19,10 @@ def demo(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Mine, train, encode, compress, search, evaluate and report on the built-in collection, on a CPU without a network.
+    """Mine, train, encode, compress, search, evaluate and report on the built-in collection; no network needed.
 
-    Takes under ten minutes on two cores. Interrupted, the same command continues. Every step is an irctl command, printed
-    before it runs.
+    Takes under ten minutes on two cores. Interrupted, the same command continues. Every step is an irctl command,
+    printed before it runs.
 
     \b
     Examples:
@@ -29,4 +30,7 @@ def demo(
     """
     from irctl.commands._demo import run
 
-    run(fresh=fresh, quick=quick, dry_run=dry_run, json_=json_, debug=debug)
+    def main(argv: list[str]) -> int | None:
+        return ctx.find_root().command.main(args=argv, prog_name="irctl", standalone_mode=False)
+
+    run(main, fresh=fresh, quick=quick, dry_run=dry_run, json_=json_, debug=debug)

@@ -23,7 +23,7 @@ def encode(
     dtype: Annotated[str | None, typer.Option(help="float32 or float16 on disk")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="re-hash finished shards")] = False,
 ) -> None:
-    """Encode a corpus (or queries) into float .npy shards with a manifest. A killed run continues with the same command.
+    """Encode a corpus (or queries) into float .npy shards with a manifest. A killed run continues when repeated.
 
     The cache is keyed by content: weights, tokenizer, pooling, prompts, lengths, dtype and corpus. A checkpoint that is
     overwritten in place is encoded again.

@@ -1,0 +1,135 @@
+"""Running the demo: each step through the command line itself, finished ones remembered, then the report."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from irctl import paths
+from irctl.commands._options import command_line
+from irctl.commands._run import guarded
+
+Main = Callable[[list[str]], int | None]
+
+
+def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, debug: bool) -> None:
+    """main runs one irctl command line in this process and returns its exit code (None is 0)."""
+    from irctl import console
+    from irctl.pipelines import demo
+
+    with guarded(json_, debug):
+        memory = Memory(paths.runs() / ("demo-quick.json" if quick else "demo.json"), fresh)
+        reporter = console.ConsoleReporter()
+        started, number = time.monotonic(), 0
+        steps = demo.plan(quick=quick)
+        payload: Any = None
+        try:
+            while True:
+                step = steps.send(payload)
+                number += 1
+                line = command_line(("irctl", *step.argv))
+                if dry_run:
+                    console.out(line)
+                    payload = demo.Placeholder()
+                    continue
+                console.err(f"[{number}] {step.about}\n    $ {line}")
+                payload = memory.recall(step.argv)
+                if payload is None:
+                    began = time.monotonic()
+                    payload = invoke(main, step.argv)
+                    memory.keep(step.argv, payload)
+                    console.err(f"    {outcome(payload)} ({time.monotonic() - began:.0f} s)")
+                else:
+                    console.err(f"    {outcome(payload)} (done before: run {payload['run']})")
+        except StopIteration as finished:
+            summary = finished.value
+        if dry_run:
+            return
+        finish(main, summary, json_=json_, seconds=time.monotonic() - started, say=reporter.say)
+
+
+def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
+    """Run one command in this process with --json and return its payload. Its failure ends the demo."""
+    words = [*argv, "--json"]
+    before, sys.argv = sys.argv, ["irctl", *words]
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(captured):
+            code = main(words)
+    finally:
+        sys.argv = before
+    if code:
+        raise typer.Exit(code)
+    return json.loads(captured.getvalue().splitlines()[-1])
+
+
+def outcome(payload: dict[str, Any]) -> str:
+    """What a step found, in a few words."""
+    if results := payload.get("results"):
+        return "  ".join(f"{r['measure']} {r['value']:.4f}" for r in results if isinstance(r.get("value"), float))
+    shown = ("queries", "negatives", "rows", "bytes_per_row", "steps", "loss", "seconds")
+    parts = [
+        f"{k} {payload[k]:.4g}" if isinstance(payload[k], float) else f"{k} {payload[k]}" for k in shown if k in payload
+    ]
+    return "  ".join(parts) or "done"
+
+
+class Memory:
+    """Which steps are done: a JSON file beside the run folders. A step whose run folder has gone is not done."""
+
+    def __init__(self, file: Path, fresh: bool) -> None:
+        self.file = file
+        self.steps: dict[str, dict[str, Any]] = {}
+        if file.is_file() and not fresh:
+            self.steps = json.loads(file.read_text())
+
+    def recall(self, argv: tuple[str, ...]) -> dict[str, Any] | None:
+        payload = self.steps.get(json.dumps(argv))
+        return payload if payload and (Path(payload["run_dir"]) / "run.json").is_file() else None
+
+    def keep(self, argv: tuple[str, ...], payload: dict[str, Any]) -> None:
+        self.steps[json.dumps(argv)] = payload
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        tmp = self.file.with_suffix(".tmp")
+        tmp.write_text(json.dumps(self.steps))
+        tmp.replace(self.file)
+
+
+def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float, say: Callable[[str], None]) -> None:
+    """Print the table and write LaTeX and figure, each by `irctl report`."""
+    from irctl import console
+
+    folder = paths.runs() / "demo-report"
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [word for run_id in summary["evals"] for word in ("--run", run_id)]
+    base = ["report", *chosen, "--baseline", summary["baseline"]]
+    captured = io.StringIO()
+    with contextlib.redirect_stdout(captured):
+        code = main([*base, "--format", "latex"])
+    (folder / "table.tex").write_text(captured.getvalue())
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = code or main([*base, "--figure", "pareto", "-o", str(folder)])
+    if code:
+        raise typer.Exit(code)
+    if json_:
+        console.emit_json({"schema": "irctl/demo/1", **summary, "report": str(folder), "seconds": round(seconds, 1)})
+        return
+    code = main(base)
+    console.out("")
+    console.out(
+        f"best on dev: {summary['best']}; compressed from it. All figures: test queries, never used for a choice."
+    )
+    console.out(
+        f"run folders {paths.runs()}/   ledger {paths.ledger()}   LaTeX {folder}/table.tex   figure {folder}/pareto.png"
+    )
+    console.out(f"took {seconds:.0f} s; irctl runs show RUN explains any number")
+    if code:
+        raise typer.Exit(code)
