@@ -1,7 +1,7 @@
 """The one schema of every setting, and how its layers are put together.
 
 Precedence, low to high: default < method < profile (hardware keys only) < recipe or --config < named option < --set.
-Each resolved value carries its origin. A key is `section.name`; settings of a plug-in file are `pq.m`, `loss.ws2.temperature`.
+Each resolved value carries its origin. A key is `section.name`; a plug-in file's are `pq.m`, `loss.ws2.temperature`.
 """
 
 from __future__ import annotations

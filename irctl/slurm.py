@@ -139,7 +139,7 @@ def job() -> dict[str, Any]:
 
 
 def requeue() -> bool:
-    """Ask Slurm to run this job again, at most MAX_REQUEUE times. The last thing a preempted run does; True if asked."""
+    """Ask Slurm to run this job again, at most MAX_REQUEUE times: a preempted run's last act. True if asked."""
     env: Mapping[str, str] = os.environ
     restarts = int(env.get("SLURM_RESTART_COUNT", "0"))
     if "SLURM_JOB_ID" not in env or restarts >= MAX_REQUEUE or shutil.which("scontrol") is None:

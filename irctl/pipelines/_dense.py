@@ -1,0 +1,98 @@
+"""Candidates for mining from vectors or codes, and a cross-encoder's second opinion.
+
+Dimension key: Q queries, N documents, D vector width, k candidates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import DataError
+from irctl.index.scoring import similarity
+from irctl.index.topk import TopK
+from irctl.pipelines.hardneg import Ranked, Ranker
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection, Queries
+
+METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
+RESCORE_BATCH = 32
+
+
+def dense_ranker(collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
+    """Candidates by an encoder, exhaustively; the corpus comes from the embedding cache or is encoded."""
+    from irctl.models.embedding import embed_corpus, embed_queries
+    from irctl.models.encoder import load_encoder
+
+    encoder = load_encoder(config)
+    vectors = embed_corpus(encoder, collection.corpus, config, reporter)
+    queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
+    metric = METRIC[config.search.similarity or encoder.similarity]
+    most = _most_judged(collection, config, queries)
+    best = TopK(len(queries_QD), min(config.hardneg.depth + most, vectors.rows))
+    with reporter.bar("scanning", vectors.rows) as advance:
+        for block in vectors.blocks(config.search.block):
+            best.push_block(similarity(queries_QD, block.vectors_ND, metric), block.start)
+            advance(len(block.vectors_ND))
+    ranked = _lists(*best.result(), collection)
+
+    def score(row: int, documents: list[str]) -> list[float]:
+        rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
+        return similarity(queries_QD[row : row + 1], vectors.take(rows_N), metric)[0].tolist()
+
+    made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
+    return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})
+
+
+def index_ranker(index: str, collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
+    """Candidates from the codes of a bundle."""
+    from irctl.pipelines.search import search_index
+
+    most = _most_judged(collection, config, queries)
+    scores_Qk, ids, about = search_index(index, queries, config, reporter, k=config.hardneg.depth + most)
+    ranked = [list(zip(i, map(float, s), strict=True)) for i, s in zip(ids, scores_Qk, strict=True)]
+    return Ranker(lambda row, k: ranked[row][:k], None, {"retriever": "index", **about})
+
+
+def rescored(base: Ranker, collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
+    """The candidates of another ranker, scored and ordered by a cross-encoder.
+
+    Raises DataError if it is not here and the hub cannot be asked.
+    """
+    from sentence_transformers import CrossEncoder
+
+    name = config.hardneg.rescore
+    try:
+        model = CrossEncoder(name, trust_remote_code=config.model.trust_remote_code)
+    except OSError as e:
+        raise DataError(f"hardneg.rescore: no cross-encoder '{name}': {str(e).splitlines()[0]}") from e
+
+    def score(row: int, documents: list[str]) -> list[float]:
+        texts = collection.corpus.texts([collection.corpus.row(d) for d in documents])
+        pairs = [(queries.texts[row], t) for t in texts]
+        return [float(s) for s in model.predict(pairs, batch_size=RESCORE_BATCH, show_progress_bar=False)]
+
+    def ranked(row: int, k: int) -> Ranked:
+        documents = [d for d, _ in base.ranked(row, k)]
+        scored = zip(documents, score(row, documents), strict=True) if documents else iter(())
+        return sorted(scored, key=lambda x: (x[1], x[0]), reverse=True)
+
+    return Ranker(ranked, score, {**base.provenance, "rescored_by": name})
+
+
+def _most_judged(collection: Collection, config: Config, queries: Queries) -> int:
+    qrels = collection.qrels(config.data.split or "train")
+    return 1 + max((len(qrels.get(q, {})) for q in queries.ids), default=0)
+
+
+def _lists(scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], collection: Collection) -> list[Ranked]:
+    ids: Any = collection.corpus.ids
+    return [
+        [(ids[int(r)], float(s)) for r, s in zip(rows, scores, strict=True) if r >= 0]
+        for rows, scores in zip(rows_Qk, scores_Qk, strict=True)
+    ]
