@@ -56,7 +56,7 @@ def config_class(package: str, name: str) -> type[Any] | None:
     if not classes:
         return None
     scope: dict[str, Any] = {
-        "__name__": f"irctl.{package}.{name}",
+        "__name__": __name__,  # dataclasses look their module up
         "dataclass": dataclasses.dataclass,
         "field": dataclasses.field,
         "errors": errors,

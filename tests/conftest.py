@@ -31,7 +31,7 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
-    """A random two-layer BERT of width 32 with the real tokenizer, as a sentence-transformers folder (mean, normalised)."""
+    """A random two-layer BERT of width 32 with the real tokenizer, as a sentence-transformers folder."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling, Transformer

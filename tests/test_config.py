@@ -28,7 +28,9 @@ def test_a_method_sets_its_own_defaults_below_everything_else() -> None:
 
 
 def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Path) -> None:
-    first = config.resolve(profiles.layer("v100x8", "sycl"), config.from_sets(["train.method=sycl", "pq.m=8", "search.k=5"]))
+    first = config.resolve(
+        profiles.layer("v100x8", "sycl"), config.from_sets(["train.method=sycl", "pq.m=8", "search.k=5"])
+    )
     stored = tmp_path / "config.json"
     stored.write_text(json.dumps(first.to_json()))
     again = config.resolve(config.from_file(stored))
@@ -44,10 +46,16 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
         ("train.lr=fast", "train.lr: expected float, found 'fast' (from --set)"),
         ("train.lr=-1", "train.lr: expected 0 to inf, found '-1' (from --set). The nearest legal value is 0"),
         ("batch.global=2.5", "batch.global: expected int, found '2.5' (from --set)"),
-        ("loss.inbatch=al", "loss.inbatch: expected one of all, own, masked, found 'al' (from --set). Did you mean 'all'?"),
+        (
+            "loss.inbatch=al",
+            "loss.inbatch: expected one of all, own, masked, found 'al' (from --set). Did you mean 'all'?",
+        ),
         ("data.binary=yes", "data.binary: expected bool, found 'yes' (from --set)"),
         ("loss.name=infonec", "no loss named 'infonec' (loss.name, from --set). Did you mean 'infonce'?"),
-        ("compress.method=opqq", "no compression method named 'opqq' (compress.method, from --set). Did you mean 'opq'?"),
+        (
+            "compress.method=opqq",
+            "no compression method named 'opqq' (compress.method, from --set). Did you mean 'opq'?",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_key_value_origin_and_nearest(pair: str, message: str) -> None:

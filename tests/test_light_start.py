@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "numpy", "pandas", "transformers", "faiss", "datasets", "deepspeed", "matplotlib", "sentence_transformers"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "pandas",
+    "transformers",
+    "faiss",
+    "datasets",
+    "deepspeed",
+    "matplotlib",
+    "sentence_transformers",
+}
 ROOT = Path(__file__).parent.parent
-COMMANDS = (
-    "demo data hardneg train encode compress search eval report export runs recipes profiles doctor".split()
-)
+COMMANDS = "demo data hardneg train encode compress search eval report export runs recipes profiles doctor".split()
 
 
 @pytest.mark.parametrize("words", [[], *([c] for c in COMMANDS)], ids=["root", *COMMANDS])

@@ -30,8 +30,8 @@ Ranked = list[tuple[str, float]]
 class Ranker:
     """Where candidates come from.
 
-    ranked(query row, k): the k best documents with scores. score(query row, ids): scores of named documents, or None where
-    only a finished run is known. provenance: what made the ranking, for the file beside the negatives.
+    ranked(query row, k): the k best documents with scores. score(query row, ids): scores of named documents, or None
+    where only a finished run is known. provenance: what made the ranking, for the file beside the negatives.
     """
 
     ranked: Callable[[int, int], Ranked]

@@ -1,0 +1,77 @@
+"""Job scripts: their golden text, the order of their lines, and the shipped ones."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from irctl import paths, slurm
+from irctl.commands._slurm import local_argv
+from irctl.errors import ConfigError, EnvironmentUnfit
+
+GOLDEN = """#!/bin/bash
+#SBATCH --job-name=irctl-train
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=32
+#SBATCH --mem=256G
+#SBATCH --gres=gpu:8
+#SBATCH --time=24:00:00
+#SBATCH --account=lab
+#SBATCH --signal=B:USR2@180
+#SBATCH --output=%x-%j.out
+#SBATCH --open-mode=append
+#SBATCH --requeue
+set -euo pipefail
+module load python/3.12
+source /home/me/venv/bin/activate
+exec irctl train --loss ws2 --set 'run.name=a b'
+"""
+
+
+def test_a_job_script_is_this_text() -> None:
+    wanted = slurm.Resources(name="irctl-train", time="24:00:00", cpus=32, memory="256G", gpus=8)
+    where = slurm.Site(account="lab", modules=("python/3.12",), venv="/home/me/venv")
+    assert slurm.script(["irctl", "train", "--loss", "ws2", "--set", "run.name=a b"], wanted, where) == GOLDEN
+
+
+def test_an_sbatch_line_after_the_first_command_is_refused() -> None:
+    with pytest.raises(ConfigError, match="job script:3"):
+        slurm.check("#!/bin/bash\nset -e\n#SBATCH --time=1\n")
+
+
+def test_a_site_that_needs_an_account_says_so() -> None:
+    with pytest.raises(ConfigError, match="needs an account"):
+        slurm.script(["irctl"], slurm.Resources(name="x"), slurm.Site(account_required=True))
+
+
+def test_a_site_file_with_an_unknown_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.toml").write_text("partitoin = 'gpu'\n")
+    monkeypatch.setenv("IRCTL_SITE", str(tmp_path / "site.toml"))
+    with pytest.raises(ConfigError, match="'partitoin' is not a site key"):
+        slurm.site()
+
+
+def test_submitting_without_slurm_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentUnfit, match="no sbatch on PATH"):
+        slurm.submit(tmp_path / "job.sbatch")
+
+
+def test_a_job_runs_the_command_without_its_runner() -> None:
+    argv = ("irctl", "train", "--runner", "slurm", "--loss", "ws2", "--dry-run")
+    assert local_argv(argv) == ["irctl", "train", "--loss", "ws2"]
+    assert local_argv(("irctl", "encode", "--runner=slurm")) == ["irctl", "encode"]
+
+
+@pytest.mark.parametrize("name", ["train", "encode", "compress", "eval"])
+def test_a_shipped_wrapper_is_ten_lines_that_bash_can_read(name: str) -> None:
+    file = paths.shipped("slurm") / f"{name}.sbatch"
+    text = file.read_text()
+    slurm.check(text)
+    assert len(text.splitlines()) <= 10
+    assert "set -euo pipefail" in text
+    assert text.splitlines()[-1].startswith(f"exec irctl {name}") and text.rstrip().endswith('"$@"')
+    assert subprocess.run(["bash", "-n", str(file)], check=False).returncode == 0
