@@ -1,0 +1,160 @@
+"""Which columns a table has: presets, and what `--columns avg,scifact,bytes` means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from irctl.errors import ConfigError
+from irctl.reports.records import Record, kept
+
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """kind: measure, fact or average. better: high, low, or empty where no value is best."""
+
+    key: str
+    header: str
+    kind: str
+    better: str = ""
+    scale: float = 1.0
+    decimals: int = 1
+    dataset: str = ""
+    split: str = ""
+    measure: str = ""
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        return self.dataset, self.split, self.measure
+
+    def format(self, value: float | None) -> str:
+        """The rounded text of a value; `--` for none."""
+        if value is None:
+            return "--"
+        scaled = value * self.scale
+        if self.decimals == 0 and abs(scaled - round(scaled)) > 1e-9:
+            return f"{scaled:,.1f}"
+        return f"{scaled:,.{self.decimals}f}"
+
+
+Reader = Callable[[Record, Sequence[Record]], float | None]
+
+
+def _fact(name: str) -> Reader:
+    return lambda r, _: r.facts.get(name)
+
+
+def fact_column(key: str, header: str, better: str = "", *, decimals: int = 0) -> Column:
+    """A column of a number that belongs to the system, not to a data set."""
+    return Column(key=key, header=header, kind="fact", better=better, decimals=decimals)
+
+
+def _kept(measure: str) -> Column:
+    return Column(key="kept", header=f"{measure} kept %", kind="fact", scale=100.0, measure=measure)
+
+
+FACTS: dict[str, tuple[Column, Reader]] = {
+    "bytes": (fact_column("bytes", "Bytes a vector", "low"), lambda r, _: r.bytes_per_vector),
+    "kept": (_kept("nDCG@10"), kept),
+    "ratio": (fact_column("ratio", "Ratio", "high", decimals=1), _fact("ratio")),
+    "mse": (fact_column("mse", "Relative MSE", "low", decimals=4), _fact("mse")),
+    "seeds": (fact_column("seeds", "Seeds"), lambda r, _: None),  # counted over the row
+    "negatives": (fact_column("negatives", "Negatives a query"), lambda r, _: r.negatives_per_query),
+    "params": (fact_column("params", "Trained parameters"), _fact("params")),
+    "gpu_hours": (fact_column("gpu_hours", "GPU hours", "low", decimals=2), _fact("gpu_hours")),
+    "cpu_hours": (fact_column("cpu_hours", "CPU hours", "low", decimals=3), _fact("cpu_hours")),
+    "price": (fact_column("price", "Price", "low", decimals=2), _fact("price")),
+    "latency_ms": (fact_column("latency_ms", "Query ms", "low", decimals=2), _fact("latency_ms")),
+    "index_bytes": (fact_column("index_bytes", "Index bytes", "low"), _fact("index_bytes")),
+    "iso": (fact_column("iso", "IsoScore (debiased)", "high", decimals=3), _fact("iso")),
+}
+
+PRESETS: dict[str, tuple[str, ...]] = {
+    "main": (*DEFAULT_MEASURES, "bytes", "kept"),
+    "compression": ("bytes", "ratio", *DEFAULT_MEASURES, "kept", "mse"),
+    "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
+    "beir": ("avg", "DATASETS"),
+}
+ACROSS = ("beir",)
+"""Presets with one column a data set; the others make one table a data set."""
+
+
+def headline(records: Sequence[Record], measures: Sequence[str] = ()) -> str:
+    """The measure of a table with one column a data set."""
+    present = list(dict.fromkeys(r.measure for r in records))
+    return next((m for m in (*measures, *DEFAULT_MEASURES) if m in present), present[0] if present else "nDCG@10")
+
+
+def is_across(preset: str, columns: Sequence[str], records: Sequence[Record]) -> bool:
+    """Whether the table's columns are data sets."""
+    datasets = {r.dataset.lower() for r in records}
+    return (preset in ACROSS and not columns) or any(c == "avg" or c.lower() in datasets for c in columns)
+
+
+def choose(
+    records: Sequence[Record], preset: str = "main", *, measures: Sequence[str] = (), columns: Sequence[str] = ()
+) -> list[Column]:
+    """Columns of a table over these records. Raises ConfigError for a name that is no column of them.
+
+    A preset's own measures, and facts that no record has, are left out silently; what the user names never is.
+    """
+    if preset not in PRESETS:
+        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(PRESETS)}"
+        raise ConfigError(f"no table named '{preset}'", hint=hint)
+    present = list(dict.fromkeys(r.measure for r in records))
+    cells = list(dict.fromkeys((r.dataset, r.split) for r in records))
+    first = headline(records, measures)
+    wanted = list(columns)
+    if not wanted:
+        own = [c for c in PRESETS[preset] if c not in DEFAULT_MEASURES]
+        at = next((i for i, c in enumerate(PRESETS[preset]) if c in DEFAULT_MEASURES), 0)
+        shown = list(measures) or [m for m in DEFAULT_MEASURES if m in present] or present[:3]
+        wanted = own if preset in ACROSS else [*own[:at], *shown, *own[at:]]
+    found: list[Column] = []
+    for name in wanted:
+        if name == "DATASETS":
+            found += [_measure_column(*cell, first, cells, single=False) for cell in cells if not _is_part(cell[0])]
+        elif name == "avg":
+            found.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
+        elif name in FACTS or any(name in r.facts for r in records):
+            column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
+            if name == "kept":
+                column = _kept(first)
+            if columns or name == "seeds" or any(read(r, records) is not None for r in records):
+                found.append(column)
+        elif hits := [cell for cell in cells if cell[0].lower() == name.lower()]:
+            found += [_measure_column(*cell, first, cells, single=False) for cell in hits]
+        elif name in present:
+            found += [_measure_column(*cell, name, cells, single=len(cells) == 1) for cell in cells]
+        else:
+            known = ["avg", *FACTS, *dict.fromkeys(c[0] for c in cells), *present]
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean '{close[0]}'?" if close else f"Measured: {', '.join(present)}"
+            raise ConfigError(f"no column '{name}': no evaluation has it", hint=hint)
+    return found
+
+
+def _is_part(dataset: str) -> bool:
+    """CQADupStack's 12 parts count once, through their mean."""
+    return dataset.startswith("cqadupstack/")
+
+
+def _measure_column(
+    dataset: str, split: str, measure: str, cells: Sequence[tuple[str, str]], *, single: bool
+) -> Column:
+    splits = [s for d, s in cells if d == dataset]
+    name = dataset if len(splits) == 1 else f"{dataset} {split}"
+    return Column(
+        key=measure if single else f"{name} {measure}",
+        header=measure if single else name,
+        kind="measure",
+        better="high",
+        scale=100.0,
+        dataset=dataset,
+        split=split,
+        measure=measure,
+    )

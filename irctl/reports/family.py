@@ -1,0 +1,63 @@
+"""The family of comparisons that a table shows: each row against the baseline (or all pairs), corrected together."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from irctl.errors import DataError
+from irctl.reports.columns import Column
+from irctl.reports.records import Record, RowKey
+from irctl.reports.significance import Comparison, compare, correct
+
+PerQuery = Callable[[Record], Mapping[str, float] | None]
+
+
+def compare_rows(
+    records: Sequence[Record],
+    labels: Mapping[RowKey, str],
+    columns: Sequence[Column],
+    baseline: RowKey | None,
+    per_query: PerQuery,
+    test: str,
+    correction: str,
+) -> list[Comparison]:
+    """Every (row, baseline, data set, measure) of the table; without a baseline every pair of rows."""
+    found: list[Comparison] = []
+    pairs = list(itertools.combinations(labels, 2))
+    if baseline is not None:
+        pairs = [(key, baseline) for key in labels if key != baseline]
+    cells = dict.fromkeys(c.cell for c in columns if c.kind == "measure")
+    for dataset, split, measure in cells:
+        values = {key: _values(key, (dataset, split, measure), records, per_query) for key in labels}
+        for key, other in pairs:
+            if (mine := values[key]) is not None and (theirs := values[other]) is not None:
+                one = compare(mine, theirs, test=test)
+                named = replace(one, system=labels[key], baseline=labels[other])
+                found.append(replace(named, dataset=dataset, split=split, measure=measure))
+    return correct(found, correction)
+
+
+def _values(
+    key: RowKey, cell: tuple[str, str, str], records: Sequence[Record], per_query: PerQuery
+) -> Mapping[str, float] | None:
+    """Per-query values of a row, averaged over its seeds; None if the row lacks the cell."""
+    hits = [r for r in records if (r.system, r.variant) == key and r.cell == cell]
+    if not hits:
+        return None
+    columns = []
+    for r in hits:
+        values = per_query(r)
+        if values is None:
+            raise DataError(
+                f"run {r.run_id}: no per-query values of {r.measure} on {r.dataset} {r.split}",
+                hint="Evaluate it again, or drop --baseline",
+            )
+        columns.append(values)
+    if len(columns) == 1:
+        return columns[0]
+    if any(c.keys() != columns[0].keys() for c in columns):
+        raise DataError(f"seeds of {hits[0].system} were evaluated on different queries of {hits[0].dataset}")
+    return {q: statistics.fmean(c[q] for c in columns) for q in columns[0]}

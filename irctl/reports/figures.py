@@ -1,0 +1,142 @@
+"""Figures of a paper: drawn without a display, with fixed fonts, saved as PDF, SVG and PNG with their data as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.reports.records import Record, newest, rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from irctl.reports.significance import Comparison
+
+# The embedded font is the one matplotlib brings along, so that every machine draws the same.
+SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "irctl",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "figure.constrained_layout.use": True,
+}
+# Without dates the same data gives the same bytes.
+METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One system of a Pareto plot. line: its compression method; frontier: nothing smaller is as good."""
+
+    line: str
+    system: str
+    bytes_per_vector: float
+    value: float
+    frontier: bool
+    run_id: str
+
+
+def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
+    """Systems with a known size, ordered by size; raises DataError if there is none."""
+    shown = [r for r in newest(records) if r.measure == measure and r.bytes_per_vector]
+    if not shown:
+        raise DataError(
+            f"no evaluation with {measure} and a size in bytes a vector to draw",
+            hint="Run irctl compress, then irctl eval",
+        )
+    labels = rows(shown)
+    points = []
+    for r in sorted(shown, key=lambda r: (r.bytes_per_vector or 0.0, -r.value, r.run_id)):
+        size = r.bytes_per_vector or 0.0
+        beaten = any(
+            o.value >= r.value
+            and (o.bytes_per_vector or 0.0) <= size
+            and (o.value, -(o.bytes_per_vector or 0.0)) != (r.value, -size)
+            for o in shown
+        )
+        line = r.compression or "uncompressed"
+        points.append(Point(line, labels[r.system, r.variant], size, r.value, not beaten, r.run_id))
+    return points
+
+
+def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): quality over bytes a vector (log), one line a compression method, the frontier marked."""
+    points = pareto_points(records, measure)
+    with _style() as plt:
+        figure, axes = plt.subplots(figsize=(5.0, 3.4))
+        for i, line in enumerate(sorted({p.line for p in points})):
+            mine = [p for p in points if p.line == line]
+            x, y = [p.bytes_per_vector for p in mine], [100 * p.value for p in mine]
+            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=1, label=line)
+        front = [p for p in points if p.frontier]
+        x, y = [p.bytes_per_vector for p in front], [100 * p.value for p in front]
+        axes.step(x, y, where="post", color="0.5", linestyle="--", linewidth=1, zorder=1)
+        axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3, label="frontier")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} x100", title=title)
+        axes.legend(frameon=False, fontsize=8)
+    return figure, _csv(points)
+
+
+def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): differences from the baseline with their 95 % intervals, one line a comparison."""
+    if not comparisons:
+        raise DataError("no comparison to draw", hint="Add --baseline RUN")
+    with _style() as plt:
+        figure, axes = plt.subplots(figsize=(5.0, 0.8 + 0.28 * len(comparisons)))
+        for i, c in enumerate(reversed(comparisons)):
+            axes.plot([100 * c.ci_low, 100 * c.ci_high], [i, i], color="0.5", linewidth=1.5)
+            axes.plot([100 * c.delta], [i], marker="o", color="black", fillstyle="full" if c.daggers else "none")
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks(
+            range(len(comparisons)), [f"{c.system}, {c.dataset} {c.measure}" for c in reversed(comparisons)]
+        )
+        axes.set(xlabel=f"Difference from {comparisons[0].baseline} x100 (filled: p < .05)", title=title)
+    return figure, _csv(comparisons)
+
+
+def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
+    """Write NAME.pdf, .svg, .png and .csv; the same data gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with _style() as plt:
+        for kind, metadata in METADATA.items():
+            path = folder / f"{name}.{kind}"
+            figure.savefig(path, dpi=200, metadata=metadata)
+            written.append(path)
+        plt.close(figure)
+    table = folder / f"{name}.csv"
+    table.write_text(data)
+    return [*written, table]
+
+
+@contextmanager
+def _style() -> Iterator[Any]:
+    """pyplot on the Agg backend with our settings, put back afterwards."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context(SETTINGS):
+        yield pyplot
+
+
+def _csv(items: Sequence[Any]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([f.name for f in fields(items[0])])
+    writer.writerows(astuple(item) for item in items)
+    return out.getvalue()

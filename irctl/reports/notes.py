@@ -1,0 +1,110 @@
+"""Footnotes: what a reader must know to trust a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from irctl.reports.columns import Column
+from irctl.reports.records import FACETS, Record, mixed
+from irctl.reports.significance import Comparison
+
+SEEDS_FOR_SD = 3
+TEST_NAMES = {"t": "paired t-test", "randomisation": "paired randomisation test, 10,000 sign flips"}
+
+_OPEN = frozenset(
+    {"trec-covid", "nfcorpus", "nq", "hotpotqa", "fiqa", "arguana", "quora", "dbpedia-entity", "scidocs", "fever"}
+    | {"climate-fever", "scifact"}
+)
+GROUPS: dict[str, frozenset[str]] = {
+    "beir-13": _OPEN | {"msmarco"},
+    "beir-14": _OPEN | {"webis-touche2020", "cqadupstack"},
+    "beir-15": _OPEN | {"webis-touche2020", "cqadupstack", "msmarco"},
+    "beir-18": _OPEN | {"webis-touche2020", "cqadupstack", "bioasq", "signal1m", "trec-news", "robust04"},
+}
+
+# Data that well-known models were trained on, by their model cards: no zero-shot test for them.
+SEEN = {
+    "all-mpnet-base-v2": ("msmarco", "nq", "quora"),
+    "all-minilm-l6-v2": ("msmarco", "nq", "quora"),
+}
+
+
+def footnotes(
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    baseline: str,
+    compared: Sequence[Comparison],
+    correction: str,
+    marks: str,
+) -> list[str]:
+    """Notes in the order a reader needs them."""
+    cells = list(dict.fromkeys((c.dataset, c.split) for c in columns if c.kind == "measure"))
+    used = [r for r in records if (r.dataset, r.split) in cells]
+    notes = [_datasets(cells, any(c.kind == "average" for c in columns))] if cells else []
+    if any(c.kind == "measure" for c in columns):
+        notes.append("Measures x100; best bold, second best underlined, decided on the rounded value.")
+    notes += _seeds(used)
+    notes += _comparisons(compared, baseline, correction, marks)
+    if rules := sorted({f"{r.self_match} ({r.dataset})" for r in used if r.self_match}):
+        notes.append(f"Documents with the query's own id: {', '.join(rules)}.")
+    if missing := sorted({f"{r.system}: {r.n_missing} of {r.n_queries} on {r.dataset}" for r in used if r.n_missing}):
+        notes.append(f"Judged queries without results count 0: {'; '.join(missing)}.")
+    if selected := sorted({f"{r.system} on {r.dataset} {r.split}" for r in used if r.selected_on_eval}):
+        notes.append(f"Selected on the split it is reported on (selected_on_eval): {', '.join(selected)}.")
+    if any(c.key == "iso" for c in columns):
+        known = [r.facts for r in used if {"iso_n", "iso_d"} <= r.facts.keys()]
+        sizes = sorted({f"N={f['iso_n']:.0f}, D={f['iso_d']:.0f}" for f in known})
+        shown = "; ".join(sizes) or "N and D not recorded"
+        notes.append(f"IsoScore, debiased for sample size, on held-out rows ({shown}).")
+    if any(c.key == "kept" for c in columns):
+        measure = next(c.measure for c in columns if c.key == "kept")
+        notes.append(f"Kept: share of the {measure} that the same vectors have uncompressed.")
+    notes += _contamination(used)
+    for c in columns:
+        differing = mixed([r for r in records if c.kind == "measure" and r.cell == c.cell])
+        for facet, values in differing.items():
+            notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {', '.join(v[:12] for v in values)}.")
+    return notes
+
+
+def _datasets(cells: Sequence[tuple[str, str]], averaged: bool) -> str:
+    names = frozenset(d for d, _ in cells)
+    group = next((f" ({g})" for g, members in GROUPS.items() if members == names), "")
+    shown = ", ".join(f"{d} {s}" for d, s in cells)
+    return f"Data: {shown}{group}." + (f" Avg: mean over these {len(cells)}, where all are there." if averaged else "")
+
+
+def _seeds(records: Sequence[Record]) -> list[str]:
+    seeds: dict[tuple[str, str], set[int | None]] = {}
+    for r in records:
+        if r.negatives_per_query is not None:
+            seeds.setdefault((r.system, r.variant), set()).add(r.seed)
+    if not seeds:
+        return []
+    numbers = sorted({len(found) for found in seeds.values()})
+    if numbers == [1]:
+        return ["One training seed a system: differences between trainings are not tested."]
+    shown = ", ".join(map(str, numbers))
+    return [f"Training seeds a system: {shown}; mean, and ± standard deviation from {SEEDS_FOR_SD} seeds up."]
+
+
+def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str, marks: str) -> list[str]:
+    if not compared:
+        return []
+    rule = {"holm": "Holm-corrected", "bonferroni": "Bonferroni-corrected", "none": "uncorrected"}[correction]
+    claim = f"Differs from {baseline}: † p < .05, †† p < .01"
+    if marks == "letters":
+        claim = "Letters name the rows beaten, p < .05"
+    notes = [f"{claim}; {TEST_NAMES[compared[0].test]} over queries, {rule}, family of {len(compared)}."]
+    if undefined := sum(c.p_raw is None for c in compared):
+        notes.append(f"{undefined} comparisons undefined: one query, or the same difference for every query.")
+    return notes
+
+
+def _contamination(records: Sequence[Record]) -> list[str]:
+    found = set()
+    for r in records:
+        model = r.model.rstrip("/").rsplit("/", 1)[-1].lower()
+        if r.dataset in SEEN.get(model, ()):
+            found.add(f"{model} saw {r.dataset}")
+    return [f"Not zero-shot: {', '.join(sorted(found))} in its own training."] if found else []

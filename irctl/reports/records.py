@@ -1,0 +1,131 @@
+"""One measured value with everything that a table must know about it: the rows that reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from irctl.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A mean of one evaluation, and the lineage behind it."""
+
+    dataset: str
+    split: str
+    measure: str
+    value: float
+    run_id: str  # the evaluation
+    created_at: str = ""
+    system: str = ""  # label of its row
+    variant: str = ""  # tells two systems of one label apart: their settings without the seed
+    method: str = ""
+    loss: str = ""
+    model: str = ""
+    compression: str = ""  # empty for uncompressed vectors
+    base: str = ""  # identity of the uncompressed vectors; empty where there are none (BM25)
+    seed: int | None = None
+    bytes_per_vector: float | None = None
+    qrels_sha256: str = ""
+    k: int | None = None
+    similarity: str = ""
+    self_match: str = ""
+    negatives_per_query: int | None = None
+    selected_on_eval: bool = False
+    n_queries: int = 0
+    n_missing: int = 0
+    lineage: tuple[str, ...] = ()  # runs behind the evaluation, nearest first
+    command: str = ""
+    commit: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)  # other numbers of the system: mse, gpu_hours, iso, ...
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        return self.dataset, self.split, self.measure
+
+
+RowKey = tuple[str, str]
+"""(system, variant)."""
+
+# What must agree within one column, and how a message names it.
+FACETS = {
+    "qrels_sha256": "judgements",
+    "k": "depth k",
+    "similarity": "similarity",
+    "self_match": "self-match rule",
+    "negatives_per_query": "negatives a query",
+}
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """The newest record of each (system, seed, dataset, split, measure): evaluating again replaces."""
+    best: dict[tuple[object, ...], Record] = {}
+    for r in records:
+        key = (r.system, r.variant, r.seed, *r.cell)
+        if key not in best or (r.created_at, r.run_id) >= (best[key].created_at, best[key].run_id):
+            best[key] = r
+    return sorted(best.values(), key=lambda r: (r.created_at, r.run_id, r.cell))
+
+
+def rows(records: Sequence[Record]) -> dict[RowKey, str]:
+    """Row keys in order of appearance with labels; equal labels get what tells them apart."""
+    keys = list(dict.fromkeys((r.system, r.variant) for r in records))
+    count: dict[str, int] = {}
+    for system, _ in keys:
+        count[system] = count.get(system, 0) + 1
+    return {(s, v): s if count[s] == 1 else f"{s} [{v[:8]}]" for s, v in keys}
+
+
+def kept(record: Record, records: Iterable[Record]) -> float | None:
+    """Share of the uncompressed score that a compressed system keeps; None without its uncompressed counterpart."""
+    if not record.base:
+        return None
+    if not record.compression:
+        return 1.0
+    same = [r for r in records if r.base == record.base and not r.compression and r.cell == record.cell]
+    same = [r for r in same if r.seed == record.seed] or same
+    return record.value / same[-1].value if same and same[-1].value else None
+
+
+def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+    """facet -> {value: a run with it} where records of a column disagree. Empty ones (no vectors, no training) pass."""
+    found: dict[str, dict[str, str]] = {}
+    for facet in FACETS:
+        values: dict[str, str] = {}
+        for r in records:
+            value = getattr(r, facet)
+            if value not in ("", None):
+                values.setdefault(str(value), r.run_id)
+        if len(values) > 1:
+            found[facet] = values
+    return found
+
+
+def refuse_mixed(column: str, records: Sequence[Record]) -> None:
+    """Raise ConfigError naming what differs within a column, with one run of each value."""
+    for facet, values in mixed(records).items():
+        shown = ", ".join(f"{value[:12]} (run {run})" for value, run in values.items())
+        raise ConfigError(
+            f"column {column}: cells of different {FACETS[facet]}: {shown}",
+            hint="Evaluate them alike, name the runs to show, or add --mixed",
+        )
+
+
+def find_row(name: str, records: Sequence[Record]) -> RowKey:
+    """The row that a user names by run id (or its prefix), label, method, compression or model. Raises ConfigError."""
+    tests: tuple[Callable[[Record], bool], ...] = (
+        lambda r: r.run_id == name or name in r.lineage,
+        lambda r: r.system == name,
+        lambda r: name in (r.compression or "none", r.method, r.loss) and bool(name),
+        lambda r: len(name) > 3 and any(i.startswith(name) for i in (r.run_id, *r.lineage)),
+        lambda r: name.lower() in r.system.lower(),
+    )
+    for test in tests:
+        hits = dict.fromkeys((r.system, r.variant) for r in records if test(r))
+        if hits:
+            # Uncompressed rows come before compressed ones of the same name.
+            plain = [(r.system, r.variant) for r in records if (r.system, r.variant) in hits and not r.compression]
+            return (plain or list(hits))[0]
+    known = ", ".join(rows(records).values())
+    raise ConfigError(f"no row '{name}' among the evaluations", hint=f"Rows: {known}")

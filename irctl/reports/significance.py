@@ -1,0 +1,189 @@
+"""Paired tests over queries: t, randomisation, bootstrap intervals, and corrections for many comparisons.
+
+Dimension key: N queries, S resamples. x_N are differences, system minus baseline.
+Multiple testing in IR: Carterette, ACM TOIS 30(1), 2012.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from irctl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+RESAMPLES = 10_000
+SEED = 42
+BLOCK = 2_000_000  # random draws held at once
+
+TESTS = ("t", "randomisation")
+CORRECTIONS = ("holm", "bonferroni", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One system against one baseline, on one data set and measure. p is None where the test is undefined."""
+
+    system: str = ""
+    baseline: str = ""
+    dataset: str = ""
+    split: str = ""
+    measure: str = ""
+    n: int
+    delta: float
+    effect_size: float | None
+    test: str
+    p_raw: float | None
+    p_adj: float | None
+    ci_low: float
+    ci_high: float
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def daggers(self) -> str:
+        """One dagger below .05, two below .01, after correction."""
+        p = self.p_adj
+        return "" if p is None or p >= 0.05 else "†" if p >= 0.01 else "††"
+
+
+def differences(values: Mapping[str, float], baseline: Mapping[str, float]) -> Array:
+    """x_N in the order of sorted query ids. Raises DataError unless both hold the same queries."""
+    if odd := sorted(values.keys() ^ baseline.keys()):
+        raise DataError(
+            f"the two evaluations hold different queries: {len(odd)} are in one only, such as {', '.join(odd[:3])}",
+            hint="Evaluate both on the same split and judgements",
+        )
+    return np.array([values[q] - baseline[q] for q in sorted(values)], dtype=np.float64)
+
+
+def paired_t(x_N: Array) -> tuple[float | None, float | None]:
+    """(t, two-sided p), n - 1 degrees of freedom; (None, 1) for no difference at all, (None, None) where undefined."""
+    if len(x_N) < 2 or np.ptp(x_N) == 0:
+        return None, 1.0 if len(x_N) and not x_N.any() else None
+    from scipy.special import stdtr
+
+    t = float(x_N.mean() / (x_N.std(ddof=1) / math.sqrt(len(x_N))))
+    return t, float(2 * stdtr(len(x_N) - 1, -abs(t)))
+
+
+def randomisation(x_N: Array, *, seed: int = SEED, resamples: int = RESAMPLES) -> float:
+    """Two-sided p of random sign flips; all 2^N of them where these are few enough."""
+    n = len(x_N)
+    # A flip that ties with the observed mean must count in spite of rounding.
+    bar = abs(x_N.sum()) - 1e-12 * np.abs(x_N).sum()
+    if n < 30 and 2**n <= resamples:
+        bits_SN = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return float(np.mean(np.abs((1.0 - 2.0 * bits_SN) @ x_N) >= bar))
+    rng, count, done = np.random.default_rng(seed), 0, 0
+    while done < resamples:
+        size = min(resamples - done, max(1, BLOCK // n))
+        flips_SN = rng.integers(0, 2, size=(size, n), dtype=np.int8)
+        count += int(np.sum(np.abs(x_N.sum() - 2.0 * (flips_SN @ x_N)) >= bar))
+        done += size
+    return (1 + count) / (1 + resamples)
+
+
+def bootstrap_means(x_N: Array, *, seed: int = SEED, resamples: int = RESAMPLES) -> Array:
+    """Means of resamples with replacement, [S]."""
+    n = len(x_N)
+    rng = np.random.default_rng(seed)
+    size = max(1, BLOCK // n)
+    parts = [
+        x_N[rng.integers(0, n, size=(min(size, resamples - done), n))].mean(axis=1)
+        for done in range(0, resamples, size)
+    ]
+    return np.concatenate(parts)
+
+
+def bootstrap_ci(x_N: Array, *, seed: int = SEED, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of the mean."""
+    return _interval(bootstrap_means(x_N, seed=seed), level)
+
+
+def stratified_bootstrap(
+    x_by_dataset: Sequence[Array], *, seed: int = SEED, level: float = 0.95
+) -> tuple[float, float, float]:
+    """(mean, low, high) of the macro mean over data sets: queries resampled inside each, data-set means averaged."""
+    means_S = np.mean([bootstrap_means(x_N, seed=seed + i) for i, x_N in enumerate(x_by_dataset)], axis=0)
+    low, high = _interval(means_S, level)
+    return float(np.mean([x_N.mean() for x_N in x_by_dataset])), low, high
+
+
+def _interval(means_S: Array, level: float) -> tuple[float, float]:
+    low, high = np.quantile(means_S, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: the smallest p times m, the next times m - 1, ..., never decreasing, at most 1."""
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def bonferroni(p: Sequence[float]) -> list[float]:
+    return [min(1.0, len(p) * x) for x in p]
+
+
+def compare(
+    values: Mapping[str, float],
+    baseline: Mapping[str, float],
+    *,
+    test: str = "t",
+    seed: int = SEED,
+) -> Comparison:
+    """Paired comparison of two per-query columns, not yet corrected nor named."""
+    if test not in TESTS:
+        raise ConfigError(f"no significance test named '{test}'", hint=f"Known: {', '.join(TESTS)}")
+    x_N = differences(values, baseline)
+    if not len(x_N):
+        raise DataError("no query to compare on")
+    p = paired_t(x_N)[1] if test == "t" else randomisation(x_N, seed=seed)
+    low, high = bootstrap_ci(x_N, seed=seed)
+    sd = float(x_N.std(ddof=1)) if np.ptp(x_N) else 0.0  # equal differences: rounding must not stand for a spread
+    return Comparison(
+        n=len(x_N),
+        delta=float(x_N.mean()),
+        effect_size=float(x_N.mean()) / sd if sd else None,
+        test=test,
+        p_raw=p,
+        p_adj=p,
+        ci_low=low,
+        ci_high=high,
+        wins=int((x_N > 0).sum()),
+        ties=int((x_N == 0).sum()),
+        losses=int((x_N < 0).sum()),
+    )
+
+
+def correct(family: Sequence[Comparison], correction: str = "holm") -> list[Comparison]:
+    """The family with p_adj. A comparison whose p is undefined takes part as p = 1 and stays undefined."""
+    rules: dict[str, Callable[[Sequence[float]], list[float]]] = {"holm": holm, "bonferroni": bonferroni, "none": list}
+    if correction not in rules:
+        raise ConfigError(f"no correction named '{correction}'", hint=f"Known: {', '.join(CORRECTIONS)}")
+    adjusted = rules[correction]([1.0 if c.p_raw is None else c.p_raw for c in family])
+    return [replace(c, p_adj=None if c.p_raw is None else p) for c, p in zip(family, adjusted, strict=True)]
+
+
+def letters(count: int) -> list[str]:
+    """a, b, ..., z, aa, ab, ...: names of models in superscripts."""
+    names = []
+    for i in range(count):
+        name, left = "", i
+        while left >= 0:
+            name = chr(ord("a") + left % 26) + name
+            left = left // 26 - 1
+        names.append(name)
+    return names

@@ -1,0 +1,181 @@
+"""The table model: rows of systems, columns of numbers, best and second marked. All that renderers read."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from irctl.reports import family, notes
+from irctl.reports.columns import FACTS, Column
+from irctl.reports.notes import SEEDS_FOR_SD
+from irctl.reports.records import Record, RowKey, find_row, kept, newest, refuse_mixed, rows
+from irctl.reports.significance import Comparison, letters
+
+PerQuery = Callable[[Record], Mapping[str, float] | None]
+"""Per-query values of a record, or None if they were not kept."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """value: unrounded, None if missing. mark: best, second or empty. sign: dagger or letters. runs: its origin."""
+
+    value: float | None = None
+    text: str = "--"
+    mark: str = ""
+    sign: str = ""
+    runs: tuple[str, ...] = ()
+    sd: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    key: RowKey
+    label: str
+    cells: tuple[Cell, ...]
+    letter: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    command: str = ""
+    commit: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
+
+
+def build(
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    *,
+    title: str = "",
+    baseline: str = "",
+    per_query: PerQuery = lambda _: None,
+    test: str = "t",
+    correction: str = "holm",
+    marks: str = "daggers",
+    allow_mixed: bool = False,
+    command: str = "",
+    commit: str = "",
+) -> Table:
+    """The table of these records.
+
+    baseline: run id, label or method of the row that the others are tested against; empty: no tests.
+    marks: daggers against the baseline, or letters for all pairs.
+    Raises ConfigError for mixed columns unless allow_mixed, and for a baseline that is not there.
+    """
+    shown = newest(records)
+    for column in columns:
+        cells = [r for r in shown if r.cell == column.cell]
+        if column.kind == "measure" and not allow_mixed:
+            refuse_mixed(column.key, cells)
+    base = find_row(baseline, shown) if baseline else None
+    labels = rows(shown)
+    keys = sorted(labels, key=lambda key: _order(key, base, shown))
+    body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
+    body = _mark(body, columns)
+    compared: list[Comparison] = []
+    if base is not None or marks == "letters":
+        compared = family.compare_rows(
+            shown, labels, columns, base if marks != "letters" else None, per_query, test, correction
+        )
+        body = _sign(body, columns, compared, marks)
+    return Table(
+        title=title,
+        columns=tuple(columns),
+        rows=tuple(body),
+        notes=tuple(notes.footnotes(shown, columns, labels.get(base, "") if base else "", compared, correction, marks)),
+        comparisons=tuple(compared),
+        command=command,
+        commit=commit,
+    )
+
+
+def _order(key: RowKey, base: RowKey | None, records: Sequence[Record]) -> tuple[bool, float, str]:
+    """Baseline first, then by bytes a vector from many to few (no vectors first), then by age."""
+    mine = [r for r in records if (r.system, r.variant) == key]
+    size = next((r.bytes_per_vector for r in mine if r.bytes_per_vector is not None), None)
+    return key != base, -size if size is not None else float("-inf"), min(r.created_at for r in mine)
+
+
+def _cell(column: Column, key: RowKey, records: Sequence[Record], columns: Sequence[Column]) -> Cell:
+    mine = [r for r in records if (r.system, r.variant) == key]
+    if column.kind == "average":
+        return _average(column, mine, columns)
+    if column.kind == "fact":
+        return _fact(column, mine, records)
+    hits = [r for r in mine if r.cell == column.cell]
+    return _filled(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
+
+
+def _filled(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
+    if not values:
+        return Cell()
+    mean = statistics.fmean(values)
+    sd = statistics.stdev(values) if seeds and len(values) >= SEEDS_FOR_SD else None
+    text = column.format(mean) + (f" ± {column.format(sd)}" if sd is not None else "")
+    return Cell(mean, text, runs=runs, sd=sd)
+
+
+def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> Cell:
+    runs = tuple(dict.fromkeys(r.run_id for r in mine))
+    if column.key == "seeds":
+        count = len({r.seed for r in mine if r.seed is not None})
+        return _filled(column, [float(count)] if count else [], runs)
+    if column.key == "kept":
+        shares = [kept(r, records) for r in mine if r.measure == column.measure]
+        return _filled(column, [s for s in shares if s is not None], runs)
+    read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
+    by_seed = {r.seed: value for r in mine if (value := read(r, records)) is not None}
+    return _filled(column, list(by_seed.values()), runs)
+
+
+def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:
+    """The mean over the table's data sets, only if every one of them is there."""
+    wanted = list(dict.fromkeys((c.dataset, c.split, column.measure) for c in columns if c.kind == "measure"))
+    means = {cell: [r.value for r in mine if r.cell == cell] for cell in wanted}
+    if not wanted or not all(means.values()):
+        return Cell()
+    runs = tuple(dict.fromkeys(r.run_id for r in mine if r.cell in means))
+    return _filled(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
+
+
+def _mark(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Best and second best of each column, on the rounded value, with all ties."""
+    marked = [list(row.cells) for row in body]
+    for i, column in enumerate(columns):
+        values = {n: row.cells[i].value for n, row in enumerate(body)}
+        rounded = {n: float(column.format(v).replace(",", "")) for n, v in values.items() if v is not None}
+        if len(rounded) < 2 or not column.better:
+            continue
+        ranked = sorted(set(rounded.values()), reverse=column.better == "high")
+        for n, value in rounded.items():
+            mark = "best" if value == ranked[0] else "second" if value == ranked[1] else ""
+            marked[n][i] = replace(marked[n][i], mark=mark)
+    return [replace(row, cells=tuple(cells)) for row, cells in zip(body, marked, strict=True)]
+
+
+def _sign(body: Sequence[Row], columns: Sequence[Column], compared: Sequence[Comparison], marks: str) -> list[Row]:
+    """Superscripts: daggers for a difference from the baseline, letters for the rows beaten."""
+    names = dict(zip((row.label for row in body), letters(len(body)), strict=True)) if marks == "letters" else {}
+    signed = []
+    for row in body:
+        cells = list(row.cells)
+        for i, column in enumerate(columns):
+            if column.kind != "measure":
+                continue
+            mine = [c for c in compared if (c.dataset, c.split, c.measure) == column.cell]
+            if marks == "letters":
+                beaten = [c.baseline for c in mine if c.system == row.label and c.delta > 0 and c.daggers]
+                beaten += [c.system for c in mine if c.baseline == row.label and c.delta < 0 and c.daggers]
+                ordered = sorted((names[label] for label in beaten), key=lambda x: (len(x), x))
+                sign = (", " if len(names) > 26 else "").join(ordered)
+            else:
+                sign = "".join(c.daggers for c in mine if c.system == row.label)
+            cells[i] = replace(cells[i], sign=sign)
+        signed.append(replace(row, cells=tuple(cells), letter=names.get(row.label, "")))
+    return signed

@@ -1,0 +1,62 @@
+"""Figures: what is on the frontier, and that the same data gives the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from report_records import record, systems
+
+from irctl.errors import DataError
+from irctl.reports import figures
+from irctl.reports.significance import compare
+
+
+def test_the_frontier_holds_what_nothing_smaller_beats() -> None:
+    records = [
+        record("a", 0.5, bytes_per_vector=100),
+        record("b", 0.4, bytes_per_vector=200),
+        record("c", 0.6, bytes_per_vector=400),
+        record("d", 0.6, bytes_per_vector=800),
+        record("no vectors", 0.9),
+    ]
+    assert {p.system: p.frontier for p in figures.pareto_points(records, "nDCG@10")} == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "d": False,
+    }
+
+
+def test_two_systems_of_the_same_size_and_quality_are_both_on_the_frontier() -> None:
+    records = [record("a", 0.5, bytes_per_vector=8), record("b", 0.5, bytes_per_vector=8)]
+    assert all(p.frontier for p in figures.pareto_points(records, "nDCG@10"))
+
+
+def test_nothing_to_draw_is_an_error_that_says_what_to_run() -> None:
+    with pytest.raises(DataError, match="Run irctl compress"):
+        figures.pareto([record("a", 0.5)], "nDCG@10")
+
+
+def test_a_figure_is_saved_in_three_formats_with_its_data_and_equal_bytes_each_time(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        figures.save(*figures.pareto(systems(), "nDCG@10", title="cranfield"), tmp_path / folder, "pareto")
+    names = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert names == ["pareto.csv", "pareto.pdf", "pareto.png", "pareto.svg"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    data = list(csv.DictReader(io.StringIO((tmp_path / "one" / "pareto.csv").read_text())))
+    assert [(d["system"], d["frontier"]) for d in data] == [
+        ("MiniLM pq", "True"),
+        ("MiniLM sq", "True"),
+        ("MiniLM", "True"),
+    ]
+
+
+def test_deltas_are_drawn_with_their_intervals(tmp_path: Path) -> None:
+    one = compare({str(i): 0.5 + i / 100 for i in range(10)}, {str(i): 0.5 for i in range(10)})
+    assert len(figures.save(*figures.delta([one]), tmp_path, "delta")) == 4
+    with pytest.raises(DataError, match="--baseline"):
+        figures.delta([])

@@ -1,0 +1,189 @@
+"""What a table says: marks, missing cells, averages, mixed columns, significance, footnotes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_records import record, systems
+
+from irctl.errors import ConfigError, DataError
+from irctl.reports.columns import choose, is_across
+from irctl.reports.records import Record, kept, newest
+from irctl.reports.table import Table, build
+
+
+def cells(table: Table) -> dict[str, dict[str, str]]:
+    return {r.label: {c.key: cell.text for c, cell in zip(table.columns, r.cells, strict=True)} for r in table.rows}
+
+
+def marks(table: Table, key: str) -> dict[str, str]:
+    i = [c.key for c in table.columns].index(key)
+    return {r.label: r.cells[i].mark for r in table.rows}
+
+
+def per_query(r: Record) -> dict[str, float]:
+    rng = np.random.default_rng([ord(c) for c in r.dataset])
+    noise = np.random.default_rng([ord(c) for c in r.system]).normal(size=45) / 100
+    return {str(i): float(r.value + x + e) for i, (x, e) in enumerate(zip(rng.random(45) / 10, noise, strict=True))}
+
+
+def test_the_main_table_has_measures_bytes_and_the_share_kept() -> None:
+    table = build(systems(), choose(systems()))
+    assert [c.key for c in table.columns] == ["nDCG@10", "RR@10", "R@100", "bytes", "kept"]
+    assert cells(table) == {
+        "bm25": {"nDCG@10": "38.0", "RR@10": "58.0", "R@100": "60.0", "bytes": "--", "kept": "--"},
+        "MiniLM": {"nDCG@10": "40.0", "RR@10": "60.0", "R@100": "70.0", "bytes": "1,536", "kept": "100.0"},
+        "MiniLM sq": {"nDCG@10": "40.0", "RR@10": "60.0", "R@100": "70.0", "bytes": "384", "kept": "99.9"},
+        "MiniLM pq": {"nDCG@10": "30.0", "RR@10": "54.0", "R@100": "65.0", "bytes": "48", "kept": "75.0"},
+    }
+
+
+def test_best_and_second_are_decided_on_the_rounded_value_with_all_ties() -> None:
+    table = build(systems(), choose(systems()))
+    # .40 and .3996 both print as 40.0: both are best, and the next different value is second.
+    assert marks(table, "nDCG@10") == {"bm25": "second", "MiniLM": "best", "MiniLM sq": "best", "MiniLM pq": ""}
+
+
+def test_fewer_bytes_are_better_and_a_share_is_not_a_contest() -> None:
+    table = build(systems(), choose(systems()))
+    assert marks(table, "bytes") == {"bm25": "", "MiniLM": "", "MiniLM sq": "second", "MiniLM pq": "best"}
+    assert set(marks(table, "kept").values()) == {""}
+
+
+def test_a_single_row_is_not_best_of_anything() -> None:
+    one = [record("A", 0.5)]
+    assert marks(build(one, choose(one)), "nDCG@10") == {"A": ""}
+
+
+def test_the_share_kept_needs_the_same_vectors_and_the_same_seed() -> None:
+    plain = [record("m", 0.5, base="v1", seed=1), record("m", 0.4, base="v1", seed=2, run_id="b")]
+    pq = record("m pq", 0.2, base="v1", compression="pq", seed=2)
+    assert kept(pq, [*plain, pq]) == 0.5
+    assert kept(replace(pq, base="v2"), [*plain, pq]) is None
+    assert kept(replace(pq, base=""), plain) is None
+
+
+def test_evaluating_again_replaces_the_older_value() -> None:
+    old = record("A", 0.1, run_id="1", created_at="2025-01-01")
+    new = record("A", 0.2, run_id="2", created_at="2025-01-02")
+    assert newest([new, old]) == [new]
+
+
+def test_three_seeds_give_a_mean_and_a_deviation_and_every_run_is_named() -> None:
+    three = [record("A", v, seed=s, negatives_per_query=31) for s, v in enumerate((0.3, 0.4, 0.5))]
+    table = build(three, choose(three, columns=["nDCG@10", "seeds"]))
+    assert cells(table)["A"] == {"nDCG@10": "40.0 ± 10.0", "seeds": "3"}
+    assert len(table.rows[0].cells[0].runs) == 3
+    assert any("Training seeds a system: 3" in note for note in table.notes)
+
+
+def test_one_seed_says_so() -> None:
+    one = [record("A", 0.3, seed=1, negatives_per_query=31)]
+    assert any("One training seed" in note for note in build(one, choose(one)).notes)
+
+
+def test_systems_of_one_name_and_other_settings_stay_apart() -> None:
+    two = [record("A", 0.3, variant="aaaaaaaa11"), record("A", 0.4, variant="bbbbbbbb22", run_id="r2")]
+    assert [r.label for r in build(two, choose(two)).rows] == ["A [aaaaaaaa]", "A [bbbbbbbb]"]
+
+
+def beir() -> list[Record]:
+    return [record("A", 0.5), record("A", 0.7, dataset="scifact"), record("B", 0.6)]
+
+
+def test_an_average_exists_only_where_every_cell_does_and_names_its_data_sets() -> None:
+    table = build(beir(), choose(beir(), "beir"))
+    assert cells(table) == {
+        "A": {"avg": "60.0", "cranfield nDCG@10": "50.0", "scifact nDCG@10": "70.0"},
+        "B": {"avg": "--", "cranfield nDCG@10": "60.0", "scifact nDCG@10": "--"},
+    }
+    assert "Data: cranfield test, scifact test. Avg: mean over these 2, where all are there." in table.notes
+
+
+def test_columns_by_name_as_a_paper_lists_them() -> None:
+    records = [replace(r, facts={"iso": 0.183, "iso_n": 500, "iso_d": 384}) for r in beir()]
+    wanted = ["avg", "SciFact", "cranfield", "iso"]
+    assert is_across("main", wanted, records)
+    table = build(records, choose(records, columns=wanted))
+    assert [c.header for c in table.columns] == ["Avg", "scifact", "cranfield", "IsoScore (debiased)"]
+    assert "IsoScore, debiased for sample size, on held-out rows (N=500, D=384)." in table.notes
+
+
+def test_parts_of_cqadupstack_are_not_columns() -> None:
+    records = [record("A", 0.4, dataset="cqadupstack"), record("A", 0.1, dataset="cqadupstack/gaming")]
+    assert [c.dataset for c in choose(records, "beir") if c.kind == "measure"] == ["cqadupstack"]
+
+
+def test_a_column_that_nobody_measured_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match=r"no column 'nDCG@1': .*Did you mean 'nDCG@10'"):
+        choose(systems(), columns=["nDCG@1"])
+    with pytest.raises(ConfigError, match="no table named 'mian'. Did you mean 'main'"):
+        choose(systems(), "mian")
+
+
+@pytest.mark.parametrize(
+    ("facet", "value", "said"),
+    [
+        ("qrels_sha256", "other", "different judgements"),
+        ("k", 100, "different depth k"),
+        ("similarity", "euclid", "different similarity"),
+        ("self_match", "drop", "different self-match rule"),
+        ("negatives_per_query", 63, "different negatives a query"),
+    ],
+)
+def test_mixed_columns_are_refused_and_footnoted_when_asked_for(facet: str, value: object, said: str) -> None:
+    records = [
+        record("A", 0.5, negatives_per_query=31),
+        replace(record("B", 0.6, negatives_per_query=31), **{facet: value}),
+    ]
+    with pytest.raises(ConfigError, match=f"column nDCG@10: cells of {said}.*add --mixed"):
+        build(records, choose(records))
+    table = build(records, choose(records), allow_mixed=True)
+    assert any(note.startswith("Mixed cells in nDCG@10") for note in table.notes)
+
+
+def test_a_run_without_vectors_or_training_mixes_with_anything() -> None:
+    assert build(systems(), choose(systems())).rows
+
+
+def test_daggers_mark_what_differs_from_the_baseline_after_correction() -> None:
+    table = build(systems(), choose(systems()), baseline="MiniLM", per_query=per_query)
+    assert table.rows[0].label == "MiniLM"
+    assert len(table.comparisons) == 9
+    sign = {row.label: row.cells[0].sign for row in table.rows}
+    assert sign["MiniLM"] == "" and sign["MiniLM pq"] == "††"
+    assert any("Holm-corrected, family of 9" in note and "Differs from MiniLM" in note for note in table.notes)
+
+
+def test_letters_name_the_rows_that_are_beaten() -> None:
+    table = build(systems(), choose(systems(), columns=["nDCG@10"]), marks="letters", per_query=per_query)
+    letters = {row.label: row.letter for row in table.rows}
+    sign = {row.label: row.cells[0].sign for row in table.rows}
+    assert letters == {"bm25": "a", "MiniLM": "b", "MiniLM sq": "c", "MiniLM pq": "d"}
+    assert "d" in sign["MiniLM"] and sign["MiniLM pq"] == ""
+    assert len(table.comparisons) == 6
+
+
+def test_a_baseline_is_found_by_run_label_or_method_and_a_wrong_one_refused() -> None:
+    for name in ("run-MiniLM pq-cranfield-0", "MiniLM pq", "pq"):
+        assert build(systems(), choose(systems()), baseline=name, per_query=per_query).rows[0].label == "MiniLM pq"
+    with pytest.raises(ConfigError, match="no row 'dense2'"):
+        build(systems(), choose(systems()), baseline="dense2")
+
+
+def test_a_test_without_per_query_values_names_the_run() -> None:
+    with pytest.raises(DataError, match="no per-query values of nDCG@10 on cranfield test"):
+        build(systems(), choose(systems()), baseline="MiniLM")
+
+
+def test_footnotes_tell_selection_on_the_reported_split_missing_queries_and_seen_data() -> None:
+    records = [
+        record("A", 0.5, selected_on_eval=True, n_missing=3),
+        record("M", 0.4, dataset="quora", model="sentence-transformers/all-mpnet-base-v2"),
+    ]
+    notes = " ".join(build(records, choose(records, "beir")).notes)
+    assert "Selected on the split it is reported on (selected_on_eval): A on cranfield test." in notes
+    assert "A: 3 of 45 on cranfield" in notes
+    assert "all-mpnet-base-v2 saw quora" in notes
