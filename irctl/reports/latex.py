@@ -75,8 +75,10 @@ def _cell(cell: Cell, widest: str) -> str:
 
 
 def _comment(table: Table, cells: tuple[Cell, ...]) -> str:
-    named = [f"{c.key}: {' '.join(cell.runs)}" for c, cell in zip(table.columns, cells, strict=True) if cell.runs]
-    return " % runs " + "; ".join(named) if named else ""
+    named = {c.key: " ".join(cell.runs) for c, cell in zip(table.columns, cells, strict=True) if cell.runs}
+    if len(set(named.values())) == 1:
+        return f" % run {next(iter(named.values()))}"
+    return " % runs " + "; ".join(f"{key}: {runs}" for key, runs in named.items()) if named else ""
 
 
 def _origin(table: Table) -> list[str]:

@@ -48,11 +48,7 @@ def test_a_figure_is_saved_in_three_formats_with_its_data_and_equal_bytes_each_t
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     data = list(csv.DictReader(io.StringIO((tmp_path / "one" / "pareto.csv").read_text())))
-    assert [(d["system"], d["frontier"]) for d in data] == [
-        ("MiniLM pq", "True"),
-        ("MiniLM sq", "True"),
-        ("MiniLM", "True"),
-    ]
+    assert [d["system"] for d in data if d["frontier"] == "True"] == ["MiniLM pq", "MiniLM sq", "MiniLM"]
 
 
 def test_deltas_are_drawn_with_their_intervals(tmp_path: Path) -> None:
