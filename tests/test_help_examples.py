@@ -1,0 +1,64 @@
+"""Every example in every --help runs as it is typed, on the built-in collection, with a tiny default encoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workspace import Workspace, workspace
+
+# In the order in which a reader could type them: later pages speak of runs that earlier ones made.
+PAGES = (
+    "data ls|data check|data convert|hardneg|encode|train|search|eval|compress|export|report|"
+    "runs ls|runs show|runs diff|runs sql|runs reindex|runs reap|runs tag|runs note|runs export|runs import|"
+    "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes check|profiles ls|profiles show|doctor|demo"
+).split("|")
+NETWORK = ("data fetch",)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+    """One workspace for all pages of this file."""
+    with workspace(tmp_path_factory.mktemp("examples"), tiny_encoder) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def own_folders() -> None:
+    """The workspace sets the folders here."""
+
+
+def examples(help_text: str) -> list[str]:
+    """The command lines under `Examples:`."""
+    block = help_text.split("Examples:", 1)[1].split("Options:", 1)[0].split("Arguments:", 1)[0]
+    return [line.strip() for line in block.splitlines() if line.strip().startswith("irctl ")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_run(page: str, place: Workspace) -> None:
+    lines = examples(place.ok(f"irctl {page} --help").out)
+    assert lines, f"irctl {page} --help has no examples"
+    for line in lines:
+        place.ok(line)
+
+
+@pytest.mark.parametrize("page", NETWORK)
+def test_an_example_that_needs_the_network_says_so_in_one_line(page: str, place: Workspace) -> None:
+    for line in examples(place.ok(f"irctl {page} --help").out):
+        done = place.run(line)
+        assert done.code in (3, 4), done.err
+        assert re.fullmatch(r"error: [^\n]+\n", done.err), done.err
+
+
+def test_every_command_is_on_a_page() -> None:
+    from irctl.cli import app
+
+    single = {c.name for c in app.registered_commands}
+    grouped = {
+        f"{g.name} {c.name or c.callback.__name__}"
+        for g in app.registered_groups
+        for c in g.typer_instance.registered_commands
+    }
+    assert single | grouped == {*PAGES, *NETWORK}

@@ -1,0 +1,48 @@
+"""README stays true: its commands exist, its options are real, its tree names every package, its table every command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+LINES = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.S)
+    for line in block.splitlines()
+    if line.startswith("irctl ")
+]
+
+
+@pytest.mark.parametrize("line", sorted(set(LINES)))
+def test_a_command_in_the_readme_is_one_the_program_knows(line: str) -> None:
+    from workspace import Workspace
+
+    words = shlex.split(line)[1:]
+    group = words[0] if words[0] in ("data", "runs", "recipes", "profiles") else ""
+    page = f"{group} {words[1]}" if group else words[0]
+    help_text = Workspace(ROOT).ok(f"{page} --help").out
+    missing = [w for w in words if w.startswith("-") and not re.search(rf"(^|[\s,]){re.escape(w)}\b", help_text)]
+    assert not missing, f"{line}: {missing}"
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    from irctl.cli import app
+
+    names = {c.name for c in app.registered_commands} | {g.name for g in app.registered_groups}
+    rows = " ".join(re.findall(r"^\| (`irctl[^|]*(?:\\\|[^|]*)*)\|", README, flags=re.M))
+    assert {n for n in names if not re.search(rf"irctl {n}\b", rows)} == set()
+
+
+def test_the_tree_names_every_package() -> None:
+    tree = README.split("## Layout")[1]
+    packages = [p.name for p in (ROOT / "irctl").iterdir() if (p / "__init__.py").is_file()]
+    assert [p for p in packages if f"{p}/" not in tree] == []
+
+
+def test_the_readme_and_the_checks_use_the_same_test_command() -> None:
+    assert "<!-- test -->" in README and "<!-- test -->" in (ROOT / ".ci" / "run").read_text()
