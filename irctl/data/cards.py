@@ -1,0 +1,149 @@
+"""What is known about a collection: headline measure and split, self-match rule, sizes, where to fetch it.
+
+Built-in cards are TOML files in irctl/collections/; a user's card lies beside the data as card.toml.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from irctl import paths, plugins
+from irctl.errors import DataError
+
+FILE = "card.toml"
+FORMATS = ("beir", "msmarco", "trec")
+BUILT_IN = "cranfield"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One collection. Tuples are empty and texts blank where nothing is known."""
+
+    name: str
+    format: str = "beir"
+    headline_measure: str = "nDCG@10"
+    headline_split: str = ""  # the split of the headline number, and the default of search and eval
+    splits: tuple[str, ...] = ()
+    measures: Mapping[str, str] = field(default_factory=dict)  # split -> preset of measures
+    self_match: str = "keep"  # keep or drop: documents whose id is the query's id
+    ids_shared: bool = False  # query and document ids name the same things
+    text: str = 'title + " " + text, stripped'
+    license: str = ""
+    public: bool = True
+    queries: int = 0  # of the headline split
+    passages: int = 0
+    relevant_per_query: float = 0.0
+    url: str = ""
+    md5: str = ""
+    files: tuple[Mapping[str, str], ...] = ()  # several downloads: {url, md5} each
+    source: str = ""  # where the data lies if it need not be fetched: hf://datasets/...
+    same_as: str = ""  # the card whose folder this one shares
+    extra_splits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # split -> {queries, qrels} elsewhere
+    parts: tuple[str, ...] = ()  # sub-collections; the number of the whole is the unweighted mean
+    groups: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def measures_preset(self) -> str:
+        """Preset of measures for the headline split; empty: the default."""
+        return self.measures.get(self.headline_split, "")
+
+
+def card_from(table: Mapping[str, Any], where: str, *, name: str = "") -> Card:
+    """A card from TOML. Raises DataError naming an unknown key or a value that cannot be."""
+    values = dict(table)
+    headline = values.pop("headline", {})
+    if not isinstance(headline, Mapping) or not set(headline) <= {"measure", "split"}:
+        raise DataError(f"{where}: headline: expected {{ measure = ..., split = ... }}, found {headline}")
+    values |= {f"headline_{k}": v for k, v in headline.items()}
+    legal = [f.name for f in dataclasses.fields(Card)]
+    for key, value in values.items():
+        if key not in legal:
+            shown = ["headline", *(n for n in legal if not n.startswith("headline_"))]
+            raise DataError(f"{where}: no key named '{key}'", hint=plugins.nearest(key, shown))
+        if isinstance(value, list):
+            values[key] = tuple(value)
+    card = Card(**({"name": name} | values))
+    if card.self_match not in ("keep", "drop"):
+        raise DataError(f"{where}: self_match: expected keep or drop, found {card.self_match!r}")
+    if card.format not in FORMATS:
+        raise DataError(f"{where}: format: expected {', '.join(FORMATS)}, found {card.format!r}")
+    return card
+
+
+def read_card(folder: Path) -> Card | None:
+    """The card beside the data, or None."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        return card_from(tomllib.loads(path.read_text()), str(path), name=folder.name)
+    except tomllib.TOMLDecodeError as e:
+        raise DataError(f"{path}: not valid TOML: {e}") from None
+
+
+@cache
+def built_in() -> dict[str, Card]:
+    """Every card that ships with irctl, by the name that --data takes."""
+    folder = paths.shipped("collections")
+    found: dict[str, Card] = {}
+    for path in sorted(folder.glob(f"*/{FILE}")):
+        card = read_card(path.parent)
+        assert card is not None
+        found[card.name] = card
+    for name, table in _tables(folder / "beir.toml")["beir"].items():
+        # BEIR's msmarco has another folder and other splits than the collection of that name.
+        card = card_from(table, f"beir.toml [{name}]", name="beir/msmarco" if name == "msmarco" else name)
+        found[f"beir/{name}"] = card
+        for part in card.parts:
+            one = dataclasses.replace(card, name=f"{name}/{part}", parts=(), groups=(), queries=0, passages=0, note="")
+            found[f"beir/{name}/{part}"] = dataclasses.replace(one, same_as=f"beir/{name}")
+    for name, table in _tables(folder / "msmarco.toml").items():
+        found[name] = card_from(table, f"msmarco.toml [{name}]")
+    for name, table in _tables(folder / "sycl-eval.toml")["sycl-eval"].items():
+        found[f"sycl-eval/{name}"] = card_from(table, f"sycl-eval.toml [{name}]", name=f"sycl-eval/{name}")
+    return found
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def key_of(name: str) -> str | None:
+    """The built-in name a user means: `scifact` is `beir/scifact`; None if there is no such card."""
+    return next((n for n in (name, f"beir/{name}") if n in built_in()), None)
+
+
+def load_card(name: str) -> Card:
+    """A built-in card. Raises DataError with the nearest name."""
+    found = key_of(name)
+    if found is None:
+        raise DataError(f"no collection named '{name}'", hint=plugins.nearest(name, list(built_in())))
+    return built_in()[found]
+
+
+@cache
+def groups() -> dict[str, tuple[str, ...]]:
+    """Group name -> names of its collections, in the order of the shipped tables."""
+    found: dict[str, list[str]] = {}
+    for name, card in built_in().items():
+        for group in card.groups:
+            found.setdefault(group, []).append(name)
+    return {g: tuple(members) for g, members in sorted(found.items())}
+
+
+def expand(sources: Sequence[str]) -> list[str]:
+    """Sources with groups and collections of parts replaced by what they stand for, without repetition."""
+    out: list[str] = []
+    for source in sources:
+        for member in groups().get(source, (source,)):
+            found = key_of(member)
+            parts = built_in()[found].parts if found else ()
+            out += [f"{found}/{p}" for p in parts] if parts else [member]
+    return list(dict.fromkeys(out))

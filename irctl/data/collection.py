@@ -1,0 +1,235 @@
+"""A collection: corpus, queries and judgements under one name, from wherever they lie.
+
+Sources: a built-in name, a BEIR or MS MARCO folder, beir/NAME (after `irctl data fetch`), irds:NAME,
+hf://datasets/OWNER/NAME[@REVISION][/PATH], FILE.json:NAME (one entry of an evaluation configuration), and a
+JSON file of {query, positive, negative} pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from irctl import paths, plugins
+from irctl.data import cards, hub
+from irctl.data.beir import BeirFolder
+from irctl.data.cards import Card
+from irctl.data.corpus import Corpus
+from irctl.data.lines import malformed
+from irctl.data.msmarco import MsMarcoFolder
+from irctl.data.qrels_files import read_judgements
+from irctl.data.texts import TextStore, open_texts
+from irctl.data.trec import qrels_sha256, read_qrels
+from irctl.errors import DataError
+from irctl.types import Qrels
+
+__all__ = ["Collection", "Corpus", "Queries", "is_present", "open_collection"]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Query ids and stripped texts, in the order of the query file."""
+
+    ids: list[str]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Layout(Protocol):
+    """Where the files of one kind of collection are."""
+
+    folder: Path
+    format: str
+
+    def corpus(self) -> TextStore: ...
+    def queries(self, split: str) -> TextStore: ...
+    def splits(self) -> tuple[str, ...]: ...
+    def qrels_file(self, split: str) -> Path: ...
+
+
+class Collection:
+    """Corpus, queries and judgements. Nothing is read before it is asked for."""
+
+    def __init__(self, card: Card, layout: Layout, *, root: str = "", title_join: str = "space") -> None:
+        self.card = card
+        self.name = card.name
+        self.folder = layout.folder
+        self.layout = layout
+        self._root = root
+        self._title_join = title_join
+        self._corpus: Corpus | None = None
+        self._qrels: dict[str, Qrels] = {}
+
+    @property
+    def corpus(self) -> Corpus:
+        if self._corpus is None:
+            self._corpus = Corpus(self.layout.corpus(), self._title_join)
+        return self._corpus
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the corpus as it is read: ids and texts in order."""
+        return self.corpus.fingerprint
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits with judgements."""
+        return (*self.layout.splits(), *self.card.extra_splits)
+
+    def _known(self, split: str) -> str:
+        if split not in self.splits():
+            legal = self.splits()
+            raise DataError(f"{self.name}: no split '{split}'", hint=plugins.nearest(split, legal) if legal else "")
+        return split
+
+    def qrels_file(self, split: str) -> Path:
+        if split in self.card.extra_splits and split not in self.layout.splits():
+            return _local(self.card.extra_splits[split]["qrels"], self._root)
+        return self.layout.qrels_file(self._known(split))
+
+    def query_store(self, split: str) -> TextStore:
+        """All queries of the file that this split takes its queries from, judged or not."""
+        if split in self.card.extra_splits and split not in self.layout.splits():
+            return open_texts(_local(self.card.extra_splits[split]["queries"], self._root))
+        return self.layout.queries(self._known(split))
+
+    def qrels(self, split: str) -> Qrels:
+        """Judgements of a split: query id -> document id -> grade."""
+        if split not in self._qrels:
+            self._qrels[split] = read_qrels(self.qrels_file(split))
+        return self._qrels[split]
+
+    def qrels_sha256(self, split: str) -> str:
+        """Hash of the judgements; neither the order of the file nor its format counts."""
+        return qrels_sha256(self.qrels(split))
+
+    def queries(self, split: str) -> Queries:
+        """The judged queries of a split, in the order of the query file. DataError if one of them has no text."""
+        store, judged = self.query_store(split), list(self.qrels(split))
+        rows_N = store.find(judged)
+        if len(rows_N) and rows_N.min() < 0:
+            missing = judged[int(rows_N.argmin())]
+            path = self.qrels_file(split)
+            line = next(j.line for j in read_judgements(path) if j.query_id == missing)
+            raise malformed(path, line, f"query ids of {store.source}", f"'{missing}'")
+        rows = sorted(rows_N.tolist())
+        return Queries(store.column("id", rows), [t.strip() for t in store.column("text", rows)])
+
+    def all_queries(self) -> Queries:
+        """Every query of the collection's files, judged or not, each id once."""
+        found: dict[str, str] = {}
+        for store in {id(s.folder): s for s in map(self.query_store, self.splits())}.values():
+            ids, texts = store.column("id", slice(None)), store.column("text", slice(None))
+            for name, text in zip(ids, texts, strict=True):
+                found.setdefault(name, text.strip())
+        return Queries(list(found), list(found.values()))
+
+
+def _local(source: str, root: str) -> Path:
+    return hub.file(source, root) if hub.is_hub(source) else Path(source)
+
+
+def open_collection(
+    source: str, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+) -> Collection:
+    """The collection that `data.source` names. Raises DataError with the next step if it is not here.
+
+    root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
+    """
+    card, layout = _find(source, root, fix_encoding)
+    return Collection(card, layout, root=root, title_join=title_join)
+
+
+def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
+    if source.startswith("irds:"):
+        from irctl.data.irds import IrdsLayout
+
+        layout = IrdsLayout(source.removeprefix("irds:"))
+        return _default_card(source.removeprefix("irds:"), layout), layout
+    if hub.is_hub(source):
+        return _folder(hub.beir_folder(source, root), fix_encoding, name=hub.parse(source).repo.split("/")[1])
+    found = cards.key_of(source)
+    if found is not None and not source.startswith((".", "/")):
+        return _built_in(found, root, fix_encoding)
+    path, _, entry = source.rpartition(":")
+    if path and Path(path).suffix in (".json", ".toml") and Path(path).is_file():
+        from irctl.data.suites import suite_collection
+
+        return suite_collection(Path(path), entry, root)
+    if Path(source).is_dir():
+        return _folder(Path(source), fix_encoding)
+    if Path(source).is_file():
+        from irctl.data.pairs import pairs_collection
+
+        return pairs_collection(Path(source))
+    if source in cards.groups():
+        raise DataError(
+            f"{source}: a group of {len(cards.groups()[source])} collections", hint="irctl eval takes groups"
+        )
+    near = plugins.nearest(source, list(cards.built_in()))
+    hint = near if near.startswith("Did") else "irctl data ls lists the known collections"
+    raise DataError(f"data.source: no collection, folder or file '{source}'", hint=hint)
+
+
+def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
+    card = cards.built_in()[name]
+    if card.parts:
+        raise DataError(
+            f"{name}: stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
+        )
+    if card.source:
+        return card, _layout(hub.beir_folder(card.source, root), fix_encoding)
+    folder = folder_of(name)
+    if not folder.is_dir():
+        if not card.public:
+            raise DataError(f"{name}: not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
+        raise DataError(f"{name}: not on this machine", hint=f"irctl data fetch {card.same_as or name}")
+    return card, _layout(folder, fix_encoding)
+
+
+def folder_of(name: str) -> Path:
+    """Where a built-in collection lies, or is fetched to."""
+    card = cards.built_in()[name]
+    if name == cards.BUILT_IN:
+        return paths.shipped("collections") / name
+    base = paths.cache() / "collections"
+    if card.same_as.startswith("beir/"):
+        return base / name  # a part of the archive it shares
+    return base / (card.same_as or name)
+
+
+def is_present(source: str, *, root: str = "") -> bool:
+    """Whether a collection can be opened without fetching it."""
+    found = cards.key_of(source)
+    if found is None:
+        return Path(source).exists()
+    card = cards.built_in()[found]
+    if card.source:
+        return bool(root) and (Path(root) / hub.parse(card.source).repo).is_dir()
+    return (
+        all(folder_of(f"{found}/{part}").is_dir() for part in card.parts) if card.parts else folder_of(found).is_dir()
+    )
+
+
+def _layout(folder: Path, fix_encoding: bool) -> Layout:
+    if BeirFolder.is_one(folder):
+        return BeirFolder(folder, fix_encoding=fix_encoding)
+    if MsMarcoFolder.is_one(folder):
+        return MsMarcoFolder(folder, fix_encoding=fix_encoding)
+    raise DataError(
+        f"{folder}: neither corpus.jsonl nor collection.tsv there", hint="irctl data check says what is missing"
+    )
+
+
+def _folder(folder: Path, fix_encoding: bool, name: str = "") -> tuple[Card, Layout]:
+    layout = _layout(folder, fix_encoding)
+    return cards.read_card(folder) or _default_card(name or folder.resolve().name, layout), layout
+
+
+def _default_card(name: str, layout: Layout) -> Card:
+    """A card for data without one: nDCG@10 on test, else on dev, else on its first split."""
+    splits = layout.splits()
+    headline = next((s for s in ("test", "dev") if s in splits), splits[0] if splits else "test")
+    return Card(name=name, format=layout.format, headline_split=headline, splits=splits)

@@ -1,0 +1,100 @@
+"""Reading text files line by line: plain or gzip, UTF-8, every complaint with its file and line.
+
+Lines end at a line feed only: str.splitlines and text mode also cut at characters that occur inside MS MARCO passages.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from irctl.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+
+
+def malformed(path: Path, line: int, expected: str, found: object, hint: str = "") -> DataError:
+    """The error for one line: file:line, what was expected, what is there."""
+    shown = str(found)
+    return DataError(
+        f"{path}:{line}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}", hint=hint
+    )
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's content as bytes, unpacked if it is gzip (by its first bytes, not its name)."""
+    try:
+        raw = path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read ({e.strerror})") from None
+    magic = raw.read(2)
+    raw.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if magic == GZIP_MAGIC else raw
+
+
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, text without its line end). Blank lines are left out.
+
+    Raises DataError for bytes that are not UTF-8 and for a gzip file that is cut short.
+    """
+    number = 0
+    with open_bytes(path) as file:
+        try:
+            for number, raw in enumerate(file, 1):
+                line = raw[len(BOM) :] if number == 1 and raw.startswith(BOM) else raw
+                text = line.decode("utf-8").rstrip("\r\n")
+                if text.strip():
+                    yield number, text
+        except UnicodeDecodeError as e:
+            raise DataError(
+                f"{path}:{number}: expected UTF-8, found byte 0x{e.object[e.start]:02x} at column {e.start + 1}"
+            ) from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+            raise DataError(f"{path}: gzip file is damaged after line {number} ({e})", hint="Fetch it again") from None
+
+
+def first(path: Path) -> str:
+    """The first line that is not blank, or an empty string."""
+    return next((text for _, text in numbered(path)), "")
+
+
+def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a JSON-lines file."""
+    for number, text in numbered(path):
+        yield number, json_object(path, number, text)
+
+
+def json_object(path: Path, number: int, text: str) -> dict[str, Any]:
+    """One line as a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as e:
+        raise malformed(path, number, "a JSON object", f"{text[:40]!r} ({e})") from None
+    if not isinstance(value, dict):
+        raise malformed(path, number, "a JSON object", text)
+    return value
+
+
+def identifier(value: object) -> str | None:
+    """An id as a string: text as it is, whole JSON numbers in decimal; None for anything else or for nothing."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def stem(path: Path) -> str:
+    """File name without .gz and without its last ending: `queries.dev.small.tsv.gz` -> `queries.dev.small`."""
+    name = path.name.removesuffix(".gz")
+    return name[: name.rindex(".")] if "." in name else name
+
+
+def suffix(path: Path) -> str:
+    """Last ending without .gz, lower case: `.tsv` of `a.TSV.gz`."""
+    return Path(path.name.removesuffix(".gz")).suffix.lower()

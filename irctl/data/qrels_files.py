@@ -1,0 +1,190 @@
+"""Judgements in every form they come in, read as (line, query id, document id, score).
+
+Forms: TREC (4 columns), BEIR and other 3 columns with or without a header, MS MARCO triples, grouped JSON lines
+{qid, docid: [...], score: [...]}, Tevatron training lines, a synthetic corpus whose ids are <qid>_l_<level>_d_<n>,
+RepCONC's {qid: [docid, ...]} JSON, parquet, and a BEIR folder (its qrels/train.tsv). Pickles are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from irctl.data.lines import identifier, json_objects, malformed, numbered, open_bytes, suffix
+from irctl.data.records import ID_NAMES
+from irctl.errors import DataError
+
+QUERY_NAMES = ("qid", "query_id", "query-id")
+DOCUMENT_NAMES = ("docid", "doc_id", "passage_id", "passage-id", "corpus-id")
+SCORE_NAMES = ("score", "relevance", "grade", "label")
+SYNTHETIC = re.compile(r"(?P<qid>.+)_l_(?P<level>-?\d+)_d_(?P<number>\w+)")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+class Judgement(NamedTuple):
+    line: int
+    query_id: str
+    document_id: str
+    score: float
+
+
+def read_judgements(path: Path) -> Iterator[Judgement]:
+    """Judgements of a file in file order. Raises DataError with file:line for what is malformed."""
+    if path.is_dir():
+        return read_judgements(path / "qrels" / "train.tsv")
+    kind = suffix(path)
+    if kind in (".pkl", ".pickle"):
+        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to grouped JSON lines or tsv")
+    if kind == ".parquet":
+        return _parquet(path)
+    if kind in (".jsonl", ".ndjson"):
+        return _json_lines(path)
+    if kind == ".json":
+        return _json_document(path)
+    return _triples(path) if "triples" in path.name else _columns(path)
+
+
+def _columns(path: Path) -> Iterator[Judgement]:
+    """3 or 4 columns. BEIR's loader skips the first line blindly; here a line with an integer score is data."""
+    order: tuple[int, int, int] | None = None
+    width = 0
+    for line, text in numbered(path):
+        fields = _split(path, text, width)
+        if order is None:
+            width = len(fields)
+            header = _header(fields)
+            order = header or ((0, 2, 3) if width == 4 else (0, 1, 2))
+            if width not in (3, 4):
+                raise malformed(path, line, "3 columns (query-id, corpus-id, score) or 4 (qid iter docid grade)", width)
+            if header:
+                continue
+        if len(fields) != width:
+            names = "query-id, corpus-id, score" if width == 3 else "qid, iter, docid, grade"
+            raise malformed(path, line, f"{width} columns ({names})", len(fields))
+        q, d, s = (fields[i] for i in order)
+        yield _judgement(path, line, q, d, s)
+
+
+def _split(path: Path, text: str, width: int) -> list[str]:
+    delimiter = DELIMITERS.get(suffix(path))
+    if delimiter and delimiter in text:
+        return [f.strip() for f in text.split(delimiter)]
+    return text.split("\t") if text.count("\t") >= max(width - 1, 2) else text.split()
+
+
+def _header(fields: list[str]) -> tuple[int, int, int] | None:
+    """Places of query, document and score if the line is a header; names decide, in any order."""
+    names = [f.strip().lower() for f in fields]
+    places = [[i for i, n in enumerate(names) if n in known] for known in (QUERY_NAMES, DOCUMENT_NAMES, SCORE_NAMES)]
+    return (places[0][0], places[1][0], places[2][0]) if all(places) else None
+
+
+def _judgement(path: Path, line: int, query: object, document: object, score: object) -> Judgement:
+    q, d = identifier(query), identifier(document)
+    if q is None or d is None:
+        raise malformed(path, line, "a query id and a document id", f"{query!r} and {document!r}")
+    return Judgement(line, q, d, _number(path, line, score))
+
+
+def _number(path: Path, line: int, score: object) -> float:
+    try:
+        value = math.nan if isinstance(score, bool) else float(score)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise malformed(path, line, "a finite score", repr(score))
+    return value
+
+
+def _triples(path: Path) -> Iterator[Judgement]:
+    """MS MARCO training triples of ids: positive 1, negative 0."""
+    for line, text in numbered(path):
+        fields = text.split("\t") if "\t" in text else text.split()
+        if len(fields) != 3:
+            raise malformed(path, line, "3 columns (query, positive, negative)", len(fields))
+        if line == 1 and fields[0].lower() in (*QUERY_NAMES, "query"):
+            continue
+        if any(" " in f for f in fields):
+            raise malformed(path, line, "ids", "texts", hint="irctl data convert turns triples of texts into a folder")
+        yield Judgement(line, fields[0], fields[1], 1.0)
+        yield Judgement(line, fields[0], fields[2], 0.0)
+
+
+def _json_lines(path: Path) -> Iterator[Judgement]:
+    for line, value in json_objects(path):
+        query = next((value[n] for n in QUERY_NAMES if n in value), None)
+        document = next((value[n] for n in DOCUMENT_NAMES if n in value), None)
+        if "positive_passages" in value:
+            yield from _tevatron(path, line, query, value)
+        elif isinstance(document, list):
+            yield from _grouped(path, line, query, document, value.get("score"))
+        elif query is not None and document is not None:
+            yield _judgement(path, line, query, document, value.get("score"))
+        else:
+            yield _synthetic(path, line, value)
+
+
+def _grouped(path: Path, line: int, query: object, documents: list[Any], scores: object) -> Iterator[Judgement]:
+    if not isinstance(scores, list) or len(scores) != len(documents):
+        found = len(scores) if isinstance(scores, list) else scores
+        raise malformed(path, line, f"a list of {len(documents)} scores, one a docid", found)
+    for document, score in zip(documents, scores, strict=True):
+        yield _judgement(path, line, query, document, score)
+
+
+def _tevatron(path: Path, line: int, query: object, value: dict[str, Any]) -> Iterator[Judgement]:
+    for name, score in (("positive_passages", 1.0), ("negative_passages", 0.0)):
+        for passage in value.get(name) or []:
+            document = passage.get("docid") if isinstance(passage, dict) else passage
+            yield _judgement(path, line, query, document, score)
+
+
+def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
+    name = next((identifier(value[n]) for n in ID_NAMES if n in value), None) or ""
+    if not (match := SYNTHETIC.fullmatch(name)):
+        raise malformed(path, line, "qid and docid fields, or an id <qid>_l_<level>_d_<n>", name or ", ".join(value))
+    return Judgement(line, match["qid"], name, float(match["level"]))
+
+
+def _json_document(path: Path) -> Iterator[Judgement]:
+    """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
+    with open_bytes(path) as file:
+        try:
+            value = json.load(file)
+        except ValueError:
+            value = None
+    if not isinstance(value, dict) or not all(isinstance(v, (list, dict)) for v in value.values()):
+        yield from _json_lines(path)
+        return
+    if any(n in value for n in QUERY_NAMES):
+        yield from _json_lines(path)
+        return
+    for query, documents in value.items():
+        scored = documents.items() if isinstance(documents, dict) else ((d, 0) for d in documents)
+        for document, score in scored:
+            yield _judgement(path, 1, query, document, score)
+
+
+def _parquet(path: Path) -> Iterator[Judgement]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    order = _header(file.schema_arrow.names)
+    if order is None:
+        raise DataError(
+            f"{path}: expected columns qid, docid and score, found {', '.join(file.schema_arrow.names)}",
+            hint=f"Names: {'|'.join(QUERY_NAMES)}, {'|'.join(DOCUMENT_NAMES)}, {'|'.join(SCORE_NAMES)}",
+        )
+    names = [file.schema_arrow.names[i] for i in order]
+    row = 0
+    for batch in file.iter_batches(65536, columns=names):
+        for query, document, score in zip(*(batch.column(n).to_pylist() for n in names), strict=True):
+            row += 1
+            if isinstance(document, list):
+                yield from _grouped(path, row, query, document, score)
+            else:
+                yield _judgement(path, row, query, document, score)
