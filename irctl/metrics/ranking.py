@@ -89,15 +89,6 @@ def run_sha256(ordered: Run) -> str:
     return digest.hexdigest()
 
 
-def qrels_sha256(qrels: Qrels) -> str:
-    """Hash of the judgements; neither the order of the file nor its format counts."""
-    digest = hashlib.sha256()
-    for query_id in sorted(qrels):
-        for docid, grade in sorted(qrels[query_id].items()):
-            digest.update(f"{query_id}\t{docid}\t{grade}\n".encode())
-    return digest.hexdigest()
-
-
 def evaluate(
     run: Run, qrels: Qrels, measures: str | Iterable[str], *, self_match: str = "keep", k: int | None = None
 ) -> RankingResult:

@@ -16,16 +16,16 @@ _OPEN = frozenset(
     | {"climate-fever", "scifact"}
 )
 GROUPS: dict[str, frozenset[str]] = {
-    "beir-13": _OPEN | {"msmarco"},
+    "beir-13": _OPEN | {"beir/msmarco"},
     "beir-14": _OPEN | {"webis-touche2020", "cqadupstack"},
-    "beir-15": _OPEN | {"webis-touche2020", "cqadupstack", "msmarco"},
+    "beir-15": _OPEN | {"webis-touche2020", "cqadupstack", "beir/msmarco"},
     "beir-18": _OPEN | {"webis-touche2020", "cqadupstack", "bioasq", "signal1m", "trec-news", "robust04"},
 }
 
 # Data that well-known models were trained on, by their model cards: no zero-shot test for them.
 SEEN = {
-    "all-mpnet-base-v2": ("msmarco", "nq", "quora"),
-    "all-minilm-l6-v2": ("msmarco", "nq", "quora"),
+    "all-mpnet-base-v2": ("msmarco", "beir/msmarco", "nq", "quora"),
+    "all-minilm-l6-v2": ("msmarco", "beir/msmarco", "nq", "quora"),
 }
 
 

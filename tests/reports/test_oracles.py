@@ -19,7 +19,7 @@ def test_the_15_data_sets_average_to_the_published_mean(system: str, mean: float
     values = [
         o.value
         for o in oracles.load()
-        if o.system == system and (o.split == "test" or o.dataset == "msmarco") and o.measure == "nDCG@10"
+        if o.system == system and (o.split == "test" or o.dataset == "beir/msmarco") and o.measure == "nDCG@10"
     ]
     assert len(values) == 15 and sum(values) / 15 == pytest.approx(mean, abs=1e-5)
 

@@ -1,0 +1,201 @@
+"""What an evaluation is compared with (earlier work, a baseline, exact search, published values), and its tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index.shards import sha256_file, write_json
+from irctl.metrics.measures import parse_one
+from irctl.metrics.ranking import CANONICAL_VERSION
+from irctl.pipelines import _eval_store as store
+from irctl.pipelines._eval_targets import Source, Target
+from irctl.reports import oracles as published
+from irctl.reports.significance import Comparison, compare, correct
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.ledger.recording import RunHandle
+
+__all__ = ["CANONICAL_VERSION"]
+
+EXACT_DEPTHS = (10, 100)
+WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def content_key(file: Path, target: Target, format: str) -> str:
+    """What the numbers of a target depend on: run, judgements, measures, rule, and how runs are ordered."""
+    return _hash(
+        {
+            "run": sha256_file(file) if file.is_file() else "",
+            "qrels": target.qrels_sha256,
+            "measures": target.measures,
+            "self_match": target.self_match,
+            "k": target.config.search.k,
+            "format": format,
+            "canonical": CANONICAL_VERSION,
+            "versions": store.versions(),
+        }
+    )
+
+
+def search_key(target: Target, source: Source) -> str:
+    """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
+    assert target.collection is not None
+    sections = ("model.", "encoder.", "search.", "data.", "eval.self_match")
+    settings = {k: v for k, v in target.config.flat().items() if k.startswith(sections)}
+    return _hash(
+        {
+            "model": _identity(source.model or target.config.model.name, "model"),
+            "index": _identity(source.index or "", "bundle"),
+            "corpus": target.collection.fingerprint,
+            "qrels": target.qrels_sha256,
+            "settings": settings,
+        }
+    )
+
+
+def _identity(reference: str, kind: str) -> list[str]:
+    """Name and content of a model or an index: a folder is hashed, a run stands for its output."""
+    folder = Path(reference)
+    if not reference or not folder.is_dir():
+        from irctl.ledger import query
+
+        try:
+            record = query.find_run(reference or "latest") if reference else None
+        except DataError:  # a name of the hub: its revision is among the settings
+            record = None
+        if record is None:
+            return [reference]
+        made = query.artifacts(record.id, role="out", kind=kind)
+        return [record.id, *(str(a["sha256"]) for a in made)]
+    files = sorted({f for pattern in WEIGHTS for f in folder.glob(pattern)})
+    return [f"{f.relative_to(folder)} {sha256_file(f)}" for f in files]
+
+
+def keep_part(part: Path, key: str, results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the results of one target, the file with the key last."""
+    store.write_per_query(part / store.PER_QUERY, rows)
+    write_json(part / store.EVAL, {"key": key, "results": list(results)})
+
+
+def kept_part(part: Path, key: str) -> dict[str, Any] | None:
+    """{results, per_query} of an earlier attempt at the same content, or None."""
+    if not (part / store.EVAL).is_file():
+        return None
+    kept = store.read_json(part / store.EVAL)
+    if kept["key"] != key:
+        return None
+    return {"results": kept["results"], "per_query": store.read_rows(part / store.PER_QUERY)}
+
+
+def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
+    """Note ties cut at k where the measure looks at exactly that many documents."""
+    ties = int(search.get("boundary_ties") or 0)
+    at_k = parse_one(result["measure"]).cutoff == search.get("k")
+    return result | {"boundary": ties} if ties and at_k else result
+
+
+def recall_of_exact(target: Target, one: Mapping[str, Any], run: RunHandle, reporter: Reporter) -> list[dict[str, Any]]:
+    """Share of the exact nearest neighbours that the index found in its first k, for each of EXACT_DEPTHS."""
+    from irctl.data.trec import read_run
+    from irctl.pipelines.search import search
+
+    reporter.say(f"exact search of {target.dataset} {target.split}")
+    deep = target.config.replace({"search.k": max(EXACT_DEPTHS), "search.rerank": 0}, "--recall-against exact")
+    file = run.out / "parts" / target.slug / "exact.trec.gz"
+    search(deep, run, reporter, model=one["search"].get("model"), index=None, out=str(file))
+    exact, found = read_run(file), read_run(Path(one["search"]["run_file"]))
+    same = {k: v for k, v in one["results"][0].items() if k not in ("measure", "value", "boundary")}
+    return [{**same, "measure": f"recall_exact@{k}", "value": overlap(found, exact, k)} for k in EXACT_DEPTHS]
+
+
+def overlap(found: Run, exact: Run, k: int) -> float:
+    """Mean over the queries of |top k of found, and of exact| / |top k of exact|; runs are in ranking order."""
+    shares = []
+    for query_id, neighbours in exact.items():
+        truth = set(list(neighbours)[:k])
+        if truth:
+            shares.append(len(truth & set(list(found.get(query_id, {}))[:k])) / len(truth))
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, Any]]:
+    """Paired tests of this evaluation against another, Holm-corrected over all of them.
+
+    Raises DataError if the baseline is no evaluation, or shares no data set and measure with this one.
+    """
+    from irctl.ledger import query
+
+    record = query.find_run(baseline)
+    theirs = store.read_per_query(Path(record.folder) / "out" / store.PER_QUERY)
+    ours = store.read_per_query(per_query)
+    common = [cell for cell in ours if cell in theirs]
+    if not common:
+        places = ", ".join(sorted({f"{d} {s}" for d, s, _ in ours}))
+        raise DataError(
+            f"run {record.id} was not evaluated on {places} with these measures",
+            hint="Evaluate both on the same data and measures",
+        )
+    family: list[Comparison] = []
+    for dataset, split, measure in common:
+        one = compare(ours[dataset, split, measure], theirs[dataset, split, measure])
+        named = replace(one, system=run_id, baseline=record.id)
+        family.append(replace(named, dataset=dataset, split=split, measure=measure))
+    return [asdict(c) for c in correct(family)]
+
+
+def comparison_line(c: Mapping[str, Any]) -> str:
+    """One comparison as a line of text."""
+    p = "p undefined" if c["p_adj"] is None else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g}"
+    counts = f"{c['wins']}/{c['ties']}/{c['losses']} won/tied/lost"
+    interval = f"95% {c['ci_low']:+.4f} to {c['ci_high']:+.4f}"
+    cell = f"{c['dataset']} {c['split']} {c['measure']}"
+    return f"{cell}: {c['delta']:+.4f} ({interval}), {p}, {counts} against {c['baseline']}"
+
+
+def oracles(
+    searches: Sequence[Mapping[str, Any]], results: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(checks, lines) against published values of the model that searched."""
+    model = next((str(s["model"]) for s in searches if s.get("model")), "")
+    checks = published.check(model, results)
+    if not checks:
+        return [], [f"no published value of {model or 'this run'} on these data sets"]
+    found = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]
+    return found, [c.line for c in checks]
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a data set and split, a column a measure."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for r in results:
+        at = (r["dataset"], r["split"])
+        row = rows.setdefault(at, {"dataset": r["dataset"], "split": r["split"], "queries": r["n_queries"]})
+        row[r["measure"]] = r["value"]
+        if r["n_missing"]:
+            row["missing"] = r["n_missing"]
+        if r["n_unjudged"]:
+            row["unjudged"] = r["n_unjudged"]
+        if r["self_match"] == "drop":
+            row["self-matches dropped"] = r["n_self_removed"]
+    return list(rows.values())
+
+
+def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a query, a column a measure."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for r in rows:
+        at = (r["dataset"], r["split"], r["query_id"])
+        row = found.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
+        row[r["measure"]] = r["value"]
+    return list(found.values())

@@ -1,0 +1,112 @@
+"""Files of an evaluation: eval.json, per_query.parquet, RepCONC's metric.json. Each appears whole, by rename."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index.shards import write_atomic
+
+if TYPE_CHECKING:
+    from irctl.metrics.ranking import RankingResult
+
+EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
+VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the numbers."""
+    return {name: version(name) for name in VERSIONS}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises DataError if the file is missing or is no JSON object."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no evaluation there", hint="Run irctl eval first") from None
+    except ValueError as e:
+        raise DataError(f"{path}: not valid JSON: {e}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def per_query_rows(dataset: str, split: str, result: RankingResult) -> list[dict[str, Any]]:
+    """One row a query and measure."""
+    rel = {m.name: m.rel for m in result.measures}
+    return [
+        {
+            "dataset": dataset,
+            "split": split,
+            "query_id": query_id,
+            "measure": measure,
+            "value": value,
+            "n_relevant": result.n_relevant[rel[measure]][query_id],
+            "n_retrieved": result.n_retrieved[query_id],
+        }
+        for measure, values in result.per_query.items()
+        for query_id, value in values.items()
+    ]
+
+
+def write_per_query(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Parquet (zstd), sorted by data set, split, measure and query id."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("split", pa.string()),
+            ("query_id", pa.string()),
+            ("measure", pa.string()),
+            ("value", pa.float64()),
+            ("n_relevant", pa.int32()),
+            ("n_retrieved", pa.int32()),
+        ]
+    )
+    ordered = sorted(rows, key=lambda r: (r["dataset"], r["split"], r["measure"], r["query_id"]))
+    table = pa.Table.from_pylist(ordered, schema=schema)
+    write_atomic(path, lambda sink: parquet.write_table(table, sink, compression="zstd"))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a per-query file. Raises DataError if it is missing."""
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return rows
+
+
+def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
+    """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in read_rows(path):
+        found.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
+    return found
+
+
+def repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """RepCONC's metric.json: measures by its names, per query and as means, rounded to 5 decimals."""
+    families = {"nDCG": "ndcg", "AP": "map", "R": "recall", "P": "precision", "RR": "mrr"}
+    trec = {"nDCG": "NDCG", "AP": "MAP", "R": "Recall", "P": "P", "RR": "MRR"}
+    exported: dict[str, Any] = {name: {} for name in families.values()} | {"perquery": {}}
+
+    def name(measure: str) -> tuple[str, str] | None:
+        family, at, cut = measure.partition("@")
+        return (families[family], f"{trec[family]}@{cut}") if at and family in families else None
+
+    for r in results:
+        if (key := name(r["measure"])) is not None:
+            exported[key[0]][key[1]] = round(r["value"], 5)
+    for row in rows:
+        if (key := name(row["measure"])) is not None:
+            exported["perquery"].setdefault(row["query_id"], {})[key[1]] = round(row["value"], 5)
+    return exported

@@ -1,0 +1,252 @@
+"""`irctl eval`: score run files, or search first; means into the ledger, per-query values into the run folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import stopping
+from irctl.errors import ConfigError, DataError
+from irctl.index.shards import write_json
+from irctl.pipelines import _eval_checks as checks
+from irctl.pipelines import _eval_store as store
+from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+FORMATS = ("trec", "msmarco")
+EXPORTS = ("repconc",)
+CQADUPSTACK_PARTS = 12
+
+
+def evaluate(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    run_files: Sequence[str] = (),
+    qrels: str | None = None,
+    model: str | None = None,
+    index: str | None = None,
+    split: str | None = None,
+    baseline: str | None = None,
+    per_query: bool = False,
+    keep_going: bool = False,
+    overwrite: bool = False,
+    format: str = "trec",
+    recall_against: str | None = None,
+    export: str | None = None,
+    oracle: bool = False,
+) -> dict[str, Any]:
+    """Results of every data set and split, their average, and what else was asked for; the payload of --json.
+
+    With no run file, model or index: the newest of the ledger, else the default model.
+    A payload with "left_out" is partly done: those data sets could not be used.
+    """
+    _check_options(run_files, model, index, format, recall_against, export)
+    source = Source(tuple(run_files), model, index)
+    if source == Source() and qrels is None:
+        source = newest_source()
+    found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
+    results: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    searches: list[dict[str, Any]] = []
+    for target in found:
+        stopping.check("the data sets that are done")
+        one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
+        if recall_against:
+            one["results"] += checks.recall_of_exact(target, one, run, reporter)
+        results += one["results"]
+        rows += one["per_query"]
+        searches.append(one["search"])
+    results += _cqadupstack(results)
+    payload: dict[str, Any] = {"results": results, "average": average(results, left_out), "searches": searches}
+    if left_out:
+        payload["left_out"] = left_out
+    store.write_per_query(run.out / store.PER_QUERY, rows)
+    facts = {"canonical_version": checks.CANONICAL_VERSION, "versions": store.versions()}
+    write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **payload, **facts})
+    _record(run, config, results, found, searches)
+    lines = [line for r in results for line in _remarks(r)]
+    if export == "repconc":
+        write_json(run.out / store.METRIC, store.repconc(results, rows))
+        lines.append(f"RepCONC's measures in {run.out / store.METRIC}")
+    if baseline:
+        payload["comparisons"] = checks.compare_with(baseline, run.out / store.PER_QUERY, run.id)
+        lines += [checks.comparison_line(c) for c in payload["comparisons"]]
+    if oracle:
+        payload["oracles"], found_lines = checks.oracles(searches, results)
+        lines += found_lines
+    if per_query:
+        payload["per_query"] = rows
+    return {**payload, "table": checks.query_table(rows) if per_query else checks.table(results), "lines": lines}
+
+
+def _check_options(
+    run_files: Sequence[str],
+    model: str | None,
+    index: str | None,
+    format: str,
+    recall_against: str | None,
+    export: str | None,
+) -> None:
+    if run_files and (model or index):
+        raise ConfigError(f"{run_files[0]}: a run file is given, and --model or --index", hint="Give one or the other")
+    if format not in FORMATS:
+        raise ConfigError(f"--format {format}: expected {' or '.join(FORMATS)}")
+    if export is not None and export not in EXPORTS:
+        raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}")
+    if recall_against is not None and (recall_against != "exact" or not index):
+        raise ConfigError(
+            "--recall-against: expected exact, with --index", hint="irctl eval --index I --recall-against exact"
+        )
+
+
+def _one(
+    target: Target, source: Source, run: RunHandle, reporter: Reporter, *, alone: bool, overwrite: bool, format: str
+) -> dict[str, Any]:
+    """{results, per_query, search} of one target; taken from the run folder if it stands there for the same content."""
+    from irctl.metrics.ranking import canonical, evaluate, run_sha256
+
+    part = run.out / "parts" / target.slug
+    part.mkdir(parents=True, exist_ok=True)
+    made = run.out / "run.trec.gz" if alone else part / "run.trec.gz"
+    if target.run_file is None:
+        search = _search(target, source, run, reporter, part, made, overwrite)
+        file = Path(search["run_file"])
+    else:
+        file = target.run_file
+        search = _told(target)
+        run.artifact("in", "run_file", file)
+    key = checks.content_key(file, target, format)
+    if not overwrite and (kept := checks.kept_part(part, key)) is not None:
+        reporter.say(f"{target.dataset} {target.split}: evaluated already")
+        return kept | {"search": search}
+    ranked = _read(file, target, format)
+    result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=search.get("k"))
+    ordered = canonical(ranked, search.get("k"), self_match=target.self_match)
+    same = {
+        "dataset": target.dataset,
+        "split": target.split,
+        "n_queries": result.n_queries,
+        "n_missing": result.n_missing,
+        "n_unjudged": result.n_unjudged,
+        "n_without_relevant": result.n_without_relevant,
+        "self_match": result.self_match,
+        "n_self_removed": result.n_self_removed,
+        "run_sha256": run_sha256(ordered),
+        "qrels_sha256": target.qrels_sha256,
+        "k": search.get("k"),
+        "similarity": search.get("similarity"),
+    }
+    results = [{**same, "measure": name, "value": value} for name, value in result.means.items()]
+    results = [checks.with_boundary(r, search) for r in results]
+    rows = store.per_query_rows(target.dataset, target.split, result)
+    checks.keep_part(part, key, results, rows)
+    if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
+        from irctl.data.trec import write_run
+
+        write_run(made, ordered, run.id)
+    if target.run_file is None and not target.config.eval.save_run:
+        file.unlink()
+    return {"results": results, "per_query": rows, "search": search}
+
+
+def _search(
+    target: Target, source: Source, run: RunHandle, reporter: Reporter, part: Path, made: Path, overwrite: bool
+) -> dict[str, Any]:
+    """Search for a target, unless the run folder holds the ranking of the same model, index, data and settings."""
+    from irctl.pipelines.search import search
+
+    key = checks.search_key(target, source)
+    note = part / "search.json"
+    if not overwrite and note.is_file() and made.is_file():
+        kept = store.read_json(note)
+        if kept["key"] == key:
+            reporter.say(f"{target.dataset} {target.split}: searched already")
+            found: dict[str, Any] = kept["search"]
+            return found
+    reporter.say(f"searching {target.dataset} {target.split}")
+    payload = search(target.config, run, reporter, model=source.model, index=source.index, out=str(made))
+    told = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(made)}
+    write_json(note, {"key": key, "search": told})
+    return told
+
+
+def _told(target: Target) -> dict[str, Any]:
+    """What is known about a ranking that came as a file."""
+    told: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
+    if target.made_by is not None:
+        columns = target.made_by.columns
+        told |= {"run": target.made_by.id, "method": columns.get("method"), "model": columns.get("model")}
+        told["k"] = target.config.search.k
+    return told
+
+
+def _read(file: Path, target: Target, format: str) -> Run:
+    from irctl.data.trec import read_msmarco_run, read_run
+
+    corpus = target.collection.corpus if target.collection else None
+    if not file.is_file():
+        raise DataError(f"{file}: no such run file", hint="irctl search writes one")
+    return read_msmarco_run(file, corpus=corpus) if format == "msmarco" else read_run(file, corpus=corpus)
+
+
+def _cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
+    found = []
+    parts = [r for r in results if r["dataset"].startswith("cqadupstack/")]
+    for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
+        mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
+        if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
+            counts = {k: sum(r[k] for r in mine) for k in mine[0] if k.startswith("n_")}
+            value = math.fsum(r["value"] for r in mine) / len(mine)
+            found.append(
+                {**mine[0], **counts, "run_sha256": "", "qrels_sha256": "", "dataset": "cqadupstack", "value": value}
+            )
+    return found
+
+
+def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
+    """Means over the data sets, with the exact list of them; None for a measure that one of them lacks."""
+    whole = [r for r in results if not r["dataset"].startswith("cqadupstack/")]
+    cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
+    values: dict[str, float | None] = {}
+    for measure in dict.fromkeys(r["measure"] for r in whole):
+        found = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
+        complete = len(found) == len(cells) and not left_out
+        values[measure] = math.fsum(found.values()) / len(cells) if complete else None
+    names = [f"{dataset} {split}" for dataset, split in cells]
+    return {"datasets": names, "missing": sorted(left_out), "values": values}
+
+
+def _remarks(r: dict[str, Any]) -> list[str]:
+    """Lines about a result that a table cannot hold; one measure of a data set speaks for all."""
+    if not r.get("boundary"):
+        return []
+    name = f"{r['dataset']} {r['split']} {r['measure']}"
+    return [f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"]
+
+
+def _record(
+    run: RunHandle,
+    config: Config,
+    results: Sequence[dict[str, Any]],
+    found: Sequence[Target],
+    searches: Sequence[dict[str, Any]],
+) -> None:
+    """Means, files and origin into the ledger."""
+    for r in results:
+        run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
+    run.artifact("out", "eval", run.out / store.EVAL)
+    datasets = list(dict.fromkeys(t.dataset for t in found))
+    columns: dict[str, Any] = {"dataset": config.run.dataset or ",".join(datasets)}
+    for name in ("method", "model"):
+        if (value := searches[0].get(name)) is not None:
+            columns[name] = value
+    run.note(**columns)
