@@ -1,0 +1,48 @@
+"""Rows of floats as every part expects them: float32, C-contiguous, the right width, finite.
+
+Dimension key: N rows, D dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from irctl.errors import DataError
+
+
+class NotFinite(DataError):
+    """A row holds NaN or infinity. row: its number in the array that was given."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row}: expected finite numbers, found NaN or infinity")
+        self.row = row
+
+
+def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.float32]:
+    """The rows as float32 [N, dim], copied only if they have to be. Raises DataError for another width, NotFinite for NaN."""
+    rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
+    if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
+        raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")
+    # one pass without a temporary: a NaN or infinity survives into the sum, a false alarm by overflow is looked at
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = rows_ND.sum()
+    if not np.isfinite(total):
+        bad = np.flatnonzero(~np.isfinite(rows_ND).all(axis=1))
+        if len(bad):
+            raise NotFinite(int(bad[0]))
+    return rows_ND
+
+
+def as_codes(codes_NC: ArrayLike, code_size: int) -> NDArray[np.uint8]:
+    """Codes as C-contiguous uint8 [N, code_size]. faiss only asserts on a wrong width, so it is checked here."""
+    codes = np.asarray(codes_NC)
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != code_size:
+        raise DataError(f"codes: expected uint8 (rows, {code_size}), found {codes.dtype} {codes.shape}")
+    return np.ascontiguousarray(codes)
+
+
+def unit(x_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows scaled to length 1; zero rows stay zero."""
+    norms_N = np.sqrt(np.einsum("nd,nd->n", x_ND, x_ND, dtype=np.float64))
+    return (x_ND / np.where(norms_N > 0, norms_N, 1.0)[:, None]).astype(np.float32)

@@ -1,0 +1,108 @@
+"""The k best of a long scan in one total order: score descending, then row ascending.
+
+A float top-k alone keeps an arbitrary few of the rows that tie at rank k, so two block sizes would give two rankings.
+Here a score and its row become one integer key, and only rows that can still enter the k best are turned into keys.
+Dimension key: Q queries, N rows of a block, k results, c candidates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+EMPTY = np.iinfo(np.int64).min
+_MAX_ROW = (1 << 32) - 1
+
+
+def to_keys(scores: Scores, rows: Rows) -> NDArray[np.int64]:
+    """Keys that sort as (score, then lower row first); score bits above, inverted row below. -0.0 counts as 0.0."""
+    bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)
+    ordered = np.where(bits >= 0, bits, bits ^ 0x7FFFFFFF).astype(np.int64)
+    return (ordered << 32) | (_MAX_ROW - rows)
+
+
+def from_keys(keys: NDArray[np.int64]) -> tuple[Scores, Rows]:
+    """(scores, rows) of keys."""
+    ordered = (keys >> 32).astype(np.int32)
+    bits = np.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).astype(np.int32)
+    return bits.view(np.float32), _MAX_ROW - (keys & _MAX_ROW)
+
+
+def _best(keys_Qc: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The k largest keys of each row, descending."""
+    if keys_Qc.shape[1] > k:
+        keys_Qc = np.partition(keys_Qc, keys_Qc.shape[1] - k, axis=1)[:, -k:]
+    return np.sort(keys_Qc, axis=1)[:, ::-1]
+
+
+class TopK:
+    """Running k best rows of each query. Push blocks in any order; the result does not depend on it."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.k = k
+        # one more than asked: it tells whether the cut fell between equal scores
+        self._keys_Qk = np.full((queries, k + 1), EMPTY, np.int64)
+
+    def push_block(self, scores_QN: Scores, first_row: int) -> None:
+        """Consecutive rows of all queries, the first being `first_row`."""
+        n = scores_QN.shape[1]
+        if not n:
+            return
+        floor_Q = self._floor()
+        if n > self.k + 1 and not np.isfinite(floor_Q).all():  # the first block: find its own floor
+            own_Q = np.partition(scores_QN, n - self.k - 1, axis=1)[:, n - self.k - 1]
+            floor_Q = np.maximum(floor_Q, own_Q)
+        q, column = np.nonzero(scores_QN >= floor_Q[:, None])
+        self._merge(q, scores_QN[q, column], column + first_row)
+
+    def push(self, scores_Qc: Scores, rows_Qc: Rows) -> None:
+        """Candidates of each query with their rows; row -1 is padding."""
+        q, column = np.nonzero(rows_Qc >= 0)
+        self._merge(q, scores_Qc[q, column], rows_Qc[q, column])
+
+    def _floor(self) -> Scores:
+        last_Q = self._keys_Qk[:, -1]
+        return np.where(last_Q == EMPTY, np.float32(-np.inf), from_keys(last_Q)[0])
+
+    def _merge(self, q: NDArray[np.int64], scores: Scores, rows: Rows) -> None:
+        if not len(q):
+            return
+        counts_Q = np.bincount(q, minlength=len(self._keys_Qk))
+        starts_Q = np.cumsum(counts_Q) - counts_Q
+        wide_Qc = np.full((len(self._keys_Qk), int(counts_Q.max())), EMPTY, np.int64)
+        wide_Qc[q, np.arange(len(q)) - starts_Q[q]] = to_keys(scores, rows)  # np.nonzero sorts by query
+        self._keys_Qk = _best(np.concatenate([self._keys_Qk, wide_Qc], axis=1), self.k + 1)
+
+    def result(self) -> tuple[Scores, Rows]:
+        """(scores [Q, k'], rows [Q, k']), k' = min(k, rows pushed). A query with fewer has -inf and row -1 at its end."""
+        keys_Qk = self._keys_Qk[:, : self.k]
+        found_Qk = keys_Qk != EMPTY
+        width = int(found_Qk.sum(axis=1).max(initial=0))
+        scores_Qk, rows_Qk = from_keys(keys_Qk[:, :width])
+        found_Qk = found_Qk[:, :width]
+        return np.where(found_Qk, scores_Qk, np.float32(-np.inf)), np.where(found_Qk, rows_Qk, -1)
+
+    def boundary_ties(self) -> int:
+        """Queries whose rank k + 1 has the score of rank k: there the row number decided."""
+        if self.k < 1:
+            return 0
+        inside_Q, next_Q = self._keys_Qk[:, self.k - 1], self._keys_Qk[:, self.k]
+        return int(((next_Q != EMPTY) & (inside_Q >> 32 == next_Q >> 32)).sum())
+
+
+def top_k(scores_QN: Scores, k: int) -> tuple[Scores, Rows]:
+    """(scores, rows) of the min(k, N) best columns of each row of scores."""
+    best = TopK(len(scores_QN), min(k, scores_QN.shape[1]))
+    best.push_block(scores_QN, 0)
+    return best.result()
+
+
+def merge(parts: list[tuple[Scores, Rows]], k: int) -> tuple[Scores, Rows]:
+    """One result from several over disjoint rows: what joins shards and ranks."""
+    best = TopK(len(parts[0][0]), k)
+    for scores_Qc, rows_Qc in parts:
+        best.push(scores_Qc, rows_Qc)
+    return best.result()

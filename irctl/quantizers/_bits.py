@@ -1,0 +1,56 @@
+"""Small integers packed into bytes: little-endian bit stream, row after row, each row padded to whole bytes.
+
+8 bits are one byte a value, 4 bits two a byte with the low nibble first, 16 bits two bytes, low byte first.
+Dimension key: N rows, M values a row, C bytes a row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROWS = 4096  # rows expanded to single bits at once
+
+
+def width(values: int, bits: int) -> int:
+    """Bytes of one row."""
+    return (values * bits + 7) // 8
+
+
+def pack(values_NM: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+    """Values in [0, 2^bits) as uint8 [N, C]."""
+    n, m = values_NM.shape
+    if bits == 8:
+        return np.ascontiguousarray(values_NM, dtype=np.uint8)
+    if bits == 16:
+        return np.ascontiguousarray(values_NM.astype("<u2")).view(np.uint8).reshape(n, 2 * m)
+    if bits == 4 and m % 2 == 0:
+        low = values_NM.astype(np.uint8)
+        return np.ascontiguousarray(low[:, 0::2] | (low[:, 1::2] << 4))
+    out_NC = np.empty((n, width(m, bits)), np.uint8)
+    shifts = np.arange(bits, dtype=np.uint16)
+    for a in range(0, n, _ROWS):
+        ones = (values_NM[a : a + _ROWS, :, None].astype(np.uint16) >> shifts) & 1
+        out_NC[a : a + _ROWS] = np.packbits(ones.astype(np.uint8).reshape(len(ones), -1), axis=1, bitorder="little")
+    return out_NC
+
+
+def unpack(codes_NC: NDArray[np.uint8], values: int, bits: int) -> NDArray[np.uint16]:
+    """The values [N, M] of packed rows."""
+    n = len(codes_NC)
+    if bits == 8:
+        return codes_NC[:, :values].astype(np.uint16)
+    if bits == 16:
+        return np.ascontiguousarray(codes_NC).view("<u2").reshape(n, values).astype(np.uint16)
+    if bits == 4 and values % 2 == 0:
+        out = np.empty((n, values), np.uint16)
+        out[:, 0::2] = codes_NC & 15
+        out[:, 1::2] = codes_NC >> 4
+        return out
+    out_NM = np.zeros((n, values), np.uint16)
+    for a in range(0, n, _ROWS):
+        ones = np.unpackbits(codes_NC[a : a + _ROWS], axis=1, bitorder="little", count=values * bits)
+        ones_NMb = ones.reshape(len(ones), values, bits)
+        for bit in range(bits):
+            out_NM[a : a + _ROWS] |= ones_NMb[:, :, bit].astype(np.uint16) << np.uint16(bit)
+    return out_NM

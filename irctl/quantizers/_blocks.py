@@ -1,0 +1,65 @@
+"""Dense products whose bytes do not depend on batch size or number of threads.
+
+The last bits of a float32 product depend on the shape of the block, on a row's place in it and on BLAS threads. So every
+product here is made of blocks of exactly 500 rows, counted from the first row of the call, the last one padded with
+zeros, one BLAS thread each; blocks run in parallel. Calls that start at multiples of 500 rows therefore agree.
+Dimension key: N rows, B rows of a block (500), D dimensions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+BLOCK = 500
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    # finding the loaded libraries takes milliseconds; limiting them does not
+    return ThreadpoolController()
+
+
+def cpus() -> int:
+    """CPUs this process may use: OMP_NUM_THREADS where set, else its affinity."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given) if given.isdigit() else len(os.sched_getaffinity(0)))
+
+
+def over_blocks(x_ND: NDArray[np.float32], work: Callable[[NDArray[np.float32], slice], None]) -> None:
+    """Call `work(block_BD, rows)` for each block of 500 rows; `rows` says which of x they are, the rest is padding."""
+
+    def one(start: int) -> None:
+        rows = slice(start, min(start + BLOCK, len(x_ND)))
+        block_BD = x_ND[rows]
+        if len(block_BD) < BLOCK:
+            block_BD = np.zeros((BLOCK, x_ND.shape[1]), np.float32)
+            block_BD[: rows.stop - start] = x_ND[rows]
+        work(block_BD, rows)
+
+    starts = range(0, len(x_ND), BLOCK)
+    with _blas().limit(limits=1, user_api="blas"):
+        if cpus() == 1 or len(starts) < 2:
+            for start in starts:
+                one(start)
+        else:
+            with ThreadPoolExecutor(min(cpus(), len(starts))) as pool:
+                for done in [pool.submit(one, start) for start in starts]:
+                    done.result()
+
+
+def product(x_ND: NDArray[np.float32], matrix_DE: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x times a matrix, by blocks."""
+    out_NE = np.empty((len(x_ND), matrix_DE.shape[1]), np.float32)
+
+    def work(block_BD: NDArray[np.float32], rows: slice) -> None:
+        out_NE[rows] = (block_BD @ matrix_DE)[: rows.stop - rows.start]
+
+    over_blocks(x_ND, work)
+    return out_NE

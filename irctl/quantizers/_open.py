@@ -1,0 +1,36 @@
+"""Making and loading quantizers by name: a quantizer is a file of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from irctl import plugins
+from irctl.errors import DataError
+from irctl.quantizers import _store
+
+
+def make(name: str, settings: Mapping[str, Any], dim: int, metric: str = "ip", seed: int = 42) -> Any:
+    """An untrained quantizer. Raises ConfigError for an unknown name, wrong settings, or a width they do not fit."""
+    module = plugins.load("quantizers", name)
+    return module.Quantizer(module.Config(**settings), dim, metric, seed)
+
+
+def load(folder: Path) -> Any:
+    """The trained quantizer saved in `folder`, whatever its kind. Raises DataError."""
+    if not (folder / _store.FILE).is_file() and (folder / "centroids.npy").is_file() and "learned" in plugins.names("quantizers"):
+        name = "learned"  # a pq/ folder of a trained PQ layer
+    else:
+        name = str(_store.describe(folder)["name"])
+    if name not in plugins.names("quantizers"):
+        raise DataError(f"{folder}: made by the quantizer '{name}', which this irctl does not have")
+    return plugins.load("quantizers", name).Quantizer.load(folder)
+
+
+def digest(folder: Path) -> str:
+    """The hash that names the trained quantizer: that of quantizer.json, which holds its arrays' hashes."""
+    from irctl.index import shards
+
+    _store.describe(folder)
+    return shards.file_digest(folder / _store.FILE)

@@ -1,0 +1,92 @@
+"""Rotations that spread a vector evenly over its dimensions: a random dense matrix, or signs and Hadamard transforms.
+
+Dimension key: N rows, D dimensions, E output dimensions (D unless reduced).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import ConfigError
+from irctl.quantizers import _blocks
+
+KINDS = ("auto", "dense", "hadamard", "none")
+_ROUNDS = 3  # one round leaves sparse rows on a few equal magnitudes
+
+
+def random_orthogonal(dim: int, seed: int) -> NDArray[np.float32]:
+    """A rotation drawn uniformly: QR of a Gaussian matrix, signs of R's diagonal fixed (Mezzadri 2007, math-ph/0609050)."""
+    q_DD, r_DD = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
+    return np.ascontiguousarray(q_DD * np.sign(np.diag(r_DD)), dtype=np.float32)
+
+
+def resolve(kind: str, dim: int) -> str:
+    """The kind behind `auto`: Hadamard when D is a power of two (it would have to pad others), else dense."""
+    power = dim & (dim - 1) == 0
+    if kind == "auto":
+        return "hadamard" if power else "dense"
+    if kind == "hadamard" and not power:
+        raise ConfigError(f"rotation=hadamard needs a power of two dimensions, found {dim}", hint="Use rotation=dense")
+    return kind
+
+
+def make(kind: str, dim: int, seed: int) -> dict[str, NDArray[np.float32]]:
+    """The named arrays of a rotation: `rotation` [D, D], `signs` [rounds, D], or nothing."""
+    kind = resolve(kind, dim)
+    if kind == "dense":
+        return {"rotation": random_orthogonal(dim, seed)}
+    if kind == "hadamard":
+        signs = np.random.default_rng(seed).integers(0, 2, (_ROUNDS, dim)) * 2 - 1
+        return {"signs": signs.astype(np.float32)}
+    return {}
+
+
+def apply(arrays: dict[str, NDArray[np.float32]], x_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x R^T: the rotated rows [N, E]."""
+    if "rotation" in arrays:
+        return _blocks.product(x_ND, np.ascontiguousarray(arrays["rotation"].T))
+    if "signs" in arrays:
+        return _hadamard(x_ND, arrays["signs"])
+    return x_ND
+
+
+def undo(arrays: dict[str, NDArray[np.float32]], y_NE: NDArray[np.float32]) -> NDArray[np.float32]:
+    """y R: back to the original axes (the nearest point, where the rotation dropped dimensions)."""
+    if "rotation" in arrays:
+        return _blocks.product(y_NE, arrays["rotation"])
+    if "signs" in arrays:
+        return _hadamard(y_NE, arrays["signs"], backwards=True)
+    return y_NE
+
+
+def matrix(arrays: dict[str, NDArray[np.float32]], dim: int) -> NDArray[np.float32]:
+    """R [E, D], as other programs want it."""
+    return np.ascontiguousarray(apply(arrays, np.eye(dim, dtype=np.float32)).T)
+
+
+def _hadamard(x_ND: NDArray[np.float32], signs_RD: NDArray[np.float32], backwards: bool = False) -> NDArray[np.float32]:
+    """Rounds of sign flips and a normalised Hadamard transform. Additions only: bytes never depend on the batch."""
+    n, dim = x_ND.shape
+    out_ND = np.empty((n, dim), np.float32)
+    scale = np.float32(dim**-0.5)
+    step = max(1, 65536 // dim)  # 256 KB a block stays in a core's own cache
+    other = np.empty(step * dim, np.float32)
+    for start in range(0, n, step):
+        block = x_ND[start : start + step].astype(np.float32)
+        spare = other[: block.size].reshape(block.shape)
+        for signs_D in signs_RD[::-1] if backwards else signs_RD:
+            if not backwards:
+                block *= signs_D
+            # each pass moves sums to the front half and differences to the back; after log2 D passes every
+            # coordinate is back in its place, so the passes are all alike
+            for _ in range(dim.bit_length() - 1):
+                even, odd = block[:, 0::2], block[:, 1::2]
+                np.add(even, odd, out=spare[:, : dim // 2])
+                np.subtract(even, odd, out=spare[:, dim // 2 :])
+                block, spare = spare, block
+            block *= scale
+            if backwards:
+                block *= signs_D
+        out_ND[start : start + step] = block
+    return out_ND

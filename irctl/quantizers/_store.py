@@ -1,0 +1,73 @@
+"""A trained quantizer on disk: one .npy a named array, quantizer.json last. Never pickle.
+
+The digest of quantizer.json covers every array, so it names the quantizer: codes remember it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import DataError
+from irctl.index import shards
+
+FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
+
+
+def save(
+    folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[Any]], **more: Any
+) -> None:
+    """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, digests, whatever is in `more`."""
+    described = {}
+    for key, array in arrays.items():
+        written = shards.write_atomic(folder / f"{key}.npy", array)
+        described[key] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": written.sha256}
+    shards.write_json(
+        folder / FILE,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": name,
+            "dim": quantizer.dim,
+            "metric": quantizer.metric,
+            "seed": quantizer.seed,
+            "settings": dataclasses.asdict(quantizer.config),
+            "code_size": quantizer.code_size,
+            "arrays": described,
+            **more,
+        },
+    )
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """quantizer.json. Raises DataError when it is absent, torn or of another version."""
+    path = folder / FILE
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one") from None
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path}: cannot be read ({e})", hint="Train again") from e
+    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+        raise DataError(f"{path}: expected format {FORMAT} version {VERSION}")
+    return found
+
+
+def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """(quantizer.json, its arrays), digests checked. Raises DataError."""
+    found = describe(folder)
+    if found["name"] != name:
+        raise DataError(f"{folder / FILE}: expected a {name} quantizer, found {found['name']}")
+    return found, {key: _array(folder / f"{key}.npy", spec) for key, spec in found["arrays"].items()}
+
+
+def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
+    if not path.is_file() or shards.file_digest(path) != spec["sha256"]:
+        raise DataError(f"{path}: missing, or not the array that {FILE} names", hint="Copy the whole folder, or train again")
+    return np.load(path, allow_pickle=False)

@@ -1,0 +1,229 @@
+"""SAQ: principal components cut into segments, more bits where the variance is, codes turned towards the vector.
+
+A row is stored as: each segment's codes (b bits a dimension, LSB first), then (norm, g) of each segment as float32,
+then with l2 the squared norm of the uncoded tail. g makes an estimated inner product unbiased over the rotations.
+Gains over RaBitQ come from the decaying spectrum; on a flat one there is little to gain.
+Dimension key: N rows, D dimensions, C code bytes, Q queries, L coded dimensions, S coded segments.
+Source: SAQ, arXiv 2509.12086 (CAQ codes, dynamic programming of bits). Ours, in numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from irctl.errors import ConfigError
+from irctl.index import rows, scoring, topk
+from irctl.quantizers import _bits, _blocks, _rotation, _saq_code, _saq_plan, _store
+
+_SCAN = 4096  # rows decoded at once in a search
+_ENCODE = 32 * _blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
+_CHUNK = 4096  # rows of the covariance at once
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    bits: float = 1.0  # average bits a dimension; halves are fine
+    rounds: int = 6  # passes of code adjustment; 0: nearest grid point
+    segmented: bool = True  # False: one segment over all dimensions
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.bits <= 13:
+            raise ConfigError(f"saq.bits: expected 0.1 to 13, found {self.bits}")
+        if self.rounds < 0:
+            raise ConfigError(f"saq.rounds: expected 0 or more, found {self.rounds}")
+
+
+class Quantizer:
+    """Trained by `fit`: mean, principal components, plan and one random rotation a segment."""
+
+    def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        self.config, self.dim, self.metric, self.seed = config, dim, scoring.check_metric(metric), seed
+        self.segments: list[_saq_plan.Segment] = []
+        self.mean_D: F32 = np.zeros(dim, np.float32)
+        self.projection_DL: F32 = np.zeros((dim, 0), np.float32)
+
+    @property
+    def coded(self) -> list[_saq_plan.Segment]:
+        """The segments that have bits."""
+        return [s for s in self.segments if s[1]]
+
+    @property
+    def has_tail(self) -> bool:
+        """True if l2 needs the norm of what is not coded."""
+        return self.metric == "l2" and any(not bits for _, bits in self.segments)
+
+    @property
+    def code_size(self) -> int:
+        """Bytes a row; 0 before training, which makes the plan."""
+        codes = sum(length * bits // 8 for length, bits in self.coded)
+        return codes + 8 * len(self.coded) + 4 * self.has_tail
+
+    def fit(self, x_ND: F32) -> None:
+        """Mean and principal components in float64 blocks, then the plan. Raises ConfigError below 2 rows."""
+        x_ND = self._rows(x_ND)
+        if len(x_ND) < 2:
+            raise ConfigError(f"saq: needs at least 2 training rows, found {len(x_ND)}")
+        mean_D, variance_D, axes_DD = principal_components(x_ND)
+        units = -(-self.dim // _saq_plan.UNIT)
+        width = units * _saq_plan.UNIT
+        padded_D = np.zeros(width)
+        padded_D[: self.dim] = variance_D
+        self.segments = _saq_plan.plan(
+            padded_D.reshape(units, -1).sum(axis=1), self.config.bits, self.dim, segmented=self.config.segmented
+        )
+        axes_DW = np.zeros((self.dim, width))
+        axes_DW[:, : self.dim] = axes_DD
+        self.mean_D = mean_D.astype(np.float32)
+        self.projection_DL = self._projection(axes_DW)
+
+    def _projection(self, axes_DW: NDArray[np.float64]) -> F32:
+        parts, start = [np.zeros((self.dim, 0))], 0
+        for number, (length, bits) in enumerate(self.segments):
+            if bits:
+                turn_LL = _rotation.random_orthogonal(length, self.seed + number).astype(np.float64)
+                parts.append(axes_DW[:, start : start + length] @ turn_LL.T)
+            start += length
+        return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
+
+    def _rows(self, x_ND: Any) -> F32:
+        x_ND = rows.as_rows(x_ND, self.dim)
+        return rows.unit(x_ND) if self.metric == "cosine" else x_ND
+
+    def encode(self, x_ND: F32) -> NDArray[np.uint8]:
+        """Codes [N, C]."""
+        x_ND = self._rows(x_ND)
+        codes_NC = np.empty((len(x_ND), self.code_size), np.uint8)
+        for start in range(0, len(x_ND), _ENCODE):
+            codes_NC[start : start + _ENCODE] = self._encode(x_ND[start : start + _ENCODE])
+        return codes_NC
+
+    def _encode(self, x_ND: F32) -> NDArray[np.uint8]:
+        centred_ND = x_ND - self.mean_D
+        o_NL = _blocks.product(centred_ND, self.projection_DL)
+        codes, factors, start = [], [], 0
+        for length, bits in self.coded:
+            code_NL, factor_N2 = _saq_code.encode(o_NL[:, start : start + length], bits, self.config.rounds)
+            codes.append(_bits.pack(code_NL, bits))
+            factors.append(factor_N2)
+            start += length
+        if self.has_tail:
+            whole_N = np.einsum("nd,nd->n", centred_ND, centred_ND, dtype=np.float64)
+            coded_N = sum(f[:, :1].astype(np.float64) ** 2 for f in factors)
+            factors.append(np.maximum(whole_N[:, None] - coded_N, 0).astype(np.float32))
+        record = np.concatenate(factors, axis=1).astype("<f4")
+        return np.concatenate([*codes, np.ascontiguousarray(record).view(np.uint8).reshape(len(x_ND), -1)], axis=1)
+
+    def _open(self, codes_NC: NDArray[np.uint8]) -> tuple[list[F32], F32]:
+        """(grid vectors [N, length] of each coded segment, factors [N, 2S (+ 1)])."""
+        codes_NC = rows.as_codes(codes_NC, self.code_size)
+        grids, start = [], 0
+        for length, bits in self.coded:
+            stop = start + length * bits // 8
+            grids.append(
+                _saq_code.grid(_bits.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
+            )
+            start = stop
+        factors = np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
+        return grids, factors.reshape(len(codes_NC), -1)
+
+    def _vectors(self, codes_NC: NDArray[np.uint8], kind: str = "unbiased") -> tuple[F32, F32]:
+        """(coded coordinates [N, L], factors). kind: unbiased (g a) or mse (the multiple of a nearest to the row)."""
+        grids, factors = self._open(codes_NC)
+        parts = [np.zeros((len(codes_NC), 0), np.float32)]
+        for number, a_NL in enumerate(grids):
+            norm_N, g_N = factors[:, 2 * number], factors[:, 2 * number + 1]
+            scale_N = g_N
+            if kind == "mse":
+                squared_N = np.einsum("nl,nl->n", a_NL, a_NL)
+                scale_N = np.divide(norm_N**2, g_N * squared_N, out=np.zeros_like(g_N), where=g_N * squared_N > 0)
+            parts.append(a_NL * scale_N[:, None])
+        return np.concatenate(parts, axis=1), factors
+
+    def decode(self, codes_NC: NDArray[np.uint8], kind: str = "unbiased") -> F32:
+        """Vectors [N, D]: `unbiased` is what `scores` scores, `mse` the reconstruction nearest to the row."""
+        if kind not in ("unbiased", "mse"):
+            raise ConfigError(f"saq: decode kind must be unbiased or mse, found {kind!r}")
+        y_NL, _ = self._vectors(codes_NC, kind)
+        return _blocks.product(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
+
+    def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
+        """Estimated similarities [Q, N]; for l2 minus the squared distance."""
+        q_QD = self._rows(queries_QD).astype(np.float64)
+        y_NL, factors = self._vectors(codes_NC)
+        if self.metric != "l2":
+            q_QL = (q_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
+            return (scoring.dot(q_QL, y_NL) + (q_QD @ self.mean_D)[:, None]).astype(np.float32)
+        centred_QD = q_QD - self.mean_D
+        q_QL = (centred_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
+        own_N = (factors[:, : 2 * len(self.coded) : 2].astype(np.float64) ** 2).sum(axis=1)
+        if self.has_tail:
+            own_N += factors[:, -1]
+        query_Q = np.einsum("qd,qd->q", centred_QD, centred_QD)
+        return (2 * scoring.dot(q_QL, y_NL) - own_N[None] - query_Q[:, None]).astype(np.float32)
+
+    def bounds(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
+        """Half-widths [Q, N, S] of intervals that hold each segment's inner product for about 95 % of pairs."""
+        q_QL = (self._rows(queries_QD) - (self.mean_D if self.metric == "l2" else 0)) @ self.projection_DL
+        grids, factors = self._open(codes_NC)
+        out_QNS = np.zeros((len(q_QL), len(codes_NC), len(grids)), np.float32)
+        start = 0
+        for number, (a_NL, (length, _)) in enumerate(zip(grids, self.coded, strict=True)):
+            norm_N, g_N = factors[:, 2 * number], factors[:, 2 * number + 1]
+            squared_N = np.einsum("nl,nl->n", a_NL, a_NL)
+            inverse_N = np.divide(g_N**2 * squared_N, norm_N**2, out=np.ones_like(g_N), where=norm_N > 0)
+            spread_N = norm_N * 1.9 * np.sqrt(np.maximum(inverse_N - 1, 0) / (length - 1))
+            out_QNS[:, :, number] = np.linalg.norm(q_QL[:, start : start + length], axis=1)[:, None] * spread_N
+            start += length
+        return out_QNS
+
+    def search(self, queries_QD: F32, codes_NC: NDArray[np.uint8], k: int) -> tuple[F32, NDArray[np.int64]]:
+        """(scores, rows) of the min(k, N) best, by blocks."""
+        best = topk.TopK(len(queries_QD), min(k, len(codes_NC)))
+        for start in range(0, len(codes_NC), _SCAN):
+            best.push_block(self.scores(queries_QD, codes_NC[start : start + _SCAN]), start)
+        return best.result()
+
+    def save(self, folder: Path) -> None:
+        """mean [D], projection [D, L], segments [S, 2] as .npy; quantizer.json last."""
+        arrays = {
+            "mean": self.mean_D,
+            "projection": self.projection_DL,
+            "segments": np.array(self.segments, np.int64).reshape(-1, 2),
+        }
+        layout = "segment codes LSB first; float32 (norm, g) a coded segment; float32 tail squared norm for l2"
+        _store.save(folder, "saq", self, arrays, layout=layout)
+
+    @classmethod
+    def load(cls, folder: Path) -> Quantizer:
+        """The trained quantizer of a folder."""
+        found, arrays = _store.load(folder, "saq")
+        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
+        made.mean_D, made.projection_DL = arrays["mean"], arrays["projection"]
+        made.segments = [(int(length), int(bits)) for length, bits in arrays["segments"]]
+        return made
+
+
+def principal_components(x_ND: F32) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(mean [D], variances [D] descending, axes [D, D] in columns), in float64 blocks: an SVD of x doubles its memory."""
+    dim = x_ND.shape[1]
+    mean_D = np.zeros(dim)
+    for start in range(0, len(x_ND), _CHUNK):
+        mean_D += x_ND[start : start + _CHUNK].sum(axis=0, dtype=np.float64)
+    mean_D /= len(x_ND)
+    total_DD = np.zeros((dim, dim))
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(0, len(x_ND), _CHUNK):
+            centred = x_ND[start : start + _CHUNK].astype(np.float64) - mean_D
+            total_DD += centred.T @ centred
+        variance_D, axes_DD = np.linalg.eigh(total_DD / len(x_ND))
+    variance_D, axes_DD = np.maximum(variance_D[::-1], 0), axes_DD[:, ::-1]
+    # an eigenvector's sign is free: fix it, so that training is the same everywhere
+    signs_D = np.sign(axes_DD[np.abs(axes_DD).argmax(axis=0), np.arange(dim)])
+    return mean_D, variance_D, axes_DD * np.where(signs_D == 0, 1, signs_D)
