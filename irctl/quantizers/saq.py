@@ -211,7 +211,7 @@ class Quantizer:
 
 
 def principal_components(x_ND: F32) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(mean [D], variances [D] descending, axes [D, D] in columns); float64 blocks, as an SVD of x doubles its memory."""
+    """(mean [D], variances [D] descending, axes [D, D] in columns), without an SVD, which would double memory."""
     dim = x_ND.shape[1]
     mean_D = np.zeros(dim)
     for start in range(0, len(x_ND), _CHUNK):
