@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class ConsoleReporter:
         self.quiet = quiet
         self.console = _console(stderr=True, no_color=no_color)
         self.log: Path | None = None
+        self.scrub: Callable[[str], str] = str
 
     def say(self, line: str) -> None:
         self._log(line)
@@ -117,4 +118,4 @@ class ConsoleReporter:
     def _log(self, line: str) -> None:
         if self.log is not None:
             with self.log.open("a") as f:
-                f.write(line + "\n")
+                f.write(self.scrub(line) + "\n")

@@ -36,14 +36,19 @@ class Job:
 
 
 @contextmanager
-def guarded(json_: bool = False, debug: bool = False, log: Callable[[], Path | None] = lambda: None) -> Iterator[None]:
-    """Turn an error into its one line (or its JSON object) and exit code; tracebacks go to the run's log."""
+def guarded(
+    json_: bool = False,
+    debug: bool = False,
+    log: Callable[[], Path | None] = lambda: None,
+    scrub: Callable[[str], str] = str,
+) -> Iterator[None]:
+    """Turn an error into its one line (or its JSON object) and exit code; tracebacks go to the run's log, scrubbed."""
     from irctl import console
 
     try:
         yield
     except errors.IrctlError as e:
-        _keep_traceback(debug, log())
+        _keep_traceback(debug, log(), scrub)
         if json_:
             console.emit_json(
                 {
@@ -55,6 +60,10 @@ def guarded(json_: bool = False, debug: bool = False, log: Callable[[], Path | N
                 }
             )
         console.err(f"error: {e}")
+        if e.exit_code == errors.PREEMPTED:
+            from irctl import slurm
+
+            slurm.requeue()
         raise typer.Exit(e.exit_code) from None
     except KeyboardInterrupt:
         console.err("error: interrupted; the same command continues")
@@ -66,7 +75,7 @@ def guarded(json_: bool = False, debug: bool = False, log: Callable[[], Path | N
         raise
     except Exception as e:  # noqa: BLE001  the last resort: a fault of ours still ends in one line and a code
         where = log()
-        _keep_traceback(debug, where)
+        _keep_traceback(debug, where, scrub)
         at = traceback.extract_tb(e.__traceback__)[-1]
         message = (
             f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
@@ -85,8 +94,8 @@ def guarded(json_: bool = False, debug: bool = False, log: Callable[[], Path | N
         raise typer.Exit(errors.RUN_FAILED) from None
 
 
-def _keep_traceback(debug: bool, log: Path | None) -> None:
-    text = traceback.format_exc()
+def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
+    text = scrub(traceback.format_exc())
     if log is not None and log.parent.is_dir():
         with log.open("a") as f:
             f.write(text)
@@ -148,7 +157,7 @@ def execute(
     from irctl.console import ConsoleReporter
 
     reporter = ConsoleReporter(quiet=options.quiet, no_color=options.no_color)
-    with guarded(options.json_, options.debug, lambda: reporter.log):
+    with guarded(options.json_, options.debug, lambda: reporter.log, lambda text: reporter.scrub(text)):
         config = settings(options, named, names)
         if options.show:
             return show_settings(config, options)
@@ -172,7 +181,7 @@ def recorded(
     work: Callable[[Job], dict[str, Any]],
 ) -> dict[str, Any]:
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
-    from irctl import stopping
+    from irctl import slurm, stopping
     from irctl.ledger.recording import start_run
 
     folder = resumable(command, options, config)
@@ -189,8 +198,9 @@ def recorded(
         seed=config.run.seed,
         name=config.run.name,
         resume=folder,
+        **slurm.job(),
     )
-    reporter.log = run.paths.log
+    reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
         reporter.say(f"continuing {run.id}")
     stopping.install()
@@ -205,6 +215,7 @@ def recorded(
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:
     """Folder of the run to continue: the one named by --resume, else the newest unfinished one of this command line."""
+    from irctl import slurm
     from irctl.ledger import query
 
     if options.resume:
@@ -217,6 +228,8 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
     for record in query.list_runs(command=command):
         stored = record.columns
         same = stored.get("config_sha256") == config.sha256() and _bare(stored.get("argv_json")) == _bare(options.argv)
+        # tasks of one array share their command line; each continues its own run
+        same = same and stored.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
         if same and stored.get("status") == "completed":
             return None
         if same and stored.get("status") in ("killed", "preempted", "interrupted", "lost", "failed"):
