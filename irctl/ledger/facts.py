@@ -1,0 +1,102 @@
+"""What a run ran on and from: processor, memory, devices, packages, and the state of the git checkout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROBE_TIMEOUT_S = 10.0
+
+
+def machine() -> dict[str, Any]:
+    """{packages, cpu, ram_gib, gpus, driver, cuda} of this machine and environment."""
+    return {"packages": packages(), "cpu": _cpu(), "ram_gib": _ram_gib(), **_devices()}
+
+
+def packages() -> dict[str, str]:
+    """Installed distributions and their versions, sorted by name."""
+    found = {d.name: d.version for d in metadata.distributions() if d.name}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def versions() -> dict[str, str]:
+    """Columns with the versions of irctl and Python."""
+    try:
+        own = metadata.version("irctl")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        own = "unknown"
+    return {"irctl_version": own, "python": platform.python_version()}
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """Columns with the commit, branch and uncommitted changes of the checkout around a folder; empty outside of one."""
+    commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changes = _output("git", "-C", str(folder), "status", "--porcelain")
+    diff = _output("git", "-C", str(folder), "diff", "HEAD") if changes else ""
+    return {
+        "git_commit": commit.strip(),
+        "git_branch": _output("git", "-C", str(folder), "rev-parse", "--abbrev-ref", "HEAD").strip(),
+        "git_dirty": int(bool(changes.strip())),
+        "git_diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+    }
+
+
+def device_use() -> dict[str, float]:
+    """Utilisation and memory of the devices now, as metric values; empty without nvidia-smi."""
+    text = _nvidia("utilization.gpu,memory.used")
+    rows = [[float(x) for x in re.findall(r"[\d.]+", line)] for line in text.splitlines()]
+    rows = [row for row in rows if len(row) == 2]
+    if not rows:
+        return {}
+    return {
+        "gpu_utilization": sum(row[0] for row in rows) / len(rows) / 100,
+        "gpu_memory_gib": sum(row[1] for row in rows) / 1024,
+    }
+
+
+def _devices() -> dict[str, Any]:
+    text = _nvidia("name,memory.total,driver_version,compute_cap")
+    rows = [[part.strip() for part in line.split(",")] for line in text.splitlines() if line.count(",") == 3]
+    gpus = [{"name": name, "memory": memory, "capability": capability} for name, memory, _, capability in rows]
+    return {"gpus": gpus, "driver": rows[0][2] if rows else None, "cuda": _cuda() if rows else None}
+
+
+def _cuda() -> str | None:
+    """The CUDA version that the driver offers, from the head of nvidia-smi's page."""
+    found = re.search(r"CUDA Version:\s*([\d.]+)", _output("nvidia-smi"))
+    return found.group(1) if found else None
+
+
+def _nvidia(fields: str) -> str:
+    return _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader") if shutil.which("nvidia-smi") else ""
+
+
+def _cpu() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    name = found.group(1).strip() if found else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _ram_gib() -> float:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 2)
+
+
+def _output(*command: str) -> str:
+    """What a command prints, or '' where it is missing, fails or takes too long: facts are never worth a run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

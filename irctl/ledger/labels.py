@@ -1,0 +1,38 @@
+"""Tags and notes: what people say about a run, kept in its own folder and shown by the ledger."""
+
+from __future__ import annotations
+
+import re
+
+from irctl.errors import ConfigError
+from irctl.ledger import folder as files
+from irctl.ledger.publish import publish
+from irctl.ledger.query import RunRecord
+from irctl.ledger.store import log
+
+_TAG = re.compile(r"[\w][\w.+:-]*")
+
+
+def tag(run: RunRecord, *names: str) -> None:
+    """Add tags. Raises ConfigError for one that could not be written on a command line."""
+    for name in names:
+        if not _TAG.fullmatch(name) or name == "latest":
+            raise ConfigError(f"tag '{name}': expected letters, digits, . + : - _", hint="For example: paper-table-2")
+    _append(run, *(("tag", name) for name in names))
+
+
+def untag(run: RunRecord, *names: str) -> None:
+    """Remove tags; one that the run does not have is ignored."""
+    _append(run, *(("untag", name) for name in names))
+
+
+def note(run: RunRecord, text: str) -> None:
+    """Replace the run's note; empty text removes it."""
+    _append(run, ("note", text))
+
+
+def _append(run: RunRecord, *events: tuple[str, str]) -> None:
+    now = files.utc_now()
+    files.append_lines(run.paths.events, *({"at": now, "level": "info", "code": c, "msg": m} for c, m in events))
+    if reason := publish(run.folder, ("events",)):
+        log.warning("ledger not written (%s); the run's folder has it", reason)

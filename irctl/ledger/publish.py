@@ -1,0 +1,79 @@
+"""Telling the ledger that a run folder has changed; what it cannot take now waits in runs/spool.
+
+A note there names the folder, no rows: applying it twice, or late, or after a reindex gives the same database.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from irctl import paths
+from irctl.errors import DataError
+from irctl.ledger import folder as files
+from irctl.ledger import indexing
+from irctl.ledger.store import FAILURES, PATIENCE_S, Ledger, log
+
+
+def publish(
+    folder: Path, parts: Iterable[str] = indexing.PARTS, *, patience_s: float = PATIENCE_S, spool: bool = True
+) -> str:
+    """Index a run folder, and what waits in the spool. Returns why that failed, or '' when it did not.
+
+    spool: whether a failure leaves a note; heartbeats do not, as the next one says it all again.
+    """
+    wanted = tuple(parts)
+    try:
+        _write(lambda connection: indexing.index_folder(connection, folder, wanted), patience_s)
+    except FAILURES as e:
+        if spool:
+            _leave_note(folder)
+        return " ".join(str(e).split())
+    return ""
+
+
+def drain(patience_s: float = PATIENCE_S) -> None:
+    """Apply the notes of the spool. Raises one of FAILURES if the ledger cannot be written."""
+    _write(lambda connection: None, patience_s)
+
+
+def waiting() -> list[Path]:
+    """Notes in the spool, oldest first."""
+    return sorted((paths.runs() / "spool").glob("*.jsonl"))
+
+
+def _write(work: Callable[[sqlite3.Connection], object], patience_s: float) -> None:
+    notes: list[Path] = []
+
+    def all_at_once(connection: sqlite3.Connection) -> None:
+        notes[:] = waiting()
+        for folder in dict.fromkeys(f for note in notes for f in _folders(note)):
+            if (folder / "run.json").is_file():
+                try:
+                    indexing.index_folder(connection, folder)
+                except DataError as e:
+                    log.warning("%s", e)
+        work(connection)
+
+    Ledger().write(all_at_once, patience_s=patience_s)
+    for note in notes:
+        note.unlink(missing_ok=True)  # after the commit: a crash before it only means the work is done again
+
+
+def _folders(note: Path) -> list[Path]:
+    return [Path(row["run_dir"]) for row in files.read_lines(note) if "run_dir" in row]
+
+
+def _leave_note(folder: Path) -> None:
+    """One note, one file, by rename: nobody appends to a file that another process is about to remove."""
+    spool = paths.runs() / "spool"
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+        partial = spool / f".{uuid.uuid4().hex}.tmp"
+        partial.write_text(json.dumps({"run_dir": str(folder.resolve()), "at": files.utc_now()}) + "\n")
+        partial.rename(spool / f"{folder.name}-{uuid.uuid4().hex[:8]}.jsonl")
+    except OSError as e:
+        log.warning("%s: %s. irctl runs reindex finds the run later", spool, e.strerror)

@@ -1,0 +1,212 @@
+"""Asking the ledger: runs by reference or condition, with their artifacts, metrics and lineage.
+
+Where the database cannot be read, the run folders are indexed in memory, so a broken ledger never stops a run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irctl import paths
+from irctl.errors import DataError
+from irctl.ledger import folder as files
+from irctl.ledger import publish, schema
+from irctl.ledger.store import FAILURES, Ledger, fill, log
+from irctl.ledger.where import Condition, order_by, translate
+from irctl.paths import RunPaths
+
+DRAIN_PATIENCE_S = 1.0
+SHOWN_CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: its id, its folder, and its row of the table `runs` by column name."""
+
+    id: str
+    folder: Path
+    columns: dict[str, Any]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(self.folder)
+
+
+@contextmanager
+def reading() -> Iterator[sqlite3.Connection]:
+    """A connection to read from, spool drained; in memory, from the folders, where the file cannot be read."""
+    ledger = Ledger()
+    connection: sqlite3.Connection | None = None
+    try:
+        if publish.waiting() or not ledger.path.is_file():
+            publish.drain(DRAIN_PATIENCE_S)
+        with ledger.read() as connection:
+            yield connection
+        return
+    except FAILURES as e:
+        if isinstance(e, sqlite3.Error) and connection is not None:
+            raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again from the folders") from None
+        if connection is not None:  # raised by the caller's own work
+            raise
+        log.warning("%s. Reading the run folders instead", " ".join(str(e).rstrip(".").split()))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        schema.create(memory)
+        fill(memory)
+        memory.row_factory = sqlite3.Row
+        yield memory
+
+
+def find_run(ref: str) -> RunRecord:
+    """The run that `ref` names: a folder, `latest`, an id or its beginning, or (the newest of) a name or tag.
+
+    `latest:NAME` is the newest with that name, tag or command.
+
+    Raises DataError if there is none, or if the beginning of an id fits several.
+    """
+    path = Path(ref)
+    if "/" in ref or path.is_dir():
+        at = RunPaths(path)
+        if at.run_json.is_file():
+            return _from_folder(path)
+        if path.is_dir():
+            raise DataError(f"{ref}: no run there (no run.json)", hint="irctl runs ls lists runs")
+    if ref == "latest":
+        return _only("1", (), ref)
+    if ref.startswith("latest:"):
+        name = ref.removeprefix("latest:")
+        return _only("name = ? OR command = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (name,) * 3, ref)
+    starting = _select("substr(id, 1, ?) = ?", (len(ref), ref)) if ref else []
+    if len(starting) > 1:
+        shown = ", ".join(r.id for r in starting[:SHOWN_CANDIDATES])
+        more = f" and {len(starting) - SHOWN_CANDIDATES} more" if len(starting) > SHOWN_CANDIDATES else ""
+        raise DataError(f"run '{ref}': several begin so: {shown}{more}", hint="Write more of the id")
+    if starting:
+        return starting[0]
+    return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref)
+
+
+def newest(command: str | None = None, status: str | None = "completed", **columns: Any) -> RunRecord | None:
+    """The newest run with these values, or None: `newest('train', method='sycl')`."""
+    wanted = {"command": command, "status": status, **columns}
+    wanted = {k: v for k, v in wanted.items() if v is not None}
+    assert set(wanted) <= set(schema.RUN_COLUMNS), wanted
+    found = _select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
+    return found[0] if found else None
+
+
+def list_runs(
+    *,
+    dataset: str = "",
+    status: str = "",
+    command: str = "",
+    where: str = "",
+    sort: str = "",
+    limit: int = 0,
+) -> list[RunRecord]:
+    """Runs that meet every condition given, newest first unless sorted. Raises ConfigError for a malformed `where`."""
+    given = {"dataset": dataset, "status": status, "command": command}
+    given = {k: v for k, v in given.items() if v}
+    parts = [f"runs.{k} = ?" for k in given]
+    values: list[Any] = list(given.values())
+    if where:
+        condition = translate(where)
+        parts.append(condition.sql)
+        values += condition.values
+    order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
+    return _select(" AND ".join(parts) or "1", tuple(values), order, limit)
+
+
+def artifacts(run_id: str, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:
+    """Artifacts of a run, in the order they were recorded."""
+    sql = "SELECT * FROM artifacts WHERE run_id = ? AND coalesce(role = ?, 1) AND coalesce(kind = ?, 1) ORDER BY rowid"
+    return rows(sql, (run_id, role, kind))
+
+
+def metrics(run_id: str) -> list[dict[str, Any]]:
+    """Every recorded value of a run, thinned for long series, in file order."""
+    return rows("SELECT * FROM metrics WHERE run_id = ? ORDER BY rowid", (run_id,))
+
+
+def measures(run_id: str) -> list[dict[str, Any]]:
+    """The last value of every series of a run: {dataset, split, name, step, epoch, value, at}."""
+    sql = "SELECT dataset, split, name, step, epoch, value, at FROM measures WHERE run_id = ? ORDER BY row"
+    return rows(sql, (run_id,))
+
+
+def events(run_id: str) -> list[dict[str, Any]]:
+    return rows("SELECT at, level, code, msg FROM events WHERE run_id = ? ORDER BY rowid", (run_id,))
+
+
+def lineage(run_id: str) -> dict[str, list[dict[str, Any]]]:
+    """{'from': runs whose outputs it read, 'to': runs that read its outputs}, one step each way."""
+    sql = (
+        "SELECT r.id, r.command, r.name, r.status, l.relation FROM links l JOIN runs r ON r.id = l.{} "
+        "WHERE l.{} = ? ORDER BY r.created_at, r.id"
+    )
+    return {
+        "from": rows(sql.format("src_run", "dst_run"), (run_id,)),
+        "to": rows(sql.format("dst_run", "src_run"), (run_id,)),
+    }
+
+
+def ancestors(run_id: str) -> list[RunRecord]:
+    """Every run that this one stands on, newest first: an evaluation's search, compression, encoding, training."""
+    above = (
+        "WITH RECURSIVE above(id) AS (SELECT src_run FROM links WHERE dst_run = ?"
+        " UNION SELECT l.src_run FROM links l JOIN above a ON l.dst_run = a.id) SELECT id FROM above"
+    )
+    return _select(f"id IN ({above})", (run_id,))
+
+
+def rows(sql: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+    """Rows of our own SQL as dicts."""
+    with reading() as connection:
+        return [dict(row) for row in connection.execute(sql, values).fetchall()]
+
+
+def _select(condition: str, values: tuple[Any, ...], order: Condition | None = None, limit: int = 0) -> list[RunRecord]:
+    order = order or Condition("created_at DESC, id DESC")
+    sql = f"SELECT * FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
+    with reading() as connection:
+        found = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()
+        tags: dict[str, list[str]] = {}
+        for run_id, tag in connection.execute("SELECT run_id, tag FROM tags ORDER BY tag"):
+            tags.setdefault(run_id, []).append(tag)
+    return [RunRecord(row["id"], _folder(row), dict(row), tuple(tags.get(row["id"], ()))) for row in found]
+
+
+def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
+    found = _select(condition, values, limit=1)
+    if not found:
+        raise DataError(f"no run named '{ref}'", hint="irctl runs ls lists runs; an id, its beginning, a name or a tag")
+    return found[0]
+
+
+def _from_folder(folder: Path) -> RunRecord:
+    """The record of a run in a folder, also of one that the ledger of this project does not know."""
+    run_id = str(files.read_json(folder / "run.json").get("id", ""))
+    for found in _select("id = ?", (run_id,)):
+        if found.folder.resolve() == folder.resolve():
+            return found
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        from irctl.ledger.indexing import index_folder
+
+        schema.create(memory)
+        memory.row_factory = sqlite3.Row
+        index_folder(memory, folder)
+        row = memory.execute("SELECT * FROM runs").fetchone()
+        tags = tuple(r["tag"] for r in memory.execute("SELECT tag FROM tags ORDER BY tag"))
+    return RunRecord(run_id, folder, dict(row), tags)
+
+
+def _folder(row: sqlite3.Row) -> Path:
+    """Where the run lies now: where it was indexed, or among this project's runs if it was moved."""
+    folder = Path(row["run_dir"])
+    moved = paths.runs() / row["id"]
+    return moved if not folder.is_dir() and moved.is_dir() else folder

@@ -1,0 +1,48 @@
+"""SQL from the command line: the file is opened read-only, and an authorizer lets nothing but reading through."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from irctl.errors import ConfigError
+from irctl.ledger import publish
+from irctl.ledger.store import FAILURES, Ledger, log
+
+MOST_ROWS = 10_000
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+
+
+def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
+    """(column names, rows, whether more than MOST_ROWS were cut off). Raises ConfigError for SQL that fails."""
+    ledger = Ledger()
+    if publish.waiting() or not ledger.path.is_file():
+        try:
+            publish.drain()
+        except FAILURES as e:
+            log.warning("%s", e)
+    with ledger.read() as connection:
+        connection.row_factory = None
+        connection.set_authorizer(_authorize)
+        try:
+            cursor = connection.execute(sql)
+            rows = cursor.fetchmany(MOST_ROWS + 1)
+        except sqlite3.Error as e:
+            hint = "Only reading is allowed; irctl runs tag, note and reindex change the ledger"
+            denied = isinstance(e, sqlite3.DatabaseError) and e.sqlite_errorcode & 0xFF in (
+                sqlite3.SQLITE_AUTH,
+                sqlite3.SQLITE_READONLY,
+            )
+            raise ConfigError(f"sql: {e}", hint=hint if denied else "Tables: " + ", ".join(_tables(ledger))) from None
+        names = [column[0] for column in cursor.description or ()]
+    return names, rows[:MOST_ROWS], len(rows) > MOST_ROWS
+
+
+def _authorize(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+
+def _tables(ledger: Ledger) -> list[str]:
+    with ledger.read() as connection:
+        sql = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+        return [row["name"] for row in connection.execute(sql)]

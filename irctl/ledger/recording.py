@@ -1,0 +1,256 @@
+"""A run as its launcher sees it: the folder is made, kept true while the work goes on, and closed with the right word.
+
+Files come first, the ledger second. A ledger that is locked, full, broken or too new costs one warning, never the run.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from irctl import errors
+from irctl.config import Config
+from irctl.ledger import facts, hashing, identity, indexing, opening
+from irctl.ledger import folder as files
+from irctl.ledger.masking import Masker
+from irctl.ledger.publish import publish
+from irctl.ledger.schema import RUN_COLUMNS, STATUSES
+from irctl.ledger.store import PATIENCE_S, log
+from irctl.paths import RunPaths
+
+IMPATIENT_S = 5.0  # heartbeats, and everything after a first failure
+DEVICE_SAMPLE_BEATS = 3
+
+
+def start_run(
+    *,
+    command: str,
+    argv: Sequence[str],
+    config: Config | None,
+    method: str = "",
+    dataset: str = "",
+    model: str = "",
+    profile: str = "",
+    runner: str = "local",
+    world_size: int = 1,
+    parent_id: str | None = None,
+    group_id: str | None = None,
+    resume: Path | None = None,
+    **columns: Any,
+) -> RunHandle:
+    """Make (or with `resume` reopen) a run folder, write its row, and return the handle that keeps both.
+
+    columns: further columns of the ledger's table `runs`. A resumed run keeps its id, command line and start.
+    Raises EnvironmentUnfit if no run folder can be made, DataError if the run to resume is missing or still alive.
+    """
+    masker = Masker(argv, os.environ)
+    given = {
+        "command": command,
+        "method": method,
+        "dataset": dataset,
+        "model": model,
+        "profile": profile,
+        "runner": runner,
+        "world_size": world_size,
+        "parent_id": parent_id,
+        "group_id": group_id,
+        **columns,
+    }
+    _check_columns(given)
+    if resume is None:
+        record = opening.create(given, masker, config)
+    else:
+        record = opening.reopen(Path(resume), given, masker, config)
+    return RunHandle(Path(record.pop("folder")), record, masker)
+
+
+class RunHandle:
+    """One run, from its launcher. As a context manager it beats, and closes the run with what ended the block."""
+
+    def __init__(self, folder: Path, record: dict[str, Any], masker: Masker) -> None:
+        self.id = str(record["id"])
+        self.paths = RunPaths(folder)
+        self.out = self.paths.out
+        self.out.mkdir(exist_ok=True)
+        self._record = record
+        self._masker = masker
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._warned = False
+        self._dirty: set[str] = set()
+        self._clock = time.monotonic()
+        self._cpu_s = _cpu_s()
+        self._earlier = {k: float(record.get(k) or 0.0) for k in ("duration_s", "cpu_s", "gpu_s")}
+        self._uses_gpu = indexing.read_config(self.paths).get("hardware.device_kind", {}).get("value") == "cuda"
+        self._save(indexing.PARTS)
+
+    def note(self, **columns: Any) -> None:
+        """Set columns of the run's row (`dataset_fingerprint=...`). `notes` is text for people."""
+        _check_columns(columns)
+        if text := columns.pop("notes", ""):
+            self.event("info", "note", text)
+        with self._lock:
+            self._record.update(columns)
+            self._save(("run",))
+
+    def event(self, level: str, code: str, msg: str) -> None:
+        """One line of what happened. It reaches the ledger with the next heartbeat."""
+        row = {"at": files.utc_now(), "level": level, "code": code, "msg": self.scrub(msg)}
+        with self._lock:
+            files.append_lines(self.paths.events, row)
+            self._dirty.add("events")
+
+    def metric(
+        self,
+        name: str,
+        value: float,
+        *,
+        dataset: str = "",
+        split: str = "",
+        step: int | None = None,
+        epoch: float | None = None,
+    ) -> None:
+        """One value into metrics.jsonl. It reaches the ledger with the next heartbeat."""
+        with self._lock:
+            files.append_metric(self.paths, name, value, dataset=dataset, split=split, step=step, epoch=epoch)
+            self._dirty.add("metrics")
+
+    def collect_metrics(self) -> None:
+        """Bring into the ledger now what workers have appended to metrics.jsonl. finish() does it too."""
+        with self._lock:
+            self._save(("run", "metrics", *self._dirty))
+
+    def artifact(
+        self,
+        role: Literal["in", "out"],
+        kind: str,
+        path: Path | str,
+        *,
+        sha256: str | None = None,
+        n_rows: int | None = None,
+        dim: int | None = None,
+        format: str | None = None,
+    ) -> None:
+        """A file or folder that the run read or made. An `in` with the hash of another run's `out` links the two.
+
+        sha256: the content's key where the caller has one; both sides must use the same. Else it is computed here.
+        Raises DataError if the path does not exist.
+        """
+        row = {"role": role, "kind": kind, **hashing.describe(Path(path), sha256)}
+        row |= {"n_rows": n_rows, "dim": dim, "format": format}
+        with self._lock:
+            same = (role, kind, row["path"])
+            kept = [a for a in self._record["artifacts"] if (a["role"], a["kind"], a["path"]) != same]
+            self._record["artifacts"] = [*kept, row]
+            self._save(("run", "artifacts"))
+
+    def scrub(self, text: str) -> str:
+        """The text without the secrets that this process knows of: for logs and tracebacks."""
+        return self._masker.text(text)
+
+    def beat(self) -> None:
+        """Say that the run is alive, and bring waiting events and metrics into the ledger."""
+        with self._lock:
+            if self._record["status"] == "running":
+                self._record["heartbeat_at"] = files.utc_now()
+                self._save(("run", *self._dirty), transient=True)
+
+    def finish(
+        self,
+        status: str,
+        *,
+        exit_code: int = 0,
+        signal: int | None = None,
+        error_kind: str | None = None,
+        error_msg: str | None = None,
+    ) -> None:
+        """Close the run. Only the first call counts: a pipeline may close it with more than __exit__ knows."""
+        assert status in STATUSES, status
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+            self._thread = None
+        with self._lock:
+            if self._record["status"] != "running":
+                return
+            self._record.update(status=status, exit_code=exit_code, signal=signal, error_kind=error_kind)
+            self._record.update(error_msg=error_msg, heartbeat_at=files.utc_now(), ended_at=files.utc_now())
+            self._record.update(self._used())
+            files.append_metric(self.paths, "peak_memory_gib", _peak_memory_gib())
+            self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
+            self._save(("run", "events", "metrics", "artifacts"))
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        message = None if e is None else " ".join(str(e).split()) or type(e).__name__
+        if e is None or (isinstance(e, SystemExit) and e.code in (None, 0)):
+            self.finish("completed")
+        elif isinstance(e, errors.Stopped):
+            self.finish(e.status, exit_code=e.exit_code, error_kind=e.kind, error_msg=message)
+        elif isinstance(e, KeyboardInterrupt):
+            self.finish("interrupted", exit_code=errors.SIGINT, error_kind="KeyboardInterrupt", error_msg=message)
+        else:
+            code = getattr(e, "exit_code", errors.RUN_FAILED)
+            self.finish("failed", exit_code=code, error_kind=type(e).__name__, error_msg=message)
+
+    def _save(self, parts: Iterable[str], *, transient: bool = False) -> None:
+        """run.json, then the ledger. Caller holds the lock (or is __init__)."""
+        files.write_json(self.paths.run_json, self._masker.value(self._record))
+        patience = IMPATIENT_S if transient or self._warned else PATIENCE_S
+        reason = publish(self.paths.folder, {*parts, *self._dirty}, patience_s=patience, spool=not transient)
+        if not reason:
+            self._dirty.clear()
+        elif not self._warned:
+            self._warned = True
+            message = f"ledger not written ({reason}); the run goes on, its folder {self.paths.folder} has everything"
+            log.warning("%s", message)
+            self.event("warning", "ledger", message)
+
+    def _used(self) -> dict[str, float | None]:
+        seconds = time.monotonic() - self._clock
+        devices = int(self._record.get("world_size") or 1)
+        return {
+            "duration_s": round(self._earlier["duration_s"] + seconds, 3),
+            "cpu_s": round(self._earlier["cpu_s"] + _cpu_s() - self._cpu_s, 3),
+            "gpu_s": round(self._earlier["gpu_s"] + devices * seconds, 3) if self._uses_gpu else None,
+        }
+
+    def _beat_until_stopped(self) -> None:
+        beats = 0
+        while not self._stop.wait(identity.HEARTBEAT_S):
+            if self._uses_gpu and beats % DEVICE_SAMPLE_BEATS == 0:
+                files.append_metrics(self.paths, facts.device_use())
+                self._dirty.add("metrics")
+            beats += 1
+            try:
+                self.beat()
+            except OSError as e:  # the run folder itself: a full disk now may have room again later
+                log.warning("%s: heartbeat not written: %s", self.paths.run_json, e.strerror)
+
+
+def _check_columns(columns: Mapping[str, Any]) -> None:
+    wrong = [c for c in columns if c not in RUN_COLUMNS]
+    assert not wrong, f"no column {wrong} in the ledger's table runs"
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and its finished children."""
+    uses = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(u.ru_utime + u.ru_stime for u in uses)
+
+
+def _peak_memory_gib() -> float:
+    """Largest resident size of this process or one of its children."""
+    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(kib / 2**20, 3)

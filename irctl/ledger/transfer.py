@@ -1,0 +1,85 @@
+"""Runs as one JSON-lines file, to carry between machines: every small file of the folder, none of the outputs.
+
+Reading such a file twice, or files that overlap, gives each run once: what is here already stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from irctl import paths
+from irctl.errors import DataError
+from irctl.ledger import identity
+from irctl.ledger.publish import publish
+from irctl.ledger.query import RunRecord
+from irctl.ledger.store import log
+
+FORMAT = "irctl-run/1"
+CARRIED = ("run.json", "config.json", "launch.json", "events.jsonl", "metrics.jsonl")
+
+
+def export_runs(runs: Iterable[RunRecord], target: Path) -> int:
+    """Write the runs to a file by rename; returns how many."""
+    partial = target.with_name(f".{target.name}.tmp")
+    count = 0
+    try:
+        with partial.open("w") as f:
+            for run in runs:
+                f.write(json.dumps({"format": FORMAT, "id": run.id, "files": _texts(run.folder)}) + "\n")
+                count += 1
+        partial.replace(target)
+    except OSError as e:
+        raise DataError(f"{target}: cannot be written: {e.strerror}") from None
+    return count
+
+
+def import_runs(source: Path) -> tuple[list[str], list[str]]:
+    """(ids taken over, ids that were here already). Raises DataError naming the line of a malformed file."""
+    if not source.is_file():
+        raise DataError(f"{source}: no such file", hint="irctl runs export --to FILE writes one")
+    taken, present = [], []
+    with source.open() as f:
+        for number, line in enumerate(f, 1):
+            row = _parse(line, f"{source}:{number}")
+            folder = paths.runs() / row["id"]
+            if (folder / "run.json").is_file():
+                present.append(row["id"])
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in sorted(row["files"], key=lambda n: n == "run.json"):  # run.json last: it makes it a run
+                partial = folder / f".{name}.tmp"
+                partial.write_text(row["files"][name])
+                partial.replace(folder / name)
+            if reason := publish(folder):
+                log.warning("ledger not written (%s); %s has the run", reason, folder)
+            taken.append(row["id"])
+    return taken, present
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {name: (folder / name).read_text() for name in CARRIED if (folder / name).is_file()}
+
+
+def _parse(line: str, where: str) -> dict[str, Any]:
+    """One exported run, with nothing in it that could name a file outside of its folder."""
+    try:
+        row = json.loads(line)
+    except ValueError as e:
+        raise DataError(f"{where}: not valid JSON: {e}") from None
+    if not isinstance(row, dict) or row.get("format") != FORMAT:
+        raise DataError(f"{where}: expected a line of format {FORMAT}", hint="irctl runs export writes such files")
+    if not identity.ID_PATTERN.fullmatch(str(row.get("id"))):
+        raise DataError(f"{where}: expected a run id, found {row.get('id')!r}")
+    given = row.get("files")
+    if not isinstance(given, dict) or "run.json" not in given or not set(given) <= set(CARRIED):
+        raise DataError(f"{where}: expected files among {', '.join(CARRIED)}, run.json included")
+    try:
+        same = json.loads(given["run.json"]).get("id") == row["id"]
+    except (ValueError, TypeError, AttributeError):
+        same = False
+    if not same:
+        raise DataError(f"{where}: its run.json is not one of run {row['id']}")
+    return row
