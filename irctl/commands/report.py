@@ -1,0 +1,77 @@
+"""`irctl report`: paper tables and figures from the ledger."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Debug, Json, command_line
+
+
+def report(
+    format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
+    table: Annotated[str, typer.Option(help="main, compression, losses or beir")] = "main",
+    baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
+    run: Annotated[list[str] | None, typer.Option("--run", help="only this evaluation; repeatable")] = None,
+    dataset: Annotated[str, typer.Option(help="only these data sets: a,b")] = "",
+    split: Annotated[str, typer.Option(help="only this split; empty: all but dev where there are others")] = "",
+    measures: Annotated[str, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = "",
+    columns: Annotated[str, typer.Option(help="columns in order, such as avg,scifact,fiqa,bytes")] = "",
+    figure: Annotated[str, typer.Option(help="draw pareto or delta instead, as PDF, SVG, PNG and CSV")] = "",
+    out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
+    ids: Annotated[bool, typer.Option("--ids", help="name the run behind every row")] = False,
+    marks: Annotated[str, typer.Option(help="daggers: differs from the baseline; letters: rows beaten")] = "daggers",
+    test: Annotated[str, typer.Option(help="t or randomisation, paired over queries")] = "t",
+    correction: Annotated[str, typer.Option(help="holm, bonferroni or none, over the whole table")] = "holm",
+    mixed: Annotated[bool, typer.Option("--mixed", help="allow cells of different k, judgements, ...")] = False,
+    checklist: Annotated[bool, typer.Option("--checklist", help="what reviewers ask for, and what is there")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Print tables of every evaluation in the ledger: best bold, second underlined, each number traceable to its run.
+
+    \b
+    Examples:
+      irctl report
+      irctl report --format latex --baseline dense
+      irctl report --table compression --ids
+      irctl report --format markdown --columns nDCG@10,R@100,bytes
+      irctl report --figure pareto -o figures
+      irctl report --checklist
+    """
+    from irctl.commands._run import guarded
+
+    with guarded(json_, debug):
+        from irctl import console
+        from irctl.commands import _report
+        from irctl.pipelines.report import Wanted
+
+        wanted = Wanted(
+            table=table,
+            baseline=baseline,
+            runs=tuple(run or ()),
+            datasets=dataset,
+            split=split,
+            measures=measures,
+            columns=columns,
+            marks=marks,
+            test=test,
+            correction=correction,
+            mixed=mixed,
+            command=command_line(("irctl", *sys.argv[1:])),
+        )
+        if checklist:
+            _report.show_checklist(wanted, json_=json_)
+        elif figure:
+            _report.draw(figure, Path(out or "figures"), wanted, json_=json_)
+        else:
+            text = _report.render("json" if json_ else format, wanted, ids=ids)
+            if out:
+                Path(out).parent.mkdir(parents=True, exist_ok=True)
+                Path(out).write_text(text)
+                console.err(f"wrote {out}")
+            elif text:
+                console.out(text.rstrip("\n"))

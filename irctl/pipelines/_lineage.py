@@ -1,0 +1,164 @@
+"""From an evaluation back to what it measured: search, compress, encode and train runs, and the name of the system."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+# Settings that say where or how fast, not what: two runs that differ in them are the same system.
+NOT_SCIENCE = (
+    "hardware.",
+    "run.",
+    "data.root",
+    "train.save",
+    "train.keep",
+    "train.log_steps",
+    "train.report_to",
+    "compress.workers",
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """What was evaluated. Texts are empty and numbers None where the lineage does not say."""
+
+    label: str
+    variant: str
+    method: str
+    loss: str
+    model: str
+    compression: str
+    base: str
+    seed: int | None
+    bytes_per_vector: float | None
+    negatives_per_query: int | None
+    facts: Mapping[str, float]
+    lineage: tuple[str, ...]
+
+
+def settings(record: RunRecord) -> dict[str, Any]:
+    """Resolved settings of a run by key."""
+    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
+    return {k: v["value"] for k, v in stored.items()}
+
+
+def changed(record: RunRecord) -> dict[str, Any]:
+    """Settings of a run that are not defaults and belong to the science."""
+    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
+    return {k: v["value"] for k, v in stored.items() if v["origin"] != "default" and not k.startswith(NOT_SCIENCE)}
+
+
+def short_name(model: str) -> str:
+    """Last part of a hub name or folder."""
+    return model.rstrip("/").rsplit("/", 1)[-1]
+
+
+def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+    """The system behind one search of an evaluation run; line: the runs it stands on, newest first."""
+    train = next((r for r in line if r.columns.get("command") == "train"), None)
+    compress = next((r for r in line if r.columns.get("command") == "compress"), None)
+    method = str(search.get("method") or "")
+    if method.startswith(("bm25", "fuse")):
+        return _without_vectors(method, search, line)
+    model = str(search.get("model") or record.columns.get("model") or "")
+    if train is not None:
+        model = str(settings(train).get("model.name") or model)
+    label, parts = _base_label(record, train, model)
+    base = _hash(parts)
+    facts = _facts(train, compress)
+    compression = ""
+    if compress is not None:
+        compression = str(settings(compress).get("compress.method") or compress.columns.get("method") or "codes")
+        own = {k: v for k, v in changed(compress).items() if k.startswith((f"{compression}.", "compress.metric"))}
+        words = [f"{k.removeprefix(compression + '.')}={v}" for k, v in sorted(own.items())]
+        label = " ".join([f"{label} + {compression}", *words])
+        parts = {**parts, "compress": {"method": compression, **own}}
+    if rerank := int(search.get("rerank") or 0):
+        label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
+    if name := settings(record).get("run.name"):
+        label = str(name)
+    return System(
+        label=label,
+        variant=_hash(parts),
+        method=str(settings(train).get("train.method", "")) if train else "dense",
+        loss=str(settings(train).get("loss.name", "")) if train else "",
+        model=model,
+        compression=compression,
+        base=base,
+        seed=train.columns.get("seed") if train else None,
+        bytes_per_vector=_bytes(search, compress),
+        negatives_per_query=train.columns.get("negatives_per_query") if train else None,
+        facts=facts,
+        lineage=tuple(r.id for r in line),
+    )
+
+
+def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+    label = "BM25" if method == "bm25" else method
+    parts = {"method": method, "model": search.get("model")}
+    return System(
+        label=label,
+        variant=_hash(parts),
+        method=method,
+        loss="",
+        model=str(search.get("model") or ""),
+        compression="",
+        base="",
+        seed=None,
+        bytes_per_vector=None,
+        negatives_per_query=None,
+        facts={},
+        lineage=tuple(r.id for r in line),
+    )
+
+
+def _base_label(record: RunRecord, train: RunRecord | None, model: str) -> tuple[str, dict[str, Any]]:
+    """(label, identity) of the uncompressed system: the model, or how it was trained."""
+    used = {k: v for k, v in changed(record).items() if k.startswith(("encoder.", "search.similarity"))}
+    parts: dict[str, Any] = {"model": short_name(model), "use": used}
+    if train is None:
+        return short_name(model) or "unknown", parts
+    had = settings(train)
+    label = str(had.get("run.name") or f"{had.get('train.method', 'train')} {had.get('loss.name', '')}".strip())
+    return label, {**parts, "train": changed(train)}
+
+
+def _bytes(search: Mapping[str, Any], compress: RunRecord | None) -> float | None:
+    """Bytes stored for a vector, ids not counted."""
+    found = search.get("bytes_per_vector") or search.get("code_size")
+    if found is None and compress is not None:
+        found = _metrics(compress).get("code_size")
+    if found is None and compress is None and search.get("dim"):
+        found = 4 * float(search["dim"])
+    return float(found) if found is not None else None
+
+
+def _facts(train: RunRecord | None, compress: RunRecord | None) -> dict[str, float]:
+    """Numbers of training and compression that tables can show."""
+    facts: dict[str, float] = {}
+    if train is not None:
+        for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours")):
+            if train.columns.get(column):
+                facts[name] = float(train.columns[column]) / 3600
+        facts |= {k: v for k, v in _metrics(train).items() if k in ("params", "iso", "iso_n", "iso_d")}
+    if compress is not None:
+        known = _metrics(compress)
+        names = {"relative_mse": "mse", "ratio": "ratio", "compression_ratio": "ratio", "index_bytes": "index_bytes"}
+        facts |= {short: known[name] for name, short in names.items() if name in known}
+    return facts
+
+
+def _metrics(record: RunRecord) -> dict[str, float]:
+    from irctl.ledger import query
+
+    return {m["name"]: float(m["value"]) for m in query.measures(record.id) if m["value"] is not None}
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,241 @@
+"""`irctl report` over a ledger of recorded runs: lineage to rows, formats, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from irctl.commands.report import report
+from irctl.config import from_sets, resolve
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.pipelines import _eval_store as store
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+QUERIES = 20
+
+
+def irctl(*argv: str) -> Result:
+    app = typer.Typer()
+    app.command()(report)
+    return CliRunner().invoke(app, list(argv))
+
+
+def step(command: str, *sets: str, parents: tuple[RunHandle, ...] = (), kind: str = "", **columns: Any) -> RunHandle:
+    """A finished run whose output is named after it, and which read the outputs of its parents."""
+    run = start_run(command=command, argv=["irctl", command], config=resolve(from_sets(sets)), **columns)
+    with run:
+        for parent in parents:
+            for path in parent.out.iterdir():
+                run.artifact("in", path.name, path, sha256=f"content of {parent.id} {path.name}")
+        if kind:
+            (run.out / kind).write_text(run.id)
+            run.artifact("out", kind, run.out / kind, sha256=f"content of {run.id} {kind}")
+    return run
+
+
+def evaluation(
+    parent: RunHandle | None, value: float, *, split: str = "test", k: int = 1000, **search: Any
+) -> RunHandle:
+    """An eval run of one measure whose per-query values average to `value`."""
+    config = resolve(from_sets([f"data.split={split}"]))
+    run = start_run(command="eval", argv=["irctl", "eval"], config=config, dataset="cranfield")
+    told = {"dataset": "cranfield", "split": split, "k": k, "model": MODEL, "method": "dense", **search}
+    cell = {"dataset": "cranfield", "split": split}
+    rows = []
+    results = []
+    for measure, mean in (("nDCG@10", value), ("R@100", min(1.0, value * 1.5))):
+        found = {
+            "n_queries": QUERIES,
+            "n_missing": 0,
+            "self_match": "keep",
+            "qrels_sha256": "q",
+            "k": k,
+            "similarity": "",
+        }
+        results.append({**cell, **found, "measure": measure, "value": mean})
+        for q in range(QUERIES):
+            wave = 0.01 * ((q * 7) % 5 - 2) * (1 + value)
+            row = {**cell, "query_id": str(q), "measure": measure, "value": mean + wave}
+            rows.append({**row, "n_relevant": 1, "n_retrieved": 9})
+    with run:
+        if parent is not None:
+            for path in parent.out.iterdir():
+                run.artifact("in", path.name, path, sha256=f"content of {parent.id} {path.name}")
+        store.write_per_query(run.out / store.PER_QUERY, rows)
+        (run.out / store.EVAL).write_text(json.dumps({"results": results, "searches": [told]}))
+        run.artifact("out", "eval", run.out / store.EVAL)
+    return run
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, RunHandle]]]:
+    """(runs folder, runs): recorded once, since collecting the facts of a run takes a moment."""
+    folder = tmp_path_factory.mktemp("recorded") / "runs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IRCTL_RUNS", str(folder))
+        patch.delenv("IRCTL_LEDGER", raising=False)
+        made = record()
+    yield folder, made
+
+
+@pytest.fixture
+def ledger(recorded: tuple[Path, dict[str, RunHandle]], own_folders: Path) -> dict[str, RunHandle]:
+    """The recorded runs, in a copy that a test may add to."""
+    shutil.copytree(recorded[0], own_folders / "runs")
+    return recorded[1]
+
+
+def record() -> dict[str, RunHandle]:
+    """BM25, an encoder, its PQ codes, and a trained encoder, each evaluated on test; the trained one also on dev."""
+    bm25 = step("search", kind="run_file", method="bm25")
+    encode = step("encode", kind="embeddings")
+    compress = step("compress", "compress.method=pq", "pq.m=48", parents=(encode,), kind="bundle")
+    negatives = "data.negatives=none"
+    train = step(
+        "train", negatives, "loss.name=infonce", kind="model", negatives_per_query=31, seed=42, dataset="cranfield"
+    )
+    trained = step("encode", parents=(train,), kind="embeddings")
+    return {
+        "bm25": evaluation(bm25, 0.38, method="bm25", model="bm25 k1=1.5"),
+        "plain": evaluation(encode, 0.40, dim=384),
+        "pq": evaluation(compress, 0.30, bytes_per_vector=48),
+        "train": train,
+        "trained": evaluation(trained, 0.45, dim=384),
+        "dev": evaluation(trained, 0.99, dim=384, split="dev"),
+    }
+
+
+def table_of(*argv: str) -> dict[str, dict[str, str]]:
+    result = irctl("--json", *argv)
+    assert result.exit_code == 0, result.output
+    (table,) = json.loads(result.stdout)["tables"]
+    return {r["system"]: {k: c["text"] for k, c in r["cells"].items()} for r in table["rows"]}
+
+
+def test_an_empty_ledger_is_one_line_with_the_next_step_and_exit_3() -> None:
+    result = irctl()
+    assert result.exit_code == 3
+    assert result.stdout == "" and result.stderr.count("\n") == 1
+    assert "no evaluation to report. irctl demo makes some" in result.stderr
+
+
+def test_lineage_gives_method_model_and_bytes_and_the_share_kept(ledger: dict[str, RunHandle]) -> None:
+    assert table_of() == {
+        "BM25": {"nDCG@10": "38.0", "R@100": "57.0", "bytes": "--", "kept": "--"},
+        "all-MiniLM-L6-v2": {"nDCG@10": "40.0", "R@100": "60.0", "bytes": "1,536", "kept": "100.0"},
+        "dense infonce": {"nDCG@10": "45.0", "R@100": "67.5", "bytes": "1,536", "kept": "100.0"},
+        "all-MiniLM-L6-v2 + pq m=48": {"nDCG@10": "30.0", "R@100": "45.0", "bytes": "48", "kept": "75.0"},
+    }
+
+
+def test_dev_gives_way_to_test_unless_it_is_asked_for(ledger: dict[str, RunHandle]) -> None:
+    assert table_of("--split", "dev")["dense infonce"]["nDCG@10"] == "99.0"
+    result = irctl("--split", "train")
+    assert result.exit_code == 3 and "no evaluation on split 'train'" in result.stderr
+
+
+def test_only_the_named_runs_are_shown(ledger: dict[str, RunHandle]) -> None:
+    assert set(table_of("--run", ledger["bm25"].id, "--run", ledger["plain"].id)) == {"BM25", "all-MiniLM-L6-v2"}
+
+
+@pytest.mark.parametrize("name", ["dense", "all-MiniLM-L6-v2", "RUN"])
+def test_the_baseline_comes_first_and_the_others_are_tested_against_it(ledger: dict[str, RunHandle], name: str) -> None:
+    result = irctl("--json", "--baseline", name.replace("RUN", ledger["plain"].id))
+    (table,) = json.loads(result.stdout)["tables"]
+    assert table["rows"][0]["system"] == "all-MiniLM-L6-v2"
+    assert len(table["comparisons"]) == 6
+    signs = {r["system"]: r["cells"]["nDCG@10"].get("sign", "") for r in table["rows"]}
+    assert signs["all-MiniLM-L6-v2 + pq m=48"] == "††" and signs["all-MiniLM-L6-v2"] == ""
+
+
+def test_every_cell_names_its_run(ledger: dict[str, RunHandle]) -> None:
+    latex = irctl("--format", "latex").stdout
+    assert f"% run {ledger['pq'].id}" in latex and r"\begin{tabular}{l*{4}{r}}" in latex
+    assert ledger["trained"].id in irctl("--ids").stdout
+    assert f'{ledger["plain"].id}"' in irctl("--format", "html").stdout
+    assert ledger["bm25"].id in irctl("--format", "csv", "--ids").stdout
+
+
+def test_the_terminal_table_is_plain_when_it_is_not_a_terminal(ledger: dict[str, RunHandle]) -> None:
+    text = irctl("--baseline", "dense").stdout
+    assert "\x1b" not in text and "cranfield test" in text and "family of 6" in text
+
+
+def test_the_compression_table_leaves_out_what_was_never_compressed(ledger: dict[str, RunHandle]) -> None:
+    assert set(table_of("--table", "compression")) == {"all-MiniLM-L6-v2", "all-MiniLM-L6-v2 + pq m=48"}
+
+
+def test_columns_can_be_chosen_by_any_spelling_of_a_measure(ledger: dict[str, RunHandle]) -> None:
+    assert set(table_of("--columns", "bytes,recall@100")["BM25"]) == {"bytes", "R@100"}
+    result = irctl("--columns", "nDCG@5")
+    assert result.exit_code == 2 and "Did you mean" in result.stderr
+
+
+def test_cells_of_different_depth_are_refused_without_mixed(ledger: dict[str, RunHandle]) -> None:
+    evaluation(None, 0.5, k=10, model="other", dim=64)
+    result = irctl()
+    assert result.exit_code == 2 and "different depth k" in result.stderr and "--mixed" in result.stderr
+    assert table_of("--mixed")["other"]["nDCG@10"] == "50.0"
+
+
+def test_evaluating_again_replaces_and_other_settings_make_another_row(ledger: dict[str, RunHandle]) -> None:
+    more = step("train", "loss.name=infonce", "train.lr=0.1", kind="model", negatives_per_query=31, seed=42)
+    evaluation(more, 0.2, dim=384)
+    names = [n for n in table_of() if n.startswith("dense infonce")]
+    assert len(names) == 2 and all("[" in n for n in names)
+
+
+def test_seeds_of_one_setting_are_one_row(ledger: dict[str, RunHandle]) -> None:
+    for seed, value in ((1, 0.43), (2, 0.47)):
+        sets = ("data.negatives=none", "loss.name=infonce", f"run.seed={seed}")
+        other = step("train", *sets, kind="model", negatives_per_query=31, seed=seed)
+        evaluation(step("encode", parents=(other,), kind="embeddings"), value, dim=384)
+    assert table_of()["dense infonce"]["nDCG@10"] == "45.0 ± 2.0"
+
+
+def test_a_figure_is_saved_and_its_files_are_named(ledger: dict[str, RunHandle], tmp_path: Path) -> None:
+    result = irctl("--figure", "pareto", "-o", str(tmp_path / "figures"))
+    assert result.exit_code == 0, result.stderr
+    assert [Path(line).name for line in result.stdout.split()] == [
+        "pareto.pdf",
+        "pareto.svg",
+        "pareto.png",
+        "pareto.csv",
+    ]
+    assert irctl("--figure", "pie").exit_code == 2
+
+
+def test_the_table_goes_to_a_file_when_one_is_named(ledger: dict[str, RunHandle], tmp_path: Path) -> None:
+    result = irctl("--format", "markdown", "-o", str(tmp_path / "t" / "table.md"))
+    assert result.exit_code == 0 and result.stdout == ""
+    assert (tmp_path / "t" / "table.md").read_text().startswith("### cranfield test")
+
+
+def test_the_checklist_says_what_is_there_and_what_would_add_the_rest(ledger: dict[str, RunHandle]) -> None:
+    lines = irctl("--checklist").stdout.splitlines()
+    assert "yes  lexical baseline: BM25" in lines and "no   three training seeds or more: 1 at least" in lines
+
+
+def test_wrong_words_are_refused_with_the_legal_ones(ledger: dict[str, RunHandle]) -> None:
+    for argv in (
+        ("--format", "docx"),
+        ("--table", "mian"),
+        ("--marks", "stars"),
+        ("--test", "u"),
+        ("--correction", "fdr"),
+    ):
+        result = irctl(*argv)
+        assert result.exit_code == 2 and argv[1] in result.stderr, argv
+    assert irctl("--dataset", "cranfeild").exit_code == 3
+
+
+def test_a_run_chosen_on_the_split_it_is_reported_on_is_footnoted(ledger: dict[str, RunHandle]) -> None:
+    text = irctl("--split", "dev").stdout
+    assert "Selected on the split it is reported on (selected_on_eval): dense infonce on cranfield dev." in text

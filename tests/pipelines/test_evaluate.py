@@ -1,0 +1,279 @@
+"""Evaluating run files: what is counted, kept, skipped and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from irctl.config import Config, from_sets, resolve
+from irctl.data.collection import open_collection
+from irctl.data.trec import read_run, write_run
+from irctl.errors import ConfigError, DataError
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.pipelines import _eval_checks, _eval_store
+from irctl.pipelines import evaluate as pipeline
+from irctl.types import Silent
+
+BEIR = {
+    "corpus.jsonl": [{"_id": d, "text": f"text {d}"} for d in ("d1", "d2", "d3", "q1")],
+    "queries.jsonl": [{"_id": q, "text": f"query {q}"} for q in ("q1", "q2")],
+}
+
+
+def collection(folder: Path, name: str = "toy", self_match: str = "keep") -> Path:
+    """A BEIR folder of two queries: d1 answers q1 (q1 is its own twin), d2 answers q2."""
+    home = folder / name
+    (home / "qrels").mkdir(parents=True)
+    for file, rows in BEIR.items():
+        (home / file).write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (home / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t2\n")
+    (home / "card.toml").write_text(f'name = "{name}"\nself_match = "{self_match}"\nheadline = {{ split = "test" }}\n')
+    return home
+
+
+def settings(source: Path | str, *sets: str) -> Config:
+    return resolve(from_sets([*([f"data.source={source}"] if source else []), *sets]))
+
+
+def started(config: Config | None = None) -> RunHandle:
+    return start_run(command="eval", argv=["irctl", "eval"], config=config)
+
+
+def ran(source: Path | str, run_file: Path | str, *sets: str, **more: Any) -> tuple[dict[str, Any], RunHandle]:
+    config = settings(source, *sets)
+    run = started(config)
+    with run:
+        return pipeline.evaluate(config, run, Silent(), run_files=(str(run_file),), **more), run
+
+
+def values(payload: dict[str, Any]) -> dict[str, float]:
+    return {r["measure"]: r["value"] for r in payload["results"]}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return collection(tmp_path)
+
+
+@pytest.fixture
+def toy_run(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.trec"
+    # q1: its twin first, then d1. q2 is missing; "q9" is not judged.
+    path.write_text("q1 Q0 q1 1 3.0 t\nq1 Q0 d1 2 2.0 t\nq9 Q0 d1 1 1.0 t\n")
+    return path
+
+
+def test_a_run_file_is_scored_over_all_judged_queries(toy: Path, toy_run: Path) -> None:
+    payload, run = ran(toy, toy_run)
+    assert values(payload) == {
+        "nDCG@10": pytest.approx(1 / math.log2(3) / 2),
+        "RR@10": pytest.approx(0.25),
+        "R@100": pytest.approx(0.5),
+    }
+    first = payload["results"][0]
+    counted = {k: first[k] for k in ("n_queries", "n_missing", "n_unjudged", "self_match", "n_self_removed")}
+    assert counted == {"n_queries": 2, "n_missing": 1, "n_unjudged": 1, "self_match": "keep", "n_self_removed": 0}
+    assert payload["table"][0]["missing"] == 1
+    assert (run.out / "eval.json").is_file() and (run.out / "per_query.parquet").is_file()
+
+
+def test_the_card_says_whether_self_matches_are_dropped_unless_a_setting_does(tmp_path: Path, toy_run: Path) -> None:
+    home = collection(tmp_path, "twins", "drop")
+    payload, run = ran(home, toy_run)
+    assert values(payload)["RR@10"] == 0.5 and payload["results"][0]["n_self_removed"] == 1
+    assert list(read_run(run.out / "run.trec.gz")["q1"]) == ["d1"]
+    payload, _ = ran(home, toy_run, "eval.self_match=keep")
+    assert values(payload)["RR@10"] == 0.25 and payload["results"][0]["self_match"] == "keep"
+
+
+def test_per_query_values_are_sorted_and_say_how_many_were_relevant_and_retrieved(toy: Path, toy_run: Path) -> None:
+    _, run = ran(toy, toy_run, "eval.measures=RR@10,RR(rel=2)@10")
+    rows = _eval_store.read_rows(run.out / "per_query.parquet")
+    assert [(r["measure"], r["query_id"], r["value"], r["n_relevant"], r["n_retrieved"]) for r in rows] == [
+        ("RR(rel=2)@10", "q1", 0.0, 0, 2),
+        ("RR(rel=2)@10", "q2", 0.0, 1, 0),
+        ("RR@10", "q1", 0.5, 1, 2),
+        ("RR@10", "q2", 0.0, 1, 0),
+    ]
+
+
+def test_the_average_is_there_even_for_one_data_set_and_names_it(toy: Path, toy_run: Path) -> None:
+    payload, _ = ran(toy, toy_run)
+    assert payload["average"]["datasets"] == ["toy test"]
+    assert payload["average"]["values"]["RR@10"] == pytest.approx(0.25)
+
+
+def test_several_data_sets_take_a_pattern_and_are_averaged_with_their_list(tmp_path: Path) -> None:
+    homes = [collection(tmp_path, name) for name in ("one", "two")]
+    (tmp_path / "one.trec").write_text("q1 Q0 d1 1 1 t\nq2 Q0 d2 1 1 t\n")
+    (tmp_path / "two.trec").write_text("q1 Q0 d1 1 1 t\n")
+    payload, run = ran(",".join(map(str, homes)), tmp_path / "{dataset}.trec")
+    assert payload["average"] == {
+        "datasets": ["one test", "two test"],
+        "missing": [],
+        "values": {"nDCG@10": 0.75, "RR@10": 0.75, "R@100": 0.75},
+    }
+    assert (run.out / "parts" / "one.test" / "eval.json").is_file()
+
+
+def test_missing_data_sets_are_all_named_before_any_work_and_left_out_when_asked(tmp_path: Path, toy_run: Path) -> None:
+    home = collection(tmp_path)
+    both = f"{home},{tmp_path}/nowhere,{tmp_path}/nothing"
+    with pytest.raises(DataError, match=r"2 of 3 data sets cannot be used: .*nowhere.*nothing"):
+        ran(both, toy_run)
+    payload, _ = ran(both, toy_run, keep_going=True)
+    assert len(payload["left_out"]) == 2
+    # No average without every cell.
+    assert set(payload["average"]["values"].values()) == {None}
+
+
+def test_the_mean_of_12_forums_is_one_data_set() -> None:
+    same = {"measure": "nDCG@10", "split": "test", "n_queries": 10, "n_missing": 0}
+    parts = [{**same, "dataset": f"cqadupstack/{i}", "value": i / 12} for i in range(12)]
+    joined = pipeline._cqadupstack(parts)
+    assert [(r["dataset"], r["value"], r["n_queries"]) for r in joined] == [
+        ("cqadupstack", pytest.approx(5.5 / 12), 120)
+    ]
+    assert pipeline._cqadupstack(parts[:11]) == []
+    other = {**same, "dataset": "scifact", "value": 0.5}
+    assert pipeline.average([*parts, *joined, other], {})["values"]["nDCG@10"] == pytest.approx((5.5 / 12 + 0.5) / 2)
+
+
+def test_judgements_of_a_beir_folder_name_data_set_and_split(toy: Path, toy_run: Path) -> None:
+    payload, _ = ran("cranfield", toy_run, qrels=str(toy / "qrels" / "test.tsv"))
+    assert {(r["dataset"], r["split"]) for r in payload["results"]} == {("toy", "test")}
+    with pytest.raises(ConfigError, match="--qrels: goes with a run file"):
+        pipeline.evaluate(settings(toy), started(), Silent(), qrels=str(toy / "qrels" / "test.tsv"))
+
+
+def test_an_msmarco_file_is_read_by_its_rank_column(toy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "candidates.tsv"
+    path.write_text("q1\td3\t1\nq1\td1\t2\nq2\td2\t1\n")
+    payload, _ = ran(toy, path, format="msmarco")
+    assert values(payload)["RR@10"] == pytest.approx((0.5 + 1) / 2)
+    assert {"RR@10", "R@50", "R@1000", "nDCG@10"} <= set(values(payload))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("q1 Q0 d1 1 nan t", r"bad.trec:2: expected a finite score"),
+        ("q1 Q0 d2 1 1 t", r"bad.trec:2: expected each document once"),
+        ("q1 Q0 d7 1 1 t", r"bad.trec:2: expected documents of the corpus, found d7"),
+    ],
+)
+def test_bad_lines_of_a_run_are_refused_with_file_and_line(toy: Path, tmp_path: Path, line: str, said: str) -> None:
+    bad = tmp_path / "bad.trec"
+    bad.write_text(f"q1 Q0 d2 1 1 t\n{line}\n")
+    with pytest.raises(DataError, match=said):
+        ran(toy, bad)
+
+
+def test_options_that_contradict_each_other_are_refused(toy: Path, toy_run: Path) -> None:
+    for more, said in (
+        ({"model": "m"}, "a run file is given, and --model"),
+        ({"format": "csv"}, "--format csv"),
+        ({"export": "trec"}, "--export trec"),
+        ({"recall_against": "exact"}, "--recall-against"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            ran(toy, toy_run, **more)
+    with pytest.raises(ConfigError, match="did you mean 'nDCG@10'"):
+        ran(toy, toy_run, "eval.measures=nDGC@10")
+    with pytest.raises(DataError, match="no such run file"):
+        ran(toy, "missing.trec")
+
+
+def test_the_same_evaluation_again_is_skipped_and_gives_equal_bytes(toy: Path, toy_run: Path) -> None:
+    config = settings(toy)
+    run, reporter = started(config), Silent()
+    with run:
+        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        first = {p.name: p.read_bytes() for p in run.out.iterdir() if p.is_file()}
+        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        assert {p.name: p.read_bytes() for p in run.out.iterdir() if p.is_file()} == first
+        assert reporter.lines == ["toy test: evaluated already"]
+        toy_run.write_text("q1 Q0 d1 1 1 t\n")
+        payload = pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        assert values(payload)["RR@10"] == 0.5 and len(reporter.lines) == 1
+        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),), overwrite=True)
+        assert len(reporter.lines) == 1
+
+
+def test_a_baseline_adds_paired_tests_over_the_whole_family(toy: Path, toy_run: Path, tmp_path: Path) -> None:
+    better = tmp_path / "better.trec"
+    better.write_text("q1 Q0 d1 1 2 t\nq2 Q0 d3 1 2 t\nq2 Q0 d2 2 1 t\n")
+    _, base = ran(toy, toy_run)
+    payload, _ = ran(toy, better, baseline=base.id)
+    assert [c["measure"] for c in payload["comparisons"]] == ["R@100", "RR@10", "nDCG@10"]
+    rr = payload["comparisons"][1]
+    assert rr["delta"] == pytest.approx(0.5) and (rr["wins"], rr["ties"], rr["losses"]) == (2, 0, 0)
+    assert any(line.startswith("toy test RR@10: +0.5") for line in payload["lines"])
+
+
+def test_means_are_in_the_ledger_and_the_run_file_links_to_its_search(toy: Path, tmp_path: Path) -> None:
+    from irctl.ledger import query
+
+    searching = start_run(command="search", argv=["irctl", "search"], config=settings(toy), method="bm25")
+    with searching:
+        write_run(searching.out / "run.trec.gz", {"q1": {"d1": 1.0}, "q2": {"d2": 1.0}}, searching.id)
+        searching.artifact("out", "run_file", searching.out / "run.trec.gz")
+    payload, run = ran("", searching.id)
+    assert values(payload)["RR@10"] == 1.0
+    found = {m["name"]: m["value"] for m in query.metrics(run.id)}
+    assert found["nDCG@10"] == 1.0
+    assert query.find_run(run.id).columns["method"] == "bm25"
+    assert payload["searches"][0]["run"] == searching.id
+
+
+def test_the_newest_search_is_evaluated_when_nothing_is_given_on_the_data_it_searched(toy: Path) -> None:
+    searching = start_run(command="search", argv=["irctl", "search"], config=settings(toy), method="bm25")
+    with searching:
+        write_run(searching.out / "run.trec.gz", {"q1": {"d1": 1.0}}, searching.id)
+        searching.artifact("out", "run_file", searching.out / "run.trec.gz")
+    config = resolve()
+    with started(config) as run:
+        payload = pipeline.evaluate(config, run, Silent())
+    assert [r["dataset"] for r in payload["results"]] == ["toy"] * 3
+
+
+def test_repconc_gets_its_metric_json(toy: Path, toy_run: Path) -> None:
+    _, run = ran(toy, toy_run, "eval.measures=repconc", export="repconc")
+    exported = json.loads((run.out / "metric.json").read_text())
+    assert exported["mrr"]["MRR@10"] == 0.25 and exported["ndcg"]["NDCG@10"] == round(1 / math.log2(3) / 2, 5)
+    assert exported["perquery"]["q1"]["MRR@10"] == 0.5
+
+
+def test_bm25_of_cranfield_scores_what_the_reference_run_does(tmp_path: Path) -> None:
+    """bm25s with its defaults and English stop words, measured once with trec_eval: nDCG@10 .4983, RR@10 .7787."""
+    import bm25s
+
+    cranfield = open_collection("cranfield")
+    ids = list(cranfield.corpus.ids)
+    retriever = bm25s.BM25()
+    texts = cranfield.corpus.texts(slice(0, len(ids)))
+    retriever.index(bm25s.tokenize(texts, stopwords="en", show_progress=False), show_progress=False)
+    queries = cranfield.queries("all")
+    tokens = bm25s.tokenize(queries.texts, stopwords="en", show_progress=False)
+    rows, scores = retriever.retrieve(tokens, k=1000, show_progress=False)
+    ranked = {
+        q: {ids[int(r)]: float(s) for r, s in zip(rows[i], scores[i], strict=True)} for i, q in enumerate(queries.ids)
+    }
+    write_run(tmp_path / "bm25.trec", ranked, "bm25s")
+    payload, _ = ran("cranfield", tmp_path / "bm25.trec", "eval.measures=nDCG@10,RR@10,R@100,AP@1000", split="all")
+    assert values(payload) == {
+        "nDCG@10": pytest.approx(0.4983, abs=0.01),
+        "RR@10": pytest.approx(0.7787, abs=0.01),
+        "R@100": pytest.approx(0.7304, abs=0.01),
+        "AP@1000": pytest.approx(0.3908, abs=0.01),
+    }
+
+
+def test_overlap_with_exact_search_counts_shared_neighbours() -> None:
+    exact = {"q": {"a": 3.0, "b": 2.0, "c": 1.0}}
+    assert _eval_checks.overlap({"q": {"a": 9.0, "x": 8.0, "b": 7.0}}, exact, 2) == 0.5
+    assert _eval_checks.overlap({}, exact, 2) == 0.0
