@@ -85,14 +85,12 @@ def _ask(download: object, source: str) -> str:
     """Call the hub; every way it can fail becomes one line with the file's name."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    # The hub library has changed its HTTP library twice; whichever it is, its base error is a base of this one.
-    transport = tuple(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTTPError")
     try:
         return str(download())  # type: ignore[operator]
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as e:
         why = "the hub is switched off or cannot be reached, and the file is not in its cache"
         raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError, *transport) as e:
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as e:
         raise DataError(
             f"{source}: cannot be fetched ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
         ) from e

@@ -1,4 +1,4 @@
-"""Mined negatives on disk: grouped JSON lines {qid, docid: [...], score: [...]} or tsv, and where they came from beside them.
+"""Mined negatives on disk: grouped JSON lines {qid, docid: [...], score: [...]} or tsv, with their provenance beside.
 
 Such a file can be used wherever a file of judgements is read.
 """
@@ -35,7 +35,7 @@ def provenance_path(path: Path) -> Path:
 def write_negatives(
     path: Path, mined: Mapping[str, Scored] | Iterable[tuple[str, Scored]], provenance: Mapping[str, Any]
 ) -> str:
-    """Write negatives (.tsv: query, document, score; any other ending: grouped JSON lines). Returns the file's sha256."""
+    """Write negatives (.tsv: query, document, score; else grouped JSON lines). Returns the file's sha256."""
     pairs = mined.items() if isinstance(mined, Mapping) else mined
     as_table = suffix(path) == ".tsv"
 

@@ -131,6 +131,15 @@ class TextPool:
         which = bisect_right(self.starts, row) - 1
         return self.stores[which], row - self.starts[which]
 
+    def find(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Row of each id, -1 where no store has it; the first store that has it counts."""
+        found_M = np.full(len(ids), -1, dtype=np.int64)
+        for start, store in zip(self.starts, self.stores, strict=False):
+            open_M = np.flatnonzero(found_M < 0)
+            rows = store.find([ids[i] for i in open_M.tolist()])
+            found_M[open_M] = np.where(rows < 0, -1, rows + start)
+        return found_M
+
     def column(self, name: str, rows: Sequence[int] | NDArray[np.integer]) -> list[str]:
         places = [self.place(int(r)) for r in rows]
         if len(self.stores) == 1:

@@ -1,0 +1,174 @@
+"""Judgements of several sources seen as one: rows of one pool of queries and one of passages, conflicts settled.
+
+Files are named by their content, so a file used twice is one namespace, and ids of different files never clash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data import draws
+from irctl.data.qrels_store import QrelsStore
+from irctl.data.texts import TextPool, TextStore
+from irctl.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source with its own files. random_k: documents drawn anew each epoch; 0: all. weight: of random selection."""
+
+    name: str
+    queries: TextPool
+    passages: TextPool
+    store: QrelsStore | None
+    random_k: int = 0
+    weight: float = 1.0
+
+
+def pool_of(pools: Sequence[TextPool]) -> TextPool:
+    """Every store of these pools once, by content."""
+    stores: dict[str, TextStore] = {}
+    for pool in pools:
+        for store in pool.stores:
+            stores.setdefault(store.namespace, store)
+    return TextPool(list(stores.values()))
+
+
+class Rows:
+    """Row numbers of one source's pool as those of the common pool, and back."""
+
+    def __init__(self, own: TextPool, common: TextPool) -> None:
+        place = {s.namespace: i for i, s in enumerate(common.stores)}
+        self._own_starts = np.asarray(own.starts)
+        self._starts = np.asarray([common.starts[place[s.namespace]] for s in own.stores], dtype=np.int64)
+
+    def common(self, rows_N: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of the common pool [N]."""
+        which_N = np.searchsorted(self._own_starts, rows_N, side="right") - 1
+        found_N: NDArray[np.int64] = rows_N - self._own_starts[which_N] + self._starts[which_N]
+        return found_N
+
+    def own(self, row: int) -> int:
+        """Row of the source's pool, -1 where the source does not have that file."""
+        for own_start, own_stop, start in zip(self._own_starts, self._own_starts[1:], self._starts, strict=False):
+            if start <= row < start + own_stop - own_start:
+                return int(row - start + own_start)
+        return -1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One query's documents [K]: rows of the common pool, labels, and the weight of the source each came from."""
+
+    rows_K: NDArray[np.int64]
+    labels_K: NDArray[np.float32]
+    weights_K: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows_K)
+
+
+class Merged:
+    """Sources over common pools. A document of two sources keeps one label, by `on_conflict`: last, max or error."""
+
+    def __init__(self, sources: Sequence[Source], queries: TextPool, passages: TextPool, on_conflict: str) -> None:
+        self.sources = [s for s in sources if s.store is not None]
+        self.on_conflict = on_conflict
+        self._queries = [Rows(s.queries, queries) for s in self.sources]
+        self._passages = [Rows(s.passages, passages) for s in self.sources]
+        self.pool = passages
+
+    def query_rows(self) -> NDArray[np.int64]:
+        """Rows of the queries that have a judgement, ascending."""
+        found = [
+            rows.common(np.asarray(s.store.query_row_Q))
+            for s, rows in zip(self.sources, self._queries, strict=True)
+            if s.store is not None
+        ]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def of(self, query_row: int, draw: tuple[object, ...] | None = None) -> Judged:
+        """A query's documents in order of sources and files. draw: key of `random_k`; None: all documents.
+
+        Raises DataError where sources disagree and on_conflict is error.
+        """
+        parts = [p for i in range(len(self.sources)) if len((p := self._part(i, query_row, draw))[0])]
+        if not parts:
+            return Judged(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+        if len(parts) == 1:
+            return Judged(*parts[0])
+        labels: dict[int, tuple[float, float]] = {}
+        for rows, part_labels, weights in parts:
+            for row, label, weight in zip(rows.tolist(), part_labels.tolist(), weights.tolist(), strict=True):
+                before = labels.get(row)
+                if before is not None and before[0] != label:
+                    label = self._settle(row, before[0], label)
+                labels[row] = (label, weight)
+        values = np.asarray(list(labels.values()), dtype=np.float32)
+        return Judged(np.fromiter(labels, np.int64, len(labels)), values[:, 0], values[:, 1])
+
+    def _part(
+        self, i: int, query_row: int, draw: tuple[object, ...] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        source = self.sources[i]
+        own = self._queries[i].own(query_row)
+        assert source.store is not None
+        rows, labels = source.store.of(own) if own >= 0 else source.store.of(-1)
+        if draw is not None and 0 < source.random_k < len(rows):
+            chosen = draws.generator(*draw, "random_k", source.name).permutation(len(rows))[: source.random_k]
+            rows, labels = rows[np.sort(chosen)], labels[np.sort(chosen)]
+        weights = np.full(len(rows), source.weight, dtype=np.float32)
+        return self._passages[i].common(rows), np.asarray(labels, dtype=np.float32), weights
+
+    def _settle(self, row: int, before: float, label: float) -> float:
+        if self.on_conflict == "error":
+            name = self.pool.column("id", [row])[0]
+            raise DataError(
+                f"document {name}: judged {before:g} in one source and {label:g} in another",
+                hint="Set on_conflict to max or last",
+            )
+        return max(before, label) if self.on_conflict == "max" else label
+
+    def pairs(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Every (query, document) of one source as one number, with its label; [T] each."""
+        store = self.sources[i].store
+        assert store is not None
+        queries = self._queries[i].common(np.asarray(store.query_row_Q, dtype=np.int64))
+        documents = self._passages[i].common(np.asarray(store.document_row_T, dtype=np.int64))
+        return np.repeat(queries, np.diff(store.indptr)) * len(self.pool) + documents, np.asarray(store.label_T)
+
+    def conflicts(self) -> int:
+        """Pairs that sources judge differently. A pass over everything; one source alone has none."""
+        if len(self.sources) < 2:
+            return 0
+        parts = [self.pairs(i) for i in range(len(self.sources))]
+        keys_T, labels_T = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order_T = np.lexsort((labels_T, keys_T))
+        same = keys_T[order_T][1:] == keys_T[order_T][:-1]
+        differ = labels_T[order_T][1:] != labels_T[order_T][:-1]
+        return len(np.unique(keys_T[order_T][1:][same & differ]))
+
+    def shared_pair(self, other: Merged) -> tuple[int, int] | None:
+        """A (query row, passage row) that both have, or None."""
+        mine = np.unique(np.concatenate([self.pairs(i)[0] for i in range(len(self.sources))]))
+        for i in range(len(other.sources)):
+            keys, _ = other.pairs(i)
+            place = np.minimum(np.searchsorted(mine, keys), max(len(mine) - 1, 0))
+            both: Any = np.flatnonzero(mine[place] == keys) if len(mine) else []
+            if len(both):
+                return divmod(int(keys[both[0]]), len(self.pool))
+        return None
+
+    def grades(self) -> Mapping[str, int]:
+        """How many judgements each grade has, over all sources, before conflicts are settled."""
+        total: dict[str, int] = {}
+        for source in self.sources:
+            assert source.store is not None
+            for grade, n in source.store.about["kept"].items():
+                total[grade] = total.get(grade, 0) + n
+        return dict(sorted(total.items(), key=lambda x: float(x[0])))

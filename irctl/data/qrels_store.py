@@ -1,0 +1,243 @@
+"""Judgements as mapped arrays: for each query row, the rows of its documents with their labels (CSR), in file order.
+
+Built once from files and filters, then shared by every process: 8 bytes a judgement and no strings.
+Dimension key: T judgements, Q queries that have some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data import artefacts
+from irctl.data.lines import malformed
+from irctl.data.qrels_files import Judgement, read_judgements
+from irctl.data.texts import TextPool
+
+BLOCK = 100_000
+"""Judgements whose ids are looked up at once."""
+FORMAT = 1
+
+Keep = Callable[[str, str, float], bool]
+Label = Callable[[str, str, float], float]
+"""(query id, document id, raw score) -> whether it stays, or its label."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What stays of a file and which label it gets. `key` names it in the cache; None: not cached (callables)."""
+
+    key: Mapping[str, Any] | None = field(default_factory=dict)
+    subset: frozenset[str] | None = None  # query ids
+    keep: Keep | None = None
+    group: tuple[str, int] | None = None  # (top, bottom or first; k), on raw scores
+    regroup: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # whole groups, Python API only
+    label: Label | None = None
+
+
+class QrelsStore:
+    """Rows of documents with labels, by query row. `about`: what was read, kept and dropped."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
+        self.query_row_Q: NDArray[np.integer] = arrays["query_row"]  # ascending
+        self.indptr: NDArray[np.int64] = arrays["indptr"]
+        self.document_row_T: NDArray[np.integer] = arrays["document_row"]
+        self.label_T: NDArray[np.float32] = arrays["label"]
+        self.about = dict(about)
+
+    @classmethod
+    def open(cls, folder: Path) -> QrelsStore:
+        arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in ARRAYS}
+        return cls(arrays, artefacts.manifest(folder))
+
+    def __len__(self) -> int:
+        return len(self.query_row_Q)
+
+    def of(self, query_row: int) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
+        """(document rows, labels) of a query, in file order; empty if it has none."""
+        place = int(np.searchsorted(self.query_row_Q, query_row))
+        if place == len(self.query_row_Q) or self.query_row_Q[place] != query_row:
+            return self.document_row_T[:0], self.label_T[:0]
+        start, stop = int(self.indptr[place]), int(self.indptr[place + 1])
+        return self.document_row_T[start:stop], self.label_T[start:stop]
+
+
+ARRAYS = ("query_row", "indptr", "document_row", "label")
+
+
+def open_qrels(files: Sequence[Path], queries: TextPool, passages: TextPool, selection: Selection) -> QrelsStore:
+    """The store of these files, made once for files, texts and selection of this content.
+
+    Raises DataError with file:line for an id that is not among the queries or passages.
+    """
+    if selection.key is None:
+        arrays, about = _build(files, queries, passages, selection)
+        digest = hashlib.sha256()
+        for name in ARRAYS:
+            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        return QrelsStore(arrays, {**about, "key": digest.hexdigest()})
+    key = artefacts.key_of(
+        {
+            "files": [artefacts.sha256_file(f) for f in files],
+            "queries": [s.namespace for s in queries.stores],
+            "passages": [s.namespace for s in passages.stores],
+            "selection": dict(selection.key),
+            "format": FORMAT,
+        }
+    )
+
+    def make(folder: Path) -> dict[str, Any]:
+        arrays, about = _build(files, queries, passages, selection)
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
+        return {**about, "key": key}
+
+    return QrelsStore.open(artefacts.made_once("qrels", key, make))
+
+
+def _build(
+    files: Sequence[Path], queries: TextPool, passages: TextPool, selection: Selection
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    columns = _Columns()
+    for path in files:
+        judgements = read_judgements(path)
+        while block := list(islice(judgements, BLOCK)):
+            columns.add(path, block, queries, passages, selection)
+    arrays = columns.sorted()
+    if selection.group is not None:
+        arrays = _group(arrays, *selection.group)
+    if selection.regroup is not None:
+        arrays = _regroup(arrays, queries, passages, selection.regroup)
+    arrays, repeated = _last_of_each_pair(arrays)
+    query_row_T = arrays["query"]
+    starts = np.flatnonzero(np.r_[True, query_row_T[1:] != query_row_T[:-1]]) if len(query_row_T) else np.zeros(0, int)
+    about = {
+        "files": [str(f) for f in files],
+        "read": dict(sorted(columns.before.items())),
+        "kept": _counts(arrays["label"]),
+        "repeated": repeated,
+        "queries": len(starts),
+    }
+    return {
+        "query_row": query_row_T[starts],
+        "indptr": np.r_[starts, len(query_row_T)].astype(np.int64),
+        "document_row": arrays["document"],
+        "label": arrays["label"],
+    }, about
+
+
+class _Columns:
+    """Judgements as growing typed arrays: 16 bytes each while building."""
+
+    def __init__(self) -> None:
+        self.query, self.document, self.score, self.label = array("q"), array("q"), array("f"), array("f")
+        self.before: Counter[str] = Counter()
+
+    def add(
+        self, path: Path, block: list[Judgement], queries: TextPool, passages: TextPool, selection: Selection
+    ) -> None:
+        self.before.update(f"{j.score:g}" for j in block)
+        subset, keep = selection.subset, selection.keep
+        if subset is not None:
+            block = [j for j in block if j.query_id in subset]
+        if keep is not None:
+            block = [j for j in block if keep(j.query_id, j.document_id, j.score)]
+        query_rows = _rows(path, block, [j.query_id for j in block], queries, "query")
+        document_rows = _rows(path, block, [j.document_id for j in block], passages, "passage")
+        self.query.extend(query_rows.tolist())
+        self.document.extend(document_rows.tolist())
+        self.score.extend(j.score for j in block)
+        name = selection.label
+        self.label.extend((_label(path, j, name) for j in block) if name else (j.score for j in block))
+
+    def sorted(self) -> dict[str, NDArray[Any]]:
+        """Arrays ordered by query row, file order within a query."""
+        query_T = np.frombuffer(self.query, dtype=np.int64) if self.query else np.zeros(0, np.int64)
+        order_T = np.argsort(query_T, kind="stable")
+
+        def column(values: array[Any], dtype: Any) -> NDArray[Any]:
+            return (np.frombuffer(values, dtype=dtype) if values else np.zeros(0, dtype))[order_T]
+
+        small = max(self.document, default=0) < 2**31
+        return {
+            "query": query_T[order_T].astype(np.int32 if max(self.query, default=0) < 2**31 else np.int64),
+            "document": column(self.document, np.int64).astype(np.int32 if small else np.int64),
+            "score": column(self.score, np.float32),
+            "label": column(self.label, np.float32),
+        }
+
+
+def _label(path: Path, judgement: Judgement, label: Label) -> float:
+    value = label(judgement.query_id, judgement.document_id, judgement.score)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise malformed(path, judgement.line, "a number as label", value)
+    return float(value)
+
+
+def _rows(path: Path, block: list[Judgement], ids: list[str], pool: TextPool, kind: str) -> NDArray[np.int64]:
+    names = list(dict.fromkeys(ids))
+    rows = dict(zip(names, pool.find(names).tolist(), strict=True))
+    missing = next((i for i, name in enumerate(ids) if rows[name] < 0), None)
+    if missing is not None:
+        count = sum(r < 0 for r in rows.values())
+        where = ", ".join(s.source for s in pool.stores) or "no file"
+        hint = f"{count} such ids in this part of the file; texts from {where}"
+        raise malformed(path, block[missing].line, f"a {kind} id with a text", f"'{ids[missing]}'", hint)
+    return np.fromiter((rows[name] for name in ids), np.int64, len(ids))
+
+
+def _counts(labels_T: NDArray[np.float32]) -> dict[str, int]:
+    values, counts = np.unique(labels_T, return_counts=True)
+    return {f"{v:g}": int(n) for v, n in zip(values, counts, strict=True)}
+
+
+def _group(arrays: dict[str, NDArray[Any]], which: str, k: int) -> dict[str, NDArray[Any]]:
+    """The first, highest- or lowest-scored k of each query; file order stays, and decides between equal scores."""
+    score_T = {"top": -arrays["score"], "bottom": arrays["score"], "first": np.zeros_like(arrays["score"])}[which]
+    order_T = np.lexsort((np.arange(len(score_T)), score_T, arrays["query"]))
+    query_T = arrays["query"][order_T]
+    first_T = np.searchsorted(query_T, query_T)
+    kept = np.sort(order_T[np.arange(len(query_T)) - first_T < k])
+    return {name: values[kept] for name, values in arrays.items()}
+
+
+def _regroup(
+    arrays: dict[str, NDArray[Any]], queries: TextPool, passages: TextPool, change: Callable[[dict[str, Any]], Any]
+) -> dict[str, NDArray[Any]]:
+    kept: list[int] = []
+    for span in _spans(arrays["query"]):
+        documents = passages.column("id", arrays["document"][span])
+        group = {"qid": queries.column("id", arrays["query"][span][:1])[0], "docid": documents}
+        wanted = set(change({**group, "score": arrays["score"][span].tolist()})["docid"])
+        kept += [span.start + i for i, d in enumerate(documents) if d in wanted]
+    return {name: values[np.asarray(kept, dtype=np.int64)] for name, values in arrays.items()}
+
+
+def _spans(query_T: NDArray[Any]) -> Iterator[slice]:
+    edges: Any = np.flatnonzero(np.diff(query_T, prepend=-1, append=-1)) if len(query_T) else []
+    return (slice(int(a), int(b)) for a, b in pairwise(edges))
+
+
+def _last_of_each_pair(arrays: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], int]:
+    """A pair listed twice keeps its first place and its last label, as a dictionary would. Returns how many went."""
+    order_T = np.lexsort((np.arange(len(arrays["query"])), arrays["document"], arrays["query"]))
+    query_T, document_T = arrays["query"][order_T], arrays["document"][order_T]
+    new_T = np.r_[True, (query_T[1:] != query_T[:-1]) | (document_T[1:] != document_T[:-1])][: len(order_T)]
+    if new_T.all():
+        return arrays, 0
+    firsts = order_T[new_T]
+    lasts = order_T[np.r_[np.flatnonzero(new_T)[1:] - 1, len(order_T) - 1]]
+    label_T = arrays["label"].copy()
+    label_T[firsts] = arrays["label"][lasts]
+    kept = np.sort(firsts)
+    return {n: (label_T if n == "label" else v)[kept] for n, v in arrays.items()}, int((~new_T).sum())
