@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CANONICAL_VERSION"]
 
+STABLE = ("dataset", "split", "method", "model", "k", "similarity", "rerank", "bytes_per_vector", "code_size", "dim")
+STABLE += ("boundary_ties", "run", "compression", "rows")
 EXACT_DEPTHS = (10, 100)
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 
@@ -103,6 +105,13 @@ def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str
     ties = int(search.get("boundary_ties") or 0)
     at_k = parse_one(result["measure"]).cutoff == search.get("k")
     return result | {"boundary": ties} if ties and at_k else result
+
+
+def stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """What eval.json keeps of a search: no times and no absolute paths, so that the same work leaves the same bytes."""
+    kept = {k: v for k, v in search.items() if k in STABLE and v is not None}
+    file = Path(search["run_file"])
+    return kept | {"run_file": str(file.relative_to(out)) if file.is_relative_to(out) else str(file)}
 
 
 def recall_of_exact(target: Target, one: Mapping[str, Any], run: RunHandle, reporter: Reporter) -> list[dict[str, Any]]:

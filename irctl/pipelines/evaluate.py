@@ -70,7 +70,8 @@ def evaluate(
         payload["left_out"] = left_out
     store.write_per_query(run.out / store.PER_QUERY, rows)
     facts = {"canonical_version": checks.CANONICAL_VERSION, "versions": store.versions()}
-    write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **payload, **facts})
+    stable = {**payload, "searches": [checks.stable(s, run.out) for s in searches]}
+    write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **stable, **facts})
     _record(run, config, results, found, searches)
     lines = [line for r in results for line in _remarks(r)]
     if export == "repconc":
@@ -226,11 +227,17 @@ def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict
 
 
 def _remarks(r: dict[str, Any]) -> list[str]:
-    """Lines about a result that a table cannot hold; one measure of a data set speaks for all."""
-    if not r.get("boundary"):
-        return []
+    """Lines about a result that a table cannot hold."""
     name = f"{r['dataset']} {r['split']} {r['measure']}"
-    return [f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"]
+    cutoff = int(r["measure"].partition("@")[2] or 0)
+    lines = []
+    if r["k"] and cutoff > r["k"]:
+        lines.append(f"{name}: looks at {cutoff} documents, the run holds k = {r['k']}")
+    if r.get("boundary"):
+        lines.append(
+            f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"
+        )
+    return lines
 
 
 def _record(
