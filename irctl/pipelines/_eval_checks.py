@@ -1,4 +1,4 @@
-"""What an evaluation is compared with (earlier work, a baseline, exact search, published values), and its tables."""
+"""What an evaluation is compared with: earlier work, a baseline, exact search, published values."""
 
 from __future__ import annotations
 
@@ -182,29 +182,3 @@ def oracles(
         return [], [f"no published value of {model or 'this run'} on these data sets"]
     found = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]
     return found, [c.line for c in checks]
-
-
-def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a data set and split, a column a measure."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for r in results:
-        at = (r["dataset"], r["split"])
-        row = rows.setdefault(at, {"dataset": r["dataset"], "split": r["split"], "queries": r["n_queries"]})
-        row[r["measure"]] = r["value"]
-        if r["n_missing"]:
-            row["missing"] = r["n_missing"]
-        if r["n_unjudged"]:
-            row["unjudged"] = r["n_unjudged"]
-        if r["self_match"] == "drop":
-            row["self-matches dropped"] = r["n_self_removed"]
-    return list(rows.values())
-
-
-def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a query, a column a measure."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for r in rows:
-        at = (r["dataset"], r["split"], r["query_id"])
-        row = found.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
-        row[r["measure"]] = r["value"]
-    return list(found.values())

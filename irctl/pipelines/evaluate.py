@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.shards import write_json
 from irctl.pipelines import _eval_checks as checks
 from irctl.pipelines import _eval_store as store
+from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
 from irctl.types import Reporter, Run
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("trec", "msmarco")
 EXPORTS = ("repconc",)
-CQADUPSTACK_PARTS = 12
 
 
 def evaluate(
@@ -64,8 +63,8 @@ def evaluate(
         results += one["results"]
         rows += one["per_query"]
         searches.append(one["search"])
-    results += _cqadupstack(results)
-    payload: dict[str, Any] = {"results": results, "average": average(results, left_out), "searches": searches}
+    results += summary.cqadupstack(results)
+    payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
         payload["left_out"] = left_out
     store.write_per_query(run.out / store.PER_QUERY, rows)
@@ -73,7 +72,7 @@ def evaluate(
     stable = {**payload, "searches": [checks.stable(s, run.out) for s in searches]}
     write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **stable, **facts})
     _record(run, config, results, found, searches)
-    lines = [line for r in results for line in _remarks(r)]
+    lines = [line for r in results for line in summary.remarks(r)]
     if export == "repconc":
         write_json(run.out / store.METRIC, store.repconc(results, rows))
         lines.append(f"RepCONC's measures in {run.out / store.METRIC}")
@@ -85,7 +84,7 @@ def evaluate(
         lines += found_lines
     if per_query:
         payload["per_query"] = rows
-    return {**payload, "table": checks.query_table(rows) if per_query else checks.table(results), "lines": lines}
+    return {**payload, "table": summary.query_table(rows) if per_query else summary.table(results), "lines": lines}
 
 
 def _check_options(
@@ -196,48 +195,6 @@ def _read(file: Path, target: Target, format: str) -> Run:
     if not file.is_file():
         raise DataError(f"{file}: no such run file", hint="irctl search writes one")
     return read_msmarco_run(file, corpus=corpus) if format == "msmarco" else read_run(file, corpus=corpus)
-
-
-def _cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
-    found = []
-    parts = [r for r in results if r["dataset"].startswith("cqadupstack/")]
-    for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
-        mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
-        if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
-            counts = {k: sum(r[k] for r in mine) for k in mine[0] if k.startswith("n_")}
-            value = math.fsum(r["value"] for r in mine) / len(mine)
-            found.append(
-                {**mine[0], **counts, "run_sha256": "", "qrels_sha256": "", "dataset": "cqadupstack", "value": value}
-            )
-    return found
-
-
-def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
-    """Means over the data sets, with the exact list of them; None for a measure that one of them lacks."""
-    whole = [r for r in results if not r["dataset"].startswith("cqadupstack/")]
-    cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
-    values: dict[str, float | None] = {}
-    for measure in dict.fromkeys(r["measure"] for r in whole):
-        found = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
-        complete = len(found) == len(cells) and not left_out
-        values[measure] = math.fsum(found.values()) / len(cells) if complete else None
-    names = [f"{dataset} {split}" for dataset, split in cells]
-    return {"datasets": names, "missing": sorted(left_out), "values": values}
-
-
-def _remarks(r: dict[str, Any]) -> list[str]:
-    """Lines about a result that a table cannot hold."""
-    name = f"{r['dataset']} {r['split']} {r['measure']}"
-    cutoff = int(r["measure"].partition("@")[2] or 0)
-    lines = []
-    if r["k"] and cutoff > r["k"]:
-        lines.append(f"{name}: looks at {cutoff} documents, the run holds k = {r['k']}")
-    if r.get("boundary"):
-        lines.append(
-            f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"
-        )
-    return lines
 
 
 def _record(

@@ -16,6 +16,7 @@ from irctl.data.trec import read_run, write_run
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines import _eval_checks, _eval_store
+from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines import evaluate as pipeline
 from irctl.types import Silent
 
@@ -135,13 +136,13 @@ def test_missing_data_sets_are_all_named_before_any_work_and_left_out_when_asked
 def test_the_mean_of_12_forums_is_one_data_set() -> None:
     same = {"measure": "nDCG@10", "split": "test", "n_queries": 10, "n_missing": 0}
     parts = [{**same, "dataset": f"cqadupstack/{i}", "value": i / 12} for i in range(12)]
-    joined = pipeline._cqadupstack(parts)
+    joined = summary.cqadupstack(parts)
     assert [(r["dataset"], r["value"], r["n_queries"]) for r in joined] == [
         ("cqadupstack", pytest.approx(5.5 / 12), 120)
     ]
-    assert pipeline._cqadupstack(parts[:11]) == []
+    assert summary.cqadupstack(parts[:11]) == []
     other = {**same, "dataset": "scifact", "value": 0.5}
-    assert pipeline.average([*parts, *joined, other], {})["values"]["nDCG@10"] == pytest.approx((5.5 / 12 + 0.5) / 2)
+    assert summary.average([*parts, *joined, other], {})["values"]["nDCG@10"] == pytest.approx((5.5 / 12 + 0.5) / 2)
 
 
 def test_judgements_of_a_beir_folder_name_data_set_and_split(toy: Path, toy_run: Path) -> None:
