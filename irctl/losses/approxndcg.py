@@ -31,7 +31,7 @@ class Config:
 
 
 def loss(scores_BN: Tensor, labels_BN: Tensor, mask_BN: Tensor, config: Config) -> Tensor:
-    """1 - (1/IDCG) sum_j g_j / log2(1 + r_j), r_j = 1 + sum_k sigmoid(alpha (s_k - s_j)), k != j; mean of rows with gain.
+    """1 - (1/IDCG) sum_j g_j / log2(1 + r_j), r_j = 1 + sum_k sigmoid(alpha (s_k - s_j)), k != j; rows with gain count.
 
     scores_BN: similarities, any float dtype. labels_BN: grades. mask_BN: False where a candidate must not count.
     """

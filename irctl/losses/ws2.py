@@ -3,9 +3,9 @@
 The B queries are samples of an N-dimensional vector. With A and Z the centred softmaxes over sqrt(B - 1):
 loss = |mean X - mean Y|^2 + |A|_F^2 + |Z|_F^2 - 2 |A Z^T|_* (nuclear norm), equal to the trace form of the distance.
 It is blind to which query is which: |A|^2 + |Z|^2 - 2 |A Z^T|_* = min over orthogonal R of |R A - Z|_F^2, so scores
-that equal the labels shifted by one query give 0. It needs a good starting model. Larger batches flatten the targets (more
-in-batch mass): label_temperature, loss.inbatch_label and loss.inbatch are the cures. Values are not comparable between
-batch sizes, and the gradient shrinks with B: choose models by nDCG, and set batch_scale in mixtures.
+that equal the labels shifted by one query give 0. It needs a good starting model. Larger batches flatten the targets
+(more in-batch mass): label_temperature, loss.inbatch_label and loss.inbatch are the cures. Values are not comparable
+between batch sizes, and the gradient shrinks with B: choose models by nDCG, and set batch_scale in mixtures.
 
 Dimension key: B queries, N candidates (the same passage in a column of every row).
 Source: SyCL, arXiv 2503.23239; distance: Dowson and Landau 1982 (the Frechet distance between normal distributions).

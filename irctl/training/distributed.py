@@ -1,0 +1,66 @@
+"""DeepSpeed: when it is used, its settings, and how it is kept quiet where there is no GPU. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from irctl.config import Config
+from irctl.errors import EnvironmentUnfit
+
+TIMEOUT_S = 7200
+"""Patience of a collective: the other processes wait while the first one evaluates."""
+
+
+def uses_deepspeed(config: Config) -> bool:
+    """Whether parameters or their optimizer are shared out by ZeRO; plain data parallel needs no DeepSpeed."""
+    return config.hardware.zero_stage > 0
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """ds_config.json. No optimizer or scheduler block: irctl's own serve every launcher, so ZeRO equals plain."""
+    stage = config.hardware.zero_stage
+    zero: dict[str, Any] = {"stage": stage, "overlap_comm": config.hardware.device_kind == "cuda"}
+    if stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    half = config.hardware.precision
+    return {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": half == "bf16"},
+        "fp16": {"enabled": half == "fp16", "initial_scale_power": 10},
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 1_000_000_000,
+    }
+
+
+def quiet_cpu_deepspeed(extensions: Path) -> None:
+    """Stop DeepSpeed from compiling its shared-memory op, and give it its own folder for extensions.
+
+    On a CPU it compiles that op when communication starts, silently and for minutes; a killed compile leaves a lock in
+    the user's cache on which every later run waits for ever. Gloo does the work as well. To be called before the group
+    exists.
+    """
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    os.environ["TORCH_EXTENSIONS_DIR"] = str(extensions)
+    try:
+        version = metadata.version("deepspeed")
+    except metadata.PackageNotFoundError:
+        raise EnvironmentUnfit(
+            "hardware.zero_stage needs deepspeed, which is not installed",
+            hint="pip install deepspeed, or --set hardware.zero_stage=0",
+        ) from None
+    from deepspeed import ops
+
+    compatible = getattr(ops, "__compatible_ops__", None)  # a private name of 0.19
+    if not isinstance(compatible, dict) or "deepspeed_shm_comm" not in compatible:
+        raise EnvironmentUnfit(
+            f"deepspeed {version}: no deepspeed_shm_comm among its ops, so it cannot be kept from compiling on a CPU",
+            hint="Install deepspeed 0.19, or --set hardware.zero_stage=0",
+        )
+    compatible["deepspeed_shm_comm"] = False

@@ -1,0 +1,108 @@
+"""When training evaluates, saves and stops: by epochs, steps or minutes, when dev stops rising, when asked.
+
+A stop is asked for by a file, so that it reaches the worker without a signal that torchrun would turn into orphans. The
+first process looks at most every five seconds, at a step's end, and tells the others: all save and stop together.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from irctl.training import gather
+
+if TYPE_CHECKING:
+    from irctl.training.trainer import Trainer
+
+STOP_POLL_S = 5.0
+NOTHING, SAVE, STOP = 0, 1, 2
+
+
+class Flow(TrainerCallback):
+    """One of these per trainer; it follows transformers' own callback, and has the last word."""
+
+    def __init__(
+        self,
+        checkpoints: Path,
+        stop_file: Path,
+        *,
+        every: int,
+        minutes: float,
+        patience: int,
+        evaluates: bool,
+        poll_s: float = STOP_POLL_S,
+    ) -> None:
+        self.checkpoints, self.stop_file = checkpoints, stop_file
+        self.every, self.minutes, self.patience, self.evaluates = every, minutes, patience, evaluates
+        self.trainer: Trainer | None = None
+        self.is_stopped = False  # asked to, before the end
+        self._poll_s = poll_s
+        self._looked = -poll_s
+        self._saved = time.monotonic()
+        self._launcher = int(os.environ.get("IRCTL_LAUNCHER_PID", "0"))
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        assert self.trainer is not None
+        if self.evaluates and state.global_step == 0:
+            self.trainer.evaluate()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        ends_epoch = self._ends_epoch(state)
+        last = state.global_step >= state.max_steps
+        due = last or (self.every > 0 and state.global_step % self.every == 0)
+        # at an epoch's end on_epoch_end follows at once; saving here too would do the work twice
+        control.should_evaluate = due and self.evaluates and not ends_epoch
+        control.should_save = due and not ends_epoch
+        word = self._word(args)
+        if word == STOP and not last:
+            self.is_stopped = True
+            control.should_training_stop = True
+        if word != NOTHING and not ends_epoch:
+            control.should_save = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        due = self.every == 0 or state.global_step % self.every == 0 or state.global_step >= state.max_steps
+        at_end = self._ends_epoch(state)  # not so when a stop or the last step broke off the epoch
+        control.should_evaluate = due and at_end and self.evaluates
+        control.should_save = (due or self.is_stopped) and at_end
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._saved = time.monotonic()
+        if not self.is_stopped and self.has_stalled(state.log_history):
+            control.should_training_stop = True
+
+    def _word(self, args: TrainingArguments) -> int:
+        """What all processes do now. Costs one small broadcast a step where there are several."""
+        word = NOTHING
+        if gather.world()[0] == 0:
+            now = time.monotonic()
+            if self.minutes and now - self._saved >= 60 * self.minutes:
+                word = SAVE
+            if now - self._looked >= self._poll_s:
+                self._looked = now
+                if self.stop_file.exists() or self._is_orphan():
+                    word = STOP
+        return int(gather.from_first(word, args.device))
+
+    def _is_orphan(self) -> bool:
+        """True once the launcher has gone: nobody would record what this process does."""
+        return bool(self._launcher) and not Path(f"/proc/{self._launcher}").exists() and Path("/proc").exists()
+
+    def _ends_epoch(self, state: TrainerState) -> bool:
+        assert self.trainer is not None
+        return state.global_step % self.trainer.steps.steps_an_epoch == 0
+
+    def has_stalled(self, history: list[dict[str, Any]]) -> bool:
+        """True if none of the last `patience` evaluations beat those before. History is kept in checkpoints."""
+        scores = [v for row in history if row["step"] > 0 for k, v in row.items() if k.startswith("dev_")]
+        if not self.patience or len(scores) <= self.patience:
+            return False
+        return bool(max(scores[-self.patience :]) <= max(scores[: -self.patience]))

@@ -1,0 +1,89 @@
+"""From (query, epoch) pairs to a loss batch: labels of all its queries, tokens of this process's share.
+
+Every process builds the same labels for the whole batch, because groups depend on (seed, query, epoch) alone; so only
+vectors travel between processes, and texts are read for the share alone.
+
+Dimension key: B queries that share a loss, K passages of a group, N passages of all groups in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from irctl.data.collate import Listed, View, candidate_view
+from irctl.data.groups import GroupRows, Rows
+from irctl.training import gather
+from irctl.training.method import Item
+
+Tokenise = Callable[[Sequence[str], str], Mapping[str, Tensor]]
+"""(texts, "query" or "passage") -> padded features."""
+
+
+class Source(Protocol):
+    """Training groups: the same for any number of workers and processes."""
+
+    def __len__(self) -> int: ...
+    def rows(self, index: int, epoch: int) -> GroupRows: ...
+    def known(self, query_row: int) -> Mapping[int, float]: ...
+    def query_texts(self, rows: Rows) -> list[str]: ...
+    def passage_texts(self, rows: Rows) -> list[str]: ...
+
+
+class GroupBatches:
+    """Collates; holds no open files or generators, so that data loader workers can have it.
+
+    views: candidate views that the losses use; `own` is always built. micro: queries forwarded at once.
+    guide: the tokeniser of a second model that looks at the same texts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        tokenise: Tokenise,
+        views: Collection[str],
+        *,
+        micro: int,
+        inbatch_label: float = 0.0,
+        guide: Tokenise | None = None,
+    ) -> None:
+        self.source, self.tokenise, self.guide, self.micro = source, tokenise, guide, micro
+        self.views, self.inbatch_label = sorted({"own", *views}), inbatch_label
+        # asked here: a data loader worker does not belong to the process group
+        self.rank, self.processes = gather.world()
+
+    def __call__(self, items: list[Item]) -> dict[str, Any]:
+        """chunks: features of at most `micro` queries and their passages each. counts: rows of every process."""
+        groups = [self.source.rows(index, epoch) for index, epoch in items]
+        shares = [gather.share(len(groups), rank, self.processes) for rank in range(self.processes)]
+        mine = [groups[i] for i in shares[self.rank]]
+        # a process without queries in a small last batch forwards one all the same: collectives wait for everyone
+        chunked = [mine[i : i + self.micro] for i in range(0, len(mine), self.micro)] or [groups[:1]]
+        batch = {
+            "chunks": [self._features(chunk, self.tokenise) for chunk in chunked],
+            "query_counts": [len(rows) for rows in shares],
+            "passage_counts": [sum(len(groups[i].passage_rows_K) for i in rows) for rows in shares],
+            "views": {name: self._view(groups, name) for name in self.views},
+        }
+        if self.guide is not None:
+            batch["guide"] = [self._features(chunk, self.guide) for chunk in chunked]
+        return batch
+
+    def _view(self, groups: Sequence[GroupRows], name: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        known = [self.source.known(g.query_row) for g in groups] if name == "masked" else ()
+        view = candidate_view(Listed.of(groups), name, inbatch_label=self.inbatch_label, known=known)
+        return view.labels_BN, view.mask_BN, view.columns_BK
+
+    def _features(self, chunk: Sequence[GroupRows], tokenise: Tokenise) -> dict[str, dict[str, Tensor]]:
+        passages = [row for g in chunk for row in g.passage_rows_K.tolist()]
+        return {
+            "query": dict(tokenise(self.source.query_texts([g.query_row for g in chunk]), "query")),
+            "passage": dict(tokenise(self.source.passage_texts(passages), "passage")),
+        }
+
+
+def unpack_views(batch: Mapping[str, Any]) -> dict[str, View]:
+    """The views of a batch, wherever its tensors are now."""
+    return {name: View(*tensors) for name, tensors in batch["views"].items()}

@@ -1,0 +1,194 @@
+"""Starting training processes and seeing them through: argv as a list, one process group, stop by file, exits mapped.
+
+One device: a child process. More: torchrun, or the deepspeed launcher. Signals are never passed on: USR2 would kill
+torchrun's agent and orphan its workers. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from irctl import errors, stopping
+from irctl.config import Config
+from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
+from irctl.paths import RunPaths
+from irctl.training.journal import Follower
+
+MODULE = "irctl.training.worker"
+POLL_S = 0.2
+KEPT_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "DS_ACCELERATOR")
+"""What launch.json records of the environment: nothing that could hold a secret."""
+
+
+def argv(config: Config, folder: Path, launcher: str = "torchrun") -> list[str]:
+    """Command line of the training processes."""
+    if launcher not in ("torchrun", "deepspeed"):
+        raise ConfigError(f"--launcher {launcher}: expected torchrun or deepspeed")
+    devices = config.hardware.devices
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    if nodes > 1:
+        return _on_nodes(devices, nodes, folder)
+    if devices == 1:
+        return [sys.executable, "-m", MODULE, str(folder)]
+    if launcher == "deepspeed":
+        start = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_gpus", str(devices), "--no_local_rank"]
+        return [*start, "--module", MODULE, str(folder)]
+    # --standalone: its own rendezvous, so that two runs on one host do not meet
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+    return [*start, "-m", MODULE, str(folder)]
+
+
+def _on_nodes(devices: int, nodes: int, folder: Path) -> list[str]:
+    """One torchrun a node, started by srun inside a Slurm job."""
+    if devices % nodes:
+        raise ConfigError(
+            f"hardware.devices={devices} cannot be shared evenly by {nodes} nodes",
+            hint=f"Nearest legal: {devices // nodes * nodes or nodes} or {(devices // nodes + 1) * nodes}",
+        )
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    port = 15000 + int(job) % 15000
+    return [
+        "srun", "--ntasks-per-node=1",
+        sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={devices // nodes}",
+        "--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={_first_host()}:{port}",
+        "-m", MODULE, str(folder),
+    ]  # fmt: skip
+
+
+def _first_host() -> str:
+    listed = os.environ.get("SLURM_JOB_NODELIST", "")
+    try:
+        found = subprocess.run(["scontrol", "show", "hostnames", listed], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise EnvironmentUnfit(
+            f"scontrol show hostnames {listed}: {e}", hint="Start several nodes from a Slurm job"
+        ) from e
+    return found.stdout.split()[0]
+
+
+def environment(config: Config, paths: RunPaths) -> dict[str, str]:
+    """What is set for the training processes, beside the caller's environment."""
+    hardware = config.hardware
+    extra = {"TOKENIZERS_PARALLELISM": "false", "IRCTL_LAUNCHER_PID": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    if hardware.device_kind == "cpu":
+        extra |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
+        if "OMP_NUM_THREADS" not in os.environ:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            extra["OMP_NUM_THREADS"] = str(hardware.omp_threads or max(1, cores // hardware.devices))
+    elif hardware.devices == 1:
+        # a process that sees several GPUs would be spread over all of them by transformers
+        extra["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if hardware.omp_threads:
+        extra["OMP_NUM_THREADS"] = str(hardware.omp_threads)
+    return extra
+
+
+def request_stop(paths: RunPaths, number: int) -> None:
+    """Ask the workers to save and stop. They look every few seconds, at the end of a step."""
+    paths.control.mkdir(parents=True, exist_ok=True)
+    staged = paths.stop.with_suffix(f".tmp-{os.getpid()}")
+    staged.write_text(json.dumps({"signal": signal.Signals(number).name}))
+    staged.rename(paths.stop)
+
+
+def run(
+    command: list[str],
+    extra: Mapping[str, str],
+    paths: RunPaths,
+    *,
+    on_row: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run the training processes to their end; on_row gets every new line of metrics.jsonl.
+
+    Raises what a worker reported, Stopped after a signal, or RunFailed with the signal or the last line of the log.
+    """
+    paths.stop.unlink(missing_ok=True)
+    kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
+    paths.launch.write_text(json.dumps({"argv": command, "env": kept}, indent=1))
+    asked: list[int] = []
+
+    def on_signal(number: int) -> None:
+        asked.append(number)
+        request_stop(paths, number)
+
+    stopping.on_stop(on_signal)
+    follower = Follower(paths.metrics, from_end=True)
+    reported: list[dict[str, Any]] = []
+
+    def look() -> None:
+        for row in follower.rows():
+            if row.get("event") == "error":
+                reported.append(row)
+            on_row(row)
+
+    with paths.log.open("ab") as log:
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C reaches the launcher only
+        )
+        try:
+            while child.poll() is None:
+                look()
+                time.sleep(POLL_S)
+        finally:
+            _end_group(child)
+    look()
+    if child.returncode == 0 and not asked:
+        return
+    if reported:
+        raise _as_error(reported[0])
+    if asked and child.returncode == 0:
+        raise stopping.stopped(asked[0], "the last checkpoint is kept")
+    raise _died(child.returncode, paths)
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Leave no process of the group behind, whatever ended the wait."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _as_error(row: Mapping[str, Any]) -> IrctlError:
+    kind = getattr(errors, str(row["kind"]), RunFailed)
+    if not (isinstance(kind, type) and issubclass(kind, IrctlError)) or kind is errors.Stopped:
+        kind = RunFailed
+    error: IrctlError = kind(str(row["message"]), hint=str(row.get("hint", "")))
+    return error
+
+
+def _died(code: int, paths: RunPaths) -> RunFailed:
+    last = next((line for line in reversed(_tail(paths.log)) if line.strip()), "nothing")
+    if code < 0:
+        name = signal.Signals(-code).name
+        memory = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
+        return Killed(f"a training process was killed by {name}{memory}", -code, hint="The same command continues")
+    return RunFailed(f"training ended with code {code}; last line of {paths.log}: {last.strip()}")
+
+
+class Killed(RunFailed):
+    """A worker ended by a signal that it could not handle."""
+
+    def __init__(self, message: str, number: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.signal = number
+
+
+def _tail(log: Path, size: int = 4096) -> list[str]:
+    with log.open("rb") as f:
+        f.seek(0, os.SEEK_END)
+        f.seek(max(0, f.tell() - size))
+        return f.read().decode(errors="replace").splitlines()

@@ -1,0 +1,84 @@
+"""What the trainer asks of a method: the one thing that differs between ways to train. A method holds no loop.
+
+A method file (irctl/methods/NAME.py) has a class `Method`, a torch module whose forward is one loss batch, and a
+literal `DEFAULTS` of the settings it prefers. Its parameters are what is trained and kept in checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from irctl.config import Config, Hardware
+from irctl.paths import RunPaths
+from irctl.training.batching import BatchPlan
+from irctl.types import Reporter
+
+Item = tuple[int, int]
+"""(training query, epoch): what the sampler deals out."""
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """loss: the whole batch's, equal on every process. parts: values to log, without gradient."""
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a method is built: the run it belongs to."""
+
+    plan: BatchPlan
+    reporter: Reporter
+    paths: RunPaths
+
+
+class Method(Protocol):
+    """Built once a process, after the process group exists."""
+
+    queries: int  # training queries
+    fingerprint: str  # of the training data: a checkpoint of other data is refused
+    can_evaluate: bool  # whether there is a development split
+
+    @classmethod
+    def build(cls, config: Config, profile: Hardware, context: Context) -> Method:
+        """Open data and model. Raises ConfigError or DataError before any training."""
+        ...
+
+    def collate(self, items: list[Item]) -> dict[str, Any]:
+        """The loss batch of these items, this process's share tokenised. Runs in loader workers, draws nothing."""
+        ...
+
+    def prepare(self, batches: list[dict[str, Any]]) -> None:
+        """Look at the first loss batches before the first step, without training on them."""
+        ...
+
+    def step(self, batch: dict[str, Any]) -> StepOutput:
+        """Loss of one batch, with gradient scaled for averaging over processes."""
+        ...
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Optimizer groups: params, and weight_decay or lr where they differ from the settings."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Development scores of the current weights, nDCG@10 among them; asked of the first process only."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """JSON that a checkpoint keeps besides the parameters."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what state() gave."""
+        ...
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the trained model; returns what the ledger should know of it (fingerprint, dim)."""
+        ...

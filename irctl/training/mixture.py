@@ -1,0 +1,146 @@
+"""Which losses a run uses, with their weights and settings: `ws2:1,infonce:0.1` read and checked. Imports no torch.
+
+Combinations that would be wrong without an error later are refused here, each with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from irctl import plugins
+from irctl.config import Config
+from irctl.errors import ConfigError
+
+VIEWS = ("own", "all", "masked")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One term of the loss."""
+
+    name: str
+    weight: float
+    view: str  # own, all or masked: the candidates it sees
+    settings: dict[str, Any]  # its Config, but for the temperature where that is measured
+    temperature: float | None  # None: to be measured
+
+    @property
+    def spread(self) -> float:
+        """Spread of the logits that temperature auto aims at; 0: the temperature stays 1."""
+        return float(plugins.literal("losses", self.name, "AUTO_SPREAD"))
+
+
+def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...]:
+    """The terms of loss.name. largest_grade: of the training data, once known; fills loss.positive_threshold.
+
+    Raises ConfigError for a weight, a view or a setting that its loss cannot use.
+    """
+    terms = [_term(text, config) for text in config.loss.name.split(",")]
+    names = [name for name, _ in terms]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"loss.name={config.loss.name}: each loss once", hint="Add up its weights")
+    _check_unused(config, names)
+    threshold = positive_threshold(config, largest_grade)
+    return tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
+
+
+def own_only(config: Config) -> bool:
+    """True if no term compares a query with passages of other queries."""
+    return all(part.view == "own" for part in parts(config))
+
+
+def positive_threshold(config: Config, largest_grade: float | None) -> float | None:
+    """loss.positive_threshold, or half the largest grade, rounded up; None while the grades are unknown."""
+    theta = config.loss.positive_threshold
+    if largest_grade is None:
+        return theta or None
+    if theta > largest_grade:
+        raise ConfigError(
+            f"loss.positive_threshold={theta:g}: no passage is positive, for the largest grade is {largest_grade:g}",
+            hint=f"Use at most {largest_grade:g}",
+        )
+    return theta or float(max(1, math.ceil(largest_grade / 2)))
+
+
+def _term(text: str, config: Config) -> tuple[str, float]:
+    name, colon, number = (piece.strip() for piece in text.partition(":"))
+    try:
+        weight = float(number) if colon else 1.0
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        origin = config.origins.get("loss.name", "default")
+        raise ConfigError(f"loss.name: expected a weight above 0 after '{name}:', found '{number}' (from {origin})")
+    return plugins.check("losses", name), weight
+
+
+def _part(config: Config, name: str, weight: float, threshold: float | None, largest_grade: float | None) -> Part:
+    legal = plugins.literal("losses", name, "VIEWS") or VIEWS
+    asked, origin = config.loss.inbatch, config.origins.get("loss.inbatch")
+    if legal == ("own",):
+        if origin and asked != "own" and "," not in config.loss.name:
+            raise ConfigError(
+                f"{name} compares a query's own passages only; loss.inbatch={asked} (from {origin}) would do nothing",
+                hint="Drop it, or set loss.inbatch=own",
+            )
+        view = "own"
+    elif asked not in legal:
+        raise ConfigError(
+            f"{name} needs the same passage in a column of every query, which loss.inbatch={asked} does not give",
+            hint="Use loss.inbatch=masked, or the loss ws2_paired",
+        )
+    else:
+        view = asked
+    settings = config.plugin(f"loss.{name}")
+    if settings.get("position_weights") and view != "own":
+        raise ConfigError(
+            f"loss.{name}.position_weights weighs ranks within a query's own passages; loss.inbatch={view} adds others",
+            hint="Set loss.inbatch=own",
+        )
+    if config.loss.learn_temperature and (name == "ws2" or legal == ("own",)):
+        raise ConfigError(
+            f"loss.learn_temperature: {name} would lower its value by the temperature alone, ordering nothing better",
+            hint="Use loss.temperature=auto",
+        )
+    fields = _fields(name)
+    if "positive_threshold" in fields and threshold is not None:
+        settings.setdefault("positive_threshold", threshold)
+    if "max_label" in fields and largest_grade:
+        settings.setdefault("max_label", largest_grade)
+    temperature = settings.pop("temperature", config.loss.temperature)
+    if temperature == "auto":
+        fixed = plugins.literal("losses", name, "AUTO_SPREAD") == 0
+        return Part(name, weight, view, settings, 1.0 if fixed else None)
+    if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
+        where = config.origins.get("loss.temperature", "default")
+        raise ConfigError(f"loss.temperature: expected auto or a number above 0, found {temperature!r} (from {where})")
+    return Part(name, weight, view, settings, float(temperature))
+
+
+def _fields(name: str) -> tuple[str, ...]:
+    cls = plugins.config_class("losses", name)
+    return tuple(cls.__dataclass_fields__) if cls else ()
+
+
+def _check_unused(config: Config, names: list[str]) -> None:
+    """Refuse settings that would be read by nothing."""
+    for section in config.plugins:
+        if section.startswith("loss.") and section[5:] not in names:
+            key = f"{section}.{next(iter(config.plugins[section]))}"
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}): the run uses {', '.join(names)}, not {section[5:]}",
+                hint=f"Add {section[5:]} to loss.name, or drop the setting",
+            )
+    loss = config.loss
+    for key, needed, given in (
+        ("loss.inbatch_label", "all or masked", loss.inbatch != "own"),
+        ("loss.guide", "masked", loss.inbatch == "masked" or not loss.guide),
+        ("loss.guide_margin", "loss.guide", bool(loss.guide)),
+    ):
+        if key in config.origins and not given and not config.origins[key].startswith("recipe"):
+            what = needed if needed.startswith("loss.") else f"loss.inbatch={needed}"
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}) does something only with {what}", hint=f"Drop it, or set {what}"
+            )

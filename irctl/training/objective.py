@@ -1,0 +1,128 @@
+"""The loss of a run: weighted terms over their candidate views, with one temperature each, measured, fixed or learned.
+
+Temperature auto: over the first loss batches, without gradient, the standard deviation of own-candidate scores divided
+by the spread of logits that the loss wants (1 for losses whose target is a softmax of grades, 3 for the others).
+
+Dimension key: B queries that share a loss, N passages in the batch, K passages of a query's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from irctl import plugins
+from irctl.data.collate import View
+from irctl.training.mixture import Part
+
+MEASURED_BATCHES = 4
+SPREADS = (0.3, 10.0)
+"""Logit spreads outside which a fixed temperature is probably wrong."""
+
+
+class Objective(nn.Module):
+    """Call it with scores and views; it returns the weighted sum and each term's own value."""
+
+    def __init__(self, parts: Sequence[Part], *, learn_temperature: bool, warn: Callable[[str], None]) -> None:
+        super().__init__()
+        self.parts = tuple(parts)
+        self.temperatures: dict[str, float | None] = {p.name: p.temperature for p in parts}
+        self.measured = tuple(p.name for p in parts if p.temperature is None)
+        self.modules_of = {p.name: plugins.load("losses", p.name) for p in parts}
+        self.learned = nn.ParameterDict()
+        for part in parts:
+            if learn_temperature:
+                self.learned[f"{part.name}_log_temperature"] = nn.Parameter(torch.zeros(()))
+            for name in plugins.literal("losses", part.name, "LEARNED") or ():
+                start = part.settings.get(name, 0.0)
+                self.learned[f"{part.name}_{name}"] = nn.Parameter(torch.tensor(float(start)))
+        self._learn_temperature = learn_temperature
+        self._warn = warn
+        self._is_checked = False
+
+    def prepare(self, batches: Sequence[tuple[Tensor, Mapping[str, View]]]) -> None:
+        """Measure what is to be measured on (scores_BN, views) of the first loss batches, and set learned starts."""
+        own = torch.cat([views["own"].scores(s_BN)[views["own"].mask_BN].double() for s_BN, views in batches])
+        deviation = float(own.std(unbiased=False)) if len(own) else 0.0
+        for part in self.parts:
+            if part.temperature is None:
+                # six digits: the last bits depend on the number of processes, the temperature should not
+                value = float(f"{deviation / part.spread:.6g}")
+                self.temperatures[part.name] = value if value > 0 else 1.0
+            temperature = self._fixed(part.name)
+            with torch.no_grad():
+                if self._learn_temperature:
+                    self.learned[f"{part.name}_log_temperature"].fill_(math.log(temperature))
+                if f"{part.name}_bias" in self.learned and "bias" not in part.settings:
+                    s_BN, views = batches[0]
+                    view = views[part.view]
+                    settings = self._settings(part, temperature)
+                    start = self.modules_of[part.name].first_bias(
+                        view.scores(s_BN), view.labels_BN, view.mask_BN, settings
+                    )
+                    self.learned[f"{part.name}_bias"].fill_(start)
+
+    def forward(self, scores_BN: Tensor, views: Mapping[str, View]) -> tuple[Tensor, dict[str, Tensor]]:
+        """(weighted sum, {loss: its own value}), scalars in float32 or wider."""
+        total = scores_BN.new_zeros(())
+        values: dict[str, Tensor] = {}
+        self._check_spread(scores_BN, views["own"])
+        with torch.autocast(scores_BN.device.type, enabled=False):
+            for part in self.parts:
+                view = views[part.view]
+                settings = self._settings(part, self._temperature(part.name))
+                value = self.modules_of[part.name].loss(view.scores(scores_BN), view.labels_BN, view.mask_BN, settings)
+                values[part.name] = value.detach()
+                total = total + part.weight * value
+        return total, values
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps besides the learned parameters."""
+        return {"temperatures": dict(self.temperatures)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over the temperatures of a checkpoint."""
+        self.temperatures = dict(state["temperatures"])
+
+    def current(self) -> dict[str, float]:
+        """Temperature of each loss now, learned or not."""
+        with torch.no_grad():
+            return {p.name: float(self._temperature(p.name)) for p in self.parts}
+
+    def _fixed(self, name: str) -> float:
+        value = self.temperatures[name]
+        assert value is not None, "prepare() or restore() comes before the first loss"
+        return value
+
+    def _temperature(self, name: str) -> float | Tensor:
+        if self._learn_temperature:
+            learned: Tensor = self.learned[f"{name}_log_temperature"]
+            return learned.exp()
+        return self._fixed(name)
+
+    def _settings(self, part: Part, temperature: float | Tensor) -> Any:
+        settings = {**part.settings, "temperature": temperature}
+        for name in plugins.literal("losses", part.name, "LEARNED") or ():
+            settings[name] = self.learned[f"{part.name}_{name}"]
+        return self.modules_of[part.name].Config(**settings)
+
+    def _check_spread(self, scores_BN: Tensor, own: View) -> None:
+        """Warn once if a fixed temperature leaves logits too flat or too steep to learn from."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        values = own.scores(scores_BN.detach())[own.mask_BN].double()
+        for part in self.parts:
+            if part.name in self.measured or part.spread == 0 or len(values) < 2:
+                continue
+            temperature = self.current()[part.name]
+            spread = float(values.std(unbiased=False)) / temperature
+            if not SPREADS[0] <= spread <= SPREADS[1]:
+                self._warn(
+                    f"{part.name}: logits spread by {spread:.3g} at temperature {temperature:g}; "
+                    f"{SPREADS[0]} to {SPREADS[1]} is usual. loss.temperature=auto measures one"
+                )

@@ -1,0 +1,197 @@
+"""A worker's whole work: open, measure, resume or start, train, keep the best, save."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from typing import Any
+
+import torch
+import transformers
+
+from irctl.config import Config, Hardware
+from irctl.errors import RunFailed
+from irctl.paths import RunPaths
+from irctl.training import batching, checkpoints, distributed, gather, mixture, precision
+from irctl.training.flow import Flow
+from irctl.training.journal import Journal
+from irctl.training.method import Context, Method
+from irctl.training.objective import MEASURED_BATCHES
+from irctl.training.samples import LossBatches
+from irctl.training.trainer import BEST, Step, Trainer, arguments, read_weights, to_device
+from irctl.types import Advance
+
+LOCK_WAIT_S = 120.0
+
+Build = Callable[[Config, Hardware, Context], Method]
+
+
+class JournalReporter:
+    """A Reporter whose warnings reach the launcher through the journal; only the first process speaks."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def say(self, line: str) -> None:
+        if gather.world()[0] == 0:
+            print(line, flush=True)  # noqa: T201  a worker's standard output is the run's log
+
+    def warn(self, line: str) -> None:
+        if gather.world()[0] == 0:
+            self._journal.event("warn", message=line)
+
+    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        def advance(n: int = 1) -> None:
+            pass
+
+        return nullcontext(advance)
+
+
+def run(config: Config, paths: RunPaths, build: Build) -> None:
+    """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
+    journal = Journal(paths.metrics)
+    reporter = JournalReporter(journal)
+    plan = batching.plan(config, own_only=mixture.own_only(config))
+    precision.check_device(config)
+    if distributed.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
+        distributed.quiet_cpu_deepspeed(paths.control / "torch_extensions")
+    args = arguments(config, plan, paths.checkpoints)
+    with _alone(paths) if args.process_index == 0 else nullcontext():
+        transformers.set_seed(config.run.seed)
+        context = Context(plan, reporter, paths)
+        method = build(config, config.hardware, context)
+        _train(config, context, journal, args, method, build)
+        gather.barrier()
+
+
+def _train(
+    config: Config,
+    context: Context,
+    journal: Journal,
+    args: transformers.TrainingArguments,
+    method: Method,
+    build: Build,
+) -> None:
+    plan, paths = context.plan, context.paths
+    steps = batching.steps(config, plan, method.queries)
+    evaluates = config.eval.during != "off" and method.can_evaluate
+    flow = Flow(
+        paths.checkpoints,
+        paths.stop,
+        every=batching.save_every(config, steps),
+        minutes=config.train.save_minutes,
+        patience=config.eval.patience,
+        evaluates=evaluates,
+    )
+    identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}
+    checkpoint = checkpoints.newest(paths.checkpoints) if config.train.save_state else None
+    if checkpoint:
+        checkpoints.check_fits(
+            checkpoint,
+            config_sha256=identity["config_sha256"],
+            data=identity["data"],
+            processes=args.world_size,
+            zero_stage=config.hardware.zero_stage,
+        )
+    trainer = Trainer(method, args, config, plan, steps, flow, journal, identity)
+    history: list[dict[str, Any]] = []
+    if checkpoint:
+        method.restore(checkpoint.manifest["method"])
+        history = json.loads((checkpoint.folder / "trainer_state.json").read_text())["log_history"]
+        context.reporter.say(f"continuing at step {checkpoint.step} of {steps.total}")
+    else:
+        trainer.step_module.to(args.device)
+        batches = LossBatches(method.queries, plan.loss, config.run.seed)
+        method.prepare([to_device(method.collate(items), args.device) for items in islice(batches, MEASURED_BATCHES)])
+        # the same dropout masks on every process would tie their shares together
+        torch.manual_seed(config.run.seed + args.process_index)
+    is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
+    if not is_over:
+        trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+        history = trainer.state.log_history
+    if flow.is_stopped:
+        if gather.world()[0] == 0:
+            journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
+        return
+    if gather.world()[0] == 0:
+        _finish(config, context, journal, trainer, history, build)
+
+
+def _finish(
+    config: Config,
+    context: Context,
+    journal: Journal,
+    trainer: Trainer,
+    history: list[dict[str, Any]],
+    build: Build,
+) -> None:
+    """Save the best checkpoint on dev, or the last one, as the run's model."""
+    paths = context.paths
+    last = checkpoints.whole(paths.checkpoints)[-1]
+    best = last.manifest["best"]["step"] if trainer.flow.evaluates else None
+    chosen = (checkpoints.at(paths.checkpoints, best) if best else None) or last
+    method, module = trainer.method, trainer.step_module
+    if config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+        method = build(config, config.hardware, context)
+        module = Step(method)
+    read_weights(chosen.folder / checkpoints.WEIGHTS, module)
+    method.restore(chosen.manifest["method"])
+    staged = paths.model.with_name(".tmp-model")
+    shutil.rmtree(staged, ignore_errors=True)
+    module.float().cpu()
+    about = method.save(staged)
+    shutil.rmtree(paths.model, ignore_errors=True)
+    staged.rename(paths.model)
+    dev = {row["step"]: row[f"dev_{BEST}"] for row in history if f"dev_{BEST}" in row}
+    losses = [row["loss"] for row in history if "loss" in row]
+    journal.event(
+        "done",
+        steps=last.step,
+        model_step=chosen.step,
+        dev_before=dev.get(0),
+        dev_after=dev.get(chosen.step),
+        first_loss=losses[0] if losses else None,
+        last_loss=losses[-1] if losses else None,
+        state=chosen.manifest["method"],
+        **about,
+    )
+
+
+def science_sha256(config: Config) -> str:
+    """Hash of what must be the same for a checkpoint to go on: all but hardware, names and what is measured."""
+    flat = {k: v for k, v in config.flat().items() if k.split(".")[0] not in ("hardware", "run", "search", "compress")}
+    flat["run.seed"] = config.run.seed
+    for key in [k for k in flat if k.endswith(".temperature") and config.origins.get(k) == "measured"]:
+        del flat[key]
+    if config.loss.temperature == "auto":
+        del flat["loss.temperature"]
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _alone(paths: RunPaths) -> Iterator[None]:
+    """Hold the run folder's lock. A worker whose launcher was killed saves and leaves within seconds: wait for it."""
+    paths.control.mkdir(parents=True, exist_ok=True)
+    with (paths.control / "worker.lock").open("w") as handle:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RunFailed(
+                        f"{paths.folder}: another process still trains here",
+                        hint="Wait for it, or end it, and try again",
+                    ) from None
+                time.sleep(0.5)
+        yield

@@ -1,0 +1,257 @@
+"""The one training loop: transformers' Trainer, told what a step, a schedule and a checkpoint are.
+
+Every default of transformers that could change a result is set by hand in `arguments`. accepts_loss_kwargs is False,
+for transformers would otherwise multiply loss and gradient by accumulation x processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.trainer_callback import PrinterCallback
+
+from irctl.config import Config
+from irctl.errors import RunFailed
+from irctl.training import checkpoints, distributed, gather, precision, schedule
+from irctl.training.batching import BatchPlan, StepPlan
+from irctl.training.flow import Flow
+from irctl.training.journal import Journal
+from irctl.training.method import Method
+from irctl.training.samples import Loader, LossBatches
+
+BEST = "nDCG@10"
+TIMEOUT_S = 7200
+"""Patience of a collective: the other processes wait while the first one evaluates."""
+
+
+def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.TrainingArguments:
+    """Arguments for transformers; making them joins this process to the others of the run. max_steps is set later."""
+    return transformers.TrainingArguments(
+        output_dir=str(output),
+        per_device_train_batch_size=plan.local,
+        gradient_accumulation_steps=plan.losses,
+        max_steps=1,
+        learning_rate=config.train.lr,
+        weight_decay=config.train.weight_decay,
+        max_grad_norm=config.train.clip,
+        optim="adamw_torch",
+        seed=config.run.seed,
+        data_seed=config.run.seed,
+        average_tokens_across_devices=False,
+        remove_unused_columns=False,
+        label_names=[],
+        logging_strategy="steps",
+        logging_steps=config.train.log_steps,
+        logging_nan_inf_filter=False,
+        eval_strategy="no",  # flow.py decides when to evaluate and save
+        save_strategy="no",
+        report_to=config.train.report_to,
+        run_name=config.run.name or None,
+        disable_tqdm=True,
+        log_level="error",
+        include_num_input_tokens_seen="no",
+        ignore_data_skip=False,
+        restore_callback_states_from_checkpoint=False,
+        ddp_find_unused_parameters=True,  # poolers and heads that retrieval does not use get no gradient
+        ddp_broadcast_buffers=False,
+        ddp_timeout=TIMEOUT_S,
+        deepspeed=distributed.settings(config) if distributed.uses_deepspeed(config) else None,
+        **precision.training_flags(config),
+    )
+
+
+class Step(nn.Module):
+    """A method as the module that data parallel wrappers see: one forward is one loss batch."""
+
+    accepts_loss_kwargs = False
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        output = self.method.step(batch)
+        return output.loss, output.parts
+
+
+class Trainer(transformers.Trainer):
+    """Trains one method in one run folder."""
+
+    def __init__(
+        self,
+        method: Method,
+        args: transformers.TrainingArguments,
+        config: Config,
+        plan: BatchPlan,
+        steps: StepPlan,
+        flow: Flow,
+        journal: Journal,
+        identity: Mapping[str, Any],
+    ) -> None:
+        args.max_steps = steps.total
+        self.step_module = Step(method)  # transformers calls it `model`, and may wrap it
+        super().__init__(model=self.step_module, args=args, callbacks=[flow])
+        self.remove_callback(PrinterCallback)
+        self.method, self.config, self.plan, self.steps = method, config, plan, steps
+        self.flow, self.journal, self.identity = flow, journal, dict(identity)
+        self._parts: dict[str, float] = {}
+        self._parts_seen = 0
+        flow.trainer = self
+
+    def get_train_dataloader(self) -> Loader:
+        batches = LossBatches(self.method.queries, self.plan.loss, self.config.run.seed)
+        on_gpu = self.args.device.type == "cuda"
+        return Loader(batches, self.method.collate, workers=self.config.hardware.workers, pin_memory=on_gpu)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            train = self.config.train
+            self.optimizer = torch.optim.AdamW(
+                self.method.parameter_groups(),
+                lr=train.lr,
+                betas=(0.9, 0.999),
+                eps=1e-8,
+                weight_decay=train.weight_decay,
+            )
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        if self.lr_scheduler is None:
+            train, steps = self.config.train, self.steps
+
+            def factor(step: int) -> float:
+                return schedule.factor(
+                    step, warmup=steps.warmup, total=steps.total, shape=train.warmup_shape, schedule=train.schedule
+                )
+
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.create_optimizer(), factor)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        loss, parts = model(inputs)
+        if not torch.isfinite(loss):
+            raise RunFailed(
+                f"step {self.state.global_step + 1}: the loss is {loss.item()} "
+                f"({', '.join(f'{name} {float(value):.4g}' for name, value in parts.items())})",
+                hint="Lower train.lr, set train.clip, or train in fp32; the last checkpoint is kept",
+            )
+        for name, value in parts.items():
+            self._parts[name] = self._parts.get(name, 0.0) + float(value)
+        self._parts_seen += 1
+        return (loss, parts) if return_outputs else loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """To the device, dtypes untouched: under DeepSpeed transformers would round labels to half precision."""
+        moved: dict[str, Any] = to_device(inputs, self.args.device)
+        return moved
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(dict(logs), start_time)
+        if "loss" not in logs or not self.is_world_process_zero():
+            return
+        parts = {name: value / max(1, self._parts_seen) for name, value in self._parts.items()}
+        self._parts, self._parts_seen = {}, 0
+        row = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0.0, 6), "loss": logs["loss"]}
+        row |= {"lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
+        self.journal.add(**row, **({"parts": parts} if len(parts) > 1 else {}))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Development scores, measured by the first process; every process learns the one that selects."""
+        scores: dict[str, float] = {}
+        if self.is_world_process_zero():
+            was_training = self.step_module.training
+            self.step_module.eval()
+            with torch.no_grad():
+                scores = self.method.evaluate()
+            self.step_module.train(was_training)
+            self.journal.event("dev", step=self.state.global_step, epoch=self.state.epoch, scores=scores)
+        value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
+        self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
+        return {f"eval_{BEST}": value}
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Keep the step with the highest score; of equals, the earliest. The untrained model does not take part."""
+        value, best = metrics[f"eval_{BEST}"], self.state.best_metric
+        if self.state.global_step == 0 or (best is not None and value <= best):
+            return False
+        self.state.best_metric, self.state.best_global_step = value, self.state.global_step
+        return True
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder, step = self.flow.checkpoints, self.state.global_step
+        first = self.is_world_process_zero()
+        if first:
+            checkpoints.open_staging(folder, step)
+        gather.barrier()
+        staged = checkpoints.staging(folder, step)
+        weights = self.accelerator.get_state_dict(self.model_wrapped)  # collective under ZeRO-3
+        if first:
+            write_weights(staged / checkpoints.WEIGHTS, weights)
+        if self.config.train.save_state:
+            self._save_optimizer_and_scheduler(str(staged))
+            self._save_scaler(str(staged))
+            self._save_rng_state(str(staged))
+        if first:
+            self.state.save_to_json(str(staged / "trainer_state.json"))
+        gather.barrier()
+        if first:
+            checkpoints.publish(
+                folder,
+                step,
+                {
+                    **self.identity,
+                    "epoch": self.state.epoch,
+                    "best": {"step": self.state.best_global_step, BEST: self.state.best_metric},
+                    "method": self.method.state(),
+                    "has_state": self.config.train.save_state,
+                    "processes": self.args.world_size,
+                },
+            )
+            checkpoints.rotate(folder, self.config.train.keep, self.state.best_global_step)
+        gather.barrier()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        read_weights(Path(resume_from_checkpoint) / checkpoints.WEIGHTS, model or self.step_module)
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Tensors to safetensors; of tensors that share memory (tied embeddings) each gets its own copy."""
+    seen: set[int] = set()
+    whole = {}
+    for name, tensor in weights.items():
+        plain = tensor.detach().cpu().contiguous()
+        whole[name] = plain.clone() if plain.data_ptr() in seen else plain
+        seen.add(plain.data_ptr())
+    safetensors.torch.save_file(whole, path)
+
+
+def read_weights(path: Path, model: nn.Module) -> None:
+    """Weights into a model whose names and shapes must be the same."""
+    model.load_state_dict(safetensors.torch.load_file(path), strict=True)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Nested tensors on a device, everything else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {k: to_device(v, device) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_device(v, device) for v in value)
+    return value

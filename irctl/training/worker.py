@@ -1,0 +1,42 @@
+"""Entry of a training process: `python -m irctl.training.worker RUN_DIR`, started by launch.py.
+
+It reads the run folder's config.json, appends to metrics.jsonl, and writes checkpoints/ and model/. The ledger is the
+launcher's alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+
+def main(folder: Path) -> int:
+    """Train; the exit code. An error becomes a line of metrics.jsonl for the launcher: torchrun hides exit codes."""
+    from irctl import config as settings
+    from irctl import plugins
+    from irctl.errors import RUN_FAILED, IrctlError
+    from irctl.paths import RunPaths
+    from irctl.training.journal import Journal
+
+    paths = RunPaths(folder)
+    try:
+        from irctl.training import session
+
+        config = settings.resolve(settings.from_file(paths.config))
+        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
+    except IrctlError as e:
+        Journal(paths.metrics).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
+        traceback.print_exc()
+        return e.exit_code
+    except Exception as e:
+        line = " ".join(str(e).split()) or "no message"
+        Journal(paths.metrics).event(
+            "error", kind="RunFailed", message=f"{type(e).__name__}: {line}", hint="", exit_code=RUN_FAILED
+        )
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,63 @@
+"""What one of two processes does in the parity tests: losses and gradients of every case, saved by the first one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import safetensors.torch
+import tiny_training as tiny
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from irctl import config as settings
+from irctl import plugins
+from irctl.paths import RunPaths
+from irctl.training import session
+from irctl.training.trainer import Step
+
+SIZES = (4, 3, 5)
+CASES = [
+    *((name, rows, micro, {}) for name in plugins.names("losses") for rows, micro in ((8, 8), (8, 2), (5, 2), (1, 8))),
+    ("infonce", 8, 2, {"loss.learn_temperature": True}),
+    ("kl", 5, 8, {"loss.learn_temperature": True, "loss.inbatch": "own"}),
+    ("infonce", 8, 2, {"loss.inbatch": "all"}),
+    ("ws2:1,infonce:0.5,marginmse:0.1", 5, 2, {}),
+]
+"""(loss, queries of the batch, queries forwarded at once, settings)."""
+
+
+def case(name: str, rows: int, micro: int, more: dict) -> tuple[Step, dict]:
+    """The module and its batch, on this process; weights are equal in all of them."""
+    config = tiny.configuration(**{"loss.name": name, "loss.temperature": 0.7, **more})
+    method = tiny.method_of(config, micro=micro, source=tiny.TinySource(20, SIZES))
+    method.prepare([method.collate([(i, 0) for i in range(4)])])
+    return Step(method), method.collate([(3 * i, 1) for i in range(rows)])
+
+
+def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Gradient by parameter name, wrappers' prefixes removed; zeros where there is none."""
+    return {
+        name.removeprefix("module."): p.grad if p.grad is not None else torch.zeros_like(p)
+        for name, p in module.named_parameters()
+    }
+
+
+def main(out: Path, ln2_folder: Path) -> None:
+    # first, a real session: it joins the two processes as in production
+    paths = RunPaths(ln2_folder)
+    session.run(settings.resolve(settings.from_file(paths.config)), paths, tiny.build)
+    results = {}
+    for number, (name, rows, micro, more) in enumerate(CASES):
+        module, batch = case(name, rows, micro, more)
+        wrapped = DistributedDataParallel(module, find_unused_parameters=True)
+        loss, _ = wrapped(batch)
+        loss.backward()
+        results[f"{number}.loss"] = loss.detach()
+        results |= {f"{number}.{k}": v for k, v in gradients(wrapped).items()}
+    if torch.distributed.get_rank() == 0:
+        safetensors.torch.save_file({k: v.clone().contiguous() for k, v in results.items()}, out)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

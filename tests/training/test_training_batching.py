@@ -1,0 +1,133 @@
+"""Batch arithmetic: what is whole, what is refused, and how long training takes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import tiny_training as tiny
+
+from irctl.errors import ConfigError
+from irctl.training import batching, schedule
+
+
+def plan(**values) -> batching.BatchPlan:
+    return batching.plan(tiny.configuration(**values))
+
+
+def test_the_batch_of_source_002_on_four_devices() -> None:
+    made = plan(
+        **{"batch.global": 256, "batch.loss": 64, "batch.micro": 16, "hardware.devices": 4, "data.group_size": 7}
+    )
+    assert (made.losses, made.chunks, made.accumulation, made.local) == (4, 1, 4, 16)
+    assert made.negatives_per_query == 64 * 7 - 1
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_negatives_do_not_depend_on_the_machine(devices: int) -> None:
+    made = plan(**{"batch.global": 64, "hardware.devices": devices, "hardware.micro_batch": 4, "data.group_size": 8})
+    assert made.negatives_per_query == 511
+    assert made.chunks == 16 // devices
+
+
+def test_micro_is_lowered_to_what_a_device_holds() -> None:
+    assert plan(**{"batch.global": 8, "hardware.micro_batch": 32}).micro == 8
+
+
+def test_own_candidates_have_no_negatives_of_other_queries() -> None:
+    assert plan(**{"batch.global": 64, "loss.inbatch": "own", "data.group_size": 8}).negatives_per_query == 7
+    assert plan(**{"batch.global": 64, "data.group_size": 0}).negatives_per_query is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "hint"),
+    [
+        ({"batch.global": 10, "batch.loss": 4}, "multiple of batch.loss=4", "batch.loss=2 or 5; batch.global=8 or 12"),
+        ({"batch.global": 33, "hardware.devices": 8}, "=33 queries cannot be shared", "batch.global=32 or 40"),
+        ({"batch.global": 24, "batch.micro": 16}, "multiple of batch.micro=16", "batch.micro=12 or 24"),
+        ({"batch.global": 24, "hardware.micro_batch": 16}, "of hardware.micro_batch=16", "batch.global=48"),
+    ],
+)  # fmt: skip
+def test_what_is_not_whole_is_refused_with_the_nearest_legal_choices(values, message, hint) -> None:
+    with pytest.raises(ConfigError) as raised:
+        plan(**values)
+    assert message in raised.value.message and "(from test)" in raised.value.message
+    assert hint in raised.value.hint
+
+
+def test_every_suggestion_is_legal() -> None:
+    with pytest.raises(ConfigError) as raised:
+        plan(**{"batch.global": 90, "batch.micro": 4, "hardware.devices": 3})
+    for choice in raised.value.hint.removeprefix("Nearest legal: ").split("; "):
+        key, _, numbers = choice.partition("=")
+        for number in numbers.split(" or "):
+            plan(**{"batch.global": 90, "batch.micro": 4, "hardware.devices": 3, key: int(number)})
+
+
+def test_a_smaller_last_batch_is_a_step_of_its_own() -> None:
+    config = tiny.configuration(**{"batch.global": 16, "batch.loss": 8, "train.epochs": 2.5})
+    made = batching.steps(config, batching.plan(config), 35)  # 5 losses, the last of 3 queries
+    assert (made.losses_an_epoch, made.steps_an_epoch, made.total) == (5, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "total", "wanted"),
+    [(0.05, 100, 5), (0.05, 4, 0), (0.05, 15, 1), (0.05, 30, 2), (0.5, 10, 5), (1.0, 10, 9), (0.0, 10, 0), (0.1, 1, 0)],
+)
+def test_rounding_never_warms_up_for_more_than_a_tenth_of_a_short_run(ratio, total, wanted) -> None:
+    assert batching.warmup_steps(ratio, total) == wanted
+
+
+@pytest.mark.parametrize("shape", ["linear", "log"])
+@pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 100])
+def test_learning_rate_reaches_its_peak_and_never_passes_it(shape: str, decay: str, total: int) -> None:
+    for ratio in (0.0, 0.05, 0.3, 1.0):
+        warmup = batching.warmup_steps(ratio, total)
+        rates = [schedule.factor(t, warmup=warmup, total=total, shape=shape, schedule=decay) for t in range(total)]
+        if shape == "linear" or total > 2:
+            assert max(rates) == pytest.approx(1.0)
+        assert min(rates) >= 0
+
+
+def test_linear_schedule_is_that_of_transformers() -> None:
+    import torch
+    from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+
+    for name, make in (("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = make(optimizer, 5, 40)
+        for step in range(40):
+            mine = schedule.factor(step, warmup=5, total=40, schedule=name)
+            assert mine == pytest.approx(theirs.get_last_lr()[0])
+            optimizer.step()
+            theirs.step()
+
+
+def test_logarithmic_warm_up_is_that_of_deepspeed() -> None:
+    # lr ln(t + 1) / ln(V): with V = 8, a third of the peak at t = 1, two thirds at t = 3, all of it at t = 7
+    rates = [schedule.factor(t, warmup=8, total=80, shape="log") for t in (0, 1, 3, 7, 8, 44)]
+    assert rates == pytest.approx([0, 1 / 3, 2 / 3, 1, 1, 0.5])
+
+
+@pytest.mark.parametrize(("save", "wanted"), [("epoch", 0), ("20", 20), ("0.25", 25), ("0.249999", 25), ("1", 1)])
+def test_save_takes_an_epoch_steps_or_a_share(save: str, wanted: int) -> None:
+    config = tiny.configuration(**{"train.save": save, "train.max_steps": 100})
+    assert batching.save_every(config, batching.steps(config, batching.plan(config), 50)) == wanted
+
+
+@pytest.mark.parametrize("save", ["never", "1.5", "0", "-3"])
+def test_save_refuses_other_words(save: str) -> None:
+    config = tiny.configuration(**{"train.save": save})
+    with pytest.raises(ConfigError, match=r"train\.save: expected epoch.*found"):
+        batching.save_every(config, batching.steps(config, batching.plan(config), 50))
+
+
+def test_no_torch_is_needed_to_plan() -> None:
+    import subprocess
+
+    code = (
+        "import sys, irctl.training.batching, irctl.training.mixture, irctl.training.launch, irctl.training.journal; "
+    )
+    code += "import irctl.training.checkpoints, irctl.training.distributed; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

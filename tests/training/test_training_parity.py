@@ -1,0 +1,171 @@
+"""One process, two processes and the gradient cache give the same loss and the same gradient, for every loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pair
+import pytest
+import safetensors.torch
+import tiny_training as tiny
+import torch
+
+from irctl import plugins
+from irctl.paths import RunPaths
+from irctl.training import journal, session
+from irctl.training.gradcache import forward_chunks
+
+HERE = Path(__file__).parent
+
+
+def environment(**more: str) -> dict[str, str]:
+    """For child processes: this checkout is importable, one thread each."""
+    path = os.pathsep.join([str(HERE.parent.parent), str(HERE)])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
+
+
+def write_config(folder: Path, config) -> RunPaths:
+    paths = RunPaths(folder)
+    folder.mkdir(parents=True)
+    paths.config.write_text(json.dumps(config.to_json()))
+    return paths
+
+
+def equal_scores(**more):
+    """Two passages a query and an untrained output layer of zeros: InfoNCE is ln 2 exactly."""
+    return tiny.configuration(
+        **{
+            "run.name": "zeros",
+            "loss.name": "infonce",
+            "loss.inbatch": "own",
+            "loss.positive_threshold": 3,
+            "data.group_size": 2,
+            **more,
+        }
+    )
+
+
+def plain(number: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Loss and gradients of a case in one process and one chunk."""
+    name, rows, _, more = pair.CASES[number]
+    module, batch = pair.case(name, rows, 1000, more)
+    loss, _ = module(batch)
+    loss.backward()
+    return loss.detach(), pair.gradients(module)
+
+
+def assert_same(got: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], what: str) -> None:
+    for name, tensor in wanted.items():
+        assert torch.allclose(got[name], tensor, rtol=1e-5, atol=1e-5 * max(1.0, tensor.abs().max())), (what, name)
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> tuple[dict[str, torch.Tensor], list[dict]]:
+    """Results of two processes over all cases, and the journal of a session they trained together."""
+    folder = tmp_path_factory.mktemp("pair")
+    paths = write_config(
+        folder / "run",
+        equal_scores(**{"hardware.devices": 2, "batch.global": 8, "batch.loss": 4, "train.max_steps": 1}),
+    )
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        port = str(s.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    children = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "pair.py"), str(folder / "grads"), str(paths.folder)],
+            env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **shared),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [child.communicate(timeout=240)[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    return safetensors.torch.load_file(folder / "grads"), journal.read(paths.metrics)
+
+
+@pytest.mark.parametrize("number", range(len(pair.CASES)))
+def test_two_processes_equal_one(two_processes, number: int) -> None:
+    results, _ = two_processes
+    loss, wanted = plain(number)
+    got = {k.removeprefix(f"{number}."): v for k, v in results.items() if k.startswith(f"{number}.")}
+    assert torch.allclose(got["loss"], loss, rtol=1e-5), pair.CASES[number]
+    assert_same(got, wanted, str(pair.CASES[number]))
+
+
+@pytest.mark.parametrize("name", plugins.names("losses"))
+@pytest.mark.parametrize("micro", [1, 3, 7])
+def test_gradient_cache_equals_one_chunk(name: str, micro: int) -> None:
+    results = []
+    for chunk in (1000, micro):
+        module, batch = pair.case(name, 7, chunk, {})
+        loss, _ = module(batch)
+        loss.backward()
+        results.append((loss.detach(), pair.gradients(module)))
+    (loss, wanted), (cached_loss, got) = results
+    assert torch.allclose(cached_loss, loss, rtol=1e-5)
+    assert_same(got, wanted, name)
+
+
+def test_chunks_draw_the_dropout_of_their_first_forward_again() -> None:
+    torch.manual_seed(3)
+    weight = torch.ones(4, requires_grad=True)
+    masks: list[torch.Tensor] = []
+
+    def forward(chunk: torch.Tensor) -> tuple[torch.Tensor]:
+        dropped = torch.nn.functional.dropout(chunk * weight, 0.5)
+        masks.append(dropped.detach() != 0)
+        return (dropped**2,)  # its gradient asks for what was dropped: the second forward gets this far
+
+    (out,) = forward_chunks(forward, [torch.ones(2, 4), torch.ones(3, 4)])
+    out.sum().backward()
+    assert len(masks) == 4, "each chunk runs twice"
+    assert torch.equal(masks[0], masks[3]) and torch.equal(masks[1], masks[2])
+
+
+def test_activations_of_one_chunk_live_at_a_time() -> None:
+    events: list[str] = []
+
+    class Tap(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, name):
+            ctx.name = name
+            events.append(f"forward {name}")
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            events.append(f"backward {ctx.name}")
+            return grad * 2, None
+
+    weight = torch.ones(2, requires_grad=True)
+    chunks = [("a", torch.ones(1, 2)), ("b", torch.ones(1, 2)), ("c", torch.ones(1, 2))]
+    # the square saves its input: the chunk must be recomputed for its gradient
+    (out,) = forward_chunks(lambda c: (Tap.apply((c[1] * weight) ** 2, c[0]) ** 2,), chunks)
+    out.sum().backward()
+    assert events[:3] == ["forward a", "forward b", "forward c"]
+    assert events[3:] == [f"{what} {name}" for name in "cba" for what in ("forward", "backward")]
+
+
+@pytest.mark.parametrize(("loss_batch", "accumulation"), [(8, 1), (4, 2)])
+def test_untrained_loss_is_ln_2_in_one_process(tmp_path: Path, loss_batch: int, accumulation: int) -> None:
+    config = equal_scores(**{"batch.global": loss_batch * accumulation, "batch.loss": loss_batch, "train.max_steps": 1})
+    paths = RunPaths(tmp_path)
+    session.run(config, paths, tiny.build)
+    assert first_loss(journal.read(paths.metrics)) == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_untrained_loss_is_ln_2_in_two_processes_with_accumulation(two_processes) -> None:
+    assert first_loss(two_processes[1]) == pytest.approx(math.log(2), abs=1e-6)
+
+
+def first_loss(rows: list[dict]) -> float:
+    return next(row["loss"] for row in rows if "loss" in row)

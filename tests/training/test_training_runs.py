@@ -1,0 +1,266 @@
+"""Real training of a tiny model: schedule, checkpoints, resuming, choosing, refusing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+import torch
+
+from irctl.errors import ConfigError, DataError, RunFailed
+from irctl.paths import RunPaths
+from irctl.training import checkpoints, journal, session
+from irctl.training.flow import Flow
+from irctl.training.samples import Loader, LossBatches
+
+MODEL = "model.safetensors"
+
+
+def config(**more):
+    """20 queries, loss batches of 6 (the last has 2), two to a step: two steps an epoch, six in all."""
+    values = {
+        "loss.name": "ws2:1,infonce:0.1",
+        "loss.temperature": "auto",
+        "batch.global": 12,
+        "batch.loss": 6,
+        "batch.micro": 3,
+        "train.lr": 0.01,
+        "train.epochs": 3.0,
+        "eval.during": "candidates",
+    }
+    return tiny.configuration(**{**values, **more})
+
+
+def run(folder: Path, settings, build=tiny.build) -> list[dict]:
+    paths = RunPaths(folder)
+    session.run(settings, paths, build)
+    return journal.read(paths.metrics)
+
+
+def losses(rows: list[dict]) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def weights(folder: Path) -> bytes:
+    return (RunPaths(folder).model / MODEL).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, list[dict]]:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, run(folder, config())
+
+
+def test_every_step_is_logged_and_the_rate_reaches_its_peak(whole) -> None:
+    rows = [row for row in whole[1] if "loss" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert max(row["lr"] for row in rows) == 0.01
+    assert all(math.isfinite(row["loss"]) and set(row["parts"]) == {"ws2", "infonce"} for row in rows)
+    assert rows[0]["loss"] == pytest.approx(rows[0]["parts"]["ws2"] + 0.1 * rows[0]["parts"]["infonce"], rel=1e-5)
+
+
+def test_dev_is_measured_before_the_first_step_and_at_every_epoch(whole) -> None:
+    dev = {row["step"]: row["scores"]["nDCG@10"] for row in whole[1] if row.get("event") == "dev"}
+    done = whole[1][-1]
+    assert sorted(dev) == [0, 2, 4, 6]
+    best = max(dev[s] for s in (2, 4, 6))
+    assert done["dev_before"] == dev[0] and done["dev_after"] == best == dev[done["model_step"]]
+
+
+def test_checkpoints_hold_nothing_that_needs_unpickling(whole) -> None:
+    for file in RunPaths(whole[0]).checkpoints.rglob("*"):
+        assert file.suffix in ("", ".json", ".safetensors", ".pt", ".pth"), file
+        if file.name in ("optimizer.pt", "scheduler.pt"):
+            torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_stopped_run_continues_to_the_same_bytes(whole, tmp_path, monkeypatch, stop_after: int) -> None:
+    """Step 1 is within an epoch, step 2 its end, step 3 within the next. Dropout is on."""
+    paths = RunPaths(tmp_path)
+    original = Flow._word
+
+    def word(self, args):
+        if self.trainer.state.global_step == stop_after:
+            self._looked = -math.inf
+            paths.control.mkdir(exist_ok=True)
+            paths.stop.write_text("{}")
+        return original(self, args)
+
+    monkeypatch.setattr(Flow, "_word", word)
+    rows = run(tmp_path, config())
+    assert rows[-1] == {"event": "stopped", "step": stop_after, "steps": 6} and not paths.model.exists()
+    monkeypatch.undo()
+    paths.stop.unlink()
+    rows = run(tmp_path, config())
+    assert losses(rows) == losses(whole[1])
+    assert weights(tmp_path) == weights(whole[0])
+    assert rows[-1]["dev_after"] == whole[1][-1]["dev_after"]
+
+
+@pytest.mark.parametrize("published", [1, 2])
+def test_a_run_that_dies_while_it_writes_a_checkpoint_continues_to_the_same_bytes(
+    whole, tmp_path, monkeypatch, published: int
+) -> None:
+    class Death(BaseException):
+        pass
+
+    original, seen = checkpoints.publish, []
+
+    def publish(*args):
+        seen.append(args)
+        if len(seen) == published:
+            raise Death  # files are staged, the manifest is not
+        return original(*args)
+
+    monkeypatch.setattr(checkpoints, "publish", publish)
+    with pytest.raises(Death):
+        run(tmp_path, config())
+    monkeypatch.undo()
+    with RunPaths(tmp_path).metrics.open("a") as f:
+        f.write('{"step": 99, "lo')  # and half a line was written
+    rows = run(tmp_path, config())
+    assert losses(rows) == losses(whole[1])
+    assert weights(tmp_path) == weights(whole[0])
+
+
+def test_a_finished_run_that_is_started_again_changes_nothing(whole, tmp_path) -> None:
+    first = run(tmp_path, config())
+    before = weights(tmp_path)
+    again = run(tmp_path, config())
+    assert weights(tmp_path) == before
+    assert again[-1] == first[-1]
+
+
+def test_loader_processes_change_nothing(whole, tmp_path) -> None:
+    rows = run(tmp_path, config(**{"hardware.workers": 2}))
+    assert losses(rows) == losses(whole[1])
+
+
+def test_gradient_cache_trains_as_one_chunk_does(tmp_path) -> None:
+    def build(settings, hardware, context):
+        return tiny.method_of(settings, micro=context.plan.micro)
+
+    def trained(name: str, micro: int) -> dict[int, float]:
+        values = {"batch.micro": micro, "eval.during": "off", "loss.name": "infonce"}
+        return losses(run(tmp_path / name, config(**values), build))
+
+    assert trained("chunks", 2) == pytest.approx(trained("plain", 6), rel=1e-5)
+
+
+def test_a_nan_loss_ends_the_run_with_its_step(tmp_path) -> None:
+    def build(settings, hardware, context):
+        method = tiny.build(settings, hardware, context)
+        original = method.collate
+
+        def collate(items):
+            batch = original(items)
+            if (0, 1) in items:  # query 0 in the second epoch
+                batch["views"]["masked"][0][:] = math.nan
+            return batch
+
+        method.collate = collate
+        return method
+
+    with pytest.raises(RunFailed, match=r"step [34]: the loss is nan"):
+        run(tmp_path, config(), build)
+    assert checkpoints.newest(RunPaths(tmp_path).checkpoints).step == 2
+
+
+def test_training_stops_when_dev_stops_rising_and_keeps_the_best(tmp_path) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.5, 0.9, 0.9, 0.9])
+
+    def build(settings, hardware, context):
+        method = tiny.build(settings, hardware, context)
+        method._dev = lambda: {"nDCG@10": next(scores)}
+        return method
+
+    rows = run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)
+    done = rows[-1]
+    assert (done["steps"], done["model_step"], done["dev_before"], done["dev_after"]) == (6, 2, 0.1, 0.5)
+    assert sorted(p.name for p in RunPaths(tmp_path).checkpoints.glob("step-*")) == ["step-2", "step-6"]
+    assert run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)[-1] == done
+
+
+def test_saving_by_steps_saves_the_last_step_too(tmp_path) -> None:
+    run(tmp_path, config(**{"train.save": "4", "train.max_steps": 5, "train.keep": 9, "eval.during": "off"}))
+    assert sorted(p.name for p in RunPaths(tmp_path).checkpoints.glob("step-*")) == ["step-4", "step-5"]
+
+
+def test_continuing_with_other_settings_or_data_is_refused(tmp_path) -> None:
+    run(tmp_path, config(**{"train.max_steps": 2}))
+    with pytest.raises(ConfigError, match="was trained with other settings"):
+        run(tmp_path, config(**{"train.max_steps": 2, "train.lr": 0.02}))
+
+    def build(settings, hardware, context):
+        method = tiny.build(settings, hardware, context)
+        method.fingerprint = "other data"
+        return method
+
+    with pytest.raises(DataError, match="was trained on other data"):
+        run(tmp_path, config(**{"train.max_steps": 2}), build)
+
+
+def test_measured_temperature_is_kept_in_the_checkpoint(whole) -> None:
+    state = checkpoints.newest(RunPaths(whole[0]).checkpoints).manifest["method"]
+    assert whole[1][-1]["state"] == state
+    assert state["temperatures"]["ws2"] == pytest.approx(3 * state["temperatures"]["infonce"], rel=1e-5)
+
+
+def test_a_worker_without_its_launcher_saves_and_stops(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("IRCTL_LAUNCHER_PID", "4194304")  # above the kernel's largest process id
+    rows = run(tmp_path, config())
+    assert rows[-1] == {"event": "stopped", "step": 1, "steps": 6}
+    assert checkpoints.newest(RunPaths(tmp_path).checkpoints).step == 1
+
+
+def test_two_workers_do_not_share_a_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(session, "LOCK_WAIT_S", 0.0)
+    with session._alone(RunPaths(tmp_path)), pytest.raises(RunFailed, match="another process still trains here"):
+        run(tmp_path, config())
+
+
+def test_a_replaced_checkpoint_survives_a_death_between_two_renames(tmp_path) -> None:
+    for text in ("first", "second"):
+        (checkpoints.open_staging(tmp_path, 3) / "weights").write_text(text)
+        checkpoints.publish(tmp_path, 3, {"has_state": True})
+    assert (checkpoints.newest(tmp_path).folder / "weights").read_text() == "second"
+    (tmp_path / "step-3").rename(tmp_path / ".old-3")
+    assert (checkpoints.newest(tmp_path).folder / "weights").read_text() == "second"
+
+
+def test_weights_without_optimizer_cannot_be_continued(tmp_path) -> None:
+    run(tmp_path, config(**{"train.save_state": False, "train.max_steps": 2}))
+    assert checkpoints.newest(RunPaths(tmp_path).checkpoints) is None
+    assert [c.step for c in checkpoints.whole(RunPaths(tmp_path).checkpoints)] == [2]
+
+
+def test_an_epoch_deals_out_every_query_once_in_an_order_of_its_own() -> None:
+    batches = LossBatches(20, 6, seed=1)
+    orders = []
+    for epoch in (0, 1):
+        batches.set_epoch(epoch)
+        dealt = [item for batch in batches for item in batch]
+        assert sorted(q for q, _ in dealt) == list(range(20)) and {e for _, e in dealt} == {epoch}
+        orders.append([q for q, _ in dealt])
+    assert orders[0] != orders[1] and len(batches) == 4
+    again = LossBatches(20, 6, seed=1)
+    assert [q for batch in again for q, _ in batch] == orders[0]
+
+
+def test_the_loader_draws_nothing_from_the_global_generator() -> None:
+    state = torch.random.get_rng_state()
+    list(Loader(LossBatches(4, 2, seed=0), list, workers=0, pin_memory=False))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_torn_line_of_a_killed_worker_is_skipped(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    journal.Journal(path).add(step=2, loss=1.0)
+    assert journal.read(path) == [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    assert json.loads(path.read_text().splitlines()[-1]) == {"step": 2, "loss": 1.0}
