@@ -4,56 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from toy_evaluations import collection, ran, settings, started, values
 
-from irctl.config import Config, from_sets, resolve
+from irctl.config import resolve
 from irctl.data.collection import open_collection
 from irctl.data.trec import read_run, write_run
-from irctl.errors import ConfigError, DataError, RunFailed
-from irctl.ledger.recording import RunHandle, start_run
+from irctl.errors import ConfigError, DataError
+from irctl.ledger.recording import start_run
 from irctl.pipelines import _eval_checks, _eval_store
 from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines import evaluate as pipeline
 from irctl.types import Silent
-
-BEIR = {
-    "corpus.jsonl": [{"_id": d, "text": f"text {d}"} for d in ("d1", "d2", "d3", "q1")],
-    "queries.jsonl": [{"_id": q, "text": f"query {q}"} for q in ("q1", "q2")],
-}
-
-
-def collection(folder: Path, name: str = "toy", self_match: str = "keep") -> Path:
-    """A BEIR folder of two queries: d1 answers q1 (q1 is its own twin), d2 answers q2."""
-    home = folder / name
-    (home / "qrels").mkdir(parents=True)
-    for file, rows in BEIR.items():
-        (home / file).write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (home / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t2\n")
-    (home / "card.toml").write_text(f'name = "{name}"\nself_match = "{self_match}"\nheadline = {{ split = "test" }}\n')
-    return home
-
-
-def settings(source: Path | str, *sets: str) -> Config:
-    return resolve(from_sets([*([f"data.source={source}"] if source else []), *sets]))
-
-
-def started(config: Config | None = None) -> RunHandle:
-    return start_run(command="eval", argv=["irctl", "eval"], config=config)
-
-
-def ran(source: Path | str, run_file: Path | str, *sets: str, **more: Any) -> tuple[dict[str, Any], RunHandle]:
-    config = settings(source, *sets)
-    run = started(config)
-    with run:
-        return pipeline.evaluate(config, run, Silent(), run_files=(str(run_file),), **more), run
-
-
-def values(payload: dict[str, Any]) -> dict[str, float]:
-    return {r["measure"]: r["value"] for r in payload["results"]}
 
 
 @pytest.fixture
@@ -279,99 +243,3 @@ def test_overlap_with_exact_search_counts_shared_neighbours() -> None:
     exact = {"q": {"a": 3.0, "b": 2.0, "c": 1.0}}
     assert _eval_checks.overlap({"q": {"a": 9.0, "x": 8.0, "b": 7.0}}, exact, 2) == 0.5
     assert _eval_checks.overlap({}, exact, 2) == 0.0
-
-
-class FakeSearch:
-    """Stands for irctl.pipelines.search: ranks d1, d2, d3 for every query, and counts how often it was asked."""
-
-    def __init__(self, fail_on: str = "") -> None:
-        self.asked: list[str] = []
-        self.fail_on = fail_on
-
-    def search(self, config: Config, run: RunHandle, reporter: Silent, *, model: Any, index: Any, out: str) -> dict:
-        dataset = Path(config.data.source).name
-        if dataset == self.fail_on:
-            raise RunFailed("killed")
-        self.asked.append(f"{dataset} {config.data.split} {config.search.k}")
-        depth = 3 if index is None else 1
-        ranked = {q: {d: 3.0 - i for i, d in enumerate(("d1", "d2", "d3")[:depth])} for q in ("q1", "q2")}
-        write_run(Path(out), ranked, run.id)
-        told = {"run_file": out, "dataset": dataset, "split": config.data.split, "model": model, "method": "dense"}
-        return {**told, "k": config.search.k, "similarity": "dot", "boundary_ties": 2, "seconds": len(self.asked)}
-
-
-def searched(monkeypatch: pytest.MonkeyPatch, fake: FakeSearch) -> FakeSearch:
-    monkeypatch.setitem(sys.modules, "irctl.pipelines.search", fake)
-    return fake
-
-
-def test_a_killed_sweep_continues_and_leaves_the_same_eval_json(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = settings(",".join(str(collection(tmp_path, n)) for n in ("one", "two")))
-    whole = started(config)
-    searched(monkeypatch, FakeSearch())
-    with whole:
-        pipeline.evaluate(config, whole, Silent(), model="m")
-    run = started(config)
-    first = searched(monkeypatch, FakeSearch(fail_on="two"))
-    with pytest.raises(RunFailed):
-        pipeline.evaluate(config, run, Silent(), model="m")
-    second = searched(monkeypatch, FakeSearch())
-    with run:
-        pipeline.evaluate(config, run, Silent(), model="m")
-    assert (first.asked, second.asked) == (["one test 1000"], ["two test 1000"])
-    for name in ("eval.json", "per_query.parquet"):
-        assert (run.out / name).read_bytes() == (whole.out / name).read_bytes()
-
-
-def test_a_model_changed_in_place_is_searched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "model.safetensors").write_bytes(b"one")
-    config = settings(collection(tmp_path))
-    fake = searched(monkeypatch, FakeSearch())
-    with started(config) as run:
-        for content in (b"one", b"one", b"two"):
-            (model / "model.safetensors").write_bytes(content)
-            pipeline.evaluate(config, run, Silent(), model=str(model))
-    assert len(fake.asked) == 2
-
-
-def test_ties_at_the_cut_are_told_where_a_measure_looks_that_deep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searched(monkeypatch, FakeSearch())
-    config = settings(collection(tmp_path), "search.k=10")
-    with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="m")
-    told = [r["measure"] for r in payload["results"] if "boundary" in r]
-    assert told == ["nDCG@10", "RR@10"] and "2 ties were cut" in payload["lines"][0]
-    assert "toy test R@100: looks at 100 documents, the run holds k = 10" in payload["lines"]
-
-
-def test_recall_of_exact_neighbours_is_measured_for_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = searched(monkeypatch, FakeSearch())
-    config = settings(collection(tmp_path))
-    with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="m", index="codes", recall_against="exact")
-    assert fake.asked == ["toy test 1000", "toy test 100"]
-    assert values(payload)["recall_exact@10"] == pytest.approx(1 / 3)
-
-
-def test_published_values_of_the_model_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    searched(monkeypatch, FakeSearch())
-    config = settings(collection(tmp_path, "scifact"))
-    with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="sentence-transformers/all-MiniLM-L6-v2", oracle=True)
-    (check,) = payload["oracles"]
-    assert check["value"] == 0.64508 and not check["ok"]
-    assert "scifact test nDCG@10" in payload["lines"][-1] and "differs by" in payload["lines"][-1]
-
-
-def test_the_run_file_is_not_kept_when_it_is_not_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    searched(monkeypatch, FakeSearch())
-    config = settings(collection(tmp_path), "eval.save_run=false")
-    with started(config) as run:
-        pipeline.evaluate(config, run, Silent(), model="m")
-    assert not (run.out / "run.trec.gz").exists()
