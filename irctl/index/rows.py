@@ -20,7 +20,7 @@ class NotFinite(DataError):
 
 
 def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.float32]:
-    """The rows as float32 [N, dim], copied only if they have to be. Raises DataError for another width, NotFinite for NaN."""
+    """The rows as float32 [N, dim], copied only if need be. Raises DataError for another width, NotFinite for NaN."""
     rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
     if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
         raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")

@@ -77,7 +77,7 @@ class TopK:
         self._keys_Qk = _best(np.concatenate([self._keys_Qk, wide_Qc], axis=1), self.k + 1)
 
     def result(self) -> tuple[Scores, Rows]:
-        """(scores [Q, k'], rows [Q, k']), k' = min(k, rows pushed). A query with fewer has -inf and row -1 at its end."""
+        """(scores [Q, k'], rows [Q, k']), k' = min(k, rows pushed). A query with fewer ends in -inf and row -1."""
         keys_Qk = self._keys_Qk[:, : self.k]
         found_Qk = keys_Qk != EMPTY
         width = int(found_Qk.sum(axis=1).max(initial=0))

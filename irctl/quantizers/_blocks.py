@@ -1,8 +1,8 @@
 """Dense products whose bytes do not depend on batch size or number of threads.
 
-The last bits of a float32 product depend on the shape of the block, on a row's place in it and on BLAS threads. So every
-product here is made of blocks of exactly 500 rows, counted from the first row of the call, the last one padded with
-zeros, one BLAS thread each; blocks run in parallel. Calls that start at multiples of 500 rows therefore agree.
+The last bits of a float32 product depend on the shape of the block, on a row's place in it and on BLAS threads. So
+every product here is made of blocks of exactly 500 rows, counted from the first row of the call, the last one padded
+with zeros, one BLAS thread each; blocks run in parallel. Calls that start at multiples of 500 rows therefore agree.
 Dimension key: N rows, B rows of a block (500), D dimensions.
 """
 

@@ -19,7 +19,11 @@ def make(name: str, settings: Mapping[str, Any], dim: int, metric: str = "ip", s
 
 def load(folder: Path) -> Any:
     """The trained quantizer saved in `folder`, whatever its kind. Raises DataError."""
-    if not (folder / _store.FILE).is_file() and (folder / "centroids.npy").is_file() and "learned" in plugins.names("quantizers"):
+    if (
+        not (folder / _store.FILE).is_file()
+        and (folder / "centroids.npy").is_file()
+        and "learned" in plugins.names("quantizers")
+    ):
         name = "learned"  # a pq/ folder of a trained PQ layer
     else:
         name = str(_store.describe(folder)["name"])

@@ -16,7 +16,7 @@ _ROUNDS = 3  # one round leaves sparse rows on a few equal magnitudes
 
 
 def random_orthogonal(dim: int, seed: int) -> NDArray[np.float32]:
-    """A rotation drawn uniformly: QR of a Gaussian matrix, signs of R's diagonal fixed (Mezzadri 2007, math-ph/0609050)."""
+    """A rotation drawn uniformly: QR of a Gaussian matrix, signs of R's diagonal fixed (Mezzadri, math-ph/0609050)."""
     q_DD, r_DD = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
     return np.ascontiguousarray(q_DD * np.sign(np.diag(r_DD)), dtype=np.float32)
 

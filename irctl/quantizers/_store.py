@@ -20,10 +20,8 @@ from irctl.index import shards
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
 
 
-def save(
-    folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[Any]], **more: Any
-) -> None:
-    """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, digests, whatever is in `more`."""
+def save(folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[Any]], **more: Any) -> None:
+    """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, digests, and `more`."""
     described = {}
     for key, array in arrays.items():
         written = shards.write_atomic(folder / f"{key}.npy", array)
@@ -51,7 +49,9 @@ def describe(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
-        raise DataError(f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one") from None
+        raise DataError(
+            f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one"
+        ) from None
     except (OSError, ValueError) as e:
         raise DataError(f"{path}: cannot be read ({e})", hint="Train again") from e
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
@@ -69,5 +69,8 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any
 
 def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
     if not path.is_file() or shards.file_digest(path) != spec["sha256"]:
-        raise DataError(f"{path}: missing, or not the array that {FILE} names", hint="Copy the whole folder, or train again")
-    return np.load(path, allow_pickle=False)
+        raise DataError(
+            f"{path}: missing, or not the array that {FILE} names", hint="Copy the whole folder, or train again"
+        )
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    return array

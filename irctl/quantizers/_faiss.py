@@ -1,0 +1,119 @@
+"""Named arrays to faiss indexes and back. Files of faiss are exports only; here it trains, encodes and scans.
+
+The metric is always explicit: faiss's own default is L2. Cosine is the inner product of rows of length 1.
+Dimension key: N rows, D dimensions, M slices, K centroids a slice, d = D / M, E rotated dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+_SQ = {4: faiss.ScalarQuantizer.QT_4bit, 6: faiss.ScalarQuantizer.QT_6bit, 8: faiss.ScalarQuantizer.QT_8bit,
+       16: faiss.ScalarQuantizer.QT_fp16}  # fmt: skip
+
+
+def metric_of(metric: str) -> int:
+    """faiss's number for ip, cosine or l2."""
+    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+
+
+def encode(index: Any, x_ND: Vectors) -> NDArray[np.uint8]:
+    """Codes [N, C] by the index."""
+    if not len(x_ND):  # faiss asserts on an empty array
+        return np.empty((0, index.sa_code_size()), np.uint8)
+    return np.ascontiguousarray(index.sa_encode(x_ND))
+
+
+def decode(index: Any, codes_NC: NDArray[np.uint8]) -> Vectors:
+    """Vectors [N, D] by the index."""
+    if not len(codes_NC):
+        return np.empty((0, index.d), np.float32)
+    return np.ascontiguousarray(index.sa_decode(np.ascontiguousarray(codes_NC)))
+
+
+def train_sq(x_ND: Vectors, bits: int, clip_quantile: float) -> Vectors:
+    """Range of each dimension [2 D]: lowest values, then widths."""
+    index = faiss.IndexScalarQuantizer(x_ND.shape[1], _SQ[bits])
+    if clip_quantile:
+        index.sq.rangestat = faiss.ScalarQuantizer.RS_quantiles
+        index.sq.rangestat_arg = clip_quantile
+    index.train(x_ND)
+    return faiss.vector_to_array(index.sq.trained).astype(np.float32)
+
+
+def sq_index(dim: int, bits: int, trained: Vectors, metric: str) -> Any:
+    """Empty trained scalar quantizer."""
+    index = faiss.IndexScalarQuantizer(dim, _SQ[bits], metric_of(metric))
+    faiss.copy_array_to_vector(trained.astype(np.float32), index.sq.trained)
+    index.is_trained = True
+    return index
+
+
+def train_pq(x_ND: Vectors, m: int, bits: int, *, iterations: int, points_per_centroid: int, seed: int) -> Vectors:
+    """Centroids [M, K, d] by k-means on each slice, without faiss's polysemous reordering (five times slower)."""
+    pq = faiss.ProductQuantizer(x_ND.shape[1], m, bits)
+    _clustering(pq.cp, iterations, points_per_centroid, seed)
+    pq.train(x_ND)
+    return faiss.vector_to_array(pq.centroids).reshape(m, pq.ksub, pq.dsub).copy()
+
+
+def train_opq(
+    x_ND: Vectors, m: int, bits: int, dim: int, *, iterations: int, points: int, seed: int
+) -> NDArray[np.float32]:
+    """Rotation [E, D] that suits product quantization: rotate, quantize, Procrustes, repeated."""
+    transform = faiss.OPQMatrix(x_ND.shape[1], m, dim)
+    transform.niter, transform.max_train_points, transform.verbose = iterations, points, False
+    pq = faiss.ProductQuantizer(dim, m, bits)
+    _clustering(pq.cp, pq.cp.niter, 256, seed)
+    transform.pq = pq  # the transform only borrows it: `pq` must live until train returns
+    transform.train(x_ND)
+    transform.pq = None
+    return faiss.vector_to_array(transform.A).reshape(dim, x_ND.shape[1]).copy()
+
+
+def _clustering(parameters: Any, iterations: int, points_per_centroid: int, seed: int) -> None:
+    parameters.niter = iterations
+    parameters.max_points_per_centroid = points_per_centroid
+    parameters.min_points_per_centroid = 1  # irctl says once what faiss would print for every slice
+    parameters.seed = seed & 0x7FFFFFFF
+    parameters.verbose = False
+
+
+def pq_index(centroids_MKd: Vectors, bits: int, metric: str) -> Any:
+    """Empty trained product quantizer."""
+    m, _, d = centroids_MKd.shape
+    index = faiss.IndexPQ(m * d, m, bits, metric_of(metric))
+    faiss.copy_array_to_vector(np.ascontiguousarray(centroids_MKd, np.float32).ravel(), index.pq.centroids)
+    index.is_trained = True
+    return index
+
+
+def rabitq_index(center_D: Vectors, bits: int, metric: str, query_bits: int = 0) -> Any:
+    """Empty trained RaBitQ index around a centre (its inner quantizer keeps a bare pointer to it)."""
+    index = faiss.IndexRaBitQ(len(center_D), metric_of(metric), bits)
+    faiss.copy_array_to_vector(np.ascontiguousarray(center_D, np.float32), index.center)
+    index.qb = query_bits
+    index.is_trained = True
+    return index
+
+
+def rotated(index: Any, rotation_ED: Vectors) -> Any:
+    """The index behind a linear transform, so that it takes unrotated vectors."""
+    e, d = rotation_ED.shape
+    transform = faiss.LinearTransform(d, e, False)
+    faiss.copy_array_to_vector(np.ascontiguousarray(rotation_ED, np.float32).ravel(), transform.A)
+    transform.is_trained = True
+    outer = faiss.IndexPreTransform(transform, index)
+    outer.is_trained = True
+    return outer
+
+
+def versions() -> dict[str, str]:
+    """What made the arrays: recorded, because another faiss may train them differently."""
+    return {"faiss": faiss.__version__, "numpy": np.__version__}

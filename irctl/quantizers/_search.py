@@ -1,0 +1,63 @@
+"""Searching codes in one total order (score descending, row ascending): by our scores, or by a faiss index.
+
+Dimension key: Q queries, N rows, C code bytes, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from irctl.index.rows import as_codes, as_rows, unit
+from irctl.index.topk import Rows, Scores, TopK
+
+Codes = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+_ROWS = 8192  # rows decoded at once
+_SPARE = 64  # further results asked of faiss, so that rows tied at rank k can be ordered
+
+
+def prepare(x_ND: ArrayLike, dim: int, metric: str, what: str = "vectors") -> Vectors:
+    """Rows as a quantizer takes them: float32, finite, of width dim; of length 1 where the metric is cosine."""
+    rows_ND = as_rows(x_ND, dim, what)
+    return unit(rows_ND) if metric == "cosine" else rows_ND
+
+
+def by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k: int) -> tuple[Scores, Rows]:
+    """Search by `score(codes) -> [Q, n]`, a block of rows at a time."""
+    best = TopK(queries, min(k, len(codes_NC)))
+    for start in range(0, len(codes_NC), _ROWS):
+        best.push_block(score(np.ascontiguousarray(codes_NC[start : start + _ROWS])), start)
+    return best.result()
+
+
+def by_faiss(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate: bool) -> tuple[Scores, Rows]:
+    """Search by an empty trained faiss index. negate: its scores are distances.
+
+    faiss keeps an arbitrary few of the rows that tie at the cut, so more are asked for until the cut is not a tie.
+    """
+    codes_NC = as_codes(codes_NC, index.sa_code_size())
+    n, k = len(codes_NC), min(k, len(codes_NC))
+    best = TopK(len(queries_QD), k)
+    if not k or not len(queries_QD):
+        return best.result()
+    index.add_sa_codes(codes_NC)
+    try:
+        wanted, asked = np.arange(len(queries_QD)), min(n, k + _SPARE)
+        while len(wanted):
+            found_Qa, rows_Qa = index.search(queries_QD[wanted], asked)
+            scores_Qa = -found_Qa if negate else found_Qa
+            settled_Q = (scores_Qa[:, -1] < scores_Qa[:, k - 1]) | (asked == n)
+            padded_Qa = np.full((len(queries_QD), asked), -1, np.int64)
+            padded_Qa[wanted[settled_Q]] = rows_Qa[settled_Q]
+            filled_Qa = np.zeros((len(queries_QD), asked), np.float32)
+            filled_Qa[wanted] = scores_Qa
+            best.push(filled_Qa, padded_Qa)
+            wanted, asked = wanted[~settled_Q], min(n, asked * 4)
+    finally:
+        index.reset()
+    return best.result()

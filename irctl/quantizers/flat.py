@@ -1,0 +1,68 @@
+"""No compression: the floats themselves, in half or single precision. The baseline of every table.
+
+Dimension key: N vectors, D dimensions, C code bytes a vector (2 D or 4 D), Q queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from irctl.errors import ConfigError
+from irctl.index.rows import as_codes
+from irctl.index.scoring import check_metric, similarity
+from irctl.index.topk import Rows, Scores
+from irctl.quantizers import _store
+from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    dtype: str = "float16"  # float16 (2 bytes a dimension) or float32 (4)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32"):
+            raise ConfigError(f"flat.dtype: expected float16 or float32, found {self.dtype!r}")
+
+
+class Quantizer:
+    """Values beyond the range of float16 become its largest value."""
+
+    train_rows = 0  # rows that training can use; None: as many as there are
+
+    def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
+        self._dtype = np.dtype("<f2" if config.dtype == "float16" else "<f4")
+        self.code_size = dim * self._dtype.itemsize
+
+    def fit(self, x_ND: ArrayLike) -> None:
+        prepare(x_ND, self.dim, self.metric)
+
+    def encode(self, x_ND: ArrayLike) -> Codes:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        largest = np.finfo(self._dtype).max
+        values_ND = np.clip(rows_ND, -largest, largest).astype(self._dtype)
+        return values_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
+
+    def decode(self, codes_NC: Codes) -> Vectors:
+        codes_NC = as_codes(codes_NC, self.code_size)
+        return codes_NC.view(self._dtype).reshape(len(codes_NC), self.dim).astype(np.float32)
+
+    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        return similarity(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
+
+    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+
+    def save(self, folder: Path) -> None:
+        _store.save(folder, "flat", self, {})
+
+    @classmethod
+    def load(cls, folder: Path) -> Quantizer:
+        found, _ = _store.load(folder, "flat")
+        return cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])

@@ -1,0 +1,132 @@
+"""Optimized product quantization: a learned rotation, then product quantization of the rotated rows.
+
+Ge et al. 2013, Optimized Product Quantization for Approximate Nearest Neighbor Search (the non-parametric form):
+rotate, quantize, solve orthogonal Procrustes, repeat. At 64 bytes and 1024 dimensions `opq.dim=256` is advised.
+Dimension key: N vectors, D dimensions, E rotated dimensions, M slices, K centroids a slice, C code bytes, Q queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from irctl.errors import ConfigError, DataError
+from irctl.index.scoring import check_metric, dot
+from irctl.index.topk import Rows, Scores
+from irctl.quantizers import _bits, _faiss, _product, _rotation, _store
+from irctl.quantizers._search import Codes, Vectors, by_faiss, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    m: int = 16  # slices; the rotated dimensions must be a multiple
+    bits: int = 8  # bits a slice, 1 to 16
+    dim: int = 0  # dimensions after the rotation; 0: all
+    iterations: int = 20  # rounds of rotation training
+    points: int = 65536  # rows the rotation trains on, at most
+    points_per_centroid: int = 256  # rows the centroids train on: at most so many a centroid
+    kmeans_iterations: int = 25  # rounds of k-means of the final centroids
+
+    def __post_init__(self) -> None:
+        if self.m < 1 or not 1 <= self.bits <= 16:
+            raise ConfigError(f"opq.m, opq.bits: expected m >= 1 and 1 to 16 bits, found {self.m} and {self.bits}")
+        if self.dim < 0:
+            raise ConfigError(f"opq.dim: expected 0 (all) or more, found {self.dim}")
+        if min(self.iterations, self.points, self.points_per_centroid, self.kmeans_iterations) < 1:
+            raise ConfigError("opq: iterations, points, points_per_centroid and kmeans_iterations must be at least 1")
+
+
+class Quantizer:
+    """Codes are those of PQ over x R^T."""
+
+    def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        self.reduced = config.dim or dim
+        if self.reduced > dim:
+            raise ConfigError(f"opq.dim: expected at most the {dim} dimensions of the input, found {config.dim}")
+        _product.check_slices("opq", self.reduced, config.m)
+        self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
+        self.code_size = _bits.width(config.m, config.bits)
+        self.train_rows = max(config.points, config.points_per_centroid << config.bits)
+        self.warnings: list[str] = []  # what `fit` has to say
+        self.centroids_MKd: Vectors | None = None
+        self.rotation_ED: Vectors | None = None
+
+    def fit(self, x_ND: ArrayLike) -> None:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        self.warnings = _product.check_rows("opq", len(rows_ND), self.config.bits)
+        self.rotation_ED = _faiss.train_opq(
+            rows_ND,
+            self.config.m,
+            self.config.bits,
+            self.reduced,
+            iterations=self.config.iterations,
+            points=self.config.points,
+            seed=self.seed,
+        )
+        self.centroids_MKd = _faiss.train_pq(
+            _rotation.apply({"rotation": self.rotation_ED}, rows_ND),
+            self.config.m,
+            self.config.bits,
+            iterations=self.config.kmeans_iterations,
+            points_per_centroid=self.config.points_per_centroid,
+            seed=self.seed,
+        )
+
+    def encode(self, x_ND: ArrayLike) -> Codes:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        centroids_MKd, rotation_ED = self._trained()
+        rotated_NE = _rotation.apply({"rotation": rotation_ED}, rows_ND)
+        return _bits.pack(_product.assign(rotated_NE, centroids_MKd), self.config.bits)
+
+    def decode(self, codes_NC: Codes) -> Vectors:
+        centroids_MKd, rotation_ED = self._trained()
+        return _rotation.undo({"rotation": rotation_ED}, _product.decode(codes_NC, centroids_MKd, self.config.bits))
+
+    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
+        centroids_MKd, rotation_ED = self._trained()
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        rotated_QE = dot(queries_QD, rotation_ED)
+        found_QN = _product.scores(rotated_QE, codes_NC, centroids_MKd, self.config.bits, self.metric)
+        return found_QN - self._outside(queries_QD, rotated_QE)
+
+    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        centroids_MKd, rotation_ED = self._trained()
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        rotated_QE = dot(queries_QD, rotation_ED)
+        index = _faiss.pq_index(centroids_MKd, self.config.bits, self.metric)
+        scores_Qk, rows_Qk = by_faiss(index, rotated_QE, codes_NC, k, negate=self.metric == "l2")
+        return scores_Qk - self._outside(queries_QD, rotated_QE), rows_Qk
+
+    def faiss_index(self) -> object:
+        """The empty trained faiss index of these codes, its rotation attached."""
+        centroids_MKd, rotation_ED = self._trained()
+        return _faiss.rotated(_faiss.pq_index(centroids_MKd, self.config.bits, self.metric), rotation_ED)
+
+    def _outside(self, queries_QD: Vectors, rotated_QE: Vectors) -> Scores:
+        """Squared length of the query outside the rotated subspace [Q, 1]: part of every L2 distance; 0 otherwise."""
+        if self.metric != "l2" or self.reduced == self.dim:
+            return np.zeros((len(queries_QD), 1), np.float32)
+        lost_Q = (queries_QD.astype(np.float64) ** 2).sum(1) - (rotated_QE.astype(np.float64) ** 2).sum(1)
+        outside_Q: Scores = np.maximum(lost_Q, 0).astype(np.float32)
+        return outside_Q[:, None]
+
+    def _trained(self) -> tuple[Vectors, Vectors]:
+        """(centroids, rotation)."""
+        if self.centroids_MKd is None or self.rotation_ED is None:
+            raise DataError("opq: not trained", hint="Call fit, or load a trained one")
+        return self.centroids_MKd, self.rotation_ED
+
+    def save(self, folder: Path) -> None:
+        centroids_MKd, rotation_ED = self._trained()
+        arrays = {"centroids": centroids_MKd, "rotation": rotation_ED}
+        _store.save(folder, "opq", self, arrays, made_with=_faiss.versions())
+
+    @classmethod
+    def load(cls, folder: Path) -> Quantizer:
+        found, arrays = _store.load(folder, "opq")
+        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
+        made.centroids_MKd, made.rotation_ED = arrays["centroids"], arrays["rotation"]
+        return made

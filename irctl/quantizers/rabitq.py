@@ -1,0 +1,145 @@
+"""RaBitQ: signs of a randomly rotated residual, or up to 9 bits a dimension, with an unbiased estimate of the product.
+
+Gao and Long 2024, arXiv 2405.12497; more bits: Gao et al. 2024, arXiv 2409.09913. Records are those of faiss 1.15
+(IndexRaBitQ), which trains nothing and applies no rotation: rotation, centre and decoding are ours. Its own decoder
+reads the sign bits only.
+Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries, u grid numbers in [0, 2^bits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from irctl.errors import ConfigError, DataError
+from irctl.index.rows import as_codes
+from irctl.index.scoring import check_metric, dot
+from irctl.index.topk import Rows, Scores
+from irctl.quantizers import _bits, _faiss, _rotation, _store
+from irctl.quantizers._search import Codes, Vectors, by_faiss, by_scores, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    bits: int = 1  # bits a dimension, 1 to 9
+    rotation: str = "auto"  # auto (Hadamard for powers of two, else dense), dense, hadamard, none
+    query_bits: int = (
+        8  # bits a dimension of the query when bits = 1 (0: exact, far slower); longer codes score it exactly
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 9:
+            raise ConfigError(f"rabitq.bits: expected 1 to 9, found {self.bits}")
+        if self.rotation not in ("auto", "dense", "hadamard", "none"):
+            raise ConfigError(f"rabitq.rotation: expected auto, dense, hadamard or none, found {self.rotation!r}")
+        if not 0 <= self.query_bits <= 8:
+            raise ConfigError(f"rabitq.query_bits: expected 0 to 8, found {self.query_bits}")
+
+
+class Quantizer:
+    """1 bit: signs, f0, f1. More: signs, f0, f1, bound, low bits, e0, e1 (all float32, little-endian)."""
+
+    train_rows = None  # the centre is a mean over all of them
+
+    def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        _rotation.resolve(config.rotation, dim)
+        self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
+        self._signs = (dim + 7) // 8
+        self._low = 0 if config.bits == 1 else _bits.width(dim, config.bits - 1)
+        self.code_size = self._signs + (8 if config.bits == 1 else 12 + self._low + 8)
+        self.center_D: Vectors | None = None
+        self._rotation: dict[str, Vectors] = {}
+
+    def fit(self, x_ND: ArrayLike) -> None:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        if not len(rows_ND):
+            raise DataError("rabitq: expected rows to train on, found none")
+        self._rotation = _rotation.make(self.config.rotation, self.dim, self.seed)
+        center_D = rows_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.center_D = _rotation.apply(self._rotation, center_D[None])[0]
+
+    def encode(self, x_ND: ArrayLike) -> Codes:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        index = _faiss.rabitq_index(self._center(), self.config.bits, self.metric)
+        return _faiss.encode(index, _rotation.apply(self._rotation, rows_ND))
+
+    def decode(self, codes_NC: Codes) -> Vectors:
+        """The unbiased reconstruction: its product with a query is the estimate, up to one constant a row."""
+        grid_ND, scale_N, _ = self._read(codes_NC)
+        return _rotation.undo(self._rotation, grid_ND * scale_N[:, None].astype(np.float32) + self._center())
+
+    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
+        """The estimate with the exact query."""
+        rotated_QD = self._query(queries_QD)
+        return self._scores(rotated_QD, codes_NC)
+
+    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        rotated_QD = self._query(queries_QD)
+        if self.config.bits == 1 and self.config.query_bits:
+            index = _faiss.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
+            return by_faiss(index, rotated_QD, codes_NC, k, negate=self.metric == "l2")
+        # faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks
+        return by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
+
+    def faiss_index(self) -> object:
+        """The empty trained faiss index of these codes, its rotation attached."""
+        index = _faiss.rabitq_index(self._center(), self.config.bits, self.metric, self.config.query_bits)
+        if not self._rotation:
+            return index
+        return _faiss.rotated(index, _rotation.matrix(self._rotation, self.dim))
+
+    def _scores(self, rotated_QD: Vectors, codes_NC: Codes) -> Scores:
+        grid_ND, scale_N, constant_N = self._read(codes_NC)
+        center_D = self._center().astype(np.float64)
+        from_center_QD = (rotated_QD - center_D).astype(np.float32)
+        products_QN = dot(from_center_QD, grid_ND).astype(np.float64) * scale_N
+        if self.metric == "l2":  # |x - q|^2 = |r|^2 + |q - c|^2 - 2 <r, q - c>
+            away_Q = (from_center_QD.astype(np.float64) ** 2).sum(axis=1)
+            return -(constant_N + away_Q[:, None] - 2 * products_QN).astype(np.float32)
+        # <x, q> = <c, q> + <x - c, c> + <r, q - c>
+        estimate_QN: Scores = ((rotated_QD @ center_D)[:, None] + constant_N + products_QN).astype(np.float32)
+        return estimate_QN
+
+    def _read(self, codes_NC: Codes) -> tuple[Vectors, NDArray[np.float64], NDArray[np.float64]]:
+        """(g [N, D], scale [N], constant [N]): the residual is about scale * g; constant is <r, c>, or |r|^2 for L2."""
+        codes_NC = as_codes(codes_NC, self.code_size)
+        signs_ND = _bits.unpack(codes_NC[:, : self._signs], self.dim, 1).astype(np.float32)
+        bits, l2 = self.config.bits, self.metric == "l2"
+        if bits == 1:
+            factors_N2 = _floats(codes_NC[:, self._signs :]).astype(np.float64)
+            center_D = self._center().astype(np.float64)
+            # f0 = |r|^2 (L2) or |r|^2 - |x|^2, and |x|^2 = |r|^2 + 2 <r, c> + |c|^2
+            constant_N = factors_N2[:, 0] if l2 else -(factors_N2[:, 0] + center_D @ center_D) / 2
+            return (2 * signs_ND - 1) / np.float32(self.dim**0.5), factors_N2[:, 1], constant_N
+        low_ND = _bits.unpack(codes_NC[:, self._signs + 12 : self._signs + 12 + self._low], self.dim, bits - 1)
+        grid_ND = signs_ND * np.float32(1 << (bits - 1)) + low_ND - np.float32(((1 << bits) - 1) / 2)
+        factors_N2 = _floats(codes_NC[:, self.code_size - 8 :]).astype(np.float64)
+        return grid_ND, factors_N2[:, 1] / (-2 if l2 else 1), factors_N2[:, 0]
+
+    def _query(self, queries_QD: ArrayLike) -> Vectors:
+        self._center()
+        return _rotation.apply(self._rotation, prepare(queries_QD, self.dim, self.metric, "queries"))
+
+    def _center(self) -> Vectors:
+        if self.center_D is None:
+            raise DataError("rabitq: not trained", hint="Call fit, or load a trained one")
+        return self.center_D
+
+    def save(self, folder: Path) -> None:
+        """center.npy lies in rotated axes, as faiss sees them."""
+        _store.save(folder, "rabitq", self, {"center": self._center(), **self._rotation}, made_with=_faiss.versions())
+
+    @classmethod
+    def load(cls, folder: Path) -> Quantizer:
+        found, arrays = _store.load(folder, "rabitq")
+        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
+        made.center_D = arrays.pop("center")
+        made._rotation = arrays
+        return made
+
+
+def _floats(bytes_NC: Codes) -> Vectors:
+    return np.ascontiguousarray(bytes_NC).view("<f4")

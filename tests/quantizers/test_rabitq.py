@@ -1,0 +1,107 @@
+"""RaBitQ: our reading of faiss's records against faiss's own search, the estimator, and why it must rotate."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from irctl.quantizers import _open, _rotation
+
+D = 64
+
+
+def clustered(n: int, seed: int = 0, dim: int = D) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((10, dim))
+    return (centres[rng.integers(0, 10, n)] + rng.standard_normal((n, dim))).astype(np.float32)
+
+
+@pytest.mark.parametrize("bits", (1, 2, 3, 4, 8, 9))
+@pytest.mark.parametrize("metric", ("ip", "l2"))
+def test_scores_are_those_of_faiss_for_an_exact_query(bits: int, metric: str) -> None:
+    x, q = clustered(60), clustered(4, seed=1)
+    ours = _open.make("rabitq", {"bits": bits, "rotation": "none", "query_bits": 0}, D, metric)
+    ours.fit(x)
+    index = faiss.IndexRaBitQ(D, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT, bits)
+    index.train(x)
+    index.qb = 0
+    np.testing.assert_allclose(ours.center_D, faiss.vector_to_array(index.center), atol=1e-5)
+    ours.center_D = faiss.vector_to_array(index.center)  # summed in another order
+    codes = ours.encode(x)
+    assert (index.sa_encode(x) == codes).all()
+    index.add(x)
+    found, rows = index.search(q, 60)  # all rows, so that nothing is pruned
+    expected = np.take_along_axis(ours.scores(q, codes), rows, 1)
+    np.testing.assert_allclose(-found if metric == "l2" else found, expected, rtol=2e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize(("bits", "expected"), [(1, 136), (2, 276), (4, 532), (8, 1044), (9, 1172)])
+def test_bytes_a_row_count_the_factors(bits: int, expected: int) -> None:
+    assert _open.make("rabitq", {"bits": bits}, 1024).code_size == expected
+
+
+def test_the_estimate_is_unbiased_over_rotations() -> None:
+    x, q = clustered(1, seed=2), clustered(1, seed=3)
+    exact = float((x.astype(np.float64) @ q.T.astype(np.float64))[0, 0])
+    estimates = []
+    for seed in range(300):
+        quantizer = _open.make("rabitq", {"rotation": "dense", "query_bits": 0}, D, "ip", seed)
+        quantizer.fit(clustered(20, seed=4))
+        estimates.append(float(quantizer.scores(q, quantizer.encode(x))[0, 0]))
+    error = np.mean(estimates) - exact
+    assert abs(error) < 3 * np.std(estimates) / np.sqrt(len(estimates))
+
+
+def test_the_error_bound_covers_its_share_of_pairs() -> None:
+    x, q = clustered(400, seed=5), clustered(40, seed=6)
+    quantizer = _open.make("rabitq", {"rotation": "dense", "query_bits": 0}, D)
+    quantizer.fit(x)
+    rotated = _rotation.apply(quantizer._rotation, x) - quantizer.center_D
+    query = _rotation.apply(quantizer._rotation, q) - quantizer.center_D
+    length = np.linalg.norm(rotated, axis=1)
+    s = np.abs(rotated).sum(1) / (np.sqrt(D) * length)
+    bound = length * 1.9 * np.sqrt((1 - s**2) / s**2) / np.sqrt(D - 1)
+    error = np.abs(quantizer.scores(q, quantizer.encode(x)) - q @ x.T)
+    assert (error <= bound[None] * np.linalg.norm(query, axis=1)[:, None]).mean() >= 0.93
+
+
+def test_error_falls_with_bits() -> None:
+    x = clustered(500)
+    errors = []
+    for bits in (1, 2, 4, 8):
+        quantizer = _open.make("rabitq", {"bits": bits}, D)
+        quantizer.fit(x)
+        errors.append(float(((quantizer.decode(quantizer.encode(x)) - x) ** 2).mean()))
+    assert errors == sorted(errors, reverse=True) and errors[3] < errors[0] / 100
+
+
+def test_rotation_pays_on_axis_aligned_data() -> None:
+    rng = np.random.default_rng(0)
+    dim = 128
+    spectrum = np.arange(1, dim + 1) ** -0.8
+    x = (rng.standard_normal((3000, dim)) * spectrum).astype(np.float32)
+    q = (rng.standard_normal((50, dim)) * spectrum).astype(np.float32)
+    exact = np.argsort(-(q @ x.T), axis=1)[:, :10]
+    recall = {}
+    for rotation in ("none", "auto"):
+        quantizer = _open.make("rabitq", {"rotation": rotation}, dim)
+        quantizer.fit(x)
+        _, rows = quantizer.search(q, quantizer.encode(x), 10)
+        recall[rotation] = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, rows, strict=True)])
+    assert recall["auto"] > recall["none"] + 0.1
+
+
+def test_eight_query_bits_change_little_and_two_change_much() -> None:
+    x, q = clustered(1000), clustered(20, seed=7)
+    exact = _open.make("rabitq", {"query_bits": 0}, D)
+    exact.fit(x)
+    codes = exact.encode(x)
+    full = exact.scores(q, codes)
+    errors = {}
+    for bits in (8, 2):
+        quantizer = _open.make("rabitq", {"query_bits": bits}, D)
+        quantizer.fit(x)
+        scores, rows = quantizer.search(q, codes, 1000)
+        errors[bits] = np.abs(scores - np.take_along_axis(full, rows, 1)).mean() / full.std()
+    assert errors[8] < 0.02 < errors[2]
