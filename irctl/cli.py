@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import typer
 
 from irctl.commands import (
@@ -43,6 +45,19 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(profiles.app, name="profiles")
 app.command("doctor")(doctor.doctor)
+
+
+def _put_examples_last(group: typer.Typer) -> None:
+    """Move each docstring's `Examples:` block below the options, where a reader's eye ends."""
+    for command in group.registered_commands:
+        text, mark, examples = (inspect.getdoc(command.callback) or "").partition("\b\nExamples:")
+        command.help, command.epilog = text.strip(), mark + examples
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _put_examples_last(inner.typer_instance)
+
+
+_put_examples_last(app)
 
 
 @app.callback(invoke_without_command=True)

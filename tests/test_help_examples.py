@@ -32,7 +32,7 @@ def own_folders() -> None:
 
 def examples(help_text: str) -> list[str]:
     """The command lines under `Examples:`."""
-    block = help_text.split("Examples:", 1)[1].split("Options:", 1)[0].split("Arguments:", 1)[0]
+    block = help_text.split("Examples:", 1)[1]  # the last block of every page
     return [line.strip() for line in block.splitlines() if line.strip().startswith("irctl ")]
 
 
