@@ -37,7 +37,7 @@ def report(
     Examples:
       irctl report
       irctl report --format latex --baseline dense
-      irctl report --table compression --ids
+      irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
       irctl report --figure pareto -o figures
       irctl report --checklist

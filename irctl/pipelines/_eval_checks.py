@@ -146,6 +146,11 @@ def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, 
     from irctl.ledger import query
 
     record = query.find_run(baseline)
+    if record.id == run_id:  # `latest` is this very run
+        earlier = query.newest(command="eval")
+        if earlier is None:
+            raise DataError("--baseline latest: no evaluation before this one")
+        record = earlier
     theirs = store.read_per_query(Path(record.folder) / "out" / store.PER_QUERY)
     ours = store.read_per_query(per_query)
     common = [cell for cell in ours if cell in theirs]

@@ -30,6 +30,7 @@ class System:
 
     label: str
     variant: str
+    traits: Mapping[str, str]
     method: str
     loss: str
     model: str
@@ -83,9 +84,11 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
     if name := settings(record).get("run.name"):
         label = str(name)
+    traits = {k: v for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
     return System(
         label=label,
         variant=_hash(parts),
+        traits={k: short_name(str(v)) for k, v in traits.items()},
         method=str(settings(train).get("train.method", "")) if train else "dense",
         loss=str(settings(train).get("loss.name", "")) if train else "",
         model=model,
@@ -102,9 +105,11 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
 def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
     label = "BM25" if method == "bm25" else method
     parts = {"method": method, "model": search.get("model")}
+    words = [w.partition("=") for w in str(search.get("model") or "").split()]
     return System(
         label=label,
         variant=_hash(parts),
+        traits={name: value for name, sign, value in words if sign},
         method=method,
         loss="",
         model=str(search.get("model") or ""),

@@ -87,6 +87,7 @@ def records_of(record: RunRecord) -> list[Record]:
                 created_at=str(columns.get("created_at") or ""),
                 system=made.label,
                 variant=made.variant,
+                traits=made.traits,
                 method=made.method,
                 loss=made.loss,
                 model=made.model,

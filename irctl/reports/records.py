@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ class Record:
     created_at: str = ""
     system: str = ""  # label of its row
     variant: str = ""  # tells two systems of one label apart: their settings without the seed
+    traits: Mapping[str, str] = field(default_factory=dict)  # settings that may tell it from others of its label
     method: str = ""
     loss: str = ""
     model: str = ""
@@ -69,12 +71,17 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def rows(records: Sequence[Record]) -> dict[RowKey, str]:
-    """Row keys in order of appearance with labels; equal labels get what tells them apart."""
-    keys = list(dict.fromkeys((r.system, r.variant) for r in records))
-    count: dict[str, int] = {}
-    for system, _ in keys:
-        count[system] = count.get(system, 0) + 1
-    return {(s, v): s if count[s] == 1 else f"{s} [{v[:8]}]" for s, v in keys}
+    """Row keys in order of appearance with labels; equal labels get the settings in which they differ."""
+    traits = {(r.system, r.variant): r.traits for r in records}
+    labels: dict[RowKey, str] = {}
+    for system, variant in traits:
+        alike = [t for (s, _), t in traits.items() if s == system]
+        mine = traits[system, variant]
+        differing = sorted(k for k in {k for t in alike for k in t} if len({t.get(k) for t in alike}) > 1)
+        words = [f"{k.rpartition('.')[2]}={mine[k]}" for k in differing if k in mine]
+        labels[system, variant] = " ".join([system, *words]) if len(alike) > 1 else system
+    counts = Counter(labels.values())
+    return {key: label if counts[label] == 1 else f"{label} [{key[1][:8]}]" for key, label in labels.items()}
 
 
 def kept(record: Record, records: Iterable[Record]) -> float | None:

@@ -186,10 +186,11 @@ def test_cells_of_different_depth_are_refused_without_mixed(ledger: dict[str, Ru
 
 
 def test_evaluating_again_replaces_and_other_settings_make_another_row(ledger: dict[str, RunHandle]) -> None:
-    more = step("train", "loss.name=infonce", "train.lr=0.1", kind="model", negatives_per_query=31, seed=42)
+    sets = ("data.negatives=none", "loss.name=infonce", "train.lr=0.1")
+    more = step("train", *sets, kind="model", negatives_per_query=31, seed=42)
     evaluation(more, 0.2, dim=384)
     names = [n for n in table_of() if n.startswith("dense infonce")]
-    assert len(names) == 2 and all("[" in n for n in names)
+    assert sorted(names) == ["dense infonce", "dense infonce lr=0.1"]
 
 
 def test_seeds_of_one_setting_are_one_row(ledger: dict[str, RunHandle]) -> None:

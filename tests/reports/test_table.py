@@ -185,3 +185,12 @@ def test_footnotes_tell_selection_on_the_reported_split_missing_queries_and_seen
     assert "Selected on the split it is reported on (selected_on_eval): A on cranfield test." in notes
     assert "A: 3 of 45 on cranfield" in notes
     assert "all-mpnet-base-v2 saw quora" in notes
+
+
+def test_systems_of_one_name_are_told_apart_by_the_settings_in_which_they_differ() -> None:
+    two = [
+        record("dense", 0.3, variant="a", traits={"train.lr": "1e-5", "train.epochs": "3"}),
+        record("dense", 0.4, variant="b", traits={"train.lr": "2e-5", "train.epochs": "3"}, run_id="r2"),
+        record("dense", 0.5, variant="c", traits={"train.epochs": "3"}, run_id="r3"),
+    ]
+    assert {r.label for r in build(two, choose(two)).rows} == {"dense lr=1e-5", "dense lr=2e-5", "dense"}
