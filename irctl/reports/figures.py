@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from irctl.reports.significance import Comparison
 
+UNCOMPRESSED = "uncompressed"
+
 # The embedded font is the one matplotlib brings along, so that every machine draws the same.
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -65,7 +67,7 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
             and (o.value, -(o.bytes_per_vector or 0.0)) != (r.value, -size)
             for o in shown
         )
-        line = r.compression or "uncompressed"
+        line = r.compression or UNCOMPRESSED
         points.append(Point(line, labels[r.system, r.variant], size, r.value, not beaten, r.run_id))
     return points
 
@@ -78,7 +80,8 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
             x, y = [p.bytes_per_vector for p in mine], [100 * p.value for p in mine]
-            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=1, label=line)
+            width = 0 if line == UNCOMPRESSED else 1  # other encoders, not one more setting of a method
+            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=width, label=line)
         front = [p for p in points if p.frontier]
         x, y = [p.bytes_per_vector for p in front], [100 * p.value for p in front]
         axes.step(x, y, where="post", color="0.5", linestyle="--", linewidth=1, zorder=1)
