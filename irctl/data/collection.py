@@ -137,7 +137,13 @@ def open_collection(
     """The collection that `data.source` names. Raises DataError with the next step if it is not here.
 
     root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
+    A file of several relevance levels (mqrel) gives data/mqrel.py's MqrelCollection, which only training can use.
     """
+    if Path(source).suffix in (".json", ".toml") and Path(source).is_file():
+        from irctl.data import mqrel, pairs
+
+        if not pairs.is_pairs(Path(source)):
+            return mqrel.open_config(Path(source), root=root, title_join=title_join)
     card, layout = _find(source, root, fix_encoding)
     return Collection(card, layout, root=root, title_join=title_join)
 
@@ -154,16 +160,16 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     if found is not None and not source.startswith((".", "/")):
         return _built_in(found, root, fix_encoding)
     path, _, entry = source.rpartition(":")
-    if path and Path(path).suffix in (".json", ".toml") and Path(path).is_file():
-        from irctl.data.suites import suite_collection
+    if Path(path).suffix in (".json", ".toml") and Path(path).is_file():
+        from irctl.data.suites import suite_layout
 
-        return suite_collection(Path(path), entry, root)
+        return suite_layout(Path(path), entry, root)
     if Path(source).is_dir():
         return _folder(Path(source), fix_encoding)
     if Path(source).is_file():
-        from irctl.data.pairs import pairs_collection
+        from irctl.data.pairs import pairs_layout
 
-        return pairs_collection(Path(source))
+        return pairs_layout(Path(source))
     if source in cards.groups():
         raise DataError(
             f"{source}: a group of {len(cards.groups()[source])} collections", hint="irctl eval takes groups"

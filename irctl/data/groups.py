@@ -26,6 +26,7 @@ from irctl.types import TrainGroup
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.data.collection import Collection
 
 SEPARATOR = "/"
 Rows = Sequence[int] | NDArray[np.integer]
@@ -94,9 +95,7 @@ class GroupSource:
 
     @property
     def largest_grade(self) -> float:
-        if self.is_binary:
-            return 1.0
-        return max((float(g) for g in self.parts[0].grades()), default=0.0)
+        return 1.0 if self.is_binary else self.parts[0].largest
 
     @property
     def positive_threshold(self) -> float:
@@ -147,6 +146,12 @@ class GroupSource:
             places = selection.repeated(s.group_size, len(passages))
             passages, labels = passages[places], labels[places]
         return GroupRows(query_row, passages, labels.astype(np.float32))
+
+    def describe(self) -> dict[str, Any]:
+        """Counts by source and grade, conflicts and sizes of groups: what --dry-run prints."""
+        from irctl.data.groups_report import describe
+
+        return describe(self)
 
     def _content(self, query_row: int) -> str:
         """What a query is, wherever it stands in its file: its id and text."""
@@ -201,17 +206,19 @@ def _ids(pool: TextPool, rows: Rows) -> list[str]:
     return [f"{pool.place(int(r))[0].namespace[:8]}{SEPARATOR}{i}" for r, i in zip(rows, ids, strict=True)]
 
 
-def build_groups(collection: Any, split: str, negatives_path: Path | None, config: Config) -> GroupSource:
+def build_groups(collection: Collection, split: str, negatives_path: Path | None, config: Config) -> GroupSource:
     """The groups of a collection's split, with mined negatives labelled 0; or of a mqrel configuration.
 
     Judgements win over negatives of the same document. data.binary: positives from loss.positive_threshold up, one a
     group; the rest and the mined ones are negatives.
     """
+    from irctl.data.mqrel import MqrelCollection
+
     d = config.data
     settings = Settings(
         **{f.name: getattr(d, f.name) for f in fields(Settings) if f.name != "seed"}, seed=config.run.seed
     )
-    if hasattr(collection, "groups"):  # a mqrel configuration has its own sources
+    if isinstance(collection, MqrelCollection):  # has its own sources
         return collection.groups(settings)
     queries, passages = TextPool([collection.query_store(split)]), TextPool([collection.corpus.store])
     settings = replace(settings, title_join=collection.corpus.title_join)
@@ -227,7 +234,7 @@ def build_groups(collection: Any, split: str, negatives_path: Path | None, confi
     if not d.binary:
         return GroupSource([*mined, source("judged", qrels, Selection())], settings)
     whole = open_qrels([qrels], queries, passages, Selection())
-    theta = config.loss.positive_threshold or max(math.ceil(max(map(float, whole.about["kept"]), default=0) / 2), 1)
+    theta = config.loss.positive_threshold or max(math.ceil(whole.about["largest"] / 2), 1)
     high = Selection(key={"min": theta, "label": 1.0}, keep=lambda q, d, s: s >= theta, label=lambda q, d, s: 1.0)
     low = Selection(key={"max": theta, "label": 0.0}, keep=lambda q, d, s: s < theta, label=lambda q, d, s: 0.0)
     return GroupSource(

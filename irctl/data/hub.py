@@ -55,6 +55,17 @@ def file(source: str, root: str = "") -> Path:
     return Path(_ask(download, source))
 
 
+def is_here(source: str, root: str = "") -> bool:
+    """Whether a file can be read without network."""
+    place = parse(source)
+    if root:
+        return (Path(root) / place.repo / place.path).exists()
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(place.repo, place.path, repo_type="dataset", revision=place.revision or None)
+    return isinstance(found, str)
+
+
 def beir_folder(source: str, root: str = "") -> Path:
     """The files of a BEIR layout in a repository, as a folder on this machine."""
     place = parse(source)

@@ -5,7 +5,7 @@ Files are named by their content, so a file used twice is one namespace, and ids
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,11 +164,7 @@ class Merged:
                 return divmod(int(keys[both[0]]), len(self.pool))
         return None
 
-    def grades(self) -> Mapping[str, int]:
-        """How many judgements each grade has, over all sources, before conflicts are settled."""
-        total: dict[str, int] = {}
-        for source in self.sources:
-            assert source.store is not None
-            for grade, n in source.store.about["kept"].items():
-                total[grade] = total.get(grade, 0) + n
-        return dict(sorted(total.items(), key=lambda x: float(x[0])))
+    @property
+    def largest(self) -> float:
+        """The largest label; 0 where there is none."""
+        return max((float(s.store.about["largest"]) for s in self.sources if s.store), default=0.0)

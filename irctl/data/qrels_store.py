@@ -24,6 +24,8 @@ from irctl.data.lines import malformed
 from irctl.data.qrels_files import Judgement, read_judgements
 from irctl.data.texts import TextPool
 
+MOST_GRADES = 32
+"""More different scores than that are no grades."""
 BLOCK = 100_000
 """Judgements whose ids are looked up at once."""
 FORMAT = 1
@@ -123,8 +125,9 @@ def _build(
     starts = np.flatnonzero(np.r_[True, query_row_T[1:] != query_row_T[:-1]]) if len(query_row_T) else np.zeros(0, int)
     about = {
         "files": [str(f) for f in files],
-        "read": dict(sorted(columns.before.items())),
-        "kept": _counts(arrays["label"]),
+        "read": _counts(columns.before),
+        "kept": _counts(Counter(f"{v:g}" for v in arrays["label"].tolist())),
+        "largest": float(arrays["label"].max(initial=0)),
         "repeated": repeated,
         "queries": len(starts),
     }
@@ -196,9 +199,12 @@ def _rows(path: Path, block: list[Judgement], ids: list[str], pool: TextPool, ki
     return np.fromiter((rows[name] for name in ids), np.int64, len(ids))
 
 
-def _counts(labels_T: NDArray[np.float32]) -> dict[str, int]:
-    values, counts = np.unique(labels_T, return_counts=True)
-    return {f"{v:g}": int(n) for v, n in zip(values, counts, strict=True)}
+def _counts(values: Counter[str]) -> dict[str, int]:
+    """How often each score occurs; teacher scores, all different, as one range."""
+    ordered = sorted(values, key=float)
+    if len(ordered) > MOST_GRADES:
+        return {f"{ordered[0]} to {ordered[-1]}": values.total()}
+    return {v: values[v] for v in ordered}
 
 
 def _group(arrays: dict[str, NDArray[Any]], which: str, k: int) -> dict[str, NDArray[Any]]:

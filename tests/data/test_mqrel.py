@@ -1,0 +1,299 @@
+"""Training data of several levels: keys of the original configurations, order of the rules, merging, refusals."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import folders
+import pytest
+
+from irctl import config
+from irctl.data import mqrel
+from irctl.data.collection import open_collection
+from irctl.data.expressions import compile_expression
+from irctl.data.groups import GroupSource, Settings, build_groups
+from irctl.errors import ConfigError, DataError
+
+RAW = {"q1": [("r0", 0.5), ("r1", 1), ("r2", 2), ("r3", 3), ("r4", 2)], "q2": [("r0", 1), ("r1", 0)]}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Real documents r0..r4 with RAW scores, synthetic s0..s3 of grades 3 2 1 0 for q1, and two query files."""
+    folders.jsonl(tmp_path / "real.jsonl", [{"_id": f"r{i}", "text": f"real {i}"} for i in range(5)])
+    folders.jsonl(tmp_path / "synth.jsonl", [{"docid": f"s{i}", "title": "t", "text": f"synth {i}"} for i in range(4)])
+    folders.jsonl(tmp_path / "queries.jsonl", [{"_id": f"q{i}", "text": f"query {i}"} for i in (1, 2, 3)])
+    grouped = [{"qid": q, "docid": [d for d, _ in rows], "score": [s for _, s in rows]} for q, rows in RAW.items()]
+    folders.jsonl(tmp_path / "real_qrels.jsonl", grouped)
+    folders.write(tmp_path / "synth.tsv", "".join(f"q1\ts{i}\t{3 - i}\n" for i in range(4)))
+    return tmp_path
+
+
+def real(**more: Any) -> dict[str, Any]:
+    return {"qrel_path": "real_qrels.jsonl", "query_path": ["queries.jsonl"], "corpus_path": "real.jsonl", **more}
+
+
+def synth(**more: Any) -> dict[str, Any]:
+    return {"qrel_path": ["synth.tsv"], "query_path": "queries.jsonl", "corpus_path": "synth.jsonl", **more}
+
+
+def groups(place: Path, table: dict[str, Any], **settings: Any) -> GroupSource:
+    (place / "conf.json").write_text(json.dumps(table, indent=1))
+    opened = open_collection(str(place / "conf.json"))
+    assert isinstance(opened, mqrel.MqrelCollection)
+    return opened.groups(Settings(**{"group_size": 0, "selection": "file"} | settings))
+
+
+def labels(source: GroupSource, index: int = 0, epoch: int = 0) -> dict[str, float]:
+    group = source.group(index, epoch)
+    return {i.rpartition("/")[2]: y for i, y in zip(group.passage_ids, group.labels, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({}, {"r0": 0.5, "r1": 1, "r2": 2, "r3": 3, "r4": 2}),
+        ({"min_score": 1}, {"r1": 1, "r2": 2, "r3": 3, "r4": 2}),
+        ({"max_score": 2}, {"r0": 0.5, "r1": 1}),  # the upper end is excluded
+        ({"min_score": 1, "max_score": 3}, {"r1": 1, "r2": 2, "r4": 2}),
+        ({"group_top_k": 2}, {"r2": 2, "r3": 3}),  # r2 before r4: file order between equal scores
+        ({"group_bottom_k": 2}, {"r0": 0.5, "r1": 1}),
+        ({"group_first_k": 2}, {"r0": 0.5, "r1": 1}),
+        ({"min_score": 1, "group_first_k": 1, "score_transform": 3}, {"r1": 3}),
+        ({"score_transform": "floor"}, {"r0": 0, "r1": 1, "r2": 2, "r3": 3, "r4": 2}),
+        ({"score_transform": "ceil", "group_top_k": 5}, {"r0": 1, "r1": 1, "r2": 2, "r3": 3, "r4": 2}),
+        ({"filter": "grade >= 2 and not docid.endswith('4')"}, {"r2": 2, "r3": 3}),
+        ({"label": "1 if grade >= 2 else 0"}, {"r0": 0, "r1": 0, "r2": 1, "r3": 1, "r4": 1}),
+        ({"group_top_k": 1, "score_transform": 0}, {"r3": 0}),  # chosen by the raw score, labelled after
+        ({"corpus_cache": "x", "query_cache": "y"}, {"r0": 0.5, "r1": 1, "r2": 2, "r3": 3, "r4": 2}),
+    ],
+)  # fmt: skip
+def test_rules_apply_in_their_order_on_raw_scores(
+    place: Path, rules: dict[str, Any], expected: dict[str, float]
+) -> None:
+    assert labels(groups(place, {"mqrel": [real(**rules)]})) == expected
+
+
+def test_random_k_is_drawn_anew_each_epoch_and_all_are_kept_when_there_are_fewer(place: Path) -> None:
+    source = groups(place, {"mqrel": [real(group_random_k=2)]})
+    draws = [labels(source, 0, e) for e in range(12)]
+    assert all(len(d) == 2 and set(d.items()) <= set(RAW["q1"]) for d in draws)
+    assert len({tuple(d) for d in draws}) > 2 and labels(source, 0, 3) == draws[3]
+    assert len(labels(groups(place, {"mqrel": [real(group_random_k=9)]}))) == 5
+    assert len(source.known_ids("q1")) == 5  # masking knows what was not drawn
+
+
+def test_sources_merge_over_one_query_file_and_ids_of_files_do_not_clash(place: Path) -> None:
+    folders.jsonl(place / "synth.jsonl", [{"docid": f"r{i}", "text": f"synth {i}"} for i in range(4)])
+    folders.write(place / "synth.tsv", "q1\tr0\t3\nq3\tr1\t2\n")
+    source = groups(place, {"mqrel": [real(), synth()]})
+    assert [source.group(i, 0).query_id for i in range(len(source))] == ["q1", "q2", "q3"]
+    group = source.group(0, 0)
+    assert len(group.passage_ids) == len(set(group.passage_ids)) == 6
+    assert group.passages[-1] == "synth 0" and group.labels[-1] == 3 and group.labels[0] == 0.5
+
+
+def test_the_same_file_twice_is_one_namespace_and_a_copy_too(place: Path) -> None:
+    folders.write(place / "copy.jsonl", (place / "queries.jsonl").read_text())
+    source = groups(place, {"mqrel": [real(), synth(query_path="copy.jsonl")]})
+    assert len(source) == 2 and len(labels(source)) == 9
+    ids = [source.group(i, 0).query_id for i in range(2)]
+    more = groups(place, {"mqrel": [real(), synth(), real(qrel_path=[])]})
+    assert [more.group(i, 0).query_id for i in range(2)] == ids
+
+
+def test_conflicts_are_counted_and_settled_as_asked(place: Path) -> None:
+    folders.write(place / "bm25.tsv", "q1\tr3\t9\nq1\tr1\t8\nq2\tr0\t7\n")
+    table: dict[str, Any] = {"mqrel": [real(min_score=1), real(qrel_path="bm25.tsv", score_transform=1, source="bm25")]}
+    last = groups(place, table)
+    assert labels(last)["r3"] == 1, "the original's rule demotes a real positive"
+    about = last.describe()
+    assert about["conflicts"] == 1 and "max" in about["advice"]
+    assert labels(groups(place, table | {"on_conflict": "max"}))["r3"] == 3
+    with pytest.raises(DataError, match="document r3: judged 3 in one source and 1 in another"):
+        labels(groups(place, table, on_conflict="error"))
+
+
+def test_positives_and_negatives_win_over_mqrel_and_need_each_other(place: Path) -> None:
+    table = {"mqrel": [real()], "pos_mqrel": [real(min_score=2)], "neg_mqrel": real(max_score=2)}
+    source = groups(place, table, group_size=3)
+    assert len(source) == 1 and source.is_binary and sorted(labels(source).values()) == [0, 0, 1]
+    with pytest.raises(ConfigError, match=r"conf.json:2: pos_mqrel without neg_mqrel"):
+        groups(place, {"pos_mqrel": [real()]})
+    with pytest.raises(DataError, match="both positive and negative"):
+        groups(place, {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=3)]})
+
+
+def test_a_subset_keeps_the_queries_of_another_file(place: Path) -> None:
+    folders.jsonl(place / "few_queries.jsonl", [{"_id": "q2", "text": "x"}])
+    assert [groups(place, {"mqrel": [real(query_subset_path="few_queries.jsonl")]}).group(0, 0).query_id] == ["q2"]
+    folders.write(place / "few.tsv", "q1\tzz\t1\n")
+    assert len(groups(place, {"mqrel": [real(query_subset_path="few.tsv")]})) == 1
+
+
+def test_a_source_without_judgements_only_adds_documents(place: Path) -> None:
+    source = groups(place, {"mqrel": [real(), {"corpus_path": "synth.jsonl"}]})
+    assert len(source.passages) == 9 and len(labels(source)) == 5
+
+
+def test_weights_make_a_source_more_likely(place: Path) -> None:
+    table = {"mqrel": [real(weight=20), synth(weight=1)]}
+    source = groups(place, table, group_size=1, selection="random")
+    counts = sum(next(iter(labels(source, 0, e))).startswith("r") for e in range(100))
+    assert counts > 85  # expected 96
+
+
+def test_callables_from_python_override_the_keys(place: Path) -> None:
+    table = {
+        "mqrel": [
+            {k: str(place / v[0]) if isinstance(v, list) else str(place / v) for k, v in real().items()}
+            | {
+                "filter_fn": lambda r: r["docid"] != "r0",
+                "group_filter_fn": lambda g: {"docid": sorted(g["docid"])[:3]},
+                "score_transform": lambda r: r["score"] * 10,
+            }
+        ]
+    }
+    collection = mqrel.MqrelCollection("python", mqrel.parse(table), folder=place)
+    source = collection.groups(Settings(group_size=0, selection="file"))
+    assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
+
+
+def test_toml_takes_the_same_keys(place: Path) -> None:
+    lines = ["[[mqrel]]", *(f"{k} = {json.dumps(v)}" for k, v in real(min_score=2).items())]
+    (place / "conf.toml").write_text("\n".join(lines))
+    opened = open_collection(str(place / "conf.toml"))
+    source = build_groups(opened, "train", None, config.resolve(config.from_sets(["data.group_size=0"])))
+    assert labels(source) == {"r2": 2, "r3": 3, "r4": 2} and opened.splits() == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"min_scor": 1}, r"conf.json:9: mqrel\[0\]: no key named 'min_scor'. Did you mean 'min_score'"),
+        ({"new_label": 1}, "no key named 'new_label'"),
+        ({"min_score": "2"}, r"conf.json:9: mqrel\[0\]: min_score: expected a number, found '2'"),
+        ({"group_top_k": 0}, "expected a whole number above 0"),
+        ({"group_top_k": 1, "group_first_k": 1}, "group_top_k and group_first_k. At most one"),
+        ({"score_transform": "round"}, "expected a number, floor or ceil"),
+        ({"filter": "__import__('os')"}, "is not allowed in an expression"),
+        ({"filter": "grade > 1", "min_score": 1}, "say the same thing"),
+        ({"weight": 0}, "expected a number above 0"),
+        ({"corpus_path": []}, "no corpus_path"),
+        ({"qrel_path": 3}, "expected a path or a list of paths"),
+    ],
+)
+def test_a_wrong_key_or_value_names_file_line_and_the_legal_one(
+    place: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        groups(place, {"mqrel": [real(**change)]})
+
+
+def test_an_unknown_top_key_and_broken_json_are_refused(place: Path) -> None:
+    with pytest.raises(ConfigError, match=r"conf.json:2: no key named 'mqrels'. Did you mean 'mqrel'"):
+        groups(place, {"mqrels": [real()]})
+    (place / "broken.json").write_text('{\n"mqrel": [}')
+    with pytest.raises(ConfigError, match=r"broken.json:2: not valid JSON"):
+        open_collection(str(place / "broken.json"))
+
+
+def test_an_id_missing_from_the_corpus_is_an_error_before_training(place: Path) -> None:
+    folders.write(place / "bad.tsv", "q1\tr0\t1\nq1\tr9\t1\n")
+    with pytest.raises(DataError, match=r"bad.tsv:2: expected a passage id with a text, found 'r9'"):
+        groups(place, {"mqrel": [real(qrel_path="bad.tsv")]})
+
+
+def test_a_configuration_of_the_hub_builds_without_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    hub = {k: f"hf://datasets/mteb/msmarco@c5a2/{v if isinstance(v, str) else v[0]}" for k, v in real().items()}
+    (place / "hub.json").write_text(json.dumps({"mqrel": [hub]}))
+    opened = open_collection(str(place / "hub.json"))
+    assert isinstance(opened, mqrel.MqrelCollection)
+    assert len(opened.describe()["not on this machine"]) == 3
+    with pytest.raises(DataError, match=r"hf://datasets/mteb/msmarco@c5a2/queries.jsonl: .*data.root"):
+        opened.groups(Settings())
+    for name in ("real.jsonl", "queries.jsonl", "real_qrels.jsonl"):
+        folders.write(place / "root/mteb/msmarco" / name, (place / name).read_text())
+    opened = open_collection(str(place / "hub.json"), root=str(place / "root"))
+    assert isinstance(opened, mqrel.MqrelCollection)
+    assert opened.missing() == [] and len(opened.groups(Settings())) == 2
+
+
+def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
+    about = groups(place, {"mqrel": [real(min_score=1, source="real"), synth()]}).describe()
+    assert about["sources"][0].startswith(
+        "real (graded): 2 queries; 7 judgements by score {0: 1, 0.5: 1, 1: 2, 2: 2, 3: 1}; "
+        "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped"
+    )
+    assert about["group sizes"] == {1: 1, 8: 1} and about["conflicts"] == 0 and about["largest grade"] == 3
+
+
+def test_an_evaluation_configuration_is_read_in_both_depths(place: Path) -> None:
+    three = {s: synth() for s in ("dev", "test")} | {"trec20": synth(qrel_path="other.tsv")}
+    folders.write(place / "other.tsv", "q1\ts0\t1\n")
+    (place / "eval.json").write_text(json.dumps({"arguana": synth(corpus_cache="x"), "msmarco": three}))
+    one, many = open_collection(f"{place}/eval.json:arguana"), open_collection(f"{place}/eval.json:msmarco")
+    assert one.splits() == ("synth",) and one.card.self_match == "drop" and len(one.queries("synth")) == 1
+    assert many.splits() == ("dev", "test", "trec20") and many.qrels("trec20") == {"q1": {"s0": 1}}
+    assert many.card.headline_split == "test" and many.corpus.texts([0]) == ["t synth 0"]
+    with pytest.raises(ConfigError, match="Did you mean 'arguana'"):
+        open_collection(f"{place}/eval.json:arguanna")
+    with pytest.raises(ConfigError, match=r"2 sets. Name one: .*eval.json:arguana"):
+        open_collection(f"{place}/eval.json")
+
+
+@pytest.mark.parametrize("text", ["grade.__class__", "open('x')", "[g for g in (1,)]", "lambda: 1", "grade ** 2", "x"])
+def test_expressions_allow_only_what_is_listed(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not allowed in an expression"):
+        compile_expression(text, "here")
+
+
+def test_expressions_compute_what_python_would() -> None:
+    for text in (
+        "1 if grade >= 2 else 0",
+        "min(grade, 2) * 3 - 1",
+        "qid in ('a', 'b') and 1 <= grade < 3",
+        "-grade // 2",
+    ):
+        run = compile_expression(text, "here")
+        for grade in (0.0, 1.0, 2.0, 3.0):
+            assert run(grade, "a", "d") == eval(text, {"grade": grade, "qid": "a", "min": min})  # noqa: S307
+
+
+def test_pairs_become_a_collection_of_their_distinct_texts(place: Path) -> None:
+    rows = [
+        {"query": "a", "positive": "x", "negative": "y"},
+        {"query": "b", "positive": "x"},
+        {"query": "a", "positive": "y", "negative": None},
+    ]
+    (place / "train.json").write_text(json.dumps(rows, indent=1))
+    folders.jsonl(place / "train.jsonl", rows)
+    array, lines = open_collection(str(place / "train.json")), open_collection(str(place / "train.jsonl"))
+    assert array.qrels("train") == lines.qrels("train") == {"q0": {"p0": 1, "p1": 1}, "q1": {"p0": 1}}
+    assert array.corpus.texts(slice(None)) == ["x", "y"] and array.fingerprint == lines.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"query": "a", "positive": "a"}, "that is not the query"),
+        ({"query": "a", "positive": "b", "negative": "b"}, "that is not the positive"),
+        ({"query": "a", "positive": None}, "a text as positive, found None"),
+        ({"query": " ", "positive": "b"}, "a text as query"),
+    ],
+)
+def test_wrong_pairs_are_named_with_their_line(place: Path, row: dict[str, Any], message: str) -> None:
+    path = place / "train.json"
+    path.write_text(json.dumps([{"query": "ok", "positive": "fine"}, row]).replace("}, {", "},\n{"))
+    with pytest.raises(DataError, match="train.json:2: expected .*" + message):
+        open_collection(str(path))
+    path.write_text('[{"query": "a", "positive": "b"},\n{"query": ')
+    with pytest.raises(DataError, match=r"train.json:2: expected an object or the end"):
+        open_collection(str(path))
