@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,16 @@ def machine() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Installed distributions and their versions, sorted by name."""
-    found = {d.name: d.version for d in metadata.distributions() if d.name}
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+    """Installed distributions and their versions, sorted by name.
+
+    Read from folder names: to parse a few hundred METADATA files takes a third of a second.
+    """
+    found: dict[str, str] = {}
+    for place in sys.path:
+        for entry in Path(place).glob("*.dist-info") if place else ():
+            name, _, version = entry.stem.partition("-")
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # first on the path wins, as in an import
+    return dict(sorted(found.items()))
 
 
 def versions() -> dict[str, str]:

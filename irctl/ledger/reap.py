@@ -1,4 +1,4 @@
-"""Runs whose process has gone without a word: found by process table, heartbeat and scheduler, marked, never deleted."""
+"""Runs whose process has gone without a word: found by process table, heartbeat and scheduler, marked, not deleted."""
 
 from __future__ import annotations
 

@@ -1,0 +1,168 @@
+"""The half of `irctl runs` that changes something: rebuild, mark, label, carry, clean up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from irctl.commands._options import Debug, Json, Quiet, complete_runs
+from irctl.commands._run import guarded
+
+Run = Annotated[
+    str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)
+]
+
+
+def reindex(json_: Json = False, debug: Debug = False) -> None:
+    """Make the ledger again from the run folders, which are the truth.
+
+    \b
+    Examples:
+      irctl runs reindex
+    """
+    with guarded(json_, debug):
+        from irctl import paths
+        from irctl.errors import PartlyDone
+        from irctl.ledger import reindex as rebuilding
+
+        count, skipped = rebuilding.reindex()
+        say(json_, "runs-reindex", {"runs": count, "skipped": skipped}, f"{paths.ledger()}: {count} runs")
+        if skipped:
+            raise PartlyDone(f"{len(skipped)} folders left out: {'; '.join(skipped)}")
+
+
+def reap(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Mark runs whose process is gone. Deletes nothing.
+
+    \b
+    Examples:
+      irctl runs reap
+    """
+    with guarded(json_, debug):
+        from irctl.ledger import reap as reaping
+
+        ids = reaping.reap()
+        say(json_, "runs-reap", {"marked": ids}, *(ids if quiet else [f"marked {len(ids)} runs", *ids]))
+
+
+def tag(
+    run: Run,
+    tags: Annotated[list[str], typer.Argument(help="one or more tags")],
+    remove: Annotated[bool, typer.Option("--remove", help="take the tags away")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tag a run; a tag then names the newest run that has it.
+
+    \b
+    Examples:
+      irctl runs tag latest paper table-2
+      irctl runs tag latest table-2 --remove
+    """
+    with guarded(json_, debug):
+        from irctl.ledger import labels, query
+
+        found = query.find_run(run)
+        (labels.untag if remove else labels.tag)(found, *tags)
+        now = list(query.find_run(str(found.folder.absolute())).tags)
+        say(json_, "runs-tag", {"run": found.id, "tags": now}, f"{found.id}: {' '.join(now) or 'no tags'}")
+
+
+def note(
+    run: Run,
+    text: Annotated[str, typer.Argument(help="the note; empty text removes it")],
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a note to a run.
+
+    \b
+    Examples:
+      irctl runs note latest "baseline of table 2"
+    """
+    with guarded(json_, debug):
+        from irctl.ledger import labels, query
+
+        found = query.find_run(run)
+        labels.note(found, text)
+        say(json_, "runs-note", {"run": found.id, "notes": text}, f"{found.id}: {text or 'no note'}")
+
+
+def export(
+    to: Annotated[Path, typer.Option("--to", help="the file, JSON lines")],
+    runs: Annotated[list[str] | None, typer.Argument(help="runs; none: all", autocompletion=complete_runs)] = None,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write runs to one file, without their outputs, to carry them elsewhere.
+
+    \b
+    Examples:
+      irctl runs export --to runs.jsonl
+      irctl runs export latest --to latest.jsonl
+    """
+    with guarded(json_, debug):
+        from irctl.ledger import query, transfer
+
+        found = [query.find_run(r) for r in runs] if runs else query.list_runs(sort="created_at")
+        count = transfer.export_runs(found, to)
+        say(json_, "runs-export", {"runs": count, "file": str(to)}, f"{to}: {count} runs")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="file of irctl runs export")], json_: Json = False, debug: Debug = False
+) -> None:
+    """Take over runs from a file; those that are here already stay as they are.
+
+    \b
+    Examples:
+      irctl runs import runs.jsonl
+    """
+    with guarded(json_, debug):
+        from irctl.ledger import transfer
+
+        taken, present = transfer.import_runs(file)
+        payload = {"imported": taken, "present": present}
+        say(json_, "runs-import", payload, f"{len(taken)} imported, {len(present)} were here already")
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="also whole folders of runs that ended badly")] = False,
+    older_than: Annotated[float, typer.Option(help="--failed: only those that ended so many days ago", min=0)] = 30.0,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Free disk space: checkpoints of completed trainings, half-written files. Tagged or noted runs keep everything.
+
+    \b
+    Examples:
+      irctl runs gc --dry-run
+      irctl runs gc --failed --older-than 90 --dry-run
+    """
+    from irctl import console
+
+    with guarded(json_, debug):
+        from irctl.ledger import cleanup
+
+        waste = cleanup.find(failed=failed, older_than_days=older_than)
+        freed = sum(w.size for w in waste) if dry_run else cleanup.remove(waste)
+        rows = [{"run": w.run_id, "path": str(w.path), "size": w.size, "why": w.why} for w in waste]
+        if not json_:
+            console.table(rows)
+        verb = "would free" if dry_run else "freed"
+        payload = {"dry_run": dry_run, "items": rows, "bytes": freed}
+        say(json_, "runs-gc", payload, f"{verb} {freed / 2**20:.1f} MiB in {len(waste)} places")
+
+
+def say(json_: bool, schema: str, payload: dict[str, Any], *lines: str) -> None:
+    """The JSON object of a command, or its lines."""
+    from irctl import console
+
+    if json_:
+        console.emit_json({"schema": f"irctl/{schema}/1", **payload})
+    else:
+        for line in lines:
+            console.out(line)

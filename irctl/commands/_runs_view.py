@@ -1,0 +1,130 @@
+"""How `irctl runs` prints runs: rows for tables, pages for one run, and the formats of a listing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from irctl import console
+from irctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+HEADLINES = ("nDCG@10", "RR@10")
+FORMATS = ("table", "csv", "json", "md")
+LAST_EVENTS = 10
+
+
+def listing(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]:
+    """Rows of `runs ls`; measures that no run has are left out."""
+    from irctl.ledger import query
+
+    wanted = list(dict.fromkeys((*([sort.lstrip("+-")] if sort else []), *HEADLINES)))
+    values: dict[str, dict[str, float]] = {}
+    for row in query.rows("SELECT run_id, name, value FROM measures ORDER BY row"):
+        values.setdefault(row["run_id"], {}).setdefault(row["name"], row["value"])
+    shown = [m for m in wanted if any(m in values.get(run.id, ()) for run in runs)]
+    found = []
+    for run in runs:
+        c = run.columns
+        row = {k: c[k] for k in ("id", "name", "command", "method", "dataset", "status")}
+        row |= {m: values.get(run.id, {}).get(m) for m in shown}
+        found.append(row | {"duration_s": c["duration_s"], "tags": " ".join(run.tags)})
+    return found
+
+
+def as_json(run: RunRecord) -> dict[str, Any]:
+    """A run's row with its texts of JSON opened, its tags and its last measures."""
+    from irctl.ledger import query
+
+    row = {k: v for k, v in run.columns.items() if k not in ("argv_json", "config_json")}
+    row["argv"] = json.loads(run.columns["argv_json"] or "[]")
+    return {**row, "tags": list(run.tags), "measures": query.measures(run.id)}
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:
+    """Rows on stdout as table, csv or md."""
+    if format == "table":
+        console.table(rows)
+    elif format == "csv":
+        console.out(_csv(rows).rstrip("\n"))
+    elif rows:
+        names = list(rows[0])
+        console.out(f"| {' | '.join(names)} |")
+        console.out(f"|{'---|' * len(names)}")
+        for row in rows:
+            console.out(f"| {' | '.join(console.cell(row[n]).replace('|', chr(92) + '|') for n in names)} |")
+
+
+def check_format(format: str) -> str:
+    if format not in FORMATS:
+        raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}")
+    return format
+
+
+def print_run(run: RunRecord) -> None:
+    """The page of one run."""
+    from irctl.ledger import cleanup, indexing, query
+
+    c = run.columns
+    console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")
+    here = cleanup.size(run.folder) if run.folder.is_dir() else 0
+    facts = {
+        "name": c["name"],
+        "method": c["method"],
+        "dataset": c["dataset"],
+        "model": c["model"],
+        "folder": f"{run.folder} ({here / 2**20:.1f} MiB)",
+        "command line": " ".join(json.loads(c["argv_json"] or "[]")),
+        "time": f"{c['started_at']} to {c['ended_at'] or 'now'}, {console.cell(c['duration_s'])} s, "
+        f"CPU {console.cell(c['cpu_s'])} s",
+        "where": f"{c['user']}@{c['host']}, process {c['pid']}, profile {c['profile'] or 'none'}, {c['runner']}",
+        "code": f"irctl {c['irctl_version']}, commit {(c['git_commit'] or 'none')[:12]}"
+        f"{' and changes' if c['git_dirty'] else ''}",
+        "error": c["error_msg"] and f"{c['error_kind']}: {c['error_msg']} (exit code {c['exit_code']})",
+        "notes": c["notes"],
+    }
+    for name, value in facts.items():
+        if value:
+            console.out(f"  {name}: {value}")
+    _section("settings that are not defaults", _settings(indexing.read_config(run.paths)))
+    _section("measures", [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in query.measures(run.id)])
+    keep = ("role", "kind", "path", "size", "sha256")
+    made = query.artifacts(run.id)
+    _section("artifacts", [{k: a[k] for k in keep} | {"sha256": (a["sha256"] or "")[:12]} for a in made])
+    line = query.lineage(run.id)
+    _section("lineage", [{"direction": d, "run": r["id"], "relation": r["relation"]} for d in line for r in line[d]])
+    _section("events", query.events(run.id)[-LAST_EVENTS:])
+
+
+def print_diff(found: Mapping[str, Any]) -> None:
+    """Two runs side by side; warnings to stderr."""
+    console.out(f"a = {found['a']}\nb = {found['b']}")
+    for part in ("facts", "config", "packages", "measures"):
+        _section(part, found[part])
+    for line in found["warnings"]:
+        console.err(f"warning: {line}")
+
+
+def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    changed = {k: v for k, v in config.items() if v["origin"] != "default"}
+    return [{"key": k, "value": str(v["value"]), "origin": v["origin"]} for k, v in changed.items()]
+
+
+def _section(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        console.out(f"\n{title}")
+        console.table(rows)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()

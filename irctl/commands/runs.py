@@ -1,0 +1,176 @@
+"""`irctl runs`: list, inspect, compare and look after runs and their ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands import _runs_care as care
+from irctl.commands._options import Debug, Json, Quiet
+from irctl.commands._run import guarded
+from irctl.commands._runs_care import Run, say
+
+app = typer.Typer(help="Runs and their ledger: list, inspect, compare, tag, carry, clean up.", no_args_is_help=True)
+Format = Annotated[str, typer.Option("--format", help="table, csv, json or md")]
+
+
+@app.command("ls")
+def ls(
+    dataset: Annotated[str, typer.Option(help="only this data set")] = "",
+    status: Annotated[str, typer.Option(help="only this status, such as completed")] = "",
+    command: Annotated[str, typer.Option(help="only this command, such as eval")] = "",
+    where: Annotated[str, typer.Option(help="condition on columns, tag, params.'KEY' and metrics.'NAME'")] = "",
+    sort: Annotated[str, typer.Option(help="column, measure or setting; -NAME for largest first")] = "",
+    limit: Annotated[int, typer.Option(help="at most so many; 0: all", min=0)] = 0,
+    format: Format = "table",
+    json_: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List runs, newest first. Runs whose process is gone are marked lost on the way.
+
+    \b
+    Examples:
+      irctl runs ls --dataset cranfield --status completed
+      irctl runs ls --where "params.'search.k'>=10 and metrics.'RR@10'>0.33" --sort -RR@10
+      irctl runs ls --where "tag='paper' or not status='failed'" --format csv
+    """
+    from irctl import console
+    from irctl.commands import _runs_view as view
+
+    with guarded(json_, debug):
+        from irctl.ledger import query, reap
+
+        view.check_format(format)
+        reap.reap()
+        found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit)
+        if json_ or format == "json":
+            console.emit_json({"schema": "irctl/runs/1", "runs": [view.as_json(r) for r in found]})
+        elif quiet:
+            for run in found:
+                console.out(run.id)
+        else:
+            view.print_rows(view.listing(found, sort), format)
+
+
+@app.command("show")
+def show(
+    run: Run = "latest",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="print log, events and metrics until it ends")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Print one run: settings, measures, files, lineage and events.
+
+    \b
+    Examples:
+      irctl runs show latest
+      irctl runs show latest --follow
+      irctl runs show latest:search --json
+    """
+    from irctl import console
+    from irctl.commands import _runs_view as view
+
+    with guarded(json_, debug):
+        from irctl.ledger import follow as following
+        from irctl.ledger import indexing, query
+
+        found = query.find_run(run)
+        if follow:
+            for line in following.follow(found):
+                console.out(line)
+        elif json_:
+            more = {
+                "config": indexing.read_config(found.paths),
+                "artifacts": query.artifacts(found.id),
+                "lineage": query.lineage(found.id),
+                "events": query.events(found.id),
+            }
+            console.emit_json({"schema": "irctl/runs-show/1", **view.as_json(found), **more})
+        else:
+            view.print_run(found)
+
+
+@app.command("diff")
+def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
+    """Compare two runs: settings with origins, packages, code, and measures with their difference b - a.
+
+    \b
+    Examples:
+      irctl runs diff latest:search latest:eval
+    """
+    from irctl import console
+    from irctl.commands import _runs_view as view
+
+    with guarded(json_, debug):
+        from irctl.ledger import compare, query
+
+        found = compare.diff(query.find_run(a), query.find_run(b))
+        if json_:
+            console.emit_json({"schema": "irctl/runs-diff/1", **found})
+        else:
+            view.print_diff(found)
+
+
+@app.command("sql")
+def sql(
+    statement: Annotated[
+        str, typer.Argument(help="a SELECT; tables: runs params metrics measures artifacts links ...")
+    ],
+    format: Format = "table",
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Ask the ledger in SQL. Reading only, at most 10,000 rows.
+
+    \b
+    Examples:
+      irctl runs sql "SELECT * FROM runs WHERE dataset='msmarco-streaming'" --format csv
+      irctl runs sql "SELECT dataset, name, max(value) FROM measures GROUP BY dataset, name"
+    """
+    from irctl import console
+    from irctl.commands import _runs_view as view
+
+    with guarded(json_, debug):
+        from irctl.ledger import readonly
+
+        view.check_format(format)
+        names, rows, cut = readonly.select(statement)
+        table = [dict(zip(names, row, strict=True)) for row in rows]
+        if json_ or format == "json":
+            console.emit_json({"schema": "irctl/runs-sql/1", "columns": names, "rows": rows, "truncated": cut})
+        else:
+            view.print_rows(table, format)
+        if cut:
+            console.err(f"warning: cut off after {readonly.MOST_ROWS} rows; add a LIMIT or a WHERE")
+
+
+@app.command("reproduce")
+def reproduce(run: Run, json_: Json = False, debug: Debug = False) -> None:
+    """Print the command line that repeats a run, and what differs here and now.
+
+    \b
+    Examples:
+      irctl runs reproduce latest
+    """
+    from irctl import console
+
+    with guarded(json_, debug):
+        from irctl.ledger import query
+        from irctl.ledger import reproduce as reproducing
+
+        found = reproducing.recipe(query.find_run(run))
+        say(json_, "runs-reproduce", found, found["command"])
+        for check in found["checks"]:
+            if not check["same"]:
+                console.err(f"differs: {check['what']} was {check['then'] or 'none'}, is {check['now'] or 'none'}")
+
+
+app.command("reindex")(care.reindex)
+app.command("reap")(care.reap)
+app.command("tag")(care.tag)
+app.command("note")(care.note)
+app.command("export")(care.export)
+app.command("import")(care.import_)
+app.command("gc")(care.gc)
