@@ -171,6 +171,9 @@ def execute(
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
         payload = recorded(command, options, config, reporter, work)
         present(command, options, payload)
+        if left_out := payload.get("left_out"):
+            first = next(iter(left_out.items()))
+            raise errors.PartlyDone(f"{len(left_out)} left out, such as {first[0]}: {first[1]}")
 
 
 def recorded(
