@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from irctl.errors import DataError
 
+T = TypeVar("T")
 PREFIX = "hf://"
 PATTERN = re.compile(r"hf://(?:datasets/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?")
 
@@ -52,7 +54,7 @@ def file(source: str, root: str = "") -> Path:
     def download() -> str:
         return str(hf_hub_download(place.repo, place.path, repo_type="dataset", revision=place.revision or None))
 
-    return Path(_ask(download, source))
+    return Path(asked(download, source))
 
 
 def is_here(source: str, root: str = "") -> bool:
@@ -84,7 +86,7 @@ def beir_folder(source: str, root: str = "") -> Path:
             snapshot_download(place.repo, repo_type="dataset", revision=place.revision or None, allow_patterns=wanted)
         )
 
-    folder = Path(_ask(download, source)) / place.path
+    folder = Path(asked(download, source)) / place.path
     if not any(folder.glob("corpus.jsonl*")):
         raise DataError(
             f"{source}: no corpus.jsonl there", hint="Expected corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv"
@@ -92,16 +94,15 @@ def beir_folder(source: str, root: str = "") -> Path:
     return folder
 
 
-def _ask(download: object, source: str) -> str:
+def asked(call: Callable[[], T], source: str) -> T:
     """Call the hub; every way it can fail becomes one line with the file's name."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return str(download())  # type: ignore[operator]
+        return call()
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as e:
         why = "the hub is switched off or cannot be reached, and the file is not in its cache"
         raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as e:
-        raise DataError(
-            f"{source}: cannot be fetched ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
-        ) from e
+        first = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise DataError(f"{source}: cannot be fetched ({first})") from e

@@ -1,0 +1,134 @@
+"""Vectors of a hub repository, read by byte range at a pinned commit: parquet or .npy, nothing downloaded whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data import artefacts, hub
+from irctl.data.vector_parts import ParquetPart, Part, Piece, check_array
+from irctl.data.vectors import VectorStream
+from irctl.errors import DataError
+
+TRIES = 5
+FIRST_WAIT_S = 1.0
+ROWS_AT_ONCE = 4096
+PREFERRED = ("passages", "corpus")
+T = TypeVar("T")
+
+
+def local_root(source: str, root: str) -> Path | None:
+    """The folder that stands for this source, if data.root is set."""
+    if not root:
+        return None
+    place = hub.parse(source)
+    path = Path(root) / place.repo / place.path
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder (for {source})", hint="data.root holds OWNER/NAME/PATH")
+    return path
+
+
+def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStream:
+    """The repository's vector files in order of name, at the commit that its revision has now.
+
+    Raises DataError when the hub cannot be asked, or when the files lie in several folders and none is the passages.
+    """
+    from huggingface_hub import HfApi, HfFileSystem
+
+    place = hub.parse(source)
+    info = hub.asked(lambda: HfApi().dataset_info(place.repo, revision=place.revision or None), source)
+    commit = str(info.sha)
+    names = [s.rfilename for s in info.siblings or []]
+    files = _choose(source, [n for n in names if not place.path or n == place.path or n.startswith(place.path + "/")])
+    system = HfFileSystem()
+    parts: list[Part] = []
+    for name in files:
+        full = f"datasets/{place.repo}@{commit}/{name}"
+        opener = _opener(system, full, source)
+        label = f"{hub.PREFIX}{full}"
+        if name.endswith(".parquet"):
+            parts.append(ParquetPart(label, opener, column, id_column))
+        else:
+            parts.append(RemoteNpyPart(label, opener))
+    return VectorStream(parts, artefacts.key_of({"repo": place.repo, "commit": commit, "files": files}))
+
+
+def _opener(system: Any, full: str, source: str) -> Callable[[], Any]:
+    return lambda: patiently(lambda: system.open(full, "rb"), source)
+
+
+def _choose(source: str, names: list[str]) -> list[str]:
+    """Files of one folder and one kind."""
+    vectors = [n for n in names if n.endswith((".parquet", ".npy"))]
+    kinds = sorted({(str(PurePosixPath(n).parent), PurePosixPath(n).suffix) for n in vectors})
+    named = [k for k in kinds if PurePosixPath(k[0]).name.startswith(PREFERRED) and k[1] == ".parquet"]
+    chosen = kinds if len(kinds) == 1 else named
+    if len(chosen) != 1:
+        found = ", ".join(f"{folder}/*{kind}" for folder, kind in kinds) or "neither .parquet nor .npy files"
+        raise DataError(f"{source}: expected one folder of vectors, found {found}", hint="Add the folder to the name")
+    return sorted(n for n in vectors if (str(PurePosixPath(n).parent), PurePosixPath(n).suffix) == chosen[0])
+
+
+def patiently(call: Callable[[], T], source: str) -> T:
+    """Call; on a busy or failing server (429, 5xx) or a broken connection, wait and try again, five times in all."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for attempt in range(TRIES):
+        try:
+            return call()
+        except (HfHubHTTPError, ConnectionError, TimeoutError) as e:
+            status = getattr(getattr(e, "response", None), "status_code", 0)
+            if attempt == TRIES - 1 or (status and status != 429 and status < 500):
+                raise DataError(f"{source}: cannot be read ({str(e).splitlines()[0]})") from e
+            time.sleep(FIRST_WAIT_S * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+class RemoteNpyPart:
+    """A .npy file that is read by byte range: its header once, then rows."""
+
+    def __init__(self, name: str, open_file: Callable[[], Any]) -> None:
+        self.name = name
+        self._file = open_file()
+        try:
+            version = np.lib.format.read_magic(self._file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, is_fortran, dtype = read(self._file)
+        except ValueError as e:
+            raise DataError(f"{name}: not a .npy file ({e})") from None
+        check_array(name, shape, dtype, not is_fortran)
+        self.rows, self.dim = shape
+        self._dtype, self._start = dtype, self._file.tell()
+
+    def _read(self, start: int, stop: int) -> NDArray[np.floating]:
+        width = self.dim * self._dtype.itemsize
+
+        def read() -> bytes:
+            self._file.seek(self._start + start * width)
+            return bytes(self._file.read((stop - start) * width))
+
+        data = patiently(read, self.name)
+        if len(data) != (stop - start) * width:
+            raise DataError(f"{self.name}: ends before row {stop}")
+        return np.frombuffer(data, self._dtype).reshape(stop - start, self.dim)
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        for first in range(start, stop, ROWS_AT_ONCE):
+            yield self._read(first, min(first + ROWS_AT_ONCE, stop)), None
+
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Rows that lie near each other come with one request."""
+        out_ND = np.empty((len(rows_N), self.dim), self._dtype)
+        for number in np.unique(rows_N // ROWS_AT_ONCE).tolist():
+            mine = np.flatnonzero(rows_N // ROWS_AT_ONCE == number)
+            low, high = int(rows_N[mine].min()), int(rows_N[mine].max()) + 1
+            out_ND[mine] = self._read(low, high)[rows_N[mine] - low]
+        return out_ND
+
+    def spans(self) -> list[tuple[int, int]]:
+        return [(first, min(first + ROWS_AT_ONCE, self.rows)) for first in range(0, self.rows, ROWS_AT_ONCE)]

@@ -1,0 +1,217 @@
+"""Files of vectors, one part each: what is read of them, checked, and handed over as float32 rows.
+
+Dimension key: N rows, D vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import DataError
+
+BATCH = 1000
+"""Rows of one parquet read: larger batches were slower (a batch fits the cache)."""
+ID_BLOCK = 1 << 16
+"""Ids made into strings at once."""
+ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
+Piece = tuple[NDArray[np.floating], list[str] | None]
+
+
+class Ids(Protocol):
+    """Ids by row."""
+
+    def __len__(self) -> int: ...
+    def span(self, start: int, stop: int) -> list[str]: ...
+
+
+class Part(Protocol):
+    """Consecutive rows of a stream that lie in one file. spans: (start, stop) of what is cheap to read at once."""
+
+    name: str
+    rows: int
+    dim: int
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]: ...
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]: ...
+    def spans(self) -> list[tuple[int, int]]: ...
+
+
+class NpyPart:
+    """A .npy file, memory-mapped: 2-D, C order, float16 or float32."""
+
+    def __init__(self, path: Path, ids: Ids | None = None, first_id: int = 0) -> None:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except (OSError, ValueError) as e:
+            raise DataError(f"{path}: not a .npy file of numbers ({str(e).splitlines()[0]})") from None
+        check_array(str(path), array.shape, array.dtype, bool(array.flags.c_contiguous))
+        self.name, (self.rows, self.dim) = str(path), array.shape
+        self._vectors_ND = array
+        self._ids, self._first_id = ids, first_id
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        if self._ids is None:
+            yield self._vectors_ND[start:stop], None
+            return
+        for low in range(start, stop, ID_BLOCK):
+            high = min(low + ID_BLOCK, stop)
+            yield self._vectors_ND[low:high], self._ids.span(self._first_id + low, self._first_id + high)
+
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]:
+        order = np.argsort(rows_N, kind="stable")  # ascending reads of a mapped file
+        out = np.empty((len(rows_N), self.dim), self._vectors_ND.dtype)
+        out[order] = self._vectors_ND[rows_N[order]]
+        return out
+
+    def spans(self) -> list[tuple[int, int]]:
+        return [(0, self.rows)]
+
+
+def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], is_c_order: bool) -> None:
+    """Raises DataError unless an array is 2-D, C order, float16 or float32."""
+    if len(shape) != 2 or dtype not in (np.float16, np.float32) or not (is_c_order or min(shape) <= 1):
+        order = "" if is_c_order else ", Fortran order"
+        raise DataError(f"{name}: expected a 2-D C-order float16 or float32 array, found {dtype} {shape}{order}")
+
+
+class ParquetPart:
+    """A parquet file with a column of lists of float16, 32 or 64. `open_file` gives a path or a file object."""
+
+    def __init__(self, name: str, open_file: Callable[[], Any], column: str = "", id_column: str = "") -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.name = name
+        try:
+            self._file = pq.ParquetFile(open_file())
+        except (OSError, pa.ArrowInvalid) as e:
+            raise DataError(f"{name}: not a parquet file ({str(e).splitlines()[0]})") from None
+        schema = self._file.schema_arrow
+        self._column = _vector_column(name, schema, column)
+        self._id_column = _id_column(name, schema, id_column)
+        metadata = self._file.metadata
+        self.rows = int(metadata.num_rows)
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self._starts = np.r_[0, np.cumsum(sizes)].astype(np.int64)
+        kind = schema.field(self._column).type
+        self.dim = int(kind.list_size) if pa.types.is_fixed_size_list(kind) else self._first_width()
+
+    def _first_width(self) -> int:
+        for batch in self._file.iter_batches(1, columns=[self._column]):
+            value = batch.column(0)[0].as_py()
+            if not value:
+                raise DataError(f"{self.name}: row 0: expected a vector in column {self._column}, found {value}")
+            return len(value)
+        return 0
+
+    def spans(self) -> list[tuple[int, int]]:
+        return [(int(a), int(b)) for a, b in zip(self._starts, self._starts[1:], strict=False)]
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        if start >= stop:
+            return
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        last = int(np.searchsorted(self._starts, stop, side="left"))
+        columns = [self._column, *([self._id_column] if self._id_column else [])]
+        at = int(self._starts[first])
+        for batch in self._file.iter_batches(BATCH, columns=columns, row_groups=list(range(first, last))):
+            low, high = max(start - at, 0), min(stop - at, len(batch))
+            if low < high:
+                rows = batch.slice(low, high - low)
+                ids = rows.column(self._id_column).to_pylist() if self._id_column else None
+                yield self._vectors(rows.column(self._column), at + low), None if ids is None else list(map(str, ids))
+            at += len(batch)
+
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]:
+        out = np.empty((len(rows_N), self.dim), np.float32)
+        group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
+        for group in np.unique(group_N).tolist():
+            mine = np.flatnonzero(group_N == group)
+            start = int(self._starts[group])
+            for batch in self._file.iter_batches(BATCH, columns=[self._column], row_groups=[group]):
+                here = mine[(rows_N[mine] >= start) & (rows_N[mine] < start + len(batch))]
+                if len(here):
+                    out[here] = self._vectors(batch.column(0), start)[rows_N[here] - start]
+                start += len(batch)
+        return out
+
+    def _vectors(self, column: Any, first_row: int) -> NDArray[np.floating]:
+        """The column as [n, D] without copying. `flatten` honours slices; `.values` would not."""
+        import pyarrow.compute as pc
+
+        if column.null_count:
+            self._refuse(first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))), "null")
+        widths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        if (widths != self.dim).any():
+            at = int(np.argmax(widths != self.dim))
+            self._refuse(first_row + at, f"{widths[at]} numbers")
+        values = column.flatten()
+        if values.null_count:
+            at = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+            self._refuse(first_row + at // self.dim, f"null at dimension {at % self.dim}")
+        vectors: NDArray[np.floating] = values.to_numpy(zero_copy_only=False).reshape(-1, self.dim)
+        return vectors
+
+    def _refuse(self, row: int, found: str) -> None:
+        raise DataError(f"{self.name}: row {row}: expected {self.dim} numbers in column {self._column}, found {found}")
+
+
+def _vector_column(name: str, schema: Any, wanted: str) -> str:
+    import pyarrow as pa
+
+    def is_vector(kind: Any) -> bool:
+        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        return bool(lists and pa.types.is_floating(kind.value_type))
+
+    found = [field.name for field in schema if is_vector(field.type)]
+    if wanted in found:
+        return wanted
+    if wanted or len(found) != 1:
+        shown = ", ".join(f"{field.name} {field.type}" for field in schema)
+        raise DataError(f"{name}: expected {wanted or 'one column of float lists'}, found {shown}")
+    return str(found[0])
+
+
+def _id_column(name: str, schema: Any, wanted: str) -> str:
+    if wanted and wanted not in schema.names:
+        raise DataError(f"{name}: no column {wanted}; there are {', '.join(schema.names)}")
+    return wanted or next((n for n in ID_NAMES if n in schema.names), "")
+
+
+class ArrowIds:
+    """Ids of an Arrow file with one text column, memory-mapped."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowInvalid) as e:
+            raise DataError(f"{path}: not an Arrow file ({e})") from None
+        self._column = table.column("docid" if "docid" in table.column_names else 0)
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def span(self, start: int, stop: int) -> list[str]:
+        return list(map(str, self._column.slice(start, stop - start).to_pylist()))
+
+
+class ListedIds:
+    """Ids in memory, one a line of a text file."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def span(self, start: int, stop: int) -> list[str]:
+        return list(self._ids[start:stop])

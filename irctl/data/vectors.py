@@ -1,0 +1,211 @@
+"""Streams of vectors: an embedding folder, .npy or parquet files, a data set of the hub, or a synthetic set.
+
+Rows are numbered through all files in order; nothing but the rows asked for is in memory.
+Dimension key: N rows, D vector width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data import artefacts, hub, synthetic
+from irctl.data.lines import numbered
+from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part
+from irctl.errors import DataError
+from irctl.types import VectorBlock
+
+EMBEDDINGS = "irctl-embeddings"
+
+
+class VectorStream:
+    """A types.Stream over parts. files: (name, rows) in order. about: facts of the folder that made it, if any."""
+
+    def __init__(self, parts: Sequence[Part], fingerprint: str, about: Mapping[str, Any] | None = None) -> None:
+        widths = {p.dim for p in parts if p.rows}
+        if len(widths) > 1:
+            odd = next(p for p in parts if p.rows and p.dim != parts[0].dim)
+            raise DataError(f"{odd.name}: expected width {parts[0].dim}, as in {parts[0].name}, found {odd.dim}")
+        self.parts = tuple(parts)
+        self.files = tuple((p.name, p.rows) for p in parts)
+        self.rows = sum(p.rows for p in parts)
+        self.dim = widths.pop() if widths else (parts[0].dim if parts else 0)
+        self.fingerprint = fingerprint
+        self.about = dict(about or {})
+        self._starts = np.r_[0, np.cumsum([p.rows for p in parts])].astype(np.int64)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[VectorBlock]:
+        """Rows start .. stop in blocks of `size`, the last one shorter; a block may span files.
+
+        Raises DataError with file and row for a value that is not finite.
+        """
+        stop = self.rows if stop is None else min(stop, self.rows)
+        held: list[NDArray[np.floating]] = []
+        ids: list[str] = []
+        count, has_ids = 0, True
+        for vectors_ND, names in self._pieces(start, stop):
+            taken = 0
+            while taken < len(vectors_ND):
+                piece = vectors_ND[taken : taken + size - count]
+                held.append(piece)
+                has_ids = names is not None
+                ids += names[taken : taken + len(piece)] if names is not None else []
+                taken, count = taken + len(piece), count + len(piece)
+                if count == size:
+                    yield self._block(start, held, ids if has_ids else None)
+                    start, held, ids, count = start + size, [], [], 0
+        if count:
+            yield self._block(start, held, ids if has_ids else None)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.floating], list[str] | None]]:
+        for part, first in zip(self.parts, self._starts.tolist(), strict=False):
+            low, high = max(start - first, 0), min(stop - first, part.rows)
+            if low < high:
+                yield from part.pieces(low, high)
+
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Vectors [N, D] at these rows, in the order asked."""
+        rows_N = np.asarray(rows_N, dtype=np.int64)
+        if len(rows_N) and (rows_N.min() < 0 or rows_N.max() >= self.rows):
+            raise DataError(f"{self.describe()}: rows 0 to {self.rows - 1}, asked {rows_N.min()} to {rows_N.max()}")
+        out_ND = np.empty((len(rows_N), self.dim), np.float32)
+        part_N = np.searchsorted(self._starts, rows_N, side="right") - 1
+        for number in np.unique(part_N).tolist():
+            mine = part_N == number
+            out_ND[mine] = self.parts[number].take(rows_N[mine] - self._starts[number])
+        bad = _not_finite(out_ND)
+        if bad is not None:
+            raise self._bad_row(int(rows_N[bad]))
+        return out_ND
+
+    def spans(self) -> list[tuple[int, int]]:
+        """(start, stop) of rows that are cheap to read together: a parquet row group, a mapped file."""
+        pairs = zip(self.parts, self._starts.tolist(), strict=False)
+        return [(first + a, first + b) for part, first in pairs for a, b in part.spans()]
+
+    def describe(self) -> str:
+        return self.parts[0].name if len(self.parts) == 1 else f"{len(self.parts)} files"
+
+    def _block(self, start: int, pieces: list[NDArray[np.floating]], ids: list[str] | None) -> VectorBlock:
+        vectors_ND = _joined(pieces, self.dim)
+        bad = _not_finite(vectors_ND)
+        if bad is not None:
+            raise self._bad_row(start + bad)
+        return VectorBlock(start, ids, vectors_ND)
+
+    def _bad_row(self, row: int) -> DataError:
+        part = int(np.searchsorted(self._starts, row, side="right")) - 1
+        inside = row - int(self._starts[part])
+        return DataError(f"{self.parts[part].name}: row {inside}: expected finite numbers, found NaN or infinity")
+
+
+def _joined(pieces: list[NDArray[np.floating]], dim: int) -> NDArray[np.float32]:
+    """float32, C-contiguous; one float32 piece of a mapped file is handed on as it is."""
+    if len(pieces) == 1:
+        return np.ascontiguousarray(pieces[0], dtype=np.float32)
+    out_ND = np.empty((sum(map(len, pieces)), dim), np.float32)
+    with np.errstate(over="ignore"):
+        np.concatenate(pieces, out=out_ND, casting="unsafe")
+    return out_ND
+
+
+def _not_finite(x_ND: NDArray[np.float32]) -> int | None:
+    """First row with NaN or infinity. The sum finds them in one pass; a sum that overflows is looked at row by row."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(x_ND.sum()):
+            return None
+    bad = np.flatnonzero(~np.isfinite(x_ND).all(axis=1))
+    return int(bad[0]) if len(bad) else None
+
+
+def open_vectors(source: str | Path, *, root: str = "", column: str = "", id_column: str = "") -> VectorStream:
+    """The stream that a source names: folder, .npy, .parquet, synthetic:N,D,decay or hf://OWNER/NAME[@REVISION][/PATH].
+
+    root: folder that stands for hf:// repositories. column, id_column: of parquet files with several candidates.
+    """
+    text = str(source)
+    if text.startswith(synthetic.PREFIX):
+        part = synthetic.SyntheticPart(text)
+        version = f"{text} seed {synthetic.SEED} spread {synthetic.SPREAD} numpy {np.__version__.split('.')[0]}"
+        return VectorStream([part], artefacts.key_of({"synthetic": version}))
+    if hub.is_hub(text):
+        from irctl.data.hub_vectors import hub_stream, local_root
+
+        folder = local_root(text, root)
+        return (
+            open_vectors(folder, column=column, id_column=id_column) if folder else hub_stream(text, column, id_column)
+        )
+    path = Path(source)
+    if path.is_dir():
+        manifest = _manifest(path)
+        return _embeddings(path, manifest) if manifest else _files(path, column, id_column)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder of vectors")
+    return VectorStream([_part(path, column, id_column)], artefacts.identity(path))
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as e:
+        raise DataError(f"{path}: not JSON ({e})", hint="Encode again") from None
+    if manifest.get("format") != EMBEDDINGS:
+        raise DataError(f"{path}: expected format {EMBEDDINGS}, found {manifest.get('format')}")
+    return manifest
+
+
+def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
+    """Shards of irctl encode, by their manifest; its hashes are the fingerprint."""
+    parts: list[Part] = []
+    for entry in manifest["parts"]:
+        part = NpyPart(folder / entry["file"], ArrowIds(folder / entry["ids"]) if entry.get("ids") else None)
+        expected = (int(entry["rows"]), int(manifest["dim"]))
+        if (part.rows, part.dim) != expected:
+            raise DataError(f"{part.name}: expected {expected}, found {(part.rows, part.dim)}", hint="Encode again")
+        parts.append(part)
+    about = {k: v for k, v in manifest.items() if k != "parts"}
+    digest = artefacts.key_of({"parts": [[e["rows"], e["sha256"]] for e in manifest["parts"]]})
+    return VectorStream(parts, digest, about)
+
+
+def _files(folder: Path, column: str, id_column: str) -> VectorStream:
+    """*.npy or *.parquet of a folder in order of name, with optional ids.arrow or ids.txt beside."""
+    files = sorted(folder.glob("*.npy")) or sorted(folder.glob("*.parquet"))
+    if not files:
+        raise DataError(f"{folder}: neither manifest.json nor *.npy nor *.parquet there")
+    ids = _ids_beside(folder)
+    parts: list[Part] = []
+    first = 0
+    for path in files:
+        parts.append(_part(path, column, id_column, ids, first))
+        first += parts[-1].rows
+    if ids is not None and len(ids) != first:
+        raise DataError(f"{folder}: {len(ids)} ids for {first} rows")
+    return VectorStream(parts, artefacts.key_of({"files": [[p.name, artefacts.identity(p)] for p in files]}))
+
+
+def _ids_beside(folder: Path) -> Ids | None:
+    if (folder / "ids.arrow").is_file():
+        return ArrowIds(folder / "ids.arrow")
+    if (folder / "ids.txt").is_file():
+        return ListedIds([text for _, text in numbered(folder / "ids.txt")])
+    return None
+
+
+def _part(path: Path, column: str, id_column: str, ids: Ids | None = None, first_id: int = 0) -> Part:
+    if path.suffix == ".parquet":
+        return ParquetPart(str(path), lambda: path, column, id_column)
+    if path.suffix != ".npy":
+        raise DataError(f"{path}: expected .npy or .parquet, found {path.suffix or 'no ending'}")
+    return NpyPart(path, ids, first_id)

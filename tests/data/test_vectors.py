@@ -1,0 +1,323 @@
+"""Streams of vectors: every source gives the same rows, and wrong rows are named with their file."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from irctl.data import hub_vectors, vector_parts
+from irctl.data.synthetic import SyntheticPart
+from irctl.data.vectors import VectorStream, open_vectors
+from irctl.errors import ConfigError, DataError
+from irctl.types import Stream
+
+N, D = 2500, 6
+X = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
+IDS = [f"doc{i}" for i in range(N)]
+CUT = 1100  # where the second file of a folder begins
+
+
+def as_lists(x_ND: np.ndarray, kind: str, dtype: str = "float32") -> pa.Array:
+    values = pa.array(x_ND.astype(dtype).reshape(-1))
+    if kind == "fixed":
+        return pa.FixedSizeListArray.from_arrays(values, x_ND.shape[1])
+    offsets = np.arange(0, x_ND.size + 1, x_ND.shape[1])
+    if kind == "large":
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def parquet(
+    path: Path, x_ND: np.ndarray, ids: list[str] | None, kind: str = "list", dtype: str = "float32", **more: Any
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = ({"docid": pa.array(ids)} if ids else {}) | {"title": pa.array(["t"] * len(x_ND))}
+    pq.write_table(pa.table(columns | {"emb": as_lists(x_ND, kind, dtype)} | more), path, row_group_size=700)
+    return path
+
+
+def make(kind: str, folder: Path) -> tuple[str, bool]:
+    """(a source that holds X, whether it has ids)."""
+    folder.mkdir(exist_ok=True)
+    if kind == "npy":
+        np.save(folder / "x.npy", X)
+        return str(folder / "x.npy"), False
+    if kind == "parquet":
+        return str(parquet(folder / "x.parquet", X, IDS)), True
+    if kind == "npy folder":
+        np.save(folder / "a.npy", X[:CUT])
+        np.save(folder / "b.npy", X[CUT:])
+        (folder / "ids.txt").write_text("\n".join(IDS))
+        return str(folder), True
+    if kind == "parquet folder":
+        parquet(folder / "a.parquet", X[:CUT], IDS[:CUT], "fixed")
+        parquet(folder / "b.parquet", X[CUT:], IDS[CUT:], "large", "float64")
+        return str(folder), True
+    (folder / "vectors").mkdir()
+    (folder / "ids").mkdir()
+    parts = []
+    for number, rows in enumerate((slice(0, CUT), slice(CUT, N))):
+        np.save(folder / f"vectors/part-{number:05d}.npy", X[rows])
+        with pa.ipc.new_file(folder / f"ids/part-{number:05d}.arrow", pa.schema([("docid", pa.string())])) as writer:
+            writer.write_table(pa.table({"docid": IDS[rows]}))
+        names = {"file": f"vectors/part-{number:05d}.npy", "ids": f"ids/part-{number:05d}.arrow"}
+        parts.append(names | {"rows": len(X[rows]), "sha256": str(number)})
+    manifest = {"format": "irctl-embeddings", "version": 1, "rows": N, "dim": D, "similarity": "dot", "parts": parts}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return str(folder), True
+
+
+KINDS = ("npy", "parquet", "npy folder", "parquet folder", "embeddings")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_source_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+    source, has_ids = make(kind, tmp_path / "v")
+    stream: Stream = open_vectors(source)
+    assert (stream.rows, stream.dim) == (N, D)
+    for size in (1, 700, 999, N, 10 * N):
+        if size == 1 and kind != "npy":
+            continue
+        blocks = list(stream.blocks(size))
+        assert [b.start for b in blocks] == list(range(0, N, size))
+        assert all(len(b.vectors_ND) == size for b in blocks[:-1])
+        assert all(b.vectors_ND.dtype == np.float32 and b.vectors_ND.flags.c_contiguous for b in blocks)
+        np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in blocks]), X)
+        if has_ids:
+            assert [i for b in blocks for i in b.ids or ()] == IDS
+        else:
+            assert all(b.ids is None for b in blocks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_stretch_and_any_rows_can_be_read_alone(tmp_path: Path, kind: str) -> None:
+    source, has_ids = make(kind, tmp_path / "v")
+    stream = open_vectors(source)
+    for start, stop in ((0, 0), (CUT - 3, CUT + 3), (699, 701), (N - 1, N), (N, N + 5), (1400, None)):
+        blocks = list(stream.blocks(500, start, stop))
+        found = np.concatenate([b.vectors_ND for b in blocks]) if blocks else X[:0]
+        np.testing.assert_array_equal(found, X[start:stop])
+        if has_ids:
+            assert [i for b in blocks for i in b.ids or ()] == IDS[start:stop]
+    rows = np.array([N - 1, 0, CUT, CUT - 1, 699, 700, 0])
+    np.testing.assert_array_equal(stream.take(rows), X[rows])
+    assert stream.take(np.zeros(0, np.int64)).shape == (0, D)
+    with pytest.raises(DataError, match=f"rows 0 to {N - 1}"):
+        stream.take(np.array([N]))
+    spans = stream.spans()
+    assert spans[0][0] == 0 and spans[-1][1] == N and all(a[1] == b[0] for a, b in pairwise(spans))
+    assert sum(rows for _, rows in stream.files) == N
+
+
+def test_the_fingerprint_follows_content(tmp_path: Path) -> None:
+    first = open_vectors(make("npy", tmp_path / "a")[0]).fingerprint
+    assert open_vectors(make("npy", tmp_path / "b")[0]).fingerprint == first
+    np.save(tmp_path / "b/x.npy", X + 1)
+    assert open_vectors(tmp_path / "b/x.npy").fingerprint != first
+
+
+def test_float16_files_come_as_float32(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X.astype(np.float16))
+    parquet(tmp_path / "x.parquet", X, None, "list", "float16")
+    for name in ("x.npy", "x.parquet"):
+        (block,) = open_vectors(tmp_path / name).blocks(N)
+        assert block.vectors_ND.dtype == np.float32
+        np.testing.assert_array_equal(block.vectors_ND, X.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (X.astype(np.float64), "float64"),
+        (X[0], r"float32 \(6,\)"),
+        (np.asfortranarray(X), "Fortran order"),
+        (X.astype(np.int32), "int32"),
+    ],
+)
+def test_npy_files_of_another_kind_are_refused(tmp_path: Path, array: np.ndarray, found: str) -> None:
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DataError, match=r"x.npy: expected a 2-D C-order float16 or float32 array, found .*" + found):
+        open_vectors(tmp_path / "x.npy")
+
+
+def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"not a .npy file of numbers"):
+        open_vectors(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", ["npy folder", "parquet folder"])
+def test_a_value_that_is_not_finite_is_named_with_file_and_row(tmp_path: Path, kind: str, value: float) -> None:
+    source, _ = make(kind, tmp_path / "v")
+    bad = X[CUT:].copy()
+    bad[905, 2] = value
+    suffix = "npy" if kind == "npy folder" else "parquet"
+    if suffix == "npy":
+        np.save(Path(source) / "b.npy", bad)
+    else:
+        parquet(Path(source) / "b.parquet", bad, IDS[CUT:])
+    stream = open_vectors(source)
+    with pytest.raises(DataError, match=rf"b.{suffix}: row 905: expected finite numbers"):
+        list(stream.blocks(1000))
+    with pytest.raises(DataError, match=rf"b.{suffix}: row 905"):
+        stream.take(np.array([3, CUT + 905]))
+    assert len(list(stream.blocks(500, 0, CUT))) == 3
+
+
+def test_large_finite_values_are_no_false_alarm(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((4, 2), 3e38, np.float32))
+    assert len(list(open_vectors(tmp_path / "x.npy").blocks(4))) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([[1.0, 2.0], None, [3.0, 4.0]], "row 1: expected 2 numbers in column emb, found null"),
+        ([[1.0, 2.0], [3.0, 4.0], [5.0]], "row 2: expected 2 numbers in column emb, found 1 numbers"),
+        ([[1.0, 2.0], [3.0, None]], "row 1: expected 2 numbers in column emb, found null at dimension 1"),
+    ],
+)
+def test_null_and_ragged_rows_are_refused(tmp_path: Path, rows: list[Any], found: str) -> None:
+    pq.write_table(pa.table({"emb": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=found):
+        list(open_vectors(tmp_path / "x.parquet").blocks(10))
+
+
+def test_a_slice_of_a_list_column_is_read_at_its_offset(tmp_path: Path) -> None:
+    stream = open_vectors(parquet(tmp_path / "x.parquet", X, IDS))
+    (block,) = stream.blocks(50, 1333, 1383)  # inside a row group and inside a read batch
+    np.testing.assert_array_equal(block.vectors_ND, X[1333:1383])
+
+
+def test_a_file_with_two_vector_columns_needs_a_name(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "x.parquet", X, IDS, other=as_lists(-X, "list"))
+    with pytest.raises(DataError, match=r"expected one column of float lists, found .*emb.*other"):
+        open_vectors(path)
+    (block,) = open_vectors(path, column="other", id_column="title").blocks(N)
+    np.testing.assert_array_equal(block.vectors_ND, -X)
+    assert block.ids is not None and block.ids[0] == "t"
+    with pytest.raises(DataError, match="no column nope"):
+        open_vectors(path, column="emb", id_column="nope")
+
+
+def test_files_of_different_width_and_ids_of_another_count_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", X)
+    np.save(tmp_path / "b.npy", X[:, :3])
+    with pytest.raises(DataError, match=r"b.npy: expected width 6, .* found 3"):
+        open_vectors(tmp_path)
+    np.save(tmp_path / "b.npy", X)
+    (tmp_path / "ids.txt").write_text("one\ntwo\n")
+    with pytest.raises(DataError, match=f"2 ids for {2 * N} rows"):
+        open_vectors(tmp_path)
+
+
+def test_an_embedding_shard_that_does_not_fit_its_manifest_is_refused(tmp_path: Path) -> None:
+    source, _ = make("embeddings", tmp_path / "v")
+    assert open_vectors(source).about["similarity"] == "dot"
+    np.save(Path(source) / "vectors/part-00001.npy", X[:5])
+    with pytest.raises(DataError, match=r"part-00001.npy: expected .* found .*Encode again"):
+        open_vectors(source)
+
+
+def test_a_missing_source_and_an_empty_folder_say_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder of vectors"):
+        open_vectors(tmp_path / "nope")
+    with pytest.raises(DataError, match=r"neither manifest.json"):
+        open_vectors(tmp_path)
+    with pytest.raises(DataError, match=r"expected .npy or .parquet, found .txt"):
+        (tmp_path / "x.txt").write_text("1")
+        open_vectors(tmp_path / "x.txt")
+
+
+def test_synthetic_rows_are_the_same_in_any_block_and_have_length_one() -> None:
+    stream = open_vectors("synthetic:3000,64,0.5")
+    (whole,) = stream.blocks(3000)
+    assert whole.ids is None and whole.vectors_ND.shape == (3000, 64)
+    np.testing.assert_allclose(np.linalg.norm(whole.vectors_ND, axis=1), 1, rtol=1e-5)
+    pieces = np.concatenate([b.vectors_ND for b in stream.blocks(501)])
+    np.testing.assert_array_equal(pieces, whole.vectors_ND)
+    rows = np.array([2999, 5, 1024, 1023])
+    np.testing.assert_array_equal(stream.take(rows), whole.vectors_ND[rows])
+    (more,) = open_vectors("synthetic:3001,64,0.5").blocks(3001)
+    np.testing.assert_array_equal(more.vectors_ND[:3000], whole.vectors_ND)
+    assert open_vectors("synthetic:3000,64,0.2").fingerprint != stream.fingerprint
+
+
+def test_the_synthetic_spectrum_decays_as_asked_and_is_spread_over_all_directions() -> None:
+    part = SyntheticPart("synthetic:8192,32,0.5")
+    x_ND = np.concatenate([v for v, _ in part.pieces(0, 8192)])
+    values = np.sort(np.linalg.eigvalsh(np.cov(x_ND.T)))[::-1]
+    slope = np.polyfit(np.log(np.arange(1, 33)), np.log(values), 1)[0]
+    assert -1.25 < slope < -0.8  # variance i^-1 where the deviation is i^-0.5
+    variances = x_ND.var(axis=0)
+    assert variances.max() / variances.min() < 6  # 32 without the rotation
+
+
+@pytest.mark.parametrize("text", ["synthetic:10", "synthetic:a,2,1", "synthetic:10,0,1", "synthetic:10,2,nan"])
+def test_a_wrong_synthetic_name_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected synthetic:N,D,decay"):
+        open_vectors(text)
+
+
+def test_hub_vectors_are_read_below_data_root_and_refused_offline(tmp_path: Path) -> None:
+    parquet(tmp_path / "o/n/passages_parquet/0.parquet", X, IDS)
+    assert open_vectors("hf://o/n@rev/passages_parquet", root=str(tmp_path)).rows == N
+    with pytest.raises(DataError, match=r"hf://o/n: .*data.root"):
+        open_vectors("hf://o/n")
+
+
+def test_a_remote_npy_file_reads_like_a_mapped_one() -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    buffer.seek(0)
+    stream = VectorStream([hub_vectors.RemoteNpyPart("remote.npy", lambda: buffer)], "f")
+    np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in stream.blocks(999)]), X)
+    rows = np.array([2400, 7, 7])
+    np.testing.assert_array_equal(stream.take(rows), X[rows])
+    short = io.BytesIO(buffer.getvalue()[:-8])
+    with pytest.raises(DataError, match="ends before row"):
+        list(VectorStream([hub_vectors.RemoteNpyPart("r.npy", lambda: short)], "f").blocks(N))
+
+
+def test_a_remote_parquet_file_is_opened_as_a_file_object() -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": IDS, "emb": as_lists(X, "list")}), buffer)
+    stream = VectorStream([vector_parts.ParquetPart("remote", lambda: buffer)], "f")
+    (block,) = stream.blocks(N)
+    np.testing.assert_array_equal(block.vectors_ND, X)
+    assert block.ids == IDS
+
+
+def test_files_of_one_folder_are_chosen_from_a_repository() -> None:
+    names = ["README.md", "passages_npy/0.npy", "passages_parquet/1.parquet", "passages_parquet/0.parquet"]
+    found = hub_vectors._choose("s", [*names, "queries_parquet/q.parquet"])
+    assert found == ["passages_parquet/0.parquet", "passages_parquet/1.parquet"]
+    assert hub_vectors._choose("s", ["b.npy", "a.npy"]) == ["a.npy", "b.npy"]
+    with pytest.raises(DataError, match=r"found x/\*.npy, y/\*.npy"):
+        hub_vectors._choose("s", ["x/0.npy", "y/0.npy"])
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(hub_vectors.time, "sleep", waits.append)
+    calls = 0
+
+    def busy() -> int:
+        nonlocal calls
+        calls += 1
+        if calls < 4:
+            raise ConnectionError("reset")
+        return 7
+
+    assert hub_vectors.patiently(busy, "s") == 7 and waits == [1, 2, 4]
+    with pytest.raises(DataError, match="s: cannot be read"):
+        hub_vectors.patiently(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
