@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,25 +48,38 @@ def read_judgements(path: Path) -> Iterator[Judgement]:
     return _triples(path) if "triples" in path.name else _columns(path)
 
 
-def _columns(path: Path) -> Iterator[Judgement]:
-    """3 or 4 columns. BEIR's loader skips the first line blindly; here a line with an integer score is data."""
+def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
+    """A function of (line number, line) that gives its judgement, None for a header.
+
+    BEIR's loader skips the first line blindly; here a line with a number as score is data.
+    """
     order: tuple[int, int, int] | None = None
     width = 0
-    for line, text in numbered(path):
+
+    def parse(line: int, text: str) -> Judgement | None:
+        nonlocal order, width
         fields = _split(path, text, width)
         if order is None:
+            if len(fields) not in (3, 4):
+                expected = "3 columns (query-id, corpus-id, score) or 4 (qid iter docid grade)"
+                raise malformed(path, line, expected, len(fields))
             width = len(fields)
             header = _header(fields)
             order = header or ((0, 2, 3) if width == 4 else (0, 1, 2))
-            if width not in (3, 4):
-                raise malformed(path, line, "3 columns (query-id, corpus-id, score) or 4 (qid iter docid grade)", width)
             if header:
-                continue
+                return None
         if len(fields) != width:
             names = "query-id, corpus-id, score" if width == 3 else "qid, iter, docid, grade"
             raise malformed(path, line, f"{width} columns ({names})", len(fields))
         q, d, s = (fields[i] for i in order)
-        yield _judgement(path, line, q, d, s)
+        return _judgement(path, line, q, d, s)
+
+    return parse
+
+
+def _columns(path: Path) -> Iterator[Judgement]:
+    parse = column_parser(path)
+    return (j for line, text in numbered(path) if (j := parse(line, text)) is not None)
 
 
 def _split(path: Path, text: str, width: int) -> list[str]:

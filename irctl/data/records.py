@@ -6,11 +6,11 @@ A reader yields (line, id, title, text); the line is what a complaint names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl.data.lines import identifier, json_objects, malformed, numbered, suffix
+from irctl.data.lines import identifier, json_object, malformed, numbered, suffix
 from irctl.errors import DataError
 
 ID_NAMES = ("_id", "qid", "query_id", "query-id", "docid", "passage_id", "passage-id", "corpus-id")
@@ -31,24 +31,34 @@ def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[Record]:
 
     Raises DataError with file:line for a record without an id or a text.
     """
-    kind = suffix(path)
-    if kind in (".pkl", ".pickle"):
-        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to JSON lines")
-    if kind == ".parquet":
+    records: Iterator[Record]
+    if suffix(path) == ".parquet":
         records = _parquet(path)
-    elif kind in (".jsonl", ".json", ".ndjson"):
-        records = _jsonl(path)
     else:
-        records = _columns(path)
+        parse = line_parser(path)
+        records = (parse(line, text) for line, text in numbered(path))
     return (r._replace(title=repaired(r.title), text=repaired(r.text)) for r in records) if fix_encoding else records
 
 
-def _jsonl(path: Path) -> Iterator[Record]:
+def line_parser(path: Path) -> Callable[[int, str], Record]:
+    """A function of (line number, line) that gives its record; it remembers the first line's id field or columns."""
+    kind = suffix(path)
+    if kind in (".pkl", ".pickle"):
+        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to JSON lines")
+    return _object_parser(path) if kind in (".jsonl", ".json", ".ndjson") else _column_parser(path)
+
+
+def _object_parser(path: Path) -> Callable[[int, str], Record]:
     id_name = ""
-    for line, value in json_objects(path):
+
+    def parse(line: int, text: str) -> Record:
+        nonlocal id_name
+        value = json_object(path, line, text)
         if id_name not in value:
             id_name = _id_name(path, line, value)
-        yield _record(path, line, value[id_name], value.get("title"), value.get("text", ""), "text" in value)
+        return _record(path, line, value[id_name], value.get("title"), value.get("text", ""), "text" in value)
+
+    return parse
 
 
 def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
@@ -69,19 +79,22 @@ def _record(path: Path, line: int, id_: object, title: object, text: object, has
     return Record(line, name, title or "", text)
 
 
-def _columns(path: Path) -> Iterator[Record]:
+def _column_parser(path: Path) -> Callable[[int, str], Record]:
     """id, text; or id, title, text: RepCONC's corpus.tsv, where every field before the last belongs to the title.
 
     MS MARCO's own files have exactly two columns.
     """
-    width = 0
-    strict = path.name.startswith(("collection", "queries"))
-    for line, row in numbered(path):
-        fields = row.split("\t")
-        width = width or (2 if strict else len(fields))
-        if len(fields) != width or width < 2:
-            raise malformed(path, line, f"{max(width, 2)} columns separated by tabs", len(fields))
-        yield _record(path, line, fields[0], " ".join(fields[1:-1]), fields[-1])
+    width = 2 if path.name.startswith(("collection", "queries")) else 0
+
+    def parse(line: int, text: str) -> Record:
+        nonlocal width
+        fields = text.split("\t")
+        width = width or max(len(fields), 2)
+        if len(fields) != width:
+            raise malformed(path, line, f"{width} columns separated by tabs", len(fields))
+        return _record(path, line, fields[0], " ".join(fields[1:-1]), fields[-1])
+
+    return parse
 
 
 def _parquet(path: Path) -> Iterator[Record]:

@@ -1,0 +1,119 @@
+"""`irctl data`: list, fetch, check and convert collections."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from irctl.commands._options import Debug, Json, Quiet
+from irctl.commands._run import guarded, present_rows
+
+app = typer.Typer(help="Collections: list, fetch, check, convert.", no_args_is_help=True)
+Root = Annotated[str, typer.Option("--root", help="folder that stands for hf://: ROOT/OWNER/NAME/PATH")]
+
+
+@app.command("ls")
+def ls(
+    group: Annotated[str, typer.Option(help="only this group, such as beir-14 or sycl-eval")] = "",
+    root: Root = "",
+    json_: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List the known collections and whether they are on this machine.
+
+    \b
+    Examples:
+      irctl data ls
+      irctl data ls --group beir-14
+    """
+    from irctl.pipelines import data
+
+    with guarded(json_, debug):
+        present_rows("data", data.listing(group, root=root), json_=json_, quiet=quiet)
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="collection or group, such as beir/scifact")],
+    root: Root = "",
+    json_: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Download a collection into the cache (network): checksum, unpack, rename. What is there already stays.
+
+    \b
+    Examples:
+      irctl data fetch cranfield
+    """
+    from irctl import console
+    from irctl.pipelines import data
+
+    with guarded(json_, debug):
+        found = data.fetch(name, console.ConsoleReporter(quiet=quiet), root=root)
+        if json_:
+            console.emit_json({"schema": "irctl/data/1", **found})
+        else:
+            for folder in found["folders"].values():
+                console.out(folder)
+
+
+@app.command("check")
+def check(
+    path: Annotated[str, typer.Argument(help="BEIR or MS MARCO folder, or a known collection")] = "cranfield",
+    max_len: Annotated[int, typer.Option(help="also the share of passages cut at so many tokens", min=0)] = 0,
+    model: Annotated[str, typer.Option(help="encoder whose tokenizer counts them")] = "",
+    limit: Annotated[int, typer.Option(help="findings listed of a kind", min=0)] = 10,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Read every line of a collection and report all that is wrong, with file and line. Errors end with code 3.
+
+    \b
+    Examples:
+      irctl data check cranfield
+      irctl data check cranfield --limit 1 --json
+    """
+    from irctl import console, errors
+    from irctl.pipelines import data
+
+    with guarded(json_, debug):
+        found = data.check(path, max_len=max_len, model=model, limit=limit)
+        if json_:
+            console.emit_json({"schema": "irctl/data/1", **found})
+        else:
+            console.table(found["findings"])
+            for name, value in found["counts"].items():
+                console.out(f"{name}: {value}")
+            console.out(f"{found['errors']} errors, {found['warnings']} warnings")
+        if found["errors"]:
+            raise typer.Exit(errors.DATA)
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[str, typer.Argument(help="any collection that --data takes")],
+    out: Annotated[str, typer.Argument(help="folder to write, new or empty")],
+    to: Annotated[str, typer.Option(help="beir or msmarco")] = "beir",
+    root: Root = "",
+    fix_encoding: Annotated[bool, typer.Option("--fix-encoding", help="repair double-encoded characters")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a collection in another layout.
+
+    \b
+    Examples:
+      irctl data convert cranfield converted --to msmarco
+    """
+    from irctl import console
+    from irctl.pipelines import data
+
+    with guarded(json_, debug):
+        found = data.convert(source, out, to, root=root, fix_encoding=fix_encoding)
+        if json_:
+            console.emit_json({"schema": "irctl/data/1", **found})
+        else:
+            console.out(f"{found['folder']}: {found['passages']} passages, {found['queries']} queries")

@@ -1,0 +1,206 @@
+"""Looking for what is wrong in a BEIR or MS MARCO folder: every line is read, everything is reported at once.
+
+Dimension key: N records of a file.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data import draws
+from irctl.data.beir import BeirFolder
+from irctl.data.cards import read_card
+from irctl.data.corpus import join
+from irctl.data.id_map import hash_id
+from irctl.data.lines import first, numbered
+from irctl.data.msmarco import MsMarcoFolder
+from irctl.data.qrels_files import column_parser
+from irctl.data.records import line_parser
+from irctl.errors import DataError
+
+SAMPLE = 10_000
+"""Texts tokenised for the truncation rate; a share of so many is within half a point."""
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
+
+
+@dataclass
+class Report:
+    """findings: {level, where, what}, at most `limit` of a kind; counts: all of them, and sizes."""
+
+    limit: int = 10
+    findings: list[dict[str, str]] = field(default_factory=list)
+    counts: dict[str, Any] = field(default_factory=dict)
+    _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, level: str, kind: str, where: str, what: str) -> None:
+        self._seen[(level, kind)] += 1
+        if self._seen[(level, kind)] <= self.limit:
+            self.findings.append({"level": level, "kind": kind, "where": where, "what": what})
+
+    @property
+    def errors(self) -> int:
+        return sum(n for (level, _), n in self._seen.items() if level == "error")
+
+    @property
+    def warnings(self) -> int:
+        return sum(n for (level, _), n in self._seen.items() if level == "warning")
+
+    def kinds(self) -> dict[str, int]:
+        """How often each kind occurred, listed or not."""
+        return {f"{level}: {kind}": n for (level, kind), n in sorted(self._seen.items())}
+
+
+class _Ids:
+    """Hashes and lines of a file's ids: 16 bytes each."""
+
+    def __init__(self) -> None:
+        self.hashes, self.lines = array("Q"), array("q")
+
+    def sorted(self) -> NDArray[np.uint64]:
+        return np.sort(np.frombuffer(self.hashes, np.uint64) if self.hashes else np.zeros(0, np.uint64))
+
+    def repeated(self) -> list[tuple[int, int]]:
+        """(line, earlier line) of ids that occur again."""
+        if not self.hashes:
+            return []
+        hashes_N = np.frombuffer(self.hashes, np.uint64)
+        order_N = np.argsort(hashes_N, kind="stable")
+        again = np.flatnonzero(hashes_N[order_N][1:] == hashes_N[order_N][:-1])
+        return [(self.lines[int(order_N[i + 1])], self.lines[int(order_N[i])]) for i in again]
+
+
+def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | None = None, limit: int = 10) -> Report:
+    """Everything that is wrong with a folder. Raises DataError only where there is no collection at all.
+
+    max_len, count_tokens: also the share of passages that are cut at so many tokens.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    report = Report(limit)
+    layout: BeirFolder | MsMarcoFolder
+    if BeirFolder.is_one(folder):
+        layout = BeirFolder(folder)
+    elif MsMarcoFolder.is_one(folder):
+        layout = MsMarcoFolder(folder)
+    else:
+        raise DataError(f"{folder}: neither corpus.jsonl nor collection.tsv there")
+    try:
+        card = read_card(folder)
+    except DataError as e:
+        card = None
+        report.add("error", "card", str(folder), e.message)
+    documents = _texts(layout.corpus_file, report, "passages", max_len, count_tokens)
+    documents_N = documents.sorted()
+    splits = layout.splits()
+    if not splits:
+        report.add("error", "no judgements", str(folder), "no qrels of any split")
+    queries: dict[Path, _Ids] = {}
+    judged: set[int] = set()
+    for split in splits:
+        try:
+            path = layout.query_file(split)
+        except DataError as e:
+            report.add("error", "missing file", str(folder), e.message)
+            continue
+        if path not in queries:
+            queries[path] = _texts(path, report, f"queries in {path.name}", 0, None)
+        judged |= _judgements(layout.qrels_file(split), split, queries[path].sorted(), documents_N, report)
+    for path, ids in queries.items():
+        rest = sum(h not in judged for h in ids.hashes)
+        if rest:
+            report.add("warning", "queries without judgements", path.name, f"{rest} of {len(ids.hashes)} queries")
+    _coincidence(queries, documents_N, report, shared=bool(card and card.ids_shared))
+    return report
+
+
+def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: CountTokens | None) -> _Ids:
+    """Read a corpus or query file; null texts, malformed lines, empty texts, repeated ids."""
+    ids = _Ids()
+    parse = line_parser(path)
+    sample: list[str] = []
+    draw = draws.generator("check", path.name)
+    for line, text in numbered(path):
+        try:
+            record = parse(line, text)
+        except DataError as e:
+            report.add("error", "malformed", f"{path.name}:{line}", e.message.partition(f":{line}: ")[2] or e.message)
+            continue
+        ids.hashes.append(hash_id(record.id))
+        ids.lines.append(line)
+        passage = join(record.title, record.text)
+        if not passage:
+            report.add("warning", "empty text", f"{path.name}:{line}", f"id {record.id} has no text")
+        if count_tokens:  # reservoir: every record is as likely to be in the sample
+            n = len(ids.hashes)
+            if len(sample) < SAMPLE:
+                sample.append(passage)
+            elif (place := int(draw.integers(0, n))) < SAMPLE:
+                sample[place] = passage
+    for line, earlier in ids.repeated():
+        report.add("error", "duplicate id", f"{path.name}:{line}", f"same id as line {earlier}")
+    report.counts[name] = len(ids.hashes)
+    if count_tokens and sample:
+        lengths = np.asarray(count_tokens(sample))
+        share = float((lengths > max_len).mean())
+        report.counts["truncated"] = f"{share:.1%} of {len(sample)} passages at {max_len} tokens"
+    return ids
+
+
+def _judgements(
+    path: Path, split: str, queries_N: NDArray[np.uint64], documents_N: NDArray[np.uint64], report: Report
+) -> set[int]:
+    """Read one qrels file; returns the hashes of its queries."""
+    parse = column_parser(path)
+    best: dict[int, float] = {}
+    names: dict[int, str] = {}
+    rows, has_header = 0, False
+    for line, text in numbered(path):
+        where = f"{path.name}:{line}"
+        try:
+            found = parse(line, text)
+        except DataError as e:
+            report.add("error", "malformed", where, e.message.partition(f":{line}: ")[2] or e.message)
+            continue
+        if found is None:
+            has_header = True
+            continue
+        rows += 1
+        if not found.score.is_integer():
+            report.add("error", "grade", where, f"expected a whole number, found {found.score:g}")
+        query, document = hash_id(found.query_id), hash_id(found.document_id)
+        if not _has(queries_N, query):
+            report.add("error", "unknown query", where, f"no query {found.query_id}")
+        if not _has(documents_N, document):
+            report.add("error", "unknown document", where, f"no document {found.document_id}")
+        best[query] = max(best.get(query, found.score), found.score)
+        names[query] = found.query_id
+    if path.parent.name == "qrels" and not has_header and first(path):
+        report.add("warning", "no header", f"{path.name}:1", "BEIR's own loader skips this judgement")
+    for query, grade in best.items():
+        if grade <= 0:
+            report.add("warning", "no relevant document", path.name, f"query {names[query]}: all judgements <= 0")
+    report.counts[f"judgements in {split}"] = rows
+    report.counts[f"judged queries in {split}"] = len(best)
+    return set(best)
+
+
+def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
+    place = int(np.searchsorted(sorted_N, np.uint64(value)))
+    return place < len(sorted_N) and int(sorted_N[place]) == value
+
+
+def _coincidence(queries: dict[Path, _Ids], documents_N: NDArray[np.uint64], report: Report, *, shared: bool) -> None:
+    """Ids that queries and documents have in common: dropping self-matches is right only where they name the same."""
+    own = np.unique(np.concatenate([np.zeros(0, np.uint64), *(i.sorted() for i in queries.values())]))
+    both = len(np.intersect1d(own, documents_N))
+    if both and not shared:
+        what = f"{both} of {len(own)} query ids are document ids too; self_match = keep unless they name the same text"
+        report.add("warning", "ids coincide", "", what)
