@@ -176,21 +176,22 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def files_of(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
-    """(name, bytes, sha256) of a shard's files: `file` with bytes, sha256; `ids`, if any, with ids_bytes, ids_sha256."""
+    """(name, bytes, sha256) of a shard's files: `file`, bytes, sha256; and, if any, `ids`, ids_bytes, ids_sha256."""
     files = [(str(line["file"]), int(line["bytes"]), str(line["sha256"]))]
     if line.get("ids"):
         files.append((str(line["ids"]), int(line["ids_bytes"]), str(line["ids_sha256"])))
     return files
 
 
+def is_present(folder: Path, line: Mapping[str, Any]) -> bool:
+    """Whether every file of a shard is there in its size."""
+    files = [(folder / name, size) for name, size, _ in files_of(line)]
+    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+
 def done_shards(folder: Path) -> dict[int, dict[str, Any]]:
     """Shards with a journal line and files of that size. The others are to be written (again)."""
-
-    def present(line: Mapping[str, Any]) -> bool:
-        files = [(folder / name, size) for name, size, _ in files_of(line)]
-        return all(path.is_file() and path.stat().st_size == size for path, size in files)
-
-    return {index: line for index, line in sorted(read_journals(folder).items()) if present(line)}
+    return {i: line for i, line in sorted(read_journals(folder).items()) if is_present(folder, line)}
 
 
 def sweep(folder: Path) -> None:
@@ -240,7 +241,7 @@ def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]
 
 
 def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
-    """Hash every file of these lines or manifest parts again; returns how many. DataError names the first that differs."""
+    """Hash every file of these lines or parts again; returns how many. DataError names the first that differs."""
     files = [f for part in parts for f in files_of(part)]
     for name, size, expected in files:
         path = folder / name

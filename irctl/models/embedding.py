@@ -1,281 +1,237 @@
-"""Encoding a corpus or queries into shards on disk, cached by content: what is there is reused, what is missing is made.
+"""Encoding a corpus into shards that resume, under a key of content: weights, settings and texts, never a path.
 
-A shard is a pure function of (key, number): its texts are sorted and batched among themselves alone, so a killed run that
-continues leaves the same bytes. Dimension key: N rows, D vector width.
+Shard i holds rows i*shard_rows .. and is a pure function of (key, i), so any process may write it, and a killed run
+goes on where it was, to the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irctl import paths, stopping
-from irctl.errors import DataError
+from irctl.config import Config
+from irctl.errors import PREEMPTED, DataError, PartlyDone, RunFailed, Stopped
 from irctl.index import shards
-from irctl.models import _fingerprint
-from irctl.models.encoder import Encoder
-from irctl.types import Reporter, VectorBlock
+from irctl.models.embedding_folder import FORMAT, VERSION, EmbeddingFolder
+from irctl.models.hashes import digest
+from irctl.types import Reporter, Silent
 
-if TYPE_CHECKING:
-    from irctl.config import Config
-    from irctl.data.collection import Corpus
-
-FORMAT = "irctl-embeddings"
-Texts = Callable[[slice], list[str]]
-Ids = Callable[[slice], Sequence[str]]
+PLAN = "plan.json"
+NAMED_MISSING = 8
 
 
-class EmbeddingFolder:
-    """A finished folder of vectors, memory-mapped. `fingerprint` is its content key; it serves as a types.Stream."""
+class Texts(Protocol):
+    """Ids and texts by row: a corpus, or queries."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest = shards.read_manifest(folder, FORMAT)
-        self.rows, self.dim = int(self.manifest["rows"]), int(self.manifest["dim"])
-        self.similarity = str(self.manifest["similarity"])
-        self.fingerprint = str(self.manifest["key"])
-        self._starts = np.cumsum([0] + [int(p["rows"]) for p in self.manifest["parts"]])
-        self._parts: dict[int, NDArray[Any]] = {}
-        self._ids: dict[int, Any] = {}
+    ids: Sequence[str]
+    fingerprint: str
 
-    def _part(self, number: int) -> NDArray[Any]:
-        if number not in self._parts:
-            part = self.manifest["parts"][number]
-            array = np.load(self.folder / part["file"], mmap_mode="r", allow_pickle=False)
-            if array.shape != (part["rows"], self.dim):
-                raise DataError(
-                    f"{self.folder / part['file']}: expected {(part['rows'], self.dim)}, found {array.shape}"
-                )
-            self._parts[number] = array
-        return self._parts[number]
-
-    def ids(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """Document ids of consecutive rows."""
-        stop, found = self.rows if stop is None else min(stop, self.rows), []
-        for number, part in enumerate(self.manifest["parts"]):
-            a, b = max(start, self._starts[number]), min(stop, self._starts[number + 1])
-            if a < b:
-                if number not in self._ids:
-                    self._ids[number] = shards.read_ids(self.folder / part["ids"])
-                found += self._ids[number][int(a - self._starts[number]) : int(b - self._starts[number])].to_pylist()
-        return found
-
-    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[VectorBlock]:
-        """Consecutive float32 vectors, `size` rows at a time."""
-        end = self.rows if stop is None else min(stop, self.rows)
-        for a in range(start, end, size):
-            b = min(a + size, end)
-            yield VectorBlock(a, self.ids(a, b), self._span(a, b))
-
-    def _span(self, a: int, b: int) -> NDArray[np.float32]:
-        out_ND = np.empty((b - a, self.dim), np.float32)
-        for number in range(len(self.manifest["parts"])):
-            low, high = max(a, self._starts[number]), min(b, self._starts[number + 1])
-            if low < high:
-                offset = self._starts[number]
-                out_ND[low - a : high - a] = self._part(number)[low - offset : high - offset]
-        return out_ND
-
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Vectors at these rows, in the order asked."""
-        out_ND = np.empty((len(rows_N), self.dim), np.float32)
-        numbers_N = np.searchsorted(self._starts, rows_N, side="right") - 1
-        for number in np.unique(numbers_N):
-            chosen = numbers_N == number
-            out_ND[chosen] = self._part(int(number))[rows_N[chosen] - self._starts[number]]
-        return out_ND
+    def __len__(self) -> int: ...
+    def texts(self, rows: slice) -> list[str]: ...
 
 
-def cache_key(encoder: Encoder, side: str, content: str, config: Config) -> dict[str, Any]:
-    """The parts of the key: encoder, text, and how vectors are stored. Batch size and device are recorded, not keyed."""
-    parts = {
-        **encoder.key(side),
-        "content": content,
-        "store": config.encoder.store,
-        "shard_rows": config.encoder.shard_rows,
-    }
-    return {**parts, "key": _fingerprint.of_parts(parts)}
+class Encodes(Protocol):
+    """What this module needs of an encoder."""
+
+    dim: int
+    similarity: str
+    batch_tokens: int
+
+    def key(self, side: str) -> dict[str, Any]: ...
+    def encode(
+        self, texts: Sequence[str], side: str = "passage", advance: Callable[[int, int], Any] | None = None
+    ) -> NDArray[np.float32]: ...
 
 
-def cache_folder(key: str) -> Path:
-    """Where the cache keeps vectors of this key."""
-    return paths.cache() / "emb" / key[:16]
+class TextList:
+    """Texts in memory as a `Texts`."""
+
+    def __init__(self, ids: Sequence[str], texts: Sequence[str]) -> None:
+        self.ids, self._texts = ids, texts
+        pairs = json.dumps([list(ids), list(texts)], ensure_ascii=False)
+        self.fingerprint = hashlib.sha256(pairs.encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def texts(self, rows: slice) -> list[str]:
+        return list(self._texts[rows])
 
 
 def embed_corpus(
-    encoder: Encoder,
-    corpus: Corpus,
+    encoder: Encodes,
+    corpus: Texts,
     config: Config,
     reporter: Reporter,
     *,
+    stop: Callable[[], bool] = stopping.requested,
     out: Path | None = None,
-    verify: bool = False,
-    shard: tuple[int, int] = (0, 1),
+    side: str = "passage",
+    part: tuple[int, int] = (0, 1),
+    count: Callable[[int], Any] | None = None,
 ) -> EmbeddingFolder:
-    """Vectors of a corpus, from the cache or made; `out` names another folder. shard (i, n): only every n-th shard from i.
+    """The corpus's vectors, from the cache or encoded now; an unfinished folder is continued.
 
-    Raises DataError if the folder holds vectors of another key, Stopped if a signal came between two shards.
+    out: a folder of one's own instead of the cache. part: (i, n), this process's contiguous share of the shards.
+    stop: asked before every shard; when true, finished shards are kept and Stopped is raised.
+    count: told the tokens of every batch that is computed.
+    Raises DataError where `out` holds other embeddings, PartlyDone where the shares of other processes are missing.
     """
-    key = cache_key(encoder, "passage", corpus.fingerprint, config)
-    folder = out or cache_folder(key["key"])
-    return _embed(
-        encoder,
-        "passage",
-        len(corpus),
-        corpus.texts,
-        lambda s: corpus.ids[s],
-        key,
-        folder,
-        config,
-        reporter,
-        verify,
-        shard,
-    )
-
-
-def embed_queries(
-    encoder: Encoder, ids: Sequence[str], texts: Sequence[str], config: Config, reporter: Reporter | None = None
-) -> NDArray[np.float32]:
-    """Vectors [N, D] of queries, cached by content like a corpus."""
-    from irctl.types import Silent
-
-    folder = embed_query_folder(encoder, ids, texts, config, reporter or Silent())
-    return folder.take(np.arange(folder.rows))
-
-
-def embed_query_folder(
-    encoder: Encoder,
-    ids: Sequence[str],
-    texts: Sequence[str],
-    config: Config,
-    reporter: Reporter,
-    *,
-    out: Path | None = None,
-    verify: bool = False,
-) -> EmbeddingFolder:
-    """The folder behind `embed_queries`."""
-    digest = hashlib.sha256()
-    for query_id, text in zip(ids, texts, strict=True):
-        digest.update(f"{len(query_id)}:{query_id}{len(text)}:{text}".encode())
-    key = cache_key(encoder, "query", digest.hexdigest(), config)
-    folder = out or cache_folder(key["key"])
-    return _embed(
-        encoder,
-        "query",
-        len(ids),
-        lambda s: list(texts[s]),
-        lambda s: ids[s],
-        key,
-        folder,
-        config,
-        reporter,
-        verify,
-        (0, 1),
-    )
-
-
-def _embed(
-    encoder: Encoder,
-    side: str,
-    rows: int,
-    texts: Texts,
-    ids: Ids,
-    key: dict[str, Any],
-    folder: Path,
-    config: Config,
-    reporter: Reporter,
-    verify: bool,
-    shard: tuple[int, int],
-) -> EmbeddingFolder:
-    if (folder / shards.MANIFEST).is_file():
-        made = EmbeddingFolder(folder)
-        if made.fingerprint != key["key"]:
-            raise DataError(
-                f"{folder}: holds vectors of another key ({made.fingerprint[:16]}, asked {key['key'][:16]})",
-                hint="Give another --out, or remove the folder",
-            )
-        if verify:
-            shards.verify(folder, made.manifest["parts"])
-        return made
+    content = key_parts(encoder, corpus, config, side)
+    key = digest(content)
+    folder = out or folder_of(key)
+    plan = _plan(folder, key, content, encoder, corpus, config)
+    done = _done(folder, key)
+    missing = [i for i in range(plan["shards"]) if i not in done]
+    if not missing and (folder / shards.MANIFEST).is_file():
+        return EmbeddingFolder(folder)
     shards.sweep(folder)
-    _check_begun(folder, key["key"])
-    done = shards.done_shards(folder)
-    if verify:
-        shards.verify(folder, list(done.values()))
-    size = config.encoder.shard_rows
-    spans = [slice(a, min(a + size, rows)) for a in range(0, rows, size)]
-    journal = shards.Journal(folder, *shard)
-    already = sum(s.stop - s.start for n, s in enumerate(spans) if n in done)
-    with reporter.bar(f"encoding {side}s", rows, already) as advance:
-        for number, span in enumerate(spans):
-            if number in done or number % shard[1] != shard[0]:
-                continue
-            stopping.check("finished shards are kept")
-            done[number] = _write(encoder, side, number, len(spans), texts(span), ids(span), folder, config, journal)
-            advance(span.stop - span.start)
-    if len(done) == len(spans):
-        parts = [{k: v for k, v in done[n].items() if k != "index"} for n in range(len(spans))]
-        shards.write_manifest(
-            folder,
-            {
-                "format": FORMAT,
-                "version": 1,
-                "rows": rows,
-                "dim": encoder.dim,
-                "dtype": config.encoder.store,
-                "similarity": encoder.similarity,
-                "key": key["key"],
-                "fingerprint": key["key"],
-                "key_parts": {k: v for k, v in key.items() if k != "key"},
-                "parts": parts,
-            },
-        )
-    return EmbeddingFolder(folder)
+    share = range(plan["shards"] * part[0] // part[1], plan["shards"] * (part[0] + 1) // part[1])
+    todo = [i for i in missing if i in share]
+    if done and todo:
+        reporter.say(f"{folder}: {len(done)} of {plan['shards']} shards are there; continuing")
+    journal = shards.Journal(folder, *part)
+    already = sum(int(line["rows"]) for line in done.values())
+    with reporter.bar("encoding", plan["rows"], already) as advance:
+
+        def progress(rows: int, tokens: int) -> None:
+            advance(rows)
+            if count:
+                count(tokens)
+
+        for index in todo:
+            if stop():
+                _stop(f"{len(done)} of {plan['shards']} shards are kept in {folder}")
+            done[index] = _write(folder, index, plan, encoder, corpus, side, progress)
+            journal.add(done[index])
+    return finish(folder, plan, done)
 
 
-def _check_begun(folder: Path, key: str) -> None:
-    """An unfinished folder names its key, so that shards of two encoders never meet in one."""
-    file = folder / "key"
-    if file.is_file() and file.read_text() != key:
+def embed_queries(encoder: Encodes, ids: Sequence[str], texts: Sequence[str], config: Config) -> NDArray[np.float32]:
+    """Vectors [N, D] of queries, in the order given; cached by content like a corpus."""
+    if not len(texts):
+        return np.empty((0, encoder.dim), np.float32)
+    return embed_corpus(encoder, TextList(ids, texts), config, Silent(), side="query").array()
+
+
+def key_parts(encoder: Encodes, corpus: Texts, config: Config, side: str) -> dict[str, Any]:
+    """Everything that decides the stored vectors."""
+    return {**encoder.key(side), "content": corpus.fingerprint, "store": config.encoder.store}
+
+
+def folder_of(key: str) -> Path:
+    """Where the cache keeps the vectors of a key."""
+    return paths.cache() / "emb" / key[:16]
+
+
+def _plan(
+    folder: Path, key: str, content: Mapping[str, Any], encoder: Encodes, corpus: Texts, config: Config
+) -> dict[str, Any]:
+    """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
+    path = folder / PLAN
+    if not path.is_file():
+        if any(folder.glob("*")) and not (folder / shards.MANIFEST).is_file():
+            raise DataError(f"{folder}: is not empty and holds no embeddings", hint="Choose another folder")
+        rows, size = len(corpus), config.encoder.shard_rows
+        plan = {"format": FORMAT, "version": VERSION, "key": key, "key_parts": dict(content), "rows": rows}
+        plan |= {"dim": encoder.dim, "dtype": config.encoder.store, "similarity": encoder.similarity}
+        plan |= {"shard_rows": size, "shards": -(-rows // size), "batch_tokens": encoder.batch_tokens}
+        shards.write_json(path, plan)
+    try:
+        found = dict(json.loads(path.read_text()))
+    except ValueError as e:
+        raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+    if found.get("key") != key:
         raise DataError(
-            f"{folder}: was begun with another encoder or corpus", hint="Give another --out, or remove the folder"
+            f"{folder}: holds embeddings of another content ({_difference(found.get('key_parts', {}), content)})",
+            hint="Choose another folder, or remove it",
         )
-    shards.write_atomic(file, key)
+    return found
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Names of the parts that differ, with their values where they are short."""
+
+    def shown(value: Any) -> str:
+        text = str(value)
+        return text if len(text) <= 20 else f"{text[:12]}..."
+
+    names = [k for k in wanted if found.get(k) != wanted[k]]
+    return ", ".join(f"{k}: there {shown(found.get(k))}, here {shown(wanted[k])}" for k in names) or "unknown parts"
+
+
+def _done(folder: Path, key: str) -> dict[int, dict[str, Any]]:
+    """Shards that are there, by the manifest of a finished folder or the journals of an unfinished one."""
+    if not (folder / shards.MANIFEST).is_file():
+        return shards.done_shards(folder)
+    manifest = shards.read_manifest(folder, FORMAT, VERSION)
+    if manifest["key"] != key:
+        raise DataError(f"{folder}: its manifest and its plan disagree", hint=f"Remove {folder} and run again")
+    kept = {int(p["index"]): p for p in manifest["parts"] if shards.is_present(folder, p)}
+    return kept | shards.done_shards(folder)
 
 
 def _write(
-    encoder: Encoder,
-    side: str,
-    number: int,
-    count: int,
-    texts: list[str],
-    ids: Sequence[str],
     folder: Path,
-    config: Config,
-    journal: shards.Journal,
+    index: int,
+    plan: Mapping[str, Any],
+    encoder: Encodes,
+    corpus: Texts,
+    side: str,
+    advance: Callable[[int, int], Any],
 ) -> dict[str, Any]:
-    vectors_ND = encoder.encode(texts, side)
-    if not np.isfinite(vectors_ND).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors_ND).all(axis=1))[0])
-        raise DataError(f"document '{ids[row]}': its vector is not finite", hint="Use --set hardware.precision=fp32")
-    name = f"part-{number:0{max(5, len(str(count)))}d}"
-    stored = vectors_ND.astype(np.float16) if config.encoder.store == "float16" else vectors_ND
-    vectors = shards.write_atomic(folder / "vectors" / f"{name}.npy", stored)
-    named = shards.write_ids(folder / "ids" / f"{name}.arrow", list(ids))
-    line = {
-        "index": number,
+    """Encode one shard and write its vectors and ids. Returns its journal line."""
+    start = index * plan["shard_rows"]
+    rows = slice(start, min(start + plan["shard_rows"], plan["rows"]))
+    counted: list[int] = []
+
+    def note(texts: int, tokens: int) -> None:
+        counted.append(tokens)
+        advance(texts, tokens)
+
+    vectors_ND = encoder.encode(corpus.texts(rows), side, note)
+    stored_ND = vectors_ND.astype(plan["dtype"])
+    if not np.isfinite(stored_ND).all():
+        raise RunFailed(f"{folder}: values above 65504 do not fit float16", hint="Use --set encoder.store=float32")
+    name = f"part-{index:05d}"
+    ids = shards.write_ids(folder / "ids" / f"{name}.arrow", list(corpus.ids[rows]))
+    written = shards.write_atomic(folder / "vectors" / f"{name}.npy", stored_ND)
+    return {
+        "index": index,
         "file": f"vectors/{name}.npy",
-        "rows": len(texts),
-        "bytes": vectors.bytes,
-        "sha256": vectors.sha256,
+        "rows": len(stored_ND),
+        "tokens": sum(counted),
+        **written._asdict(),
         "ids": f"ids/{name}.arrow",
-        "ids_bytes": named.bytes,
-        "ids_sha256": named.sha256,
+        "ids_bytes": ids.bytes,
+        "ids_sha256": ids.sha256,
     }
-    journal.add(line)
-    return line
+
+
+def _stop(kept: str) -> None:
+    stopping.check(kept)
+    raise Stopped(f"asked to stop: {kept}", exit_code=PREEMPTED, status="preempted", hint="The same command continues")
+
+
+def finish(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Mapping[str, Any]]) -> EmbeddingFolder:
+    """Write the manifest once every shard is there. Raises PartlyDone naming those that are not."""
+    done = {**shards.done_shards(folder), **done}
+    missing = [i for i in range(plan["shards"]) if i not in done]
+    if missing:
+        shown = ", ".join(map(str, missing[:NAMED_MISSING])) + (", ..." if len(missing) > NAMED_MISSING else "")
+        raise PartlyDone(
+            f"{folder}: {len(missing)} of {plan['shards']} shards are not there yet ({shown})",
+            hint="The last of the processes that share the work finishes the folder",
+        )
+    parts = [dict(done[i]) for i in range(plan["shards"])]
+    tokens = sum(int(p["tokens"]) for p in parts)
+    manifest = {k: v for k, v in plan.items() if k != "shards"} | {"tokens": tokens, "parts": parts}
+    shards.write_manifest(folder, {**manifest, "fingerprint": plan["key"]})
+    return EmbeddingFolder(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.data.collection import Collection
     from irctl.ledger.recording import RunHandle
+
+SIDES = ("passage", "query")
 
 
 def encode(
@@ -19,81 +23,108 @@ def encode(
     run: RunHandle,
     reporter: Reporter,
     *,
+    model: str | None = None,
+    data: str | None = None,
     out: str | None = None,
     side: str = "passage",
     verify: bool = False,
 ) -> dict[str, Any]:
-    """Encode and record. Payload: folder, rows, dim, key, cached, seconds."""
+    """Encode and record. Payload: folder, rows, dim, key, cached, tokens, seconds, tokens_per_second (of this run).
+
+    A signal ends it after the shard in hand; the same command continues.
+    """
     from irctl.models import embedding
     from irctl.models.encoder import load_encoder
-    from irctl.pipelines.bm25 import open_for
+    from irctl.models.hashes import weights_hash
 
     _check_side(side)
-    collection = open_for(config)
+    config = _with(config, model, data)
+    collection = _collection(config)
     encoder = load_encoder(config)
-    started = time.monotonic()
-    target = Path(out) if out else None
-    if side == "passage":
-        key = embedding.cache_key(encoder, side, collection.corpus.fingerprint, config)["key"]
-        folder = target or embedding.cache_folder(key)
-        cached = (folder / "manifest.json").is_file()
-        made = embedding.embed_corpus(encoder, collection.corpus, config, reporter, out=target, verify=verify)
-    else:
-        queries = collection.queries(config.data.split or collection.card.headline_split)
-        cached = False
-        made = embedding.embed_query_folder(
-            encoder, queries.ids, queries.texts, config, reporter, out=target, verify=verify
-        )
-    if cached:
-        reporter.say("these vectors are in the cache already: same weights, tokenizer, settings and corpus")
+    texts = _texts(collection, config, side)
+    fingerprint = encoder.fingerprint(side)
     run.note(
         dataset=config.run.dataset or collection.name,
         dataset_fingerprint=collection.fingerprint,
         model=config.model.name,
-        model_fingerprint=encoder.fingerprint(side),
+        model_fingerprint=fingerprint,
     )
-    run.artifact("in", "model", _folder_of(config), sha256=encoder.fingerprint("passage"), dim=encoder.dim)
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    run.artifact("in", "model", encoder.located.folder, sha256=weights_hash(encoder.located.folder), dim=encoder.dim)
+    target = Path(out) if out else None
+    computed: list[int] = []
+    started = time.monotonic()
+    made = embedding.embed_corpus(encoder, texts, config, reporter, out=target, side=side, count=computed.append)
+    seconds = time.monotonic() - started
+    if verify:
+        reporter.say(f"{made.verify()} files hashed again: as written")
+    if not computed:
+        reporter.say("these vectors are there already: same weights, tokenizer, settings and texts")
     run.artifact(
-        "out",
-        "embeddings",
-        made.folder,
-        sha256=made.fingerprint,
-        n_rows=made.rows,
-        dim=made.dim,
-        format=config.encoder.store,
+        "out", "embeddings", made.folder, sha256=made.fingerprint, n_rows=made.rows, dim=made.dim, format=made.dtype
     )
+    rate = sum(computed) / seconds if computed else None
+    if rate:
+        run.metric("tokens_per_s", rate, dataset=collection.name)
     return {
         "folder": str(made.folder),
         "rows": made.rows,
         "dim": made.dim,
         "key": made.fingerprint,
-        "cached": cached,
-        "seconds": round(time.monotonic() - started, 1),
+        "cached": not computed,
+        "seconds": round(seconds, 2),
+        "tokens": int(made.manifest["tokens"]),
+        "tokens_per_second": round(rate, 1) if rate else None,
+        "computed_in": encoder.dtype,
     }
 
 
-def _folder_of(config: Config) -> Path:
-    from irctl.models.encoder import find
-
-    return find(config.model.name, config.model.revision).folder
-
-
-def _check_side(side: str) -> None:
-    if side not in ("passage", "query"):
-        raise ConfigError(f"--side {side}: expected passage or query")
-
-
 def describe(config: Config) -> dict[str, Any]:
-    """What --dry-run prints: rows, shards and disk, without loading the encoder."""
-    from irctl.pipelines.bm25 import open_for
+    """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
+    from irctl.models import locate
 
-    collection = open_for(config)
+    collection = _collection(config)
+    found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
     return {
         "encoding": {
             "collection": f"{collection.name}, {rows} documents",
-            "encoder": config.model.name,
+            "encoder": f"{config.model.name} ({found.folder if found else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
-            "bytes a vector": f"{4 if config.encoder.store == 'float32' else 2} x D",
+            "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
+            "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
+            "disk": f"{rows * (4 if config.encoder.store == 'float32' else 2) / 2**20:.2f} MiB x D",
         }
     }
+
+
+def _with(config: Config, model: str | None, data: str | None) -> Config:
+    given: Mapping[str, Any] = {"model.name": model, "data.source": data}
+    given = {k: v for k, v in given.items() if v is not None}
+    return config.replace(given, "the caller") if given else config
+
+
+def _collection(config: Config) -> Collection:
+    from irctl.data.collection import open_collection
+
+    return open_collection(
+        config.data.source,
+        root=config.data.root,
+        title_join=config.data.title_join,
+        fix_encoding=config.data.fix_encoding,
+    )
+
+
+def _texts(collection: Collection, config: Config, side: str) -> Any:
+    """The corpus, or the judged queries of the split."""
+    if side == "passage":
+        return collection.corpus
+    from irctl.models.embedding import TextList
+
+    queries = collection.queries(config.data.split or collection.card.headline_split)
+    return TextList(queries.ids, queries.texts)
+
+
+def _check_side(side: str) -> None:
+    if side not in SIDES:
+        raise ConfigError(f"--side {side}: expected {' or '.join(SIDES)}")

@@ -1,0 +1,68 @@
+"""Token batches of near-equal length under a budget: what encoding runs through the model.
+
+Dimension key: B texts of a batch, W tokens of its longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def batches(lengths_N: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of each batch, longest texts first, so that padding is small and memory fails at once if at all.
+
+    A batch times the width of its longest text stays within the budget; one text always fits. Ties keep their order.
+    """
+    order_N = np.argsort(-lengths_N, kind="stable")
+    start = 0
+    while start < len(order_N):
+        count = max(1, budget // max(1, int(lengths_N[order_N[start]])))
+        yield order_N[start : start + count]
+        start += count
+
+
+class Tokens:
+    """Token ids of many texts, unpadded; every text has at least one token."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], max_len: int) -> None:
+        self.tokenizer = tokenizer
+        found = tokenizer(list(texts), truncation=True, max_length=max_len, padding=False) if texts else {}
+        self.columns: dict[str, list[list[int]]] = {k: list(v) for k, v in found.items() if k != "attention_mask"}
+        for row, ids in enumerate(self.columns.get("input_ids", [])):
+            if not ids:  # an empty text and a tokenizer that adds nothing
+                for name, column in self.columns.items():
+                    column[row] = [self._empty if name == "input_ids" else 0]
+        self.lengths_N = np.array([len(ids) for ids in self.columns.get("input_ids", [])], dtype=np.int64)
+
+    @property
+    def _empty(self) -> int:
+        ids = (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
+        return next((i for i in ids if i is not None), 0)
+
+    def padded(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Model inputs [B, W] of these rows, padded on the tokenizer's side."""
+        import torch
+
+        width = int(self.lengths_N[rows].max())
+        left = self.tokenizer.padding_side == "left"
+        fill = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
+        made = {k: np.full((len(rows), width), fill.get(k, 0), np.int64) for k in (*self.columns, "attention_mask")}
+        for place, row in enumerate(rows):
+            length = int(self.lengths_N[row])
+            at = slice(width - length, width) if left else slice(0, length)
+            made["attention_mask"][place, at] = 1
+            for name, column in self.columns.items():
+                made[name][place, at] = column[row]
+        return {k: torch.from_numpy(v) for k, v in made.items()}
+
+
+def to_device(features: Mapping[str, Any], device: Any) -> dict[str, Any]:
+    """The same features with their tensors on the device."""
+    return {k: v.to(device, non_blocking=True) if hasattr(v, "to") else v for k, v in features.items()}

@@ -1,0 +1,107 @@
+"""What a model is, as hashes of its content: names, types, shapes and bytes of its tensors, never its path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index.shards import remembered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HEADER_BYTES = 8
+PIECE = 1 << 24
+VOLATILE = (
+    "_name_or_path",
+    "name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "use_cache",
+    "architectures",
+)
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value, keys sorted."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash of a model folder's weights, on disk; remembered a file. No torch.
+
+    Every safetensors file below the folder counts, by tensor name within its module: neither sharding nor the order in
+    a file matters. Raises DataError without weights.
+    """
+    tensors: dict[str, str] = {}
+    for file in sorted(folder.rglob("*.safetensors")):
+        module = file.parent.relative_to(folder).as_posix()
+        tensors.update({f"{module}/{k}": v for k, v in remembered(file, "tensors", _tensors).items()})
+    if not tensors:
+        raise DataError(f"{folder}: no weights there (*.safetensors)")
+    return digest(tensors)
+
+
+def tensor_names(folder: Path) -> set[str]:
+    """Names of the tensors in a model folder's safetensors files."""
+    return {name for file in folder.glob("*.safetensors") for name in remembered(file, "tensors", _tensors)}
+
+
+def _tensors(file: Path) -> dict[str, str]:
+    """tensor name -> "dtype shape sha256" of a safetensors file, read by its documented layout."""
+    found = {}
+    with file.open("rb") as f:
+        try:
+            header = json.loads(f.read(int.from_bytes(f.read(HEADER_BYTES), "little")))
+        except ValueError as e:
+            raise DataError(f"{file}: not a safetensors file ({e})") from e
+        base = f.tell()
+        for name, entry in sorted(header.items()):
+            if name == "__metadata__":
+                continue
+            start, stop = entry["data_offsets"]
+            f.seek(base + start)
+            sha, left = hashlib.sha256(), stop - start
+            while left and (piece := f.read(min(left, PIECE))):
+                sha.update(piece)
+                left -= len(piece)
+            if left:
+                raise DataError(f"{file}: ends within tensor {name}; the file is cut off")
+            found[name] = f"{entry['dtype']} {entry['shape']} {sha.hexdigest()}"
+    return found
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """Hash of tensors in memory: right even while they are being trained, or when their file is overwritten."""
+    import torch
+
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def architecture(config: Any) -> dict[str, Any]:
+    """What a transformers configuration says about the computation; versions, paths and types of storage left out."""
+    values = config.to_diff_dict()
+    return {k: v for k, v in values.items() if k not in VOLATILE and k != "gradient_checkpointing" and k[0] != "_"}
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Hash of how text becomes tokens: the whole fast tokenizer, or vocabulary and special tokens of another."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        words: Any = sorted(tokenizer.get_vocab().items())
+    else:
+        words = json.loads(backend.to_str())
+        del words["truncation"], words["padding"]  # whatever the last call left there
+    special = {k: str(v) for k, v in tokenizer.special_tokens_map.items()}
+    return digest({"words": words, "special": special, "side": tokenizer.padding_side})

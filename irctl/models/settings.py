@@ -1,0 +1,178 @@
+"""How an encoder reads text: pooling, normalisation, lengths, prompts; read from its folder, or given and saved.
+
+A setting that contradicts what the folder says is refused unless encoder.override=true: scores of a model that is fed
+otherwise than it was trained are wrong without a sign.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError, DataError
+from irctl.models.locate import Located
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+FILE = "irctl.json"
+FORMAT = "irctl-encoder"
+VERSION = 1
+POOLINGS: dict[str, Any] = {
+    "mean": "mean",
+    "cls": "cls",
+    "last_token": "lasttoken",
+    "max": "max",
+    "cls+mean": ("cls", "mean"),
+}
+# Plain transformers folders whose papers say how they pool; neither normalises.
+KNOWN_POOLING = {"facebook/contriever": "mean", "facebook/contriever-msmarco": "mean"}
+SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
+PASSAGE_PROMPTS = ("document", "passage", "corpus")
+FALLBACK_MAX_LEN = 512
+UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What stands in irctl.json, besides provenance. Lengths are tokens, special ones and the prompt counted."""
+
+    pooling: str
+    normalize: bool
+    query_max_len: int
+    passage_max_len: int
+    query_prompt: str
+    passage_prompt: str
+    title_join: str
+    similarity: str
+    pad_multiple: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_file(located: Located) -> dict[str, Any]:
+    """irctl.json of a model folder; empty if there is none."""
+    path = located.folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        about = json.loads(path.read_text())
+    except ValueError as e:
+        raise DataError(f"{path}: cannot be read ({e})") from e
+    if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+        raise DataError(
+            f"{path}: expected {FORMAT} version {VERSION}, found {about.get('format')} {about.get('version')}"
+        )
+    return dict(about)
+
+
+def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Located) -> Settings:
+    """The settings in force. `module` is the loaded SentenceTransformer, whose modules say what irctl.json does not.
+
+    Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
+    """
+    limit, own_len = _limits(module)
+    prompts = dict(module.prompts or {})
+    default = prompts.get(module.default_prompt_name or "", "")
+    query_prompt = prompts.get("query") or default
+    passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), default)
+    says: dict[str, Any] = {
+        "encoder.pooling": pooling_of(module),
+        "encoder.normalize": normalizes(module) if pooling_of(module) else None,
+        "encoder.query_max_len": about.get("query_max_len"),
+        "encoder.passage_max_len": about.get("passage_max_len"),
+        # an empty prompt of a foreign folder says nothing; one that irctl saved says "none"
+        "encoder.query_prompt": about.get("query_prompt", query_prompt or None),
+        "encoder.passage_prompt": about.get("passage_prompt", passage_prompt or None),
+        "data.title_join": about.get("title_join"),
+    }
+    given: dict[str, Any] = {
+        "encoder.pooling": config.encoder.pooling or None,
+        "encoder.normalize": {"": None, "true": True, "false": False}[config.encoder.normalize],
+        "encoder.query_max_len": config.encoder.query_max_len or None,
+        "encoder.passage_max_len": config.encoder.passage_max_len or None,
+        "encoder.query_prompt": config.encoder.query_prompt,
+        "encoder.passage_prompt": config.encoder.passage_prompt,
+        "data.title_join": config.data.title_join,  # its default counts too: the corpus is read with it
+    }
+    for key in ("encoder.query_max_len", "encoder.passage_max_len"):
+        if given[key] and given[key] > limit:
+            raise ConfigError(f"{key}={given[key]}: {located.name} reads at most {limit} tokens")
+        if given[key] and says[key] is None and given[key] > own_len:
+            says[key] = own_len  # the folder's maximum; less is a choice, more contradicts it
+    if not config.encoder.override:
+        _refuse_contradictions(says, given, located)
+    value = {k: given[k] if given[k] is not None else says[k] for k in says}
+    return Settings(
+        pooling=value["encoder.pooling"] or "",
+        normalize=bool(value["encoder.normalize"]),
+        query_max_len=value["encoder.query_max_len"] or own_len,
+        passage_max_len=value["encoder.passage_max_len"] or own_len,
+        query_prompt=value["encoder.query_prompt"] or "",
+        passage_prompt=value["encoder.passage_prompt"] or "",
+        title_join=value["data.title_join"],
+        similarity=_similarity(module, located, bool(value["encoder.normalize"])),
+        pad_multiple=int(about.get("pad_multiple", 0)),
+    )
+
+
+def _refuse_contradictions(says: Mapping[str, Any], given: Mapping[str, Any], located: Located) -> None:
+    for key, wanted in given.items():
+        if wanted is not None and says[key] is not None and wanted != says[key]:
+            raise ConfigError(
+                f"{key}={_shown(wanted)} contradicts the model in {located.folder}, which says {_shown(says[key])}",
+                hint=f"Use --set {key}={_shown(says[key])}, or --set encoder.override=true, which is recorded",
+            )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value) if not value or " " in value else value
+    return str(value).lower()
+
+
+def pooling_of(module: Any) -> str | None:
+    """The folder's pooling by irctl's name (else by sentence-transformers' own), None where it has no such module."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    pooling = next((m for m in module if isinstance(m, Pooling)), None)
+    if pooling is None:
+        return None
+    mode = pooling.pooling_mode
+    return next(
+        (name for name, known in POOLINGS.items() if known == mode), mode if isinstance(mode, str) else "+".join(mode)
+    )
+
+
+def normalizes(module: Any) -> bool:
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    return any(isinstance(m, Normalize) for m in module)
+
+
+def _limits(module: Any) -> tuple[int, int]:
+    """(tokens that the model's positions allow, the folder's own maximum)."""
+    from torch import nn
+
+    own = module.max_seq_length
+    limit = UNBOUNDED
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, nn.Embedding):
+            # RoBERTa and its kin count positions from the padding index on
+            limit = part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+            break
+    else:
+        limit = int(getattr(module.config, "max_position_embeddings", 0) or limit) if module.config else limit
+    stated = own if own is not None and own < UNBOUNDED else FALLBACK_MAX_LEN
+    return limit, int(min(stated, limit))
+
+
+def _similarity(module: Any, located: Located, is_normalized: bool) -> str:
+    name = module.similarity_fn_name
+    if name not in SIMILARITIES:
+        raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")
+    # of unit vectors the cosine is the dot product, and is cheaper so
+    return "dot" if is_normalized and name == "cosine" else SIMILARITIES[name]
