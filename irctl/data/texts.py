@@ -6,6 +6,7 @@ Rows are integers inside irctl; ids are strings at its edges.
 from __future__ import annotations
 
 import hashlib
+import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data import artefacts, id_map
+from irctl.data.lines import suffix
 from irctl.data.records import READER_VERSION, Record, read_texts
 from irctl.errors import DataError
 
@@ -23,6 +25,7 @@ FILE = "texts.arrow"
 CHUNK = 4096
 """Rows of one Arrow batch: row // CHUNK is the batch, so a random row needs no search."""
 FORMAT = 1
+LENGTHS = struct.Struct("<3Q")  # before the bytes, so that no two records hash alike
 
 Rows = slice | Sequence[int] | NDArray[np.integer]
 
@@ -30,7 +33,7 @@ Rows = slice | Sequence[int] | NDArray[np.integer]
 class TextStore:
     """Ids, titles and texts of one file, mapped. `fingerprint`: sha256 of ids, titles and texts in order."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: str = "") -> None:
         import pyarrow as pa
 
         about = artefacts.manifest(folder)
@@ -39,7 +42,7 @@ class TextStore:
         self.fingerprint: str = about["fingerprint"]
         self.namespace: str = about["namespace"]
         self.has_titles: bool = about["has_titles"]
-        self.source: str = about["source"]
+        self.source: str = source or about["source"]  # for messages
         with pa.memory_map(str(folder / FILE)) as mapped:
             self._reader = pa.ipc.open_file(mapped)
             self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
@@ -156,7 +159,7 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
         raise DataError(f"{path}: no such file")
     digest = artefacts.sha256_file(path)
     key = artefacts.key_of(
-        {"file": digest, "ending": "".join(path.suffixes[-2:]), "reader": READER_VERSION, "format": FORMAT}
+        {"file": digest, "ending": suffix(path), "reader": READER_VERSION, "format": FORMAT}
         | ({"fix_encoding": True} if fix_encoding else {})
         | ({"columns": 2} if path.name.startswith(("collection", "queries")) else {})
     )
@@ -165,7 +168,7 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
         return read_texts(path, fix_encoding=fix_encoding)
 
     folder = artefacts.made_once("corpora", key, lambda work: write_store(work, records, digest, str(path)))
-    return TextStore(folder)
+    return TextStore(folder, str(path))
 
 
 def write_store(folder: Path, records: Callable[[], Iterable[Record]], namespace: str, source: str) -> dict[str, Any]:
@@ -176,30 +179,33 @@ def write_store(folder: Path, records: Callable[[], Iterable[Record]], namespace
     digest = hashlib.sha256()
     hashes = array("Q")
     has_titles = False
-    columns: tuple[list[str], list[str], list[str]] = ([], [], [])
+    ids: list[str] = []
+    titles: list[str] = []
+    texts: list[str] = []
     with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
 
         def flush() -> None:
+            columns = (ids, titles, texts)
             writer.write_batch(pa.record_batch([pa.array(c, pa.large_string()) for c in columns], schema=schema))
-            for c in columns:
-                c.clear()
+            for column in columns:
+                column.clear()
 
         for line, id_, title, text in records():
             has_titles = has_titles or bool(title)
             try:
                 hashes.append(id_map.hash_id(id_))
-                for column, value in zip(columns, (id_, title, text), strict=True):
-                    data = value.encode()
-                    digest.update(len(data).to_bytes(8, "little"))
-                    digest.update(data)
-                    column.append(value)
+                fields = id_.encode(), title.encode(), text.encode()
+                digest.update(LENGTHS.pack(*map(len, fields)) + b"".join(fields))
             except UnicodeEncodeError as e:
                 raise DataError(
                     f"{source}:{line}: expected Unicode text, found a lone surrogate ({e.reason})"
                 ) from None
-            if len(columns[0]) == CHUNK:
+            ids.append(id_)
+            titles.append(title)
+            texts.append(text)
+            if len(ids) == CHUNK:
                 flush()
-        if columns[0]:
+        if ids:
             flush()
     for earlier, later in id_map.write(folder, hashes):
         _refuse_duplicate(records, source, earlier, later)
