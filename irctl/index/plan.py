@@ -1,0 +1,189 @@
+"""The plan of a compression: which rows make which batch, fixed before any work and the same for every worker.
+
+A batch is a stretch of rows of one input file; its number counts through the whole input. plan.json is written first,
+once, with its own hash; a later command that would cut otherwise is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import ConfigError, DataError
+from irctl.index import shards
+
+FILE, FORMAT, VERSION = "plan.json", "irctl-plan", 1
+_RUN = 500  # consecutive rows of a sparse sample
+ROW_BLOCK = 500  # dense products are cut into blocks of so many rows: batches of whole blocks do not change bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows row0 .. row0 + rows - 1 of the input, all from one file."""
+
+    index: int
+    file: str
+    row0: int
+    rows: int
+    file_row0: int  # row0 counted in the file
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the bytes of the codes. files: (name, rows) in order. batch 0: one batch a file."""
+
+    source: str
+    fingerprint: str
+    key: str  # hash of the input in the ledger
+    files: tuple[tuple[str, int], ...]
+    dim: int
+    batch: int
+    method: str
+    metric: str
+    settings: Mapping[str, Any]
+    seed: int
+    train_rows: int
+    probe: int
+    workers: int
+    quantizer: str = ""  # hash of a quantizer that is reused, else empty
+    about: Mapping[str, Any] = field(default_factory=dict)  # facts about the vectors: encoder, similarity, corpus
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for _, rows in self.files)
+
+    def batches(self) -> list[Batch]:
+        """Every batch, in order."""
+        found: list[Batch] = []
+        first = 0
+        for name, rows in self.files:
+            step = self.batch or max(rows, 1)
+            for at in range(0, rows, step):
+                found.append(Batch(len(found), name, first + at, min(step, rows - at), at))
+            first += rows
+        return found
+
+    def mine(self, worker: int) -> list[Batch]:
+        """The contiguous share of one worker."""
+        batches = self.batches()
+        return batches[len(batches) * worker // self.workers : len(batches) * (worker + 1) // self.workers]
+
+    def name(self, index: int, count: int) -> str:
+        """Number of a batch in its file name: four digits, more if the last needs them."""
+        return f"{index:0{max(4, len(str(max(count - 1, 0))))}d}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "version": VERSION, **asdict(self), "files": [list(f) for f in self.files]}
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def check_batch(batch: int) -> None:
+    """ConfigError unless a batch is made of whole blocks: only then are bytes the same for every batch size."""
+    if batch % ROW_BLOCK:
+        near = max(ROW_BLOCK, round(batch / ROW_BLOCK) * ROW_BLOCK)
+        raise ConfigError(
+            f"compress.batch: expected a multiple of {ROW_BLOCK} rows, found {batch}", hint=f"The nearest is {near}"
+        )
+
+
+def write_or_match(folder: Path, plan: Plan) -> bool:
+    """Write plan.json, or check that the one there is the same; True if it was there.
+
+    Raises ConfigError naming the first value that differs: codes of two plans must not share a folder.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        shards.write_json(path, {**plan.as_dict(), "sha256": plan.sha256})
+        return False
+    found = read(folder)
+    if found.sha256 != plan.sha256:
+        old, new = found.as_dict(), plan.as_dict()
+        key = next(k for k in new if old.get(k) != new[k])
+        raise ConfigError(
+            f"{path}: this folder was begun with {key} = {_short(old.get(key))}, now it is {_short(new[key])}",
+            hint="Use another --out, or the old settings",
+        )
+    return True
+
+
+def read(folder: Path) -> Plan:
+    """The plan of a folder. Raises DataError when it is missing, torn or altered."""
+    path = folder / FILE
+    try:
+        stored = json.loads(path.read_text())
+        kept = {k: v for k, v in stored.items() if k not in ("format", "version", "sha256")}
+        plan = Plan(**{**kept, "files": tuple((str(n), int(r)) for n, r in kept["files"])})
+    except FileNotFoundError:
+        raise DataError(f"{folder}: no {FILE}", hint="irctl compress --train-only writes it") from None
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+    if plan.sha256 != stored.get("sha256"):
+        raise DataError(f"{path}: its hash does not fit its content", hint=f"Remove {folder} and run again")
+    return plan
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def draw(rows: int, wanted: int, seed: int) -> NDArray[np.int64]:
+    """Sorted numbers of about `wanted` rows, uniform over the input by seed: inputs are ordered, a beginning is biased.
+
+    Where few of many are wanted they come in runs of 500, because single rows of a remote or packed file cost as much
+    as their whole row group.
+    """
+    rng = np.random.default_rng(seed)
+    if wanted * 4 > rows:
+        return np.sort(rng.permutation(rows)[:wanted]).astype(np.int64)
+    runs = rng.choice(-(-rows // _RUN), -(-wanted // _RUN), replace=False)
+    drawn_N = (np.sort(runs)[:, None] * _RUN + np.arange(_RUN)).ravel()
+    return drawn_N[drawn_N < rows][:wanted].astype(np.int64)
+
+
+def samples(rows: int, train: int, probe: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(probe rows, training rows): disjoint, each sorted. At most a tenth of the input is set apart as probe."""
+    held = min(probe, rows // 10)
+    drawn_N = draw(rows, min(rows, held + train), seed)
+    apart = np.zeros(len(drawn_N), bool)
+    apart[np.random.default_rng(seed + 1).permutation(len(drawn_N))[:held]] = True
+    return drawn_N[apart], drawn_N[~apart]
+
+
+def shard_of(text: str, environment: Mapping[str, str], workers: int) -> tuple[int | None, int]:
+    """(worker, workers) of `i/n`, else of a Slurm array task; worker None: this process does them all.
+
+    Where the settings name the number of workers it holds: resubmitting two tasks alone changes Slurm's count, not the
+    split.
+    """
+    if text:
+        worker, slash, count = text.partition("/")
+        if not slash or not worker.isdigit() or not count.isdigit() or not int(worker) < int(count):
+            raise ConfigError(f"--shard {text}: expected i/n with 0 <= i < n, such as 3/16")
+        return int(worker), int(count)
+    task = environment.get("SLURM_ARRAY_TASK_ID", "")
+    if not task.isdigit():
+        return None, workers
+    count = workers if workers > 1 else int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
+    if int(task) >= count:
+        raise ConfigError(
+            f"array task {task}: there are {count} workers, numbered from 0", hint=f"Submit --array=0-{count - 1}"
+        )
+    return int(task), count
+
+
+def missing(plan: Plan, done: Sequence[int], limit: int = 0) -> list[Batch]:
+    """Batches not done yet; of the first `limit` if that is not 0."""
+    have = set(done)
+    wanted = plan.batches()[: limit or None]
+    return [b for b in wanted if b.index not in have]

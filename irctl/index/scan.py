@@ -1,0 +1,100 @@
+"""Exhaustive search over float vectors or over codes, a block of rows at a time, in one total order.
+
+Memory is a block of rows, a block of scores and the running best; codes and vectors stay on disk.
+Dimension key: Q queries, N rows, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import stopping
+from irctl.errors import DataError
+from irctl.index.bundle import Bundle
+from irctl.index.rows import as_rows
+from irctl.index.scoring import similarity
+from irctl.index.topk import Rows, Scores, TopK
+from irctl.types import Stream
+
+QUERIES = 512  # queries scored at once: 16 MB of scores beside a block of 8192 rows
+
+
+@dataclass(frozen=True)
+class Found:
+    """scores, rows [Q, k']; boundary_ties: queries whose cut fell between equal scores."""
+
+    scores_Qk: Scores
+    rows_Qk: Rows
+    boundary_ties: int
+
+
+def _nothing(rows: int) -> None:
+    pass
+
+
+def search_vectors(
+    queries_QD: NDArray[np.float32],
+    stream: Stream,
+    k: int,
+    metric: str,
+    *,
+    block: int = 8192,
+    advance: Callable[[int], object] = _nothing,
+) -> Found:
+    """The k best rows of a stream for each query. metric: ip, cosine or l2 (minus the squared distance)."""
+    queries_QD = as_rows(queries_QD, stream.dim, "queries")
+    best = [TopK(len(part), min(k, stream.rows)) for part in _chunks(queries_QD)]
+    for vectors in stream.blocks(block):
+        stopping.check("nothing of a search is kept")
+        for part, top in zip(_chunks(queries_QD), best, strict=True):
+            top.push_block(similarity(part, vectors.vectors_ND, metric), vectors.start)
+        advance(len(vectors.vectors_ND))
+    return _gathered(best, k)
+
+
+def search_codes(
+    queries_QD: NDArray[np.float32],
+    bundle: Bundle,
+    k: int,
+    *,
+    block: int = 8192,
+    advance: Callable[[int], object] = _nothing,
+) -> Found:
+    """The k best rows of a bundle for each query, by its quantizer."""
+    queries_QD = as_rows(queries_QD, bundle.dim, "queries")
+    best = [TopK(len(part), min(k, bundle.rows)) for part in _chunks(queries_QD)]
+    for start, codes_NC in bundle.blocks(block):
+        stopping.check("nothing of a search is kept")
+        for part, top in zip(_chunks(queries_QD), best, strict=True):
+            # one more than k, so that a tie at the cut is seen also where it lies inside one block
+            scores_Qk, rows_Qk = bundle.quantizer.search(part, codes_NC, k + 1)
+            top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
+        advance(len(codes_NC))
+    return _gathered(best, k)
+
+
+def _chunks(queries_QD: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(queries_QD), QUERIES):
+        yield queries_QD[start : start + QUERIES]
+
+
+def _gathered(best: list[TopK], k: int) -> Found:
+    results = [top.result() for top in best]
+    if not results:
+        return Found(np.empty((0, 0), np.float32), np.empty((0, 0), np.int64), 0)
+    return Found(
+        np.concatenate([s for s, _ in results]),
+        np.concatenate([r for _, r in results]),
+        sum(top.boundary_ties() for top in best),
+    )
+
+
+def exact_rows(stream: Stream, bundle_rows: int) -> Stream:
+    """The stream itself, if its rows are those of the codes. Raises DataError otherwise."""
+    if stream.rows != bundle_rows:
+        raise DataError(f"re-ranking: the vectors have {stream.rows} rows, the codes {bundle_rows}")
+    return stream

@@ -1,0 +1,63 @@
+"""What `--dry-run` says of a compression: input, batches, memory and disk, without reading vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import IrctlError
+from irctl.index.plan import check_batch
+from irctl.pipelines import _memory, _vectors
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+_ID_BYTES = 12  # a guess: ids are measured once they are written
+
+
+def compression(config: Config, methods: Sequence[str]) -> dict[str, Any]:
+    """Facts known before the run. A remote input is not asked."""
+    settings = config.compress
+    check_batch(settings.batch)
+    source = settings.source
+    plan: dict[str, Any] = {"methods": ", ".join(methods), "batch": settings.batch}
+    if not source:
+        record = _vectors.newest()
+        if record is None:
+            plan["input"] = f"{config.data.source}, encoded with {config.model.name} first"
+            return plan
+        given = _vectors.of_run(record)
+    elif "://" in source:
+        plan["input"] = f"{source} (rows and width are known once its footers are read)"
+        return plan
+    else:
+        given = _vectors.named(source, config)
+    stream = given.stream
+    batches = sum(-(-rows // settings.batch) for _, rows in given.files)
+    if settings.max_batches:
+        batches = min(batches, settings.max_batches)
+    plan |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
+    rows = min(stream.rows, batches * settings.batch)
+    cap = _memory.limit(config)
+    for method in methods:
+        plan[method] = _one(config, method, stream.dim, rows, stream.rows, cap)
+    return plan
+
+
+def _one(config: Config, method: str, dim: int, rows: int, whole: int, cap: int) -> dict[str, str]:
+    from irctl.quantizers import _open
+
+    try:
+        quantizer = _open.make(method, config.plugin(method), dim, config.compress.metric, config.run.seed)
+    except IrctlError as e:
+        return {"refused": str(e)}
+    used = getattr(quantizer, "train_rows", None)
+    train = min(config.compress.train_size, whole, config.compress.train_size if used is None else used)
+    memory = _memory.needed(method, dim, train, config.compress.batch)
+    size = int(quantizer.code_size)
+    return {
+        "bytes a row": str(size) if size else "decided in training",
+        "codes on disk": f"{rows * size / 2**20:,.1f} MiB, ids about {rows * _ID_BYTES / 2**20:,.1f} MiB",
+        "training rows": f"{train:,}",
+        "memory": f"{memory / 2**30:.2f} GiB of {cap / 2**30:.1f} GiB",
+    }

@@ -1,0 +1,61 @@
+"""What a compression needs in memory and on disk, checked before anything is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError
+from irctl.index.stream import WAITING
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+GIB = 1 << 30
+_BASE = GIB // 2  # interpreter, libraries, codes in flight
+_CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def limit(config: Config) -> int:
+    """Bytes a run may use: compress.memory_gib, else the job's limit, else the host's memory."""
+    import psutil
+
+    if config.compress.memory_gib:
+        return int(config.compress.memory_gib * GIB)
+    limits = [int(psutil.virtual_memory().total)]
+    if (slurm := os.environ.get("SLURM_MEM_PER_NODE", "")).isdigit():
+        limits.append(int(slurm) << 20)
+    for path in _CGROUP:
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def needed(method: str, dim: int, train_rows: int, batch_rows: int) -> int:
+    """Bytes: training rows, what the method works on, batches in flight, and a base."""
+    train = train_rows * dim * 4
+    work = 3 * dim * dim * 8 if method == "saq" else 2 * train if method == "opq" else 0
+    return train + work + (2 * WAITING + 2) * batch_rows * dim * 4 + _BASE
+
+
+def check(method: str, dim: int, train_rows: int, batch_rows: int, cap: int, *, stream: bool) -> int:
+    """The bytes needed. Raises ConfigError with the largest sizes that fit."""
+    need = needed(method, dim, train_rows, batch_rows)
+    if need <= cap:
+        return need
+    message = f"compress: needs {need / GIB:.1f} GiB of memory, the limit is {cap / GIB:.1f} GiB"
+    if not stream:
+        raise ConfigError(f"{message}: without --stream a whole input file is in memory", hint="Use --stream")
+    room = cap - _BASE
+    batch = max(500, room // ((2 * WAITING + 2) * dim * 4 * 4) // 500 * 500)  # a quarter for batches
+    per_row = needed(method, dim, 1000, 0) - needed(method, dim, 0, 0)
+    train = max(0, (room - (needed(method, dim, 0, min(batch, batch_rows)) - _BASE)) * 1000 // per_row)
+    raise ConfigError(
+        message, hint=f"At most --train-size {min(train, train_rows)} with --batch {min(batch, batch_rows)}"
+    )
+
+
+def estimate(methods: list[Any], rows: int, id_bytes: int) -> int:
+    """Bytes of codes and ids on disk."""
+    return sum(rows * (q.code_size + id_bytes) for q in methods)

@@ -1,0 +1,207 @@
+"""What a search looks in: codes of a bundle or vectors of an encoded corpus; and the documents behind the rows.
+
+Dimension key: Q queries, N rows, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import paths
+from irctl.errors import ConfigError, DataError
+from irctl.index import scan, shards
+from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.index.rerank import rerank
+from irctl.pipelines import _bundles, _vectors
+from irctl.types import Reporter, Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+
+METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
+SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
+COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
+"""What must be the same of the encoder of the rows and that of the queries; prompts and lengths differ by side."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, as far as they are known."""
+
+    rows: int
+    dim: int
+    metric: str
+    fingerprint: str
+    folder: Path | None
+    about: Mapping[str, Any]
+    bundle: Bundle | None = None
+    stream: Stream | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the payload and the ledger say of it."""
+        found: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
+        if self.bundle is None:
+            return found
+        return {**found, "compression": self.bundle.method, "code_size": self.bundle.code_size,
+                "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder)}  # fmt: skip
+
+    def search(
+        self, queries_QD: NDArray[np.float32], k: int, block: int, advance: Callable[[int], object]
+    ) -> scan.Found:
+        if self.bundle is not None:
+            return scan.search_codes(queries_QD, self.bundle, k, block=block, advance=advance)
+        assert self.stream is not None
+        return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, advance=advance)
+
+
+def open_index(reference: str, config: Config) -> Searched:
+    """A bundle or an embedding folder, by path or run. Raises DataError if it is neither."""
+    folder = _resolve(reference)
+    if is_bundle(folder):
+        bundle = open_bundle(folder, _bundles.load_quantizer)
+        if config.search.similarity and METRIC[config.search.similarity] != bundle.metric:
+            raise ConfigError(
+                f"search.similarity: asked {config.search.similarity}, these codes keep {SIMILARITY[bundle.metric]}",
+                hint=f"Compress again with --set compress.metric={METRIC[config.search.similarity]}",
+            )
+        about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
+        return Searched(bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, bundle=bundle)
+    given = _vectors.named(reference, config) if reference != "latest" else _vectors.of_folder(folder, str(folder))
+    return of_vectors(given, config)
+
+
+def of_vectors(given: _vectors.Input, config: Config) -> Searched:
+    """Float vectors, compared as the settings or else their encoder say."""
+    similarity = config.search.similarity or str(given.about.get("similarity", "")) or "dot"
+    stream = given.stream
+    return Searched(stream.rows, stream.dim, METRIC[similarity], given.key, given.folder, given.about, stream=stream)
+
+
+def _resolve(reference: str) -> Path:
+    """The folder behind `latest`, a run or a path."""
+    from irctl.ledger import query
+
+    path = Path(reference)
+    if reference == "latest":
+        found = [r for c in ("compress", "encode") if (r := query.newest(c)) is not None]
+        if not found:
+            raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
+        reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
+    elif path.exists() and not (path / "run.json").is_file():
+        return path
+    record = query.find_run(reference)
+    if query.artifacts(record.id, role="out", kind="bundle"):
+        return _bundles.folder_of(record.id)
+    for artifact in query.artifacts(record.id, role="out", kind="embeddings"):
+        return Path(artifact["path"])
+    raise DataError(
+        f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds neither codes nor vectors",
+        hint="irctl encode or irctl compress",
+    )
+
+
+class Documents:
+    """Document ids of rows: the index's own, the collection's for a plain corpus, or row numbers."""
+
+    def __init__(self, searched: Searched, collection: Collection | None, reporter: Reporter) -> None:
+        self._ids: Any = None
+        if searched.bundle is not None and not searched.bundle.ids.are_rows:
+            self._ids = searched.bundle.ids
+        elif collection is not None:
+            if searched.rows != len(collection.corpus):
+                raise DataError(
+                    f"{searched.folder}: {searched.rows} rows without ids, {collection.name} has "
+                    f"{len(collection.corpus)} documents",
+                    hint="Search with query vectors (--queries), or compress vectors that have ids",
+                )
+            if not searched.about.get("corpus"):
+                reporter.warn(f"the rows have no ids: they are taken as the documents of {collection.name}, in order")
+            self._ids = collection.corpus.ids
+        elif searched.stream is not None:
+            self._ids = _stream_ids(searched)
+
+    def of(self, rows_k: NDArray[np.int64]) -> list[str]:
+        if self._ids is None:
+            return [str(r) for r in rows_k.tolist()]
+        return [str(self._ids[int(r)]) for r in rows_k]
+
+
+def _stream_ids(searched: Searched) -> Sequence[str] | None:
+    """Ids of an embedding folder; None where rows are all there is."""
+    from irctl.index.bundle import Ids
+
+    folder = searched.folder
+    if folder is None or not (folder / shards.MANIFEST).is_file():
+        return None
+    parts, row = [], 0
+    for part in shards.read_manifest(folder, _vectors.EMBEDDINGS)["parts"]:
+        parts.append({**part, "row0": row})
+        row += int(part["rows"])
+    return Ids(folder, parts)  # type: ignore[return-value]
+
+
+def check_corpus(searched: Searched, collection: Collection) -> None:
+    """DataError when the index was made from other documents than the collection's."""
+    known = searched.about.get("corpus")
+    if known and known != collection.corpus.fingerprint:
+        raise DataError(
+            f"{searched.folder}: was made from {searched.about.get('collection') or 'another corpus'}, "
+            f"not from the documents of {collection.name}",
+            hint="Name its collection with --data",
+        )
+
+
+def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
+    """DataError when the rows were encoded by another model: their scores would mean nothing."""
+    if encoder.dim != searched.dim:
+        raise DataError(
+            f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
+        )
+    known = searched.about.get("encoder") or {}
+    own = encoder.key("passage")
+    differs = next((k for k in COMPARED if k in known and k in own and known[k] != own[k]), None)
+    if differs:
+        raise DataError(
+            f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
+            hint=f"Use --model {searched.about.get('model') or 'NAME of its encoder'}",
+        )
+
+
+def reranked(
+    searched: Searched, queries_QD: NDArray[np.float32], rows_QK: NDArray[np.int64], k: int, config: Config
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+    """(scores, rows, boundary ties) of the candidates by their exact vectors. DataError if those are gone."""
+    stream = searched.stream or _source(searched, config)
+    return rerank(queries_QD, rows_QK, stream.take, k, searched.metric)
+
+
+def _source(searched: Searched, config: Config) -> Stream:
+    """The vectors that a bundle was made of: by name, ledger or cache; the same content, or DataError."""
+    from irctl.data.vectors import open_vectors
+
+    source = searched.about.get("source", {})
+    name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
+    candidates: list[str] = [name] if ":" in name or Path(name).exists() else []
+    if key:
+        from irctl.ledger import query
+
+        sql = "SELECT path FROM artifacts WHERE kind = 'embeddings' AND sha256 = ?"
+        candidates += [str(row["path"]) for row in query.rows(sql, (key,))]
+        candidates.append(str(paths.cache() / "emb" / key[:16]))
+    for candidate in candidates:
+        if ":" in candidate or Path(candidate).exists():
+            stream = open_vectors(candidate, root=config.data.root)
+            if stream.fingerprint == expected:
+                return stream
+    raise DataError(
+        f"{searched.folder}: the vectors it was made of ({name}) are not here any more, so nothing can be re-scored",
+        hint="Search without --rerank, or encode the corpus again",
+    )

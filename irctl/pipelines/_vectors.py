@@ -1,0 +1,133 @@
+"""Which vectors a command works on: what the user named, the newest encoded corpus, or the built-in collection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index import shards
+from irctl.types import Reporter, Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.query import RunRecord
+
+EMBEDDINGS = "irctl-embeddings"
+STORED = ("content", "store", "shard_rows")
+"""Keys of an embedding folder that are not of its encoder."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Vectors and what is known of them. folder: where they lie, if they are local. key: their hash in the ledger."""
+
+    stream: Stream
+    name: str  # for the ledger and the plan
+    folder: Path | None = None
+    key: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)  # similarity, encoder, corpus, model, collection
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """(name, rows) of each input file in row order; our own shards count as one file."""
+        known = () if self.about else getattr(self.stream, "files", ())
+        return tuple((str(n), int(r)) for n, r in known) or (("", self.stream.rows),)
+
+
+def named(source: str, config: Config) -> Input:
+    """The vectors that `source` names: folder, file, hf://, synthetic:, or a run."""
+    from irctl.data.vectors import open_vectors
+
+    path = Path(source)
+    if not path.exists() and ":" not in source and "/" not in source and not path.suffix:
+        from irctl.ledger import query
+
+        return of_run(query.find_run(source))
+    if (path / "run.json").is_file():
+        from irctl.ledger import query
+
+        return of_run(query.find_run(source))
+    if path.exists():
+        return of_folder(path, source)
+    stream = open_vectors(source, root=config.data.root)
+    return Input(stream, source, key=stream.fingerprint)
+
+
+def of_folder(path: Path, name: str, **about: Any) -> Input:
+    """The vectors of a local file or folder."""
+    from irctl.data.vectors import open_vectors
+
+    stream = open_vectors(path)
+    manifest = _manifest(path)
+    known = {**_about(manifest), **about} if manifest else {}
+    return Input(stream, name, path, str(manifest.get("key", "")) or stream.fingerprint, known)
+
+
+def of_run(record: RunRecord) -> Input:
+    """The vectors that a run wrote. Raises DataError if it wrote none."""
+    path = _folder_of(record)
+    if path is None:
+        raise DataError(
+            f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds no vectors",
+            hint="irctl encode writes some",
+        )
+    about = {"model": record.columns.get("model"), "collection": record.columns.get("dataset")}
+    return of_folder(path, f"run {record.id}", **{k: str(v) for k, v in about.items() if v})
+
+
+def _folder_of(record: RunRecord) -> Path | None:
+    from irctl.ledger import query
+
+    for artifact in query.artifacts(record.id, role="out", kind="embeddings"):
+        for path in (Path(artifact["path"]), record.folder / artifact["path"]):
+            if path.exists():
+                return path
+    return None
+
+
+def newest() -> RunRecord | None:
+    """The newest encode run whose corpus vectors are still there."""
+    from irctl.ledger import query
+
+    for record in query.list_runs(command="encode", status="completed"):
+        path = _folder_of(record)
+        if path is not None and _manifest(path).get("key_parts", {}).get("side", "passage") == "passage":
+            return record
+    return None
+
+
+def default(config: Config, reporter: Reporter) -> Input:
+    """The newest encoded corpus, else the collection of the configuration, encoded now."""
+    record = newest()
+    if record is not None:
+        reporter.say(f"compressing the vectors of run {record.id}")
+        return of_run(record)
+    from irctl.data.collection import open_collection
+    from irctl.models.embedding import embed_corpus
+    from irctl.models.encoder import load_encoder
+
+    collection = open_collection(config.data.source, root=config.data.root, title_join=config.data.title_join)
+    reporter.say(f"no encoded corpus yet: encoding {collection.name} with {config.model.name} first")
+    made = embed_corpus(load_encoder(config), collection.corpus, config, reporter)
+    about = {"model": config.model.name, "collection": collection.name}
+    return of_folder(Path(made.folder), collection.name, **about)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / shards.MANIFEST
+    manifest = json.loads(file.read_text()) if file.is_file() else {}
+    return manifest if manifest.get("format") == EMBEDDINGS else {}
+
+
+def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What an embedding folder says of its vectors, for those who search them later."""
+    parts = dict(manifest.get("key_parts", {}))
+    return {
+        "similarity": manifest.get("similarity", ""),
+        "corpus": parts.get("content", ""),
+        "encoder": {k: v for k, v in parts.items() if k not in STORED},
+    }

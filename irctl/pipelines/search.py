@@ -1,0 +1,213 @@
+"""`irctl search`: every query against all vectors or codes, to a TREC run file.
+
+Query vectors from a .npy file need no encoder, so neither torch nor transformers is imported for them.
+Dimension key: Q queries, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import DataError
+from irctl.index.rerank import check_depth
+from irctl.pipelines import _searched, _vectors
+from irctl.pipelines._searched import Documents, Searched
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection, Queries
+    from irctl.ledger.recording import RunHandle
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Result of a search. scores, rows [Q, k']; row -1 is no result."""
+
+    scores_Qk: NDArray[np.float32]
+    rows_Qk: NDArray[np.int64]
+    boundary_ties: int
+
+
+def search(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    model: str | None = None,
+    index: str | None = None,
+    queries: str | None = None,
+    out: str | None = None,
+) -> dict[str, Any]:
+    """Search and write the run file; the payload of --json.
+
+    model: encoder of the queries; default: the index's own, else the configuration's. index: bundle or vectors, by
+    folder or run; default: the collection, encoded. queries: a .npy file of query vectors in place of the collection's.
+    """
+    check_depth(config.search.rerank, config.search.k)
+    if queries is not None:
+        return _by_vectors(config, run, reporter, queries, index or "latest", out)
+    searched = _searched.open_index(index, config) if index else None
+    collection, split = _collection(config, searched)
+    asked = collection.queries(split)
+    encoder, name = _encoder(config, model, searched)
+    if searched is None:
+        searched = _corpus(encoder, collection, config, reporter)
+    else:
+        _searched.check_corpus(searched, collection)
+        _searched.check_encoder(searched, encoder, name)
+    queries_QD = _encoded(encoder, asked, config)
+    rule = config.eval.self_match or collection.card.self_match
+    k = config.search.k + (rule == "drop")
+    found = _rank(searched, queries_QD, k, config, reporter)
+    documents = Documents(searched, collection, reporter)
+    target = _write(out, run, asked.ids, found, documents)
+    run.note(
+        dataset=config.run.dataset or collection.name,
+        dataset_fingerprint=collection.fingerprint,
+        method="dense",
+        model=name,
+        model_fingerprint=encoder.fingerprint("passage"),
+    )
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    about = {"dataset": collection.name, "split": split, "model": name, "k": config.search.k}
+    return _payload(config, run, target, searched, found, {**about, "queries": len(asked.ids)})
+
+
+def _by_vectors(
+    config: Config, run: RunHandle, reporter: Reporter, queries: str, index: str, out: str | None
+) -> dict[str, Any]:
+    searched = _searched.open_index(index, config)
+    queries_QD = read_queries(Path(queries), searched.dim)
+    found = _rank(searched, queries_QD, config.search.k, config, reporter)
+    target = _write(out, run, list(map(str, range(len(queries_QD)))), found, Documents(searched, None, reporter))
+    dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
+    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense")
+    about = {"dataset": dataset, "k": config.search.k, "queries": len(queries_QD)}
+    return _payload(config, run, target, searched, found, about)
+
+
+def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
+    """Query vectors [Q, D] of a .npy file. Raises DataError."""
+    from irctl.index.rows import as_rows
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path}: not a .npy file of query vectors ({e})") from e
+    return as_rows(loaded, dim, str(path))
+
+
+def _collection(config: Config, searched: Searched | None) -> tuple[Collection, str]:
+    """The collection asked for, else the one the index was made from; and the split of its queries."""
+    from irctl.data.collection import open_collection
+
+    source = config.data.source
+    if searched is not None and "data.source" not in config.origins:
+        source = str(searched.about.get("collection") or source)
+    collection = open_collection(source, root=config.data.root, title_join=config.data.title_join)
+    return collection, config.data.split or collection.card.headline_split
+
+
+def _encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
+    """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's."""
+    from irctl.models.encoder import load_encoder
+
+    name = model or (config.model.name if "model.name" in config.origins else "")
+    own = searched.folder / "query_encoder" if searched is not None and searched.folder else None
+    if not name and own is not None and own.is_dir():
+        name = str(own)
+    if not name and searched is not None:
+        name = str(searched.about.get("model") or "")
+    name = name or config.model.name
+    return load_encoder(config, None if name == config.model.name else name), name
+
+
+def _corpus(encoder: Any, collection: Collection, config: Config, reporter: Reporter) -> Searched:
+    from irctl.models.embedding import embed_corpus
+
+    made = embed_corpus(encoder, collection.corpus, config, reporter)
+    return _searched.of_vectors(_vectors.of_folder(Path(made.folder), collection.name), config)
+
+
+def _encoded(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
+    from irctl.models.embedding import embed_queries
+
+    vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config)
+    return vectors
+
+
+def _rank(searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, reporter: Reporter) -> Ranking:
+    depth = max(k, config.search.rerank)
+    with reporter.bar("searching", searched.rows) as advance:
+        found = searched.search(queries_QD, depth, config.search.block, advance)
+    if not config.search.rerank:
+        return Ranking(found.scores_Qk, found.rows_Qk, found.boundary_ties)
+    return Ranking(*_searched.reranked(searched, queries_QD, found.rows_Qk, k, config))
+
+
+def _lists(found: Ranking, documents: Documents) -> Any:
+    """(scores, document ids) of one query after the other."""
+    for scores_k, rows_k in zip(found.scores_Qk, found.rows_Qk, strict=True):
+        real_k = rows_k >= 0
+        yield scores_k[real_k].tolist(), documents.of(rows_k[real_k])
+
+
+def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> Path:
+    from irctl.data.trec import write_run
+
+    target = Path(out) if out else run.out / "run.trec.gz"
+    ranked = zip(ids, _lists(found, documents), strict=True)
+    write_run(target, ((q, zip(names, scores, strict=True)) for q, (scores, names) in ranked), run.id)
+    return target
+
+
+def _payload(
+    config: Config, run: RunHandle, target: Path, searched: Searched, found: Ranking, about: dict[str, Any]
+) -> dict[str, Any]:
+    if searched.folder is not None:
+        kind = "bundle" if searched.bundle is not None else "embeddings"
+        run.artifact("in", kind, searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+    run.artifact("out", "run_file", target, n_rows=int(about["queries"]))
+    run.metric("boundary_ties", float(found.boundary_ties), dataset=str(about["dataset"]))
+    payload = {
+        "run_file": str(target),
+        "method": "dense",
+        **about,
+        **searched.facts,
+        "rerank": config.search.rerank,
+        "boundary_ties": found.boundary_ties,
+    }
+    return {**payload, "ids": [str(target)]}
+
+
+def search_index(
+    index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int
+) -> tuple[list[list[float]], list[list[str]], dict[str, Any]]:
+    """(scores, document ids, facts) of the k best documents of each query by the codes or vectors of an index."""
+    searched = _searched.open_index(index, config)
+    encoder, name = _encoder(config, None, searched)
+    _searched.check_encoder(searched, encoder, name)
+    collection, _ = _collection(config, searched)
+    _searched.check_corpus(searched, collection)
+    found = _rank(searched, _encoded(encoder, queries, config), k, config, reporter)
+    pairs = list(_lists(found, Documents(searched, collection, reporter)))
+    about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
+    return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}
+
+
+def describe(config: Config, *, index: str | None = None) -> dict[str, Any]:
+    """What --dry-run prints: what is searched, and the memory that takes, as far as no encoder has to be opened."""
+    plan: dict[str, Any] = {"k": config.search.k, "rerank": config.search.rerank, "block": config.search.block}
+    if not index:
+        return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
+    searched = _searched.open_index(index, config)
+    memory = config.search.block * (searched.dim * 4 + 4 * 512)
+    facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
+    return {"search": {**plan, "in": str(searched.folder), **facts, "working memory": f"{memory / 2**20:.0f} MiB"}}

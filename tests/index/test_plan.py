@@ -1,0 +1,109 @@
+"""The plan: which rows make which batch and which worker's, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irctl.errors import ConfigError, DataError
+from irctl.index import plan as planning
+from irctl.index.plan import Plan, samples, shard_of
+
+PLAN = Plan(
+    source="a.npy", fingerprint="f", key="f", files=(("a", 2500), ("b", 700)), dim=8, batch=1000, method="pq",
+    metric="ip", settings={"m": 4}, seed=42, train_rows=100, probe=10, workers=2,
+)  # fmt: skip
+
+
+def test_batches_stay_inside_files_and_number_through_them() -> None:
+    assert [(b.index, b.file, b.row0, b.rows, b.file_row0) for b in PLAN.batches()] == [
+        (0, "a", 0, 1000, 0),
+        (1, "a", 1000, 1000, 1000),
+        (2, "a", 2000, 500, 2000),
+        (3, "b", 2500, 700, 0),
+    ]
+
+
+def test_without_streaming_a_file_is_one_batch() -> None:
+    assert [b.rows for b in replace(PLAN, batch=0).batches()] == [2500, 700]
+
+
+def test_sixty_files_make_more_batches_than_rows_over_batch() -> None:
+    files = tuple((str(i), 886_667) for i in range(60))
+    assert len(replace(PLAN, files=files, batch=10_000).batches()) == 60 * 89  # not 53.2M / 10K = 5,320
+
+
+@pytest.mark.parametrize(("workers", "count"), [(1, 4), (2, 4), (3, 10), (16, 100), (7, 5)])
+def test_workers_cover_all_batches_once_and_contiguously(workers: int, count: int) -> None:
+    plan = replace(PLAN, files=(("a", count * 1000),), workers=workers)
+    found = [[b.index for b in plan.mine(w)] for w in range(workers)]
+    assert [i for part in found for i in part] == list(range(count))
+
+
+def test_names_are_four_digits_and_wider_for_more_batches() -> None:
+    assert PLAN.name(0, 4) == "0000" and PLAN.name(9, 11_353) == "00009"
+
+
+def test_a_plan_is_written_once_and_read_back(tmp_path: Path) -> None:
+    assert not planning.write_or_match(tmp_path, PLAN)
+    assert planning.write_or_match(tmp_path, PLAN)
+    assert planning.read(tmp_path) == PLAN
+    assert json.loads((tmp_path / "plan.json").read_text())["sha256"] == PLAN.sha256
+
+
+@pytest.mark.parametrize("change", [{"batch": 500}, {"dim": 9}, {"method": "sq"}, {"fingerprint": "g"}, {"seed": 1}])
+def test_a_folder_begun_otherwise_is_refused_with_both_values(tmp_path: Path, change: dict[str, object]) -> None:
+    planning.write_or_match(tmp_path, PLAN)
+    other = replace(PLAN, **change)  # type: ignore[arg-type]
+    key, value = next(iter(change.items()))
+    with pytest.raises(ConfigError) as e:
+        planning.write_or_match(tmp_path, other)
+    assert key in e.value.message and json.dumps(value) in e.value.message
+    assert json.dumps(getattr(PLAN, key)) in e.value.message
+
+
+def test_an_altered_plan_is_refused(tmp_path: Path) -> None:
+    planning.write_or_match(tmp_path, PLAN)
+    path = tmp_path / "plan.json"
+    path.write_text(path.read_text().replace("1000", "2000"))
+    with pytest.raises(DataError, match="hash"):
+        planning.read(tmp_path)
+
+
+def test_batches_are_whole_blocks() -> None:
+    planning.check_batch(10_000)
+    with pytest.raises(ConfigError, match=r"multiple of 500 rows, found 1200\. The nearest is 1000"):
+        planning.check_batch(1200)
+
+
+@pytest.mark.parametrize(("rows", "train", "probe"), [(100, 1000, 1000), (1400, 500, 1000), (100_000, 3000, 1000)])
+def test_probe_and_training_rows_are_disjoint_sorted_and_drawn_by_seed(rows: int, train: int, probe: int) -> None:
+    held, drawn = samples(rows, train, probe, 1)
+    assert not set(held) & set(drawn) and len(held) == min(probe, rows // 10)
+    assert len(drawn) == min(train, rows - len(held))
+    for part in (held, drawn):
+        assert (np.diff(part) > 0).all() and part.min() >= 0 and part.max() < rows
+    again = samples(rows, train, probe, 1)
+    assert (again[0] == held).all() and (again[1] == drawn).all()
+    assert (samples(rows, train, probe, 2)[0] != held).any()
+
+
+def test_a_sparse_sample_is_spread_over_the_whole_input() -> None:
+    held, drawn = samples(10_000_000, 20_000, 1000, 3)
+    tenths = np.bincount(np.concatenate([held, drawn]) // 1_000_000, minlength=10)
+    assert tenths.min() > 0 and len(np.unique(drawn // 500)) <= 42
+
+
+def test_a_shard_comes_from_the_option_or_the_array_task() -> None:
+    assert shard_of("3/16", {}, 1) == (3, 16)
+    assert shard_of("", {}, 4) == (None, 4)
+    assert shard_of("", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2"}, 16) == (7, 16)
+    for wrong in ("3", "4/4", "a/b", "-1/3"):
+        with pytest.raises(ConfigError, match="expected i/n"):
+            shard_of(wrong, {}, 1)
+    with pytest.raises(ConfigError, match=r"task 9: there are 4 workers.*--array=0-3"):
+        shard_of("", {"SLURM_ARRAY_TASK_ID": "9"}, 4)
