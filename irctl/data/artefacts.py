@@ -40,9 +40,11 @@ def made_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
         return final
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(final.parent / f".{final.name}.lock"):
+        with _lock(final.parent / f".{final.name}.lock") as is_locked:
             if (final / MANIFEST).is_file():
                 return final
+            for stale in final.parent.glob(f".{final.name}.tmp.*") if is_locked else ():
+                shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed: a live one would hold the lock
             work = Path(tempfile.mkdtemp(prefix=f".{final.name}.tmp.", dir=final.parent))
             try:
                 manifest = make(work)
@@ -71,12 +73,15 @@ def cannot_write(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[bool]:
     """Wait for others that make the same thing. Where locks do not work it is made twice; the rename decides."""
     with path.open("w") as file:
-        with contextlib.suppress(OSError):
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def write_whole(path: Path, write: Callable[[Any], object]) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
 
-SEPARATOR = "/"
+SEPARATOR = "/"  # between a file and an id
 Rows = Sequence[int] | NDArray[np.integer]
 
 
@@ -172,16 +172,6 @@ class GroupSource:
             labels = judged.labels_K.tolist() if label is None else [label] * len(judged)
             found |= dict(zip(judged.rows_K.tolist(), labels, strict=True))
         return found
-
-    def known_ids(self, query_id: str) -> Mapping[str, float]:
-        """The same by ids as they stand in TrainGroup. Raises DataError for a query that is not here."""
-        prefix, _, name = query_id.rpartition(SEPARATOR) if len(self.queries.stores) > 1 else ("", "", query_id)
-        for start, store in zip(self.queries.starts, self.queries.stores, strict=False):
-            row = int(store.find([name])[0]) if store.namespace.startswith(prefix) else -1
-            if row >= 0:
-                grades = self.known(start + row)
-                return dict(zip(self.passage_ids(list(grades)), grades.values(), strict=True))
-        raise DataError(f"training data: no query '{query_id}'")
 
     def query_id(self, row: int) -> str:
         return _ids(self.queries, [row])[0]

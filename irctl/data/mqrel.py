@@ -215,13 +215,16 @@ class MqrelCollection(Collection):
         return [n for n, is_here in here.items() if not is_here]
 
     def describe(self) -> dict[str, Any]:
-        """Sources as they are written, for --dry-run where their files are not here."""
+        """Counts by source and grade for --dry-run; the sources as they are written where their files are not here."""
+        notices = list(self.config.notices)
+        if not (missing := self.missing()):
+            return self.groups(Settings(title_join=self._title_join)).describe() | {"notices": notices}
         rows = []
         for s in self.config.sources:
             rules = {k: v for k, v in dataclasses.asdict(s.rules).items() if v is not None}
             shown = ", ".join(f"{k} {v}" for k, v in rules.items()) or "as they are"
             rows.append(f"{s.source}: {', '.join(s.qrel_path) or 'documents only'} ({shown})")
-        return {"sources": rows, "notices": list(self.config.notices), "not on this machine": self.missing()}
+        return {"sources": rows, "notices": notices, "not on this machine": missing}
 
 
 def open_config(path: Path, *, root: str = "", title_join: str = "space") -> MqrelCollection:

@@ -83,7 +83,7 @@ def test_random_k_is_drawn_anew_each_epoch_and_all_are_kept_when_there_are_fewer
     assert all(len(d) == 2 and set(d.items()) <= set(RAW["q1"]) for d in draws)
     assert len({tuple(d) for d in draws}) > 2 and labels(source, 0, 3) == draws[3]
     assert len(labels(groups(place, {"mqrel": [real(group_random_k=9)]}))) == 5
-    assert len(source.known_ids("q1")) == 5  # masking knows what was not drawn
+    assert len(source.known(source.rows(0, 0).query_row)) == 5  # masking knows what was not drawn
 
 
 def test_sources_merge_over_one_query_file_and_ids_of_files_do_not_clash(place: Path) -> None:
@@ -223,7 +223,11 @@ def test_a_configuration_of_the_hub_builds_without_network(place: Path, monkeypa
         folders.write(place / "root/mteb/msmarco" / name, (place / name).read_text())
     opened = open_collection(str(place / "hub.json"), root=str(place / "root"))
     assert isinstance(opened, mqrel.MqrelCollection)
-    assert opened.missing() == [] and len(opened.groups(Settings())) == 2
+    assert (
+        opened.missing() == []
+        and "not on this machine" not in opened.describe()
+        and len(opened.groups(Settings())) == 2
+    )
 
 
 def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
@@ -233,6 +237,18 @@ def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
         "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped"
     )
     assert about["group sizes"] == {1: 1, 8: 1} and about["conflicts"] == 0 and about["largest grade"] == 3
+
+
+def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(place: Path) -> None:
+    groups(place, {"mqrel": [real(min_score=1, source="real")]})
+    opened = open_collection(str(place / "conf.json"))
+    assert isinstance(opened, mqrel.MqrelCollection)
+    assert opened.describe()["sources"][0].startswith("real (graded): 2 queries; 7 judgements")
+    (place / "real.jsonl").unlink()
+    about = mqrel.open_config(place / "conf.json").describe()
+    assert about["not on this machine"] == ["real.jsonl"] and about["sources"] == [
+        "real: real_qrels.jsonl (min_score 1)"
+    ]
 
 
 def test_an_evaluation_configuration_is_read_in_both_depths(place: Path) -> None:
