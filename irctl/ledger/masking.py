@@ -29,7 +29,7 @@ ALLOWED_ENV = (
     "TMPDIR", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV", "LANG", "LC_ALL",
 )  # fmt: skip
 
-_URL_USER = re.compile(r"(?<=://)[^/\s@'\"]+:[^/\s@'\"]+(?=@)")
+_URL_USER = re.compile(r"(?<=:/)(/?)[^/\s@'\"]+:[^/\s@'\"]+(?=@)")  # a Path of a URL has lost one slash
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
@@ -51,7 +51,7 @@ class Masker:
     def text(self, text: str) -> str:
         for value in self._values:
             text = text.replace(value, MASK)
-        return _HUB_TOKEN.sub(MASK, _URL_USER.sub(MASK, text))
+        return _HUB_TOKEN.sub(MASK, _URL_USER.sub(rf"\1{MASK}", text))
 
     def value(self, value: Any) -> Any:
         """The same for every string inside lists and dicts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +73,18 @@ def reopen(folder: Path, given: Mapping[str, Any], masker: Masker, config: Confi
 
 
 def _new_folder() -> Path:
-    while True:
-        folder = paths.runs() / identity.new_id()
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
-            continue  # another process drew the same name in the same millisecond
-        except OSError as e:
-            raise EnvironmentUnfit(
-                f"{folder.parent}: cannot make a run folder: {e.strerror}", hint="Set IRCTL_RUNS to a writable folder"
-            ) from None
-        return folder
+    root = paths.runs()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / identity.new_id()
+            with suppress(FileExistsError):  # another process drew the same name in the same millisecond
+                folder.mkdir()
+                return folder
+    except OSError as e:
+        raise EnvironmentUnfit(
+            f"{root}: cannot make a run folder: {e.strerror}", hint="Set IRCTL_RUNS to a writable folder"
+        ) from None
 
 
 def _process(started_at: str | None) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+"""`irctl runs` as it is typed: what each command prints, its JSON, and its exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from irctl import config, paths
+from irctl.commands.runs import app
+from irctl.ledger import folder, query
+from irctl.ledger.recording import RunHandle, start_run
+
+
+def made(
+    command: str, measures: dict[str, float] | None = None, sets: tuple[str, ...] = (), **columns: Any
+) -> RunHandle:
+    settings = config.resolve(config.from_sets(sets))
+    run = start_run(command=command, argv=["irctl", command], config=settings, **{"dataset": "cranfield", **columns})
+    for name, value in (measures or {}).items():
+        run.metric(name, value, dataset="cranfield", split="test")
+    run.finish("completed")
+    return run
+
+
+def typed(*words: str, code: int = 0) -> str:
+    """stdout of `irctl runs WORDS`, which must end with this exit code."""
+    done = CliRunner().invoke(app, list(words), prog_name="irctl runs")
+    assert done.exit_code == code, done.output + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_ls_filters_sorts_and_prints_every_format() -> None:
+    low = made("search", {"RR@10": 0.34}, ("pq.m=48",))
+    high = made("search", {"RR@10": 0.40}, ("pq.m=48",), name="best")
+    made("search", {"RR@10": 0.50}, ("pq.m=24",))
+    made("search", {"RR@10": 0.60}, ("pq.m=48",), dataset="other")
+    words = ["ls", "--dataset", "cranfield", "--where", "params.'pq.m'=48 and metrics.'RR@10'>0.33", "--sort", "-RR@10"]
+    assert typed(*words, "--quiet").split() == [high.id, low.id]
+    rows = list(csv.DictReader(io.StringIO(typed(*words, "--format", "csv"))))
+    assert [(r["id"], r["name"], r["RR@10"]) for r in rows] == [(high.id, "best", "0.4"), (low.id, "", "0.34")]
+    table = typed(*words)
+    assert table.splitlines()[0].split()[:3] == ["id", "name", "command"] and "0.4000" in table
+    assert typed(*words, "--format", "md").splitlines()[1].startswith("|---|")
+    payload = json.loads(typed(*words, "--format", "json"))
+    assert payload == json.loads(typed(*words, "--json"))
+    assert payload["schema"] == "irctl/runs/1"
+    assert [r["measures"][0]["value"] for r in payload["runs"]] == [0.40, 0.34]
+    assert typed(*words, "--limit", "1", "--quiet").split() == [high.id]
+
+
+def test_ls_marks_runs_whose_process_is_gone() -> None:
+    run = start_run(command="train", argv=["irctl", "train"], config=None)
+    stored = folder.read_json(run.paths.run_json)
+    folder.write_json(run.paths.run_json, stored | {"pid_start_ticks": 1})
+    rows = json.loads(typed("ls", "--json"))["runs"]
+    assert [(r["id"], r["status"]) for r in rows] == [(run.id, "lost")]
+
+
+def test_wrong_words_are_usage_errors_in_one_line() -> None:
+    made("eval")
+    assert "error: --where, character 1: no field named 'sed'. Did you mean 'seed'?" in typed(
+        "ls", "--where", "sed=3", code=2
+    )
+    assert "--format xml: expected table, csv, json, md" in typed("ls", "--format", "xml", code=2)
+    assert "no run named 'nothing'" in typed("show", "nothing", code=3)
+    assert "sql: not authorized" in typed("sql", "DELETE FROM runs", code=2)
+
+
+def test_show_prints_settings_measures_and_lineage() -> None:
+    train = start_run(
+        command="train",
+        argv=["irctl", "train"],
+        config=config.resolve(config.from_sets(["train.lr=1e-5"])),
+        name="teacher",
+    )
+    (train.out / "model").write_text("weights")
+    train.artifact("out", "model", train.out / "model")
+    train.finish("completed")
+    encode = start_run(command="encode", argv=["irctl", "encode"], config=None)
+    encode.artifact("in", "model", train.out / "model")
+    encode.finish("failed", exit_code=3, error_kind="DataError", error_msg="no corpus")
+    page = typed("show", "teacher")
+    assert page.startswith(f"{train.id}  train  completed")
+    assert "train.lr" in page and "1e-05" in page and "train>encode" in page
+    assert "DataError: no corpus (exit code 3)" in typed("show", "latest")
+    payload = json.loads(typed("show", "latest", "--json"))
+    assert payload["lineage"]["from"][0]["id"] == train.id
+    assert payload["artifacts"][0]["role"] == "in"
+    assert "failed: no corpus" in typed("show", "latest", "--follow")
+
+
+def test_diff_shows_settings_with_origins_and_warns_when_negatives_differ() -> None:
+    a = made("train", {"RR@10": 0.25}, ("train.lr=1e-5",), negatives_per_query=31)
+    b = made("train", {"RR@10": 0.40}, ("train.lr=3e-5",), negatives_per_query=7)
+    done = CliRunner().invoke(app, ["diff", a.id, b.id])
+    assert done.exit_code == 0
+    assert "train.lr" in done.stdout and "--set" in done.stdout and "0.1500" in done.stdout
+    assert "warning: negatives per query differ (31 and 7)" in done.stderr
+    payload = json.loads(typed("diff", a.id, b.id, "--json"))
+    assert payload["facts"] == [{"name": "negatives_per_query", "a": 31, "b": 7}]
+
+
+def test_sql_answers_the_query_of_the_manual() -> None:
+    run = made("compress", dataset="msmarco-streaming")
+    line = "SELECT * FROM runs WHERE dataset='msmarco-streaming'"
+    payload = json.loads(typed("sql", line, "--json"))
+    assert dict(zip(payload["columns"], payload["rows"][0], strict=True))["id"] == run.id
+    assert typed("sql", "SELECT command, status FROM runs", "--format", "csv") == "command,status\ncompress,completed\n"
+
+
+def test_tags_notes_and_their_removal() -> None:
+    run = made("eval")
+    assert typed("tag", "latest", "paper", "table-2") == f"{run.id}: paper table-2\n"
+    assert typed("tag", "paper", "table-2", "--remove") == f"{run.id}: paper\n"
+    typed("note", "paper", "the baseline")
+    assert query.find_run("paper").columns["notes"] == "the baseline"
+    assert typed("ls", "--where", "tag='paper' and notes like 'the%'", "--quiet").split() == [run.id]
+
+
+def test_export_import_reindex_and_reap(tmp_path: Path) -> None:
+    run = made("eval", {"RR@10": 0.5})
+    file = tmp_path / "runs.jsonl"
+    assert "1 runs" in typed("export", "--to", str(file))
+    assert json.loads(typed("import", str(file), "--json")) == {
+        "schema": "irctl/runs-import/1",
+        "imported": [],
+        "present": [run.id],
+    }
+    assert typed("reindex") == f"{paths.ledger()}: 1 runs\n"
+    (paths.runs() / "broken").mkdir()
+    (paths.runs() / "broken" / "run.json").write_text("[]")
+    assert "1 folders left out" in typed("reindex", code=5)
+    assert typed("reap", "--quiet") == ""
+
+
+def test_reproduce_prints_a_line_that_runs_the_same_settings() -> None:
+    run = made("train", sets=("train.lr=1e-5",))
+    line = typed("reproduce", "latest").strip()
+    assert line.startswith("irctl train --config ")
+    stored = config.from_file(Path(line.split()[-1]))
+    assert config.resolve(stored).sha256() == query.find_run(run.id).columns["config_sha256"]
+
+
+def test_gc_says_what_it_would_free_and_frees_it_only_then() -> None:
+    run = made("train")
+    run.paths.model.mkdir()
+    run.paths.checkpoints.mkdir()
+    (run.paths.checkpoints / "state").write_bytes(b"x" * 2**20)
+    assert "would free 1.0 MiB in 1 places" in typed("gc", "--dry-run")
+    assert run.paths.checkpoints.exists()
+    assert json.loads(typed("gc", "--json"))["bytes"] == 2**20
+    assert not run.paths.checkpoints.exists()
+
+
+def test_a_broken_ledger_still_lists_the_runs(caplog: pytest.LogCaptureFixture) -> None:
+    run = made("eval")
+    for file in paths.runs().glob("ledger.db*"):
+        file.unlink()
+    paths.ledger().write_bytes(b"no database" * 100)
+    assert typed("ls", "--quiet").split() == [run.id]
+    assert "Reading the run folders instead" in caplog.text
+    typed("reindex")
+    caplog.clear()
+    assert typed("ls", "--quiet").split() == [run.id]
+    assert caplog.text == ""
