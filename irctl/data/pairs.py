@@ -1,6 +1,7 @@
 """Training pairs in one file, {query, positive, negative?} a record: read as a collection of their distinct texts.
 
-A JSON array or JSON lines. Training data only: its judgements cover nothing but the pairs, so no score on it compares.
+A JSON array, JSON lines, or tab-separated columns (MS MARCO's triples of texts). Training data only: its
+judgements cover nothing but the pairs, so no score on it compares.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from irctl.data import artefacts
 from irctl.data.beir import BeirFolder
 from irctl.data.cards import Card
-from irctl.data.lines import first, json_objects, malformed, open_bytes, suffix
+from irctl.data.lines import first, json_objects, malformed, numbered, open_bytes, suffix
 
 FORMAT = 1
 CHUNK = 1 << 20
@@ -56,6 +57,13 @@ def read_pairs(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Records with their lines, one at a time: such files reach gigabytes."""
+    if suffix(path) == ".tsv":
+        for line, row in numbered(path):
+            fields = row.split("\t")
+            if len(fields) not in (2, 3):
+                raise malformed(path, line, "2 or 3 columns (query, positive, negative)", len(fields))
+            yield line, dict(zip(FIELDS, fields, strict=False))
+        return
     with open_bytes(path) as file:
         start = file.read(64).lstrip()
     if not start.startswith(b"["):

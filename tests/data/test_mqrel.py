@@ -13,7 +13,6 @@ import pytest
 from irctl import config
 from irctl.data import mqrel
 from irctl.data.collection import open_collection
-from irctl.data.expressions import compile_expression
 from irctl.data.groups import GroupSource, Settings, build_groups
 from irctl.errors import ConfigError, DataError
 
@@ -263,53 +262,3 @@ def test_an_evaluation_configuration_is_read_in_both_depths(place: Path) -> None
         open_collection(f"{place}/eval.json:arguanna")
     with pytest.raises(ConfigError, match=r"2 sets. Name one: .*eval.json:arguana"):
         open_collection(f"{place}/eval.json")
-
-
-@pytest.mark.parametrize("text", ["grade.__class__", "open('x')", "[g for g in (1,)]", "lambda: 1", "grade ** 2", "x"])
-def test_expressions_allow_only_what_is_listed(text: str) -> None:
-    with pytest.raises(ConfigError, match="is not allowed in an expression"):
-        compile_expression(text, "here")
-
-
-def test_expressions_compute_what_python_would() -> None:
-    for text in (
-        "1 if grade >= 2 else 0",
-        "min(grade, 2) * 3 - 1",
-        "qid in ('a', 'b') and 1 <= grade < 3",
-        "-grade // 2",
-    ):
-        run = compile_expression(text, "here")
-        for grade in (0.0, 1.0, 2.0, 3.0):
-            assert run(grade, "a", "d") == eval(text, {"grade": grade, "qid": "a", "min": min})  # noqa: S307
-
-
-def test_pairs_become_a_collection_of_their_distinct_texts(place: Path) -> None:
-    rows = [
-        {"query": "a", "positive": "x", "negative": "y"},
-        {"query": "b", "positive": "x"},
-        {"query": "a", "positive": "y", "negative": None},
-    ]
-    (place / "train.json").write_text(json.dumps(rows, indent=1))
-    folders.jsonl(place / "train.jsonl", rows)
-    array, lines = open_collection(str(place / "train.json")), open_collection(str(place / "train.jsonl"))
-    assert array.qrels("train") == lines.qrels("train") == {"q0": {"p0": 1, "p1": 1}, "q1": {"p0": 1}}
-    assert array.corpus.texts(slice(None)) == ["x", "y"] and array.fingerprint == lines.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"query": "a", "positive": "a"}, "that is not the query"),
-        ({"query": "a", "positive": "b", "negative": "b"}, "that is not the positive"),
-        ({"query": "a", "positive": None}, "a text as positive, found None"),
-        ({"query": " ", "positive": "b"}, "a text as query"),
-    ],
-)
-def test_wrong_pairs_are_named_with_their_line(place: Path, row: dict[str, Any], message: str) -> None:
-    path = place / "train.json"
-    path.write_text(json.dumps([{"query": "ok", "positive": "fine"}, row]).replace("}, {", "},\n{"))
-    with pytest.raises(DataError, match="train.json:2: expected .*" + message):
-        open_collection(str(path))
-    path.write_text('[{"query": "a", "positive": "b"},\n{"query": ')
-    with pytest.raises(DataError, match=r"train.json:2: expected an object or the end"):
-        open_collection(str(path))

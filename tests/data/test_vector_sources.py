@@ -1,0 +1,102 @@
+"""Synthetic vectors and those of the hub: the same rows in any block, files chosen, servers asked again."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from vector_files import IDS, N, X, as_lists, parquet
+
+from irctl.data import hub_vectors, vector_parts
+from irctl.data.synthetic import SyntheticPart
+from irctl.data.vectors import VectorStream, open_vectors
+from irctl.errors import ConfigError, DataError
+
+
+def test_synthetic_rows_are_the_same_in_any_block_and_have_length_one() -> None:
+    stream = open_vectors("synthetic:3000,64,0.5")
+    (whole,) = stream.blocks(3000)
+    assert whole.ids is None and whole.vectors_ND.shape == (3000, 64)
+    np.testing.assert_allclose(np.linalg.norm(whole.vectors_ND, axis=1), 1, rtol=1e-5)
+    pieces = np.concatenate([b.vectors_ND for b in stream.blocks(501)])
+    np.testing.assert_array_equal(pieces, whole.vectors_ND)
+    rows = np.array([2999, 5, 1024, 1023])
+    np.testing.assert_array_equal(stream.take(rows), whole.vectors_ND[rows])
+    (more,) = open_vectors("synthetic:3001,64,0.5").blocks(3001)
+    np.testing.assert_array_equal(more.vectors_ND[:3000], whole.vectors_ND)
+    assert open_vectors("synthetic:3000,64,0.2").fingerprint != stream.fingerprint
+
+
+def test_the_synthetic_spectrum_decays_as_asked_and_is_spread_over_all_directions() -> None:
+    part = SyntheticPart("synthetic:8192,32,0.5")
+    x_ND = np.concatenate([v for v, _ in part.pieces(0, 8192)])
+    values = np.sort(np.linalg.eigvalsh(np.cov(x_ND.T)))[::-1]
+    slope = np.polyfit(np.log(np.arange(1, 33)), np.log(values), 1)[0]
+    assert -1.25 < slope < -0.8  # variance i^-1 where the deviation is i^-0.5
+    variances = x_ND.var(axis=0)
+    assert variances.max() / variances.min() < 6  # 32 without the rotation
+
+
+@pytest.mark.parametrize("text", ["synthetic:10", "synthetic:a,2,1", "synthetic:10,0,1", "synthetic:10,2,nan"])
+def test_a_wrong_synthetic_name_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected synthetic:N,D,decay"):
+        open_vectors(text)
+
+
+def test_hub_vectors_are_read_below_data_root_and_refused_offline(tmp_path: Path) -> None:
+    parquet(tmp_path / "o/n/passages_parquet/0.parquet", X, IDS)
+    assert open_vectors("hf://o/n@rev/passages_parquet", root=str(tmp_path)).rows == N
+    with pytest.raises(DataError, match=r"hf://o/n: .*data.root"):
+        open_vectors("hf://o/n")
+
+
+def test_a_remote_npy_file_reads_like_a_mapped_one() -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    buffer.seek(0)
+    stream = VectorStream([hub_vectors.RemoteNpyPart("remote.npy", lambda: buffer)], "f")
+    np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in stream.blocks(999)]), X)
+    rows = np.array([2400, 7, 7])
+    np.testing.assert_array_equal(stream.take(rows), X[rows])
+    short = io.BytesIO(buffer.getvalue()[:-8])
+    with pytest.raises(DataError, match="ends before row"):
+        list(VectorStream([hub_vectors.RemoteNpyPart("r.npy", lambda: short)], "f").blocks(N))
+
+
+def test_a_remote_parquet_file_is_opened_as_a_file_object() -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": IDS, "emb": as_lists(X, "list")}), buffer)
+    stream = VectorStream([vector_parts.ParquetPart("remote", lambda: buffer)], "f")
+    (block,) = stream.blocks(N)
+    np.testing.assert_array_equal(block.vectors_ND, X)
+    assert block.ids == IDS
+
+
+def test_files_of_one_folder_are_chosen_from_a_repository() -> None:
+    names = ["README.md", "passages_npy/0.npy", "passages_parquet/1.parquet", "passages_parquet/0.parquet"]
+    found = hub_vectors._choose("s", [*names, "queries_parquet/q.parquet"])
+    assert found == ["passages_parquet/0.parquet", "passages_parquet/1.parquet"]
+    assert hub_vectors._choose("s", ["b.npy", "a.npy"]) == ["a.npy", "b.npy"]
+    with pytest.raises(DataError, match=r"found x/\*.npy, y/\*.npy"):
+        hub_vectors._choose("s", ["x/0.npy", "y/0.npy"])
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(hub_vectors.time, "sleep", waits.append)
+    calls = 0
+
+    def busy() -> int:
+        nonlocal calls
+        calls += 1
+        if calls < 4:
+            raise ConnectionError("reset")
+        return 7
+
+    assert hub_vectors.patiently(busy, "s") == 7 and waits == [1, 2, 4]
+    with pytest.raises(DataError, match="s: cannot be read"):
+        hub_vectors.patiently(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
