@@ -91,12 +91,13 @@ def note(
 
 
 def export(
-    to: Annotated[Path, typer.Option("--to", help="the file, JSON lines")],
     runs: Annotated[list[str] | None, typer.Argument(help="runs; none: all", autocompletion=complete_runs)] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="a file, JSON lines")] = None,
+    mlflow: Annotated[str, typer.Option(help="an MLflow tracking URI, such as sqlite:///mlflow.db")] = "",
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write runs to one file, without their outputs, to carry them elsewhere.
+    """Write runs to one file, without their outputs, to carry them elsewhere; or copy them into MLflow.
 
     \b
     Examples:
@@ -104,11 +105,19 @@ def export(
       irctl runs export latest --to latest.jsonl
     """
     with guarded(json_, debug):
-        from irctl.ledger import query, transfer
+        from irctl.errors import ConfigError
+        from irctl.ledger import mlflow_export, query, transfer
 
+        if bool(to) == bool(mlflow):
+            raise ConfigError("runs export: expected either --to FILE or --mlflow URI", hint="--to runs.jsonl")
         found = [query.find_run(r) for r in runs] if runs else query.list_runs(sort="created_at")
-        count = transfer.export_runs(found, to)
-        say(json_, "runs-export", {"runs": count, "file": str(to)}, f"{to}: {count} runs")
+        if to:
+            count = transfer.export_runs(found, to)
+            say(json_, "runs-export", {"runs": count, "file": str(to)}, f"{to}: {count} runs")
+        else:
+            new, present = mlflow_export.export_runs(found, mlflow)
+            payload = {"exported": new, "present": present}
+            say(json_, "runs-export", payload, f"{mlflow}: {len(new)} runs, {len(present)} were there already")
 
 
 def import_(

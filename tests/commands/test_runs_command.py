@@ -169,3 +169,9 @@ def test_a_broken_ledger_still_lists_the_runs(caplog: pytest.LogCaptureFixture) 
     caplog.clear()
     assert typed("ls", "--quiet").split() == [run.id]
     assert caplog.text == ""
+
+
+def test_export_goes_to_one_place(tmp_path: Path) -> None:
+    made("eval")
+    assert "expected either --to FILE or --mlflow URI" in typed("export", code=2)
+    assert "expected either" in typed("export", "--to", str(tmp_path / "x"), "--mlflow", "sqlite:///x.db", code=2)

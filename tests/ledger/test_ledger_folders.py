@@ -1,4 +1,4 @@
-"""The folders are the truth: rebuilding, labels, carrying runs elsewhere, comparing, repeating, cleaning up, watching."""
+"""The folders are the truth: rebuilding, labels, carrying runs, comparing, repeating, cleaning up, watching."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -119,7 +120,7 @@ def test_long_series_are_thinned_in_the_ledger_and_keep_their_last_point() -> No
     rows = [{"name": "loss", "value": float(i), "step": i} for i in range(2500)] + [{"name": "RR@10", "value": 0.5}]
     kept = indexing.thinned(rows)
     steps = [r[3] for r in kept if r[2] == "loss"]
-    assert steps[-1] == 2499 and len(steps) <= 1000 and {b - a for a, b in zip(steps, steps[1:], strict=False)} == {3}
+    assert steps[-1] == 2499 and len(steps) <= 1000 and {b - a for a, b in itertools.pairwise(steps)} == {3}
     assert [r[5] for r in kept if r[2] == "RR@10"] == [0.5]
 
 
