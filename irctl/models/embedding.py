@@ -137,7 +137,7 @@ def _plan(
     """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
     path = folder / PLAN
     if not path.is_file():
-        if any(folder.glob("*")) and not (folder / shards.MANIFEST).is_file():
+        if any(folder.glob("[!.]*")) and not (folder / shards.MANIFEST).is_file():
             raise DataError(f"{folder}: is not empty and holds no embeddings", hint="Choose another folder")
         rows, size = len(corpus), config.encoder.shard_rows
         plan = {"format": FORMAT, "version": VERSION, "key": key, "key_parts": dict(content), "rows": rows}
@@ -197,7 +197,8 @@ def _write(
         advance(texts, tokens)
 
     vectors_ND = encoder.encode(corpus.texts(rows), side, note)
-    stored_ND = vectors_ND.astype(plan["dtype"])
+    with np.errstate(over="ignore"):  # looked for below
+        stored_ND = vectors_ND.astype(plan["dtype"])
     if not np.isfinite(stored_ND).all():
         raise RunFailed(f"{folder}: values above 65504 do not fit float16", hint="Use --set encoder.store=float32")
     name = f"part-{index:05d}"

@@ -97,11 +97,11 @@ def architecture(config: Any) -> dict[str, Any]:
 
 def tokenizer_hash(tokenizer: Any) -> str:
     """Hash of how text becomes tokens: the whole fast tokenizer, or vocabulary and special tokens of another."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        words: Any = sorted(tokenizer.get_vocab().items())
-    else:
-        words = json.loads(backend.to_str())
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if hasattr(backend, "to_str"):
+        words: Any = json.loads(backend.to_str())
         del words["truncation"], words["padding"]  # whatever the last call left there
-    special = {k: str(v) for k, v in tokenizer.special_tokens_map.items()}
-    return digest({"words": words, "special": special, "side": tokenizer.padding_side})
+    else:
+        words = sorted(tokenizer.get_vocab().items())
+    special = {k: str(v) for k, v in getattr(tokenizer, "special_tokens_map", {}).items()}
+    return digest({"words": words, "special": special, "side": getattr(tokenizer, "padding_side", "right")})

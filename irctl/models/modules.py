@@ -125,8 +125,8 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
                 del module[place]
     module.prompts = {**(module.prompts or {}), "query": settings.query_prompt, "document": settings.passage_prompt}
     if isinstance(module[0], Transformer):
-        module.max_seq_length = max(settings.query_max_len, settings.passage_max_len)
-        # encode_query and encode_document of sentence-transformers read these
+        module.max_seq_length = settings.passage_max_len
+        # read by encode_query and encode_document of sentence-transformers
         module[0].query_length, module[0].document_length = settings.query_max_len, settings.passage_max_len
 
 

@@ -1,0 +1,112 @@
+"""irctl encode as a pipeline: what it returns, records and refuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from irctl import stopping
+from irctl.config import Config, from_sets, resolve
+from irctl.errors import ConfigError, Stopped
+from irctl.ledger.query import artifacts
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.models.embedding_folder import EmbeddingFolder
+from irctl.models.encoder import load_encoder
+from irctl.models.hashes import weights_hash
+from irctl.pipelines import encode as pipeline
+from irctl.types import Silent
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    """Four documents, one of them empty; of two queries, one is judged in test."""
+    folder = tmp_path / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{i}", "title": f"title {i}", "text": f"text {i}"} for i in range(3)] + [
+        {"_id": "d3", "text": ""}
+    ]
+    queries = [{"_id": "q1", "text": " lift "}, {"_id": "q2", "text": "drag"}]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    return folder
+
+
+def settings(beir: Path, model: Path, *sets: str) -> Config:
+    return resolve(from_sets([f"data.source={beir}", f"model.name={model}", "encoder.shard_rows=2", *sets]))
+
+
+def encoded(config: Config, **more: Any) -> tuple[dict[str, Any], RunHandle]:
+    run = start_run(command="encode", argv=["irctl", "encode"], config=config)
+    with run:
+        return pipeline.encode(config, run, Silent(), **more), run
+
+
+def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encoder: Path) -> None:
+    config = settings(beir, tiny_encoder)
+    payload, run = encoded(config)
+    made = EmbeddingFolder(Path(payload["folder"]))
+    texts = ["title 0 text 0", "title 1 text 1", "title 2 text 2", ""]
+    np.testing.assert_allclose(made.array(), load_encoder(config).encode(texts), atol=1e-6)
+    assert made.ids[:] == ["d0", "d1", "d2", "d3"]
+    assert {k: payload[k] for k in ("rows", "dim", "cached", "key")} == {
+        "rows": 4,
+        "dim": 32,
+        "cached": False,
+        "key": made.fingerprint,
+    }
+    assert payload["tokens"] > 8 and payload["tokens_per_second"] > 0
+    (out,) = artifacts(run.id, role="out", kind="embeddings")
+    assert (out["sha256"], out["n_rows"], out["dim"], out["format"]) == (made.fingerprint, 4, 32, "float32")
+    (model,) = artifacts(run.id, role="in", kind="model")
+    assert model["sha256"] == weights_hash(tiny_encoder)
+    again, _ = encoded(config, verify=True)
+    assert again["cached"] and again["folder"] == payload["folder"] and again["tokens"] == payload["tokens"]
+
+
+def test_queries_of_the_split_go_to_a_folder_of_ones_own(beir: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    config = settings(beir, tiny_encoder, "encoder.query_max_len=4")
+    payload, _ = encoded(config, side="query", out=str(tmp_path / "queries"))
+    made = EmbeddingFolder(tmp_path / "queries")
+    assert payload["folder"] == str(tmp_path / "queries") and made.ids[:] == ["q1"]
+    np.testing.assert_allclose(made.array(), load_encoder(config).encode(["lift"], "query"), atol=1e-6)
+    with pytest.raises(ConfigError, match="--side both"):
+        encoded(config, side="both")
+
+
+def test_a_signal_ends_the_run_after_the_shard_in_hand_with_its_exit_code(
+    beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irctl.models.encoder import Encoder
+
+    config, whole = settings(beir, tiny_encoder), Encoder.encode
+
+    def encode(self: Encoder, *args: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return whole(self, *args, **more)
+
+    stopping.install()
+    try:
+        monkeypatch.setattr(Encoder, "encode", encode)
+        with pytest.raises(Stopped, match="SIGTERM: 1 of 2 shards are kept") as e:
+            encoded(config)
+    finally:
+        stopping.restore()
+        stopping._received.clear()
+    assert (e.value.exit_code, e.value.status) == (143, "interrupted")
+    monkeypatch.setattr(Encoder, "encode", whole)
+    payload, _ = encoded(config)
+    assert payload["rows"] == 4 and not payload["cached"]
+
+
+def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path, minilm: Path) -> None:
+    config = resolve(from_sets([f"data.source={beir}"]))
+    described = pipeline.describe(config)["encoding"]
+    assert str(minilm) in described["encoder"] and described["collection"] == "toy, 4 documents"
+    far = resolve(from_sets([f"data.source={beir}", "model.name=some/model"]))
+    assert "from the hub" in pipeline.describe(far)["encoding"]["encoder"]
