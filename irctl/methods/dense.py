@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from irctl.models.encoder import Encoder
 
 DEFAULTS: dict[str, Any] = {}
+DATA = "groups"
+"""What it trains on: the launcher mines negatives where they are needed."""
 
 
 class Method(nn.Module):
@@ -55,6 +57,7 @@ class Method(nn.Module):
         self.objective = objective
         self.queries, self.fingerprint, self.can_evaluate = len(source), fingerprint, dev is not None
         self._encoder, self._dev, self._settings, self._decay = encoder, dev, dict(settings or {}), weight_decay
+        self._start = encoder.fingerprint("passage")  # before training changes it
         self._guide, self._guide_margin = ([guide] if guide else []), guide_margin  # in a list: frozen, not a submodule
         self._collate = GroupBatches(
             source,
@@ -135,6 +138,10 @@ class Method(nn.Module):
     def evaluate(self) -> dict[str, float]:
         assert self._dev is not None, "asked only where can_evaluate"
         return self._dev()
+
+    def inputs(self) -> list[dict[str, Any]]:
+        folder = str(self._encoder.located.folder)
+        return [{"kind": "model", "path": folder, "sha256": self._start, "dim": self._encoder.dim}]
 
     def state(self) -> dict[str, Any]:
         return self.objective.state()

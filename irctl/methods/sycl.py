@@ -12,4 +12,6 @@ from irctl.methods.dense import Method
 
 DEFAULTS: dict[str, Any] = {"loss.name": "ws2", "data.selection": "spread"}
 
-__all__ = ["DEFAULTS", "Method"]
+DATA = "groups"
+
+__all__ = ["DATA", "DEFAULTS", "Method"]

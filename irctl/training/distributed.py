@@ -64,3 +64,21 @@ def quiet_cpu_deepspeed(extensions: Path) -> None:
             hint="Install deepspeed 0.19, or --set hardware.zero_stage=0",
         )
     compatible["deepspeed_shm_comm"] = False
+
+
+def load_without_pickle() -> None:
+    """Make DeepSpeed read its checkpoints by torch's weights_only loader, with the few of its own classes they hold.
+
+    Its own loader unpickles whatever a file says.
+    """
+    import torch
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    def load(self: Any, path: str, map_location: Any = None) -> Any:
+        with torch.serialization.safe_globals([ZeroStageEnum, fragment_address, LossScaler, DynamicLossScaler]):
+            return torch.load(path, map_location=map_location, weights_only=True)
+
+    TorchCheckpointEngine.load = load

@@ -1,35 +1,36 @@
 """metrics.jsonl: what a worker says about training, one JSON object a line; the launcher reads it. Imports no torch.
 
-Lines with `step` are measurements. Lines with `event` are: warn (message), error (kind, message, hint, exit_code),
-dev (scores on the development split), measured (temperatures), done (the trained model) and stopped.
+Rows with `name` are measurements, as the ledger takes them. Rows with `event` are: warn (message), error (kind,
+message, hint, exit_code), plan (steps, step, inputs), stopped (step), done (the trained model).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from irctl.ledger import folder as files
+from irctl.paths import RunPaths
+
 
 class Journal:
-    """Appends; every process may write, a line at a time."""
+    """Appends; every process may write, a line at a time. dataset: the ledger's name of what dev scores are of."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-            self._write("\n")  # a killed writer left half a line
+    def __init__(self, paths: RunPaths, dataset: str = "") -> None:
+        self.paths, self.dataset = paths, dataset
 
-    def add(self, **row: Any) -> None:
-        self._write(json.dumps(row) + "\n")
+    def step(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Loss and its company at one step."""
+        files.append_metrics(self.paths, values, step=step, epoch=epoch)
+
+    def dev(self, step: int, epoch: float, values: Mapping[str, float], split: str) -> None:
+        """Scores on the development split."""
+        files.append_metrics(self.paths, values, dataset=self.dataset, split=split, step=step, epoch=epoch)
 
     def event(self, event: str, **row: Any) -> None:
-        self.add(event=event, **row)
-
-    def _write(self, text: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as f:
-            f.write(text)
+        files.append_lines(self.paths.metrics, {"event": event, **row})
 
 
 class Follower:
@@ -52,11 +53,27 @@ class Follower:
                 yield row
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """All rows. Of a step trained twice, because a killed run went back to a checkpoint, the later row counts."""
-    rows = list(Follower(path).rows())
-    last = {row["step"]: i for i, row in enumerate(rows) if "event" not in row and "step" in row}
-    return [row for i, row in enumerate(rows) if "event" in row or last.get(row.get("step", -1), i) == i]
+def events(path: Path) -> list[dict[str, Any]]:
+    """Event rows in the order of writing."""
+    return [row for row in Follower(path).rows() if "event" in row]
+
+
+def steps(path: Path) -> dict[int, dict[str, float]]:
+    """step -> name -> value. A step trained twice, because a killed run went back to a checkpoint, counts once."""
+    found: dict[int, dict[str, float]] = {}
+    for row in Follower(path).rows():
+        if "name" in row and row.get("step") and not row.get("split"):
+            found.setdefault(int(row["step"]), {})[row["name"]] = row["value"]
+    return found
+
+
+def dev(path: Path, measure: str) -> dict[int, float]:
+    """step -> value of a measure on the development split; step 0 is the untrained model."""
+    return {
+        int(row.get("step") or 0): row["value"]
+        for row in Follower(path).rows()
+        if row.get("name") == measure and row.get("split")
+    }
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

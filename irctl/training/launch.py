@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from irctl.training.journal import Follower
 
 MODULE = "irctl.training.worker"
 POLL_S = 0.2
+_KILLED_RANK = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun itself ends with 1
 KEPT_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "DS_ACCELERATOR")
 """What launch.json records of the environment: nothing that could hold a secret."""
 
@@ -106,14 +108,17 @@ def run(
     paths: RunPaths,
     *,
     on_row: Callable[[dict[str, Any]], None],
+    also: Mapping[str, Any] | None = None,
 ) -> None:
     """Run the training processes to their end; on_row gets every new line of metrics.jsonl.
+
+    also: what launch.json tells the workers beside command and environment.
 
     Raises what a worker reported, Stopped after a signal, or RunFailed with the signal or the last line of the log.
     """
     paths.stop.unlink(missing_ok=True)
     kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
-    paths.launch.write_text(json.dumps({"argv": command, "env": kept}, indent=1))
+    paths.launch.write_text(json.dumps({"argv": command, "env": kept, **(also or {})}, indent=1))
     asked: list[int] = []
 
     def on_signal(number: int) -> None:
@@ -171,20 +176,26 @@ def _as_error(row: Mapping[str, Any]) -> IrctlError:
 
 
 def _died(code: int, paths: RunPaths) -> RunFailed:
-    last = next((line for line in reversed(_tail(paths.log)) if line.strip()), "nothing")
-    if code < 0:
-        name = signal.Signals(-code).name
-        memory = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
-        return Killed(f"a training process was killed by {name}{memory}", -code, hint="The same command continues")
+    lines = _tail(paths.log)
+    last = next((line for line in reversed(lines) if line.strip()), "nothing")
+    by_torchrun = next((int(m[1]) for line in lines if (m := _KILLED_RANK.search(line))), 0)
+    if number := max(-code, by_torchrun, 0):
+        name = signal.Signals(number).name
+        memory = ", perhaps by the kernel for want of memory" if number == signal.SIGKILL else ""
+        return Killed(f"a training process was killed by {name}{memory}", number)
     return RunFailed(f"training ended with code {code}; last line of {paths.log}: {last.strip()}")
 
 
 class Killed(RunFailed):
-    """A worker ended by a signal that it could not handle."""
+    """A worker ended by a signal, which the ledger records apart from other failures."""
 
-    def __init__(self, message: str, number: int, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message, hint="The same command continues")
         self.signal = number
+
+    @property
+    def kind(self) -> str:
+        return RunFailed.__name__
 
 
 def _tail(log: Path, size: int = 4096) -> list[str]:

@@ -71,6 +71,10 @@ class Method(Protocol):
         """Development scores of the current weights, nDCG@10 among them; asked of the first process only."""
         ...
 
+    def inputs(self) -> list[dict[str, Any]]:
+        """What was read, as rows for the ledger: kind, path, sha256, and what else it should know."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """JSON that a checkpoint keeps besides the parameters."""
         ...

@@ -59,7 +59,7 @@ class Loader(DataLoader[Item]):
         generator.manual_seed(batches.seed)
         super().__init__(
             Items(batches.queries),
-            batch_sampler=batches,  # type: ignore[arg-type]
+            batch_sampler=batches,
             collate_fn=collate,
             num_workers=workers,
             pin_memory=pin_memory,

@@ -55,12 +55,14 @@ class JournalReporter:
 
 def run(config: Config, paths: RunPaths, build: Build) -> None:
     """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
-    journal = Journal(paths.metrics)
+    journal = Journal(paths, config.run.dataset or config.data.source)
     reporter = JournalReporter(journal)
     plan = batching.plan(config, own_only=mixture.own_only(config))
     precision.check_device(config)
     if distributed.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
         distributed.quiet_cpu_deepspeed(paths.control / "torch_extensions")
+    if distributed.uses_deepspeed(config):
+        distributed.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
     with _alone(paths) if args.process_index == 0 else nullcontext():
         transformers.set_seed(config.run.seed)
@@ -111,6 +113,8 @@ def _train(
         method.prepare([to_device(method.collate(items), args.device) for items in islice(batches, MEASURED_BATCHES)])
         # the same dropout masks on every process would tie their shares together
         torch.manual_seed(config.run.seed + args.process_index)
+    if gather.world()[0] == 0:
+        journal.event("plan", steps=steps.total, step=checkpoint.step if checkpoint else 0, inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     if not is_over:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)

@@ -27,6 +27,7 @@ from irctl.training.method import Method
 from irctl.training.samples import Loader, LossBatches
 
 BEST = "nDCG@10"
+DEV = "dev"
 TIMEOUT_S = 7200
 """Patience of a collective: the other processes wait while the first one evaluates."""
 
@@ -167,20 +168,23 @@ class Trainer(transformers.Trainer):
             return
         parts = {name: value / max(1, self._parts_seen) for name, value in self._parts.items()}
         self._parts, self._parts_seen = {}, 0
-        row = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0.0, 6), "loss": logs["loss"]}
-        row |= {"lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
-        self.journal.add(**row, **({"parts": parts} if len(parts) > 1 else {}))
+        values = {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
+        if len(parts) > 1:
+            values |= {f"loss.{name}": value for name, value in parts.items()}
+        self.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Development scores, measured by the first process; every process learns the one that selects."""
+        """Development scores; every process learns the one that selects."""
         scores: dict[str, float] = {}
-        if self.is_world_process_zero():
+        first = self.is_world_process_zero()
+        if first or self.config.hardware.zero_stage == 3:  # sliced parameters come together only if all take part
             was_training = self.step_module.training
             self.step_module.eval()
             with torch.no_grad():
                 scores = self.method.evaluate()
             self.step_module.train(was_training)
-            self.journal.event("dev", step=self.state.global_step, epoch=self.state.epoch, scores=scores)
+        if first:
+            self.journal.dev(self.state.global_step, round(self.state.epoch or 0.0, 6), scores, DEV)
         value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
         self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}

@@ -26,12 +26,12 @@ def main(folder: Path) -> int:
         config = settings.resolve(settings.from_file(paths.config))
         session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
     except IrctlError as e:
-        Journal(paths.metrics).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
+        Journal(paths).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
         traceback.print_exc()
         return e.exit_code
     except Exception as e:
         line = " ".join(str(e).split()) or "no message"
-        Journal(paths.metrics).event(
+        Journal(paths).event(
             "error", kind="RunFailed", message=f"{type(e).__name__}: {line}", hint="", exit_code=RUN_FAILED
         )
         raise

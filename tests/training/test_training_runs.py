@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -34,14 +33,15 @@ def config(**more):
     return tiny.configuration(**{**values, **more})
 
 
-def run(folder: Path, settings, build=tiny.build) -> list[dict]:
+def run(folder: Path, settings, build=tiny.build) -> dict:
+    """The last event of a session."""
     paths = RunPaths(folder)
     session.run(settings, paths, build)
-    return journal.read(paths.metrics)
+    return journal.events(paths.metrics)[-1]
 
 
-def losses(rows: list[dict]) -> dict[int, float]:
-    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+def losses(folder: Path) -> dict[int, float]:
+    return {step: values["loss"] for step, values in journal.steps(RunPaths(folder).metrics).items()}
 
 
 def weights(folder: Path) -> bytes:
@@ -49,23 +49,22 @@ def weights(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Path, list[dict]]:
+def whole(tmp_path_factory) -> tuple[Path, dict]:
     """A run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, run(folder, config())
 
 
 def test_every_step_is_logged_and_the_rate_reaches_its_peak(whole) -> None:
-    rows = [row for row in whole[1] if "loss" in row]
-    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert max(row["lr"] for row in rows) == 0.01
-    assert all(math.isfinite(row["loss"]) and set(row["parts"]) == {"ws2", "infonce"} for row in rows)
-    assert rows[0]["loss"] == pytest.approx(rows[0]["parts"]["ws2"] + 0.1 * rows[0]["parts"]["infonce"], rel=1e-5)
+    steps = journal.steps(RunPaths(whole[0]).metrics)
+    assert list(steps) == [1, 2, 3, 4, 5, 6]
+    assert max(values["lr"] for values in steps.values()) == 0.01
+    for values in steps.values():
+        assert values["loss"] == pytest.approx(values["loss.ws2"] + 0.1 * values["loss.infonce"], rel=1e-5)
 
 
 def test_dev_is_measured_before_the_first_step_and_at_every_epoch(whole) -> None:
-    dev = {row["step"]: row["scores"]["nDCG@10"] for row in whole[1] if row.get("event") == "dev"}
-    done = whole[1][-1]
+    dev, done = journal.dev(RunPaths(whole[0]).metrics, "nDCG@10"), whole[1]
     assert sorted(dev) == [0, 2, 4, 6]
     best = max(dev[s] for s in (2, 4, 6))
     assert done["dev_before"] == dev[0] and done["dev_after"] == best == dev[done["model_step"]]
@@ -92,14 +91,13 @@ def test_a_stopped_run_continues_to_the_same_bytes(whole, tmp_path, monkeypatch,
         return original(self, args)
 
     monkeypatch.setattr(Flow, "_word", word)
-    rows = run(tmp_path, config())
-    assert rows[-1] == {"event": "stopped", "step": stop_after, "steps": 6} and not paths.model.exists()
+    assert run(tmp_path, config()) == {"event": "stopped", "step": stop_after, "steps": 6}
+    assert not paths.model.exists()
     monkeypatch.undo()
     paths.stop.unlink()
-    rows = run(tmp_path, config())
-    assert losses(rows) == losses(whole[1])
+    assert run(tmp_path, config()) == whole[1]
+    assert losses(tmp_path) == losses(whole[0])
     assert weights(tmp_path) == weights(whole[0])
-    assert rows[-1]["dev_after"] == whole[1][-1]["dev_after"]
 
 
 @pytest.mark.parametrize("published", [1, 2])
@@ -122,9 +120,9 @@ def test_a_run_that_dies_while_it_writes_a_checkpoint_continues_to_the_same_byte
         run(tmp_path, config())
     monkeypatch.undo()
     with RunPaths(tmp_path).metrics.open("a") as f:
-        f.write('{"step": 99, "lo')  # and half a line was written
-    rows = run(tmp_path, config())
-    assert losses(rows) == losses(whole[1])
+        f.write('{"name": "loss", "val')  # and half a line was written
+    assert run(tmp_path, config()) == whole[1]
+    assert losses(tmp_path) == losses(whole[0])
     assert weights(tmp_path) == weights(whole[0])
 
 
@@ -133,12 +131,12 @@ def test_a_finished_run_that_is_started_again_changes_nothing(whole, tmp_path) -
     before = weights(tmp_path)
     again = run(tmp_path, config())
     assert weights(tmp_path) == before
-    assert again[-1] == first[-1]
+    assert again == first
 
 
 def test_loader_processes_change_nothing(whole, tmp_path) -> None:
-    rows = run(tmp_path, config(**{"hardware.workers": 2}))
-    assert losses(rows) == losses(whole[1])
+    run(tmp_path, config(**{"hardware.workers": 2}))
+    assert losses(tmp_path) == losses(whole[0])
 
 
 def test_gradient_cache_trains_as_one_chunk_does(tmp_path) -> None:
@@ -147,7 +145,8 @@ def test_gradient_cache_trains_as_one_chunk_does(tmp_path) -> None:
 
     def trained(name: str, micro: int) -> dict[int, float]:
         values = {"batch.micro": micro, "eval.during": "off", "loss.name": "infonce"}
-        return losses(run(tmp_path / name, config(**values), build))
+        run(tmp_path / name, config(**values), build)
+        return losses(tmp_path / name)
 
     assert trained("chunks", 2) == pytest.approx(trained("plain", 6), rel=1e-5)
 
@@ -179,11 +178,10 @@ def test_training_stops_when_dev_stops_rising_and_keeps_the_best(tmp_path) -> No
         method._dev = lambda: {"nDCG@10": next(scores)}
         return method
 
-    rows = run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)
-    done = rows[-1]
+    done = run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)
     assert (done["steps"], done["model_step"], done["dev_before"], done["dev_after"]) == (6, 2, 0.1, 0.5)
     assert sorted(p.name for p in RunPaths(tmp_path).checkpoints.glob("step-*")) == ["step-2", "step-6"]
-    assert run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)[-1] == done
+    assert run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build) == done
 
 
 def test_saving_by_steps_saves_the_last_step_too(tmp_path) -> None:
@@ -207,14 +205,13 @@ def test_continuing_with_other_settings_or_data_is_refused(tmp_path) -> None:
 
 def test_measured_temperature_is_kept_in_the_checkpoint(whole) -> None:
     state = checkpoints.newest(RunPaths(whole[0]).checkpoints).manifest["method"]
-    assert whole[1][-1]["state"] == state
+    assert whole[1]["state"] == state
     assert state["temperatures"]["ws2"] == pytest.approx(3 * state["temperatures"]["infonce"], rel=1e-5)
 
 
 def test_a_worker_without_its_launcher_saves_and_stops(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("IRCTL_LAUNCHER_PID", "4194304")  # above the kernel's largest process id
-    rows = run(tmp_path, config())
-    assert rows[-1] == {"event": "stopped", "step": 1, "steps": 6}
+    assert run(tmp_path, config()) == {"event": "stopped", "step": 1, "steps": 6}
     assert checkpoints.newest(RunPaths(tmp_path).checkpoints).step == 1
 
 
@@ -259,8 +256,10 @@ def test_the_loader_draws_nothing_from_the_global_generator() -> None:
 
 
 def test_a_torn_line_of_a_killed_worker_is_skipped(tmp_path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
-    journal.Journal(path).add(step=2, loss=1.0)
-    assert journal.read(path) == [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
-    assert json.loads(path.read_text().splitlines()[-1]) == {"step": 2, "loss": 1.0}
+    paths = RunPaths(tmp_path)
+    book = journal.Journal(paths)
+    book.step(1, 0.5, {"loss": 2.0})
+    with paths.metrics.open("a") as f:
+        f.write('{"name": "loss", "value": 9.0, "st')
+    book.step(2, 1.0, {"loss": 1.0})
+    assert journal.steps(paths.metrics) == {1: {"loss": 2.0}, 2: {"loss": 1.0}}

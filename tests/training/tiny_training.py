@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class TinyEncoder:
 
     dim = 8
     similarity = "dot"
+    located = SimpleNamespace(folder="tiny")
 
     def __init__(self, dropout: float = 0.0, seed: int = 0) -> None:
         torch.manual_seed(seed)
@@ -128,7 +130,7 @@ def configuration(**values: Any) -> settings.Config:
 
 
 def build(config: settings.Config, hardware: Any, context: Any) -> Method:
-    encoder = TinyEncoder(dropout=0.2)
+    encoder = TinyEncoder(dropout=0.0 if config.run.name == "no dropout" else 0.2)
     source = TinySource(sizes=(config.data.group_size,) if config.data.group_size < 5 else (4,))
     if config.run.name == "zeros":
         for p in encoder.module["out"].parameters():

@@ -1,0 +1,68 @@
+"""Memory that training will take, estimated from the weights' file header and the batch: for --dry-run."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.training.batching import BatchPlan
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+GIB = 1 << 30
+STATE_BYTES = 16
+"""AdamW, a trainable parameter: weight 2 to 4, gradient, float32 master copy, two moments."""
+SHARED_BYTES = {0: 0, 1: 12, 2: 14, 3: 16}
+"""Of these, what each ZeRO stage shares out over the devices."""
+
+
+def estimate(config: Config, plan: BatchPlan) -> dict[str, Any]:
+    """Lines of the estimate. Activations are not in it: they depend on the texts."""
+    from irctl.models.locate import find_local
+
+    found = find_local(config.model.name, config.model.revision)
+    shown: dict[str, Any] = {}
+    if found is None:
+        shown["weights and optimizer"] = "not estimated: the model is not on this machine"
+    else:
+        parameters = count_parameters(found.folder)
+        stage, world = config.hardware.zero_stage, plan.devices
+        shared = SHARED_BYTES[stage]
+        each = STATE_BYTES - shared + shared / world
+        shown["parameters"] = f"{parameters:,}"
+        shown["weights and optimizer"] = f"{parameters * each / GIB:.2f} GiB a device ({each:g} bytes a parameter)"
+        kept = config.train.keep + 1
+        of_each = 12 if config.train.save_state else 4
+        shown["checkpoints on disk"] = (
+            f"{kept * parameters * of_each / GIB:.2f} GiB ({kept} of {of_each} bytes a parameter)"
+        )
+    if plan.negatives_per_query is not None and config.loss.inbatch != "own":
+        scores = plan.loss * plan.loss * config.data.group_size
+        # scores, labels and softmaxes of the whole loss batch, with the gradients, in float32
+        shown["loss matrix"] = (
+            f"{6 * 4 * scores / GIB:.2f} GiB a device ({plan.loss} x {plan.loss * config.data.group_size})"
+        )
+    shown["activations"] = "not estimated"
+    if config.hardware.memory_gib:
+        shown["device"] = f"{config.hardware.memory_gib:g} GiB"
+    return shown
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers in the safetensors files of a model folder, from their headers alone. Raises DataError if one is torn."""
+    total = 0
+    for file in sorted(folder.rglob("*.safetensors")):
+        with file.open("rb") as f:
+            head = f.read(8)
+            size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+            try:
+                header = json.loads(f.read(size))
+            except ValueError:
+                raise DataError(f"{file}: not a safetensors file", hint="Fetch the model again") from None
+        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+    return total

@@ -1,0 +1,223 @@
+"""Training: prepare data, start the processes, follow them, record the model. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import plugins
+from irctl.errors import ConfigError, DataError, RunFailed
+from irctl.ledger.folder import write_json
+from irctl.training import batching, checkpoints, launch, mixture, precision
+from irctl.types import Advance, Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+MEASURE = "nDCG@10"
+
+
+def train(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    out: str | None = None,
+    launcher: str = "torchrun",
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train in the run's folder, from its newest checkpoint if there is one.
+
+    out: also copy the model there. resume: the user asked to continue, so a checkpoint must be there.
+    Payload: model, steps, dev scores before and after, first and last loss, temperatures, negatives_per_query.
+    """
+    started = time.monotonic()
+    if resume and checkpoints.newest(run.paths.checkpoints) is None:
+        raise DataError(f"--resume {run.id}: no checkpoint there", hint="Drop --resume to start new")
+    config = scaled_lr(config, reporter)
+    precision.check_declared(config)
+    plan = batching.plan(config, own_only=mixture.own_only(config))
+    command = launch.argv(config, run.paths.folder, launcher)
+    run.note(global_batch=plan.global_, negatives_per_query=plan.negatives_per_query)
+    extra: dict[str, Any] = {}
+    if plugins.literal("methods", config.train.method, "DATA") == "groups":
+        from irctl.pipelines import _train_data
+
+        config, extra = _train_data.prepare(config, run, reporter)
+    write_json(run.paths.config, config.to_json())
+    follow = _Follow(run, reporter)
+    try:
+        with follow:
+            launch.run(command, launch.environment(config, run.paths), run.paths, on_row=follow, also=extra)
+    except launch.Killed as e:
+        run.finish("killed", exit_code=e.exit_code, signal=e.signal, error_kind=e.kind, error_msg=str(e))
+        raise
+    if follow.done is None:
+        raise RunFailed(f"training ended without a model; see {run.paths.log}")
+    config = with_measured(config, follow.done["state"])
+    write_json(run.paths.config, config.to_json())
+    return _record(config, run, plan, follow.done, out, time.monotonic() - started)
+
+
+class _Follow:
+    """Turns the worker's rows into progress, warnings and ledger entries."""
+
+    def __init__(self, run: RunHandle, reporter: Reporter) -> None:
+        self.done: dict[str, Any] | None = None
+        self._run, self._reporter = run, reporter
+        self._stack = ExitStack()
+        self._advance: Advance | None = None
+        self._step = 0
+
+    def __enter__(self) -> _Follow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        event = row.get("event")
+        if event == "plan":
+            self._step = int(row["step"])
+            self._advance = self._stack.enter_context(self._reporter.bar("training", row["steps"], self._step))
+            for used in row.get("inputs", ()):
+                self._run.artifact("in", used["kind"], used["path"], sha256=used["sha256"], dim=used.get("dim"))
+        elif event == "warn":
+            self._reporter.warn(row["message"])
+            self._run.event("warning", "training", row["message"])
+        elif event == "done":
+            self.done = row
+        elif row.get("name") == "loss" and self._advance and row["step"] > self._step:
+            self._advance(row["step"] - self._step)
+            self._step = row["step"]
+        elif row.get("name") == MEASURE and row.get("split"):
+            self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {MEASURE} {row['value']:.4f}")
+
+
+def _record(
+    config: Config, run: RunHandle, plan: batching.BatchPlan, done: Mapping[str, Any], out: str | None, seconds: float
+) -> dict[str, Any]:
+    run.note(model_fingerprint=done["fingerprint"])
+    run.artifact(
+        "out", "model", run.paths.model, sha256=done["fingerprint"], dim=done["dim"], format="sentence-transformers"
+    )
+    model = run.paths.model
+    if out:
+        model = Path(out)
+        staged = model.with_name(f".{model.name}.tmp")
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(run.paths.model, staged)
+        shutil.rmtree(model, ignore_errors=True)
+        staged.rename(model)
+    payload = {
+        "model": str(model),
+        "model_fingerprint": done["fingerprint"],
+        "method": config.train.method,
+        "loss": config.loss.name,
+        "steps": done["steps"],
+        "model_step": done["model_step"],
+        "first_loss": done["first_loss"],
+        "last_loss": done["last_loss"],
+        "dev_before": done["dev_before"],
+        "dev_after": done["dev_after"],
+        "temperatures": done["state"].get("temperatures", {}),
+        "global_batch": plan.global_,
+        "negatives_per_query": plan.negatives_per_query,
+        "seconds": round(seconds, 1),
+    }
+    lines = [f"model: {model}", f"{done['steps']} steps"]
+    if done["first_loss"] is not None:
+        lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f}"
+    if done["dev_before"] is not None and done["dev_after"] is not None:
+        lines.append(
+            f"dev {MEASURE} {done['dev_before']:.4f} -> {done['dev_after']:.4f} (step {done['model_step']}, the best)"
+        )
+    return {**payload, "lines": lines}
+
+
+def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
+    """The configuration with the temperatures that were measured, so that it reruns exactly."""
+    measured = [part.name for part in mixture.parts(config) if part.temperature is None]
+    values = state.get("temperatures", {})
+    if not measured or not values:
+        return config
+    if len(config.loss.name.split(",")) == 1:
+        return config.replace({"loss.temperature": values[measured[0]]}, "measured")
+    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, "measured")
+
+
+def scaled_lr(config: Config, reporter: Reporter) -> Config:
+    """train.lr for a global batch that differs from the recipe's, by train.lr_scaling."""
+    recipe = _recipe_batch(config)
+    how = config.train.lr_scaling
+    if recipe is None:
+        if how != "none":
+            raise ConfigError(
+                f"train.lr_scaling={how}: scales from the global batch of a recipe, and the run has none",
+                hint="Use --recipe, or set train.lr itself",
+            )
+        return config
+    ratio = config.batch.global_ / recipe
+    if ratio == 1:
+        return config
+    if how == "none":
+        reporter.warn(
+            f"batch.global={config.batch.global_}, the recipe has {recipe}: train.lr={config.train.lr:g} is kept "
+            "(train.lr_scaling=linear or sqrt scales it)"
+        )
+        return config
+    lr = config.train.lr * (ratio if how == "linear" else ratio**0.5)
+    return config.replace({"train.lr": lr}, f"train.lr_scaling={how}")
+
+
+def _recipe_batch(config: Config) -> int | None:
+    """batch.global of the recipe that the settings came from."""
+    from irctl import recipes_index
+
+    named = {o.split()[1].partition(":")[0] for o in config.origins.values() if o.startswith("recipe ")}
+    for name in named:
+        stem = name.removesuffix(".toml")
+        if stem in recipes_index.names():
+            tiny = any(o.startswith(f"recipe {name}") and o.endswith("[tiny]") for o in config.origins.values())
+            found = recipes_index.layer(stem, tiny=tiny).get("batch.global")
+            return int(found[0]) if found else None
+    return None
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory."""
+    from irctl.pipelines import _train_data, _train_memory
+    from irctl.training import distributed
+
+    precision.check_declared(config)
+    plan = batching.plan(config, own_only=mixture.own_only(config))
+    described: dict[str, Any] = {}
+    queries = 0
+    if plugins.literal("methods", config.train.method, "DATA") == "groups":
+        described["data"], queries = _train_data.describe(config)
+    described["batch"] = plan.as_dict()
+    if queries:
+        steps = batching.steps(config, plan, queries)
+        every = batching.save_every(config, steps)
+        described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
+    else:
+        described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
+    described["loss"] = {
+        p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
+        + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
+        for p in mixture.parts(config)
+    }
+    folder = Path("runs/ID")
+    described["launch"] = " ".join(launch.argv(config, folder))
+    uses = distributed.uses_deepspeed(config)
+    described["deepspeed"] = (
+        json.dumps(distributed.settings(config), indent=1) if uses else "not used: plain data parallel"
+    )
+    described["memory"] = _train_memory.estimate(config, plan)
+    return described
