@@ -79,7 +79,7 @@ def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
     if (folder / shards.MANIFEST).is_file():
         manifest = json.loads((folder / shards.MANIFEST).read_text())
         for part in manifest["parts"]:
-            if any(not (p := folder / n).is_file() or p.stat().st_size != size for n, size, _ in shards.files_of(part)):
+            if not shards.is_present(folder, part):
                 continue  # vanished or cut short: made again
             for index in part.get("batches", [part.get("index")]):
                 lines.setdefault(int(index), {**part, "quantizer": manifest["quantizer"]["sha256"]})

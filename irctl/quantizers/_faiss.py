@@ -6,11 +6,19 @@ Dimension key: N rows, D dimensions, M slices, K centroids a slice, d = D / M, E
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+
+from irctl.errors import ConfigError
 
 Vectors = NDArray[np.float32]
 
@@ -112,6 +120,71 @@ def rotated(index: Any, rotation_ED: Vectors) -> Any:
     outer = faiss.IndexPreTransform(transform, index)
     outer.is_trained = True
     return outer
+
+
+def from_factory(factory: str, dim: int, metric: str) -> Any:
+    """Empty untrained index. Raises ConfigError where faiss knows no such string."""
+    if not factory:
+        raise ConfigError("faiss.factory: no factory string given", hint="--set faiss.factory=RQ8x8, for example")
+    try:
+        return faiss.index_factory(dim, factory, metric_of(metric))
+    except RuntimeError as e:
+        raise ConfigError(f"faiss.factory: {factory} at {dim} dimensions: {_reason(e)}") from e
+
+
+def code_size(index: Any, factory: str) -> int:
+    """Bytes of a stand-alone code. Raises ConfigError for indexes that have none."""
+    try:
+        return int(index.sa_code_size())
+    except RuntimeError as e:
+        raise ConfigError(f"faiss.factory: {factory} has no codes that stand alone: {_reason(e)}") from e
+
+
+def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
+    """Train it; what faiss printed meanwhile, each line once: it may say the same thing hundreds of times.
+
+    Raises ConfigError where the rows are too few or do not fit.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as printed:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            index.train(x_ND)
+        except RuntimeError as e:
+            raise ConfigError(f"faiss.factory: {factory} on {len(x_ND)} rows: {_reason(e)}") from e
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        printed.seek(0)
+        return [f"faiss: {line}" for line in dict.fromkeys(printed.read().splitlines()) if line.strip()]
+
+
+def _reason(e: RuntimeError) -> str:
+    """What faiss says, without the place in its sources."""
+    text = str(e).strip().splitlines()[0]
+    return re.sub(r"^(Error in .* at \S+:\d+: |Error: )", "", text).removeprefix("Error: ")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """faiss on one thread, for the calling thread: its sums depend on their number."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def to_array(index: Any) -> NDArray[np.uint8]:
+    """faiss's own bytes of an index."""
+    return np.array(faiss.serialize_index(index), dtype=np.uint8)
+
+
+def from_array(array: NDArray[np.uint8]) -> Any:
+    """The index of `to_array`."""
+    return faiss.deserialize_index(np.ascontiguousarray(array))
 
 
 def versions() -> dict[str, str]:

@@ -130,8 +130,7 @@ class Quantizer:
                 _saq_code.grid(_bits.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
             )
             start = stop
-        factors = np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
-        return grids, factors.reshape(len(codes_NC), -1)
+        return grids, np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
 
     def _vectors(self, codes_NC: NDArray[np.uint8], kind: str = "unbiased") -> tuple[F32, F32]:
         """(coded coordinates [N, L], factors). kind: unbiased (g a) or mse (the multiple of a nearest to the row)."""

@@ -1,0 +1,92 @@
+"""Any faiss index that has codes, by its factory string: residual and additive quantizers, TurboQuant, IVF.
+
+Rows are encoded and decoded by faiss and scored exactly against the decoded rows, so inner product needs no norm options
+and IVF lists are scanned whole. An IVF code begins with its list number. RaBitQ is refused: faiss decodes its sign bits
+only (use --method rabitq). The trained index is kept as one array of faiss's own bytes and opens in this faiss or newer.
+Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from irctl.errors import ConfigError, DataError
+from irctl.index.rows import as_codes
+from irctl.index.scoring import check_metric, similarity
+from irctl.index.topk import Rows, Scores
+from irctl.quantizers import _blocks, _faiss, _store
+from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    factory: str = ""  # faiss factory string, such as RQ8x8, LSQ8x8, PRQ2x4x8, SQtqmse4, OPQ16,PQ16x8np, IVF64,SQ8
+
+    def __post_init__(self) -> None:
+        if "RaBitQ" in self.factory:
+            raise ConfigError("faiss.factory: RaBitQ has its own method", hint="--method rabitq")
+        if "IDMap" in self.factory or "Refine" in self.factory or self.factory.endswith("fs"):
+            raise ConfigError(f"faiss.factory: {self.factory} has no codes that stand alone", hint="Drop that part")
+
+
+class Quantizer:
+    """Trained by faiss with its own seeds."""
+
+    train_rows = None  # faiss draws its own sample
+
+    def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
+        self.warnings: list[str] = []  # what faiss had to say in training
+        self._index_of_codes = _faiss.from_factory(config.factory, dim, metric)
+        self.code_size = _faiss.code_size(self._index_of_codes, config.factory)
+
+    def fit(self, x_ND: ArrayLike) -> None:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        if not len(rows_ND):
+            raise DataError("faiss: expected rows to train on, found none")
+        self.warnings = _faiss.train(self._index_of_codes, rows_ND, self.config.factory)
+
+    def encode(self, x_ND: ArrayLike) -> Codes:
+        rows_ND = prepare(x_ND, self.dim, self.metric)
+        index = self.faiss_index()
+        out_NC = np.empty((len(rows_ND), self.code_size), np.uint8)
+
+        def work(block_BD: Vectors, rows: slice) -> None:
+            with _faiss.one_thread():
+                out_NC[rows] = index.sa_encode(block_BD)[: rows.stop - rows.start]
+
+        _blocks.over_blocks(rows_ND, work)
+        return out_NC
+
+    def decode(self, codes_NC: Codes) -> Vectors:
+        return _faiss.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))
+
+    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        return similarity(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
+
+    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+
+    def faiss_index(self) -> Any:
+        """The empty trained faiss index of these codes."""
+        if not self._index_of_codes.is_trained:
+            raise DataError("faiss: not trained", hint="Call fit, or load a trained one")
+        return self._index_of_codes
+
+    def save(self, folder: Path) -> None:
+        array = _faiss.to_array(self.faiss_index())
+        _store.save(folder, "faiss", self, {"index": array}, made_with=_faiss.versions())
+
+    @classmethod
+    def load(cls, folder: Path) -> Quantizer:
+        found, arrays = _store.load(folder, "faiss")
+        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
+        made._index_of_codes = _faiss.from_array(arrays["index"])
+        return made

@@ -1,0 +1,252 @@
+"""`irctl search`: the same ranking by every path, run files in query order, and indexes that do not fit refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
+
+from irctl.config import Config
+from irctl.data.trec import read_run
+from irctl.errors import ConfigError, DataError
+from irctl.index.scoring import similarity
+from irctl.ledger import query
+from irctl.pipelines import search as pipeline
+from irctl.types import Silent
+
+WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
+
+
+def searched(config: Config, **options: Any) -> dict[str, Any]:
+    run = new_run("search", config)
+    with run:
+        return pipeline.search(config, run, Silent(), **options)
+
+
+def save_queries(path: Path, n: int = 6) -> str:
+    np.save(path, vectors(n, seed=77))
+    return str(path)
+
+
+def ranking(payload: dict[str, Any]) -> dict[str, list[str]]:
+    return {q: list(docs) for q, docs in read_run(Path(payload["run_file"])).items()}
+
+
+def best(queries: np.ndarray, x: np.ndarray, k: int) -> dict[str, list[str]]:
+    order = np.argsort(-similarity(queries, x, "ip"), axis=1, kind="stable")[:, :k]
+    return {str(q): [str(r) for r in rows] for q, rows in enumerate(order)}
+
+
+def test_flat_codes_and_query_vectors_give_exact_search(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 1700)
+    bundle = compressed(source, compress__method="flat", flat__dtype="float32")["bundle"]
+    queries = save_queries(tmp_path / "q.npy")
+    by_codes = searched(settings(search__k=20), index=bundle, queries=queries)
+    by_floats = searched(settings(search__k=20), index=str(source), queries=queries)
+    expected = best(vectors(6, seed=77), vectors(1700), 20)
+    assert ranking(by_codes) == expected == ranking(by_floats)
+    assert by_codes["boundary_ties"] == 0 and by_codes["code_size"] == 4 * DIM and by_floats["rows"] == 1700
+
+
+@pytest.mark.parametrize("method", ("pq", "sq", "rabitq"))
+def test_rescoring_deep_enough_restores_exact_search(tmp_path: Path, method: str) -> None:
+    source = save_vectors(tmp_path / "x.npy", 1200)
+    bundle = compressed(source, compress__method=method)["bundle"]
+    queries = save_queries(tmp_path / "q.npy")
+    exact = best(vectors(6, seed=77), vectors(1200), 10)
+    every = searched(settings(search__k=10, search__rerank=1200), index=bundle, queries=queries)
+    assert ranking(every) == exact and every["rerank"] == 1200
+    some = ranking(searched(settings(search__k=10, search__rerank=300), index=bundle, queries=queries))
+    shared = [len(set(some[q]) & set(exact[q])) / 10 for q in exact]
+    assert np.mean(shared) > (0.85 if method == "pq" else 0.97)
+
+
+@pytest.mark.parametrize("block", (100, 1000, 8192))
+def test_the_block_changes_neither_ranks_nor_scores(tmp_path: Path, block: int) -> None:
+    source = tmp_path / "x.npy"
+    np.save(source, np.concatenate([vectors(800), vectors(800)]))
+    bundle = compressed(source)["bundle"]
+    queries = save_queries(tmp_path / "q.npy")
+    runs = [
+        Path(searched(settings(search__k=31, search__block=b), index=bundle, queries=queries)["run_file"])
+        for b in (block, 517)
+    ]
+    assert read_run(runs[0]) == read_run(runs[1])
+
+
+def test_ties_at_the_cut_are_counted(tmp_path: Path) -> None:
+    source = tmp_path / "x.npy"
+    np.save(source, np.repeat(vectors(300), 2, axis=0))
+    payload = searched(settings(search__k=5), index=str(source), queries=save_queries(tmp_path / "q.npy"))
+    assert payload["boundary_ties"] == 6
+    made = query.newest("search")
+    assert made is not None
+    assert {m["name"]: m["value"] for m in query.measures(made.id)}["boundary_ties"] == 6
+
+
+def test_asking_for_more_than_there_is_gives_every_row(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 60)
+    payload = searched(settings(search__k=1000), index=str(source), queries=save_queries(tmp_path / "q.npy", 1))
+    assert sorted(map(int, ranking(payload)["0"])) == list(range(60))
+
+
+def test_query_vectors_of_another_width_or_kind_are_refused(tmp_path: Path) -> None:
+    source = str(save_vectors(tmp_path / "x.npy", 60))
+    np.save(tmp_path / "q.npy", np.zeros((3, DIM + 1), np.float32))
+    with pytest.raises(DataError, match=rf"expected shape \(rows, {DIM}\), found \(3, {DIM + 1}\)"):
+        searched(settings(), index=source, queries=str(tmp_path / "q.npy"))
+    (tmp_path / "q.txt").write_text("1 2 3")
+    with pytest.raises(DataError, match=r"not a \.npy file"):
+        searched(settings(), index=source, queries=str(tmp_path / "q.txt"))
+    with pytest.raises(ConfigError, match="cannot give 1000 results"):
+        searched(settings(search__rerank=10), index=source, queries=str(tmp_path / "q.npy"))
+
+
+def test_vectors_that_are_gone_cannot_be_rescored(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 700)
+    bundle = compressed(source)["bundle"]
+    source.unlink()
+    queries = save_queries(tmp_path / "q.npy")
+    assert searched(settings(search__k=5), index=bundle, queries=queries)["queries"] == 6
+    with pytest.raises(DataError, match="are not here any more"):
+        searched(settings(search__k=5, search__rerank=20), index=bundle, queries=queries)
+    save_vectors(source, 700, seed=3)  # another content under the same name
+    with pytest.raises(DataError, match="are not here any more"):
+        searched(settings(search__k=5, search__rerank=20), index=bundle, queries=queries)
+
+
+def test_another_similarity_than_the_codes_keep_is_refused(tmp_path: Path) -> None:
+    bundle = compressed(save_vectors(tmp_path / "x.npy", 700))["bundle"]
+    with pytest.raises(ConfigError, match="asked euclid, these codes keep dot"):
+        searched(settings(search__similarity="euclid"), index=bundle, queries=save_queries(tmp_path / "q.npy"))
+
+
+def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
+    compressed(save_vectors(tmp_path / "x.npy", 700), tmp_path / "b")
+    save_queries(tmp_path / "q.npy")
+    code = (
+        "import sys; sys.path.insert(0, {tests!r}); from compressing import *; from irctl.pipelines.search import search;"
+        "c = settings(search__k=5); r = new_run('search', c); search(c, r, Silent(), index={index!r}, queries={q!r});"
+        "print(sorted({{'torch', 'transformers', 'datasets', 'pandas', 'sentence_transformers'}} & set(sys.modules)))"
+    ).format(tests=str(Path(__file__).parent), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stdout
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """Sixty documents of words, five queries in an order of their own; query 3 has a document of its own id."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    documents = [{"_id": str(i), "title": "", "text": " ".join(rng.choice(WORDS, 8))} for i in range(60)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
+    queries = [{"_id": q, "text": " ".join(rng.choice(WORDS, 3))} for q in ("q9", "q1", "3", "q4", "q0")]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
+    rows = "".join(f"{q['_id']}\t{rng.integers(60)}\t1\n" for q in queries)
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return folder
+
+
+def toy(collection: Path, tiny_encoder: Path, **keys: Any) -> Config:
+    return settings(data__source=collection, data__split="test", model__name=tiny_encoder, search__k=10, **keys)
+
+
+def encoded(config: Config) -> str:
+    from irctl.pipelines.encode import encode
+
+    run = new_run("encode", config)
+    with run:
+        encode(config, run, Silent())
+    return run.id
+
+
+def test_codes_that_lose_nothing_rank_like_the_encoder(collection: Path, tiny_encoder: Path) -> None:
+    config = toy(collection, tiny_encoder)
+    plain = searched(config)
+    encoded(config)
+    bundle = compressed("", compress__method="flat", flat__dtype="float32", model__name=tiny_encoder)["bundle"]
+    by_codes = searched(config, index=bundle)
+    assert ranking(by_codes) == ranking(plain) and by_codes["compression"] == "flat"
+    assert list(read_run(Path(plain["run_file"]))) == ["q9", "q1", "3", "q4", "q0"]
+    assert {"dataset", "split", "queries", "k", "method", "model", "similarity", "run_file"} <= set(plain)
+    lists = pipeline.search_index(bundle, _queries(config), config, Silent(), k=4)
+    assert lists[1] == [docs[:4] for docs in ranking(plain).values()] and len(lists[0][0]) == 4
+
+
+def _queries(config: Config) -> Any:
+    from irctl.data.collection import open_collection
+
+    return open_collection(config.data.source).queries("test")
+
+
+def test_one_more_document_is_kept_where_self_matches_drop(collection: Path, tiny_encoder: Path) -> None:
+    kept = ranking(searched(toy(collection, tiny_encoder)))
+    dropped = ranking(searched(toy(collection, tiny_encoder, eval__self_match="drop")))
+    assert {len(d) for d in kept.values()} == {10} and {len(d) for d in dropped.values()} == {11}
+    assert all(dropped[q][:10] == kept[q] for q in kept)
+
+
+def test_the_index_brings_its_model_and_collection(collection: Path, tiny_encoder: Path) -> None:
+    config = toy(collection, tiny_encoder)
+    expected = ranking(searched(config))
+    encoded(config)
+    compressed("", compress__method="flat", flat__dtype="float32")
+    bare = settings(search__k=10, data__source=collection, data__split="test")
+    assert ranking(searched(bare, index="latest")) == expected
+    made = query.newest("search")
+    compress = query.newest("compress")
+    assert made is not None and compress is not None
+    assert (compress.id, made.id) in {
+        (row["src_run"], row["dst_run"]) for row in query.rows("SELECT src_run, dst_run FROM links")
+    }
+
+
+def test_an_index_of_another_model_or_corpus_is_refused(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    config = toy(collection, tiny_encoder)
+    encoded(config)
+    bundle = compressed("", compress__method="sq")["bundle"]
+    corpus = collection / "corpus.jsonl"
+    before = corpus.read_text()
+    corpus.write_text(before.replace("wing", "wings"))
+    with pytest.raises(DataError, match="not from the documents of"):
+        searched(config, index=bundle)
+    corpus.write_text(before)
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    other = SentenceTransformer(str(tiny_encoder), device="cpu")
+    with torch.no_grad():
+        next(other.parameters()).add_(0.01)
+    other.save(str(tmp_path / "other"))
+    with pytest.raises(DataError, match="encoded by another model .*weights differ"):
+        searched(toy(collection, tmp_path / "other"), index=bundle)
+
+
+def test_rows_without_ids_are_documents_in_order_only_if_they_are_as_many(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = toy(collection, tiny_encoder)
+    expected = ranking(searched(config))
+    made = (tmp_path / "cache" / "emb").glob("*/vectors/*.npy")  # of the corpus and of the queries
+    x = next(a for p in made if len(a := np.load(p)) == 60)
+    np.save(tmp_path / "rows.npy", x)
+    bundle = compressed(tmp_path / "rows.npy", compress__method="flat", flat__dtype="float32")["bundle"]
+    assert ranking(searched(config, index=bundle)) == expected
+    np.save(tmp_path / "rows.npy", x[:-1])
+    fewer = compressed(tmp_path / "rows.npy", compress__method="flat")["bundle"]
+    with pytest.raises(DataError, match="59 rows without ids, .* has 60 documents"):
+        searched(config, index=fewer)
+
+
+def test_dry_run_says_what_is_searched(tmp_path: Path) -> None:
+    bundle = compressed(save_vectors(tmp_path / "x.npy", 700))["bundle"]
+    plan = pipeline.describe(settings(search__k=7), index=bundle)["search"]
+    assert (plan["k"], plan["rows"], plan["compression"]) == (7, 700, "pq")
+    assert "encoded with" in pipeline.describe(settings())["search"]["in"]

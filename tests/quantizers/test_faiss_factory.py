@@ -1,0 +1,66 @@
+"""Quantizers by factory string: faiss's own codes, whole-list IVF, and strings that cannot be."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from irctl.errors import ConfigError
+from irctl.quantizers import _open
+
+
+def rows(n: int, dim: int = 32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("factory", "code_size"),
+    [("RQ2x4", 1), ("PRQ2x2x4", 2), ("SQtqmse4", 16), ("OPQ8,PQ8x4np", 4), ("IVF4,SQ8", 33), ("PCAR16,SQ8", 16)],
+)
+def test_codes_are_faiss_own_and_blocks_change_nothing(factory: str, code_size: int, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    x = rows(700)
+    quantizer = _open.make("faiss", {"factory": factory}, 32)
+    quantizer.fit(x)
+    codes = quantizer.encode(x)
+    assert codes.shape == (700, code_size)
+    assert (np.concatenate([quantizer.encode(x[:500]), quantizer.encode(x[500:])]) == codes).all()
+    np.testing.assert_array_equal(quantizer.decode(codes), quantizer.faiss_index().sa_decode(codes))
+    quantizer.save(tmp_path)
+    assert (_open.load(tmp_path).encode(x) == codes).all()
+
+
+def test_ivf_lists_are_all_searched() -> None:
+    x, q = rows(600), rows(5, seed=1)
+    quantizer = _open.make("faiss", {"factory": "IVF8,Flat"}, 32)
+    quantizer.fit(x)
+    found = quantizer.search(q, quantizer.encode(x), 10)[1]
+    exact = faiss.IndexFlatIP(32)
+    exact.add(x)
+    assert (found == exact.search(q, 10)[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("", "no factory string"),
+        ("nonsense", "could not parse index string nonsense"),
+        ("HNSW16", "no codes that stand alone"),
+        ("PQ8x4fs", "no codes that stand alone"),
+        ("RR,RaBitQ", "--method rabitq"),
+        ("PQ7", "PQ7 at 32 dimensions"),
+    ],
+)
+def test_strings_that_cannot_be_say_why(factory: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as e:
+        _open.make("faiss", {"factory": factory}, 32)
+    assert "/project/" not in str(e.value)
+
+
+def test_too_few_rows_are_refused_and_repeated_remarks_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=r"IVF64,SQ8 on 20 rows"):
+        _open.make("faiss", {"factory": "IVF64,SQ8"}, 32).fit(rows(20))
+    quantizer = _open.make("faiss", {"factory": "PQ8x4np"}, 32)
+    quantizer.fit(rows(100))
+    assert len(quantizer.warnings) == 1 and "clustering 100 points to 16 centroids" in quantizer.warnings[0]
+    assert capfd.readouterr().err == ""
