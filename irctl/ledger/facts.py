@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,18 @@ def device_use() -> dict[str, float]:
         "gpu_utilization": sum(row[0] for row in rows) / len(rows) / 100,
         "gpu_memory_gib": sum(row[1] for row in rows) / 1024,
     }
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and its finished children."""
+    uses = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(u.ru_utime + u.ru_stime for u in uses)
+
+
+def peak_memory_gib() -> float:
+    """Largest resident size of this process or one of its children."""
+    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(kib / 2**20, 3)
 
 
 def _devices() -> dict[str, Any]:

@@ -6,7 +6,6 @@ Files come first, the ledger second. A ledger that is locked, full, broken or to
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from irctl import errors
+from irctl import errors, paths
 from irctl.config import Config
-from irctl.ledger import facts, hashing, identity, indexing, opening
+from irctl.ledger import facts, filesystem, hashing, identity, indexing, opening
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
 from irctl.ledger.publish import publish
@@ -49,6 +48,7 @@ def start_run(
     columns: further columns of the ledger's table `runs`. A resumed run keeps its id, command line and start.
     Raises EnvironmentUnfit if no run folder can be made, DataError if the run to resume is missing or still alive.
     """
+    filesystem.journal_mode(paths.ledger())  # a wrong IRCTL_LEDGER_JOURNAL is refused before there is a folder
     masker = Masker(argv, os.environ)
     given = {
         "command": command,
@@ -86,7 +86,7 @@ class RunHandle:
         self._warned = False
         self._dirty: set[str] = set()
         self._clock = time.monotonic()
-        self._cpu_s = _cpu_s()
+        self._cpu_s = facts.cpu_s()
         self._earlier = {k: float(record.get(k) or 0.0) for k in ("duration_s", "cpu_s", "gpu_s")}
         self._uses_gpu = indexing.read_config(self.paths).get("hardware.device_kind", {}).get("value") == "cuda"
         self._save(indexing.PARTS)
@@ -183,7 +183,7 @@ class RunHandle:
             self._record.update(status=status, exit_code=exit_code, signal=signal, error_kind=error_kind)
             self._record.update(error_msg=error_msg, heartbeat_at=files.utc_now(), ended_at=files.utc_now())
             self._record.update(self._used())
-            files.append_metric(self.paths, "peak_memory_gib", _peak_memory_gib())
+            files.append_metric(self.paths, "peak_memory_gib", facts.peak_memory_gib())
             self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
             self._save(("run", "events", "metrics", "artifacts"))
 
@@ -222,7 +222,7 @@ class RunHandle:
         devices = int(self._record.get("world_size") or 1)
         return {
             "duration_s": round(self._earlier["duration_s"] + seconds, 3),
-            "cpu_s": round(self._earlier["cpu_s"] + _cpu_s() - self._cpu_s, 3),
+            "cpu_s": round(self._earlier["cpu_s"] + facts.cpu_s() - self._cpu_s, 3),
             "gpu_s": round(self._earlier["gpu_s"] + devices * seconds, 3) if self._uses_gpu else None,
         }
 
@@ -242,15 +242,3 @@ class RunHandle:
 def _check_columns(columns: Mapping[str, Any]) -> None:
     wrong = [c for c in columns if c not in RUN_COLUMNS]
     assert not wrong, f"no column {wrong} in the ledger's table runs"
-
-
-def _cpu_s() -> float:
-    """CPU seconds of this process and its finished children."""
-    uses = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    return sum(u.ru_utime + u.ru_stime for u in uses)
-
-
-def _peak_memory_gib() -> float:
-    """Largest resident size of this process or one of its children."""
-    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(kib / 2**20, 3)

@@ -58,7 +58,8 @@ def test_an_unknown_file_system_gets_a_rollback_journal(tmp_path: Path, monkeypa
 def test_a_wrong_journal_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IRCTL_LEDGER_JOURNAL", "walrus")
     with pytest.raises(ConfigError, match="expected wal or delete, found 'walrus'"):
-        filesystem.journal_mode(Path("x"))
+        start()
+    assert not paths.runs().exists()
 
 
 def test_a_file_left_in_wal_mode_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
