@@ -81,8 +81,9 @@ def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
         for part in manifest["parts"]:
             if not shards.is_present(folder, part):
                 continue  # vanished or cut short: made again
-            for index in part.get("batches", [part.get("index")]):
-                lines.setdefault(int(index), {**part, "quantizer": manifest["quantizer"]["sha256"]})
+            first, last = part.get("batches") or (part["index"], part["index"])
+            for index in range(int(first), int(last) + 1):
+                lines.setdefault(index, {**part, "quantizer": manifest["quantizer"]["sha256"]})
     digest = quantizer_digest(str(folder))
     for index, line in lines.items():
         if line["quantizer"] != digest:
@@ -263,7 +264,7 @@ def finalized(
         if config.compress.merge:
             from irctl.index.merging import merge
 
-            manifest = merge(folder, plan, reporter)
+            manifest = merge(folder, plan, manifest, reporter)
         rows.append(_row(manifest, folder))
     assert plan is not None
     dataset = config.run.dataset or str(plan.about.get("collection", "")) or plan.source.partition(":")[0]

@@ -1,8 +1,9 @@
 """Any faiss index that has codes, by its factory string: residual and additive quantizers, TurboQuant, IVF.
 
-Rows are encoded and decoded by faiss and scored exactly against the decoded rows, so inner product needs no norm options
-and IVF lists are scanned whole. An IVF code begins with its list number. RaBitQ is refused: faiss decodes its sign bits
-only (use --method rabitq). The trained index is kept as one array of faiss's own bytes and opens in this faiss or newer.
+Rows are encoded and decoded by faiss and scored exactly against the decoded rows, so inner product needs no norm
+options and IVF lists are scanned whole. An IVF code begins with its list number. RaBitQ is refused: faiss decodes its
+sign bits only (use --method rabitq). The trained index is kept as one array of faiss's own bytes, which opens in this
+faiss or newer.
 Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries.
 """
 

@@ -292,3 +292,36 @@ def test_the_newest_encoded_corpus_is_the_default_input(tmp_path: Path) -> None:
     assert made is not None and made.columns["dataset"] == "toy"
     links = query.rows("SELECT src_run, dst_run FROM links")
     assert [(row["src_run"], row["dst_run"]) for row in links] == [(run.id, made.id)]
+
+
+def test_merged_files_hold_the_same_rows_and_merging_twice_is_harmless(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, rows in (("a", 1200), ("b", 800)):
+        save_vectors(folder / f"{name}.npy", rows, seed=rows)
+    (folder / "ids.txt").write_text("".join(f"d{i}\n" for i in range(2000)))
+    compressed(folder, tmp_path / "out")
+    plain = open_bundle(tmp_path / "out", load_quantizer)
+    codes, ids = np.concatenate([c for _, c in plain.blocks(700)]), list(plain.ids)
+    for _ in range(2):
+        compressed(folder, tmp_path / "out", finalize=True, compress__merge="true")
+        assert sorted(p.name for p in (tmp_path / "out" / "codes").iterdir()) == ["part-00000.npy", "part-00001.npy"]
+        assert sorted(p.name for p in (tmp_path / "out" / "ids").iterdir()) == ["part-00000.arrow", "part-00001.arrow"]
+        merged = open_bundle(tmp_path / "out", load_quantizer)
+        assert [p["rows"] for p in merged.parts] == [1200, 800] and list(merged.ids) == ids
+        assert (np.concatenate([c for _, c in merged.blocks(700)]) == codes).all()
+    reporter = Silent()
+    compressed(folder, tmp_path / "out", reporter)
+    assert "5 of 5 batches are done already" in reporter.lines
+
+
+def test_a_corrupted_batch_is_not_merged(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 1400)
+    compressed(source, tmp_path / "a")
+    victim = tmp_path / "a" / "codes" / "pq_compressed_batch_0001.npy"
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    with pytest.raises(DataError, match=r"batch_0001\.npy"):
+        compressed(source, tmp_path / "a", finalize=True, compress__merge="true")
+    assert len(list((tmp_path / "a" / "codes").glob("*.npy"))) == 3

@@ -131,7 +131,8 @@ def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
     compressed(save_vectors(tmp_path / "x.npy", 700), tmp_path / "b")
     save_queries(tmp_path / "q.npy")
     code = (
-        "import sys; sys.path.insert(0, {tests!r}); from compressing import *; from irctl.pipelines.search import search;"
+        "import sys; sys.path.insert(0, {tests!r}); from compressing import *;"
+        "from irctl.pipelines.search import search;"
         "c = settings(search__k=5); r = new_run('search', c); search(c, r, Silent(), index={index!r}, queries={q!r});"
         "print(sorted({{'torch', 'transformers', 'datasets', 'pandas', 'sentence_transformers'}} & set(sys.modules)))"
     ).format(tests=str(Path(__file__).parent), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
@@ -225,7 +226,7 @@ def test_an_index_of_another_model_or_corpus_is_refused(collection: Path, tiny_e
     with torch.no_grad():
         next(other.parameters()).add_(0.01)
     other.save(str(tmp_path / "other"))
-    with pytest.raises(DataError, match="encoded by another model .*weights differ"):
+    with pytest.raises(DataError, match=r"encoded by another model .*weights differ"):
         searched(toy(collection, tmp_path / "other"), index=bundle)
 
 
@@ -241,7 +242,7 @@ def test_rows_without_ids_are_documents_in_order_only_if_they_are_as_many(
     assert ranking(searched(config, index=bundle)) == expected
     np.save(tmp_path / "rows.npy", x[:-1])
     fewer = compressed(tmp_path / "rows.npy", compress__method="flat")["bundle"]
-    with pytest.raises(DataError, match="59 rows without ids, .* has 60 documents"):
+    with pytest.raises(DataError, match=r"59 rows without ids, .* has 60 documents"):
         searched(config, index=fewer)
 
 

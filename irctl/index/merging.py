@@ -1,0 +1,84 @@
+"""Joining finished batch files into one file an input file: thousands of small files hurt a shared file system.
+
+Hashes are checked while copying; the manifest is replaced before any batch file goes, so a kill loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from irctl.errors import DataError
+from irctl.index import shards
+from irctl.index.plan import Plan
+from irctl.types import Reporter
+
+
+def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """The manifest after merging, written. A merged folder is left as it is, but for batch files left behind."""
+    parts = manifest["parts"]
+    if any("batches" not in part for part in parts):
+        merged = [_join(folder, number, group) for number, group in enumerate(_groups(plan, parts))]
+        rows = sum(p["rows"] for p in merged)
+        code_bytes, id_bytes = (sum(int(p.get(k, 0)) for p in merged) for k in ("bytes", "ids_bytes"))
+        sizes = {"codes": round(code_bytes / rows, 4), "with_ids": round((code_bytes + id_bytes) / rows, 4)}
+        manifest = {**manifest, "parts": merged, "bytes_per_row": sizes}
+        shards.write_manifest(folder, manifest)
+        reporter.say(f"joined {len(parts)} batches into {len(merged)} files")
+    kept = {str(part[key]) for part in manifest["parts"] for key in ("file", "ids") if part.get(key)}
+    for path in (*(folder / "codes").glob("*.npy"), *(folder / "ids").glob("*.arrow")):
+        if path.relative_to(folder).as_posix() not in kept:
+            path.unlink()
+    return manifest
+
+
+def _groups(plan: Plan, parts: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Parts of each input file, in order."""
+    files = {b.index: b.file for b in plan.batches()}
+    group: list[Mapping[str, Any]] = []
+    for part in parts:
+        if group and files.get(part["index"]) != files.get(group[-1]["index"]):
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = sum(int(p["rows"]) for p in group)
+    name = f"codes/part-{number:05d}.npy"
+    width = np.load(folder / group[0]["file"], mmap_mode="r", allow_pickle=False).shape[1]
+
+    def copy(sink: Any) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, width)}
+        np.lib.format.write_array_header_1_0(sink, header)
+        for part in group:
+            path = folder / part["file"]
+            if shards.file_digest(path) != part["sha256"]:
+                raise DataError(f"{path}: is not what its journal says", hint="Run the shard again, then --finalize")
+            sink.write(np.load(path, allow_pickle=False).tobytes())
+
+    written = shards.write_atomic(folder / name, copy)
+    joined: dict[str, Any] = {
+        "file": name,
+        "rows": rows,
+        "row0": int(group[0]["row0"]),
+        "bytes": written.bytes,
+        "sha256": written.sha256,
+        "batches": [int(group[0]["index"]), int(group[-1]["index"])],
+    }
+    if group[0].get("ids"):
+        ids_name = f"ids/part-{number:05d}.arrow"
+        ids: list[str] = []
+        for part in group:
+            if shards.file_digest(folder / part["ids"]) != part["ids_sha256"]:
+                raise DataError(f"{folder / part['ids']}: is not what its journal says", hint="Run the shard again")
+            ids += shards.read_ids(folder / part["ids"]).to_pylist()
+        stored = shards.write_ids(folder / ids_name, ids)
+        joined |= {"ids": ids_name, "ids_bytes": stored.bytes, "ids_sha256": stored.sha256}
+        joined |= {"first_id": ids[0], "last_id": ids[-1]}
+    return joined
