@@ -1,6 +1,7 @@
 """Where things lie: every folder and file name that irctl chooses, in one place.
 
-Environment variables set places only: IRCTL_RUNS, IRCTL_LEDGER, IRCTL_CACHE, IRCTL_SITE.
+Environment variables set places only: IRCTL_RUNS, IRCTL_LEDGER, IRCTL_CACHE, IRCTL_SITE; and IRCTL_LEDGER_JOURNAL, the
+ledger's journal mode on a file system that irctl misjudges.
 """
 
 from __future__ import annotations

@@ -219,8 +219,9 @@ def recorded(
 def resumable(command: str, options: Options, config: Config) -> Path | None:
     """Folder of the run to continue: the one named by --resume, else the newest unfinished one of this command line."""
     from irctl import slurm
-    from irctl.ledger import query
+    from irctl.ledger import query, reap
 
+    reap.reap()
     if options.resume:
         record = query.find_run(options.resume)
         if record.columns.get("command") != command:

@@ -37,7 +37,9 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         runner="slurm",
         status="queued",
     )
-    run.paths.job.write_text(text)
+    # by name, so that a requeued job continues this run and no other
+    argv += ["--resume", str(run.paths.folder.resolve())]
+    run.paths.job.write_text(slurm.script(argv, resources(command, config), slurm.site()))
     job = slurm.submit(run.paths.job)
     run.note(slurm_job_id=job)
     payload = {"schema": f"irctl/{command}/1", "run": run.id, "slurm_job_id": job, "script": str(run.paths.job)}

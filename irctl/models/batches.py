@@ -5,7 +5,7 @@ Dimension key: B texts of a batch, W tokens of its longest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,31 @@ class Tokens:
             for name, column in self.columns.items():
                 made[name][place, at] = column[row]
         return {k: torch.from_numpy(v) for k, v in made.items()}
+
+
+def by_length(forward: Callable[[Mapping[str, Any]], Tensor], features: Mapping[str, Any], budget: int) -> Tensor:
+    """`forward` over parts of like length, each cut to its own width, joined in the order given: the same vectors.
+
+    Wins where padding costs more than a further call: 64 Cranfield abstracts, forward and backward, took 0.6 to 0.75 of
+    the CPU time of one padded batch.
+    """
+    import torch
+
+    mask_BW = features["attention_mask"]
+    lengths_B = mask_BW.sum(1).cpu().numpy()
+    parts = list(batches(lengths_B, budget))
+    if len(parts) < 2:
+        return forward(features)
+    width = mask_BW.shape[1]
+    left = bool(lengths_B.min() < width and mask_BW[int(lengths_B.argmin()), 0] == 0)
+    made = []
+    for rows in parts:
+        longest = int(lengths_B[rows].max())
+        at = slice(width - longest, width) if left else slice(0, longest)
+        cut = {k: v[rows, at] if getattr(v, "shape", None) == mask_BW.shape else v for k, v in features.items()}
+        made.append(forward(cut))
+    back = np.argsort(np.concatenate(parts), kind="stable")
+    return torch.cat(made)[torch.from_numpy(back).to(made[0].device)]
 
 
 def to_device(features: Mapping[str, Any], device: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from irctl.errors import RunFailed
 from irctl.models import hashes, modules, precision, settings
-from irctl.models.batches import Tokens, batches, to_device
+from irctl.models.batches import Tokens, batches, by_length, to_device
 from irctl.models.locate import Located, bundled_default, locate
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Encoder", "bundled_default", "load_encoder"]
 
 FORMAT_VERSION = 1  # of vectors: part of every cache key
+TRAIN_TOKENS = 1024
+"""Tokens of one forward pass in training on a CPU: less padding, and activations stay in cache."""
 LETTERS_A_TOKEN = 4  # estimate for models whose own tokenizer must see whole batches
 
 
@@ -117,6 +119,11 @@ class Encoder:
 
     def forward(self, features: Mapping[str, Any]) -> Tensor:
         """Vectors [N, D] of `features`, in float32, with gradients where they are on. Leaves `features` as they are."""
+        if self.module.training and self.device.type == "cpu" and self._reads_plain_text:
+            return by_length(self._whole, features, TRAIN_TOKENS)
+        return self._whole(features)
+
+    def _whole(self, features: Mapping[str, Any]) -> Tensor:
         vectors_ND: Tensor = self.module(dict(features))["sentence_embedding"]
         if self.module.truncate_dim:
             vectors_ND = vectors_ND[:, : self.module.truncate_dim]
