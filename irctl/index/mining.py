@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rules:
-    """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, judged ones not counted."""
+    """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, unjudged only."""
 
     num: int
     first: int
@@ -87,8 +87,8 @@ def select(
 ) -> list[tuple[str, float]]:
     """The negatives of one query, as (document id, score), best first.
 
-    ranked [R]: documents with scores, best first. excluded: judged documents and, where the collection says so, the query
-    itself. positive: score of the best-scoring positive; None only where no margin is asked for.
+    ranked [R]: documents with scores, best first. excluded: judged documents and, where the collection says so, the
+    query itself. positive: score of the best-scoring positive; None only where no margin is asked for.
     Random choices depend on (seed, query id) alone, so they do not change with the order of queries.
     """
     free = [(d, s) for d, s in ranked if d not in excluded][chosen.first : chosen.last]
