@@ -1,4 +1,4 @@
-"""`irctl export`: codes and vectors in the formats that other programs read."""
+"""`irctl export`: codes or vectors in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,46 @@ import typer
 from irctl.commands._options import Options, with_options
 from irctl.commands._run import Job, execute
 
+FORMATS = ("faiss", "batches", "npy", "u8bin", "fbin", "fvecs", "parquet", "ids", "vespa", "opensearch", "pgvector")
+
+
+def _formats(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
 
 @with_options
 def export(
     options: Options,
-    source: Annotated[str, typer.Argument(help="bundle, embedding folder, run id, or latest")] = "latest",
-    to: Annotated[str, typer.Option("--to", help="faiss, batches, npy, fbin, u8bin, fvecs, parquet or ids")] = "faiss",
-    out: Annotated[str | None, typer.Option("-o", "--out", help="file or folder; default: in the run folder")] = None,
-    decoded: Annotated[bool, typer.Option("--decoded", help="decoded vectors in place of codes")] = False,
+    source: Annotated[str, typer.Argument(help="bundle or vectors: folder, run, or latest")] = "latest",
+    to: Annotated[str, typer.Option("--to", help=", ".join(FORMATS), autocompletion=_formats)] = "faiss",
+    out: Annotated[str | None, typer.Option(help="file (batches: folder) to write; default: in the run folder")] = None,
+    decoded: Annotated[bool, typer.Option("--decoded", help="vectors that the codes stand for, not the codes")] = False,
+    texts: Annotated[bool, typer.Option("--texts", help="with parquet: a column with the documents' text")] = False,
 ) -> None:
-    """Write a bundle or an embedding folder in another program's format.
+    """Write a bundle or an encoded corpus for other programs.
 
-    A faiss index file is the only portable form of trained codes, its rotation included. Most engines re-quantise raw
-    vectors and take no foreign codes: give them parquet or fbin of the vectors.
+    A faiss file is the only portable form of trained codes: plain faiss.read_index(FILE).search(q) ranks like irctl
+    search. Most engines quantize raw vectors themselves and take no codes made elsewhere: give Milvus, LanceDB or
+    DuckDB parquet, Vespa, OpenSearch and pgvector their bulk formats, of an encoded corpus or --decoded codes.
 
     \b
     Examples:
       irctl export latest --to faiss
+      irctl export latest --to npy --out codes.npy
       irctl export latest --to parquet --decoded
-      irctl export latest --to npy
+      irctl export latest --to ids --dry-run
     """
 
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import export as pipeline
 
-        return pipeline.export(job.config, job.run, job.reporter, source=source, to=to, out=out, decoded=decoded)
+        return pipeline.export(
+            job.config, job.run, job.reporter, source=source, to=to, out=out, decoded=decoded, texts=texts
+        )
 
-    execute("export", options, named={}, names={}, work=work)
+    def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines import export as pipeline
+
+        return pipeline.describe(config, source=source, to=to)  # type: ignore[arg-type]
+
+    execute("export", options, named={}, names={}, work=work, describe=describe)

@@ -63,6 +63,13 @@ def sq_index(dim: int, bits: int, trained: Vectors, metric: str) -> Any:
     return index
 
 
+def flat_index(dim: int, metric: str, *, half: bool) -> Any:
+    """Empty index of plain floats, in half precision or not."""
+    if half:
+        return sq_index(dim, 16, np.empty(0, np.float32), metric)
+    return faiss.IndexFlat(dim, metric_of(metric))
+
+
 def train_pq(x_ND: Vectors, m: int, bits: int, *, iterations: int, points_per_centroid: int, seed: int) -> Vectors:
     """Centroids [M, K, d] by k-means on each slice, without faiss's polysemous reordering (five times slower)."""
     pq = faiss.ProductQuantizer(x_ND.shape[1], m, bits)

@@ -59,6 +59,12 @@ class Quantizer:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
 
+    def faiss_index(self) -> object:
+        """The empty faiss index of these codes."""
+        from irctl.quantizers import _faiss
+
+        return _faiss.flat_index(self.dim, self.metric, half=self.config.dtype == "float16")
+
     def save(self, folder: Path) -> None:
         _store.save(folder, "flat", self, {})
 

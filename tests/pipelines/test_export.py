@@ -1,0 +1,148 @@
+"""`irctl export`: other programs read what is written, and a plain faiss search ranks like irctl's."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
+
+from irctl.errors import ConfigError, DataError
+from irctl.index.bundle import open_bundle
+from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.export import export
+from irctl.types import Silent
+
+
+def exported(source: object, to: str, **options: Any) -> Path:
+    config = settings()
+    run = new_run("export", config)
+    with run:
+        return Path(export(config, run, Silent(), source=str(source), to=to, **options)["export"])
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """1,200 rows with ids in three batches of PQ codes."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    save_vectors(folder / "x.npy", 1200)
+    (folder / "ids.txt").write_text("".join(f"d{i}\n" for i in range(1200)))
+    compressed(folder, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def codes_of(folder: Path) -> np.ndarray:
+    return np.concatenate([c for _, c in open_bundle(folder, load_quantizer).blocks(1000)])
+
+
+@pytest.mark.parametrize("metric", ("ip", "l2", "cosine"))
+@pytest.mark.parametrize(
+    ("method", "keys"),
+    [
+        ("pq", {}),
+        ("opq", {}),
+        ("opq", {"opq__dim": 16}),
+        ("sq", {}),
+        ("sq", {"sq__bits": 16}),
+        ("rabitq", {}),
+        ("rabitq", {"rabitq__rotation": "none"}),
+        ("flat", {}),
+        ("flat", {"flat__dtype": "float32"}),
+        ("faiss", {"faiss__factory": "PQ8x4np"}),
+        ("faiss", {"faiss__factory": "IVF4,SQ8"}),
+    ],
+)
+def test_plain_faiss_search_with_unrotated_queries_ranks_like_irctl(
+    tmp_path: Path, method: str, keys: dict[str, object], metric: str
+) -> None:
+    compressed(
+        save_vectors(tmp_path / "x.npy", 900), tmp_path / "b", compress__method=method, compress__metric=metric, **keys
+    )
+    index = faiss.read_index(str(exported(tmp_path / "b", "faiss")))
+    queries = vectors(8, seed=4) * 3
+    ours = open_bundle(tmp_path / "b", load_quantizer)
+    scores, rows = ours.quantizer.search(queries, codes_of(tmp_path / "b"), 10)
+    if metric == "cosine":
+        faiss.normalize_L2(queries)
+    if isinstance(index, faiss.IndexIVF):
+        index.nprobe = index.nlist
+    found, found_rows = index.search(queries, 10)
+    assert index.ntotal == 900 and (found_rows == rows).mean() > 0.9
+    outside = 0 if metric != "l2" or "opq__dim" not in keys else found[:, :1] + scores[:, :1]
+    np.testing.assert_allclose(found - outside, -scores if metric == "l2" else scores, rtol=2e-3, atol=2e-3)
+
+
+def test_a_faiss_file_comes_with_its_ids_and_a_warning(bundle: Path) -> None:
+    path = exported(bundle, "faiss")
+    assert (path.parent / "index.faiss.ids.txt").read_text().splitlines() == [f"d{i}" for i in range(1200)]
+    about = json.loads((path.parent / "index.faiss.json").read_text())
+    assert about["search_only"] and about["queries"] == "unrotated" and about["rows"] == 1200
+
+
+def test_batches_have_the_names_and_shapes_of_source_003(bundle: Path) -> None:
+    folder = exported(bundle, "batches")
+    files = sorted(folder.iterdir())
+    assert [f.name for f in files] == [f"pq_compressed_batch_{i:04d}.npy" for i in range(3)]
+    assert (np.concatenate([np.load(f) for f in files]) == codes_of(bundle)).all()
+
+
+def test_codes_as_npy_u8bin_and_parquet(bundle: Path) -> None:
+    codes = codes_of(bundle)
+    assert (np.load(exported(bundle, "npy")) == codes).all()
+    content = exported(bundle, "u8bin").read_bytes()
+    assert struct.unpack("<II", content[:8]) == codes.shape and content[8:] == codes.tobytes()
+    table = pq.read_table(exported(bundle, "parquet"))
+    assert table.column("id").to_pylist()[1199] == "d1199" and table.column("codes").type.byte_width == codes.shape[1]
+    assert b"".join(table.column("codes").to_pylist()) == codes.tobytes()
+
+
+def test_decoded_vectors_as_npy_fbin_fvecs_and_parquet(bundle: Path) -> None:
+    opened = open_bundle(bundle, load_quantizer)
+    decoded = opened.quantizer.decode(codes_of(bundle))
+    half = np.load(exported(bundle, "npy", decoded=True))
+    assert half.dtype == np.float16 and (half == decoded.astype(np.float16)).all()
+    content = exported(bundle, "fbin").read_bytes()
+    assert struct.unpack("<II", content[:8]) == (1200, DIM) and content[8:] == decoded.tobytes()
+    records = np.frombuffer(exported(bundle, "fvecs").read_bytes(), "<i4").reshape(1200, DIM + 1)
+    assert (records[:, 0] == DIM).all() and (np.ascontiguousarray(records[:, 1:]).view("<f4") == decoded).all()
+    table = pq.read_table(exported(bundle, "parquet", decoded=True))
+    assert (np.array(table.column("vector").to_pylist(), np.float32) == decoded).all()
+
+
+def test_bulk_formats_of_three_engines(bundle: Path) -> None:
+    decoded = open_bundle(bundle, load_quantizer).quantizer.decode(codes_of(bundle))
+    feed = [json.loads(line) for line in exported(bundle, "vespa").read_text().splitlines()]
+    assert len(feed) == 1200 and feed[3]["put"] == "id:documents:documents::d3"
+    np.testing.assert_allclose(feed[3]["fields"]["embedding"]["values"], decoded[3], rtol=1e-6)
+    bulk = [json.loads(line) for line in exported(bundle, "opensearch").read_text().splitlines()]
+    assert bulk[6] == {"index": {"_index": "documents", "_id": "d3"}} and len(bulk[7]["embedding"]) == DIM
+    copy = exported(bundle, "pgvector").read_text().splitlines()[3].split("\t")
+    assert copy[0] == "d3"
+    np.testing.assert_allclose(json.loads(copy[1]), decoded[3], rtol=1e-6)
+
+
+def test_plain_vectors_are_exported_exactly(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 300)
+    assert (np.load(exported(source, "npy")) == vectors(300)).all()
+    assert exported(source, "ids").read_text().splitlines() == [str(i) for i in range(300)]
+    with pytest.raises(ConfigError, match="holds vectors, not codes"):
+        exported(source, "faiss")
+
+
+def test_what_cannot_be_exported_says_why(tmp_path: Path, bundle: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'parquet'"):
+        exported(bundle, "parket")
+    with pytest.raises(ConfigError, match="--texts goes with --to parquet"):
+        exported(bundle, "npy", texts=True)
+    np.save(tmp_path / "wide.npy", vectors(300, dim=64))
+    compressed(tmp_path / "wide.npy", tmp_path / "saq", compress__method="saq", saq__bits=2)
+    with pytest.raises(DataError, match="faiss has no index for saq codes"):
+        exported(tmp_path / "saq", "faiss")
+    assert np.load(exported(tmp_path / "saq", "npy", decoded=True)).shape == (300, 64)
