@@ -11,7 +11,7 @@ from workspace import Workspace, workspace
 
 # In the order in which a reader could type them: later pages speak of runs that earlier ones made.
 PAGES = (
-    "data ls|data check|data convert|hardneg|encode|train|search|eval|compress|export|report|"
+    "data ls|data check|data convert|hardneg|encode|train|compress|search|eval|export|report|"
     "runs ls|runs show|runs diff|runs sql|runs reindex|runs reap|runs tag|runs note|runs export|runs import|"
     "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes check|profiles ls|profiles show|doctor|demo"
 ).split("|")
@@ -48,8 +48,8 @@ def test_the_examples_of_a_page_run(page: str, place: Workspace) -> None:
 def test_an_example_that_needs_the_network_says_so_in_one_line(page: str, place: Workspace) -> None:
     for line in examples(place.ok(f"irctl {page} --help").out):
         done = place.run(line)
-        assert done.code in (3, 4), done.err
-        assert re.fullmatch(r"error: [^\n]+\n", done.err), done.err
+        is_here = done.code == 0 and "already at" in done.err
+        assert is_here or (done.code in (3, 4) and re.fullmatch(r"error: [^\n]+\n", done.err)), done.err
 
 
 def test_every_command_is_on_a_page() -> None:

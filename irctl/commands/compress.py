@@ -45,10 +45,10 @@ def compress(
 
     \b
     Examples:
-      irctl compress --stream --batch 10000
-      irctl compress --method rabitq --set rabitq.bits=4
-      irctl compress --method pq,sq --set pq.m=48 --set pq.bits=4
       irctl compress --method opq --data synthetic:2000,64,0.5 --set opq.m=8 --set opq.bits=4
+      irctl compress --method pq,sq --set pq.m=32 --set pq.bits=4
+      irctl compress --method rabitq --set rabitq.bits=4
+      irctl compress --stream --batch 10000
       irctl compress --dry-run
     """
 

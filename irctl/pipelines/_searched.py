@@ -91,7 +91,7 @@ def _resolve(reference: str) -> Path:
 
     path = Path(reference)
     if reference == "latest":
-        found = [r for c in ("compress", "encode") if (r := query.newest(c)) is not None]
+        found = [r for r in (query.newest("compress"), _vectors.newest()) if r is not None]
         if not found:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
