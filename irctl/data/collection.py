@@ -1,8 +1,8 @@
 """A collection: corpus, queries and judgements under one name, from wherever they lie.
 
 Sources: a built-in name, a BEIR or MS MARCO folder, beir/NAME (after `irctl data fetch`), irds:NAME,
-hf://datasets/OWNER/NAME[@REVISION][/PATH], FILE.json:NAME (one entry of an evaluation configuration), and a
-JSON file of {query, positive, negative} pairs.
+hf://datasets/OWNER/NAME[@REVISION][/PATH], FILE.json:NAME (one entry of an evaluation configuration), a
+JSON file of {query, positive, negative} pairs, and recipe:FILE.json (a configuration that ships with the recipes).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from irctl.errors import DataError
 from irctl.types import Qrels
 
 __all__ = ["Collection", "Corpus", "Queries", "is_present", "open_collection"]
+
+SHIPPED = "recipe:"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def open_collection(
     root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
     A file of several relevance levels (mqrel) gives data/mqrel.py's MqrelCollection, which only training can use.
     """
+    source = _shipped(source)
     if Path(source).suffix in (".json", ".toml") and Path(source).is_file():
         from irctl.data import mqrel, pairs
 
@@ -146,6 +149,18 @@ def open_collection(
             return mqrel.open_config(Path(source), root=root, title_join=title_join)
     card, layout = _find(source, root, fix_encoding)
     return Collection(card, layout, root=root, title_join=title_join)
+
+
+def _shipped(source: str) -> str:
+    """The path behind recipe:FILE.json, wherever irctl is installed; any other source as it is."""
+    if not source.startswith(SHIPPED):
+        return source
+    folder = paths.shipped("recipes") / "data"
+    name, colon, entry = source.removeprefix(SHIPPED).partition(":")
+    known = sorted(p.name for p in folder.glob("*.json"))
+    if name not in known:
+        raise DataError(f"{source}: no such file among the recipes", hint=plugins.nearest(name, known))
+    return f"{folder / name}{colon}{entry}"
 
 
 def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
@@ -210,7 +225,7 @@ def is_present(source: str, *, root: str = "") -> bool:
     """Whether a collection can be opened without fetching it."""
     found = cards.key_of(source)
     if found is None:
-        return Path(source).exists()
+        return Path(_shipped(source)).exists()
     card = cards.built_in()[found]
     if card.source:
         return bool(root) and (Path(root) / hub.parse(card.source).repo).is_dir()

@@ -1,0 +1,120 @@
+"""The recipes of source 002: its settings, and the groups that its data configurations make of a small stand-in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from workspace import workspace
+
+from irctl import config, recipes_index
+from irctl.data.collection import open_collection
+from irctl.data.groups import GroupSource, build_groups
+from irctl.errors import DataError
+from irctl.training import batching
+
+NAMES = ("sycl-real-binary", "sycl-synth-binary", "sycl-synth-multilevel", "sycl-synth-plus-real")
+
+
+def resolved(name: str) -> config.Config:
+    return config.resolve(recipes_index.layer(name))
+
+
+def jsonl(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    """A folder that stands for the hub: two queries, real and synthetic passages, BM25 negatives."""
+    ms, sy = tmp_path / "hub/mteb/msmarco", tmp_path / "hub/BatsResearch/sycl"
+    jsonl(ms / "queries.jsonl", [{"_id": q, "text": f"query {q}"} for q in "ab"])
+    jsonl(ms / "corpus.jsonl", [{"_id": str(d), "title": "", "text": f"passage {d}"} for d in range(10)])
+    (ms / "qrels").mkdir()
+    (ms / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\na\t0\t1\nb\t5\t1\n")
+    grouped = [{"qid": "a", "docid": ["1", "2", "3"], "score": [9, 8, 7]}]
+    grouped.append({"qid": "b", "docid": ["6", "7", "8"], "score": [9, 8, 7]})
+    jsonl(sy / "real_data/bm25_top_docs/train_qrels.jsonl", grouped)
+    made = [(q, g, f"{q}_l_{g}_d_0") for q in "ab" for g in (3, 2, 1, 0)]
+    jsonl(sy / "llama33_70b/corpus.jsonl", [{"_id": d, "text": f"made for {q} at {g}"} for q, g, d in made])
+    (sy / "llama33_70b/qrels").mkdir()
+    (sy / "llama33_70b/qrels/train.tsv").write_text("".join(f"{q}\t{d}\t{g}\n" for q, g, d in made))
+    return tmp_path / "hub"
+
+
+def groups(name: str, hub: Path) -> GroupSource:
+    settings = resolved(name).replace({"data.root": str(hub)}, "test")
+    return build_groups(open_collection(settings.data.source, root=str(hub)), "train", None, settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_those_of_source_002(name: str) -> None:
+    c = resolved(name)
+    assert (c.model.name, c.encoder.pooling, c.encoder.normalize) == ("facebook/contriever", "mean", "false")
+    assert (c.encoder.query_max_len, c.encoder.passage_max_len) == (256, 256)
+    assert (c.train.lr, c.train.epochs, c.train.warmup_ratio, c.train.warmup_shape) == (1e-5, 1.0, 0.05, "log")
+    assert (c.batch.global_, c.batch.loss) == (256, 64)
+    assert (c.loss.temperature, c.loss.inbatch, c.eval.during) == (1.0, "all", "off")
+    expected = {
+        "infonce": [("real-binary", 3), ("synth-binary", 3)],
+        "ws2": [("synth-multilevel", 4), ("synth-plus-real", 7)],
+    }
+    assert (name.removeprefix("sycl-"), c.data.group_size) in expected[c.loss.name]
+
+
+def test_four_devices_of_sixteen_queries_share_negatives_and_accumulate_four_losses() -> None:
+    c = resolved("sycl-synth-multilevel").replace({"hardware.devices": 4, "batch.micro": 16}, "test")
+    plan = batching.plan(c).as_dict()
+    assert (plan["loss"], plan["losses a step"], plan["negatives_per_query"]) == (64, 4, 64 * 4 - 1)
+
+
+def test_real_binary_groups_are_a_judged_passage_and_two_of_three_bm25_ones(hub: Path) -> None:
+    group = groups("sycl-real-binary", hub).group(0, 0)
+    assert group.labels == (1.0, 0.0, 0.0)
+    assert group.passage_ids[0] == "0"
+    assert set(group.passage_ids[1:]) < {"1", "2", "3"}
+
+
+def test_synth_binary_takes_grades_two_and_three_as_positives(hub: Path) -> None:
+    source = groups("sycl-synth-binary", hub)
+    first, second = source.group(0, 0), source.group(0, 1)
+    assert {first.passage_ids[0], second.passage_ids[0]} == {"a_l_3_d_0", "a_l_2_d_0"}
+    assert set(first.passage_ids[1:]) == {"a_l_1_d_0", "a_l_0_d_0"}
+
+
+def test_synth_multilevel_groups_hold_one_passage_of_each_grade(hub: Path) -> None:
+    assert sorted(groups("sycl-synth-multilevel", hub).group(1, 0).labels) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_synth_plus_real_labels_a_real_positive_3_and_bm25_negatives_1(hub: Path) -> None:
+    group = groups("sycl-synth-plus-real", hub).group(0, 0)
+    real = {i.rpartition("/")[2]: label for i, label in zip(group.passage_ids, group.labels, strict=True)}
+    assert len(real) == 7
+    assert real.pop("0") == 3.0
+    assert [real.pop(i) for i in ("1", "2", "3") if i in real] == [1.0, 1.0]
+    assert real == {"a_l_3_d_0": 3.0, "a_l_2_d_0": 2.0, "a_l_1_d_0": 1.0, "a_l_0_d_0": 0.0}
+
+
+def test_configurations_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_collection("recipe:sycl-synth-multilevel.json").name == "sycl-synth-multilevel"
+
+
+def test_a_configuration_that_is_not_shipped_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"recipe:sycl-real\.json.*Did you mean 'sycl-real-binary\.json'"):
+        open_collection("recipe:sycl-real.json")
+
+
+@pytest.mark.parametrize("name", recipes_index.names())
+def test_every_recipe_resolves_with_and_without_its_overlay(name: str) -> None:
+    assert recipes_index.check(name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_overlay_trains_on_the_built_in_collection(name: str, tmp_path: Path, tiny_encoder: Path) -> None:
+    with workspace(tmp_path, tiny_encoder) as place:
+        done = place.ok(f"irctl train --recipe {name} --tiny --json").json
+    assert done["steps"] == 4
