@@ -1,4 +1,4 @@
-"""README stays true: its commands exist, its options are real, its tree names every package, its table every command."""
+"""README stays true: its commands and options exist, its tree names every package, its table every command."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_the_wheel_holds_its_data_and_runs_outside_the_checkout(tmp_path: Path) 
         "IRCTL_CACHE": str(tmp_path / "cache"),
     }
     for line in ("profiles show t4", "recipes check", "search --retriever bm25 -k 10 --split dev"):
-        code = f"import irctl, sys; assert irctl.__file__.startswith({str(tmp_path)!r}); from irctl.cli import main; main()"
+        code = f"import irctl; assert irctl.__file__.startswith({str(tmp_path)!r})\nfrom irctl.cli import main\nmain()"
         ran = subprocess.run(
             [sys.executable, "-P", "-c", code, *line.split()],
             cwd=tmp_path,
