@@ -11,7 +11,6 @@ from irctl.errors import ConfigError
 NAMES = plugins.names("losses")
 # raising the score of the row's best passage must lower these at once; others aim at a target that can be passed
 FALLS = ("infonce", "listmle", "ranknet", "cosent", "approxndcg", "bixse")
-KINKED = ("lambdaloss",)  # weights jump where ranks change: numeric differences must not cross such a point
 
 
 def example(rows: int = 3, columns: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

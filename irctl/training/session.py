@@ -24,10 +24,14 @@ from irctl.training.journal import Journal
 from irctl.training.method import Context, Method
 from irctl.training.objective import MEASURED_BATCHES
 from irctl.training.samples import LossBatches
-from irctl.training.trainer import BEST, Step, Trainer, arguments, read_weights, to_device
-from irctl.types import Advance
+from irctl.training.tensors import read_weights, to_device
+from irctl.training.trainer import BEST, Step, Trainer, arguments
+from irctl.types import Advance, Reporter
 
 LOCK_WAIT_S = 120.0
+OTHER_SECTIONS = ("hardware", "run", "search", "compress")
+OTHER_KEYS = ("train.keep", "train.log_steps", "train.report_to", "train.save_minutes", "encoder.batch_tokens")
+"""Settings that may differ between a checkpoint and its continuation."""
 
 Build = Callable[[Config, Hardware, Context], Method]
 
@@ -64,7 +68,7 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     if distributed.uses_deepspeed(config):
         distributed.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
-    with _alone(paths) if args.process_index == 0 else nullcontext():
+    with _alone(paths, reporter) if args.process_index == 0 else nullcontext():
         transformers.set_seed(config.run.seed)
         context = Context(plan, reporter, paths)
         method = build(config, config.hardware, context)
@@ -172,7 +176,7 @@ def _finish(
 
 def science_sha256(config: Config) -> str:
     """Hash of what must be the same for a checkpoint to go on: all but hardware, names and what is measured."""
-    flat = {k: v for k, v in config.flat().items() if k.split(".")[0] not in ("hardware", "run", "search", "compress")}
+    flat = {k: v for k, v in config.flat().items() if k.split(".")[0] not in OTHER_SECTIONS and k not in OTHER_KEYS}
     flat["run.seed"] = config.run.seed
     for key in [k for k in flat if k.endswith(".temperature") and config.origins.get(k) == "measured"]:
         del flat[key]
@@ -182,7 +186,7 @@ def science_sha256(config: Config) -> str:
 
 
 @contextmanager
-def _alone(paths: RunPaths) -> Iterator[None]:
+def _alone(paths: RunPaths, reporter: Reporter) -> Iterator[None]:
     """Hold the run folder's lock. A worker whose launcher was killed saves and leaves within seconds: wait for it."""
     paths.control.mkdir(parents=True, exist_ok=True)
     with (paths.control / "worker.lock").open("w") as handle:
@@ -198,4 +202,9 @@ def _alone(paths: RunPaths) -> Iterator[None]:
                         hint="Wait for it, or end it, and try again",
                     ) from None
                 time.sleep(0.5)
+            except OSError as e:  # some shared file systems have no locks
+                reporter.warn(
+                    f"{paths.folder}: cannot be locked ({e.strerror}); see that only one process trains there"
+                )
+                break
         yield

@@ -124,6 +124,13 @@ def test_listmle_position_weights_follow_the_definition() -> None:
     assert got == pytest.approx((3 * terms[0] + terms[1]) / 4)
 
 
+def test_lambdamrr_weighs_pairs_by_reciprocal_ranks() -> None:
+    scores, labels = torch.tensor([[2.0, 1, 0, -1]], dtype=torch.float64), torch.tensor([[0, 1, 0, 1]])
+    assert value("lambdamrr", {}, scores, labels, torch.ones(1, 4, dtype=torch.bool)) == pytest.approx(
+        0.776180, abs=1e-6
+    )
+
+
 def test_bixse_bias_makes_the_mean_score_answer_the_mean_grade() -> None:
     module = plugins.load("losses", "bixse")
     scores_BN = torch.tensor([[0.2, 0.4]])

@@ -256,6 +256,17 @@ def command(paths: RunPaths, config=None) -> list[str]:
     return [*base[: at - 1], str(HERE / "tiny_training.py"), *base[at + 1 :]]
 
 
+def worker_of(paths: RunPaths) -> int:
+    """Process id of the worker, from the list of processes."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(paths.folder) in file.read_text():
+                return int(file.parent.name)
+        except OSError:  # it ended meanwhile
+            continue
+    raise AssertionError("no worker")
+
+
 @pytest.mark.slow
 def test_kill_9_in_the_middle_and_the_same_command_again_gives_the_same_bytes(tmp_path) -> None:
     whole, killed = long_run(tmp_path / "whole"), long_run(tmp_path / "killed")
@@ -264,8 +275,7 @@ def test_kill_9_in_the_middle_and_the_same_command_again_gives_the_same_bytes(tm
 
     def kill(row: dict) -> None:
         if row.get("name") == "loss" and row["step"] > 250 and not dead:
-            line = next(p for p in Path("/proc").glob("[0-9]*/cmdline") if str(killed.folder) in p.read_text())
-            dead.append(int(line.parent.name))
+            dead.append(worker_of(killed))
             os.kill(dead[0], signal.SIGKILL)
 
     with pytest.raises(RunFailed, match="killed by SIGKILL"):

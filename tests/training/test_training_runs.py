@@ -14,6 +14,7 @@ from irctl.paths import RunPaths
 from irctl.training import checkpoints, journal, session
 from irctl.training.flow import Flow
 from irctl.training.samples import Loader, LossBatches
+from irctl.types import Silent
 
 MODEL = "model.safetensors"
 
@@ -151,6 +152,23 @@ def test_gradient_cache_trains_as_one_chunk_does(tmp_path) -> None:
     assert trained("chunks", 2) == pytest.approx(trained("plain", 6), rel=1e-5)
 
 
+def test_a_guide_drops_passages_that_it_prefers_to_the_querys_own() -> None:
+    class Fixed(tiny.TinyEncoder):
+        """Scores by position: every query is 1, passage n of a chunk is n."""
+
+        def forward(self, features):
+            rows = len(features["input_ids"])
+            vectors = torch.arange(rows, dtype=torch.float32) if rows > 3 else torch.ones(rows)
+            return vectors[:, None]
+
+    settings = tiny.configuration(**{"loss.name": "infonce", "loss.guide": "guide", "loss.guide_margin": 1.0})
+    method = tiny.method_of(settings, micro=3, guide=Fixed())
+    _, views = method._scores(method.collate([(1, 0), (2, 0), (4, 0)]))
+    # own passages 0-3, 4-7, 8-11; the best of each comes first, so what others may score is below 0, 4, 8 less 1
+    kept = [[c for c in range(12) if views["masked"].mask_BN[row, c]] for row in range(3)]
+    assert kept == [[0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7], list(range(12))]
+
+
 def test_a_nan_loss_ends_the_run_with_its_step(tmp_path) -> None:
     def build(settings, hardware, context):
         method = tiny.build(settings, hardware, context)
@@ -217,7 +235,10 @@ def test_a_worker_without_its_launcher_saves_and_stops(tmp_path, monkeypatch) ->
 
 def test_two_workers_do_not_share_a_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(session, "LOCK_WAIT_S", 0.0)
-    with session._alone(RunPaths(tmp_path)), pytest.raises(RunFailed, match="another process still trains here"):
+    with (
+        session._alone(RunPaths(tmp_path), Silent()),
+        pytest.raises(RunFailed, match="another process still trains here"),
+    ):
         run(tmp_path, config())
 
 

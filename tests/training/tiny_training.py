@@ -98,6 +98,7 @@ def method_of(
     source: TinySource | None = None,
     encoder: TinyEncoder | None = None,
     dev: bool = False,
+    guide: Any = None,
     warn: Any = print,
 ) -> Method:
     """The dense method over the tiny model and data."""
@@ -114,6 +115,8 @@ def method_of(
         micro=micro,
         fingerprint="tiny data",
         dev=score if dev else None,
+        guide=guide,
+        guide_margin=config.loss.guide_margin,
         weight_decay=config.train.weight_decay,
     )
 

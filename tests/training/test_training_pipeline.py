@@ -1,0 +1,229 @@
+"""irctl train from settings to model, on the built-in collection with a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irctl import config as settings
+from irctl import plugins
+from irctl.errors import ConfigError, DataError
+from irctl.ledger import query
+from irctl.ledger.recording import start_run
+from irctl.pipelines import _train_memory
+from irctl.pipelines import train as pipeline
+from irctl.training import journal, launch, session
+from irctl.types import Silent
+
+
+def configuration(model: Path | str, **more):
+    given = {
+        "model.name": str(model),
+        "data.max_queries": 24,
+        "data.group_size": 4,
+        "encoder.query_max_len": 16,
+        "encoder.passage_max_len": 24,
+        "batch.global": 8,
+        "train.epochs": 1.0,
+        "train.lr": 1e-3,
+        **more,
+    }
+    return settings.resolve({k: (v, "test") for k, v in given.items()})
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> str:
+    """A BEIR folder of 30 documents, 12 training and 4 dev queries, grades 2 and 1. Query q is about the words of q."""
+    folder = tmp_path_factory.mktemp("beir")
+    words = "wing flow heat shock jet plate cone wave gas drag lift skin noise fuel stall mach".split()
+
+    def text(q: int, other: int) -> str:
+        return f"{words[q]} {words[q]} {words[(q + other) % 16]}"
+
+    documents = [{"_id": f"d{n}", "title": "", "text": text(n % 16, 1 + n // 16)} for n in range(30)]
+    queries = [{"_id": f"q{q}", "text": words[q]} for q in range(16)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "qrels").mkdir()
+    for split, wanted in (("train", range(12)), ("dev", range(12, 16))):
+        rows = [f"q{q}\td{q}\t2\n" + (f"q{q}\td{q + 16}\t1\n" if q + 16 < 30 else "") for q in wanted]
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
+    return str(folder)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """The training processes run here: what differs from production is only where."""
+
+    def run(command, extra, paths, *, on_row, also=None):
+        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
+        follower = journal.Follower(paths.metrics, from_end=True)
+        config = settings.resolve(settings.from_file(paths.config))
+        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
+        for row in follower.rows():
+            on_row(row)
+
+    monkeypatch.setattr(launch, "run", run)
+
+
+def train(config, reporter=None, **options) -> tuple[dict, str]:
+    with start_run(command="train", argv=["irctl", "train"], config=config) as run:
+        return pipeline.train(config, run, reporter or Silent(), **options), run.id
+
+
+def test_default_data_trains_and_the_model_opens_in_sentence_transformers(tiny_encoder, tmp_path, in_process) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    said = Silent()
+    payload, run_id = train(
+        configuration(tiny_encoder, **{"train.method": "sycl", "loss.name": "ws2"}), said, out=str(tmp_path / "copy")
+    )
+    run = query.find_run(run_id)
+    assert payload["steps"] == 3 and payload["negatives_per_query"] == 8 * 4 - 1
+    assert 0 < payload["dev_before"] <= 1 and 0 < payload["dev_after"] <= 1
+    assert SentenceTransformer(str(tmp_path / "copy"), device="cpu").encode(["wing flutter"]).shape == (1, 32)
+    about = json.loads((run.paths.model / "irctl.json").read_text())
+    assert about["loss"] == "ws2" and about["positive_threshold"] == 2 and about["run"] == run_id
+    assert about["temperatures"] == payload["temperatures"]
+    kinds = {(a["role"], a["kind"]): a for a in query.artifacts(run_id)}
+    assert {("in", "collection"), ("in", "negatives"), ("in", "model"), ("out", "model")} <= set(kinds)
+    assert kinds["out", "model"]["sha256"] == payload["model_fingerprint"] != kinds["in", "model"]["sha256"]
+    assert run.columns["global_batch"] == 8 and run.columns["negatives_per_query"] == 31
+    assert any("dev nDCG@10" in line for line in said.lines)
+    stored = settings.resolve(settings.from_file(run.paths.config))
+    assert stored.origins["loss.temperature"] == "measured"
+    assert stored.loss.temperature == payload["temperatures"]["ws2"]
+    assert stored.origins["data.negatives"] == "mined" and Path(stored.data.negatives).is_file()
+
+
+def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_process) -> None:
+    first, run_id = train(configuration(tiny_encoder, **{"train.max_steps": 2, "data.source": small}))
+    again, _ = train(settings.resolve(settings.from_file(query.find_run(run_id).paths.config)))
+    assert again["model_fingerprint"] == first["model_fingerprint"]
+    assert again["last_loss"] == first["last_loss"]
+
+
+def test_training_on_graded_data_lowers_the_loss(tiny_encoder, small, in_process) -> None:
+    _, run_id = train(
+        configuration(tiny_encoder, **{"loss.name": "listnet", "train.epochs": 5.0, "data.source": small})
+    )
+    steps = journal.steps(query.find_run(run_id).paths.metrics)
+    losses = [steps[s]["loss"] for s in sorted(steps)]
+    assert np.mean(losses[-2:]) < np.mean(losses[:2]) and all(map(math.isfinite, losses))
+
+
+@pytest.mark.parametrize("during", ["corpus", "candidates"])
+def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: str) -> None:
+    """Against a plain loop over the dev queries."""
+    from irctl.data.collection import open_collection
+    from irctl.methods.dense import scorer
+    from irctl.metrics.ranking import evaluate
+    from irctl.models.encoder import load_encoder
+    from irctl.paths import RunPaths
+    from irctl.training.dev_score import DevScore
+    from irctl.training.group_data import dev_of
+
+    config = configuration(tiny_encoder, **{"eval.during": during, "data.source": small})
+    collection = open_collection(small)
+    encoder = load_encoder(config)
+    data = dev_of(config, collection, RunPaths(Path("nowhere")))
+    got = DevScore(data, encoder, scorer(encoder.similarity))()["nDCG@10"]
+    corpus, qrels, queries = collection.corpus, collection.qrels("dev"), collection.queries("dev")
+    vectors = dict(zip(corpus.ids, encoder.encode(corpus.texts(slice(None))), strict=True))
+    run = {}
+    for name, text in zip(queries.ids, queries.texts, strict=True):
+        query = encoder.encode([text], "query")[0]
+        ids = list(corpus.ids) if during == "corpus" else list(qrels[name])
+        run[name] = {d: float(vectors[d] @ query) for d in ids}
+    assert got == pytest.approx(evaluate(run, qrels, "nDCG@10").means["nDCG@10"], abs=1e-4)
+
+
+def test_resume_without_a_checkpoint_is_refused(tiny_encoder) -> None:
+    with pytest.raises(DataError, match=r"no checkpoint there\. Drop --resume to start new"):
+        train(configuration(tiny_encoder), resume=True)
+
+
+def test_negatives_that_are_neither_file_nor_run_are_refused(tiny_encoder) -> None:
+    with pytest.raises(DataError, match=r"data\.negatives=nothing: neither a file nor a run"):
+        train(configuration(tiny_encoder, **{"data.negatives": "nothing"}))
+
+
+def test_a_frozen_encoder_has_nothing_to_train(tiny_encoder, small, in_process) -> None:
+    with pytest.raises(ConfigError, match="nothing is left to train"):
+        train(configuration(tiny_encoder, **{"model.freeze_base": True, "data.source": small}))
+
+
+@pytest.fixture
+def no_sockets(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a dry run asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) -> None:
+    shown = pipeline.describe(
+        settings.resolve({"loss.name": ("ws2", "test"), "hardware.micro_batch": (4, "profile cpu")})
+    )
+    assert shown["data"]["queries"] == 135 and shown["data"]["largest grade"] == 4
+    assert shown["batch"]["negatives_per_query"] == 255 and shown["batch"]["chunks"] == 8
+    assert shown["steps"]["steps"] == 15
+    assert "irctl.training.worker" in shown["launch"]
+    assert shown["deepspeed"].startswith("not used")
+    assert shown["memory"]["parameters"] == "22,713,728"
+    assert "0.34 GiB a device (16 bytes a parameter)" in shown["memory"]["weights and optimizer"]
+
+
+def test_dry_run_of_data_and_model_that_are_elsewhere_needs_no_network(tmp_path, no_sockets) -> None:
+    source = {
+        "qrel_path": "hf://datasets/a/b/qrels.tsv",
+        "query_path": "hf://datasets/a/b/queries.jsonl",
+        "corpus_path": "hf://datasets/a/b/corpus.jsonl",
+    }
+    (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [source]}))
+    config = settings.resolve(
+        {
+            "data.source": (str(tmp_path / "graded.json"), "test"),
+            "model.name": ("facebook/contriever", "test"),
+            "hardware.devices": (4, "test"),
+            "hardware.zero_stage": (2, "test"),
+        }
+    )
+    shown = pipeline.describe(config)
+    assert len(shown["data"]["not on this machine"]) == 3
+    assert json.loads(shown["deepspeed"])["zero_optimization"]["stage"] == 2
+    assert "optimizer" not in json.loads(shown["deepspeed"]) and "scheduler" not in json.loads(shown["deepspeed"])
+    assert "not on this machine" in shown["memory"]["weights and optimizer"]
+    assert "torch.distributed.run" in shown["launch"]
+
+
+def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"a": np.zeros((3, 4)), "b": np.zeros(5)}, tmp_path / "model.safetensors")
+    assert _train_memory.count_parameters(tmp_path) == 17
+    (tmp_path / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
+    with pytest.raises(DataError, match="not a safetensors file"):
+        _train_memory.count_parameters(tmp_path)
+
+
+def test_learning_rate_follows_the_batch_only_where_asked() -> None:
+    recipe = {"batch.global": (16, "recipe cranfield-ws2.toml:20"), "train.lr": (1e-4, "recipe cranfield-ws2.toml:16")}
+
+    def lr(**more) -> tuple[float, list[str]]:
+        said = Silent()
+        config = settings.resolve(recipe, {k: (v, "--set") for k, v in more.items()})
+        return pipeline.scaled_lr(config, said).train.lr, said.lines
+
+    assert lr() == (1e-4, [])
+    kept, lines = lr(**{"batch.global": 64})
+    assert kept == 1e-4 and "the recipe has 16" in lines[0]
+    assert lr(**{"batch.global": 64, "train.lr_scaling": "linear"})[0] == pytest.approx(4e-4)
+    assert lr(**{"batch.global": 64, "train.lr_scaling": "sqrt"})[0] == pytest.approx(2e-4)
+    with pytest.raises(ConfigError, match="the run has none"):
+        pipeline.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", "--set")}), Silent())
