@@ -14,7 +14,6 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +321,6 @@ def plugin_of(section: str) -> tuple[str, str] | None:
     return next(((p, n) for p, n in candidates if n in plugins.names(p)), None)
 
 
-@cache
 def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls, localns={"str": str, "int": int, "float": float, "bool": bool})
 
@@ -336,19 +334,17 @@ def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
     if leaf in fields:
         return fields[leaf]
-    raise ConfigError(
-        f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys(section)))
-    )
+    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys())))
 
 
-def known_keys(section: str = "") -> Iterator[str]:
-    """Every legal key, or first those of one section: what --show and completion list."""
+def known_keys() -> Iterator[str]:
+    """Every legal key: sections first, then the settings of each plug-in file."""
     for name, cls in SECTIONS.items():
         yield from (f"{name}.{f.name.rstrip('_')}" for f in dataclasses.fields(cls))
     for package, prefix in (("quantizers", ""), ("methods", ""), ("losses", "loss."), ("regularizers", "regularizer.")):
         for name in plugins.names(package):
-            if (cls := plugins.config_class(package, name)) is not None:
-                yield from (f"{prefix}{name}.{f.name}" for f in dataclasses.fields(cls))
+            if (own := plugins.config_class(package, name)) is not None:
+                yield from (f"{prefix}{name}.{f.name}" for f in dataclasses.fields(own))
 
 
 def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> Any:

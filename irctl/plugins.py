@@ -72,11 +72,14 @@ def config_class(package: str, name: str) -> type[Any] | None:
 def literal(package: str, name: str, variable: str) -> Any:
     """A module-level constant of the file, read without importing it; None if there is none."""
     for node in ast.parse((HERE / package / f"{check(package, name)}.py").read_text()).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(t, ast.Name) and t.id == variable for t in targets) and node.value is not None:  # type: ignore[union-attr]
-            return ast.literal_eval(node.value)  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign):
+            targets: list[ast.expr] = node.targets
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets = [node.target]
+        else:
+            continue
+        if any(isinstance(t, ast.Name) and t.id == variable for t in targets) and node.value is not None:
+            return ast.literal_eval(node.value)
     return None
 
 

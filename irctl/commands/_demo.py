@@ -68,7 +68,8 @@ def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
         sys.argv = before
     if code:
         raise typer.Exit(code)
-    return json.loads(captured.getvalue().splitlines()[-1])
+    payload: dict[str, Any] = json.loads(captured.getvalue().splitlines()[-1])
+    return payload
 
 
 def outcome(payload: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def demo(
     from irctl.commands._demo import run
 
     def main(argv: list[str]) -> int | None:
-        return ctx.find_root().command.main(args=argv, prog_name="irctl", standalone_mode=False)
+        code: int | None = ctx.find_root().command.main(args=argv, prog_name="irctl", standalone_mode=False)
+        return code
 
     run(main, fresh=fresh, quick=quick, dry_run=dry_run, json_=json_, debug=debug)

@@ -174,12 +174,12 @@ def shard_of(text: str, environment: Mapping[str, str], workers: int) -> tuple[i
     task = environment.get("SLURM_ARRAY_TASK_ID", "")
     if not task.isdigit():
         return None, workers
-    count = workers if workers > 1 else int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
-    if int(task) >= count:
+    tasks = workers if workers > 1 else int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
+    if int(task) >= tasks:
         raise ConfigError(
-            f"array task {task}: there are {count} workers, numbered from 0", hint=f"Submit --array=0-{count - 1}"
+            f"array task {task}: there are {tasks} workers, numbered from 0", hint=f"Submit --array=0-{tasks - 1}"
         )
-    return int(task), count
+    return int(task), tasks
 
 
 def missing(plan: Plan, done: Sequence[int], limit: int = 0) -> list[Batch]:

@@ -30,9 +30,10 @@ NAMED_MISSING = 8
 class Texts(Protocol):
     """Ids and texts by row: a corpus, or queries."""
 
-    ids: Sequence[str]
     fingerprint: str
 
+    @property
+    def ids(self) -> Sequence[str]: ...
     def __len__(self) -> int: ...
     def texts(self, rows: slice) -> list[str]: ...
 

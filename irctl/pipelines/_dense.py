@@ -43,7 +43,7 @@ def dense_ranker(collection: Collection, queries: Queries, config: Config, repor
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
-        return similarity(queries_QD[row : row + 1], vectors.take(rows_N), metric)[0].tolist()
+        return [float(s) for s in similarity(queries_QD[row : row + 1], vectors.take(rows_N), metric)[0]]
 
     made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})

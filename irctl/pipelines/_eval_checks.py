@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CANONICAL_VERSION"]
 
-STABLE = ("dataset", "split", "method", "model", "k", "similarity", "rerank", "bytes_per_vector", "code_size", "dim")
-STABLE += ("boundary_ties", "run", "compression", "rows")
+STABLE = tuple(
+    "dataset split method model k similarity rerank bytes_per_vector code_size dim boundary_ties run compression "
+    "rows".split()
+)
 EXACT_DEPTHS = (10, 100)
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 

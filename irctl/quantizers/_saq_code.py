@@ -43,7 +43,7 @@ def _block(o_RL: F32, bits: int, rounds: int) -> tuple[NDArray[np.uint16], F32]:
     o_LR = np.ascontiguousarray(o_RL.T)
     largest_R = np.abs(o_LR).max(axis=0)
     scale_R = np.float32(2 ** (bits - 1)) / np.where(largest_R > 0, largest_R, np.float32(1))
-    z_LR = o_LR * scale_R
+    z_LR = np.asarray(o_LR * scale_R, dtype=np.float32)
     a_LR = nearest(z_LR, bits)
     if bits > 1 and rounds:
         adjust(z_LR, a_LR, bits, rounds)

@@ -98,7 +98,8 @@ class Quantizer:
         products_QN = dot(from_center_QD, grid_ND).astype(np.float64) * scale_N
         if self.metric == "l2":  # |x - q|^2 = |r|^2 + |q - c|^2 - 2 <r, q - c>
             away_Q = (from_center_QD.astype(np.float64) ** 2).sum(axis=1)
-            return -(constant_N + away_Q[:, None] - 2 * products_QN).astype(np.float32)
+            distance_QN: Scores = (constant_N + away_Q[:, None] - 2 * products_QN).astype(np.float32)
+            return -distance_QN
         # <x, q> = <c, q> + <x - c, c> + <r, q - c>
         estimate_QN: Scores = ((rotated_QD @ center_D)[:, None] + constant_N + products_QN).astype(np.float32)
         return estimate_QN

@@ -165,7 +165,8 @@ class Quantizer:
         if self.has_tail:
             own_N += factors[:, -1]
         query_Q = np.einsum("qd,qd->q", centred_QD, centred_QD)
-        return (2 * scoring.dot(q_QL, y_NL) - own_N[None] - query_Q[:, None]).astype(np.float32)
+        scores_QN: F32 = (2 * scoring.dot(q_QL, y_NL) - own_N[None] - query_Q[:, None]).astype(np.float32)
+        return scores_QN
 
     def bounds(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Half-widths [Q, N, S] of intervals that hold each segment's inner product for about 95 % of pairs."""
@@ -191,7 +192,7 @@ class Quantizer:
 
     def save(self, folder: Path) -> None:
         """mean [D], projection [D, L], segments [S, 2] as .npy; quantizer.json last."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "mean": self.mean_D,
             "projection": self.projection_DL,
             "segments": np.array(self.segments, np.int64).reshape(-1, 2),

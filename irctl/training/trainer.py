@@ -24,6 +24,7 @@ from irctl.training.flow import Flow
 from irctl.training.journal import Journal
 from irctl.training.method import Method
 from irctl.training.samples import Loader, LossBatches
+from irctl.training.tensors import read_weights, to_device, write_weights
 
 BEST = "nDCG@10"
 DEV = "dev"

@@ -79,5 +79,5 @@ def test_a_rank_window_that_cannot_be_is_refused(window: str) -> None:
     if window == "5":
         assert rules(HardNeg(range="5")).last == 5
         return
-    with pytest.raises(ConfigError, match="hardneg.range"):
+    with pytest.raises(ConfigError, match=r"hardneg\.range"):
         rules(HardNeg(range=window, depth=200))
