@@ -189,6 +189,7 @@ class HardNeg:
 class Compress:
     source: str = key("", "vectors; empty: the newest encoded corpus, else the built-in one, encoded first")
     method: str = key("pq", "a quantizer, or several: pq,sq")
+    stream: bool = key(False, "batch shards; the corpus is never in memory")
     metric: str = key("ip", "similarity that codes must keep", choices=("ip", "l2", "cosine"))
     batch: int = key(10000, "rows of one batch", low=1)
     train_size: int = key(100000, "rows sampled for training, over the whole input", low=1)

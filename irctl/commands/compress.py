@@ -12,6 +12,7 @@ from irctl.commands._run import Job, execute
 NAMES = {
     "compress.source": "--data",
     "compress.method": "--method",
+    "compress.stream": "--stream",
     "compress.batch": "--batch",
     "compress.train_size": "--train-size",
     "compress.max_batches": "--max-batches",
@@ -27,7 +28,9 @@ def compress(
     data: Annotated[
         str | None, typer.Option(help="embedding folder, .npy, parquet, hf://..., run, synthetic:N,D,decay")
     ] = None,
-    stream: Annotated[bool, typer.Option("--stream", help="batch shards; the corpus is never in memory")] = False,
+    stream: Annotated[
+        bool | None, typer.Option("--stream/--no-stream", help="batch shards; the corpus is never in memory")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="rows of a batch")] = None,
     train_size: Annotated[int | None, typer.Option(help="rows sampled for training")] = None,
     max_batches: Annotated[int | None, typer.Option(help="stop after so many batches")] = None,
@@ -53,7 +56,7 @@ def compress(
     """
 
     def arguments() -> dict[str, object]:
-        return {"out": out, "stream": stream, "init": init, "shard": shard}
+        return {"out": out, "init": init, "shard": shard}
 
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline
@@ -62,6 +65,7 @@ def compress(
             job.config,
             job.run,
             job.reporter,
+            stream=job.config.compress.stream,
             verify=verify,
             train_only=train_only,
             finalize=finalize,
@@ -76,6 +80,7 @@ def compress(
     named = {
         "compress.source": data,
         "compress.method": method,
+        "compress.stream": stream,
         "compress.batch": batch,
         "compress.train_size": train_size,
         "compress.max_batches": max_batches,
