@@ -210,6 +210,9 @@ def scorer(kind: str) -> Callable[[NDArray[np.float32], NDArray[np.float32]], ND
 
 
 def _checkpoint_activations(module: nn.Module) -> None:
+    from transformers import PreTrainedModel
+
     for part in module.modules():
-        if hasattr(part, "gradient_checkpointing_enable") and hasattr(part, "config"):
-            part.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        if isinstance(part, PreTrainedModel):
+            older = getattr(part, "gradient_checkpointing_enable", None)  # its name before transformers 5.22
+            getattr(part, "activation_checkpointing_enable", older)({"use_reentrant": False})  # type: ignore[misc]

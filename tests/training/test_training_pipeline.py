@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import socket
@@ -114,6 +115,32 @@ def test_training_on_graded_data_lowers_the_loss(tiny_encoder, small, in_process
     steps = journal.steps(query.find_run(run_id).paths.metrics)
     losses = [steps[s]["loss"] for s in sorted(steps)]
     assert losses[-1] < 0.9 * losses[0] and all(map(math.isfinite, losses))
+
+
+def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_encoder, small, tmp_path) -> None:
+    import torch
+
+    from irctl.methods.dense import Method
+    from irctl.paths import RunPaths
+    from irctl.training import batching
+    from irctl.training.method import Context
+
+    found = []
+    for micro, checkpointing in ((8, False), (8, True), (3, True)):
+        values = {"data.source": small, "train.gradient_checkpointing": checkpointing, "loss.temperature": 0.2}
+        config = configuration(tiny_encoder, **values, **{"batch.micro": 8})
+        plan = dataclasses.replace(batching.plan(config), micro=micro)
+        method = Method.build(config, config.hardware, Context(plan, Silent(), RunPaths(tmp_path)))
+        method.module.eval()  # no dropout, but gradients
+        for part in method.module.modules():
+            if hasattr(part, "gradient_checkpointing"):
+                part.training = True  # transformers checkpoints in training mode only
+        loss = method.step(method.collate([(i, 0) for i in range(8)])).loss
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in method.parameters() if p.grad is not None])))
+    for loss, gradient in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        assert torch.allclose(gradient, found[0][1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("during", ["corpus", "candidates"])
