@@ -19,9 +19,10 @@ from irctl.types import Reporter
 
 def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The manifest after merging, written. A merged folder is left as it is, but for batch files left behind."""
-    parts = manifest["parts"]
+    parts = [part for part in manifest["parts"] if "index" in part or "batches" in part]
     if any("batches" not in part for part in parts):
         merged = [_join(folder, number, group) for number, group in enumerate(_groups(plan, parts))]
+        merged += [part for part in manifest["parts"] if part not in parts]  # of --append, in folders of their own
         rows = sum(p["rows"] for p in merged)
         code_bytes, id_bytes = (sum(int(p.get(k, 0)) for p in merged) for k in ("bytes", "ids_bytes"))
         sizes = {"codes": round(code_bytes / rows, 4), "with_ids": round((code_bytes + id_bytes) / rows, 4)}

@@ -79,6 +79,8 @@ def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
     if (folder / shards.MANIFEST).is_file():
         manifest = json.loads((folder / shards.MANIFEST).read_text())
         for part in manifest["parts"]:
+            if "index" not in part and "batches" not in part:
+                continue  # of --append: not of this plan
             if not shards.is_present(folder, part):
                 continue  # vanished or cut short: made again
             first, last = part.get("batches") or (part["index"], part["index"])
@@ -109,8 +111,11 @@ def _parts(lines: Lines) -> list[dict[str, Any]]:
 
 def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
     """Write the manifest of a folder whose batches are all there; returns it."""
+    from irctl.pipelines._append import parts_of
+
     parts = _parts(lines)
     rows = sum(int(p["rows"]) for p in parts)
+    appended, sources = parts_of(folder) if rows == plan.rows else ([], [])
     quantizer = load_quantizer(quantizer_folder(folder, plan.method))
     write_bundle(
         folder,
@@ -118,7 +123,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         dim=plan.dim,
         code_size=quantizer.code_size,
         metric=plan.metric,
-        parts=parts,
+        parts=[*parts, *appended],
         quantizer=quantizer_folder(folder, plan.method),
         coverage="full" if rows == plan.rows else "partial",
         source={"name": plan.source, "fingerprint": plan.fingerprint, "key": plan.key, "rows": plan.rows},
@@ -127,6 +132,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         train_rows=plan.train_rows,
         plan=plan.sha256,
         about=dict(plan.about),
+        **({"appended": sources} if sources else {}),
     )
     return dict(json.loads((folder / shards.MANIFEST).read_text()))
 

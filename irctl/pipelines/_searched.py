@@ -73,6 +73,7 @@ def open_index(reference: str, config: Config) -> Searched:
                 hint=f"Compress again with --set compress.metric={METRIC[config.search.similarity]}",
             )
         about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
+        about["appended"] = bundle.manifest.get("appended", [])
         return Searched(bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, bundle=bundle)
     given = _vectors.named(reference, config) if reference != "latest" else _vectors.of_folder(folder, str(folder))
     return of_vectors(given, config)
@@ -184,10 +185,37 @@ def reranked(
 
 
 def _source(searched: Searched, config: Config) -> Stream:
-    """The vectors that a bundle was made of: by name, ledger or cache; the same content, or DataError."""
+    """The vectors that a bundle was made of, with those appended to it."""
+    first = _found(searched, searched.about.get("source", {}), config)
+    later = [_found(searched, a["source"], config) for a in searched.about.get("appended", ())]
+    return _Chain([first, *later]) if later else first
+
+
+class _Chain:
+    """Streams one after the other, for fetching rows."""
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+        self._starts = np.cumsum([0] + [s.rows for s in streams])
+        self.rows, self.dim = int(self._starts[-1]), streams[0].dim
+        self.fingerprint = "+".join(s.fingerprint for s in streams)
+
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Any:
+        raise NotImplementedError("rows of a chain are only fetched by number")
+
+    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        out_ND = np.empty((len(rows_N), self.dim), np.float32)
+        number_N = np.searchsorted(self._starts, rows_N, side="right") - 1
+        for number in np.unique(number_N):
+            mine = number_N == number
+            out_ND[mine] = self._streams[int(number)].take(rows_N[mine] - self._starts[number])
+        return out_ND
+
+
+def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
+    """One input by name, ledger or cache; the same content, or DataError."""
     from irctl.data.vectors import open_vectors
 
-    source = searched.about.get("source", {})
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
     candidates: list[str] = [name] if ":" in name or Path(name).exists() else []
     if key:

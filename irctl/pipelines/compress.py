@@ -38,12 +38,17 @@ def compress(
     train_only: bool = False,
     finalize: bool = False,
     shard: str | None = None,
+    append: str | None = None,
 ) -> dict[str, Any]:
     """Compress the input into one bundle a method; the payload of --json.
 
     out: folder of the bundle (one sub-folder a method if there are several). init: bundle whose quantizer is reused.
-    shard, train_only, finalize: the steps of an array of workers over one shared folder.
+    shard, train_only, finalize: the steps of an array of workers over one shared folder. append: bundle to add to.
     """
+    if append is not None:
+        from irctl.pipelines import _append
+
+        return _append.append(config, run, reporter, bundle=append, stream=stream)
     methods = _methods(config)
     worker, workers = shard_of(shard or "", os.environ, config.compress.workers)
     folders = _folders(config, run, out, methods, shared=worker is not None or finalize)

@@ -23,9 +23,8 @@ def check_slices(name: str, dim: int, m: int) -> None:
     if dim % m:
         divisors = [d for d in range(1, dim + 1) if dim % d == 0]
         below, above = max(d for d in divisors if d <= m), min((d for d in divisors if d >= m), default=dim)
-        raise ConfigError(
-            f"{name}.m: {m} slices do not divide {dim} dimensions", hint=f"The nearest that do: {below} and {above}"
-        )
+        near = " and ".join(map(str, sorted({below, above})))
+        raise ConfigError(f"{name}.m: {m} slices do not divide {dim} dimensions", hint=f"Nearest that do: {near}")
 
 
 def check_rows(name: str, rows: int, bits: int) -> list[str]:

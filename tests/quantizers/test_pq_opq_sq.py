@@ -50,7 +50,7 @@ def test_two_centroids_worked_by_hand() -> None:
 
 
 def test_slices_that_do_not_divide_the_width_name_the_nearest_that_do() -> None:
-    with pytest.raises(ConfigError, match=r"20 slices do not divide 384 dimensions\. The nearest that do: 16 and 24"):
+    with pytest.raises(ConfigError, match=r"20 slices do not divide 384 dimensions\. Nearest that do: 16 and 24"):
         _open.make("pq", {"m": 20}, 384)
 
 
