@@ -109,6 +109,22 @@ def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_p
     assert again["last_loss"] == first["last_loss"]
 
 
+def test_a_configuration_of_several_sources_trains_and_keeps_the_last_model(
+    tiny_encoder, small, tmp_path, in_process
+) -> None:
+    files = {"query_path": f"{small}/queries.jsonl", "corpus_path": f"{small}/corpus.jsonl"}
+    (tmp_path / "low.jsonl").write_text('{"qid": "q0", "docid": ["d5", "d6"], "score": [0, 0]}\n')
+    sources = [{"qrel_path": f"{small}/qrels/train.tsv", **files}, {"qrel_path": str(tmp_path / "low.jsonl"), **files}]
+    (tmp_path / "graded.json").write_text(json.dumps({"mqrel": sources}))
+    said = Silent()
+    values = {"data.source": str(tmp_path / "graded.json"), "loss.name": "ws2", "train.method": "sycl"}
+    payload, _ = train(configuration(tiny_encoder, **values), said)
+    assert payload["steps"] == payload["model_step"] == 2 and payload["dev_after"] is None
+    assert any("no dev split" in line for line in said.lines)
+    with pytest.raises(ConfigError, match="lists its negatives itself"):
+        train(configuration(tiny_encoder, **values, **{"data.negatives": str(tmp_path / "low.jsonl")}))
+
+
 def test_training_on_graded_data_lowers_the_loss(tiny_encoder, small, in_process) -> None:
     values = {"loss.name": "listnet", "data.source": small, "batch.global": 12, "train.max_steps": 12, "train.lr": 5e-3}
     _, run_id = train(configuration(tiny_encoder, **values, **{"train.save": "12", "eval.during": "off"}))
