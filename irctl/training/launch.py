@@ -80,7 +80,9 @@ def _first_host() -> str:
 def environment(config: Config, paths: RunPaths) -> dict[str, str]:
     """What is set for the training processes, beside the caller's environment."""
     hardware = config.hardware
-    extra = {"TOKENIZERS_PARALLELISM": "false", "IRCTL_LAUNCHER_PID": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    one_host = os.environ.get("SLURM_NNODES", "1") == "1"
+    launcher = str(os.getpid()) if one_host else "0"  # a process id means nothing on another host
+    extra = {"TOKENIZERS_PARALLELISM": "false", "IRCTL_LAUNCHER_PID": launcher, "PYTHONUNBUFFERED": "1"}
     if hardware.device_kind == "cpu":
         extra |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
         if "OMP_NUM_THREADS" not in os.environ:

@@ -174,6 +174,12 @@ def _finish(
     )
 
 
+def leave() -> None:
+    """Part from the other processes; not after an error, when they may never answer."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def science_sha256(config: Config) -> str:
     """Hash of what must be the same for a checkpoint to go on: all but hardware, names and what is measured."""
     flat = {k: v for k, v in config.flat().items() if k.split(".")[0] not in OTHER_SECTIONS and k not in OTHER_KEYS}

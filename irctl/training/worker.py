@@ -25,6 +25,7 @@ def main(folder: Path) -> int:
 
         config = settings.resolve(settings.from_file(paths.config))
         session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
+        session.leave()
     except IrctlError as e:
         Journal(paths).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
         traceback.print_exc()
