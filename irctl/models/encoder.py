@@ -137,6 +137,8 @@ class Encoder:
         Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite.
         """
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
+        if self.device.type == "cpu":
+            precision.keep_freed_memory()
         modes = [(part, part.training) for part in self.module.modules()]
         # tensors that a model caches under inference_mode would break a training that goes on
         guard = torch.no_grad() if self.module.training else torch.inference_mode()
