@@ -6,7 +6,6 @@ bundle is what it was, and the same command continues; after it, the same comman
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -82,13 +81,14 @@ class Distinct:
         """Whether one of the rows with this hash is this very document."""
         assert self._order_N is not None
         value = hash(document)
-        first, last = (int(np.searchsorted(self._hashes_N, value, side=s)) for s in ("left", "right"))  # type: ignore[call-overload]
+        first = int(np.searchsorted(self._hashes_N, value, side="left"))
+        last = int(np.searchsorted(self._hashes_N, value, side="right"))
         return any(self._bundle.ids[int(row)] == document for row in self._order_N[first:last])
 
 
 def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, stream: bool) -> dict[str, Any]:
     """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already."""
-    from irctl.pipelines.compress import Work
+    from irctl.pipelines._compression import Work
 
     folder = _bundles.folder_of(bundle)
     opened = open_bundle(folder, _bundles.load_quantizer)
@@ -146,14 +146,3 @@ def _joined(
 def _payload(folder: Path, rows: int, added: int) -> dict[str, Any]:
     lines = [f"bundle: {folder} ({rows} rows, {added} of them new)"]
     return {"bundle": str(folder), "rows": rows, "added": added, "lines": lines, "ids": [str(folder)]}
-
-
-def parts_of(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(parts, entries of `appended`) that earlier --append runs added to the bundle in this folder."""
-    path = folder / shards.MANIFEST
-    if not path.is_file():
-        return [], []
-    manifest = json.loads(path.read_text())
-    appended = list(manifest.get("appended", ()))
-    names = {str(a["folder"]) for a in appended}
-    return [p for p in manifest["parts"] if str(p["file"]).partition("/")[0] in names], appended

@@ -1,0 +1,222 @@
+"""One compression at work: plans, training on a sample of the whole input, measuring, and encoding in batches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import stopping
+from irctl.errors import ConfigError, DataError
+from irctl.index import shards
+from irctl.index import stream as streaming
+from irctl.index.bundle import quantizer_folder
+from irctl.index.plan import Plan, check_batch, missing, samples, write_or_match
+from irctl.pipelines import _bundles, _memory, _vectors
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+
+class Work:
+    """One compression: its input, plans, quantizers and what was measured on the way."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunHandle,
+        reporter: Reporter,
+        given: _vectors.Input,
+        folders: dict[str, Path],
+        *,
+        init: str | None,
+        stream: bool,
+        workers: int,
+    ) -> None:
+        self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
+        self.quantizers = {name: self._quantizer(name, init) for name in folders}
+        self.init_sha256 = _bundles.quantizer_digest(init) if init else ""
+        self.batch = config.compress.batch if stream else 0
+        if stream:
+            check_batch(self.batch)
+        self.plans = {name: self._plan(name, workers) for name in folders}
+        self.measured: dict[str, dict[str, float]] = {name: {} for name in folders}
+        self.train_s: dict[str, float] = {}
+        self.spent = streaming.Spent()
+        self.memory = self._check_memory(stream)
+        self.reused = init is not None
+
+    @property
+    def dataset(self) -> str:
+        """The ledger's name for the input."""
+        collection = str(self.given.about.get("collection", ""))
+        return self.config.run.dataset or collection or self.given.name.partition(":")[0]
+
+    def _quantizer(self, name: str, init: str | None) -> Any:
+        from irctl.quantizers import _open
+
+        seed, metric = self.config.run.seed, self.config.compress.metric
+        if init is None:
+            return _open.make(name, self.config.plugin(name), self.given.stream.dim, metric, seed)
+        quantizer = _bundles.quantizer_of(init)
+        found = (type(quantizer).__module__.rpartition(".")[2], quantizer.dim, quantizer.metric)
+        if found != (name, self.given.stream.dim, metric):
+            raise ConfigError(
+                f"--init {init}: is {found[0]} for {found[1]} dimensions and {found[2]}, "
+                f"asked for is {name} for {self.given.stream.dim} and {metric}",
+                hint=f"--method {found[0]} --set compress.metric={found[2]}",
+            )
+        return quantizer
+
+    def _plan(self, name: str, workers: int) -> Plan:
+        stream = self.given.stream
+        wanted = getattr(self.quantizers[name], "train_rows", None)
+        most = self.config.compress.train_size
+        return Plan(
+            source=self.given.name,
+            fingerprint=stream.fingerprint,
+            key=self.given.key,
+            files=self.given.files,
+            dim=stream.dim,
+            batch=self.batch,
+            method=name,
+            metric=self.config.compress.metric,
+            settings=asdict(self.quantizers[name].config),
+            seed=self.config.run.seed,
+            train_rows=min(most, stream.rows, most if wanted is None else wanted),
+            probe=self.config.compress.probe,
+            workers=workers,
+            quantizer=self.init_sha256,
+            about=dict(self.given.about),
+        )
+
+    def _check_memory(self, stream: bool) -> int:
+        cap = _memory.limit(self.config)
+        largest = self.batch or max(rows for _, rows in self.given.files)
+        return max(
+            _memory.check(p.method, p.dim, p.train_rows, largest, cap, stream=stream) for p in self.plans.values()
+        )
+
+    def plan_and_train(self, *, may_train: bool) -> None:
+        """Write or match plan.json, then train, or load the quantizer that is there. Trains only in the first step."""
+        from irctl.quantizers import _open
+
+        stream = self.given.stream
+        if stream.rows == 0:
+            raise DataError(f"{self.given.name}: holds no vectors")
+        wanting: list[str] = []
+        for name, folder in self.folders.items():
+            _refuse_tmpdir(folder)
+            shards.sweep(folder)
+            write_or_match(folder, self.plans[name])
+            where = quantizer_folder(folder, name)
+            if (where / "quantizer.json").is_file():
+                self.quantizers[name] = _open.load(where)
+            elif self.init_sha256:
+                self.quantizers[name].save(where)
+            else:
+                wanting.append(name)
+        if wanting and not may_train:
+            raise DataError(
+                f"{self.folders[wanting[0]]}: no trained quantizer",
+                hint="Run irctl compress --train-only --out ... first",
+            )
+        if not wanting and all((f / "probe.json").is_file() or self.reused for f in self.folders.values()):
+            return
+        first = next(iter(self.plans.values()))
+        most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
+        probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed)
+        if wanting:
+            self._train(wanting, train_rows)
+        self._probe(probe_rows)
+
+    def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
+        config, stream = self.config, self.given.stream
+        if len(train_rows) < min(config.compress.train_size, stream.rows - len(train_rows)):
+            self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
+        stopping.check("nothing is done yet")
+        x_ND = stream.take(train_rows)
+        for name in wanting:
+            self._warn_about_metric(x_ND)
+            started = time.process_time()
+            self.reporter.say(f"training {name} on {len(x_ND)} rows")
+            self.quantizers[name].fit(x_ND)
+            for line in getattr(self.quantizers[name], "warnings", ()):
+                self.reporter.warn(line)
+            self.train_s[name] = time.process_time() - started
+            self.quantizers[name].save(quantizer_folder(self.folders[name], name))
+            stopping.check(f"the trained {name} is kept")
+
+    def _probe(self, probe_rows: Any) -> None:
+        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too."""
+        from irctl.pipelines._probe import Probe
+
+        if not len(probe_rows):
+            return
+        self.reporter.say(f"measuring on {len(probe_rows)} held-out rows")
+        probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows)
+        for name, folder in self.folders.items():
+            shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
+
+    def _warn_about_metric(self, x_ND: Any) -> None:
+        import numpy as np
+
+        similarity, metric = self.given.about.get("similarity"), self.config.compress.metric
+        if similarity == "euclid" and metric != "l2":
+            self.reporter.warn(f"the encoder compares by distance, the codes keep {metric}; --set compress.metric=l2")
+        elif similarity == "cosine" and metric == "ip":
+            lengths_N = np.linalg.norm(x_ND[:1000], axis=1)
+            if np.abs(lengths_N - 1).max(initial=0) > 1e-3:
+                self.reporter.warn("the encoder compares by cosine and its vectors are not of length 1; "
+                                   "--set compress.metric=cosine")  # fmt: skip
+
+    def encode(self, worker: int | None, *, verify: bool) -> dict[str, dict[int, dict[str, Any]]]:
+        """Encode the batches (of one worker) that are not done; the journal lines of all that are, by method."""
+        plan = next(iter(self.plans.values()))
+        count = len(plan.batches())
+        mine = plan.batches() if worker is None else plan.mine(worker)
+        limit = self.config.compress.max_batches
+        mine = [b for b in mine if not limit or b.index < limit]
+        targets = []
+        for name, folder in self.folders.items():
+            done = _bundles.done(folder, self.plans[name], verify=verify)
+            targets.append(self._target(name, folder, plan, count, worker or 0, set(done)))
+        left = [b for b in mine if any(b.index not in t.done for t in targets)]
+        total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
+        if kept:
+            self.reporter.say(f"{len(mine) - len(left)} of {len(mine)} batches are done already")
+        if left:
+            with self.reporter.bar("compressing", total, kept) as advance:
+                self.spent = streaming.run(self.given.stream, mine, targets, advance)
+        return {name: _bundles.done(folder, self.plans[name]) for name, folder in self.folders.items()}
+
+    def _target(self, name: str, folder: Path, plan: Plan, count: int, worker: int, done: set[int]) -> streaming.Target:
+        quantizer = self.quantizers[name]
+        return streaming.Target(
+            folder=folder,
+            encode=quantizer.encode,
+            code_size=quantizer.code_size,
+            file=lambda i: f"codes/{name}_compressed_batch_{plan.name(i, count)}.npy",
+            ids_file=lambda i: f"ids/batch_{plan.name(i, count)}.arrow",
+            journal=shards.Journal(folder, worker, plan.workers),
+            quantizer=_bundles.quantizer_digest(str(folder)),
+            done=done,
+        )
+
+    def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
+        """Batches of the plan (as far as --max-batches goes) without a journal line."""
+        return [b.index for b in missing(self.plans[name], list(done), self.config.compress.max_batches)]
+
+
+def _refuse_tmpdir(folder: Path) -> None:
+    """A Slurm job's TMPDIR is deleted when the job ends, and the codes with it."""
+    tmp = os.environ.get("TMPDIR", "")
+    if tmp and "SLURM_JOB_ID" in os.environ and folder.resolve().is_relative_to(Path(tmp).resolve()):
+        raise ConfigError(
+            f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint="Choose another --out"
+        )
