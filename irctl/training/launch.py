@@ -130,11 +130,12 @@ def run(
     stopping.on_stop(on_signal)
     follower = Follower(paths.metrics, from_end=True)
     reported: list[dict[str, Any]] = []
+    stopped: list[dict[str, Any]] = []
 
     def look() -> None:
         for row in follower.rows():
-            if row.get("event") == "error":
-                reported.append(row)
+            if row.get("event") in ("error", "stopped"):
+                (reported if row["event"] == "error" else stopped).append(row)
             on_row(row)
 
     with paths.log.open("ab") as log:
@@ -153,13 +154,22 @@ def run(
         finally:
             _end_group(child)
     look()
-    if child.returncode == 0 and not asked:
-        return
     if reported:
         raise _as_error(reported[0])
-    if asked and child.returncode == 0:
-        raise stopping.stopped(asked[0], "the last checkpoint is kept")
+    if child.returncode == 0 and not stopped:
+        return
+    if stopped:
+        number = asked[0] if asked else _signal_in(paths.stop)
+        raise stopping.stopped(number, f"saved at step {stopped[0]['step']} of {stopped[0]['steps']}")
+    if asked:
+        raise stopping.stopped(asked[0], "its processes ended before they could save; the last checkpoint is kept")
     raise _died(child.returncode, paths)
+
+
+def _signal_in(stop: Path) -> int:
+    """The signal that a worker itself was sent, as its stop file says."""
+    name = json.loads(stop.read_text())["signal"] if stop.is_file() else "SIGTERM"
+    return int(signal.Signals[name])
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,8 @@ launcher's alone.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -17,9 +19,14 @@ def main(folder: Path) -> int:
     from irctl import plugins
     from irctl.errors import RUN_FAILED, IrctlError
     from irctl.paths import RunPaths
+    from irctl.training import launch
     from irctl.training.journal import Journal
 
     paths = RunPaths(folder)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        # a scheduler signals every process of a job: save and stop, as if the launcher had asked
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, lambda received, _: launch.request_stop(paths, received))
     try:
         from irctl.training import session
 

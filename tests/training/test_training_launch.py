@@ -110,6 +110,8 @@ def test_a_signal_becomes_a_stop_file_and_is_not_passed_on(tmp_path, number, cod
         "for n in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT): signal.signal(n, lambda *_: sys.exit(99))\n"
         "folder = pathlib.Path(sys.argv[1]); (folder / 'ready').touch()\n"
         "while not (folder / 'control/stop').exists(): time.sleep(0.02)\n"
+        "with (folder / 'metrics.jsonl').open('a') as f:\n"
+        '    f.write(\'{"event": "stopped", "step": 3, "steps": 9}\' + chr(10))\n'
     )
 
     def send() -> None:
@@ -127,7 +129,20 @@ def test_a_signal_becomes_a_stop_file_and_is_not_passed_on(tmp_path, number, cod
         thread.join()
         stopping.restore()
     assert (raised.value.exit_code, raised.value.status) == (code, status)
+    assert "saved at step 3 of 9" in raised.value.message
     assert json.loads(paths.stop.read_text()) == {"signal": number.name}
+
+
+def test_a_worker_that_is_signalled_by_the_scheduler_ends_the_run_as_interrupted(tmp_path) -> None:
+    code = (
+        "import sys, pathlib; from irctl.paths import RunPaths; from irctl.training import journal, launch\n"
+        "paths = RunPaths(pathlib.Path(sys.argv[1])); launch.request_stop(paths, 15)\n"
+        "journal.Journal(paths).event('stopped', step=1, steps=2)\n"
+    )
+    paths = folder(tmp_path)
+    with pytest.raises(Stopped) as raised:
+        launch.run([sys.executable, "-c", code, str(tmp_path)], environment(), paths, on_row=lambda row: None)
+    assert (raised.value.exit_code, raised.value.status) == (143, "interrupted")
 
 
 def test_an_old_stop_file_does_not_stop_a_new_start(tmp_path) -> None:
