@@ -8,7 +8,7 @@ from typing import Any
 
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
-from irctl.index.bundle import QUANTIZER, quantizer_folder, write_bundle
+from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, quantizer_folder, write_bundle
 from irctl.index.plan import Plan
 
 Lines = dict[int, dict[str, Any]]
@@ -67,7 +67,7 @@ def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
     """
     lines = shards.done_shards(folder)
     if (folder / shards.MANIFEST).is_file():
-        manifest = json.loads((folder / shards.MANIFEST).read_text())
+        manifest = shards.read_manifest(folder, FORMAT, VERSION)
         for part in manifest["parts"]:
             if "index" not in part and "batches" not in part:
                 continue  # of --append: not of this plan

@@ -45,11 +45,9 @@ class Work:
         if stream:
             check_batch(self.batch)
         self.plans = {name: self._plan(name, workers) for name in folders}
-        self.measured: dict[str, dict[str, float]] = {name: {} for name in folders}
         self.train_s: dict[str, float] = {}
         self.spent = streaming.Spent()
         self.memory = self._check_memory(stream)
-        self.reused = init is not None
 
     @property
     def dataset(self) -> str:
@@ -103,7 +101,10 @@ class Work:
         )
 
     def plan_and_train(self, *, may_train: bool) -> None:
-        """Write or match plan.json, then train, or load the quantizer that is there. Trains only in the first step."""
+        """Write or match plan.json, then train and measure, or load the quantizer that is there.
+
+        may_train: False for workers of an array and for --append, which come after that step.
+        """
         from irctl.quantizers import _open
 
         stream = self.given.stream
@@ -126,7 +127,7 @@ class Work:
                 f"{self.folders[wanting[0]]}: no trained quantizer",
                 hint="Run irctl compress --train-only --out ... first",
             )
-        if not wanting and all((f / "probe.json").is_file() or self.reused for f in self.folders.values()):
+        if not may_train or (not wanting and all((f / "probe.json").is_file() for f in self.folders.values())):
             return
         first = next(iter(self.plans.values()))
         most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
@@ -137,12 +138,12 @@ class Work:
 
     def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
         config, stream = self.config, self.given.stream
-        if len(train_rows) < min(config.compress.train_size, stream.rows - len(train_rows)):
+        if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
             self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
         stopping.check("nothing is done yet")
         x_ND = stream.take(train_rows)
+        self._warn_about_metric(x_ND)
         for name in wanting:
-            self._warn_about_metric(x_ND)
             started = time.process_time()
             self.reporter.say(f"training {name} on {len(x_ND)} rows")
             self.quantizers[name].fit(x_ND)

@@ -39,6 +39,13 @@ def compression(config: Config, methods: Sequence[str]) -> dict[str, Any]:
     plan |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
     rows = min(stream.rows, batches * settings.batch)
     cap = _memory.limit(config)
+    if settings.workers > 1:
+        last = settings.workers - 1
+        plan["array"] = [
+            "1. irctl compress ... --out FOLDER --train-only",
+            f"2. the same with --shard i/{settings.workers}, i from 0 to {last} (sbatch --array=0-{last})",
+            "3. irctl compress ... --out FOLDER --finalize (after all of them: --dependency=afterok)",
+        ]
     for method in methods:
         plan[method] = _one(config, method, stream.dim, rows, stream.rows, cap)
     return plan

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, tree, vectors
 
-from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit, PartlyDone, RunFailed
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
@@ -325,3 +325,57 @@ def test_a_corrupted_batch_is_not_merged(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"batch_0001\.npy"):
         compressed(source, tmp_path / "a", finalize=True, compress__merge="true")
     assert len(list((tmp_path / "a" / "codes").glob("*.npy"))) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_exit_4(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 700)
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(EnvironmentUnfit, match="cannot be written") as e:
+        compressed(source, tmp_path / "file" / "out")
+    assert e.value.exit_code == 4
+
+
+def test_a_full_disk_ends_the_run_and_the_same_command_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    source = save_vectors(tmp_path / "x.npy")
+    compressed(source, tmp_path / "whole")
+    plain = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.name == "pq_compressed_batch_0003.npy":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunFailed, match=r"rows 1500-1999: .*no space left") as e:
+        compressed(source, tmp_path / "a")
+    assert e.value.exit_code == 1 and "same command continues" in e.value.hint
+    assert not (tmp_path / "a" / "manifest.json").exists()
+    monkeypatch.undo()
+    compressed(source, tmp_path / "a")
+    assert tree(tmp_path / "a") == tree(tmp_path / "whole")
+
+
+def test_a_torn_manifest_is_named(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy", 700)
+    compressed(source, tmp_path / "a")
+    manifest = tmp_path / "a" / "manifest.json"
+    manifest.write_text(manifest.read_text()[:100])
+    with pytest.raises(DataError, match=r"manifest\.json: cannot be read"):
+        compressed(source, tmp_path / "a")
+
+
+def test_an_array_of_workers_is_spelled_out_by_a_dry_run(tmp_path: Path) -> None:
+    config = settings(compress__source=save_vectors(tmp_path / "x.npy"), compress__workers=16)
+    steps = pipeline.describe(config)["array"]
+    assert "--train-only" in steps[0] and "--array=0-15" in steps[1] and "--finalize" in steps[2]
+
+
+def test_a_reused_quantizer_is_measured_on_the_new_rows(tmp_path: Path) -> None:
+    compressed(save_vectors(tmp_path / "x.npy"), tmp_path / "a", compress__method="sq")
+    other = save_vectors(tmp_path / "y.npy", 900, seed=5)
+    row = compressed(other, tmp_path / "b", init=str(tmp_path / "a"), compress__method="sq")["results"][0]
+    assert 0 < row["relative_mse"] < 0.01
