@@ -155,10 +155,11 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
     """index -> line, over every writer. A torn last line is dropped; two digests for one shard are a DataError."""
     found: dict[int, dict[str, Any]] = {}
     for file in sorted((folder / JOURNAL).glob("manifest.*.jsonl")):
-        whole = file.read_text(encoding="utf-8", errors="replace").split("\n")[
-            :-1
-        ]  # what follows the last newline is torn
-        for number, text in enumerate(whole, 1):
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+        except FileNotFoundError:  # another writer finished the folder meanwhile
+            continue
+        for number, text in enumerate(lines[:-1], 1):  # what follows the last newline is torn
             try:
                 line = json.loads(text)
                 index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
@@ -215,9 +216,9 @@ def _alive(pid: int) -> bool:
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Write manifest.json, the proof that the folder is whole, and drop the journal. Returns its sha256."""
     written = write_json(folder / MANIFEST, manifest)
-    for file in (folder / JOURNAL).glob("*"):
-        file.unlink(missing_ok=True)
-    if (folder / JOURNAL).is_dir() and not any((folder / JOURNAL).iterdir()):
+    with contextlib.suppress(OSError):  # another writer of the same manifest may clean up too
+        for file in (folder / JOURNAL).glob("*"):
+            file.unlink(missing_ok=True)
         (folder / JOURNAL).rmdir()
     return written.sha256
 

@@ -76,20 +76,18 @@ def embed_corpus(
     out: Path | None = None,
     side: str = "passage",
     part: tuple[int, int] = (0, 1),
-    count: Callable[[int], Any] | None = None,
 ) -> EmbeddingFolder:
     """The corpus's vectors, from the cache or encoded now; an unfinished folder is continued.
 
     out: a folder of one's own instead of the cache. part: (i, n), this process's contiguous share of the shards.
     stop: asked before every shard; when true, finished shards are kept and Stopped is raised.
-    count: told the tokens of every batch that is computed.
     Raises DataError where `out` holds other embeddings, PartlyDone where the shares of other processes are missing.
     """
     content = key_parts(encoder, corpus, config, side)
     key = digest(content)
     folder = out or folder_of(key)
     plan = _plan(folder, key, content, encoder, corpus, config)
-    done = _done(folder, key)
+    done = finished(folder, key)
     missing = [i for i in range(plan["shards"]) if i not in done]
     if not missing and (folder / shards.MANIFEST).is_file():
         return EmbeddingFolder(folder)
@@ -101,16 +99,10 @@ def embed_corpus(
     journal = shards.Journal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
     with reporter.bar("encoding", plan["rows"], already) as advance:
-
-        def progress(rows: int, tokens: int) -> None:
-            advance(rows)
-            if count:
-                count(tokens)
-
         for index in todo:
             if stop():
                 _stop(f"{len(done)} of {plan['shards']} shards are kept in {folder}")
-            done[index] = _write(folder, index, plan, encoder, corpus, side, progress)
+            done[index] = _write(folder, index, plan, encoder, corpus, side, lambda rows, tokens: advance(rows))
             journal.add(done[index])
     return finish(folder, plan, done)
 
@@ -149,6 +141,8 @@ def _plan(
         found = dict(json.loads(path.read_text()))
     except ValueError as e:
         raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+    if (folder / shards.MANIFEST).is_file():
+        found = {**found, **shards.read_manifest(folder, FORMAT, VERSION)}
     if found.get("key") != key:
         raise DataError(
             f"{folder}: holds embeddings of another content ({_difference(found.get('key_parts', {}), content)})",
@@ -168,13 +162,13 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}: there {shown(found.get(k))}, here {shown(wanted[k])}" for k in names) or "unknown parts"
 
 
-def _done(folder: Path, key: str) -> dict[int, dict[str, Any]]:
+def finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
     """Shards that are there, by the manifest of a finished folder or the journals of an unfinished one."""
     if not (folder / shards.MANIFEST).is_file():
         return shards.done_shards(folder)
     manifest = shards.read_manifest(folder, FORMAT, VERSION)
     if manifest["key"] != key:
-        raise DataError(f"{folder}: its manifest and its plan disagree", hint=f"Remove {folder} and run again")
+        return {}
     kept = {int(p["index"]): p for p in manifest["parts"] if shards.is_present(folder, p)}
     return kept | shards.done_shards(folder)
 

@@ -44,6 +44,8 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
     the device or a package is absent.
     """
     device = precision.device(config.hardware)
+    if config.hardware.omp_threads:
+        torch.set_num_threads(config.hardware.omp_threads)
     own_name = name or config.model.name
     revision = config.model.revision if own_name == config.model.name else ""
     located = locate(own_name, revision, remote_code=config.model.trust_remote_code)

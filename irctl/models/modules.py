@@ -27,7 +27,7 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    model_kwargs: dict[str, Any] = {"dtype": torch.float32}
+    model_kwargs: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
     if attention := _attention(config):
         model_kwargs["attn_implementation"] = attention
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}

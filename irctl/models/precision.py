@@ -29,7 +29,13 @@ def device(hardware: Hardware) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise EnvironmentUnfit("the profile asks for a CUDA device; torch finds none here", hint="Use --profile cpu")
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    rank, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if rank >= found:
+        raise EnvironmentUnfit(
+            f"the profile asks for {hardware.devices} devices; {found} are here",
+            hint=f"Use --devices 0{f'-{found - 1}' if found > 1 else ''}",
+        )
+    return f"cuda:{rank}"
 
 
 def compute_dtype(hardware: Hardware) -> str:

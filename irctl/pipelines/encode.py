@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
     from irctl.ledger.recording import RunHandle
+    from irctl.models.embedding_folder import EmbeddingFolder
+    from irctl.models.encoder import Encoder
 
 SIDES = ("passage", "query")
 
@@ -33,15 +35,13 @@ def encode(
 
     A signal ends it after the shard in hand; the same command continues.
     """
-    from irctl.models import embedding
     from irctl.models.encoder import load_encoder
     from irctl.models.hashes import weights_hash
 
     _check_side(side)
     config = _with(config, model, data)
-    collection = _collection(config)
+    collection = collection_of(config)
     encoder = load_encoder(config)
-    texts = _texts(collection, config, side)
     fingerprint = encoder.fingerprint(side)
     run.note(
         dataset=config.run.dataset or collection.name,
@@ -51,10 +51,8 @@ def encode(
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "model", encoder.located.folder, sha256=weights_hash(encoder.located.folder), dim=encoder.dim)
-    target = Path(out) if out else None
-    computed: list[int] = []
     started = time.monotonic()
-    made = embedding.embed_corpus(encoder, texts, config, reporter, out=target, side=side, count=computed.append)
+    made, computed = _embedded(encoder, texts(collection, config, side), config, run, reporter, out, side)
     seconds = time.monotonic() - started
     if verify:
         reporter.say(f"{made.verify()} files hashed again: as written")
@@ -63,7 +61,7 @@ def encode(
     run.artifact(
         "out", "embeddings", made.folder, sha256=made.fingerprint, n_rows=made.rows, dim=made.dim, format=made.dtype
     )
-    rate = sum(computed) / seconds if computed else None
+    rate = computed / seconds if computed else None
     if rate:
         run.metric("tokens_per_s", rate, dataset=collection.name)
     return {
@@ -79,11 +77,33 @@ def encode(
     }
 
 
+def _embedded(
+    encoder: Encoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, out: str | None, side: str
+) -> tuple[EmbeddingFolder, int]:
+    """(the folder, tokens computed now), on one device or several."""
+    from irctl.models import embedding
+    from irctl.models.hashes import digest
+    from irctl.pipelines import _encode_devices
+
+    key = digest(embedding.key_parts(encoder, rows, config, side))
+    folder = Path(out) if out else embedding.folder_of(key)
+    there = embedding.finished(folder, key)
+    workers = min(config.hardware.devices, -(-len(rows) // config.encoder.shard_rows) - len(there))
+    if workers > 1:
+
+        def rows_done() -> int:
+            return sum(int(line["rows"]) for line in embedding.finished(folder, key).values())
+
+        _encode_devices.spread(config, run.paths.folder, side, folder, workers, rows_done, len(rows), reporter)
+    made = embedding.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
+    return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
+
+
 def describe(config: Config) -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
     from irctl.models import locate
 
-    collection = _collection(config)
+    collection = collection_of(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
     return {
@@ -104,7 +124,7 @@ def _with(config: Config, model: str | None, data: str | None) -> Config:
     return config.replace(given, "the caller") if given else config
 
 
-def _collection(config: Config) -> Collection:
+def collection_of(config: Config) -> Collection:
     from irctl.data.collection import open_collection
 
     return open_collection(
@@ -115,7 +135,7 @@ def _collection(config: Config) -> Collection:
     )
 
 
-def _texts(collection: Collection, config: Config, side: str) -> Any:
+def texts(collection: Collection, config: Config, side: str) -> Any:
     """The corpus, or the judged queries of the split."""
     if side == "passage":
         return collection.corpus

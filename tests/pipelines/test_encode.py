@@ -12,12 +12,13 @@ import pytest
 
 from irctl import stopping
 from irctl.config import Config, from_sets, resolve
-from irctl.errors import ConfigError, Stopped
+from irctl.errors import ConfigError, RunFailed, Stopped
 from irctl.ledger.query import artifacts
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
 from irctl.models.hashes import weights_hash
+from irctl.pipelines import _encode_devices
 from irctl.pipelines import encode as pipeline
 from irctl.types import Silent
 
@@ -102,6 +103,23 @@ def test_a_signal_ends_the_run_after_the_shard_in_hand_with_its_exit_code(
     monkeypatch.setattr(Encoder, "encode", whole)
     payload, _ = encoded(config)
     assert payload["rows"] == 4 and not payload["cached"]
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
+    beir: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    one, _ = encoded(settings(beir, tiny_encoder), out=str(tmp_path / "one"))
+    config = settings(beir, tiny_encoder, "hardware.devices=2")
+    two, run = encoded(config, out=str(tmp_path / "two"))
+    assert (two["tokens"], two["cached"]) == (one["tokens"], False)
+    files = [p.relative_to(tmp_path / "one") for p in sorted((tmp_path / "one").rglob("*")) if p.is_file()]
+    assert all((tmp_path / "two" / f).read_bytes() == (tmp_path / "one" / f).read_bytes() for f in files)
+    assert (run.paths.folder / "encode-1.log").is_file()
+    (tmp_path / "log").mkdir()
+    gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
+    with pytest.raises(RunFailed, match="no such folder or run"):
+        _encode_devices.spread(gone, tmp_path / "log", "passage", tmp_path / "x", 2, lambda: 0, 4, Silent())
 
 
 def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path, minilm: Path) -> None:
