@@ -1,7 +1,8 @@
 """Recipes: one TOML file an experiment. Finding, reading and copying them.
 
 [meta] says title, source, expected numbers and command; the rest are settings; [tiny] is an overlay that runs on a
-CPU in about a minute; [[arms]] lists the recipes of a group.
+CPU in about a minute. [[arms]] makes the recipe a group: each arm has a name and the settings in which it differs, or
+names another recipe; `sycl-compare:ws2` is one arm.
 """
 
 from __future__ import annotations
@@ -38,10 +39,32 @@ def read(name: str) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: {e}") from None
 
 
+def arms(name: str) -> dict[str, dict[str, Any]]:
+    """Arms of a group recipe by name, in file order; empty for any other recipe. Raises ConfigError for unfit names."""
+    tables = read(name).get("arms", [])
+    found = {str(t.get("name", "")): dict(t) for t in tables}
+    if any(not n or ":" in n for n in found) or len(found) != len(tables):
+        raise ConfigError(f"{path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
+    return found
+
+
 def layer(name: str, *, tiny: bool = False) -> config.Layer:
-    """The configuration layer of a recipe, with file:line origins."""
-    file = path(name)
-    return config.from_file(file, tiny=tiny, label=f"recipe {file.name}")
+    """The configuration layer of a recipe, with file:line origins. `GROUP:ARM`: the group's settings, then the arm's.
+
+    An arm's `recipe` lies below both: what another recipe says, where neither the group nor the arm does.
+    """
+    if ":" not in name or Path(name).is_file():
+        file = path(name)
+        return config.from_file(file, tiny=tiny, label=f"recipe {file.name}")
+    group, _, arm = name.rpartition(":")
+    legal = arms(group)
+    if arm not in legal:
+        raise ConfigError(f"{path(group).name}: no arm named '{arm}'", hint=plugins.nearest(arm, list(legal)))
+    table = legal[arm]
+    below = layer(str(table["recipe"]), tiny=tiny) if "recipe" in table else {}
+    common = layer(group, tiny=tiny and (not below or "tiny" in read(group)))
+    own = {k: v for k, v in table.items() if k not in ("name", "recipe")}
+    return {**below, **common, **{k: (v, f"recipe {path(group).name} [{arm}]") for k, v in config.flatten(own)}}
 
 
 def check(name: str) -> list[str]:
@@ -54,8 +77,9 @@ def check(name: str) -> list[str]:
     for tiny in (False, True):
         if tiny and "tiny" not in table:
             continue
-        try:
-            config.resolve(layer(name, tiny=tiny))
-        except ConfigError as e:
-            wrong.append(str(e))
+        for one in (name, *(f"{name}:{arm}" for arm in table.get("arms", []) and arms(name))):
+            try:
+                config.resolve(layer(one, tiny=tiny))
+            except ConfigError as e:
+                wrong.append(str(e))
     return wrong

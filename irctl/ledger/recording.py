@@ -25,6 +25,7 @@ from irctl.paths import RunPaths
 
 IMPATIENT_S = 5.0  # heartbeats, and everything after a first failure
 DEVICE_SAMPLE_BEATS = 3
+GROUP = "IRCTL_GROUP"  # set by a run that starts others: its id
 
 
 def start_run(
@@ -59,7 +60,7 @@ def start_run(
         "runner": runner,
         "world_size": world_size,
         "parent_id": parent_id,
-        "group_id": group_id,
+        "group_id": group_id or os.environ.get(GROUP),
         **columns,
     }
     _check_columns(given)

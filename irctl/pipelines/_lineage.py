@@ -22,6 +22,8 @@ NOT_SCIENCE = (
     "train.report_to",
     "compress.workers",
 )
+FOUND = ("default", "measured", "mined")
+"""Origins of values that nobody chose."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,12 @@ def settings(record: RunRecord) -> dict[str, Any]:
 
 
 def changed(record: RunRecord) -> dict[str, Any]:
-    """Settings of a run that are not defaults and belong to the science."""
+    """Settings of a run that somebody chose and that belong to the science.
+
+    What the run found out itself (a temperature, the file of its negatives) follows from them, and differs by seed.
+    """
     stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
-    return {k: v["value"] for k, v in stored.items() if v["origin"] != "default" and not k.startswith(NOT_SCIENCE)}
+    return {k: v["value"] for k, v in stored.items() if v["origin"] not in FOUND and not k.startswith(NOT_SCIENCE)}
 
 
 def short_name(model: str) -> str:

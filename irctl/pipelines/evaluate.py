@@ -119,6 +119,7 @@ def _one(
     if target.run_file is None:
         search = _search(target, source, run, reporter, part, made, overwrite)
         file = Path(search["run_file"])
+        _record_model(search, run)
     else:
         file = target.run_file
         search = _told(target)
@@ -176,6 +177,21 @@ def _search(
     told = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(made)}
     write_json(note, {"key": key, "search": told})
     return told
+
+
+def _record_model(search: dict[str, Any], run: RunHandle) -> None:
+    """A trained encoder as an input: the link to its training, where nothing was encoded between."""
+    from irctl.ledger import query
+
+    name = str(search.get("model") or "")
+    beside = Path(name).parent
+    try:
+        record = query.find_run(str(beside) if (beside / "run.json").is_file() else name)
+    except DataError:  # a model that no run made
+        return
+    for made in query.artifacts(record.id, role="out", kind="model"):
+        if Path(made["path"]).is_dir():
+            run.artifact("in", "model", made["path"], sha256=made["sha256"])
 
 
 def _told(target: Target) -> dict[str, Any]:

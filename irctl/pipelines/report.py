@@ -52,10 +52,17 @@ class Wanted:
 
 
 def gather(runs: Sequence[str] = ()) -> list[Record]:
-    """Records of every finished evaluation, or of those named. Raises DataError if there is none."""
+    """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
+
+    Raises DataError if there is none.
+    """
     from irctl.ledger import query
 
-    found = [query.find_run(r) for r in runs] or query.list_runs(command="eval", status="completed")
+    evals = query.list_runs(command="eval", status="completed")
+    found = evals if not runs else []
+    for named in map(query.find_run, runs):
+        members = [r for r in evals if r.columns.get("group_id") == named.id]
+        found += members or [named]
     if not found:
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint="irctl demo makes some; irctl eval adds one")
     return [r for record in found for r in records_of(record)]

@@ -1,0 +1,174 @@
+"""Chains of irctl command lines as child processes: several chains at a time, finished lines remembered, a log each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from irctl import stopping
+from irctl.ledger.folder import append_lines
+from irctl.types import Reporter
+
+RUN = "{run}"
+"""Stands for the id of the chain's first run, in the lines after it."""
+
+COMMAND = (sys.executable, "-P", "-m", "irctl.cli")
+POLL_S = 0.2
+
+
+@dataclass
+class Chain:
+    """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early."""
+
+    name: str
+    lines: tuple[tuple[str, ...], ...]
+    runs: list[str] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def next_line(self) -> tuple[str, ...] | None:
+        """The line to run now; None at the end."""
+        if self.error or len(self.runs) == len(self.lines):
+            return None
+        first = self.runs[0] if self.runs else RUN
+        return tuple(first if word == RUN else word for word in self.lines[len(self.runs)])
+
+
+class Memory:
+    """Which lines are done: one JSON line each. A line whose run has gone, or did not complete, is not done."""
+
+    def __init__(self, file: Path, runs: Path) -> None:
+        self._file, self._runs = file, runs
+        rows = file.read_text().splitlines() if file.is_file() else []
+        self._done = {row["line"]: str(row["run"]) for row in map(_row, rows) if row}
+
+    def recall(self, words: Sequence[str]) -> str | None:
+        run = self._done.get(shlex.join(words))
+        file = self._runs / (run or "") / "run.json"
+        return run if run and file.is_file() and _row(file.read_text()).get("status") == "completed" else None
+
+    def keep(self, words: Sequence[str], run: str) -> None:
+        self._done[shlex.join(words)] = run
+        append_lines(self._file, {"line": shlex.join(words), "run": run})
+
+
+def _row(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:  # the torn last line of a killed run
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass
+class _Child:
+    chain: Chain
+    words: tuple[str, ...]
+    process: subprocess.Popen[str]
+    answer: IO[str]
+    slot: int
+
+
+class Pool:
+    """Runs chains, one on each slot at a time. environments: variables of each slot's children."""
+
+    def __init__(self, memory: Memory, logs: Path, environments: Sequence[Mapping[str, str]]) -> None:
+        self._memory, self._logs, self._environments = memory, logs, environments
+        self._live: list[_Child] = []
+
+    def run(self, chains: Sequence[Chain], reporter: Reporter) -> None:
+        """Run every chain to its end or its first error; others go on. Raises Stopped once children have ended."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        waiting = list(chains)
+        # a scheduler's notice must not make children requeue the job: all of them are told to save and end
+        stopping.on_stop(lambda number: self._tell(signal.SIGTERM))
+        with reporter.bar("command lines", sum(len(c.lines) for c in chains)) as advance:
+            try:
+                while waiting or self._live:
+                    stopping.check("finished runs are kept")
+                    self._start(waiting, reporter, advance)
+                    self._collect(waiting, reporter, advance)
+            finally:
+                self._end()
+
+    def _start(self, waiting: list[Chain], reporter: Reporter, advance: Any) -> None:
+        free = [s for s in range(len(self._environments)) if s not in {c.slot for c in self._live}]
+        while free and waiting:
+            chain = waiting.pop(0)
+            while (words := chain.next_line) is not None and (run := self._memory.recall(words)) is not None:
+                chain.runs.append(run)
+                advance(1)
+            if words is None:
+                continue
+            reporter.say(f"$ irctl {shlex.join(words)}")
+            slot = free.pop(0)
+            with (self._logs / f"{chain.name}.log").open("a") as log:
+                log.write(f"$ irctl {shlex.join(words)}\n")
+                log.flush()
+                answer = (self._logs / f".{chain.name}.answer").open("w+")
+                process = subprocess.Popen(
+                    [*COMMAND, *words, "--json"],
+                    stdout=answer,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    text=True,
+                    env={**os.environ, **self._environments[slot]},
+                    start_new_session=True,  # Ctrl-C reaches the group's process, which passes it on once
+                )
+            self._live.append(_Child(chain, words, process, answer, slot))
+
+    def _collect(self, waiting: list[Chain], reporter: Reporter, advance: Any) -> None:
+        ended = [c for c in self._live if c.process.poll() is not None]
+        if not ended:
+            time.sleep(POLL_S)
+        for child in ended:
+            self._live.remove(child)
+            payload, chain = _answer(child), child.chain
+            code = child.process.returncode
+            if code == 0 and payload.get("run"):
+                self._memory.keep(child.words, str(payload["run"]))
+                chain.runs.append(str(payload["run"]))
+                waiting.insert(0, chain)  # its next line before new chains: evaluations appear as trainings end
+                advance(1)
+            elif not stopping.requested():
+                chain.error = " ".join(
+                    str(x) for x in (payload.get("message") or _ending(code), payload.get("hint")) if x
+                )
+                reporter.warn(f"{chain.name}: {chain.error}; see {self._logs / (chain.name + '.log')}")
+
+    def _tell(self, number: signal.Signals) -> None:
+        for child in self._live:
+            if child.process.poll() is None:
+                child.process.send_signal(number)
+
+    def _end(self) -> None:
+        """Leave no child behind, whatever ended the loop; what finished in the meantime counts."""
+        self._tell(signal.SIGTERM)
+        for child in self._live:
+            child.process.wait()
+            payload = _answer(child)
+            if child.process.returncode == 0 and payload.get("run"):
+                self._memory.keep(child.words, str(payload["run"]))
+        self._live.clear()
+
+
+def _answer(child: _Child) -> dict[str, Any]:
+    """The JSON object that a child printed last; empty if there is none."""
+    child.answer.seek(0)
+    lines = child.answer.read().splitlines()
+    child.answer.close()
+    Path(child.answer.name).unlink()
+    return _row(lines[-1]) if lines else {}
+
+
+def _ending(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

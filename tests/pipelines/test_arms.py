@@ -1,0 +1,254 @@
+"""Groups of runs: which command lines they expand to, and what happens when lines end, fail, or run again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from irctl import config, recipes_index
+from irctl.errors import ConfigError, PartlyDone, RunFailed
+from irctl.ledger.query import RunRecord
+from irctl.ledger.recording import GROUP, RunHandle, start_run
+from irctl.pipelines import _arms_pool, arms, report
+from irctl.pipelines._arms_pool import RUN, Chain, Memory, Pool
+from irctl.pipelines._lineage import changed
+from irctl.types import Silent
+
+GROUP_RECIPE = """
+[meta]
+title = "two arms"
+source = "a test"
+command = "irctl train --recipe two.toml"
+seeds = [1, 2]
+evaluate = ["dev", "test", "scifact test"]
+baseline = "infonce"
+tiny_seeds = [7]
+tiny_arms = ["plain"]
+
+[train]
+method = "sycl"
+lr = 1e-3
+
+[encoder]
+query_max_len = 32
+override = true
+
+[[arms]]
+name = "plain"
+loss.name = "infonce"
+
+[[arms]]
+name = "graded"
+loss.name = "ws2"
+train.lr = 1e-4
+
+[tiny.train]
+max_steps = 1
+"""
+
+# Stands for irctl: notes its words; a training fails if the file `fail` names its seed; answers like `--json`.
+FAKE = """
+import json, os, sys
+from pathlib import Path
+here = Path(os.environ["FAKE_FOLDER"])
+words = sys.argv[1:]
+with (here / "calls.jsonl").open("a") as f:
+    f.write(json.dumps([*words, os.environ.get("IRCTL_GROUP"), os.environ.get("CUDA_VISIBLE_DEVICES")]) + chr(10))
+fail = (here / "fail").read_text() if (here / "fail").is_file() else ""
+if words[0] == "train" and words[words.index("--seed") + 1] in fail.split():
+    print(json.dumps({"schema": "irctl/error/1", "message": "the loss is NaN", "hint": "Lower it"}))
+    sys.exit(1)
+run = f"run{len((here / 'calls.jsonl').read_text().splitlines())}"
+folder = Path(os.environ["IRCTL_RUNS"]) / run
+folder.mkdir(parents=True)
+(folder / "run.json").write_text(json.dumps({"id": run, "status": "completed"}))
+print("progress")
+print(json.dumps({"run": run}))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "two.toml"
+    path.write_text(GROUP_RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a stand-in for irctl that children run."""
+    (tmp_path / "fake.py").write_text(FAKE)
+    monkeypatch.setattr(_arms_pool, "COMMAND", (sys.executable, str(tmp_path / "fake.py")))
+    monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
+    return tmp_path
+
+
+def asked(recipe: str, line: str = "", **more: object) -> arms.Asked:
+    return arms.Asked(recipe=recipe, argv=("irctl", "train", "--recipe", recipe, *line.split()), **more)  # type: ignore[arg-type]
+
+
+def settings(recipe: str, *sets: str) -> config.Config:
+    return config.resolve(recipes_index.layer(recipe), config.from_sets(sets))
+
+
+def calls(folder: Path) -> list[list[str]]:
+    return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
+
+
+def group_run(recipe: str, resume: Path | None = None) -> RunHandle:
+    return start_run(command="arms", argv=["irctl", "train"], config=settings(recipe), resume=resume)
+
+
+def test_a_group_expands_to_every_arm_with_every_seed_and_its_evaluations(recipe: str) -> None:
+    chains = arms.plan(settings(recipe), asked(recipe))
+    assert [c.name for c in chains] == [
+        "untouched-all-MiniLM-L6-v2", "plain-seed1", "plain-seed2", "graded-seed1", "graded-seed2",
+    ]  # fmt: skip
+    train, own, other = chains[3].lines
+    assert train == ("train", "--recipe", f"{recipe}:graded", "--seed", "1")
+    assert own == ("eval", "--model", RUN, "--data", "cranfield", "--split", "dev,test")
+    assert other == ("eval", "--model", RUN, "--data", "scifact", "--split", "test")
+
+
+def test_the_untouched_model_is_evaluated_with_the_lengths_of_those_trained_from_it(recipe: str) -> None:
+    first = arms.plan(settings(recipe), asked(recipe))[0].lines[0]
+    assert first[3:7] == ("--set", "encoder.query_max_len=32", "--set", "encoder.override=true")
+
+
+def test_tiny_takes_the_recipe_s_own_few_arms_and_seeds(recipe: str) -> None:
+    chains = arms.plan(settings(recipe), asked(recipe, "--tiny", tiny=True))
+    assert [c.name for c in chains[1:]] == ["plain-seed7"]
+    assert chains[1].lines[0] == ("train", "--recipe", f"{recipe}:plain", "--tiny", "--seed", "7")
+
+
+def test_options_reach_every_training_and_hardware_reaches_evaluations_too(recipe: str) -> None:
+    line = "--seeds 3 --profile t4 --lr 1e-4 --set eval.measures=AP --set train.epochs=1 --json --devices=0,1"
+    chain = arms.plan(settings(recipe), asked(recipe, line, seeds="3", devices=(0, 1)))[1]
+    train, evaluation = chain.lines[:2]
+    given = ("--profile", "t4", "--lr", "1e-4", "--set", "eval.measures=AP", "--set", "train.epochs=1")
+    assert train[3:] == (*given, "--set", "hardware.devices=1", "--seed", "3")
+    assert evaluation[-4:] == ("--profile", "t4", "--set", "eval.measures=AP")
+
+
+def test_an_arm_s_settings_win_over_the_group_s_and_lose_to_the_command_line(recipe: str) -> None:
+    assert settings(f"{recipe}:graded").train.lr == 1e-4
+    assert settings(f"{recipe}:graded", "train.lr=0.5").train.lr == 0.5
+    assert settings(f"{recipe}:plain").train.lr == 1e-3
+    with pytest.raises(ConfigError, match=r"no arm named 'gradd'.*Did you mean 'graded'"):
+        settings(f"{recipe}:gradd")
+
+
+def test_seeds_make_a_group_of_a_plain_training() -> None:
+    assert arms.is_group("", "1,2") and not arms.is_group("cranfield-ws2") and arms.is_group("sycl-compare")
+    assert not arms.is_group("sycl-compare:ws2")
+    plain = arms.Asked(seeds="1,2", argv=("irctl", "train", "--loss", "infonce", "--seeds", "1,2"))
+    chains = arms.plan(config.resolve(), plain)
+    assert chains[1].name == "infonce-seed1"
+    assert chains[1].lines[0] == ("train", "--loss", "infonce", "--seed", "1")
+    assert chains[1].lines[1] == ("eval", "--model", RUN, "--data", "cranfield", "--split", "dev,test")
+
+
+@pytest.mark.parametrize("text", ["1,1", "a", "1,,2", "1-3"])
+def test_seeds_that_are_no_numbers_or_repeat_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--seeds"):
+        arms.seed_numbers(text)
+
+
+def test_out_is_refused_for_a_group() -> None:
+    with pytest.raises(ConfigError, match="overwrite each other"):
+        arms.forwarded(("irctl", "train", "--out", "model"))
+
+
+def test_dry_run_prints_command_lines_that_can_be_typed(recipe: str) -> None:
+    shown = arms.describe(settings(recipe), asked(recipe))
+    assert shown["command lines"] == "14, one after another"
+    assert f"irctl train --recipe {recipe}:graded --seed 2" in shown["lines"]
+    assert "irctl eval --model {run} --data cranfield --split dev,test" in shown["lines"]
+
+
+def test_a_failed_run_stops_its_own_chain_only_and_the_same_command_tries_it_again(recipe: str, fake: Path) -> None:
+    (fake / "fail").write_text("2")
+    quiet = "# no evaluation, so no report of them is wanted\n"
+    Path(recipe).write_text(quiet + GROUP_RECIPE.replace('["dev", "test", "scifact test"]', "[]"))
+    run = group_run(recipe)
+    with (
+        pytest.raises(PartlyDone, match=r"2 of 4 runs failed, such as plain-seed2: the loss is NaN Lower it") as error,
+        run,
+    ):
+        arms.train(settings(recipe), run, Silent(), asked(recipe))
+    assert error.value.exit_code == 5
+    assert len(calls(fake)) == 4
+    assert {c[-2] for c in calls(fake)} == {run.id}
+    (fake / "fail").unlink()
+    with group_run(recipe, run.paths.folder) as again:
+        payload = arms.train(settings(recipe), again, Silent(), asked(recipe))
+    assert [c[4] for c in calls(fake)[4:]] == ["2", "2"]
+    assert [r["name"] for r in payload["runs"]] == ["plain-seed1", "plain-seed2", "graded-seed1", "graded-seed2"]
+    assert payload["group"] == run.id
+
+
+def test_a_group_of_which_nothing_succeeds_has_failed(recipe: str, fake: Path) -> None:
+    (fake / "fail").write_text("1 2")
+    Path(recipe).write_text(GROUP_RECIPE.replace('["dev", "test", "scifact test"]', "[]"))
+    with pytest.raises(RunFailed, match="4 of 4"), group_run(recipe) as run:
+        arms.train(settings(recipe), run, Silent(), asked(recipe))
+
+
+def pool(folder: Path, slots: int = 1) -> Pool:
+    memory = Memory(folder / "done.jsonl", folder / "runs")
+    return Pool(memory, folder / "logs", [{GROUP: "g", "CUDA_VISIBLE_DEVICES": str(n)} for n in range(slots)])
+
+
+def test_later_lines_of_a_chain_get_the_id_of_its_first_run(fake: Path) -> None:
+    chain = Chain("a", (("train", "--seed", "1"), ("eval", "--model", RUN)))
+    pool(fake).run([chain], Silent())
+    assert chain.runs == ["run1", "run2"]
+    assert calls(fake)[1][:3] == ["eval", "--model", "run1"]
+
+
+def test_a_run_whose_folder_is_gone_or_incomplete_is_done_again(fake: Path) -> None:
+    lines = (("train", "--seed", "1"),)
+    pool(fake).run([Chain("a", lines)], Silent())
+    pool(fake).run([Chain("a", lines)], Silent())
+    assert len(calls(fake)) == 1
+    (fake / "runs/run1/run.json").write_text(json.dumps({"status": "killed"}))
+    pool(fake).run([Chain("a", lines)], Silent())
+    assert len(calls(fake)) == 2
+
+
+def test_a_torn_last_line_of_the_memory_is_no_finished_run(fake: Path) -> None:
+    (fake / "done.jsonl").write_text('{"line": "train --seed 1", "ru')
+    assert Memory(fake / "done.jsonl", fake / "runs").recall(("train", "--seed", "1")) is None
+
+
+def test_two_devices_run_two_chains_and_each_sees_one(fake: Path) -> None:
+    pool(fake, 2).run([Chain(str(n), (("train", "--seed", str(n)),)) for n in range(4)], Silent())
+    assert {c[-1] for c in calls(fake)} == {"0", "1"}
+
+
+def test_report_takes_a_group_for_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    with start_run(command="arms", argv=["irctl"], config=None) as group:
+        pass
+    monkeypatch.setenv(GROUP, group.id)
+    with start_run(command="eval", argv=["irctl", "eval"], config=None) as member:
+        pass
+    monkeypatch.delenv(GROUP)
+    with start_run(command="eval", argv=["irctl", "eval"], config=None):
+        pass
+    seen: list[str] = []
+    monkeypatch.setattr(report, "records_of", lambda record: seen.append(record.id) or [])
+    report.gather([group.id])
+    assert seen == [member.id]
+
+
+def test_seeds_that_measured_other_temperatures_are_one_row() -> None:
+    def trained(temperature: float) -> RunRecord:
+        stored = config.resolve(config.from_sets(["train.lr=1e-3"])).replace(
+            {"loss.temperature": temperature}, "measured"
+        )
+        return RunRecord("x", Path("x"), {"config_json": json.dumps(stored.to_json())})
+
+    assert changed(trained(0.31)) == changed(trained(0.29)) == {"train.lr": 1e-3}
