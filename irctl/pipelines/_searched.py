@@ -33,7 +33,7 @@ COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
 
 @dataclass(frozen=True)
 class Searched:
-    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, as far as they are known."""
+    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known."""
 
     rows: int
     dim: int

@@ -29,7 +29,7 @@ class Input:
     name: str  # for the ledger and the plan
     folder: Path | None = None
     key: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)  # similarity, encoder, corpus, model, collection
+    about: Mapping[str, Any] = field(default_factory=dict)  # similarity, encoder, corpus, model, collection, data
 
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
@@ -75,7 +75,9 @@ def of_run(record: RunRecord) -> Input:
             f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds no vectors",
             hint="irctl encode writes some",
         )
+    settings = json.loads(record.columns.get("config_json") or "{}")
     about = {"model": record.columns.get("model"), "collection": record.columns.get("dataset")}
+    about["data"] = settings.get("data.source", {}).get("value")
     return of_folder(path, f"run {record.id}", **{k: str(v) for k, v in about.items() if v})
 
 
@@ -113,7 +115,7 @@ def default(config: Config, reporter: Reporter) -> Input:
     collection = open_collection(config.data.source, root=config.data.root, title_join=config.data.title_join)
     reporter.say(f"no encoded corpus yet: encoding {collection.name} with {config.model.name} first")
     made = embed_corpus(load_encoder(config), collection.corpus, config, reporter)
-    about = {"model": config.model.name, "collection": collection.name}
+    about = {"model": config.model.name, "collection": collection.name, "data": config.data.source}
     return of_folder(Path(made.folder), collection.name, **about)
 
 

@@ -138,7 +138,7 @@ def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[st
 
     source = config.data.source
     if "data.source" not in config.origins:
-        source = str(found.about.get("collection") or source)
+        source = str(found.about.get("data") or source)
     collection = open_collection(source, root=config.data.root, title_join=config.data.title_join)
     _searched.check_corpus(found, collection)
     corpus = collection.corpus

@@ -110,7 +110,7 @@ def _collection(config: Config, searched: Searched | None) -> tuple[Collection, 
 
     source = config.data.source
     if searched is not None and "data.source" not in config.origins:
-        source = str(searched.about.get("collection") or source)
+        source = str(searched.about.get("data") or source)
     collection = open_collection(source, root=config.data.root, title_join=config.data.title_join)
     return collection, config.data.split or collection.card.headline_split
 

@@ -199,7 +199,7 @@ def test_the_index_brings_its_model_and_collection(collection: Path, tiny_encode
     expected = ranking(searched(config))
     encoded(config)
     compressed("", compress__method="flat", flat__dtype="float32")
-    bare = settings(search__k=10, data__source=collection, data__split="test")
+    bare = settings(search__k=10, data__split="test")
     assert ranking(searched(bare, index="latest")) == expected
     made = query.newest("search")
     compress = query.newest("compress")
