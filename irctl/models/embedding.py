@@ -44,6 +44,7 @@ class Encodes(Protocol):
     dim: int
     similarity: str
     batch_tokens: int
+    dtype: str  # of the arithmetic
 
     def key(self, side: str) -> dict[str, Any]: ...
     def encode(
@@ -116,7 +117,7 @@ def embed_queries(encoder: Encodes, ids: Sequence[str], texts: Sequence[str], co
 
 def key_parts(encoder: Encodes, corpus: Texts, config: Config, side: str) -> dict[str, Any]:
     """Everything that decides the stored vectors."""
-    return {**encoder.key(side), "content": corpus.fingerprint, "store": config.encoder.store}
+    return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": config.encoder.store}
 
 
 def folder_of(key: str) -> Path:

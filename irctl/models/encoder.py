@@ -189,27 +189,30 @@ class Encoder:
         return any(isinstance(m, Pooling) and not m.include_prompt for m in self.module)
 
     def key(self, side: str) -> dict[str, Any]:
-        """Everything that decides the vectors of a side, as hashes and values; device and batch size do not."""
-        first = self.module[0]
+        """What the model is and how it reads a side, as hashes and values; not arithmetic, device or batch size.
+
+        Adapters count merged, so that a model has the same key before and after it is saved.
+        """
+        module = merged(self.module)
+        first: Any = module[0]
         return {
             "version": FORMAT_VERSION,
-            "weights": hashes.state_hash(self.module.state_dict()),
-            "architecture": hashes.architecture(self.module.config) if self.module.config is not None else {},
-            "modules": [_described(m) for m in list(self.module)[1:]],
-            "tokenizer": hashes.tokenizer_hash(self.module.tokenizer),
+            "weights": hashes.state_hash(module.state_dict()),
+            "architecture": hashes.architecture(module.config) if module.config is not None else {},
+            "modules": [_described(m) for m in list(module)[1:]],
+            "tokenizer": hashes.tokenizer_hash(module.tokenizer),
             "lower_case": bool(getattr(first, "do_lower_case", False)),
             "pooling": self.settings.pooling,
             "normalize": self.settings.normalize,
             "prompt": self.prompt(side),
             "max_len": self.max_len(side),
             "title_join": self.title_join if side == "passage" else "",
-            "truncate_dim": self.module.truncate_dim or 0,
-            "dtype": self.dtype,
+            "truncate_dim": module.truncate_dim or 0,
             "side": side,
         }
 
     def fingerprint(self, side: str = "passage") -> str:
-        """sha256 of key(side): equal fingerprints give equal vectors."""
+        """sha256 of key(side): equal fingerprints give equal vectors in the same arithmetic."""
         return hashes.digest(self.key(side))
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:

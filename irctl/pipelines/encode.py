@@ -36,13 +36,12 @@ def encode(
     A signal ends it after the shard in hand; the same command continues.
     """
     from irctl.models.encoder import load_encoder
-    from irctl.models.hashes import weights_hash
 
     _check_side(side)
     config = _with(config, model, data)
     collection = collection_of(config)
     encoder = load_encoder(config)
-    fingerprint = encoder.fingerprint(side)
+    fingerprint = encoder.fingerprint("passage")  # of the model, whatever the side: what its training recorded
     run.note(
         dataset=config.run.dataset or collection.name,
         dataset_fingerprint=collection.fingerprint,
@@ -50,7 +49,7 @@ def encode(
         model_fingerprint=fingerprint,
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
-    run.artifact("in", "model", encoder.located.folder, sha256=weights_hash(encoder.located.folder), dim=encoder.dim)
+    run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
     started = time.monotonic()
     made, computed = _embedded(encoder, texts(collection, config, side), config, run, reporter, out, side)
     seconds = time.monotonic() - started

@@ -35,7 +35,7 @@ SMALL = settings("encoder.shard_rows=5")
 class Hashed:
     """Vectors of four numbers from the sha256 of the text; counts what it is asked."""
 
-    dim, similarity, batch_tokens = 4, "dot", 64
+    dim, similarity, batch_tokens, dtype = 4, "dot", 64, "float32"
 
     def __init__(self, name: str = "a", scale: float = 1.0, pause_s: float = 0.0) -> None:
         self.name, self.scale, self.pause_s, self.encoded = name, scale, pause_s, 0
@@ -230,6 +230,7 @@ def test_manifest_says_what_the_vectors_are_made_of_and_no_time_or_place(tmp_pat
     assert manifest["key_parts"] == {
         "weights": "a",
         "side": "passage",
+        "dtype": "float32",
         "content": CORPUS.fingerprint,
         "store": "float32",
     }

@@ -12,6 +12,7 @@ from model_folders import TEXTS, plain_bert, pooled_by_hand, settings, tiny_llam
 from sentence_transformers import SentenceTransformer
 
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
+from irctl.models.embedding import TextList, key_parts
 from irctl.models.encoder import load_encoder
 from irctl.models.settings import POOLINGS
 
@@ -211,6 +212,7 @@ def test_lora_trains_adapters_only_and_is_saved_merged(tiny_encoder: Path, tmp_p
     encoder.save(tmp_path / "saved")
     np.testing.assert_allclose(opened(tmp_path / "saved").encode(TEXTS), changed_ND, atol=1e-5)
     assert not list((tmp_path / "saved").rglob("adapter*"))
+    assert load_encoder(settings(), str(tmp_path / "saved")).fingerprint("passage") == encoder.fingerprint("passage")
     assert any("lora_" in n for n, _ in encoder.module.named_parameters()), "training can go on"
 
 
@@ -227,14 +229,16 @@ def test_values_that_are_not_finite_are_refused_with_their_text(tiny_encoder: Pa
         encoder.encode(["wing"])
 
 
-def test_precision_asked_for_is_run_and_keyed(tiny_encoder: Path) -> None:
+def test_precision_asked_for_is_run_and_keys_the_vectors_not_the_model(tiny_encoder: Path) -> None:
     exact = load_encoder(settings(), str(tiny_encoder))
     half = load_encoder(settings("hardware.precision=bf16"), str(tiny_encoder))
     assert (exact.dtype, half.dtype) == ("float32", "bfloat16")
     assert load_encoder(settings("hardware.precision=tf32"), str(tiny_encoder)).dtype == "float32"
     difference = np.abs(half.encode(TEXTS) - exact.encode(TEXTS)).max()
     assert 1e-6 < difference < 0.05
-    assert half.fingerprint("passage") != exact.fingerprint("passage")
+    assert half.fingerprint("passage") == exact.fingerprint("passage")
+    corpus = TextList(["a"], ["text"])
+    assert key_parts(half, corpus, settings(), "passage") != key_parts(exact, corpus, settings(), "passage")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

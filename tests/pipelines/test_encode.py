@@ -17,7 +17,6 @@ from irctl.ledger.query import artifacts
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
-from irctl.models.hashes import weights_hash
 from irctl.pipelines import _encode_devices
 from irctl.pipelines import encode as pipeline
 from irctl.types import Silent
@@ -65,7 +64,7 @@ def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encode
     (out,) = artifacts(run.id, role="out", kind="embeddings")
     assert (out["sha256"], out["n_rows"], out["dim"], out["format"]) == (made.fingerprint, 4, 32, "float32")
     (model,) = artifacts(run.id, role="in", kind="model")
-    assert model["sha256"] == weights_hash(tiny_encoder)
+    assert model["sha256"] == load_encoder(config).fingerprint("passage")
     again, _ = encoded(config, verify=True)
     assert again["cached"] and again["folder"] == payload["folder"] and again["tokens"] == payload["tokens"]
 
