@@ -25,7 +25,8 @@ def install() -> None:
 
 
 def restore() -> None:
-    """Give the signals back to Python's defaults."""
+    """Give the signals back to Python's defaults, and forget those that came."""
+    _received.clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)

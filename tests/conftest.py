@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from irctl import stopping
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -19,6 +22,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IRCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("IRCTL_LEDGER", raising=False)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_signal_left() -> Iterator[None]:
+    """A test that was asked to stop does not ask the next one."""
+    yield
+    stopping.restore()
 
 
 @pytest.fixture(scope="session")
