@@ -1,7 +1,7 @@
 """Graded training data, mapped and by dictionaries: `python tests/benchmarks/bench_groups.py`.
 
 Generates passages of four grades a query, then measures, each in a process of its own: private memory (smaps_rollup)
-after the first groups, seconds to the first group on a second start, and groups a second. The rivals are written here: a
+after the first groups, seconds to the first group on a second start, and groups a second. The rivals are here too: a
 plain loader (JSON lines into dictionaries, the usual way) and, for the rate, membership in a Python list of query ids,
 which source 002's library tests twice a sample. Prints JSON: a report, never an assertion.
 
