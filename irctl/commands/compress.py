@@ -35,6 +35,7 @@ def compress(
     train_size: Annotated[int | None, typer.Option(help="rows sampled for training")] = None,
     max_batches: Annotated[int | None, typer.Option(help="stop after so many batches")] = None,
     out: Annotated[str | None, typer.Option(help="folder of the bundle; default: the run folder")] = None,
+    append: Annotated[str | None, typer.Option(help="bundle to which these rows are added, with its quantizer")] = None,
     init: Annotated[str | None, typer.Option(help="bundle whose trained quantizer is reused")] = None,
     shard: Annotated[str | None, typer.Option(help="i/n: only this worker's batches")] = None,
     train_only: Annotated[bool, typer.Option("--train-only", help="train the quantizer and stop")] = False,
@@ -56,7 +57,7 @@ def compress(
     """
 
     def arguments() -> dict[str, object]:
-        return {"out": out, "init": init, "shard": shard}
+        return {"out": out, "append": append, "init": init, "shard": shard}
 
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline

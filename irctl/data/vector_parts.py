@@ -121,7 +121,9 @@ class ParquetPart:
         last = int(np.searchsorted(self._starts, stop, side="left"))
         columns = [self._column, *([self._id_column] if self._id_column else [])]
         at = int(self._starts[first])
-        for batch in self._file.iter_batches(BATCH, columns=columns, row_groups=list(range(first, last))):
+        for batch in self._file.iter_batches(
+            BATCH, columns=columns, row_groups=list(range(first, last)), use_threads=False
+        ):
             low, high = max(start - at, 0), min(stop - at, len(batch))
             if low < high:
                 rows = batch.slice(low, high - low)
