@@ -167,7 +167,8 @@ def execute(
             return submit(command, options, config, describe)
         if options.dry_run:
             return dry_run(command, options, config, describe)
-        if options.devices and config.hardware.device_kind == "cuda":
+        # the arms of a group get one device each
+        if options.devices and config.hardware.device_kind == "cuda" and command != "arms":
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
         payload = recorded(command, options, config, reporter, work)
         present(command, options, payload)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from irctl.commands._options import Options, complete, with_options
-from irctl.commands._run import Job, execute
+from irctl.commands._run import Job, device_numbers, execute
 
 NAMES = {
     "train.method": "--method",
@@ -41,6 +41,7 @@ def train(
     max_steps: Annotated[int | None, typer.Option(help="stop after so many steps")] = None,
     batch: Annotated[int | None, typer.Option(help="queries a step, over all devices")] = None,
     out: Annotated[str | None, typer.Option(help="also copy the model to this folder")] = None,
+    seeds: Annotated[str, typer.Option(help="train once a seed, such as 1,2,3, and evaluate each")] = "",
     launcher: Annotated[str, typer.Option(help="torchrun or deepspeed, for several devices")] = "torchrun",
 ) -> None:
     """Train an encoder. The model in the run folder opens with SentenceTransformer(folder).
@@ -54,6 +55,7 @@ def train(
       irctl train --loss infonce --max-steps 4 --set encoder.passage_max_len=64
       irctl train --method sycl --loss ws2 --dry-run
       irctl train --loss listnet --profile v100x8 --dry-run
+      irctl train --recipe sycl-compare --seeds 1,2,3 --dry-run
       irctl train --show
     """
 
@@ -79,4 +81,24 @@ def train(
         "train.max_steps": max_steps,
         "batch.global": batch,
     }
+    from irctl.pipelines import arms
+
+    if arms.is_group(options.recipe, seeds):
+        return _group(options, named, seeds)
     execute("train", options, named=named, names=NAMES, work=work, describe=describe)
+
+
+def _group(options: Options, named: dict[str, object], seeds: str) -> None:
+    """A recipe of several arms, or one training with several seeds: child command lines under one run."""
+    from irctl.pipelines import arms
+
+    devices = tuple(device_numbers(options.devices)) if options.devices else ()
+    asked = arms.Asked(recipe=options.recipe, tiny=options.tiny, seeds=seeds, devices=devices, argv=options.argv)
+
+    def work(job: Job) -> dict[str, object]:
+        return arms.train(job.config, job.run, job.reporter, asked)
+
+    def describe(config: object) -> dict[str, object]:
+        return arms.describe(config, asked)  # type: ignore[arg-type]
+
+    execute("arms", options, named=named, names=NAMES, work=work, describe=describe)
