@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from irctl.commands._options import Options, complete, with_options
-from irctl.commands._run import Job, device_numbers, execute
+from irctl.commands._run import Job, device_numbers, execute, guarded
 
 NAMES = {
     "train.method": "--method",
@@ -83,7 +83,9 @@ def train(
     }
     from irctl.pipelines import arms
 
-    if arms.is_group(options.recipe, seeds):
+    with guarded(options.json_, options.debug):
+        has_arms = arms.is_group(options.recipe, seeds)
+    if has_arms:
         return _group(options, named, seeds)
     execute("train", options, named=named, names=NAMES, work=work, describe=describe)
 
