@@ -51,6 +51,7 @@ WRONG = [
     ("runs show 19990101", errors.DATA, "19990101"),
     ("hardneg --range 9:3", errors.USAGE, "hardneg.range"),
     ("recipes show nothing", errors.USAGE, "no recipe named 'nothing'"),
+    ("encode --runner ray", errors.USAGE, "--runner ray: expected local or slurm"),
     ("train --runner slurm", errors.ENVIRONMENT, "no sbatch on PATH"),
     ("train --profile v100x8 --batch 100 --dry-run", errors.USAGE, "100"),
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from irctl.console import ConsoleReporter
     from irctl.ledger.recording import RunHandle
 
+RUNNERS = ("local", "slurm")
 DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
 """Options that change what is printed, not what is done."""
 
@@ -161,6 +162,8 @@ def execute(
         config = settings(options, named, names)
         if options.show:
             return show_settings(config, options)
+        if options.runner not in RUNNERS:
+            raise errors.ConfigError(f"--runner {options.runner}: expected {' or '.join(RUNNERS)}")
         if options.runner == "slurm":
             from irctl.commands._slurm import submit
 

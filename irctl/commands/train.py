@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -90,7 +91,7 @@ def train(
     execute("train", options, named=named, names=NAMES, work=work, describe=describe)
 
 
-def _group(options: Options, named: dict[str, object], seeds: str) -> None:
+def _group(options: Options, named: Mapping[str, object], seeds: str) -> None:
     """A recipe of several arms, or one training with several seeds: child command lines under one run."""
     from irctl.pipelines import arms
 
