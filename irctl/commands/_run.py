@@ -34,6 +34,8 @@ class Job:
     run: RunHandle
     reporter: ConsoleReporter
     options: Options
+    must_continue: bool = False
+    """--resume named a run outside a Slurm job: what it has done so far must be there."""
 
 
 @contextmanager
@@ -213,7 +215,8 @@ def recorded(
     stopping.install()
     try:
         with run:
-            payload = work(Job(config, run, reporter, options))
+            # a Slurm job names its run before it has begun, and may be preempted before the first checkpoint
+            payload = work(Job(config, run, reporter, options, bool(options.resume) and not slurm.job()))
             stopping.check()
     finally:
         stopping.restore()
