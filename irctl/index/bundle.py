@@ -120,12 +120,17 @@ class Bundle:
             raise DataError(f"{path}: expected uint8 {expected}, found {codes_NC.dtype} {codes_NC.shape}")
         return codes_NC
 
-    def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(first row, codes [at most size, C]) in row order; small parts are joined: only the last block is short."""
-        start, held = 0, 0
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """(first row, codes [at most size, C]) of rows start .. stop, parts joined: only the last block is short."""
+        first, stop = start, self.rows if stop is None else stop
+        held = 0
         waiting: list[NDArray[np.uint8]] = []
         for part in self.parts:
-            codes_NC, taken = self.codes(part), 0
+            row0 = int(part["row0"])
+            low, high = max(first - row0, 0), min(stop - row0, int(part["rows"]))
+            if low >= high:
+                continue
+            codes_NC, taken = self.codes(part)[low:high], 0
             while taken < len(codes_NC):
                 piece = codes_NC[taken : taken + size - held]
                 waiting.append(piece)

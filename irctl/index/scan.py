@@ -6,7 +6,7 @@ Dimension key: Q queries, N rows, D dimensions, k results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +43,17 @@ def search_vectors(
     metric: str,
     *,
     block: int = 8192,
+    rows: tuple[int, int] | None = None,
     advance: Callable[[int], object] = _nothing,
 ) -> Found:
-    """The k best rows of a stream for each query. metric: ip, cosine or l2 (minus the squared distance)."""
+    """The k best rows of a stream for each query. metric: ip, cosine or l2 (minus the squared distance).
+
+    rows: (start, stop) of those to look at; default: all.
+    """
+    start, stop = rows or (0, stream.rows)
     queries_QD = as_rows(queries_QD, stream.dim, "queries")
     best = [TopK(len(part), min(k, stream.rows)) for part in _chunks(queries_QD)]
-    for vectors in stream.blocks(block):
+    for vectors in stream.blocks(block, start, stop):
         stopping.check("nothing of a search is kept")
         for part, top in zip(_chunks(queries_QD), best, strict=True):
             top.push_block(similarity(part, vectors.vectors_ND, metric), vectors.start)
@@ -62,18 +67,37 @@ def search_codes(
     k: int,
     *,
     block: int = 8192,
+    rows: tuple[int, int] | None = None,
     advance: Callable[[int], object] = _nothing,
 ) -> Found:
-    """The k best rows of a bundle for each query, by its quantizer."""
+    """The k best rows of a bundle for each query, by its quantizer. rows: (start, stop) of those to look at."""
+    first, stop = rows or (0, bundle.rows)
     queries_QD = as_rows(queries_QD, bundle.dim, "queries")
     best = [TopK(len(part), min(k, bundle.rows)) for part in _chunks(queries_QD)]
-    for start, codes_NC in bundle.blocks(block):
+    for start, codes_NC in bundle.blocks(block, first, stop):
         stopping.check("nothing of a search is kept")
         for part, top in zip(_chunks(queries_QD), best, strict=True):
             # one more than k, so that a tie at the cut is seen also where it lies inside one block
             scores_Qk, rows_Qk = bundle.quantizer.search(part, codes_NC, k + 1)
             top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
         advance(len(codes_NC))
+    return _gathered(best, k)
+
+
+def share(rows: int, block: int, index: int, count: int) -> tuple[int, int]:
+    """(start, stop) of the rows that process `index` of `count` scans: whole blocks, the same ones for every count."""
+    blocks = -(-rows // block)
+    return min(blocks * index // count * block, rows), min(blocks * (index + 1) // count * block, rows)
+
+
+def join(parts: Sequence[tuple[Scores, Rows]], k: int) -> Found:
+    """One result from those of scans over disjoint rows. Each holds k + 1 a query, so that ties at the cut are seen."""
+    queries = len(parts[0][0])
+    best = []
+    for start in range(0, queries, QUERIES):
+        best.append(TopK(min(QUERIES, queries - start), k))
+        for scores_Qc, rows_Qc in parts:
+            best[-1].push(scores_Qc[start : start + QUERIES], rows_Qc[start : start + QUERIES])
     return _gathered(best, k)
 
 
