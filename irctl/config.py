@@ -445,8 +445,7 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
     text = path.read_text()
     label = label or str(path)
     if path.suffix == ".json":
-        stored = json.loads(text)
-        return {k: (v["value"], v["origin"]) for k, v in stored.items() if v["origin"] != "default"}
+        return from_json(json.loads(text))
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
@@ -462,6 +461,11 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
             raise ConfigError(f"{label}: has no [tiny] overlay", hint="Drop --tiny")
         layer |= {k: (v, f"{label}:{lines.get('tiny.' + k, 1)} [tiny]") for k, v in flatten(table["tiny"])}
     return layer
+
+
+def from_json(stored: Mapping[str, Mapping[str, Any]]) -> Layer:
+    """Layer of what `Config.to_json` wrote: values with the origins they had."""
+    return {k: (v["value"], v["origin"]) for k, v in stored.items() if v["origin"] != "default"}
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

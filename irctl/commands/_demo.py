@@ -74,13 +74,12 @@ def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
 
 def outcome(payload: dict[str, Any]) -> str:
     """What a step found, in a few words."""
-    if results := payload.get("results"):
+    results = payload.get("results") or [payload]
+    if "measure" in results[0]:
         return "  ".join(f"{r['measure']} {r['value']:.4f}" for r in results if isinstance(r.get("value"), float))
-    shown = ("queries", "negatives", "rows", "bytes_per_row", "steps", "loss", "seconds")
-    parts = [
-        f"{k} {payload[k]:.4g}" if isinstance(payload[k], float) else f"{k} {payload[k]}" for k in shown if k in payload
-    ]
-    return "  ".join(parts) or "done"
+    shown = ("queries", "negatives", "rows", "bytes_per_row", "relative_mse", "steps", "loss", "seconds")
+    found = [(k, results[0][k]) for k in shown if k in results[0]]
+    return "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found) or "done"
 
 
 class Memory:

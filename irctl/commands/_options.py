@@ -63,7 +63,7 @@ class Options:
     set_: Annotated[list[str], _option("--set", help="section.key=value, repeatable; --show lists the keys")] = field(
         default_factory=list
     )
-    runner: Annotated[str, _option("--runner", help="local or slurm")] = "local"
+    runner: Annotated[str, _option("--runner", help="local, slurm, or ray (encode, compress)")] = "local"
     devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3")] = ""
     resume: Annotated[
         str, _option("--resume", help="continue this run (id, folder or latest)", autocompletion=complete_runs)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 RUNNERS = ("local", "slurm")
+SHARED = ("encode", "compress")
+"""Commands whose work Ray can share out."""
 DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
 """Options that change what is printed, not what is done."""
 
@@ -164,8 +166,9 @@ def execute(
         config = settings(options, named, names)
         if options.show:
             return show_settings(config, options)
-        if options.runner not in RUNNERS:
-            raise errors.ConfigError(f"--runner {options.runner}: expected {' or '.join(RUNNERS)}")
+        runners = (*RUNNERS, "ray") if command in SHARED else RUNNERS
+        if options.runner not in runners:
+            raise errors.ConfigError(f"--runner {options.runner}: irctl {command} has {', '.join(runners)}")
         if options.runner == "slurm":
             from irctl.commands._slurm import submit
 

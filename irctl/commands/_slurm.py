@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
@@ -14,17 +16,30 @@ if TYPE_CHECKING:
 _TIME = {"train": "24:00:00", "encode": "12:00:00", "compress": "12:00:00"}
 
 
+MOST_TASKS = 256
+"""Array tasks that run at once."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job: what its process runs, and its array, such as 0-15. It starts once the step before it has succeeded."""
+
+    name: str
+    argv: tuple[str, ...]
+    array: str = ""
+
+
 def submit(command: str, options: Options, config: Config, describe: Callable[[Config], dict[str, Any]] | None) -> None:
-    """Render the job script into a run folder and submit it; with --dry-run only print it."""
-    from irctl import console
+    """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
+    from irctl import console, paths
     from irctl.commands._run import dry_run
     from irctl.ledger.recording import start_run
 
-    argv = local_argv(options.argv)
-    text = slurm.script(argv, resources(command, config), slurm.site())
+    argv, site = local_argv(options.argv), slurm.site()
     if options.dry_run:
-        if not options.json_:
-            console.out(text)
+        for step in steps(command, argv, config, paths.runs() / "ID"):
+            if not options.json_:
+                console.out(slurm.script(step.argv, resources(command, config, step), site))
         return dry_run(command, options, config, describe)
     run = start_run(
         command=command,
@@ -37,16 +52,44 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         runner="slurm",
         status="queued",
     )
-    # by name, so that a requeued job continues this run and no other
-    argv += ["--resume", str(run.paths.folder.resolve())]
-    run.paths.job.write_text(slurm.script(argv, resources(command, config), slurm.site()))
-    job = slurm.submit(run.paths.job)
-    run.note(slurm_job_id=job)
-    payload = {"schema": f"irctl/{command}/1", "run": run.id, "slurm_job_id": job, "script": str(run.paths.job)}
+    jobs: dict[str, str] = {}
+    for step in steps(command, argv, config, run.paths.folder.resolve()):
+        path = run.paths.job.with_name(f"{step.name}.sbatch")
+        path.write_text(slurm.script(step.argv, resources(command, config, step), site))
+        before = list(jobs.values())[-1:]
+        jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")
+        run.note(slurm_job_id=jobs[step.name])  # in the end that of the step which finishes the run
+    payload = {
+        "schema": f"irctl/{command}/1",
+        "run": run.id,
+        "slurm_job_id": list(jobs.values())[-1],
+        "jobs": jobs,
+        "script": str(path),
+    }
     if options.json_:
         console.emit_json(payload)
     else:
-        console.out(run.id if options.quiet else f"submitted job {job}, run {run.id}: {run.paths.job}")
+        shown = ", ".join(jobs.values())
+        console.out(run.id if options.quiet else f"submitted job {shown}, run {run.id}: {path.parent}")
+
+
+def steps(command: str, argv: list[str], config: Config, folder: Path) -> list[Step]:
+    """The jobs of a command line: one, or for a compression by several workers three: train, array, finalize.
+
+    The last continues the run by its folder, so that a requeued job finds this run and no other.
+    """
+    resumed = ("--resume", str(folder))
+    count = config.compress.workers
+    if command != "compress" or count == 1 or any(w in argv for w in ("--train-only", "--finalize", "--shard")):
+        return [Step("job", (*argv, *resumed))]
+    out = () if "--out" in argv else ("--out", str(folder / "out"))
+    child = ("env", f"IRCTL_GROUP={folder.name}", *argv, *out)
+    tasks = f"0-{count - 1}" + (f"%{MOST_TASKS}" if count > MOST_TASKS else "")
+    return [
+        Step("train", (*child, "--train-only")),
+        Step("array", child, tasks),
+        Step("job", (*argv, *out, "--finalize", *resumed)),
+    ]
 
 
 def local_argv(argv: tuple[str, ...]) -> list[str]:
@@ -61,11 +104,12 @@ def local_argv(argv: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def resources(command: str, config: Config) -> slurm.Resources:
-    """What the job asks for, from the profile: devices, and 8 cores and 64 GB a GPU at the most a node usually has."""
+def resources(command: str, config: Config, step: Step) -> slurm.Resources:
+    """What a job asks for, from the profile: devices, and 8 cores and 64 GB a GPU at the most a node usually has."""
     gpus = config.hardware.devices if config.hardware.device_kind == "cuda" else 0
     cpus = max(8, gpus * max(1, config.hardware.workers))
     memory = "12G" if command == "compress" else f"{max(32, 32 * gpus)}G"
+    name = f"irctl-{command}" + ("" if step.name == "job" else f"-{step.name}")
     return slurm.Resources(
-        name=f"irctl-{command}", time=_TIME.get(command, "04:00:00"), cpus=cpus, memory=memory, gpus=gpus
+        name=name, time=_TIME.get(command, "04:00:00"), cpus=cpus, memory=memory, gpus=gpus, array=step.array
     )

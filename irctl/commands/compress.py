@@ -70,6 +70,7 @@ def compress(
             verify=verify,
             train_only=train_only,
             finalize=finalize,
+            runner=options.runner,
             **arguments(),  # type: ignore[arg-type]
         )
 

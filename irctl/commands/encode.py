@@ -38,7 +38,9 @@ def encode(
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import encode as pipeline
 
-        return pipeline.encode(job.config, job.run, job.reporter, out=out, side=side, verify=verify)
+        return pipeline.encode(
+            job.config, job.run, job.reporter, out=out, side=side, verify=verify, runner=options.runner
+        )
 
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import encode as pipeline

@@ -15,7 +15,7 @@ from irctl.index import shards
 from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
 from irctl.index.plan import Plan, check_batch, missing, samples, write_or_match
-from irctl.pipelines import _bundles, _memory, _vectors
+from irctl.pipelines import _bundles, _encoding, _memory, _vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -176,38 +176,20 @@ class Work:
                 self.reporter.warn("the encoder compares by cosine and its vectors are not of length 1; "
                                    "--set compress.metric=cosine")  # fmt: skip
 
-    def encode(self, worker: int | None, *, verify: bool) -> dict[str, dict[int, dict[str, Any]]]:
-        """Encode the batches (of one worker) that are not done; the journal lines of all that are, by method."""
-        plan = next(iter(self.plans.values()))
-        count = len(plan.batches())
-        mine = plan.batches() if worker is None else plan.mine(worker)
-        limit = self.config.compress.max_batches
-        mine = [b for b in mine if not limit or b.index < limit]
-        targets = []
-        for name, folder in self.folders.items():
-            done = _bundles.done(folder, self.plans[name], verify=verify)
-            targets.append(self._target(name, folder, plan, count, worker or 0, set(done)))
-        left = [b for b in mine if any(b.index not in t.done for t in targets)]
-        total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
-        if kept:
-            self.reporter.say(f"{len(mine) - len(left)} of {len(mine)} batches are done already")
-        if left:
-            with self.reporter.bar("compressing", total, kept) as advance:
-                self.spent = streaming.run(self.given.stream, mine, targets, advance)
-        return {name: _bundles.done(folder, self.plans[name]) for name, folder in self.folders.items()}
+    def encode(self, worker: int | None, *, verify: bool, runner: str = "local") -> dict[str, _bundles.Lines]:
+        """Encode the batches (of one worker) that are not done; the journal lines of all that are, by method.
 
-    def _target(self, name: str, folder: Path, plan: Plan, count: int, worker: int, done: set[int]) -> streaming.Target:
-        quantizer = self.quantizers[name]
-        return streaming.Target(
-            folder=folder,
-            encode=quantizer.encode,
-            code_size=quantizer.code_size,
-            file=lambda i: f"codes/{name}_compressed_batch_{plan.name(i, count)}.npy",
-            ids_file=lambda i: f"ids/batch_{plan.name(i, count)}.arrow",
-            journal=shards.Journal(folder, worker, plan.workers),
-            quantizer=_bundles.quantizer_digest(str(folder)),
-            done=done,
+        With a plan of several workers and no worker named they run side by side here, or as actors of Ray.
+        """
+        work = _encoding.Encoding(
+            self.given.stream, self.folders, self.plans, self.quantizers, self.config.compress.max_batches
         )
+        count = next(iter(self.plans.values())).workers
+        if worker is None and (count > 1 or runner == "ray"):
+            self.spent = _encoding.spread(work, self.given, self.config, self.run, self.reporter, runner)
+            worker = count  # of no batch: what is left are the journals
+        self.spent = work.encode(worker, self.reporter, verify=verify) or self.spent
+        return {name: _bundles.done(folder, self.plans[name]) for name, folder in self.folders.items()}
 
     def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
         """Batches of the plan (as far as --max-batches goes) without a journal line."""

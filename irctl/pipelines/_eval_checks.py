@@ -17,7 +17,6 @@ from irctl.pipelines import _eval_store as store
 from irctl.pipelines._eval_targets import Source, Target
 from irctl.reports import oracles as published
 from irctl.reports.significance import Comparison, compare, correct
-from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["CANONICAL_VERSION"]
 
 STABLE = tuple(
-    "dataset split method model k similarity rerank bytes_per_vector code_size dim boundary_ties run compression "
-    "rows".split()
+    "dataset split method model vectors k similarity rerank bytes_per_vector code_size dim boundary_ties run "
+    "compression rows truth".split()
 )
-EXACT_DEPTHS = (10, 100)
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 
 
@@ -112,32 +110,10 @@ def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str
 def stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """What eval.json keeps of a search: no times and no absolute paths, so that the same work leaves the same bytes."""
     kept = {k: v for k, v in search.items() if k in STABLE and v is not None}
+    if "run_file" not in search:  # recall of exact neighbours leaves no ranking
+        return kept
     file = Path(search["run_file"])
     return kept | {"run_file": str(file.relative_to(out)) if file.is_relative_to(out) else str(file)}
-
-
-def recall_of_exact(target: Target, one: Mapping[str, Any], run: RunHandle, reporter: Reporter) -> list[dict[str, Any]]:
-    """Share of the exact nearest neighbours that the index found in its first k, for each of EXACT_DEPTHS."""
-    from irctl.data.trec import read_run
-    from irctl.pipelines.search import search
-
-    reporter.say(f"exact search of {target.dataset} {target.split}")
-    deep = target.config.replace({"search.k": max(EXACT_DEPTHS), "search.rerank": 0}, "--recall-against exact")
-    file = run.out / "parts" / target.slug / "exact.trec.gz"
-    search(deep, run, reporter, model=one["search"].get("model"), index=None, out=str(file))
-    exact, found = read_run(file), read_run(Path(one["search"]["run_file"]))
-    same = {k: v for k, v in one["results"][0].items() if k not in ("measure", "value", "boundary")}
-    return [{**same, "measure": f"recall_exact@{k}", "value": overlap(found, exact, k)} for k in EXACT_DEPTHS]
-
-
-def overlap(found: Run, exact: Run, k: int) -> float:
-    """Mean over the queries of |top k of found, and of exact| / |top k of exact|; runs are in ranking order."""
-    shares = []
-    for query_id, neighbours in exact.items():
-        truth = set(list(neighbours)[:k])
-        if truth:
-            shares.append(len(truth & set(list(found.get(query_id, {}))[:k])) / len(truth))
-    return sum(shares) / len(shares) if shares else 0.0
 
 
 def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ Dimension key: Q queries, N rows, D dimensions, k results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from irctl.index import scan, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.index.rerank import rerank
 from irctl.pipelines import _bundles, _vectors
-from irctl.types import Reporter, Stream
+from irctl.types import Reporter, Stream, VectorBlock
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -33,7 +33,10 @@ COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
 
 @dataclass(frozen=True)
 class Searched:
-    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known."""
+    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known.
+
+    reference: what another process opens it by.
+    """
 
     rows: int
     dim: int
@@ -41,6 +44,7 @@ class Searched:
     fingerprint: str
     folder: Path | None
     about: Mapping[str, Any]
+    reference: str
     bundle: Bundle | None = None
     stream: Stream | None = None
 
@@ -54,12 +58,19 @@ class Searched:
                 "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder)}  # fmt: skip
 
     def search(
-        self, queries_QD: NDArray[np.float32], k: int, block: int, advance: Callable[[int], object]
+        self,
+        queries_QD: NDArray[np.float32],
+        k: int,
+        block: int,
+        *,
+        rows: tuple[int, int] | None = None,
+        advance: Callable[[int], object],
     ) -> scan.Found:
+        """The k best of these rows, or of all, in this process."""
         if self.bundle is not None:
-            return scan.search_codes(queries_QD, self.bundle, k, block=block, advance=advance)
+            return scan.search_codes(queries_QD, self.bundle, k, block=block, rows=rows, advance=advance)
         assert self.stream is not None
-        return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, advance=advance)
+        return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, rows=rows, advance=advance)
 
 
 def open_index(reference: str, config: Config) -> Searched:
@@ -74,7 +85,8 @@ def open_index(reference: str, config: Config) -> Searched:
             )
         about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
         about["appended"] = bundle.manifest.get("appended", [])
-        return Searched(bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, bundle=bundle)
+        named = str(folder.absolute())
+        return Searched(bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle)
     given = _vectors.named(reference, config) if reference != "latest" else _vectors.of_folder(folder, str(folder))
     return of_vectors(given, config)
 
@@ -83,7 +95,10 @@ def of_vectors(given: _vectors.Input, config: Config) -> Searched:
     """Float vectors, compared as the settings or else their encoder say."""
     similarity = config.search.similarity or str(given.about.get("similarity", "")) or "dot"
     stream = given.stream
-    return Searched(stream.rows, stream.dim, METRIC[similarity], given.key, given.folder, given.about, stream=stream)
+    named = str(given.folder.absolute()) if given.folder else given.name
+    return Searched(
+        stream.rows, stream.dim, METRIC[similarity], given.key, given.folder, given.about, named, stream=stream
+    )
 
 
 def _resolve(reference: str) -> Path:
@@ -96,8 +111,8 @@ def _resolve(reference: str) -> Path:
         if not found:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
-    elif path.exists() and not (path / "run.json").is_file():
-        return path
+    elif ":" in reference or (path.exists() and not (path / "run.json").is_file()):
+        return path  # synthetic:..., hf://... or what lies here
     record = query.find_run(reference)
     if query.artifacts(record.id, role="out", kind="bundle"):
         return _bundles.folder_of(record.id)
@@ -180,19 +195,21 @@ def reranked(
     searched: Searched, queries_QD: NDArray[np.float32], rows_QK: NDArray[np.int64], k: int, config: Config
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
     """(scores, rows, boundary ties) of the candidates by their exact vectors. DataError if those are gone."""
-    stream = searched.stream or _source(searched, config)
+    stream = exact_vectors(searched, config)
     return rerank(queries_QD, rows_QK, stream.take, k, searched.metric)
 
 
-def _source(searched: Searched, config: Config) -> Stream:
-    """The vectors that a bundle was made of, with those appended to it."""
+def exact_vectors(searched: Searched, config: Config) -> Stream:
+    """The vectors that a bundle was made of, with those appended to it. DataError if they are gone."""
+    if searched.stream is not None:
+        return searched.stream
     first = _found(searched, searched.about.get("source", {}), config)
     later = [_found(searched, a["source"], config) for a in searched.about.get("appended", ())]
     return _Chain([first, *later]) if later else first
 
 
 class _Chain:
-    """Streams one after the other, for fetching rows."""
+    """Streams one after the other, as one."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -200,8 +217,14 @@ class _Chain:
         self.rows, self.dim = int(self._starts[-1]), streams[0].dim
         self.fingerprint = "+".join(s.fingerprint for s in streams)
 
-    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Any:
-        raise NotImplementedError("rows of a chain are only fetched by number")
+    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[VectorBlock]:
+        """Rows start .. stop; a block lies in one stream. Ids are not told: they may be row numbers of one of them."""
+        stop = self.rows if stop is None else min(stop, self.rows)
+        for stream, first in zip(self._streams, self._starts.tolist(), strict=False):
+            low, high = max(start - first, 0), min(stop - first, stream.rows)
+            if low < high:
+                for block in stream.blocks(size, low, high):
+                    yield VectorBlock(first + block.start, None, block.vectors_ND)
 
     def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
         out_ND = np.empty((len(rows_N), self.dim), np.float32)

@@ -36,11 +36,13 @@ def compress(
     finalize: bool = False,
     shard: str | None = None,
     append: str | None = None,
+    runner: str = "local",
 ) -> dict[str, Any]:
     """Compress the input into one bundle a method; the payload of --json.
 
     out: folder of the bundle (one sub-folder a method if there are several). init: bundle whose quantizer is reused.
     shard, train_only, finalize: the steps of an array of workers over one shared folder. append: bundle to add to.
+    runner: local, or ray for workers that are actors of Ray.
     """
     if append is not None:
         from irctl.pipelines import _append
@@ -62,7 +64,7 @@ def compress(
     work.plan_and_train(may_train=worker is None)
     if train_only:
         return _results.trained(work)
-    done = work.encode(worker, verify=verify)
+    done = work.encode(worker, verify=verify, runner=runner)
     return _results.finished(work, done) if worker is None else _results.shard_done(work, worker, done)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, PartlyDone
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from irctl.models.encoder import Encoder
 
 SIDES = ("passage", "query")
+SHARE = "irctl.pipelines.encode:encode_share"
 
 
 def encode(
@@ -30,6 +32,7 @@ def encode(
     out: str | None = None,
     side: str = "passage",
     verify: bool = False,
+    runner: str = "local",
 ) -> dict[str, Any]:
     """Encode and record. Payload: folder, rows, dim, key, cached, tokens, seconds, tokens_per_second (of this run).
 
@@ -51,7 +54,8 @@ def encode(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
     started = time.monotonic()
-    made, computed = _embedded(encoder, texts(collection, config, side), config, run, reporter, out, side)
+    rows = texts(collection, config, side)
+    made, computed = _embedded(encoder, rows, config, run, reporter, out=out, side=side, runner=runner)
     seconds = time.monotonic() - started
     if verify:
         reporter.say(f"{made.verify()} files hashed again: as written")
@@ -77,25 +81,52 @@ def encode(
 
 
 def _embedded(
-    encoder: Encoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, out: str | None, side: str
+    encoder: Encoder,
+    rows: Any,
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    out: str | None,
+    side: str,
+    runner: str,
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
     from irctl.models import embedding
     from irctl.models.hashes import digest
-    from irctl.pipelines import _encode_devices
+    from irctl.pipelines import _workers
 
     key = digest(embedding.key_parts(encoder, rows, config, side))
-    folder = Path(out) if out else embedding.folder_of(key)
+    folder = Path(out).absolute() if out else embedding.folder_of(key)
     there = embedding.finished(folder, key)
-    workers = min(config.hardware.devices, -(-len(rows) // config.encoder.shard_rows) - len(there))
-    if workers > 1:
+    left = -(-len(rows) // config.encoder.shard_rows) - len(there)
+    workers = min(config.hardware.devices, left)
+    if workers > 1 or (runner == "ray" and left):
 
         def rows_done() -> int:
             return sum(int(line["rows"]) for line in embedding.finished(folder, key).values())
 
-        _encode_devices.spread(config, run.paths.folder, side, folder, workers, rows_done, len(rows), reporter)
+        job = {"config": config.to_json(), "side": side, "folder": str(folder)}
+        progress = _workers.Progress("encoding", len(rows), rows_done)
+        _workers.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
     made = embedding.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
     return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
+
+
+def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
+    """One worker's share of the shards. job: config (as config.json has it), side, folder."""
+    from irctl import config as settings
+    from irctl.models import embedding
+    from irctl.models.encoder import load_encoder
+    from irctl.types import Silent
+
+    config = settings.resolve(settings.from_json(job["config"]))
+    rows = texts(collection_of(config), config, job["side"])
+    folder = Path(job["folder"])
+    share = (index, count)
+    with suppress(PartlyDone):  # the launcher finishes the folder
+        embedding.embed_corpus(load_encoder(config), rows, config, Silent(), out=folder, side=job["side"], part=share)
+    return {}
 
 
 def describe(config: Config) -> dict[str, Any]:

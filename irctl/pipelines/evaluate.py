@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
-from irctl.errors import ConfigError, DataError
+from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.pipelines import _eval_checks as checks
+from irctl.pipelines import _eval_exact, _eval_options
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
@@ -18,9 +19,6 @@ from irctl.types import Reporter, Run
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
-
-FORMATS = ("trec", "msmarco")
-EXPORTS = ("repconc",)
 
 
 def evaluate(
@@ -39,31 +37,50 @@ def evaluate(
     overwrite: bool = False,
     format: str = "trec",
     recall_against: str | None = None,
+    queries: str | None = None,
     export: str | None = None,
     oracle: bool = False,
 ) -> dict[str, Any]:
     """Results of every data set and split, their average, and what else was asked for; the payload of --json.
 
     With no run file, model or index: the newest of the ledger, else the default model.
+    recall_against: measure an index, which run_files may name too, by exact search in place of judgements.
+    queries: its query vectors, a .npy file.
     A payload with "left_out" is partly done: those data sets could not be used.
     """
-    _check_options(run_files, model, index, format, recall_against, export)
-    source = Source(tuple(run_files), model, index)
-    if source == Source() and qrels is None:
-        source = newest_source()
-    found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
+    _eval_options.check(
+        config,
+        run_files=run_files,
+        qrels=qrels,
+        model=model,
+        index=index,
+        queries=queries,
+        format=format,
+        recall_against=recall_against,
+        export=export,
+        oracle=oracle,
+    )
     results: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     searches: list[dict[str, Any]] = []
-    for target in found:
-        stopping.check("the data sets that are done")
-        one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
-        if recall_against:
-            one["results"] += checks.recall_of_exact(target, one, run, reporter)
-        results += one["results"]
-        rows += one["per_query"]
-        searches.append(one["search"])
-    results += summary.cqadupstack(results)
+    lines: list[str] = []
+    left_out: dict[str, str] = {}
+    if recall_against:
+        bundle = index or next(iter(run_files), None)
+        made = _eval_exact.measure(config, run, reporter, index=bundle, model=model, queries=queries, fresh=overwrite)
+        results, rows, searches, lines = made.results, made.per_query, made.searches, made.lines
+    else:
+        source = Source(tuple(run_files), model, index)
+        if source == Source() and qrels is None:
+            source = newest_source()
+        found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
+        for target in found:
+            stopping.check("the data sets that are done")
+            one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
+            results += one["results"]
+            rows += one["per_query"]
+            searches.append(one["search"])
+        results += summary.cqadupstack(results)
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
         payload["left_out"] = left_out
@@ -71,8 +88,8 @@ def evaluate(
     facts = {"canonical_version": checks.CANONICAL_VERSION, "versions": store.versions()}
     stable = {**payload, "searches": [checks.stable(s, run.out) for s in searches]}
     write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **stable, **facts})
-    _record(run, config, results, found, searches)
-    lines = [line for r in results for line in summary.remarks(r)]
+    _record(run, config, results, searches)
+    lines += [line for r in results for line in summary.remarks(r)]
     if export == "repconc":
         write_json(run.out / store.METRIC, store.repconc(results, rows))
         lines.append(f"RepCONC's measures in {run.out / store.METRIC}")
@@ -85,26 +102,6 @@ def evaluate(
     if per_query:
         payload["per_query"] = rows
     return {**payload, "table": summary.query_table(rows) if per_query else summary.table(results), "lines": lines}
-
-
-def _check_options(
-    run_files: Sequence[str],
-    model: str | None,
-    index: str | None,
-    format: str,
-    recall_against: str | None,
-    export: str | None,
-) -> None:
-    if run_files and (model or index):
-        raise ConfigError(f"{run_files[0]}: a run file is given, and --model or --index", hint="Give one or the other")
-    if format not in FORMATS:
-        raise ConfigError(f"--format {format}: expected {' or '.join(FORMATS)}")
-    if export is not None and export not in EXPORTS:
-        raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}")
-    if recall_against is not None and (recall_against != "exact" or not index):
-        raise ConfigError(
-            "--recall-against: expected exact, with --index", hint="irctl eval --index I --recall-against exact"
-        )
 
 
 def _one(
@@ -217,14 +214,13 @@ def _record(
     run: RunHandle,
     config: Config,
     results: Sequence[dict[str, Any]],
-    found: Sequence[Target],
     searches: Sequence[dict[str, Any]],
 ) -> None:
     """Means, files and origin into the ledger."""
     for r in results:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
     run.artifact("out", "eval", run.out / store.EVAL)
-    datasets = list(dict.fromkeys(t.dataset for t in found))
+    datasets = list(dict.fromkeys(s["dataset"] for s in searches))
     columns: dict[str, Any] = {"dataset": config.run.dataset or ",".join(datasets)}
     for name in ("method", "model"):
         if (value := searches[0].get(name)) is not None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import paths
 from irctl.errors import DataError
 from irctl.index.rerank import check_depth
-from irctl.pipelines import _searched, _vectors
+from irctl.pipelines import _search_spread, _searched, _vectors
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
 
@@ -54,18 +55,18 @@ def search(
     if queries is not None:
         return _by_vectors(config, run, reporter, queries, index or "latest", out)
     searched = _searched.open_index(index, config) if index else None
-    collection, split = _collection(config, searched)
+    collection, split = collection_for(config, searched)
     asked = collection.queries(split)
-    encoder, name = _encoder(config, model, searched)
+    encoder, name = encoder_for(config, model, searched)
     if searched is None:
         searched = _corpus(encoder, collection, config, reporter)
     else:
         _searched.check_corpus(searched, collection)
         _searched.check_encoder(searched, encoder, name)
-    queries_QD = _encoded(encoder, asked, config)
+    queries_QD = query_vectors(encoder, asked, config)
     rule = config.eval.self_match or collection.card.self_match
     k = config.search.k + (rule == "drop")
-    found = _rank(searched, queries_QD, k, config, reporter)
+    found = _rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
     target = _write(out, run, asked.ids, found, documents)
     run.note(
@@ -85,7 +86,7 @@ def _by_vectors(
 ) -> dict[str, Any]:
     searched = _searched.open_index(index, config)
     queries_QD = read_queries(Path(queries), searched.dim)
-    found = _rank(searched, queries_QD, config.search.k, config, reporter)
+    found = _rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     target = _write(out, run, list(map(str, range(len(queries_QD)))), found, Documents(searched, None, reporter))
     dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense")
@@ -104,7 +105,7 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     return as_rows(loaded, dim, str(path))
 
 
-def _collection(config: Config, searched: Searched | None) -> tuple[Collection, str]:
+def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
     """The collection asked for, else the one the index was made from; and the split of its queries."""
     from irctl.data.collection import open_collection
 
@@ -115,7 +116,7 @@ def _collection(config: Config, searched: Searched | None) -> tuple[Collection, 
     return collection, config.data.split or collection.card.headline_split
 
 
-def _encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
+def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
     """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's."""
     from irctl.models.encoder import load_encoder
 
@@ -136,17 +137,20 @@ def _corpus(encoder: Any, collection: Collection, config: Config, reporter: Repo
     return _searched.of_vectors(_vectors.of_folder(Path(made.folder), collection.name), config)
 
 
-def _encoded(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
+def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
+    """The queries, encoded [Q, D]."""
     from irctl.models.embedding import embed_queries
 
     vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config)
     return vectors
 
 
-def _rank(searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, reporter: Reporter) -> Ranking:
+def _rank(
+    searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
+) -> Ranking:
+    """The k best, re-scored where asked. place: folder for the logs of several processes."""
     depth = max(k, config.search.rerank)
-    with reporter.bar("searching", searched.rows) as advance:
-        found = searched.search(queries_QD, depth, config.search.block, advance)
+    found = _search_spread.search(searched, queries_QD, depth, config, place, reporter)
     if not config.search.rerank:
         return Ranking(found.scores_Qk, found.rows_Qk, found.boundary_ties)
     return Ranking(*_searched.reranked(searched, queries_QD, found.rows_Qk, k, config))
@@ -188,15 +192,19 @@ def _payload(
 
 
 def search_index(
-    index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int
+    index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
 ) -> tuple[list[list[float]], list[list[str]], dict[str, Any]]:
-    """(scores, document ids, facts) of the k best documents of each query by the codes or vectors of an index."""
+    """(scores, document ids, facts) of the k best documents of each query by the codes or vectors of an index.
+
+    place: folder for the logs of several processes; default: the cache.
+    """
     searched = _searched.open_index(index, config)
-    encoder, name = _encoder(config, None, searched)
+    encoder, name = encoder_for(config, None, searched)
     _searched.check_encoder(searched, encoder, name)
-    collection, _ = _collection(config, searched)
+    collection, _ = collection_for(config, searched)
     _searched.check_corpus(searched, collection)
-    found = _rank(searched, _encoded(encoder, queries, config), k, config, reporter)
+    queries_QD = query_vectors(encoder, queries, config)
+    found = _rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
     pairs = list(_lists(found, Documents(searched, collection, reporter)))
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}
@@ -210,4 +218,5 @@ def describe(config: Config, *, index: str | None = None) -> dict[str, Any]:
     searched = _searched.open_index(index, config)
     memory = config.search.block * (searched.dim * 4 + 4 * 512)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
+    plan["processes"] = _search_spread.processes(searched, config)
     return {"search": {**plan, "in": str(searched.folder), **facts, "working memory": f"{memory / 2**20:.0f} MiB"}}

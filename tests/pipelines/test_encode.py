@@ -17,7 +17,7 @@ from irctl.ledger.query import artifacts
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
-from irctl.pipelines import _encode_devices
+from irctl.pipelines import _workers
 from irctl.pipelines import encode as pipeline
 from irctl.types import Silent
 
@@ -114,11 +114,11 @@ def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
     assert (two["tokens"], two["cached"]) == (one["tokens"], False)
     files = [p.relative_to(tmp_path / "one") for p in sorted((tmp_path / "one").rglob("*")) if p.is_file()]
     assert all((tmp_path / "two" / f).read_bytes() == (tmp_path / "one" / f).read_bytes() for f in files)
-    assert (run.paths.folder / "encode-1.log").is_file()
-    (tmp_path / "log").mkdir()
+    assert (run.paths.folder / "encode_share-1.log").is_file()
     gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
+    job = {"config": gone.to_json(), "side": "passage", "folder": str(tmp_path / "x")}
     with pytest.raises(RunFailed, match="no such folder or run"):
-        _encode_devices.spread(gone, tmp_path / "log", "passage", tmp_path / "x", 2, lambda: 0, 4, Silent())
+        _workers.spread(pipeline.SHARE, job, 2, gone, tmp_path, _workers.Progress("", 4, lambda: 0), Silent())
 
 
 def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path, minilm: Path) -> None:

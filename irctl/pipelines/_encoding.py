@@ -1,0 +1,123 @@
+"""Encoding the batches of a plan: all of them, or the share of one worker, by quantizers that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index import shards
+from irctl.index import stream as streaming
+from irctl.index.bundle import quantizer_folder
+from irctl.index.plan import Plan
+from irctl.index.plan import read as read_plan
+from irctl.pipelines import _bundles, _workers
+from irctl.types import Reporter, Silent, Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+    from irctl.pipelines._vectors import Input
+
+SHARE = "irctl.pipelines._encoding:compress_share"
+
+
+@dataclass
+class Encoding:
+    """A stream, and by method: folder, plan and trained quantizer. limit: batches of the plan that count; 0: all."""
+
+    stream: Stream
+    folders: Mapping[str, Path]
+    plans: Mapping[str, Plan]
+    quantizers: Mapping[str, Any]
+    limit: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """Any of the plans: they cut the input alike."""
+        return next(iter(self.plans.values()))
+
+    def rows(self) -> int:
+        """Rows that will be done in the end."""
+        return sum(b.rows for b in self.plan.batches() if not self.limit or b.index < self.limit)
+
+    def rows_done(self) -> int:
+        """Rows of finished batches, by the method that is furthest behind."""
+        return min(sum(int(line["rows"]) for line in shards.done_shards(f).values()) for f in self.folders.values())
+
+    def encode(self, worker: int | None, reporter: Reporter, *, verify: bool = False) -> streaming.Spent | None:
+        """Encode what is not done yet of this worker's batches (None: of all). What was spent; None if none was left.
+
+        Raises ConfigError for batches of another quantizer, DataError for input or files that changed.
+        """
+        plan = self.plan
+        mine = plan.batches() if worker is None else plan.mine(worker) if worker < plan.workers else []
+        mine = [b for b in mine if not self.limit or b.index < self.limit]
+        targets = []
+        for name, folder in self.folders.items():
+            done = _bundles.done(folder, self.plans[name], verify=verify)
+            targets.append(self._target(name, folder, worker or 0, set(done)))
+        left = [b for b in mine if any(b.index not in t.done for t in targets)]
+        total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
+        if kept:
+            reporter.say(f"{len(mine) - len(left)} of {len(mine)} batches are done already")
+        if not left:
+            return None
+        with reporter.bar("compressing", total, kept) as advance:
+            return streaming.run(self.stream, mine, targets, advance)
+
+    def _target(self, name: str, folder: Path, worker: int, done: set[int]) -> streaming.Target:
+        plan, quantizer = self.plan, self.quantizers[name]
+        count = len(plan.batches())
+        return streaming.Target(
+            folder=folder,
+            encode=quantizer.encode,
+            code_size=quantizer.code_size,
+            file=lambda i: f"codes/{name}_compressed_batch_{plan.name(i, count)}.npy",
+            ids_file=lambda i: f"ids/batch_{plan.name(i, count)}.arrow",
+            journal=shards.Journal(folder, worker, plan.workers),
+            quantizer=_bundles.quantizer_digest(str(folder)),
+            done=done,
+        )
+
+
+def spread(
+    work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
+) -> streaming.Spent:
+    """Every worker of the plan at once; what they spent together. See `_workers.spread` for what it raises."""
+    job = {
+        "source": str(given.folder.absolute()) if given.folder else given.name,
+        "root": config.data.root,
+        "folders": {name: str(folder.absolute()) for name, folder in work.folders.items()},
+        "limit": work.limit,
+    }
+    progress = _workers.Progress("compressing", work.rows(), work.rows_done)
+    count = work.plan.workers
+    answers = _workers.spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
+    total = {key: sum(a[key] for a in answers) for key in (answers[0] if answers else ())}
+    return streaming.Spent(**total)
+
+
+def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
+    """One worker's batches. job: source, root, folders (by method, with plan.json and quantizer), limit.
+
+    Returns what was spent. Raises DataError if the input is no longer the one of the plan.
+    """
+    from irctl.data.vectors import open_vectors
+    from irctl.quantizers import _open
+
+    folders = {name: Path(folder) for name, folder in job["folders"].items()}
+    plans = {name: read_plan(folder) for name, folder in folders.items()}
+    stream = open_vectors(job["source"], root=job["root"])
+    for folder, plan in zip(folders.values(), plans.values(), strict=True):
+        if plan.fingerprint != stream.fingerprint:
+            raise DataError(
+                f"{job['source']}: is not what {folder / 'plan.json'} was made for "
+                f"({stream.fingerprint[:12]}, there {plan.fingerprint[:12]})",
+                hint="The input changed; use another --out",
+            )
+    quantizers = {name: _open.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
+    work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
+    return asdict(work.encode(index, Silent()) or streaming.Spent())

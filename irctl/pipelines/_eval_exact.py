@@ -1,0 +1,188 @@
+"""`irctl eval --recall-against exact`: how many of the exact nearest rows a search of codes finds, on held-out queries.
+
+Exact means: over the vectors that the codes were made of. Queries are a collection's, encoded, or vectors of a file.
+Dimension key: Q queries, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import stopping
+from irctl.errors import ConfigError, DataError
+from irctl.index.rerank import check_depth
+from irctl.metrics.recall import shares
+from irctl.pipelines import _bundles, _exact, _held_out, _searched
+from irctl.pipelines._held_out import Asked, source_name
+from irctl.pipelines._searched import Documents, Searched
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+Rows = NDArray[np.int64]
+
+FOUND, CODES = "recall_exact", "recall_codes"
+"""Recall of what the search returns; and, where exact vectors re-score its best, of the codes without that."""
+DEPTHS = (10, 100)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an evaluation is made of: means, per-query values, what was searched, and lines for people."""
+
+    results: list[dict[str, Any]]
+    per_query: list[dict[str, Any]]
+    searches: list[dict[str, Any]]
+    lines: list[str]
+
+
+def measure(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    index: str | None,
+    model: str | None = None,
+    queries: str | None = None,
+    fresh: bool = False,
+) -> Measured:
+    """Recall of the exact nearest rows by the codes of a bundle (default: the newest), for each split asked for.
+
+    queries: a .npy file of query vectors, in place of the collection's. fresh: do not use exact results that were kept.
+    Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
+    """
+    searched = _searched.open_index(index if index not in (None, "latest") else _newest(), config)
+    if searched.bundle is None:
+        raise ConfigError(
+            f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
+        )
+    depths = _depths(config, searched.rows)
+    exact = _exact.First(_searched.exact_vectors(searched, config), searched.rows)
+    assert searched.folder is not None
+    run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+    made = Measured([], [], [], [])
+    asked_of = (
+        _held_out.of_file(Path(queries), searched, config)
+        if queries
+        else _held_out.of_collection(searched, config, model)
+    )
+    for asked in asked_of:
+        stopping.check("nothing of a measured recall is kept")
+        reporter.say(f"recall of the exact {', '.join(map(str, depths))} nearest on {asked.dataset} {asked.split}")
+        _add(made, asked, searched, exact, depths, config, reporter, is_file=queries is not None, fresh=fresh)
+    return made
+
+
+def _newest() -> str:
+    return str(_bundles.folder_of("latest"))
+
+
+def _depths(config: Config, rows: int) -> list[int]:
+    """10 and 100 below -k, and k itself where it was given; only those that leave rows unfound."""
+    k = config.search.k if "search.k" in config.origins else max(DEPTHS)
+    check_depth(config.search.rerank, k)
+    depths = [d for d in sorted({*(d for d in DEPTHS if d < k), k}) if d < rows]
+    if not depths:
+        raise DataError(f"recall of {min(k, *DEPTHS)} nearest rows says nothing about an index of {rows} rows")
+    return depths
+
+
+def _add(
+    made: Measured,
+    asked: Asked,
+    searched: Searched,
+    exact: _exact.First,
+    depths: list[int],
+    config: Config,
+    reporter: Reporter,
+    *,
+    is_file: bool,
+    fresh: bool,
+) -> None:
+    """Measure one set of queries."""
+    drops = asked.self_match == "drop"
+    k, block, rerank = max(depths) + drops, config.search.block, config.search.rerank
+    queries_QD = asked.vectors_QD
+    truth = _exact.nearest(queries_QD, exact, k, searched.metric, reporter, block=block, fresh=fresh)
+    if is_file:
+        _held_out.check_held_out(queries_QD, truth.rows_Qk, exact, reporter)
+    with reporter.bar("searching the codes", searched.rows) as advance:
+        found = searched.search(queries_QD, max(k, rerank + drops), block, advance)
+    returned = {CODES if rerank else FOUND: found.rows_Qk}
+    if rerank:
+        returned[FOUND] = _searched.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]
+    exact_Qk = truth.rows_Qk
+    if drops:
+        documents = Documents(searched, asked.collection, reporter)
+        exact_Qk = _without_own(exact_Qk, asked.ids, documents)
+        returned = {name: _without_own(rows_Qk, asked.ids, documents) for name, rows_Qk in returned.items()}
+    search = {
+        "dataset": asked.dataset,
+        "split": asked.split,
+        "method": "dense",
+        "model": asked.model,
+        "vectors": source_name(searched),
+        "k": max(depths),
+        "rerank": rerank,
+        **searched.facts,
+        "truth": truth.key,
+    }
+    made.searches.append(search)
+    same = {
+        "dataset": asked.dataset,
+        "split": asked.split,
+        "n_queries": len(asked.ids),
+        "n_missing": 0,
+        "n_unjudged": 0,
+        "n_without_relevant": 0,
+        "self_match": asked.self_match,
+        "n_self_removed": 0,
+        "run_sha256": "",
+        "qrels_sha256": "",  # no judgements: the exact search under "truth" takes their place
+        "truth": truth.key,
+        "k": max(depths),
+        "similarity": search["similarity"],
+    }
+    for name in sorted(returned, reverse=True):
+        for depth in depths:
+            shares_Q = shares(returned[name], exact_Qk, depth)
+            measured = f"{name}@{depth}"
+            made.results.append({**same, "measure": measured, "value": float(shares_Q.mean())})
+            made.per_query.extend(_rows(asked, measured, shares_Q, min(depth, exact.rows)))
+    whence = "kept from before" if truth.was_kept else "searched now"
+    made.lines.append(
+        f"{asked.dataset} {asked.split}: {len(asked.ids)} held-out queries, exact neighbours among {exact.rows} rows "
+        f"of {search['vectors']} ({whence})" + (f"; the best {rerank} re-scored by exact vectors" if rerank else "")
+    )
+
+
+def _rows(asked: Asked, measure: str, shares_Q: NDArray[np.float64], depth: int) -> Iterator[dict[str, Any]]:
+    for query_id, share in zip(asked.ids, shares_Q.tolist(), strict=True):
+        yield {
+            "dataset": asked.dataset,
+            "split": asked.split,
+            "query_id": query_id,
+            "measure": measure,
+            "value": share,
+            "n_relevant": depth,
+            "n_retrieved": depth,
+        }
+
+
+def _without_own(rows_Qk: Rows, ids: list[str], documents: Documents) -> Rows:
+    """Rows with the query's own id moved out; what stays keeps its order, the last column goes."""
+    kept_Qk = np.full((len(rows_Qk), max(rows_Qk.shape[1] - 1, 0)), -1, np.int64)
+    for q, (query_id, rows_k) in enumerate(zip(ids, rows_Qk, strict=True)):
+        names = documents.of(rows_k[rows_k >= 0])
+        others = [r for r, name in zip(rows_k.tolist(), names, strict=False) if r >= 0 and name != query_id]
+        others = others[: kept_Qk.shape[1]]
+        kept_Qk[q, : len(others)] = others
+    return kept_Qk

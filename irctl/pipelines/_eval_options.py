@@ -1,0 +1,57 @@
+"""Which options of `irctl eval` go together. What an option cannot do is refused, never left aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from irctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+FORMATS = ("trec", "msmarco")
+EXPORTS = ("repconc",)
+EXACT = "exact"
+
+
+def check(
+    config: Config,
+    *,
+    run_files: Sequence[str],
+    qrels: str | None,
+    model: str | None,
+    index: str | None,
+    queries: str | None,
+    format: str,
+    recall_against: str | None,
+    export: str | None,
+    oracle: bool,
+) -> None:
+    """Raise ConfigError for options that contradict each other, and for words that are none of the legal ones."""
+    if run_files and (index or (model and not recall_against)):
+        raise ConfigError(f"{run_files[0]}: a run file is given, and --model or --index", hint="Give one or the other")
+    if format not in FORMATS:
+        raise ConfigError(f"--format {format}: expected {' or '.join(FORMATS)}")
+    if export is not None and export not in EXPORTS:
+        raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}")
+    if recall_against is None:
+        if queries:
+            raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")
+        return
+    if recall_against != EXACT:
+        raise ConfigError(f"--recall-against {recall_against}: expected {EXACT}")
+    if len(run_files) > 1:
+        raise ConfigError(f"--recall-against {EXACT}: expected one bundle, found {len(run_files)}")
+    judged = {
+        "--qrels": qrels,
+        "--format": format != "trec",
+        "--export": export,
+        "--oracle": oracle,
+        "--measures": "eval.measures" in config.origins,
+    }
+    if unfit := [name for name, given in judged.items() if given]:
+        raise ConfigError(f"{unfit[0]}: goes with judgements, not with --recall-against {EXACT}", hint="Drop one")
+    named = {"--model": model, "--data": "data.source" in config.origins, "--split": "data.split" in config.origins}
+    if queries and (unfit := [name for name, given in named.items() if given]):
+        raise ConfigError(f"{unfit[0]}: names a collection's queries, and --queries gives others", hint="Drop one")

@@ -1,0 +1,164 @@
+"""One job in several processes: the bytes of one process, failures and signals in one line, and the same by Ray."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compressing import compressed, save_vectors, tree, vectors
+
+from irctl import stopping
+from irctl.config import from_sets, resolve
+from irctl.errors import DataError, EnvironmentUnfit, RunFailed, Stopped
+from irctl.index.bundle import open_bundle
+from irctl.pipelines import _bundles, _ray, _workers
+from irctl.pipelines._encoding import compress_share
+from irctl.types import Silent
+
+NOTHING = _workers.Progress("working", 4, lambda: 0)
+
+
+def refusing(job: dict[str, Any], index: int, count: int) -> dict[str, Any]:
+    """A task whose last share fails."""
+    if index == count - 1:
+        raise DataError(f"share {index}: {job['why']}")
+    return {"index": index}
+
+
+REFUSING = f"{__name__}:refusing"
+
+
+@pytest.fixture(autouse=True)
+def workers_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def codes_and_ids(folder: Path) -> dict[str, bytes]:
+    return {k: v for k, v in tree(folder).items() if not k.endswith(("plan.json", "manifest.json"))}
+
+
+def test_two_workers_write_the_codes_of_one_and_every_method_is_read_once(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy")
+    compressed(source, tmp_path / "one", compress__method="pq,sq")
+    made = compressed(source, tmp_path / "two", compress__method="pq,sq", compress__workers=2)
+    assert codes_and_ids(tmp_path / "two") == codes_and_ids(tmp_path / "one")
+    assert {r["coverage"] for r in made["results"]} == {"full"}
+    assert all(r["reader_rows_per_cpu_s"] > 0 and r["encoder_rows_per_cpu_s"] > 0 for r in made["results"])
+
+
+def test_workers_continue_what_one_worker_began_under_their_plan(tmp_path: Path) -> None:
+    source, out = save_vectors(tmp_path / "x.npy"), tmp_path / "out"
+    compressed(source, out, train_only=True, compress__workers=2)
+    compressed(source, out, shard="1/2", compress__workers=2)
+    reporter = Silent()
+    made = compressed(source, out, reporter, compress__workers=2)
+    bundle = open_bundle(out, _bundles.load_quantizer)
+    assert made["results"][0]["coverage"] == "full" and bundle.rows == 2600 and bundle.verify()
+
+
+def test_a_share_of_an_input_that_changed_is_refused(tmp_path: Path) -> None:
+    source, out = save_vectors(tmp_path / "x.npy"), tmp_path / "out"
+    compressed(source, out, train_only=True, compress__workers=2)
+    np.save(source, vectors(2600, seed=1))
+    job = {"source": str(source), "root": "", "folders": {"pq": str(out)}, "limit": 0}
+    with pytest.raises(DataError, match="The input changed"):
+        compress_share(job, 0, 2)
+
+
+def test_a_failing_worker_ends_the_others_and_its_line_is_the_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"refusing failed: share 1: no such thing") as e:
+        _workers.spread(REFUSING, {"why": "no such thing"}, 2, resolve(), tmp_path, NOTHING, Silent())
+    assert "refusing-1.log" in e.value.hint
+    assert not list(tmp_path.glob("*.answer"))
+
+
+def test_a_signal_lets_workers_finish_their_batch_and_the_same_command_continues(tmp_path: Path) -> None:
+    source, out = save_vectors(tmp_path / "x.npy", 20_000), tmp_path / "out"
+    keys = {"compress__workers": 2, "compress__method": "rabitq", "rabitq__bits": 8}
+    stopping.install()
+    try:
+        threading.Thread(target=_signal_after_one_batch, args=(out,), daemon=True).start()
+        with pytest.raises(Stopped):
+            compressed(source, out, **keys)
+    finally:
+        stopping.restore()
+    assert not (out / "manifest.json").exists()
+    compressed(source, out, **keys)
+    compressed(source, tmp_path / "whole", **keys)
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def _signal_after_one_batch(out: Path) -> None:
+    while not list((out / "codes").glob("*.npy")):
+        threading.Event().wait(0.01)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(_workers, "cores", lambda: 8)
+    assert _workers.environment(resolve(), 1, 3)["OMP_NUM_THREADS"] == "2"
+    asked = resolve(from_sets(["hardware.omp_threads=5"]))
+    assert _workers.environment(asked, 0, 3)["OMP_NUM_THREADS"] == "5"
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EnvironmentUnfit, match=r"Ray is not installed\. pip install 'irctl\[ray\]'"):
+        _ray._ray()
+
+
+@pytest.mark.slow
+def test_ray_writes_the_bytes_of_local_workers_skips_what_is_done_and_names_a_failure(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy")
+    compressed(source, tmp_path / "local", compress__workers=2)
+    compressed(source, tmp_path / "ray", compress__workers=2, runner="ray")
+    assert tree(tmp_path / "ray") == tree(tmp_path / "local")
+    shutil.copytree(tmp_path / "ray", tmp_path / "again")
+    before = _times(tmp_path / "again")
+    compressed(source, tmp_path / "again", compress__workers=2, runner="ray")
+    assert _times(tmp_path / "again") == before
+    with pytest.raises(RunFailed, match="share 1 of 2: share 1: nothing there"):
+        _workers.spread(REFUSING, {"why": "nothing there"}, 2, resolve(), tmp_path, NOTHING, Silent(), runner="ray")
+
+
+def _times(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in (folder / "codes").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def encoded_by() -> Callable[..., Path]:
+    def encode(folder: Path, encoder: Path, texts: Path, **options: Any) -> Path:
+        from irctl.ledger.recording import start_run
+        from irctl.pipelines.encode import encode as pipeline
+
+        config = resolve(from_sets([f"data.source={texts}", f"model.name={encoder}", "encoder.shard_rows=2"]))
+        run = start_run(command="encode", argv=["irctl", "encode"], config=config)
+        with run:
+            pipeline(config, run, Silent(), out=str(folder), **options)
+        return folder
+
+    return encode
+
+
+@pytest.mark.slow
+def test_ray_encodes_to_the_bytes_of_one_process(
+    tmp_path: Path, tiny_encoder: Path, encoded_by: Callable[..., Path]
+) -> None:
+    texts = tmp_path / "toy"
+    texts.mkdir()
+    (texts / "corpus.jsonl").write_text("".join(f'{{"_id": "d{i}", "text": "text {i}"}}\n' for i in range(5)))
+    (texts / "queries.jsonl").write_text('{"_id": "q", "text": "lift"}\n')
+    (texts / "qrels").mkdir()
+    (texts / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    one = encoded_by(tmp_path / "one", tiny_encoder, texts)
+    two = encoded_by(tmp_path / "two", tiny_encoder, texts, runner="ray")
+    assert tree(two) == tree(one)
