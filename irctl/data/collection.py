@@ -7,7 +7,7 @@ JSON file of {query, positive, negative} pairs, and recipe:FILE.json (a configur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -165,10 +165,10 @@ def _shipped(source: str) -> str:
 
 def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     if source.startswith("irds:"):
-        from irctl.data.irds import IrdsLayout
+        from irctl.data.irds import IrdsLayout, measures_of
 
         layout = IrdsLayout(source.removeprefix("irds:"))
-        return _default_card(source.removeprefix("irds:"), layout), layout
+        return replace(_default_card(layout.name, layout), measures=measures_of(layout.name)), layout
     if hub.is_hub(source):
         return _folder(hub.beir_folder(source, root), fix_encoding, name=hub.parse(source).repo.split("/")[1])
     found = cards.key_of(source)

@@ -26,6 +26,14 @@ def _load(name: str) -> Any:
         raise DataError(f"irds:{name}: ir_datasets knows no such name", hint="ir_datasets list") from None
 
 
+def measures_of(name: str) -> dict[str, str]:
+    """Preset of measures by split, where the name says which: TREC-DL's binary measures take grade >= 2."""
+    split = name.rpartition("/")[2]
+    if name.startswith(("msmarco-passage/", "msmarco-passage-v2/")):
+        return {split: "trec-dl" if "/trec-dl-" in name else "msmarco"}
+    return {}
+
+
 class IrdsLayout:
     """One data set of ir_datasets, read once into the cache; its one split is named after the last part of the name."""
 

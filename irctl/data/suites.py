@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,14 @@ def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayo
         raise ConfigError(f"{path}: {name}: its splits have {len(corpora)} corpora", hint="Make each a set of its own")
     layout = SuiteLayout(path.resolve().parent, splits, root)
     headline = next((s for s in ("test", "dev") if s in splits), next(iter(splits)))
-    # The rule for self-matches belongs to the data, whoever lists it.
+    card = Card(name=name, headline_split=headline, splits=layout.splits())
     known = next((c for c in (f"sycl-eval/{name}", f"beir/{name}") if c in cards.built_in()), None)
-    rule = cards.built_in()[known].self_match if known else "keep"
-    return Card(name=name, headline_split=headline, splits=layout.splits(), self_match=rule), layout
+    if known:
+        # Self-matches, the grade that counts and the split of the headline belong to the data, whoever lists it.
+        same = cards.built_in()[known]
+        headline = same.headline_split if same.headline_split in splits else headline
+        card = replace(card, self_match=same.self_match, measures=same.measures, headline_split=headline)
+    return card, layout
 
 
 def _files(path: Path, place: str, table: Any) -> dict[str, str]:

@@ -257,7 +257,8 @@ def test_an_evaluation_configuration_is_read_in_both_depths(place: Path) -> None
     one, many = open_collection(f"{place}/eval.json:arguana"), open_collection(f"{place}/eval.json:msmarco")
     assert one.splits() == ("synth",) and one.card.self_match == "drop" and len(one.queries("synth")) == 1
     assert many.splits() == ("dev", "test", "trec20") and many.qrels("trec20") == {"q1": {"s0": 1}}
-    assert many.card.headline_split == "test" and many.corpus.texts([0]) == ["t synth 0"]
+    assert many.card.headline_split == "dev" and many.card.measures["trec20"] == "trec-dl"
+    assert many.corpus.texts([0]) == ["t synth 0"]
     with pytest.raises(ConfigError, match="Did you mean 'arguana'"):
         open_collection(f"{place}/eval.json:arguanna")
     with pytest.raises(ConfigError, match=r"2 sets. Name one: .*eval.json:arguana"):
