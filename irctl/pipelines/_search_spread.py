@@ -42,7 +42,7 @@ def search(
     count, block = processes(searched, config), config.search.block
     if count == 1:
         with reporter.bar("searching", searched.rows) as advance:
-            return searched.search(queries_QD, k, block, advance=advance)
+            return searched.search(queries_QD, k, block, advance)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".search-", dir=place) as name:
         folder = Path(name).absolute()
@@ -84,7 +84,7 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     with (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
         # one result more than asked for, so that ties at the cut are counted as by one process
         found = searched.search(
-            queries_QD, job["k"] + 1, config.search.block, rows=share, advance=lambda rows: blocks.write(b".")
+            queries_QD, job["k"] + 1, config.search.block, lambda rows: blocks.write(b"."), rows=share
         )
     np.save(folder / f"scores-{index}.npy", found.scores_Qk)
     np.save(folder / f"rows-{index}.npy", found.rows_Qk)

@@ -62,9 +62,9 @@ class Searched:
         queries_QD: NDArray[np.float32],
         k: int,
         block: int,
+        advance: Callable[[int], object],
         *,
         rows: tuple[int, int] | None = None,
-        advance: Callable[[int], object],
     ) -> scan.Found:
         """The k best of these rows, or of all, in this process."""
         if self.bundle is not None:
