@@ -73,6 +73,7 @@ class GroupSource:
         sources = [*positives, *negatives] if self.is_binary else [*graded]
         self.queries = pool_of([s.queries for s in sources])
         self.passages = pool_of([s.passages for s in sources])
+        self._has_titles = any(s.has_titles for s in self.passages.stores)
 
         def merged(some: Sequence[Source]) -> Merged:
             return Merged(some, self.queries, self.passages, settings.on_conflict)
@@ -145,7 +146,7 @@ class GroupSource:
         if s.short == "cycle" and 0 < len(passages) < s.group_size:
             places = selection.repeated(s.group_size, len(passages))
             passages, labels = passages[places], labels[places]
-        return GroupRows(query_row, passages, labels.astype(np.float32))
+        return GroupRows(query_row, passages, np.asarray(labels, dtype=np.float32))
 
     def describe(self) -> dict[str, Any]:
         """Counts by source and grade, conflicts and sizes of groups: what --dry-run prints."""
@@ -184,8 +185,10 @@ class GroupSource:
         return [t.strip() for t in self.queries.column("text", rows)]
 
     def passage_texts(self, rows: Rows) -> list[str]:
-        titles, texts = self.passages.column("title", rows), self.passages.column("text", rows)
-        how = self.settings.title_join
+        texts, how = self.passages.column("text", rows), self.settings.title_join
+        if how == "none" or not self._has_titles:
+            return [t.strip() for t in texts]
+        titles = self.passages.column("title", rows)
         return [join(a, b, how, self._separator) for a, b in zip(titles, texts, strict=True)]
 
 

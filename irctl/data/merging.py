@@ -44,30 +44,37 @@ class Rows:
 
     def __init__(self, own: TextPool, common: TextPool) -> None:
         place = {s.namespace: i for i, s in enumerate(common.stores)}
-        self._own_starts = np.asarray(own.starts)
-        self._starts = np.asarray([common.starts[place[s.namespace]] for s in own.stores], dtype=np.int64)
+        self._own_starts = own.starts
+        self._starts = [common.starts[place[s.namespace]] for s in own.stores]
 
     def common(self, rows_N: NDArray[np.integer]) -> NDArray[np.int64]:
         """Rows of the common pool [N]."""
-        which_N = np.searchsorted(self._own_starts, rows_N, side="right") - 1
-        found_N: NDArray[np.int64] = rows_N - self._own_starts[which_N] + self._starts[which_N]
+        found_N: NDArray[np.int64] = rows_N.astype(np.int64)
+        if len(self._starts) == 1:  # one file: every row moves by the same number
+            found_N += self._starts[0]
+        else:
+            which_N = np.searchsorted(self._own_starts, found_N, side="right") - 1
+            found_N += np.subtract(self._starts, self._own_starts[:-1])[which_N]
         return found_N
 
     def own(self, row: int) -> int:
         """Row of the source's pool, -1 where the source does not have that file."""
         for own_start, own_stop, start in zip(self._own_starts, self._own_starts[1:], self._starts, strict=False):
             if start <= row < start + own_stop - own_start:
-                return int(row - start + own_start)
+                return row - start + own_start
         return -1
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One query's documents [K]: rows of the common pool, labels, and the weight of the source each came from."""
+    """One query's documents [K]: rows of the common pool, labels, and the weight of the source each came from.
+
+    weights_K: None where all sources weigh the same.
+    """
 
     rows_K: NDArray[np.int64]
     labels_K: NDArray[np.float32]
-    weights_K: NDArray[np.float32]
+    weights_K: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows_K)
@@ -82,6 +89,7 @@ class Merged:
         self._queries = [Rows(s.queries, queries) for s in self.sources]
         self._passages = [Rows(s.passages, passages) for s in self.sources]
         self.pool = passages
+        self._is_weighted = len({s.weight for s in self.sources}) > 1
 
     def query_rows(self) -> NDArray[np.int64]:
         """Rows of the queries that have a judgement, ascending."""
@@ -97,33 +105,32 @@ class Merged:
 
         Raises DataError where sources disagree and on_conflict is error.
         """
-        parts = [p for i in range(len(self.sources)) if len((p := self._part(i, query_row, draw))[0])]
-        if not parts:
-            return Judged(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+        parts = [(i, p) for i in range(len(self.sources)) if len(p := self._part(i, query_row, draw))]
         if len(parts) == 1:
-            return Judged(*parts[0])
-        labels: dict[int, tuple[float, float]] = {}
-        for rows, part_labels, weights in parts:
-            for row, label, weight in zip(rows.tolist(), part_labels.tolist(), weights.tolist(), strict=True):
+            return parts[0][1]
+        labels: dict[int, float] = {}
+        weights: dict[int, float] = {}
+        for i, part in parts:
+            weight = self.sources[i].weight
+            for row, label in zip(part.rows_K.tolist(), part.labels_K.tolist(), strict=True):
                 before = labels.get(row)
-                if before is not None and before[0] != label:
-                    label = self._settle(row, before[0], label)
-                labels[row] = (label, weight)
-        values = np.asarray(list(labels.values()), dtype=np.float32)
-        return Judged(np.fromiter(labels, np.int64, len(labels)), values[:, 0], values[:, 1])
+                labels[row] = label if before is None or before == label else self._settle(row, before, label)
+                weights[row] = weight
+        n = len(labels)
+        return Judged(
+            np.fromiter(labels, np.int64, n),
+            np.fromiter(labels.values(), np.float32, n),
+            np.fromiter(weights.values(), np.float32, n) if self._is_weighted else None,
+        )
 
-    def _part(
-        self, i: int, query_row: int, draw: tuple[object, ...] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    def _part(self, i: int, query_row: int, draw: tuple[object, ...] | None) -> Judged:
         source = self.sources[i]
-        own = self._queries[i].own(query_row)
         assert source.store is not None
-        rows, labels = source.store.of(own) if own >= 0 else source.store.of(-1)
+        rows, labels = source.store.of(self._queries[i].own(query_row))  # -1, of no file, has no documents
         if draw is not None and 0 < source.random_k < len(rows):
-            chosen = draws.generator(*draw, "random_k", source.name).permutation(len(rows))[: source.random_k]
-            rows, labels = rows[np.sort(chosen)], labels[np.sort(chosen)]
-        weights = np.full(len(rows), source.weight, dtype=np.float32)
-        return self._passages[i].common(rows), np.asarray(labels, dtype=np.float32), weights
+            chosen = np.sort(draws.order(len(rows), *draw, "random_k", source.name)[: source.random_k])
+            rows, labels = rows[chosen], labels[chosen]
+        return Judged(self._passages[i].common(rows), labels)
 
     def _settle(self, row: int, before: float, label: float) -> float:
         if self.on_conflict == "error":

@@ -51,10 +51,11 @@ class QrelsStore:
     """Rows of documents with labels, by query row. `about`: what was read, kept and dropped."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
-        self.query_row_Q: NDArray[np.integer] = arrays["query_row"]  # ascending
-        self.indptr: NDArray[np.int64] = arrays["indptr"]
-        self.document_row_T: NDArray[np.integer] = arrays["document_row"]
-        self.label_T: NDArray[np.float32] = arrays["label"]
+        # as plain arrays over the same mapped bytes: a slice of a memmap costs ten times as much
+        self.query_row_Q: NDArray[np.integer] = np.asarray(arrays["query_row"])  # ascending
+        self.indptr: NDArray[np.int64] = np.asarray(arrays["indptr"])
+        self.document_row_T: NDArray[np.integer] = np.asarray(arrays["document_row"])
+        self.label_T: NDArray[np.float32] = np.asarray(arrays["label"])
         self.about = dict(about)
 
     @classmethod
@@ -67,10 +68,11 @@ class QrelsStore:
 
     def of(self, query_row: int) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
         """(document rows, labels) of a query, in file order; empty if it has none."""
-        place = int(np.searchsorted(self.query_row_Q, query_row))
+        # in the array's own type: numpy would convert the whole array to that of a Python number
+        place = int(self.query_row_Q.searchsorted(self.query_row_Q.dtype.type(query_row)))
         if place == len(self.query_row_Q) or self.query_row_Q[place] != query_row:
             return self.document_row_T[:0], self.label_T[:0]
-        start, stop = int(self.indptr[place]), int(self.indptr[place + 1])
+        start, stop = self.indptr[place : place + 2].tolist()
         return self.document_row_T[start:stop], self.label_T[start:stop]
 
 

@@ -42,7 +42,9 @@ def choose(
 
 def _shuffled(judged: Judged, key: tuple[object, ...]) -> NDArray[np.int64]:
     """A random order; a passage of twice the weight is twice as likely to come first (Efraimidis, Spirakis 2006)."""
-    draw_K = draws.generator(*key, "selection").random(len(judged))
+    if judged.weights_K is None:
+        return draws.order(len(judged), *key, "selection")
+    draw_K = draws.uniform(len(judged), *key, "selection")
     return np.argsort(np.log1p(-draw_K) / -judged.weights_K, kind="stable")
 
 
@@ -66,7 +68,7 @@ def one_positive(
     if pins[1]:
         window = np.arange(count)
     else:
-        order = draws.generator(seed, content, "negatives").permutation(len(negatives))
+        order = draws.order(len(negatives), seed, content, "negatives")
         window = order[(epoch * (size - 1 if size else 0) + np.arange(count)) % len(negatives)]
     rows = np.r_[positives.rows_K[turn : turn + 1], negatives.rows_K[window]]
     return rows, np.r_[np.ones(1, np.float32), np.zeros(count, np.float32)]

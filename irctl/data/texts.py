@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from irctl.data import artefacts, id_map
 from irctl.data.lines import suffix
 from irctl.data.records import READER_VERSION, Record, read_texts
+from irctl.data.strings import Strings
 from irctl.errors import DataError
 
 FILE = "texts.arrow"
@@ -46,6 +47,7 @@ class TextStore:
         with pa.memory_map(str(folder / FILE)) as mapped:
             self._reader = pa.ipc.open_file(mapped)
             self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
+        self._strings: dict[tuple[str, int], Strings] = {}  # by column and batch, as far as they were read
         self._map = id_map.IdMap(folder, lambda rows_N: self.column("id", rows_N))
         self.ids = Ids(self)
 
@@ -56,17 +58,17 @@ class TextStore:
         """Values of one column at these rows, in the order asked. Raises IndexError for a row that is not there."""
         if isinstance(rows, slice):
             return self._span(name, *rows.indices(self.rows))
-        rows_N = np.asarray(rows, dtype=np.int64)
-        if len(rows_N) and (rows_N.min() < 0 or rows_N.max() >= self.rows):
-            raise IndexError(f"{self.source}: rows 0 to {self.rows - 1}, asked {rows_N.min()} to {rows_N.max()}")
+        wanted = rows.tolist() if isinstance(rows, np.ndarray) else rows
+        if len(wanted) and (min(wanted) < 0 or max(wanted) >= self.rows):
+            raise IndexError(f"{self.source}: rows 0 to {self.rows - 1}, asked {min(wanted)} to {max(wanted)}")
         # One string at a time beats Arrow's take: no copy, no offsets overflow, no search for the batch.
-        columns: dict[int, Any] = {}
-        values = []
-        for row in rows_N.tolist():
+        strings, values = self._strings, []
+        for row in wanted:
             chunk, place = divmod(row, CHUNK)
-            if chunk not in columns:
-                columns[chunk] = self._batches[chunk].column(name)
-            values.append(columns[chunk][place].as_py())
+            found = strings.get((name, chunk))
+            if found is None:
+                found = strings[name, chunk] = Strings(self._batches[chunk].column(name))
+            values.append(found[place])
         return values
 
     def _span(self, name: str, start: int, stop: int, step: int) -> list[str]:
@@ -144,9 +146,9 @@ class TextPool:
         return found_M
 
     def column(self, name: str, rows: Sequence[int] | NDArray[np.integer]) -> list[str]:
-        places = [self.place(int(r)) for r in rows]
         if len(self.stores) == 1:
-            return self.stores[0].column(name, [p for _, p in places])
+            return self.stores[0].column(name, rows)
+        places = [self.place(int(r)) for r in rows]
         return [store.column(name, [p])[0] for store, p in places]
 
 

@@ -1,9 +1,10 @@
 """Graded training data, mapped and by dictionaries: `python tests/benchmarks/bench_groups.py`.
 
 Generates passages of four grades a query, then measures, each in a process of its own: private memory (smaps_rollup)
-after the first groups, seconds to the first group on a second start, and groups a second. The rivals are here too: a
-plain loader (JSON lines into dictionaries, the usual way) and, for the rate, membership in a Python list of query ids,
-which source 002's library tests twice a sample. Prints JSON: a report, never an assertion.
+after the groups, seconds to the first group on a second start, and groups a second. The rivals are here too: a
+plain loader (JSON lines into dictionaries, the usual way) and, for the rate, the same one with membership tests in a
+Python list of query ids, which source 002's library makes twice a sample and source. All of them give the query's text
+and four drawn passages with title, text and grade. Prints JSON: a report, never an assertion.
 
 Dimension key: K passages a group.
 """
@@ -42,9 +43,13 @@ def generate(folder: Path, passages: int, queries: int) -> None:
 
 
 def private_mib() -> float:
-    """Memory that only this process has: pages of mapped files are shared and can be dropped."""
+    """Memory that every further process would need again.
+
+    Anonymous pages, that is. The kernel's "private" adds pages of files that one process alone has mapped, for as long
+    as no other one does.
+    """
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 
 def mapped(folder: Path, samples: int) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def main() -> None:
         generate(folder, given.passages, given.queries)
         first = child("mapped", folder, 1)
         ours, naive = child("mapped", folder, given.samples), child("plain", folder, given.samples)
-        by_list = child("list", folder, max(given.samples // 20, 20))
+        by_list = child("list", folder, max(given.samples // 4, 20))
     report = {
         "schema": "irctl/bench-groups/1",
         "passages": given.passages,
