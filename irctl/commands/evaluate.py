@@ -15,6 +15,7 @@ NAMES = {
     "model.name": "--model",
     "eval.measures": "--measures",
     "search.k": "-k",
+    "search.rerank": "--rerank",
 }
 
 
@@ -22,7 +23,8 @@ NAMES = {
 def evaluate(
     options: Options,
     runs: Annotated[
-        list[str] | None, typer.Argument(help="TREC run files, or patterns such as 'out/{dataset}.trec'")
+        list[str] | None,
+        typer.Argument(help="TREC run files, patterns such as 'out/{dataset}.trec'; a bundle for --recall-against"),
     ] = None,
     qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC or BEIR")] = None,
     model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
@@ -31,24 +33,32 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="judgements of this split")] = None,
     measures: Annotated[str | None, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
+    rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,
     baseline: Annotated[str | None, typer.Option(help="run to compare with: adds paired tests")] = None,
     per_query: Annotated[bool, typer.Option("--per-query", help="print every query's values")] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="skip missing collections; exit 5")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="evaluate again what is finished")] = False,
     format: Annotated[str, typer.Option(help="run file format: trec or msmarco")] = "trec",
-    recall_against: Annotated[str | None, typer.Option(help="exact: recall of an index against exact search")] = None,
+    recall_against: Annotated[
+        str | None, typer.Option(help="exact: measure codes by exact search over their vectors, not by judgements")
+    ] = None,
+    queries: Annotated[
+        str | None, typer.Option(help="held-out query vectors for --recall-against: a .npy file")
+    ] = None,
     export: Annotated[str | None, typer.Option(help="repconc: also write metric.json")] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="compare with published values")] = False,
 ) -> None:
     """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.
 
-    With nothing given: the newest search, else the newest model, on its collection.
+    With nothing given: the newest search, else the newest model, on its collection. --recall-against exact gives the
+    share of the exact 10 and 100 nearest (or of -k) that codes find, and with --rerank what exact vectors restore.
 
     \b
     Examples:
       irctl eval
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev
       irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
+      irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """
 
@@ -70,9 +80,17 @@ def evaluate(
             overwrite=overwrite,
             format=format,
             recall_against=recall_against,
+            queries=queries,
             export=export,
             oracle=oracle,
         )
 
-    named = {"model.name": model, "data.source": data, "data.split": split, "eval.measures": measures, "search.k": k}
+    named = {
+        "model.name": model,
+        "data.source": data,
+        "data.split": split,
+        "eval.measures": measures,
+        "search.k": k,
+        "search.rerank": rerank,
+    }
     execute("eval", options, named=named, names=NAMES, work=work)

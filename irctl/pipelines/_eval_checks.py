@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from irctl.errors import DataError
 from irctl.index.shards import sha256_file, write_json
@@ -17,9 +17,6 @@ from irctl.pipelines import _eval_store as store
 from irctl.pipelines._eval_targets import Source, Target
 from irctl.reports import oracles as published
 from irctl.reports.significance import Comparison, compare, correct
-
-if TYPE_CHECKING:
-    from irctl.ledger.recording import RunHandle
 
 __all__ = ["CANONICAL_VERSION"]
 

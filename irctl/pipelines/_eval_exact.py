@@ -86,13 +86,14 @@ def _newest() -> str:
 
 
 def _depths(config: Config, rows: int) -> list[int]:
-    """10 and 100 below -k, and k itself where it was given; only those that leave rows unfound."""
-    k = config.search.k if "search.k" in config.origins else max(DEPTHS)
-    check_depth(config.search.rerank, k)
-    depths = [d for d in sorted({*(d for d in DEPTHS if d < k), k}) if d < rows]
-    if not depths:
-        raise DataError(f"recall of {min(k, *DEPTHS)} nearest rows says nothing about an index of {rows} rows")
-    return depths
+    """10 and 100, or those below -k and -k itself. Depths that take in every row are left out; such a -k is refused."""
+    asked = config.search.k if "search.k" in config.origins else 0
+    depths = sorted({*(d for d in DEPTHS if d < asked), asked}) if asked else list(DEPTHS)
+    check_depth(config.search.rerank, max(depths))
+    telling = [d for d in depths if d < rows]
+    if not telling or asked >= rows:
+        raise DataError(f"recall of the {asked or min(DEPTHS)} nearest says nothing about an index of {rows} rows")
+    return telling
 
 
 def _add(
@@ -115,7 +116,7 @@ def _add(
     if is_file:
         _held_out.check_held_out(queries_QD, truth.rows_Qk, exact, reporter)
     with reporter.bar("searching the codes", searched.rows) as advance:
-        found = searched.search(queries_QD, max(k, rerank + drops), block, advance)
+        found = searched.search(queries_QD, max(k, rerank + drops), block, advance=advance)
     returned = {CODES if rerank else FOUND: found.rows_Qk}
     if rerank:
         returned[FOUND] = _searched.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]

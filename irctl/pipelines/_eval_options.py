@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
@@ -43,6 +44,8 @@ def check(
         raise ConfigError(f"--recall-against {recall_against}: expected {EXACT}")
     if len(run_files) > 1:
         raise ConfigError(f"--recall-against {EXACT}: expected one bundle, found {len(run_files)}")
+    if run_files and Path(run_files[0]).is_file():
+        raise ConfigError(f"--recall-against {EXACT}: expected a bundle, found the file {run_files[0]}")
     judged = {
         "--qrels": qrels,
         "--format": format != "trec",

@@ -66,7 +66,7 @@ def nearest(
         {
             "version": VERSION,
             "vectors": stream.fingerprint,
-            "queries": hashlib.sha256(np.ascontiguousarray(queries_QD)).hexdigest(),
+            "queries": hashlib.sha256(np.ascontiguousarray(queries_QD).data).hexdigest(),
             "shape": list(queries_QD.shape),
             "metric": metric,
             "k": k,

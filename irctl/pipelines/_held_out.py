@@ -81,7 +81,9 @@ def source_name(searched: Searched) -> str:
     return str(searched.about.get("source", {}).get("name", "")) or str(searched.folder)
 
 
-def check_held_out(queries_QD: NDArray[np.float32], exact_Qk: Rows, stream: Stream, reporter: Reporter) -> None:
+def check_held_out(
+    queries_QD: NDArray[np.float32], exact_Qk: NDArray[np.int64], stream: Stream, reporter: Reporter
+) -> None:
     """DataError if most queries are rows of the index, which find themselves; a warning if some are."""
     own = 0
     for start in range(0, len(queries_QD), _CHECKED):

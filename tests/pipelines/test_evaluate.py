@@ -14,7 +14,7 @@ from irctl.data.collection import open_collection
 from irctl.data.trec import read_run, write_run
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
-from irctl.pipelines import _eval_checks, _eval_store
+from irctl.pipelines import _eval_store
 from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines import evaluate as pipeline
 from irctl.types import Silent
@@ -237,9 +237,3 @@ def test_bm25_of_cranfield_scores_what_the_reference_run_does(tmp_path: Path) ->
         "R@100": pytest.approx(0.7304, abs=0.01),
         "AP@1000": pytest.approx(0.3908, abs=0.01),
     }
-
-
-def test_overlap_with_exact_search_counts_shared_neighbours() -> None:
-    exact = {"q": {"a": 3.0, "b": 2.0, "c": 1.0}}
-    assert _eval_checks.overlap({"q": {"a": 9.0, "x": 8.0, "b": 7.0}}, exact, 2) == 0.5
-    assert _eval_checks.overlap({}, exact, 2) == 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_evaluations import collection, settings, started, values
+from toy_evaluations import collection, settings, started
 
 from irctl.config import Config
 from irctl.data.trec import write_run
@@ -84,15 +84,6 @@ def test_ties_at_the_cut_are_told_where_a_measure_looks_that_deep(
     told = [r["measure"] for r in payload["results"] if "boundary" in r]
     assert told == ["nDCG@10", "RR@10"] and "2 ties were cut" in payload["lines"][0]
     assert "toy test R@100: looks at 100 documents, the run holds k = 10" in payload["lines"]
-
-
-def test_recall_of_exact_neighbours_is_measured_for_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = searched(monkeypatch, FakeSearch())
-    config = settings(collection(tmp_path))
-    with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="m", index="codes", recall_against="exact")
-    assert fake.asked == ["toy test 1000", "toy test 100"]
-    assert values(payload)["recall_exact@10"] == pytest.approx(1 / 3)
 
 
 def test_published_values_of_the_model_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
