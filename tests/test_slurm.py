@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from slurm_cluster import cluster
+from workspace import workspace
 
 from irctl import paths, slurm
-from irctl.commands._slurm import local_argv
+from irctl.commands._slurm import local_argv, steps
+from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError, EnvironmentUnfit
 
 GOLDEN = """#!/bin/bash
@@ -75,3 +78,39 @@ def test_a_shipped_wrapper_is_ten_lines_that_bash_can_read(name: str) -> None:
     assert "set -euo pipefail" in text
     assert text.splitlines()[-1].startswith(f"exec irctl {name}") and text.rstrip().endswith('"$@"')
     assert subprocess.run(["bash", "-n", str(file)], check=False).returncode == 0
+
+
+def test_a_compression_by_several_workers_is_three_jobs_over_one_folder() -> None:
+    config = resolve(from_sets(["compress.workers=300"]))
+    made = {s.name: s for s in steps("compress", ["irctl", "compress"], config, Path("/runs/r1"))}
+    assert made["train"].argv[-3:] == ("--out", "/runs/r1/out", "--train-only")
+    assert made["array"].array == "0-299%256" and made["array"].argv[-2:] == ("--out", "/runs/r1/out")
+    assert made["job"].argv[-3:] == ("--finalize", "--resume", "/runs/r1")
+    assert list(made) == ["train", "array", "job"]
+    given = steps("compress", ["irctl", "compress", "--out", "x"], config, Path("/runs/r1"))
+    assert all(s.argv.count("--out") == 1 for s in given)
+    assert [s.name for s in steps("compress", ["irctl", "compress"], resolve(), Path("r"))] == ["job"]
+
+
+@pytest.mark.slow
+def test_train_array_and_finalize_run_on_a_cluster_and_a_preempted_task_is_requeued(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four processes of irctl, one of them preempted and run again; the codes are those of one plain command."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    slurm_at = cluster(tmp_path / "slurm")
+    line = "compress --method rabitq --data synthetic:60000,256,0.5 --stream --batch 500 --train-size 2000"
+    with workspace(tmp_path, tiny_encoder) as place:
+        (slurm_at / "usr2").write_text(str(tmp_path / "runs/*/out/codes/*_0002.npy"))
+        sent = place.ok(f"{line} --set compress.workers=2 --runner slurm --json").json
+        assert list(sent["jobs"]) == ["train", "array", "job"]
+        logs = "".join(p.read_text() for p in slurm_at.glob("*.log"))
+        assert {p.read_text() for p in slurm_at.glob("*.job")} == {"COMPLETED"}, logs
+        assert (slurm_at / "requeues").read_text().split() == [sent["jobs"]["array"]], logs
+        shown = place.ok(f"runs show {sent['run']} --json").json
+        assert (shown["status"], shown["command"]) == ("completed", "compress")
+        plain = place.ok(f"{line} --json").json
+    theirs, ours = tmp_path / "runs" / sent["run"] / "out" / "codes", Path(plain["bundle"]) / "codes"
+    names = sorted(p.name for p in ours.iterdir())
+    assert names == sorted(p.name for p in theirs.iterdir()) and len(names) == 120
+    assert all((ours / n).read_bytes() == (theirs / n).read_bytes() for n in names)

@@ -33,6 +33,7 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
     from irctl import console, paths
     from irctl.commands._run import dry_run
+    from irctl.ledger.folder import read_json
     from irctl.ledger.recording import start_run
 
     argv, site = local_argv(options.argv), slurm.site()
@@ -58,11 +59,13 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         path.write_text(slurm.script(step.argv, resources(command, config, step), site))
         before = list(jobs.values())[-1:]
         jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")
-        run.note(slurm_job_id=jobs[step.name])  # in the end that of the step which finishes the run
+    # a job that has begun keeps its run's record itself
+    if read_json(run.paths.run_json)["status"] == "queued":
+        run.note(slurm_job_id=jobs["job"])
     payload = {
         "schema": f"irctl/{command}/1",
         "run": run.id,
-        "slurm_job_id": list(jobs.values())[-1],
+        "slurm_job_id": jobs["job"],
         "jobs": jobs,
         "script": str(path),
     }
