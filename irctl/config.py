@@ -165,6 +165,7 @@ class Search:
     block: int = key(8192, "rows scored at once", low=1)
     similarity: str = key("", "empty: the model's own", choices=("", "dot", "cosine", "euclid"))
     rerank: int = key(0, "re-score so many of the best by exact vectors; 0: no", low=0)
+    watch_docs: str = key("", "a qrels file: score its documents too, among the k best or not; into *.watched.trec.gz")
     bm25_k1: float = key(1.5, "BM25 term saturation", low=0)
     bm25_b: float = key(0.75, "BM25 length normalisation", low=0, high=1)
     bm25_stemmer: str = key("english", "Snowball stemmer; none: no stemming")

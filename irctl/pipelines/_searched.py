@@ -129,6 +129,7 @@ class Documents:
 
     def __init__(self, searched: Searched, collection: Collection | None, reporter: Reporter) -> None:
         self._ids: Any = None
+        self._count = searched.rows
         if searched.bundle is not None and not searched.bundle.ids.are_rows:
             self._ids = searched.bundle.ids
         elif collection is not None:
@@ -148,6 +149,12 @@ class Documents:
         if self._ids is None:
             return [str(r) for r in rows_k.tolist()]
         return [str(self._ids[int(r)]) for r in rows_k]
+
+    def rows(self, names: set[str]) -> dict[str, int]:
+        """The row of each of these documents that is there."""
+        if self._ids is None:
+            return {n: int(n) for n in names if n.isdecimal() and int(n) < self._count}
+        return {str(name): row for row, name in enumerate(self._ids) if name in names}
 
 
 def _stream_ids(searched: Searched) -> Sequence[str] | None:

@@ -55,7 +55,7 @@ def encode(
     run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
     started = time.monotonic()
     rows = texts(collection, config, side)
-    made, computed = _embedded(encoder, rows, config, run, reporter, out=out, side=side, runner=runner)
+    made, computed = embedded(encoder, rows, config, run, reporter, out=out, side=side, runner=runner)
     seconds = time.monotonic() - started
     if verify:
         reporter.say(f"{made.verify()} files hashed again: as written")
@@ -80,16 +80,16 @@ def encode(
     }
 
 
-def _embedded(
+def embedded(
     encoder: Encoder,
     rows: Any,
     config: Config,
     run: RunHandle,
     reporter: Reporter,
     *,
-    out: str | None,
-    side: str,
-    runner: str,
+    out: str | None = None,
+    side: str = "passage",
+    runner: str = "local",
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
     from irctl.models import embedding

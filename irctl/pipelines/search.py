@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from irctl import paths
 from irctl.errors import DataError
 from irctl.index.rerank import check_depth
-from irctl.pipelines import _search_spread, _searched, _vectors
+from irctl.pipelines import _search_spread, _searched, _vectors, _watched
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
 
@@ -52,6 +52,7 @@ def search(
     folder or run; default: the collection, encoded. queries: a .npy file of query vectors in place of the collection's.
     """
     check_depth(config.search.rerank, config.search.k)
+    _watched.check(config)
     if queries is not None:
         return _by_vectors(config, run, reporter, queries, index or "latest", out)
     searched = _searched.open_index(index, config) if index else None
@@ -59,7 +60,7 @@ def search(
     asked = collection.queries(split)
     encoder, name = encoder_for(config, model, searched)
     if searched is None:
-        searched = _corpus(encoder, collection, config, reporter)
+        searched = _corpus(encoder, name, collection, config, run, reporter)
     else:
         _searched.check_corpus(searched, collection)
         _searched.check_encoder(searched, encoder, name)
@@ -69,6 +70,9 @@ def search(
     found = _rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
     target = _write(out, run, asked.ids, found, documents)
+    watched = _watched.beside(
+        target, searched, documents, dict(zip(asked.ids, queries_QD, strict=True)), config, reporter
+    )
     run.note(
         dataset=config.run.dataset or collection.name,
         dataset_fingerprint=collection.fingerprint,
@@ -78,7 +82,7 @@ def search(
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "k": config.search.k}
-    return _payload(config, run, target, searched, found, {**about, "queries": len(asked.ids)})
+    return _payload(config, run, target, searched, found, {**about, "queries": len(asked.ids), **watched})
 
 
 def _by_vectors(
@@ -87,10 +91,12 @@ def _by_vectors(
     searched = _searched.open_index(index, config)
     queries_QD = read_queries(Path(queries), searched.dim)
     found = _rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
-    target = _write(out, run, list(map(str, range(len(queries_QD)))), found, Documents(searched, None, reporter))
+    documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
+    target = _write(out, run, ids, found, documents)
+    watched = _watched.beside(target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter)
     dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense")
-    about = {"dataset": dataset, "k": config.search.k, "queries": len(queries_QD)}
+    about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _payload(config, run, target, searched, found, about)
 
 
@@ -107,12 +113,11 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
 
 def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
     """The collection asked for, else the one the index was made from; and the split of its queries."""
-    from irctl.data.collection import open_collection
+    from irctl.pipelines.encode import collection_of
 
-    source = config.data.source
-    if searched is not None and "data.source" not in config.origins:
-        source = str(searched.about.get("data") or source)
-    collection = open_collection(source, root=config.data.root, title_join=config.data.title_join)
+    if searched is not None and "data.source" not in config.origins and searched.about.get("data"):
+        config = config.replace({"data.source": searched.about["data"]}, "the index")
+    collection = collection_of(config)
     return collection, config.data.split or collection.card.headline_split
 
 
@@ -130,10 +135,14 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
     return load_encoder(config, None if name == config.model.name else name), name
 
 
-def _corpus(encoder: Any, collection: Collection, config: Config, reporter: Reporter) -> Searched:
-    from irctl.models.embedding import embed_corpus
+def _corpus(
+    encoder: Any, name: str, collection: Collection, config: Config, run: RunHandle, reporter: Reporter
+) -> Searched:
+    """The collection's vectors: from the cache, or encoded now on every device."""
+    from irctl.pipelines.encode import embedded
 
-    made = embed_corpus(encoder, collection.corpus, config, reporter)
+    named = config.replace({"model.name": name}, "the search")
+    made, _ = embedded(encoder, collection.corpus, named, run, reporter)
     return _searched.of_vectors(_vectors.of_folder(Path(made.folder), collection.name), config)
 
 
