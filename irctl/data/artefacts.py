@@ -104,9 +104,10 @@ def write_whole(path: Path, write: Callable[[Any], object]) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """sha256 of the file, remembered in the cache while path, size, mtime and inode stay the same."""
+    """sha256 of the file, remembered in the cache while path, size, inode and times of change stay the same."""
     stat = path.stat()
-    state = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    # ctime too: a copy that keeps its mtime (cp -p, rsync -t) over a file of the same size must not pass for it
+    state = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     memo = paths.cache() / "hashes" / f"data-{hashlib.sha256(str(state[0]).encode()).hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no memo, or a torn one: compute
         entry = json.loads(memo.read_text())

@@ -266,14 +266,15 @@ def file_digest(path: Path) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """sha256 of the file, remembered by (path, size, mtime, inode)."""
+    """sha256 of the file, remembered by (path, size, inode, times of change)."""
     return str(remembered(path, "sha256", file_digest))
 
 
 def remembered(path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
-    """`compute(path)`, a JSON value, remembered in the cache folder while path, size, mtime and inode stay the same."""
+    """`compute(path)`, a JSON value, remembered in the cache folder while path, size, inode and times stay the same."""
     stat = path.stat()
-    state = [str(path.resolve()), what, stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    # ctime too: a copy that keeps its mtime (cp -p, rsync -t) over a file of the same size must not pass for it
+    state = [str(path.resolve()), what, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     memo = paths.cache() / "hashes" / (hashlib.sha256(f"{state[0]}\0{what}".encode()).hexdigest()[:32] + ".json")
     try:
         entry = json.loads(memo.read_text())

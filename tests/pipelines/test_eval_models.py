@@ -1,0 +1,109 @@
+"""`irctl eval` of models, as command lines: checkpoints overwritten in place, several processes, evaluation files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from workspace import Workspace, workspace
+
+WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+    """A workspace with `toy`, 120 documents and 30 queries of random words with graded judgements, and `eval.json`."""
+    folder = tmp_path_factory.mktemp("eval-models")
+    rng = np.random.default_rng(0)
+    toy = folder / "toy"
+    (toy / "qrels").mkdir(parents=True)
+    lines = [{"_id": f"d{i}", "title": "", "text": " ".join(rng.choice(WORDS, 8))} for i in range(120)]
+    (toy / "corpus.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    lines = [{"_id": f"q{i}", "text": " ".join(rng.choice(WORDS, 4))} for i in range(30)]
+    (toy / "queries.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    header = "query-id\tcorpus-id\tscore\n"
+    for split, grades in (("test", (1, 2, 3)), ("dev", (1,))):
+        judged = (f"q{i}\td{d}\t{rng.choice(grades)}\n" for i in range(30) for d in rng.choice(120, 6, replace=False))
+        (toy / "qrels" / f"{split}.tsv").write_text(header + "".join(judged))
+    one = {"corpus_path": "toy/corpus.jsonl", "query_path": "toy/queries.jsonl", "corpus_cache": "ignored"}
+    splits = {"dev": one | {"qrel_path": "toy/qrels/dev.tsv"}, "trec20": one | {"qrel_path": ["toy/qrels/test.tsv"]}}
+    (folder / "eval.json").write_text(json.dumps({"msmarco": splits, "toy": one | {"qrel_path": "toy/qrels/test.tsv"}}))
+    with workspace(folder, tiny_encoder) as found:
+        yield found
+
+
+def results(done: dict[str, Any]) -> dict[tuple[str, str], float]:
+    return {(r["split"], r["measure"]): r["value"] for r in done["results"]}
+
+
+def weights(folder: Path) -> Path:
+    return next(folder.rglob("model.safetensors"))
+
+
+def other_weights(encoder: Path, folder: Path) -> bytes:
+    """Weights of the same names and sizes with other values."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(encoder), device="cpu")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    model.save(str(folder))
+    return weights(folder).read_bytes()
+
+
+def test_a_checkpoint_overwritten_in_place_gives_other_metrics_without_any_flag(
+    place: Workspace, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model = place.folder / "model"
+    shutil.copytree(tiny_encoder, model)
+    line = f"eval --model {model} --data toy --json"
+    first, again = (place.ok(line).json for _ in range(2))
+    assert results(first) == results(again) and first["run"] != again["run"]
+    file, before = weights(model), weights(model).read_bytes()
+    stat, replaced = file.stat(), other_weights(tiny_encoder, tmp_path / "other")
+    assert len(replaced) == len(before)
+    with file.open("r+b") as f:  # the same file, size and time of modification
+        f.write(replaced)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    changed = place.ok(line).json
+    assert all(results(changed)[cell] != value for cell, value in results(first).items())
+    assert {r["run_sha256"] for r in changed["results"]}.isdisjoint({r["run_sha256"] for r in first["results"]})
+    file.write_bytes(before)
+    assert results(place.ok(line).json) == results(first)
+
+
+def test_several_processes_evaluate_to_the_numbers_of_one(place: Workspace) -> None:
+    line = "eval --data toy --json --set search.block=16 --set encoder.shard_rows=60 --set search.k=50"
+    one = place.ok(line).json
+    shutil.rmtree(Path(os.environ["IRCTL_CACHE"]) / "emb")
+    two = place.ok(f"{line} --devices 0-1").json
+    logs = {p.name for p in Path(two["run_dir"]).glob("*_share-*.log")}
+    assert logs == {f"{kind}_share-{i}.log" for kind in ("encode", "search") for i in (0, 1)}
+    assert results(two) == results(one)
+    assert [r["run_sha256"] for r in two["results"]] == [r["run_sha256"] for r in one["results"]]
+
+
+def test_a_set_of_an_evaluation_file_is_scored_on_the_splits_asked_for(place: Workspace) -> None:
+    folder = results(place.ok("eval --data toy --split test --json").json)
+    by_file = place.ok("eval --data eval.json:toy --json").json
+    assert results(by_file) == folder and by_file["results"][0]["dataset"] == "toy"
+    both = place.ok("eval --data eval.json:msmarco --split dev,trec20 --json").json
+    found = results(both)
+    assert {m for s, m in found if s == "dev"} == {"nDCG@10", "RR@10", "R@100"}
+    assert ("trec20", "RR(rel=2)@10") in found and ("trec20", "RR@10") not in found, "grade 2 counts in TREC DL"
+    assert found["trec20", "nDCG@10"] == folder["test", "nDCG@10"]
+    assert both["average"]["datasets"] == ["msmarco dev", "msmarco trec20"]
+
+
+def test_an_unknown_set_of_an_evaluation_file_names_the_nearest(place: Workspace) -> None:
+    done = place.run("eval --data eval.json:msmarko")
+    assert done.code == 2 and "Did you mean 'msmarco'" in done.err and len(done.err.splitlines()) == 1
