@@ -217,6 +217,18 @@ SECTIONS: dict[str, type[Any]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Prompts of one data set, in place of the encoder's own: prompts.DATASET.query and prompts.DATASET.passage."""
+
+    query: str | None = key(None, "text put before a query of this data set; unset: encoder.query_prompt")
+    passage: str | None = key(None, "text put before a passage of this data set; unset: encoder.passage_prompt")
+
+
+PROMPTS = "prompts."
+"""What a section of prompts begins with; the rest is the name of a data set."""
+
+
 @dataclass(frozen=True)
 class Config:
     """A resolved configuration. Sections are attributes (`config.train.lr`); `origins` has each value's origin."""
@@ -239,6 +251,11 @@ class Config:
     def plugin(self, section: str) -> dict[str, Any]:
         """What was set for one plug-in file (`pq`, `loss.ws2`), to be passed to its Config class."""
         return dict(self.plugins.get(section, {}))
+
+    def prompts(self) -> dict[str, dict[str, str]]:
+        """{data set: {side: prompt}} of those that were set for one data set."""
+        named = {s.removeprefix(PROMPTS): v for s, v in self.plugins.items() if s.startswith(PROMPTS)}
+        return {d: {side: v for side, v in given.items() if v is not None} for d, given in named.items()}
 
     def flat(self) -> dict[str, Any]:
         """Every key with its value, sections first, sorted within each."""
@@ -323,6 +340,16 @@ def plugin_of(section: str) -> tuple[str, str] | None:
     return next(((p, n) for p, n in candidates if n in plugins.names(p)), None)
 
 
+def _class_of(section: str) -> type[Any] | None:
+    """The dataclass behind a section; None if there is none."""
+    if section in SECTIONS:
+        return SECTIONS[section]
+    if section.startswith(PROMPTS) and section != PROMPTS:
+        return Prompts
+    plugin = plugin_of(section)
+    return plugins.config_class(*plugin) if plugin else None
+
+
 def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls, localns={"str": str, "int": int, "float": float, "bool": bool})
 
@@ -330,9 +357,7 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
     """The field behind a key. Raises ConfigError with the nearest legal key."""
     section, _, leaf = name.rpartition(".")
-    cls = SECTIONS.get(section)
-    if cls is None and (plugin := plugin_of(section)):
-        cls = plugins.config_class(*plugin)
+    cls = _class_of(section)
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
     if leaf in fields:
         return fields[leaf]
@@ -343,6 +368,7 @@ def known_keys() -> Iterator[str]:
     """Every legal key: sections first, then the settings of each plug-in file."""
     for name, cls in SECTIONS.items():
         yield from (f"{name}.{f.name.rstrip('_')}" for f in dataclasses.fields(cls))
+    yield from (f"{PROMPTS}DATASET.{f.name}" for f in dataclasses.fields(Prompts))
     for package, prefix in (("quantizers", ""), ("methods", ""), ("losses", "loss."), ("regularizers", "regularizer.")):
         for name in plugins.names(package):
             if (own := plugins.config_class(package, name)) is not None:
@@ -351,9 +377,7 @@ def known_keys() -> Iterator[str]:
 
 def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> Any:
     """The value in its field's type and range, or ConfigError."""
-    section = name.rpartition(".")[0]
-    plugin = plugin_of(section)
-    cls = SECTIONS.get(section) or (plugins.config_class(*plugin) if plugin else None)
+    cls = _class_of(name.rpartition(".")[0])
     assert cls is not None
     wanted = _hints(cls)[spec.name]
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
@@ -409,9 +433,7 @@ def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
 
 
 def _check_plugin(section: str, settings: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    plugin = plugin_of(section)
-    assert plugin is not None
-    cls = plugins.config_class(*plugin)
+    cls = _class_of(section)
     assert cls is not None
     try:
         cls(**settings)

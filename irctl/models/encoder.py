@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from torch import Tensor
 
+from irctl import allocator
 from irctl.errors import RunFailed
 from irctl.models import hashes, modules, precision, settings
 from irctl.models.batches import Tokens, batches, by_length, to_device
@@ -65,6 +66,7 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
         dtype=precision.compute_dtype(config.hardware),
         batch_tokens=config.encoder.batch_tokens or config.hardware.encode_tokens,
         about=about,
+        names=settings.names_of(config.data.source),
     )
 
 
@@ -72,6 +74,7 @@ class Encoder:
     """A SentenceTransformer with everything that decides its vectors.
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
+    names: of the data set that is encoded, for prompts of its own.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Encoder:
         dtype: str,
         batch_tokens: int,
         about: Mapping[str, Any],
+        names: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.settings = how
@@ -90,6 +94,7 @@ class Encoder:
         self.dtype = dtype
         self.batch_tokens = batch_tokens
         self.about = dict(about)
+        self.names = tuple(names)
         self.similarity = how.similarity
         self.query_max_len, self.passage_max_len = how.query_max_len, how.passage_max_len
         self.title_join = how.title_join
@@ -103,7 +108,7 @@ class Encoder:
         return self.query_max_len if side == "query" else self.passage_max_len
 
     def prompt(self, side: str) -> str:
-        return self.settings.query_prompt if side == "query" else self.settings.passage_prompt
+        return self.settings.prompt(side, self.names)
 
     def features(self, texts: Sequence[str], side: str = "passage", pad_multiple: int | None = None) -> dict[str, Any]:
         """Model inputs of a batch, padded to its longest text (to a multiple, where given or saved), on the CPU."""
@@ -140,7 +145,7 @@ class Encoder:
         """
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
         if self.device.type == "cpu":
-            precision.keep_freed_memory()
+            allocator.keep_freed_memory()
         modes = [(part, part.training) for part in self.module.modules()]
         # tensors that a model caches under inference_mode would break a training that goes on
         guard = torch.no_grad() if self.module.training else torch.inference_mode()
@@ -212,8 +217,13 @@ class Encoder:
         }
 
     def fingerprint(self, side: str = "passage") -> str:
-        """sha256 of key(side): equal fingerprints give equal vectors in the same arithmetic."""
-        return hashes.digest(self.key(side))
+        """sha256 of the model and its settings: equal fingerprints give equal vectors in the same arithmetic.
+
+        It is the same whatever data set is encoded: prompts of all of them count.
+        """
+        prompts = {d: dict(own) for d, own in self.settings.prompts.items()}
+        own = {"prompt": self.settings.prompt(side), "prompts": prompts} if prompts else {}
+        return hashes.digest({**self.key(side), **own})
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write the folder whole: SentenceTransformer files (safetensors) and irctl.json with settings and `extra`.

@@ -124,6 +124,8 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
             for place in reversed([i for i, m in enumerate(module) if isinstance(m, Normalize)]):
                 del module[place]
     module.prompts = {**(module.prompts or {}), "query": settings.query_prompt, "document": settings.passage_prompt}
+    for dataset, own in settings.prompts.items():  # by the names that mteb looks for
+        module.prompts |= {f"{dataset}-{'query' if side == 'query' else 'document'}": own[side] for side in own}
     if isinstance(module[0], Transformer):
         module.max_seq_length = settings.passage_max_len
         # read by encode_query and encode_document of sentence-transformers

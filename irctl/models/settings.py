@@ -7,10 +7,12 @@ otherwise than it was trained are wrong without a sign.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data import cards, hub
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import Located
 
@@ -37,7 +39,10 @@ UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands in irctl.json, besides provenance. Lengths are tokens, special ones and the prompt counted."""
+    """What stands in irctl.json, besides provenance. Lengths are tokens, special ones and the prompt counted.
+
+    prompts: {data set: {query or passage: prompt}}, in place of query_prompt and passage_prompt for that data set.
+    """
 
     pooling: str
     normalize: bool
@@ -48,9 +53,28 @@ class Settings:
     title_join: str
     similarity: str
     pad_multiple: int
+    prompts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def prompt(self, side: str, names: Sequence[str] = ()) -> str:
+        """The prompt of a side: that of the first of these data set names which has one, else the general one."""
+        own = next((self.prompts[n][side] for n in names if side in self.prompts.get(n, {})), None)
+        return own if own is not None else self.query_prompt if side == "query" else self.passage_prompt
+
+
+def names_of(source: str) -> tuple[str, ...]:
+    """What prompts may call a data set: the source itself, its card's name, the last part of it, and its parent's."""
+    found = cards.key_of(source)
+    if found is not None:
+        card = cards.built_in()[found]
+        names = [source, found, card.name, found.rpartition("/")[2], card.same_as, card.same_as.rpartition("/")[2]]
+    elif hub.is_hub(source):
+        names = [source, hub.parse(source).repo.rpartition("/")[2]]
+    else:
+        names = [source, Path(source.rpartition(":")[2]).name]
+    return tuple(dict.fromkeys(n for n in names if n))
 
 
 def read_file(located: Located) -> dict[str, Any]:
@@ -98,6 +122,11 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         "encoder.passage_prompt": config.encoder.passage_prompt,
         "data.title_join": config.data.title_join,  # its default counts too: the corpus is read with it
     }
+    saved, asked = about.get("prompts", {}), config.prompts()
+    prompts = {d: {**saved.get(d, {}), **asked.get(d, {})} for d in (*saved, *asked)}
+    for dataset, side in ((d, s) for d in asked for s in asked[d]):
+        says[f"prompts.{dataset}.{side}"] = saved.get(dataset, {}).get(side)
+        given[f"prompts.{dataset}.{side}"] = asked[dataset][side]
     for key in ("encoder.query_max_len", "encoder.passage_max_len"):
         if given[key] and given[key] > limit:
             raise ConfigError(f"{key}={given[key]}: {located.name} reads at most {limit} tokens")
@@ -116,6 +145,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         title_join=value["data.title_join"],
         similarity=_similarity(module, located, bool(value["encoder.normalize"])),
         pad_multiple=int(about.get("pad_multiple", 0)),
+        prompts=prompts,
     )
 
 

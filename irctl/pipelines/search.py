@@ -115,10 +115,15 @@ def collection_for(config: Config, searched: Searched | None) -> tuple[Collectio
     """The collection asked for, else the one the index was made from; and the split of its queries."""
     from irctl.pipelines.encode import collection_of
 
-    if searched is not None and "data.source" not in config.origins and searched.about.get("data"):
-        config = config.replace({"data.source": searched.about["data"]}, "the index")
-    collection = collection_of(config)
+    collection = collection_of(_of_index(config, searched))
     return collection, config.data.split or collection.card.headline_split
+
+
+def _of_index(config: Config, searched: Searched | None) -> Config:
+    """The settings with the collection that the index was made from, unless they name one."""
+    if searched is None or "data.source" in config.origins or not searched.about.get("data"):
+        return config
+    return config.replace({"data.source": searched.about["data"]}, "the index")
 
 
 def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
@@ -132,6 +137,7 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
     name = name or config.model.name
+    config = _of_index(config, searched)  # prompts may be those of a data set
     return load_encoder(config, None if name == config.model.name else name), name
 
 
