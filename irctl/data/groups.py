@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from irctl.data import selection
 from irctl.data.corpus import join
-from irctl.data.merging import Merged, Source, pool_of
+from irctl.data.merging import Labels, Merged, Source, pool_of
 from irctl.data.qrels_store import Selection, open_qrels
 from irctl.data.texts import TextPool
 from irctl.errors import DataError
@@ -96,7 +96,12 @@ class GroupSource:
 
     @property
     def largest_grade(self) -> float:
-        return 1.0 if self.is_binary else self.parts[0].largest
+        return self.labels.largest
+
+    @property
+    def labels(self) -> Labels:
+        """What labels a loss will see."""
+        return Labels(0.0, 1.0) if self.is_binary else self.parts[0].labels
 
     @property
     def positive_threshold(self) -> float:
@@ -228,8 +233,18 @@ def build_groups(collection: Collection, split: str, negatives_path: Path | None
         return GroupSource([*mined, source("judged", qrels, Selection())], settings)
     whole = open_qrels([qrels], queries, passages, Selection())
     theta = config.loss.positive_threshold or max(math.ceil(whole.about["largest"] / 2), 1)
-    high = Selection(key={"min": theta, "label": 1.0}, keep=lambda q, d, s: s >= theta, label=lambda q, d, s: 1.0)
-    low = Selection(key={"max": theta, "label": 0.0}, keep=lambda q, d, s: s < theta, label=lambda q, d, s: 0.0)
+    high = Selection(
+        key={"min": theta, "label": 1.0},
+        keep=lambda q, d, s: s >= theta,
+        rule=f"grade below {theta:g}",
+        label=lambda q, d, s: 1.0,
+    )
+    low = Selection(
+        key={"max": theta, "label": 0.0},
+        keep=lambda q, d, s: s < theta,
+        rule=f"grade {theta:g} and above",
+        label=lambda q, d, s: 0.0,
+    )
     return GroupSource(
         [], settings, positives=[source("judged", qrels, high)], negatives=[source("judged", qrels, low), *mined]
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,14 @@ from irctl.data import draws
 from irctl.data.qrels_store import QrelsStore
 from irctl.data.texts import TextPool, TextStore
 from irctl.errors import DataError
+
+
+class Labels(NamedTuple):
+    """The range of the labels of training data. A teacher's scores are not whole numbers."""
+
+    lowest: float
+    largest: float
+    are_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,10 @@ class Merged:
         return None
 
     @property
-    def largest(self) -> float:
-        """The largest label; 0 where there is none."""
-        return max((float(s.store.about["largest"]) for s in self.sources if s.store), default=0.0)
+    def labels(self) -> Labels:
+        """Range and kind of all labels; zeros where there is none."""
+        found = [s.store.about for s in self.sources if s.store and len(s.store)]
+        if not found:
+            return Labels(0.0, 0.0)
+        lowest, largest = min(a["lowest"] for a in found), max(a["largest"] for a in found)
+        return Labels(lowest, largest, all(a["whole"] for a in found))

@@ -28,6 +28,8 @@ from irctl.data.texts import TextPool, open_texts
 from irctl.errors import ConfigError, DataError
 
 PATH_KEYS = ("qrel_path", "query_path", "corpus_path")
+IN_FOLDER = {"qrel_path": "qrels/train.tsv", "query_path": "queries.jsonl", "corpus_path": "corpus.jsonl"}
+"""What a path means that is a BEIR folder."""
 IGNORED = ("corpus_cache", "query_cache")
 CONFLICTS = ("last", "max", "error")
 
@@ -192,17 +194,18 @@ class MqrelCollection(Collection):
         return graded, positives, negatives
 
     def _open(self, spec: SourceSpec) -> Source:
-        queries = TextPool([open_texts(f) for f in self._files(spec.query_path)])
-        passages = TextPool([open_texts(f) for f in self._files(spec.corpus_path)])
+        queries = TextPool([open_texts(f) for f in self._files(spec.query_path, "query_path")])
+        passages = TextPool([open_texts(f) for f in self._files(spec.corpus_path, "corpus_path")])
         if not spec.qrel_path:
             return Source(spec.source, queries, passages, None)
-        subset = self._files(spec.query_subset_path)
+        subset = self._files(spec.query_subset_path, "query_path")
         selection = selection_of(spec.rules, subset, spec.where)
-        store = open_qrels(self._files(spec.qrel_path), queries, passages, selection)
+        store = open_qrels(self._files(spec.qrel_path, "qrel_path"), queries, passages, selection)
         return Source(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
 
-    def _files(self, names: Sequence[str]) -> list[Path]:
-        return [self._local(n) for n in names]
+    def _files(self, names: Sequence[str], key: str) -> list[Path]:
+        found = [self._local(n) for n in names]
+        return [path / IN_FOLDER[key] if path.is_dir() else path for path in found]
 
     def _local(self, name: str) -> Path:
         """A file of the hub, an absolute one, or one beside the configuration."""
@@ -210,7 +213,8 @@ class MqrelCollection(Collection):
 
     def missing(self) -> list[str]:
         """Files that are not on this machine yet. Asks nobody."""
-        names = [n for s in self.config.sources for n in (*s.qrel_path, *s.query_path, *s.corpus_path)]
+        keys = (*PATH_KEYS, "query_subset_path")
+        names = [n for s in self.config.sources for key in keys for n in getattr(s, key)]
         here = {n: hub.is_here(n, self._root) if hub.is_hub(n) else self._local(n).exists() for n in names}
         return [n for n, is_here in here.items() if not is_here]
 

@@ -7,6 +7,7 @@ RepCONC's {qid: [docid, ...]} JSON, parquet, and a BEIR folder (its qrels/train.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -84,6 +85,8 @@ def _columns(path: Path) -> Iterator[Judgement]:
 
 def _split(path: Path, text: str, width: int) -> list[str]:
     delimiter = DELIMITERS.get(suffix(path))
+    if delimiter == "," and '"' in text:
+        return next(csv.reader([text], skipinitialspace=True))
     if delimiter and delimiter in text:
         return [f.strip() for f in text.split(delimiter)]
     return text.split("\t") if text.count("\t") >= max(width - 1, 2) else text.split()

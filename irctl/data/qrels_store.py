@@ -10,16 +10,16 @@ import hashlib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data import artefacts
+from irctl.data import artefacts, qrels_arrays
 from irctl.data.lines import malformed
 from irctl.data.qrels_files import Judgement, read_judgements
 from irctl.data.texts import TextPool
@@ -28,7 +28,7 @@ MOST_GRADES = 32
 """More different scores than that are no grades."""
 BLOCK = 100_000
 """Judgements whose ids are looked up at once."""
-FORMAT = 1
+FORMAT = 2
 
 Keep = Callable[[str, str, float], bool]
 Label = Callable[[str, str, float], float]
@@ -42,6 +42,7 @@ class Selection:
     key: Mapping[str, Any] | None = field(default_factory=dict)
     subset: frozenset[str] | None = None  # query ids
     keep: Keep | None = None
+    rule: str = "the filter"  # what `keep` is, for the count of what it drops
     group: tuple[str, int] | None = None  # (top, bottom or first; k), on raw scores
     regroup: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # whole groups, Python API only
     label: Label | None = None
@@ -117,20 +118,32 @@ def _build(
         judgements = read_judgements(path)
         while block := list(islice(judgements, BLOCK)):
             columns.add(path, block, queries, passages, selection)
-    arrays = columns.sorted()
+    arrays, dropped = columns.sorted(), columns.dropped
+
+    def note(reason: str, before: int) -> None:
+        dropped[reason] += before - len(arrays["label"])
+
     if selection.group is not None:
-        arrays = _group(arrays, *selection.group)
+        total, (which, k) = len(arrays["label"]), selection.group
+        arrays = qrels_arrays.group(arrays, which, k)
+        note(f"group_{which}_k {k}", total)
     if selection.regroup is not None:
-        arrays = _regroup(arrays, queries, passages, selection.regroup)
-    arrays, repeated = _last_of_each_pair(arrays)
+        total = len(arrays["label"])
+        arrays = qrels_arrays.regroup(arrays, queries, passages, selection.regroup)
+        note("group_filter_fn", total)
+    total = len(arrays["label"])
+    arrays = qrels_arrays.last_of_each_pair(arrays)
+    note("listed again, the last label counts", total)
     query_row_T = arrays["query"]
     starts = np.flatnonzero(np.r_[True, query_row_T[1:] != query_row_T[:-1]]) if len(query_row_T) else np.zeros(0, int)
     about = {
         "files": [str(f) for f in files],
         "read": _counts(columns.before),
         "kept": _counts(Counter(f"{v:g}" for v in arrays["label"].tolist())),
-        "largest": float(arrays["label"].max(initial=0)),
-        "repeated": repeated,
+        "dropped": [[reason, n] for reason, n in dropped.items() if n],  # in the order of the rules
+        "largest": float(arrays["label"].max()) if len(starts) else 0.0,
+        "lowest": float(arrays["label"].min()) if len(starts) else 0.0,
+        "whole": bool((arrays["label"] == np.trunc(arrays["label"])).all()),
         "queries": len(starts),
     }
     return {
@@ -147,6 +160,7 @@ class _Columns:
     def __init__(self) -> None:
         self.query, self.document, self.score, self.label = array("q"), array("q"), array("f"), array("f")
         self.before: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()  # by reason
 
     def add(
         self, path: Path, block: list[Judgement], queries: TextPool, passages: TextPool, selection: Selection
@@ -154,9 +168,11 @@ class _Columns:
         self.before.update(f"{j.score:g}" for j in block)
         subset, keep = selection.subset, selection.keep
         if subset is not None:
-            block = [j for j in block if j.query_id in subset]
+            total, block = len(block), [j for j in block if j.query_id in subset]
+            self.dropped["query_subset_path"] += total - len(block)
         if keep is not None:
-            block = [j for j in block if keep(j.query_id, j.document_id, j.score)]
+            total, block = len(block), [j for j in block if keep(j.query_id, j.document_id, j.score)]
+            self.dropped[selection.rule] += total - len(block)
         query_rows = _rows(path, block, [j.query_id for j in block], queries, "query")
         document_rows = _rows(path, block, [j.document_id for j in block], passages, "passage")
         self.query.extend(query_rows.tolist())
@@ -207,45 +223,3 @@ def _counts(values: Counter[str]) -> dict[str, int]:
     if len(ordered) > MOST_GRADES:
         return {f"{ordered[0]} to {ordered[-1]}": values.total()}
     return {v: values[v] for v in ordered}
-
-
-def _group(arrays: dict[str, NDArray[Any]], which: str, k: int) -> dict[str, NDArray[Any]]:
-    """The first, highest- or lowest-scored k of each query; file order stays, and decides between equal scores."""
-    score_T = {"top": -arrays["score"], "bottom": arrays["score"], "first": np.zeros_like(arrays["score"])}[which]
-    order_T = np.lexsort((np.arange(len(score_T)), score_T, arrays["query"]))
-    query_T = arrays["query"][order_T]
-    first_T = np.searchsorted(query_T, query_T)
-    kept = np.sort(order_T[np.arange(len(query_T)) - first_T < k])
-    return {name: values[kept] for name, values in arrays.items()}
-
-
-def _regroup(
-    arrays: dict[str, NDArray[Any]], queries: TextPool, passages: TextPool, change: Callable[[dict[str, Any]], Any]
-) -> dict[str, NDArray[Any]]:
-    kept: list[int] = []
-    for span in _spans(arrays["query"]):
-        documents = passages.column("id", arrays["document"][span])
-        group = {"qid": queries.column("id", arrays["query"][span][:1])[0], "docid": documents}
-        wanted = set(change({**group, "score": arrays["score"][span].tolist()})["docid"])
-        kept += [span.start + i for i, d in enumerate(documents) if d in wanted]
-    return {name: values[np.asarray(kept, dtype=np.int64)] for name, values in arrays.items()}
-
-
-def _spans(query_T: NDArray[Any]) -> Iterator[slice]:
-    edges: Any = np.flatnonzero(np.diff(query_T, prepend=-1, append=-1)) if len(query_T) else []
-    return (slice(int(a), int(b)) for a, b in pairwise(edges))
-
-
-def _last_of_each_pair(arrays: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], int]:
-    """A pair listed twice keeps its first place and its last label, as a dictionary would. Returns how many went."""
-    order_T = np.lexsort((np.arange(len(arrays["query"])), arrays["document"], arrays["query"]))
-    query_T, document_T = arrays["query"][order_T], arrays["document"][order_T]
-    new_T = np.r_[True, (query_T[1:] != query_T[:-1]) | (document_T[1:] != document_T[:-1])][: len(order_T)]
-    if new_T.all():
-        return arrays, 0
-    firsts = order_T[new_T]
-    lasts = order_T[np.r_[np.flatnonzero(new_T)[1:] - 1, len(order_T) - 1]]
-    label_T = arrays["label"].copy()
-    label_T[firsts] = arrays["label"][lasts]
-    kept = np.sort(firsts)
-    return {n: (label_T if n == "label" else v)[kept] for n, v in arrays.items()}, int((~new_T).sum())

@@ -14,10 +14,10 @@ from typing import Any
 
 from irctl.data import artefacts
 from irctl.data.expressions import compile_expression
-from irctl.data.lines import suffix
-from irctl.data.qrels_files import read_judgements
+from irctl.data.lines import first, json_objects, suffix
+from irctl.data.qrels_files import SYNTHETIC, read_judgements
 from irctl.data.qrels_store import Keep, Label, Selection
-from irctl.data.records import read_texts
+from irctl.data.records import ID_NAMES, read_texts
 from irctl.errors import ConfigError
 
 GROUP_KEYS = ("group_top_k", "group_bottom_k", "group_first_k", "group_random_k")
@@ -84,6 +84,7 @@ def selection_of(rules: Rules, subset_files: Sequence[Path], where: str) -> Sele
         key=key,
         subset=frozenset().union(*map(_query_ids, subset_files)) if subset_files else None,
         keep=_keep(rules, where),
+        rule=_rule(rules),
         group=None if rules.group_filter_fn else group,
         regroup=rules.group_filter_fn,
         label=_label(rules, where),
@@ -91,10 +92,27 @@ def selection_of(rules: Rules, subset_files: Sequence[Path], where: str) -> Sele
 
 
 def _query_ids(path: Path) -> frozenset[str]:
-    """Query ids of a query file, or of any file of judgements."""
-    if suffix(path) == ".jsonl" and "queries" in path.name:
+    """Query ids of a query file, or of any file of judgements; the first record tells which it is."""
+    if _holds_texts(path):
         return frozenset(r.id for r in read_texts(path))
     return frozenset(j.query_id for j in read_judgements(path))
+
+
+def _holds_texts(path: Path) -> bool:
+    kind = suffix(path)
+    if kind not in (".jsonl", ".ndjson"):
+        return kind == ".tsv" and first(path).count("\t") == 1
+    record = next((value for _, value in json_objects(path)), {})
+    ids = [str(record[n]) for n in ID_NAMES if n in record]
+    return "text" in record and len(ids) == 1 and not SYNTHETIC.fullmatch(ids[0])
+
+
+def _rule(rules: Rules) -> str:
+    """The rule that keeps or drops a judgement by itself, as it is written."""
+    if rules.filter_fn is not None:
+        return "filter_fn"
+    names = ("filter", "min_score", "max_score")
+    return ", ".join(f"{n} {getattr(rules, n)}" for n in names if getattr(rules, n) is not None)
 
 
 def _keep(rules: Rules, where: str) -> Keep | None:

@@ -233,9 +233,73 @@ def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
     about = groups(place, {"mqrel": [real(min_score=1, source="real"), synth()]}).describe()
     assert about["sources"][0].startswith(
         "real (graded): 2 queries; 7 judgements by score {0: 1, 0.5: 1, 1: 2, 2: 2, 3: 1}; "
-        "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped"
+        "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped (2 by min_score 1); "
     )
-    assert about["group sizes"] == {1: 1, 8: 1} and about["conflicts"] == 0 and about["largest grade"] == 3
+    assert about["group sizes"] == "8 x 1, 1 x 1" and about["conflicts"] == 0 and about["largest grade"] == 3
+
+
+@pytest.mark.parametrize(
+    ("rules", "reasons"),
+    [
+        ({"min_score": 1, "max_score": 3}, "(3 by min_score 1, max_score 3)"),
+        ({"filter": "grade > 1"}, "(4 by filter grade > 1)"),
+        ({"group_top_k": 2, "min_score": 1}, "(2 by min_score 1, 2 by group_top_k 2)"),
+        ({"group_first_k": 1}, "(5 by group_first_k 1)"),
+        ({"query_subset_path": "few.tsv", "group_bottom_k": 4}, "(2 by query_subset_path, 1 by group_bottom_k 4)"),
+        ({"qrel_path": ["real_qrels.jsonl", "real_qrels.jsonl"]}, "(7 by listed again, the last label counts)"),
+        ({}, "0 dropped; "),
+    ],
+)
+def test_every_dropped_judgement_has_a_reason(place: Path, rules: dict[str, Any], reasons: str) -> None:
+    folders.write(place / "few.tsv", "q1\tzz\t1\n")
+    assert reasons in groups(place, {"mqrel": [real(**rules)]}).describe()["sources"][0]
+
+
+def test_queries_that_make_no_group_are_counted_with_the_reason(place: Path) -> None:
+    table = {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=1), synth(qrel_path="one.tsv")]}
+    folders.write(place / "one.tsv", "q3\ts0\t0\n")
+    about = groups(place, table, group_size=4).describe()
+    assert about["queries"] == 1 and about["queries dropped"] == "2 have no positive"  # q2 and q3
+    assert about["group sizes"] == "2 x 1"  # one of three positives, one negative
+    assert groups(place, {"mqrel": [real()]}, max_queries=1).describe()["queries dropped"].startswith("1 are beyond")
+
+
+def test_a_passage_of_two_sources_counts_once_in_group_sizes(place: Path) -> None:
+    folders.write(place / "more.tsv", "q1\tr0\t1\nq1\tr1\t1\n")
+    about = groups(place, {"mqrel": [real(), real(qrel_path="more.tsv")]}).describe()
+    assert about["group sizes"] == "5 x 1, 2 x 1" and about["conflicts"] == 1
+
+
+def test_a_path_may_be_a_beir_folder(place: Path) -> None:
+    folders.write(place / "beir/corpus.jsonl", (place / "real.jsonl").read_text())
+    folders.write(place / "beir/queries.jsonl", (place / "queries.jsonl").read_text())
+    folders.write(place / "beir/qrels/train.tsv", "query-id\tcorpus-id\tscore\nq3\tr1\t2\n")
+    table = {"qrel_path": "beir", "query_path": "beir", "corpus_path": "beir"}
+    assert labels(groups(place, {"mqrel": [table]})) == {"r1": 2}
+    assert len(groups(place, {"mqrel": [real(), real(query_subset_path="beir", qrel_path="beir")]})) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("q.jsonl", '{"_id": "q2", "text": "x"}\n'),
+        ("q.tsv", "q2\tits text\n"),
+        ("j.jsonl", '{"qid": "q2", "docid": ["r0"], "score": [1]}\n'),
+        ("c.jsonl", '{"_id": "q2_l_3_d_0", "text": "made for q2"}\n'),
+        ("t.txt", "q2 0 r0 1\n"),
+    ],
+)
+def test_a_subset_is_any_file_with_query_ids(place: Path, name: str, content: str) -> None:
+    folders.write(place / name, content)
+    source = groups(place, {"mqrel": [real(query_subset_path=name)]})
+    assert [source.group(i, 0).query_id for i in range(len(source))] == ["q2"]
+
+
+def test_a_subset_that_is_elsewhere_is_missing_too(place: Path) -> None:
+    groups(place, {"mqrel": [real()]})
+    config = mqrel.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
+    collection = mqrel.MqrelCollection("python", config, folder=place)
+    assert collection.missing() == ["hf://datasets/a/b/q.jsonl"]
 
 
 def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(place: Path) -> None:

@@ -101,6 +101,7 @@ SINGLE = "".join(f'{{"qid":"{q}","docid":"{d}","score":{s}}}\n' for q in SAME fo
         ("tabs.tsv.gz", "q1\t0\td1\t2\nq1\t0\td2\t0\nq2\t0\td1\t1\n"),
         ("blanks.tsv", "q1 0 d1 2\nq1 0 d2 0\nq2 0 d1 1\n"),
         ("comma.csv", "qid,docid,score\nq1,d1,2\nq1,d2,0\nq2,d1,1\n"),
+        ("quoted.csv", '"qid","docid","score"\nq1,"d1",2\n"q1",d2,"0"\nq2,d1,1\n'),
         ("grouped.jsonl", '{"qid":"q1","docid":["d1","d2"],"score":[2,0]}\n{"qid":"q2","docid":["d1"],"score":[1]}\n'),
         ("single.jsonl", SINGLE),
         ("whole.json", '{"q1": {"d1": 2, "d2": 0}, "q2": {"d1": 1}}'),
