@@ -138,6 +138,10 @@ class Loss:
     temperature: float | str = key(
         "auto", "scores are divided by it; auto: from the spread of the first batches' scores"
     )
+    label_temperature: float = key(
+        1.0,
+        "grades are divided by it where their softmax is the target: ws2, ws2_paired, kl, listnet, w1_ordinal, distill",
+    )
     learn_temperature: bool = key(False, "train the temperature too")
     positive_threshold: float = key(
         0.0, "grade from which a passage is a positive; 0: half the largest grade, rounded up", low=0

@@ -19,6 +19,7 @@ from irctl.errors import ConfigError
 from irctl.losses import _masked
 
 AUTO_SPREAD = 3.0
+LABELS = "shares"
 LEARNED = ("bias",)
 
 

@@ -14,6 +14,7 @@ from irctl.errors import ConfigError
 from irctl.losses import _masked
 
 AUTO_SPREAD = 1.0
+LABELS = "teacher"
 VIEWS = ("own",)
 
 

@@ -16,6 +16,7 @@ from irctl.errors import ConfigError
 from irctl.losses import _masked
 
 AUTO_SPREAD = 3.0
+LABELS = "threshold"
 
 
 @dataclass(frozen=True, kw_only=True)

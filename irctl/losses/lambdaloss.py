@@ -17,6 +17,7 @@ from irctl.errors import ConfigError
 from irctl.losses import _masked
 
 AUTO_SPREAD = 3.0
+LABELS = "gains"
 MU = 10.0  # share of the ndcg2 part in ndcg2pp, as in the paper
 
 

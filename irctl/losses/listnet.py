@@ -14,6 +14,7 @@ from irctl.errors import ConfigError
 from irctl.losses import _masked
 
 AUTO_SPREAD = 3.0
+LABELS = "gains"
 
 
 @dataclass(frozen=True, kw_only=True)

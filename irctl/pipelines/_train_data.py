@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data import groups_report
+from irctl.data.merging import Labels
 from irctl.errors import ConfigError, DataError
-from irctl.training import mixture
+from irctl.training import labels, mixture
 from irctl.training.group_data import collection_of, dev_split, groups_of, train_split
 from irctl.types import Reporter
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from irctl.data.collection import Collection
     from irctl.ledger.recording import RunHandle
 
-SIZED_GROUPS = 2000
-"""Queries whose groups are built for the histogram of --dry-run."""
-
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
@@ -26,6 +24,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     from irctl.pipelines.hardneg import default_negatives
 
     collection = collection_of(config)
+    _check_patience(config, collection)
     own_negatives = _own_negatives(config, collection)
     if own_negatives:
         run.note(dataset=config.run.dataset or collection.name)
@@ -44,8 +43,10 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
         if config.data.negatives != "none":
             path = Path(config.data.negatives)
             run.artifact("in", "negatives", path, sha256=sha256_file(path))
+    for notice in _notices(collection):
+        reporter.warn(notice)
     source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
-    mixture.parts(config, source.largest_grade)
+    labels.check(config, mixture.parts(config, source.largest_grade), source.labels)
     extra: dict[str, Any] = {}
     split = dev_split(config, collection)
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
@@ -62,23 +63,64 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
 def describe(config: Config) -> tuple[dict[str, Any], int]:
     """(what --dry-run prints of the data, number of training queries; 0 while the data is not here)."""
     collection = collection_of(config)
+    _check_patience(config, collection)
     shown: dict[str, Any] = {"collection": collection.name}
+    if notices := _notices(collection):
+        shown["notices"] = notices
     own_negatives = _own_negatives(config, collection)
-    if own_negatives:
-        shown |= getattr(collection, "describe", dict)()
-        if shown.get("not on this machine"):
-            return shown, 0
-    else:
+    if own_negatives and getattr(collection, "missing", list)():
+        return shown | getattr(collection, "describe", dict)(), 0
+    will_mine = not own_negatives and not config.data.negatives
+    if not own_negatives:
         shown["split"] = train_split(config)
-        shown["negatives"] = config.data.negatives or f"{config.hardneg.num} a query by BM25, mined once at the start"
-    without = config if config.data.negatives else config.replace({"data.negatives": "none"}, "dry run")
-    source = groups_of(without if not own_negatives else config, collection)
-    shown["queries"] = len(source)
-    shown["largest grade"] = source.largest_grade
+        shown["negatives"] = (
+            f"{config.hardneg.num} a query by BM25, mined once at the start: not counted below"
+            if will_mine
+            else config.data.negatives
+        )
+    if will_mine:
+        return shown, _before_mining(config, collection, shown)
+    source = groups_of(config, collection)
+    labels.check(config, mixture.parts(config, source.largest_grade), source.labels)
+    shown |= source.describe()
     shown["positive from grade"] = mixture.positive_threshold(config, source.largest_grade)
-    sizes = Counter(len(source.rows(i, 0).labels_K) for i in range(min(len(source), SIZED_GROUPS)))
-    shown["group sizes"] = ", ".join(f"{size} x {count}" for size, count in sorted(sizes.items(), reverse=True))
     return shown, len(source)
+
+
+def _before_mining(config: Config, collection: Collection, shown: dict[str, Any]) -> int:
+    """Add what the judgements alone tell, and return the number of training queries."""
+    graded = {"data.negatives": "none", "data.binary": False}
+    source = groups_of(config.replace(graded, "dry run"), collection)
+    shown |= source.describe()
+    theta = config.loss.positive_threshold or source.positive_threshold
+    shown["positive from grade"] = theta
+    found = Labels(0.0, 1.0) if config.data.binary else source.labels
+    with_mined = found._replace(lowest=min(found.lowest, 0.0))
+    labels.check(config, mixture.parts(config, found.largest), with_mined)
+    if not config.data.binary:
+        return len(source)
+    shown["queries"] = groups_report.queries_with(source, theta)
+    shown["group sizes"] = f"{config.data.group_size}: one positive, and negatives as far as they are found"
+    return int(shown["queries"])
+
+
+def _notices(collection: Collection) -> list[str]:
+    """What a configuration of several sources holds that has no effect."""
+    return list(getattr(getattr(collection, "config", None), "notices", ()))
+
+
+def _check_patience(config: Config, collection: Collection) -> None:
+    """Refuse to wait for a score that nobody measures."""
+    patience = f"eval.patience={config.eval.patience}"
+    if not config.eval.patience:
+        return
+    if config.eval.during == "off":
+        raise ConfigError(f"{patience}: eval.during=off measures nothing to stop by", hint="Set eval.during=candidates")
+    if dev_split(config, collection) is None:
+        raise ConfigError(
+            f"{patience}: {collection.name} has no dev split apart from '{train_split(config)}' to stop by",
+            hint="Drop it, or train on a collection with a dev split",
+        )
 
 
 def _own_negatives(config: Config, collection: Collection) -> bool:
@@ -90,6 +132,11 @@ def _own_negatives(config: Config, collection: Collection) -> bool:
             f"data.negatives={config.data.negatives} (from {config.origins['data.negatives']}): {collection.name} "
             "lists its negatives itself",
             hint="Add the file to it as a source with score_transform 0",
+        )
+    if config.data.binary:
+        raise ConfigError(
+            f"data.binary (from {config.origins['data.binary']}): {collection.name} says itself what is positive",
+            hint="Use pos_mqrel with min_score and neg_mqrel with max_score",
         )
     return True
 

@@ -56,6 +56,8 @@ def positive_threshold(config: Config, largest_grade: float | None) -> float | N
     theta = config.loss.positive_threshold
     if largest_grade is None:
         return theta or None
+    if config.data.binary:  # the threshold has done its work: labels are 1 and 0
+        return 1.0
     if theta > largest_grade:
         raise ConfigError(
             f"loss.positive_threshold={theta:g}: no passage is positive, for the largest grade is {largest_grade:g}",
@@ -109,6 +111,9 @@ def _part(config: Config, name: str, weight: float, threshold: float | None, lar
         settings.setdefault("positive_threshold", threshold)
     if "max_label" in fields and largest_grade:
         settings.setdefault("max_label", largest_grade)
+    if "label_temperature" in fields and "loss.label_temperature" in config.origins:
+        settings.setdefault("label_temperature", config.loss.label_temperature)
+        _config(config, name, settings)
     temperature = settings.pop("temperature", config.loss.temperature)
     if temperature == "auto":
         fixed = plugins.literal("losses", name, "AUTO_SPREAD") == 0
@@ -117,6 +122,17 @@ def _part(config: Config, name: str, weight: float, threshold: float | None, lar
         where = config.origins.get("loss.temperature", "default")
         raise ConfigError(f"loss.temperature: expected auto or a number above 0, found {temperature!r} (from {where})")
     return Part(name, weight, view, settings, float(temperature))
+
+
+def _config(config: Config, name: str, settings: dict[str, Any]) -> None:
+    """Let the loss check settings that come from a key of all losses."""
+    cls = plugins.config_class("losses", name)
+    assert cls is not None, "it has the field"
+    try:
+        cls(**{k: v for k, v in settings.items() if k != "temperature"})
+    except ConfigError as e:
+        origin = config.origins["loss.label_temperature"]
+        raise ConfigError(f"loss.label_temperature: {e.message} (from {origin})", hint=e.hint) from None
 
 
 def _fields(name: str) -> tuple[str, ...]:
@@ -134,6 +150,13 @@ def _check_unused(config: Config, names: list[str]) -> None:
                 hint=f"Add {section[5:]} to loss.name, or drop the setting",
             )
     loss = config.loss
+    if "loss.label_temperature" in config.origins and not any("label_temperature" in _fields(n) for n in names):
+        users = ", ".join(n for n in plugins.names("losses") if "label_temperature" in _fields(n))
+        raise ConfigError(
+            f"loss.label_temperature (from {config.origins['loss.label_temperature']}): {', '.join(names)} takes no "
+            "softmax of grades",
+            hint=f"Drop it, or use one of {users}",
+        )
     for key, needed, given in (
         ("loss.inbatch_label", "all or masked", loss.inbatch != "own"),
         ("loss.guide", "masked", loss.inbatch == "masked" or not loss.guide),

@@ -30,6 +30,14 @@ def test_a_loss_can_have_its_own_temperature() -> None:
     assert (ws2.temperature, infonce.temperature) == (None, 0.05)
 
 
+def test_one_label_temperature_serves_all_losses_that_take_one() -> None:
+    ws2, infonce, kl = parts(
+        **{"loss.name": "ws2,infonce,kl", "loss.label_temperature": 0.5, "loss.kl.label_temperature": 2.0}
+    )
+    assert ws2.settings["label_temperature"] == 0.5 and kl.settings["label_temperature"] == 2.0
+    assert "label_temperature" not in infonce.settings
+
+
 def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
     config = tiny.configuration(**{"loss.name": "infonce"})
     assert [mixture.parts(config, grade)[0].settings["positive_threshold"] for grade in (1, 2, 3, 4)] == [1, 1, 2, 2]
@@ -49,6 +57,11 @@ def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
         ({"loss.name": "infonce", "loss.kl.label_temperature": 2.0}, "the run uses infonce, not kl"),
         ({"loss.name": "infonce", "loss.inbatch": "own", "loss.inbatch_label": -3.0}, "does something only with"),
         ({"loss.name": "infonce", "loss.guide_margin": 0.1}, "does something only with loss.guide"),
+        ({"loss.name": "infonce", "loss.label_temperature": 0.5}, "infonce takes no softmax of grades"),
+        (
+            {"loss.name": "kl", "loss.label_temperature": 0.0},
+            "loss.label_temperature: kl: temperatures must be above 0",
+        ),
         ({"loss.name": "infonce", "loss.temperature": "warm"}, "expected auto or a number above 0, found 'warm'"),
         ({"loss.name": "infonce", "loss.temperature": -1.0}, "found -1.0"),
         ({"loss.name": "infonce", "loss.positive_threshold": 4.0}, "the largest grade is 3"),

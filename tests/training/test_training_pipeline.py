@@ -208,6 +208,55 @@ def no_sockets(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"eval.during": "off"}, "eval.patience=2: eval.during=off measures nothing to stop by"),
+        ({"data.split": "dev"}, "has no dev split apart from 'dev' to stop by"),
+    ],
+)
+def test_patience_without_a_dev_score_is_refused(tiny_encoder, small, values, message) -> None:
+    config = configuration(tiny_encoder, **{"data.source": small, "eval.patience": 2, **values})
+    with pytest.raises(ConfigError, match=message):
+        pipeline.describe(config)
+    with pytest.raises(ConfigError, match=message):
+        train(config)
+
+
+def test_a_stalled_dev_score_ends_the_training_of_a_real_encoder(tiny_encoder, small, in_process) -> None:
+    # a rate of 1e-12 changes no ranking: the second evaluation after the first epoch's is no better, nor the third
+    values = {"eval.patience": 2, "train.epochs": 9.0, "train.lr": 1e-12, "batch.global": 12, "data.source": small}
+    payload, _ = train(configuration(tiny_encoder, **values))
+    assert payload["steps"] == 3 and payload["model_step"] == 1  # an epoch is one step
+    assert payload["dev_after"] == payload["dev_before"]
+
+
+def test_a_loss_that_the_labels_do_not_fit_is_refused_before_training(tiny_encoder, small) -> None:
+    config = configuration(tiny_encoder, **{"data.source": small, "loss.name": "infonce", "loss.inbatch_label": 1.0})
+    for work in (pipeline.describe, train):
+        with pytest.raises(ConfigError, match="take other queries' passages for positives"):
+            work(config)
+
+
+def test_a_threshold_chooses_the_positives_of_binary_groups(tiny_encoder, small, tmp_path) -> None:
+    values = {"data.source": small, "data.binary": True, "loss.positive_threshold": 2.0, "data.negatives": "none"}
+    shown = pipeline.describe(configuration(tiny_encoder, **values))["data"]
+    assert shown["queries"] == 12 and shown["group sizes"] == "2 x 12" and shown["positive from grade"] == 1
+    assert "12 dropped (12 by grade below 2)" in shown["sources"][0]
+    (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [{"corpus_path": f"{small}/corpus.jsonl"}]}))
+    with pytest.raises(ConfigError, match="says itself what is positive"):
+        pipeline.describe(configuration(tiny_encoder, **{**values, "data.source": str(tmp_path / "graded.json")}))
+
+
+def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, small) -> None:
+    shown = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))["data"]
+    (judged,) = shown["sources"]
+    assert judged.startswith("judged (graded): 12 queries; 24 judgements by score {1: 12, 2: 12}; 24 kept")
+    assert shown["queries"] == 12 and "not counted below" in shown["negatives"]
+    given = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.negatives": "none"}))["data"]
+    assert given["group sizes"] == "2 x 12" and given["negatives"] == "none"
+
+
 def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) -> None:
     shown = pipeline.describe(
         settings.resolve({"loss.name": ("ws2", "test"), "hardware.micro_batch": (4, "profile cpu")})

@@ -1,0 +1,99 @@
+"""Whether the labels of the training data are what a loss reads into them; refused with the reason where not.
+
+A loss file says so by LABELS: `threshold` (positives from a grade up), `gains` (2^grade - 1), `shares` (of the largest
+grade), `teacher` (a teacher's scores). Without it, only the order and distance of labels count. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from irctl import plugins
+from irctl.config import Config
+from irctl.data.merging import Labels
+from irctl.errors import ConfigError
+from irctl.training.mixture import Part
+
+LARGEST_GAIN_GRADE = 30
+"""2^30 times the gain of grade 1: no scale of grades, and sums in float32 keep nothing below it."""
+
+
+def check(config: Config, parts: tuple[Part, ...], labels: Labels) -> None:
+    """Raise ConfigError for a loss that these labels would make do nothing, or something else than its name says."""
+    for part in parts:
+        if labels.lowest == labels.largest and part.view == "own":
+            raise ConfigError(
+                f"{part.name}: every label is {labels.lowest:g}, and a query's own passages are all it compares: "
+                "nothing to order",
+                hint="Add negatives (irctl hardneg, or data.negatives), or compare with other queries' passages",
+            )
+        wanted = plugins.literal("losses", part.name, "LABELS")
+        if wanted and part.settings.get("target") != "softmax":
+            CHECKS[wanted](config, part, labels)
+
+
+def _threshold(config: Config, part: Part, labels: Labels) -> None:
+    theta = part.settings.get("positive_threshold", 1.0)
+    asked = config.loss.positive_threshold or f"loss.{part.name}.positive_threshold" in config.origins
+    if not labels.are_whole and not asked:
+        raise ConfigError(
+            f"{part.name} needs to know which passages are positives; labels from {labels.lowest:g} to "
+            f"{labels.largest:g}, not whole numbers, are a teacher's scores",
+            hint="Set loss.positive_threshold, or use distill or marginmse",
+        )
+    if labels.largest < theta:
+        raise ConfigError(
+            f"{part.name}: no passage is positive: labels reach {labels.largest:g}, positives start at {theta:g}",
+            hint="Check the judgements and their filters, or set loss.positive_threshold",
+        )
+    if labels.lowest >= theta and part.view == "own":
+        raise ConfigError(
+            f"{part.name}: no passage is negative: labels start at {labels.lowest:g}, positives at {theta:g}",
+            hint="Add negatives (irctl hardneg), or raise loss.positive_threshold",
+        )
+    if part.view != "own" and config.loss.inbatch_label >= theta:
+        raise ConfigError(
+            f"loss.inbatch_label={config.loss.inbatch_label:g}: {part.name} would take other queries' passages for "
+            f"positives, which start at {theta:g}",
+            hint=f"Use less than {theta:g}",
+        )
+
+
+def _gains(config: Config, part: Part, labels: Labels) -> None:
+    if not labels.are_whole or labels.largest > LARGEST_GAIN_GRADE:
+        raise ConfigError(
+            f"{part.name} weighs a passage by 2^grade - 1; labels from {labels.lowest:g} to {labels.largest:g} are "
+            "scores, not grades",
+            hint="Use kl, distill or marginmse, or make grades of them (score_transform or label of the source)",
+        )
+    if labels.largest <= 0:
+        raise ConfigError(
+            f"{part.name} weighs a passage by 2^grade - 1; no label is above 0 (the largest is {labels.largest:g})",
+            hint="Check the judgements and their filters",
+        )
+
+
+def _shares(config: Config, part: Part, labels: Labels) -> None:
+    if labels.lowest < 0 or labels.largest <= 0:
+        raise ConfigError(
+            f"{part.name} reads a label as a share of the largest one, so 0 is the least and some are above it; found "
+            f"labels from {labels.lowest:g} to {labels.largest:g}",
+            hint="Use kl or distill, or make grades of them (score_transform or label of the source)",
+        )
+
+
+def _teacher(config: Config, part: Part, labels: Labels) -> None:
+    if labels.are_whole and labels.lowest >= 0 and labels.largest <= 1:
+        raise ConfigError(
+            f"{part.name} follows the scores of a teacher; the labels are only 0 and 1, which say nothing of how much "
+            "better a passage is",
+            hint="Use infonce, or judgements that hold the teacher's scores",
+        )
+
+
+CHECKS: dict[str, Callable[[Config, Part, Labels], None]] = {
+    "threshold": _threshold,
+    "gains": _gains,
+    "shares": _shares,
+    "teacher": _teacher,
+}
