@@ -79,9 +79,9 @@ def _cell(cell: Cell, sign_width: int) -> Any:
 def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
     """Save a figure and name its files."""
     from irctl import console
-    from irctl.pipelines import report
+    from irctl.pipelines import _report_figures
 
-    written = [str(p) for p in report.figure(kind, folder, wanted)]
+    written = [str(p) for p in _report_figures.figure(kind, folder, wanted)]
     if json_:
         console.emit_json({"schema": "irctl/report/1", "figure": kind, "files": written})
         return

@@ -15,12 +15,17 @@ def report(
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
     table: Annotated[str, typer.Option(help="main, compression, losses or beir")] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
-    run: Annotated[list[str] | None, typer.Option("--run", help="only this evaluation; repeatable")] = None,
+    run: Annotated[list[str] | None, typer.Option("--run", help="only this run; repeatable")] = None,
     dataset: Annotated[str, typer.Option(help="only these data sets: a,b")] = "",
     split: Annotated[str, typer.Option(help="only this split; empty: all but dev where there are others")] = "",
     measures: Annotated[str, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = "",
     columns: Annotated[str, typer.Option(help="columns in order, such as avg,scifact,fiqa,bytes")] = "",
-    figure: Annotated[str, typer.Option(help="draw pareto or delta instead, as PDF, SVG, PNG and CSV")] = "",
+    group_by: Annotated[
+        str, typer.Option(help="one row a system (runs that differ only in the seed), run, method, loss, model, ...")
+    ] = "",
+    figure: Annotated[
+        str, typer.Option(help="draw pareto, delta, curves or spectrum instead, as PDF, SVG, PNG and CSV")
+    ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
     ids: Annotated[bool, typer.Option("--ids", help="name the run behind every row")] = False,
     marks: Annotated[str, typer.Option(help="daggers: differs from the baseline; letters: rows beaten")] = "daggers",
@@ -33,13 +38,19 @@ def report(
 ) -> None:
     """Print tables of every evaluation in the ledger: best bold, second underlined, each number traceable to its run.
 
+    --table compression has every bundle, evaluated or not: bytes, error, recall of exact neighbours, speed.
+
     \b
     Examples:
       irctl report
       irctl report --format latex --baseline dense
       irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
+      irctl report --table compression --format csv --ids
+      irctl report --group-by run
       irctl report --figure pareto -o figures
+      irctl report --figure curves -o figures
+      irctl report --figure spectrum -o figures
       irctl report --checklist
     """
     from irctl.commands._run import guarded
@@ -61,6 +72,7 @@ def report(
             test=test,
             correction=correction,
             mixed=mixed,
+            group_by=group_by,
             command=command_line(("irctl", *sys.argv[1:])),
         )
         if checklist:

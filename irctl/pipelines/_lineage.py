@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from irctl.index.shards import MANIFEST
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -42,6 +45,7 @@ class System:
     bytes_per_vector: float | None
     negatives_per_query: int | None
     facts: Mapping[str, float]
+    fact_runs: Mapping[str, str]
     lineage: tuple[str, ...]
 
 
@@ -66,21 +70,28 @@ def short_name(model: str) -> str:
 
 
 def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
-    """The system behind one search of an evaluation run; line: the runs it stands on, newest first."""
+    """The system behind one search of an evaluation run; line: the runs it stands on, newest first.
+
+    A compression is a system too: record is its run and first of the line, search says {compression, model, vectors}.
+    """
     train = next((r for r in line if r.columns.get("command") == "train"), None)
     compress = next((r for r in line if r.columns.get("command") == "compress"), None)
     method = str(search.get("method") or "")
     if method.startswith(("bm25", "fuse")):
         return _without_vectors(method, search, line)
-    model = str(search.get("model") or record.columns.get("model") or "")
+    model = str(search.get("model") or "")
+    if not model and compress is not None:
+        model = model_of(compress, line)
+    if not model and not search.get("vectors"):
+        model = str(record.columns.get("model") or "")
     if train is not None:
         model = str(settings(train).get("model.name") or model)
-    label, parts = _base_label(record, train, model)
+    label, parts = _base_label(record, train, model, str(search.get("vectors") or ""))
     base = _hash(parts)
-    facts = _facts(train, compress)
     compression = ""
     if compress is not None:
-        compression = str(settings(compress).get("compress.method") or compress.columns.get("method") or "codes")
+        known = settings(compress).get("compress.method") or compress.columns.get("method") or "codes"
+        compression = str(search.get("compression") or known)
         own = {k: v for k, v in changed(compress).items() if k.startswith((f"{compression}.", "compress.metric"))}
         words = [f"{k.removeprefix(compression + '.')}={v}" for k, v in sorted(own.items())]
         label = " ".join([f"{label} + {compression}", *words])
@@ -90,6 +101,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     if name := settings(record).get("run.name"):
         label = str(name)
     traits = {k: v for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
+    facts, fact_runs = _facts(train, compress, compression)
     return System(
         label=label,
         variant=_hash(parts),
@@ -100,11 +112,24 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         compression=compression,
         base=base,
         seed=train.columns.get("seed") if train else None,
-        bytes_per_vector=_bytes(search, compress),
+        bytes_per_vector=_bytes(search, compress, compression),
         negatives_per_query=train.columns.get("negatives_per_query") if train else None,
         facts=facts,
+        fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
+    """The encoder of the vectors that a compression read, by its bundle or by the run that encoded them; else empty."""
+    from irctl.ledger import query
+
+    for made in query.artifacts(compress.id, role="out", kind="bundle"):
+        manifest = Path(made["path"]) / MANIFEST
+        if manifest.is_file() and (name := json.loads(manifest.read_text()).get("about", {}).get("model")):
+            return str(name)
+    encode = next((r for r in line if r.columns.get("command") == "encode"), None)
+    return str(encode.columns.get("model") or "") if encode is not None else ""
 
 
 def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
@@ -124,13 +149,16 @@ def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunR
         bytes_per_vector=None,
         negatives_per_query=None,
         facts={},
+        fact_runs={},
         lineage=tuple(r.id for r in line),
     )
 
 
-def _base_label(record: RunRecord, train: RunRecord | None, model: str) -> tuple[str, dict[str, Any]]:
-    """(label, identity) of the uncompressed system: the model, or how it was trained."""
+def _base_label(record: RunRecord, train: RunRecord | None, model: str, vectors: str) -> tuple[str, dict[str, Any]]:
+    """(label, identity) of the uncompressed system: the model, how it was trained, or vectors that came as they are."""
     used = {k: v for k, v in changed(record).items() if k.startswith(("encoder.", "search.similarity"))}
+    if not model and vectors:
+        return short_name(vectors), {"vectors": vectors, "use": used}
     parts: dict[str, Any] = {"model": short_name(model), "use": used}
     if train is None:
         return short_name(model) or "unknown", parts
@@ -139,35 +167,54 @@ def _base_label(record: RunRecord, train: RunRecord | None, model: str) -> tuple
     return label, {**parts, "train": changed(train)}
 
 
-def _bytes(search: Mapping[str, Any], compress: RunRecord | None) -> float | None:
+def _bytes(search: Mapping[str, Any], compress: RunRecord | None, compression: str) -> float | None:
     """Bytes stored for a vector, ids not counted."""
     found = search.get("bytes_per_vector") or search.get("code_size")
     if found is None and compress is not None:
-        found = _metrics(compress).get("code_size")
+        found = measures_of(compress, compression).get("code_size")
     if found is None and compress is None and search.get("dim"):
         found = 4 * float(search["dim"])
     return float(found) if found is not None else None
 
 
-def _facts(train: RunRecord | None, compress: RunRecord | None) -> dict[str, float]:
-    """Numbers of training and compression that tables can show."""
+# What a compression measures, and the name of the fact.
+MEASURED = {
+    **{name: name for name in ("ratio", "index_bytes", "bytes_per_row", "train_s")},
+    **{name: name for name in (f"{part}_rows_per_cpu_s" for part in ("reader", "encoder", "writer"))},
+    "relative_mse": "mse",
+    "recall@10": "probe_recall@10",
+    "recall@100": "probe_recall@100",
+}
+
+
+def _facts(
+    train: RunRecord | None, compress: RunRecord | None, compression: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Numbers of training and compression that tables can show, and the run that each is from."""
     facts: dict[str, float] = {}
+    runs: dict[str, str] = {}
     if train is not None:
         for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours")):
             if train.columns.get(column):
                 facts[name] = float(train.columns[column]) / 3600
-        facts |= {k: v for k, v in _metrics(train).items() if k in ("params", "iso", "iso_n", "iso_d")}
+        known = measures_of(train)
+        facts |= {k: known[k] for k in ("params", "iso", "iso_n", "iso_d") if k in known}
+        runs = dict.fromkeys(facts, train.id)
     if compress is not None:
-        known = _metrics(compress)
-        names = {"relative_mse": "mse", "ratio": "ratio", "compression_ratio": "ratio", "index_bytes": "index_bytes"}
-        facts |= {short: known[name] for name, short in names.items() if name in known}
-    return facts
+        known = measures_of(compress, compression)
+        own = {short: known[name] for name, short in MEASURED.items() if name in known}
+        facts |= own
+        runs |= dict.fromkeys(own, compress.id)
+    return facts, runs
 
 
-def _metrics(record: RunRecord) -> dict[str, float]:
+def measures_of(record: RunRecord, part: str = "") -> dict[str, float]:
+    """Last values of a run by name; those of one method where it compressed by several."""
     from irctl.ledger import query
 
-    return {m["name"]: float(m["value"]) for m in query.measures(record.id) if m["value"] is not None}
+    known = [m for m in query.measures(record.id) if m["value"] is not None]
+    mine = [m for m in known if m["split"] == part] if part else []
+    return {m["name"]: float(m["value"]) for m in mine or known}
 
 
 def _hash(parts: Mapping[str, Any]) -> str:

@@ -47,9 +47,19 @@ def _fact(name: str) -> Reader:
     return lambda r, _: r.facts.get(name)
 
 
-def fact_column(key: str, header: str, better: str = "", *, decimals: int = 0) -> Column:
+def fact_column(key: str, header: str, better: str = "", *, decimals: int = 0, scale: float = 1.0) -> Column:
     """A column of a number that belongs to the system, not to a data set."""
-    return Column(key=key, header=header, kind="fact", better=better, decimals=decimals)
+    return Column(key=key, header=header, kind="fact", better=better, decimals=decimals, scale=scale)
+
+
+def _share(key: str, header: str) -> tuple[Column, Reader]:
+    """Recall of neighbours, in the hundredths that measures are printed in."""
+    return fact_column(key, header, "high", decimals=1, scale=100.0), _fact(key)
+
+
+def _rate(part: str, header: str) -> tuple[Column, Reader]:
+    key = f"{part}_rows_per_cpu_s"
+    return fact_column(key, header, decimals=1, scale=1e-3), _fact(key)  # none is best: they were not timed alike
 
 
 def _kept(measure: str) -> Column:
@@ -59,8 +69,21 @@ def _kept(measure: str) -> Column:
 FACTS: dict[str, tuple[Column, Reader]] = {
     "bytes": (fact_column("bytes", "Bytes a vector", "low"), lambda r, _: r.bytes_per_vector),
     "kept": (_kept("nDCG@10"), kept),
+    "bytes_per_row": (
+        fact_column("bytes_per_row", "Bytes a row", "low", decimals=1),
+        lambda r, _: r.facts.get("bytes_per_row", r.bytes_per_vector),
+    ),
+    "probe_recall@10": _share("probe_recall@10", "Probe R@10"),
+    "probe_recall@100": _share("probe_recall@100", "Probe R@100"),
+    "recall_codes@10": _share("recall_codes@10", "Codes R@10"),
+    "recall_exact@10": _share("recall_exact@10", "Exact R@10"),
+    "recall_exact@100": _share("recall_exact@100", "Exact R@100"),
+    "reader_rows_per_cpu_s": _rate("reader", "K read/CPU-s"),
+    "encoder_rows_per_cpu_s": _rate("encoder", "K encoded/CPU-s"),
+    "writer_rows_per_cpu_s": _rate("writer", "K written/CPU-s"),
+    "train_s": (fact_column("train_s", "Train CPU-s", "low", decimals=2), _fact("train_s")),
     "ratio": (fact_column("ratio", "Ratio", "high", decimals=1), _fact("ratio")),
-    "mse": (fact_column("mse", "Relative MSE", "low", decimals=4), _fact("mse")),
+    "mse": (fact_column("mse", "Relative MSE", "low", decimals=5), _fact("mse")),
     "seeds": (fact_column("seeds", "Seeds"), lambda r, _: None),  # counted over the row
     "negatives": (fact_column("negatives", "Negatives a query"), lambda r, _: r.negatives_per_query),
     "params": (fact_column("params", "Trained parameters"), _fact("params")),
@@ -74,17 +97,24 @@ FACTS: dict[str, tuple[Column, Reader]] = {
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "main": (*DEFAULT_MEASURES, "bytes", "kept"),
-    "compression": ("bytes", "ratio", *DEFAULT_MEASURES, "kept", "mse"),
+    "compression": (
+        *("bytes_per_row", "ratio", "mse"),
+        *("probe_recall@10", "probe_recall@100", "recall_codes@10", "recall_exact@10", "recall_exact@100"),
+        *("nDCG@10", "kept"),
+        *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s", "train_s"),
+    ),
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
     "beir": ("avg", "DATASETS"),
 }
 ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""
+NARROW = ("compression",)
+"""Presets with one measure, because their other columns are many."""
 
 
 def headline(records: Sequence[Record], measures: Sequence[str] = ()) -> str:
     """The measure of a table with one column a data set."""
-    present = list(dict.fromkeys(r.measure for r in records))
+    present = list(dict.fromkeys(r.measure for r in records if r.measure))
     return next((m for m in (*measures, *DEFAULT_MEASURES) if m in present), present[0] if present else "nDCG@10")
 
 
@@ -105,14 +135,15 @@ def choose(
         close = difflib.get_close_matches(preset, PRESETS, n=1)
         hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(PRESETS)}"
         raise ConfigError(f"no table named '{preset}'", hint=hint)
-    present = list(dict.fromkeys(r.measure for r in records))
+    present = list(dict.fromkeys(r.measure for r in records if r.measure))
     cells = list(dict.fromkeys((r.dataset, r.split) for r in records))
     first = headline(records, measures)
     wanted = list(columns)
     if not wanted:
         own = [c for c in PRESETS[preset] if c not in DEFAULT_MEASURES]
         at = next((i for i, c in enumerate(PRESETS[preset]) if c in DEFAULT_MEASURES), 0)
-        shown = list(measures) or [m for m in DEFAULT_MEASURES if m in present] or present[:3]
+        usual = [m for m in DEFAULT_MEASURES if m in present] or present[:3]
+        shown = list(measures) or (usual[:1] if preset in NARROW else usual)
         wanted = own if preset in ACROSS else [*own[:at], *shown, *own[at:]]
     found: list[Column] = []
     for name in wanted:
@@ -120,7 +151,7 @@ def choose(
             found += [_measure_column(*cell, first, cells, single=False) for cell in cells if not _is_part(cell[0])]
         elif name == "avg":
             found.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
-        elif name in FACTS or any(name in r.facts for r in records):
+        elif name not in present and (name in FACTS or any(name in r.facts for r in records)):
             column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
             if name == "kept":
                 column = _kept(first)

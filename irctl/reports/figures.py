@@ -43,61 +43,62 @@ class Point:
 
     line: str
     system: str
-    bytes_per_vector: float
+    bytes_per_row: float
     value: float
     frontier: bool
     run_id: str
 
 
+def size(r: Record) -> float:
+    """Bytes a row of its files where they were measured, else bytes a vector; 0 if neither is known."""
+    return r.facts.get("bytes_per_row") or r.bytes_per_vector or 0.0
+
+
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     """Systems with a known size, ordered by size; raises DataError if there is none."""
-    shown = [r for r in newest(records) if r.measure == measure and r.bytes_per_vector]
+    shown = [r for r in newest(records) if r.measure == measure and size(r)]
     if not shown:
         raise DataError(
-            f"no evaluation with {measure} and a size in bytes a vector to draw",
+            f"no evaluation with {measure} and a size in bytes a row to draw",
             hint="Run irctl compress, then irctl eval",
         )
     labels = rows(shown)
     points = []
-    for r in sorted(shown, key=lambda r: (r.bytes_per_vector or 0.0, -r.value, r.run_id)):
-        size = r.bytes_per_vector or 0.0
+    for r in sorted(shown, key=lambda r: (size(r), -r.value, r.run_id)):
         beaten = any(
-            o.value >= r.value
-            and (o.bytes_per_vector or 0.0) <= size
-            and (o.value, -(o.bytes_per_vector or 0.0)) != (r.value, -size)
-            for o in shown
+            o.value >= r.value and size(o) <= size(r) and (o.value, size(o)) != (r.value, size(r)) for o in shown
         )
         line = r.compression or UNCOMPRESSED
-        points.append(Point(line, labels[r.system, r.variant], size, r.value, not beaten, r.run_id))
+        points.append(Point(line, labels[r.system, r.variant], size(r), r.value, not beaten, r.run_id))
     return points
 
 
 def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
-    """(figure, CSV): quality over bytes a vector (log), one line a compression method, the frontier marked."""
+    """(figure, CSV): quality over bytes a row (log), one line a compression method, the frontier marked."""
     points = pareto_points(records, measure)
-    with _style() as plt:
+    with styled() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 3.4))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
-            x, y = [p.bytes_per_vector for p in mine], [100 * p.value for p in mine]
+            x, y = [p.bytes_per_row for p in mine], [100 * p.value for p in mine]
             width = 0 if line == UNCOMPRESSED else 1  # other encoders, not one more setting of a method
             axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=width, label=line)
         front = [p for p in points if p.frontier]
-        x, y = [p.bytes_per_vector for p in front], [100 * p.value for p in front]
+        x, y = [p.bytes_per_row for p in front], [100 * p.value for p in front]
         axes.step(x, y, where="post", color="0.5", linestyle="--", linewidth=1, zorder=1)
         axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3, label="frontier")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} x100", title=title)
+        axes.set(xlabel="Bytes a row", ylabel=f"{measure} x100", title=title)
         axes.legend(frameon=False, fontsize=8)
-    return figure, _csv(points)
+    return figure, to_csv(points)
 
 
 def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): differences from the baseline with their 95 % intervals, one line a comparison."""
     if not comparisons:
         raise DataError("no comparison to draw", hint="Add --baseline RUN")
-    with _style() as plt:
+    with styled() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 0.8 + 0.28 * len(comparisons)))
         for i, c in enumerate(reversed(comparisons)):
             axes.plot([100 * c.ci_low, 100 * c.ci_high], [i, i], color="0.5", linewidth=1.5)
@@ -107,14 +108,14 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
             range(len(comparisons)), [f"{c.system}, {c.dataset} {c.measure}" for c in reversed(comparisons)]
         )
         axes.set(xlabel=f"Difference from {comparisons[0].baseline} x100 (filled: p < .05)", title=title)
-    return figure, _csv(comparisons)
+    return figure, to_csv(comparisons)
 
 
 def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
     """Write NAME.pdf, .svg, .png and .csv; the same data gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with _style() as plt:
+    with styled() as plt:
         for kind, metadata in METADATA.items():
             path = folder / f"{name}.{kind}"
             figure.savefig(path, dpi=200, metadata=metadata)
@@ -126,7 +127,7 @@ def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
 
 
 @contextmanager
-def _style() -> Iterator[Any]:
+def styled() -> Iterator[Any]:
     """pyplot on the Agg backend with our settings, put back afterwards."""
     import matplotlib
 
@@ -137,7 +138,8 @@ def _style() -> Iterator[Any]:
         yield pyplot
 
 
-def _csv(items: Sequence[Any]) -> str:
+def to_csv(items: Sequence[Any]) -> str:
+    """Dataclass instances of one kind as rows."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f.name for f in fields(items[0])])

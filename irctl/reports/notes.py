@@ -59,11 +59,35 @@ def footnotes(
     if any(c.key == "kept" for c in columns):
         measure = next(c.measure for c in columns if c.key == "kept")
         notes.append(f"Kept: share of the {measure} that the same vectors have uncompressed.")
+    notes += _compression({c.key for c in columns}, records)
     notes += _contamination(used)
     for c in columns:
         differing = mixed([r for r in records if c.kind == "measure" and r.cell == c.cell])
         for facet, values in differing.items():
             notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {', '.join(v[:12] for v in values)}.")
+    return notes
+
+
+def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
+    notes = []
+    if "bytes_per_row" in keys:
+        notes.append("Bytes a row: of the files of codes, ids not counted; 4 bytes a dimension where not compressed.")
+    if keys & {"probe_recall@10", "probe_recall@100"}:
+        notes.append("Probe: recall x100 of exact neighbours in a sample of rows, held-out rows as queries.")
+    if keys & {"recall_exact@10", "recall_exact@100"}:
+        notes.append("Exact: recall x100 of exact neighbours among all rows, held-out queries.")
+    if "recall_codes@10" in keys:
+        notes.append(
+            "Codes: the same before exact vectors re-score the best; those vectors are not counted in the bytes."
+        )
+    if rates := {k for k in keys if k.endswith("_rows_per_cpu_s")}:
+        notes.append("Speed in thousands of rows a CPU second of reader, encoder and writer.")
+        together: dict[str, set[str]] = {}
+        for r in records:
+            for run in {r.fact_runs[k] for k in rates & r.fact_runs.keys()}:
+                together.setdefault(run, set()).add(r.variant)
+        if shared := sorted(run for run, variants in together.items() if len(variants) > 1):
+            notes.append(f"Methods of one run share its speed, which is of all of them together: {', '.join(shared)}.")
     return notes
 
 

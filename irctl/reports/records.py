@@ -41,6 +41,7 @@ class Record:
     command: str = ""
     commit: str = ""
     facts: Mapping[str, float] = field(default_factory=dict)  # other numbers of the system: mse, gpu_hours, iso, ...
+    fact_runs: Mapping[str, str] = field(default_factory=dict)  # fact -> the run that measured it, if not run_id
 
     @property
     def cell(self) -> tuple[str, str, str]:

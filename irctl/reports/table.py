@@ -130,8 +130,10 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
         shares = [kept(r, records) for r in mine if r.measure == column.measure]
         return _filled(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
-    by_seed = {r.seed: value for r in mine if (value := read(r, records)) is not None}
-    return _filled(column, list(by_seed.values()), runs)
+    known = [r for r in mine if read(r, records) is not None]
+    by_seed = {r.seed: value for r in known if (value := read(r, records)) is not None}
+    measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
+    return _filled(column, list(by_seed.values()), measured)
 
 
 def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:

@@ -1,0 +1,70 @@
+"""What compressions measured on their own rows, as records: a bundle can be reported before anybody evaluates it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.index.shards import MANIFEST
+from irctl.pipelines._lineage import MEASURED, measures_of, settings, system
+from irctl.reports.neighbours import PROBE, PROBED
+from irctl.reports.records import Record
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+
+def records(runs: Sequence[RunRecord]) -> list[Record]:
+    """The recall that each bundle of these compressions had on held-out rows; its other numbers are the facts."""
+    return [r for run in runs for r in _of(run)]
+
+
+def _of(run: RunRecord) -> Iterator[Record]:
+    from irctl.ledger import query
+
+    line = [run, *query.ancestors(run.id)]
+    bundles = query.artifacts(run.id, role="out", kind="bundle")
+    for bundle in bundles:
+        told = _manifest(Path(bundle["path"]))
+        method = str(told.get("method") or settings(run).get("compress.method", ""))
+        about = told.get("about", {})
+        vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")
+        search = {"compression": method, "model": about.get("model"), "vectors": vectors}
+        made = system(run, search, line)
+        known = {MEASURED.get(k, ""): v for k, v in measures_of(run, method if len(bundles) > 1 else "").items()}
+        recalls = {k: v for k, v in known.items() if k.startswith(PROBE)}
+        for measure, value in (recalls or {"": math.nan}).items():
+            yield Record(
+                dataset=str(run.columns.get("dataset") or ""),
+                split=PROBED,
+                measure=measure,
+                value=value,
+                run_id=run.id,
+                created_at=str(run.columns.get("created_at") or ""),
+                system=made.label,
+                variant=made.variant,
+                traits=made.traits,
+                method=made.method,
+                loss=made.loss,
+                model=made.model,
+                compression=made.compression,
+                base=made.base,
+                seed=made.seed,
+                bytes_per_vector=made.bytes_per_vector,
+                negatives_per_query=made.negatives_per_query,
+                lineage=made.lineage,
+                command=str(run.columns.get("argv_json") or ""),
+                commit=str(run.columns.get("git_commit") or ""),
+                facts=made.facts,
+                fact_runs=made.fact_runs,
+            )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The bundle's own words, as long as it is there."""
+    path = folder / MANIFEST
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found

@@ -1,0 +1,119 @@
+"""Records of what the ledger holds: evaluations with their lineage, and compressions that were only probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import paths
+from irctl.errors import DataError
+from irctl.pipelines import _eval_store as store
+from irctl.pipelines import _probes
+from irctl.pipelines._lineage import System, settings, system
+from irctl.reports.records import Record
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+SIMILARITY = {"ip": "dot", "l2": "euclid"}
+
+
+def gather(runs: Sequence[str] = (), *, probes: bool = False) -> list[Record]:
+    """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
+
+    probes: those of compressions too, by what they measured on their own rows. Raises DataError if there is none.
+    """
+    from irctl.ledger import query
+
+    evals = query.list_runs(command="eval", status="completed")
+    compressions = query.list_runs(command="compress", status="completed")
+    found = evals if not runs else []
+    probed = compressions if not runs else []
+    for named in map(query.find_run, runs):
+        if named.columns.get("command") == "compress":
+            probed.append(named)
+            continue
+        members = [r for r in evals if r.columns.get("group_id") == named.id]
+        found += members or [named]
+    records = [r for record in found for r in records_of(record)]
+    if probes:
+        records += _probes.records(probed)
+    if not records:
+        other = "irctl report --table compression shows compressions" if probed else "irctl demo makes some"
+        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=f"{other}; irctl eval adds one")
+    return records
+
+
+def records_of(record: RunRecord) -> list[Record]:
+    """Records of one evaluation run, from its eval.json and its lineage."""
+    from irctl.ledger import query
+
+    payload = store.read_json(Path(record.folder) / "out" / store.EVAL)
+    searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
+    columns = record.columns
+    line = query.ancestors(record.id)
+    selected = selected_on(line)
+    systems: dict[tuple[str, str], System] = {}
+    found = []
+    for r in payload["results"]:
+        place = (r["dataset"], r["split"])
+        if place not in systems:
+            systems[place] = system(record, searches.get(place) or next(iter(searches.values()), {}), line)
+        made = systems[place]
+        found.append(
+            Record(
+                dataset=r["dataset"],
+                split=r["split"],
+                measure=r["measure"],
+                value=float(r["value"]),
+                run_id=record.id,
+                created_at=str(columns.get("created_at") or ""),
+                system=made.label,
+                variant=made.variant,
+                traits=made.traits,
+                method=made.method,
+                loss=made.loss,
+                model=made.model,
+                compression=made.compression,
+                base=made.base,
+                seed=made.seed,
+                bytes_per_vector=made.bytes_per_vector,
+                qrels_sha256=r["qrels_sha256"],
+                k=r.get("k"),
+                similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
+                self_match=r["self_match"],
+                negatives_per_query=made.negatives_per_query,
+                selected_on_eval=(r["dataset"], r["split"]) in selected or bool(columns.get("selected_on_eval")),
+                n_queries=r["n_queries"],
+                n_missing=r["n_missing"],
+                lineage=made.lineage,
+                command=str(columns.get("argv_json") or ""),
+                commit=str(columns.get("git_commit") or ""),
+                facts=made.facts,
+                fact_runs=made.fact_runs,
+            )
+        )
+    return found
+
+
+def selected_on(line: Sequence[RunRecord]) -> set[tuple[str, str]]:
+    """(data set, split) pairs that a checkpoint of this lineage was chosen on."""
+    found = set()
+    for record in line:
+        if record.columns.get("command") == "train" and settings(record).get("eval.during", "off") != "off":
+            found.add((str(record.columns.get("dataset") or ""), "dev"))
+    return found
+
+
+def per_query_reader() -> Callable[[Record], Mapping[str, float] | None]:
+    """Per-query values of a record, from its run folder; each file is read once."""
+    from irctl.ledger import query
+
+    @cache
+    def file(run_id: str) -> dict[tuple[str, str, str], dict[str, float]]:
+        path = Path(query.find_run(run_id).folder) / "out" / store.PER_QUERY
+        return store.read_per_query(path) if path.is_file() else {}
+
+    return lambda record: file(record.run_id).get(record.cell)

@@ -1,0 +1,89 @@
+"""Figures of lines: training curves, and the spectrum of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from irctl.errors import DataError
+from irctl.reports.figures import styled, to_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSS = "loss"
+"""The name of the loss among the measurements of a training."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One value of a training: its loss, or a measure on the development split."""
+
+    system: str
+    measure: str
+    step: int
+    value: float
+    run_id: str
+
+
+@dataclass(frozen=True)
+class SpectrumPoint:
+    """One principal direction, the first with the largest variance. share, cumulative: of the whole variance."""
+
+    system: str
+    direction: int
+    variance: float
+    share: float
+    cumulative: float
+    rows: int
+    run_id: str
+
+
+def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): a panel for the loss and one a development measure, over optimiser steps; a line a training."""
+    if not points:
+        raise DataError("no training with measured steps to draw", hint="irctl train makes one; name it with --run")
+    measures = sorted({p.measure for p in points}, key=lambda m: (m != LOSS, m))
+    with styled() as plt:
+        size = (4.2 * len(measures), 3.2)
+        figure, panels = plt.subplots(1, len(measures), figsize=size, squeeze=False)
+        for axes, measure in zip(panels[0], measures, strict=True):
+            for i, system in enumerate(dict.fromkeys(p.system for p in points)):
+                mine = sorted((p for p in points if (p.system, p.measure) == (system, measure)), key=lambda p: p.step)
+                marker = "" if measure == LOSS else "osD^vPX*"[i % 8]
+                x, y = [p.step for p in mine], [p.value for p in mine]
+                axes.plot(x, y, marker=marker, markersize=4, linewidth=1, color=f"C{i % 10}", label=system)
+            axes.set(xlabel="Step", ylabel="Loss" if measure == LOSS else f"{measure} (dev)", title=title)
+        panels[0][-1].legend(frameon=False, fontsize=8)
+    return figure, to_csv(points)
+
+
+def spectrum_points(system: str, run_id: str, variances: Sequence[float], rows: int) -> list[SpectrumPoint]:
+    """Points of one set of vectors, from its variances, largest first."""
+    total, running = sum(variances) or 1.0, 0.0
+    points = []
+    for i, value in enumerate(variances, 1):
+        running += value
+        points.append(SpectrumPoint(system, i, value, value / total, running / total, rows, run_id))
+    return points
+
+
+def spectrum(points: Sequence[SpectrumPoint], *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): share of the variance by direction (both axes log), and what the first directions hold."""
+    if not points:
+        raise DataError("no encoded vectors to draw", hint="irctl encode makes some; name a run with --run")
+    with styled() as plt:
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2))
+        for i, system in enumerate(dict.fromkeys(p.system for p in points)):
+            mine = [p for p in points if p.system == system]
+            color, x = f"C{i % 10}", [p.direction for p in mine]
+            shown = [p for p in mine if p.share > 0]
+            left.plot([p.direction for p in shown], [p.share for p in shown], linewidth=1, color=color, label=system)
+            right.plot(x, [100 * p.cumulative for p in mine], linewidth=1, color=color, label=system)
+        left.set_xscale("log")
+        left.set_yscale("log")
+        left.set(xlabel="Principal direction", ylabel="Share of the variance", title=title)
+        right.set(xlabel="Directions kept", ylabel="Variance held, %", ylim=(0, 102))
+        right.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure, to_csv(points)

@@ -1,0 +1,82 @@
+"""Recall of nearest neighbours among the records: measured on codes, not by judgements, so shown as facts of a system.
+
+probe_recall@k: by irctl compress, held-out rows against a sample. recall_exact@k, recall_codes@k: by irctl eval
+--recall-against exact, with and without what exact vectors re-score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from irctl.reports.records import Record, newest
+
+PROBE = "probe_recall"
+PROBED = "probe"
+"""The split of what a compression measures on its own rows."""
+QUALITY = ("recall_exact@10", "recall_exact@100", "probe_recall@10", "probe_recall@100")
+"""What stands for quality where nothing was judged, best first."""
+
+_NAME = re.compile(rf"(recall_exact|recall_codes|{PROBE})@\d+")
+
+Key = tuple[str, str, int | None]
+
+
+def is_recall(measure: str) -> bool:
+    """Whether a measure is recall of neighbours; so is the empty one, of codes on which nothing was measured."""
+    return not measure or _NAME.fullmatch(measure) is not None
+
+
+def judged(records: Sequence[Record]) -> list[Record]:
+    """Records of measures that judgements stand behind."""
+    return [r for r in records if not is_recall(r.measure)]
+
+
+def folded(records: Sequence[Record]) -> list[Record]:
+    """Judged records with the recall of their system as facts; a record without a measure for what was never judged.
+
+    The newest recall counts; that of the split at hand before that of another.
+    """
+    shown = newest(records)
+    # an evaluated bundle has the probe's numbers through its lineage, whatever its data set was called
+    evaluated = {(run, r.compression) for r in shown if r.split != PROBED for run in r.lineage}
+    shown = [r for r in shown if r.split != PROBED or (r.run_id, r.compression) not in evaluated]
+    found: list[Record] = []
+    for dataset in dict.fromkeys(r.dataset for r in shown):
+        mine = [r for r in shown if r.dataset == dataset]
+        recalls = [r for r in mine if is_recall(r.measure)]
+        for split in dict.fromkeys(r.split for r in judged(mine)) or ("",):
+            here = [r for r in judged(mine) if r.split == split]
+            extra = _by_system(sorted(recalls, key=lambda r: (r.split == split, r.created_at, r.run_id)))
+            found += [_with(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
+            known = {_key(r) for r in here}
+            found += [
+                _with(replace(of[-1], split=split, measure="", value=float("nan")), of)
+                for key, of in extra.items()
+                if key not in known
+            ]
+    return found
+
+
+def _key(r: Record) -> Key:
+    return r.system, r.variant, r.seed
+
+
+def _by_system(recalls: Sequence[Record]) -> dict[Key, list[Record]]:
+    found: dict[Key, list[Record]] = {}
+    for r in recalls:
+        found.setdefault(_key(r), []).append(r)
+    return found
+
+
+def _with(record: Record, recalls: Sequence[Record]) -> Record:
+    """The record with what these say; its own facts stay."""
+    facts: dict[str, float] = {}
+    runs: dict[str, str] = {}
+    for r in recalls:
+        told = {**r.facts, **({r.measure: r.value} if r.measure else {})}
+        facts |= told
+        runs |= {name: r.fact_runs.get(name, r.run_id) for name in told}
+    own = {name: record.fact_runs.get(name, record.run_id) for name in record.facts}
+    return replace(record, facts={**facts, **record.facts}, fact_runs={**runs, **own})
