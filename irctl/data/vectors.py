@@ -48,22 +48,15 @@ class VectorStream:
         Raises DataError with file and row for a value that is not finite.
         """
         stop = self.rows if stop is None else min(stop, self.rows)
-        held: list[NDArray[np.floating]] = []
-        ids: list[str] = []
-        count, has_ids = 0, True
+        filling: _Filling | None = None
         for vectors_ND, names in self._pieces(start, stop):
             taken = 0
             while taken < len(vectors_ND):
-                piece = vectors_ND[taken : taken + size - count]
-                held.append(piece)
-                has_ids = names is not None
-                ids += names[taken : taken + len(piece)] if names is not None else []
-                taken, count = taken + len(piece), count + len(piece)
-                if count == size:
-                    yield self._block(start, held, ids if has_ids else None)
-                    start, held, ids, count = start + size, [], [], 0
-        if count:
-            yield self._block(start, held, ids if has_ids else None)
+                filling = filling or _Filling(min(size, stop - start), self.dim)
+                taken += filling.add(vectors_ND[taken:], None if names is None else names[taken:])
+                if filling.is_full:
+                    yield self._block(start, filling)
+                    start, filling = start + filling.size, None
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[NDArray[np.floating], list[str] | None]]:
         for part, first in zip(self.parts, self._starts.tolist(), strict=False):
@@ -94,12 +87,12 @@ class VectorStream:
     def describe(self) -> str:
         return self.parts[0].name if len(self.parts) == 1 else f"{len(self.parts)} files"
 
-    def _block(self, start: int, pieces: list[NDArray[np.floating]], ids: list[str] | None) -> VectorBlock:
-        vectors_ND = _joined(pieces, self.dim)
+    def _block(self, start: int, filling: _Filling) -> VectorBlock:
+        vectors_ND = filling.vectors()
         bad = _not_finite(vectors_ND)
         if bad is not None:
             raise self._bad_row(start + bad)
-        return VectorBlock(start, ids, vectors_ND)
+        return VectorBlock(start, filling.ids, vectors_ND)
 
     def _bad_row(self, row: int) -> DataError:
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -107,14 +100,45 @@ class VectorStream:
         return DataError(f"{self.parts[part].name}: row {inside}: expected finite numbers, found NaN or infinity")
 
 
-def _joined(pieces: list[NDArray[np.floating]], dim: int) -> NDArray[np.float32]:
-    """float32, C-contiguous; one float32 piece of a mapped file is handed on as it is."""
-    if len(pieces) == 1:
-        return np.ascontiguousarray(pieces[0], dtype=np.float32)
-    out_ND = np.empty((sum(map(len, pieces)), dim), np.float32)
-    with np.errstate(over="ignore"):
-        np.concatenate(pieces, out=out_ND, casting="unsafe")
-    return out_ND
+class _Filling:
+    """A block being filled. A single piece is handed on as it is, a mapped file's rows without a copy.
+
+    Several pieces are copied as they come: a reader whose buffers go back to it at once uses them again, which made
+    parquet twice as fast as joining the pieces at the end.
+    """
+
+    def __init__(self, size: int, dim: int) -> None:
+        self.size, self._dim, self._count = size, dim, 0
+        self._whole: NDArray[np.floating] | None = None
+        self._copied_ND: NDArray[np.float32] | None = None
+        self.ids: list[str] | None = []
+
+    @property
+    def is_full(self) -> bool:
+        return self._count == self.size
+
+    def add(self, piece_ND: NDArray[np.floating], names: list[str] | None) -> int:
+        """Take as many rows of the piece as fit; returns how many."""
+        piece_ND = piece_ND[: self.size - self._count]
+        if names is None or self.ids is None:
+            self.ids = None
+        else:
+            self.ids += names[: len(piece_ND)]
+        if len(piece_ND) == self.size:
+            self._whole = piece_ND
+        else:
+            if self._copied_ND is None:
+                self._copied_ND = np.empty((self.size, self._dim), np.float32)
+            with np.errstate(over="ignore"):
+                self._copied_ND[self._count : self._count + len(piece_ND)] = piece_ND
+        self._count += len(piece_ND)
+        return len(piece_ND)
+
+    def vectors(self) -> NDArray[np.float32]:
+        """float32 [size, D], C-contiguous."""
+        filled = self._whole if self._copied_ND is None else self._copied_ND
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(filled, dtype=np.float32)
 
 
 def _not_finite(x_ND: NDArray[np.float32]) -> int | None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import stopping
+from irctl import allocator, stopping
 from irctl.errors import DataError, IrctlError, RunFailed
 from irctl.index import shards
 from irctl.index.plan import Batch
@@ -122,6 +122,7 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     Raises the first failure of any stage with its rows, and Stopped after a signal.
     """
     wanted = [b for b in batches if any(b.index not in t.done for t in targets)]
+    allocator.keep_freed_memory()
     for target in targets:
         check_space(target, wanted)
     spent, stop = Spent(), threading.Event()

@@ -6,19 +6,13 @@ Training has its own loss scaling; this is for vectors only.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import sys
-from functools import cache
 from typing import Any
 
 from irctl.config import Hardware
 from irctl.errors import EnvironmentUnfit
 
 HALF = {"bf16": "bfloat16", "fp16": "float16"}
-# mallopt parameters of glibc's malloc.h: largest block that is not mapped on its own, and what is kept when freed
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-LARGEST_BLOCK, GROW_BY, KEPT = 32 << 20, 64 << 20, 512 << 20
 
 
 def device(hardware: Hardware) -> str:
@@ -54,19 +48,6 @@ def compute_dtype(hardware: Hardware) -> str:
             )
         return HALF[hardware.precision]
     return "tf32" if hardware.precision == "tf32" and hardware.device_kind == "cuda" else "float32"
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Let this process keep freed buffers (up to KEPT) for the next layer, where the C library is glibc.
-
-    glibc gives large ones back to the kernel, and every layer faults its pages in anew: measured at 2,048 tokens a
-    batch, 170,000 faults and a quarter more CPU time for 12,000 tokens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter, value in ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, GROW_BY)):
-            mallopt(parameter, value)
 
 
 @contextlib.contextmanager

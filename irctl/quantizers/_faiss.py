@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
+from irctl.quantizers._blocks import cpus
 
 Vectors = NDArray[np.float32]
 
@@ -71,11 +73,22 @@ def flat_index(dim: int, metric: str, *, half: bool) -> Any:
 
 
 def train_pq(x_ND: Vectors, m: int, bits: int, *, iterations: int, points_per_centroid: int, seed: int) -> Vectors:
-    """Centroids [M, K, d] by k-means on each slice, without faiss's polysemous reordering (five times slower)."""
-    pq = faiss.ProductQuantizer(x_ND.shape[1], m, bits)
-    _clustering(pq.cp, iterations, points_per_centroid, seed)
-    pq.train(x_ND)
-    return faiss.vector_to_array(pq.centroids).reshape(m, pq.ksub, pq.dsub).copy()
+    """Centroids [M, K, d] by k-means on each slice, without faiss's polysemous reordering (five times slower).
+
+    Slices are trained side by side, each on one thread: threads inside faiss's k-means of so narrow rows wait for each
+    other more than they work (measured on two cores: 5 rounds of PQ16x8 on 65,536 rows, 16 CPU s against 3.6).
+    """
+    width = x_ND.shape[1] // m
+
+    def one(number: int) -> Vectors:
+        faiss.omp_set_num_threads(1)  # of this thread
+        pq = faiss.ProductQuantizer(width, 1, bits)
+        _clustering(pq.cp, iterations, points_per_centroid, seed)
+        pq.train(np.ascontiguousarray(x_ND[:, number * width : (number + 1) * width]))
+        return faiss.vector_to_array(pq.centroids).reshape(pq.ksub, width).copy()
+
+    with ThreadPoolExecutor(min(m, cpus())) as pool:
+        return np.stack(list(pool.map(one, range(m))))
 
 
 def train_opq(

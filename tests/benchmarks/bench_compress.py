@@ -1,48 +1,74 @@
-"""Compression: rows a CPU second from parquet to codes, and recall at equal measured bytes on a synthetic set.
+"""Compression against its bars: reading, parquet to codes, training, encoding, memory. One run, ratios, CPU seconds.
 
-    python tests/benchmarks/bench_compress.py [--rows 60000] [--dim 1024] [--decay 0.5] [--only pq] [--quality]
+    python tests/benchmarks/bench_compress.py [--rows 100000] [--dim 1024] [--parts read,stream,train,encode,memory]
 
-Bar: PQ with 16 bytes at 1024 dimensions, parquet to codes, 20,000 rows a second on two cores.
+Each part compares with the plain way in the same process, taking turns: the loop over items of a streamed data set,
+and faiss's own `sa_encode` on vectors that are in memory already. A report: nothing is asserted on a clock.
+
+Dimension key: N rows, D dimensions.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from irctl import config as configuration
 from irctl.data.vectors import open_vectors
-from irctl.index.scoring import similarity
-from irctl.index.topk import top_k
+from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
-from irctl.metrics.distortion import relative_mse
-from irctl.metrics.recall import recall_at
 from irctl.pipelines.compress import compress
 from irctl.quantizers import _open
 from irctl.types import Silent
 
-QUERIES = 200
-EXPECTED = 20_000  # rows a second on two cores: the bar for PQ16x8
-METHODS: list[tuple[str, dict[str, Any]]] = [
-    ("pq", {"m": 16}),
-    ("opq", {"m": 16, "iterations": 10}),
-    ("pq", {"m": 128, "bits": 4}),
-    ("saq", {"bits": 0.5}),
-    ("rabitq", {}),
-    ("saq", {"bits": 1.0}),
-    ("rabitq", {"bits": 2}),
-    ("saq", {"bits": 2.0}),
-    ("sq", {"bits": 4}),
-    ("rabitq", {"bits": 4}),
-    ("saq", {"bits": 4.0}),
-    ("sq", {"bits": 8}),
+PARTS = ("read", "stream", "train", "encode", "memory")
+ITEM_ROWS = 10_000  # of the slow loop
+STREAMED: list[tuple[str, dict[str, Any], str, str]] = [  # method, settings, faiss alone, bar
+    ("pq", {"m": 16}, "PQ16x8np", ">= 1.0"),
+    ("rabitq", {"bits": 1}, "RaBitQ", ">= 0.8"),
+    ("rabitq", {"bits": 1}, "RR,RaBitQ", ">= 0.8"),
+    ("sq", {"bits": 8}, "SQ8", ">= 0.4"),
 ]
+MEMORY = """
+import resource, sys
+from irctl import config as c
+from irctl.ledger.recording import start_run
+from irctl.pipelines.compress import compress
+from irctl.types import Silent
+pairs = [f"compress.source={sys.argv[1]}", "compress.method=" + sys.argv[4], f"compress.train_size={sys.argv[3]}",
+         "compress.batch=1000", f"compress.max_batches={sys.argv[2]}", "compress.probe=0", "sq.clip_quantile=0"]
+config = c.resolve(c.from_sets(pairs))
+run = start_run(command="compress", argv=["bench"], config=config)
+with run:
+    compress(config, run, Silent(), stream=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def cpu(work: Callable[[], Any]) -> float:
+    """CPU seconds of all threads."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def turns(rounds: int, *work: Callable[[], Any]) -> list[float]:
+    """Median CPU seconds of each, after one turn that does not count: taking turns, all meet the same machine."""
+    for one in work:
+        one()
+    spent = [[cpu(one) for one in work] for _ in range(rounds)]
+    return [median(column) for column in zip(*spent, strict=True)]
 
 
 def write_parquet(path: Path, rows: int, dim: int, decay: float) -> None:
@@ -63,66 +89,120 @@ def write_parquet(path: Path, rows: int, dim: int, decay: float) -> None:
     writer.close()
 
 
-def throughput(folder: Path, rows: int, dim: int, decay: float, only: str) -> None:
-    """End to end, without training and probe: reader, encoder and writer each by its own CPU seconds."""
-    source = folder / "vectors.parquet"
-    write_parquet(source, rows, dim, decay)
-    show(
-        f"parquet of {rows} rows x {dim}, batches of 10,000; K rows a CPU second of each stage, K rows a second in all"
-    )
-    show(f"{'method':16} {'bytes':>6} {'reader':>8} {'encoder':>8} {'writer':>8} {'wall':>8}")
-    for name, settings in METHODS:
-        if only and name not in only.split(","):
-            continue
-        out = folder / f"{name}{'-'.join(map(str, settings.values()))}"
-        pairs = [f"compress.source={source}", f"compress.method={name}", "compress.probe=0", "compress.train_size=5000"]
-        pairs += [f"{name}.{k}={v}" for k, v in settings.items()]
-        config = configuration.resolve(configuration.from_sets(pairs))
-        run = start_run(command="compress", argv=["bench"], config=config)
-        with run:
-            compress(config, run, Silent(), out=str(out), stream=True, train_only=True)
-            started = time.perf_counter()
-            row = compress(config, run, Silent(), out=str(out), stream=True)["results"][0]
-            wall = rows / (time.perf_counter() - started)
-        rates = [row[f"{stage}_rows_per_cpu_s"] / 1000 for stage in ("reader", "encoder", "writer")]
-        shown = " ".join(f"{r:8.1f}" for r in rates)
-        bar = "" if (name, settings) != METHODS[0] else f"  (bar {EXPECTED / 1000:.0f})"
-        show(f"{label(name, settings):16} {row['code_size']:6} {shown} {wall / 1000:8.1f}{bar}")
+def reading(source: Path, rows: int, rounds: int) -> None:
+    """Rows a CPU second of our reader, and of the loop of source 003."""
+    from datasets import load_dataset
+
+    def items() -> None:
+        data = load_dataset("parquet", data_files=str(source), streaming=True, split="train")
+        batch = []
+        for number, item in enumerate(data):
+            if number == ITEM_ROWS:
+                break
+            batch.append(item["emb"])
+        np.array(batch, dtype=np.float32)
+
+    def ours() -> None:
+        for _ in open_vectors(source).blocks(10_000):
+            pass
+
+    mine, theirs = turns(rounds, ours, items)
+    ratio = (rows / mine) / (ITEM_ROWS / theirs)
+    show(f"reading   {rows / mine:10,.0f} rows/CPU-s; item loop {ITEM_ROWS / theirs:8,.0f}; {ratio:5.1f}x (bar >= 25)")
 
 
-def quality(dim: int, decay: float, only: str) -> None:
-    """Section of the table at equal bytes: 20,000 base rows, 40,000 others for training, 200 queries."""
-    stream = open_vectors(f"synthetic:60200,{dim},{decay}")
-    x = stream.take(np.arange(stream.rows))
-    queries, base, train = x[:QUERIES], x[QUERIES : QUERIES + 20_000], x[QUERIES + 20_000 :]
-    exact = top_k(similarity(queries, base, "ip"), 100)[1]
-    show(f"\nrecall of exact neighbours, {len(base)} rows x {dim}, decay {decay}")
-    show(
-        f"{'method':16} {'bytes':>6} {'train s':>8} {'K rows/s':>9} {'q/s':>7} {'R@10':>6} {'R@100':>6} {'rel. MSE':>9}"
-    )
-    for name, settings in METHODS:
-        if only and name not in only.split(","):
-            continue
-        quantizer = _open.make(name, settings, dim)
-        t0 = time.process_time()
-        quantizer.fit(train)
-        t1 = time.process_time()
-        codes = quantizer.encode(base)
-        t2 = time.process_time()
-        found = quantizer.search(queries, codes, 100)[1]
-        t3 = time.process_time()
-        # R@100 of the ten nearest: how deep re-scoring has to look
-        deep = np.mean([len(set(e[:10]) & set(f)) / 10 for e, f in zip(exact, found, strict=True)])
+def streaming(folder: Path, source: Path, rows: int, x_ND: Any, rounds: int) -> None:
+    """Parquet to codes on disk, trained before, against faiss's sa_encode alone."""
+    import faiss
+
+    show(f"\n{'parquet to codes':24} {'bytes':>6} {'K rows/CPU-s':>13} {'K rows/s':>9}  stages: reader encoder writer")
+    for number, (name, settings, factory, bar) in enumerate(STREAMED):
+        index = faiss.index_factory(x_ND.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        index.train(x_ND[:20_000])
+        ours, theirs, walls, rates = [], [], [], []
+        for turn in range(rounds + 1):
+            out = folder / f"{number}-{turn}"
+            pairs = [f"compress.source={source}", f"compress.method={name}", "compress.probe=0"]
+            pairs += ["compress.train_size=20000", *(f"{name}.{k}={v}" for k, v in settings.items())]
+            config = configuration.resolve(configuration.from_sets(pairs))
+            run = start_run(command="compress", argv=["bench"], config=config)
+            with run:
+                compress(config, run, Silent(), out=str(out), stream=True, train_only=True)
+                began, wall = time.process_time(), time.perf_counter()
+                row = compress(config, run, Silent(), out=str(out), stream=True)["results"][0]
+                spent, wall = time.process_time() - began, time.perf_counter() - wall
+            alone = cpu(lambda index=index: [index.sa_encode(x_ND[i : i + 10_000]) for i in range(0, rows, 10_000)])
+            if turn:  # the first is warm-up
+                ours.append(spent)
+                theirs.append(alone)
+                walls.append(wall)
+                rates.append([row[f"{stage}_rows_per_cpu_s"] / 1000 for stage in ("reader", "encoder", "writer")])
+        mine, his = rows / median(ours) / 1000, rows / median(theirs) / 1000
+        stages = " ".join(f"{median(c):7.1f}" for c in zip(*rates, strict=True))
         show(
-            f"{label(name, settings):16} {codes.shape[1]:6} {t1 - t0:8.2f} {len(base) / (t2 - t1) / 1000:9.1f} "
-            f"{QUERIES / (t3 - t2):7.0f} {recall_at(found, exact, 10):6.3f} {deep:6.3f} "
-            f"{relative_mse(base, quantizer.decode(codes)):9.4f}",
+            f"{label(name, settings):24} {row['code_size']:6} {mine:13.1f} {rows / median(walls) / 1000:9.1f}  {stages}"
+            f"   {factory} alone {his:6.1f}: {mine / his:4.2f}x (bar {bar})"
         )
+
+
+def training(x_ND: Any) -> None:
+    """CPU seconds of PQ16x8, 25 rounds."""
+    quantizer = _open.make("pq", {"m": 16, "iterations": 25}, x_ND.shape[1])
+    spent = cpu(lambda: quantizer.fit(x_ND))
+    show(f"\ntraining  PQ16x8 on {len(x_ND)} rows, 25 rounds: {spent:.1f} CPU s (bar <= 25), no polysemous training")
+
+
+def encoding(x_ND: Any, rounds: int) -> None:
+    """PQ by matrix products against faiss with the same centroids; SAQ's rate."""
+    import faiss
+
+    x_ND = x_ND[:20_000]
+    quantizer = _open.make("pq", {"m": 16}, x_ND.shape[1])
+    quantizer.fit(x_ND)
+    index = faiss.IndexPQ(x_ND.shape[1], 16, 8, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.arrays["centroids"]).ravel(), index.pq.centroids)
+    index.is_trained = True
+    same = float((quantizer.encode(x_ND) == index.sa_encode(x_ND)).all(axis=1).mean())
+    mine, theirs = turns(rounds, lambda: quantizer.encode(x_ND), lambda: index.sa_encode(x_ND))
+    show(
+        f"\nencoding  PQ16x8 {len(x_ND) / mine:9,.0f} rows/CPU-s, faiss {len(x_ND) / theirs:8,.0f}: "
+        f"{theirs / mine:4.2f}x (bar >= 2); equal codes in {same:.2%} of the rows"
+    )
+    for bits, bar in ((1.0, 15_000), (2.0, None), (4.0, 5_000)):
+        saq = _open.make("saq", {"bits": bits}, x_ND.shape[1])
+        saq.fit(x_ND)
+        without = _open.make("saq", {"bits": bits, "rounds": 0}, x_ND.shape[1])
+        without.fit(x_ND)
+        full, plain = turns(rounds, lambda saq=saq: saq.encode(x_ND), lambda without=without: without.encode(x_ND))
+        wanted = f" (bar >= {bar:,})" if bar else ""
+        show(
+            f"encoding  SAQ {bits} bits, {saq.code_size} bytes: {len(x_ND) / full:8,.0f} rows/CPU-s{wanted}, "
+            f"{len(x_ND) / plain:8,.0f} without adjustment"
+        )
+
+
+def memory(folder: Path, source: Path, dim: int, train: int) -> None:
+    """Peak RSS of whole runs of 10 and of 100 batches of 1,000 rows, each in a process of its own."""
+    sample = train * dim * 4 / 2**20
+    show(f"\nmemory    training sample of {train} rows: {sample:.0f} MiB; bar: sample + 500 MB, flat in batches")
+    for method in ("sq", "saq", "rabitq"):
+        found = []
+        for batches in (10, 100):
+            command = [sys.executable, "-c", MEMORY, str(source), str(batches), str(train), method]
+            done = subprocess.run(
+                command,
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "IRCTL_RUNS": str(folder / f"m{method}{batches}")},
+            )
+            found.append(float(done.stdout.split()[-1]))
+        show(f"memory    {method:8} peak RSS at 10 batches {found[0]:7.0f} MiB, at 100 {found[1]:7.0f} MiB")
 
 
 def label(name: str, settings: dict[str, Any]) -> str:
     """pq m=16"""
-    return " ".join([name, *(f"{k}={v}" for k, v in settings.items() if k != "iterations")])
+    return " ".join([name, *(f"{k}={v}" for k, v in settings.items())])
 
 
 def show(line: str) -> None:
@@ -133,19 +213,32 @@ def show(line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--decay", type=float, default=0.5)
-    parser.add_argument("--only", default="", help="methods, such as pq,saq")
-    parser.add_argument("--quality", action="store_true", help="also the table of recall (minutes)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", default=",".join(PARTS))
     given = parser.parse_args()
+    parts = given.parts.split(",")
+    assert set(parts) <= set(PARTS) and given.rows % ROW_BLOCK == 0
     with tempfile.TemporaryDirectory() as name:
-        import os
-
-        os.environ["IRCTL_RUNS"] = str(Path(name) / "runs")
-        throughput(Path(name), given.rows, given.dim, given.decay, given.only)
-    if given.quality:
-        quality(given.dim, given.decay, given.only)
+        folder = Path(name)
+        os.environ["IRCTL_RUNS"] = str(folder / "runs")
+        source = folder / "vectors.parquet"
+        write_parquet(source, given.rows, given.dim, given.decay)
+        facts = {"rows": given.rows, "dim": given.dim, "decay": given.decay, "cores": os.cpu_count()}
+        show(json.dumps(facts))
+        if "memory" in parts:  # before this process is large itself
+            memory(folder, source, given.dim, given.rows)
+        if "read" in parts:
+            reading(source, given.rows, given.rounds)
+        x_ND = open_vectors(source).take(np.arange(given.rows)) if set(parts) & {"stream", "train", "encode"} else None
+        if "stream" in parts:
+            streaming(folder, source, given.rows, x_ND, given.rounds)
+        if "train" in parts:
+            training(x_ND)
+        if "encode" in parts:
+            encoding(x_ND, given.rounds)
 
 
 if __name__ == "__main__":
