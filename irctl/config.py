@@ -458,7 +458,7 @@ def from_sets(pairs: Iterable[str]) -> Layer:
         name, sign, value = pair.partition("=")
         if not sign:
             raise ConfigError(f"--set {pair}: expected key=value", hint=f"Write --set {pair}=VALUE")
-        layer[name.strip()] = (value.strip(), "--set")
+        layer[name.strip()] = (value, "--set")  # as it is: a prompt may end in a space
     return layer
 
 

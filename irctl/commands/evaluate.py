@@ -45,7 +45,7 @@ def evaluate(
     queries: Annotated[
         str | None, typer.Option(help="held-out query vectors for --recall-against: a .npy file")
     ] = None,
-    export: Annotated[str | None, typer.Option(help="repconc: also write metric.json")] = None,
+    export: Annotated[str | None, typer.Option(help="repconc: also metric.json; mteb[:FOLDER]: its files")] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="compare with published values")] = False,
 ) -> None:
     """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 FORMATS = ("trec", "msmarco")
-EXPORTS = ("repconc",)
+EXPORTS = ("repconc", "mteb")
 EXACT = "exact"
 
 
@@ -34,8 +34,8 @@ def check(
         raise ConfigError(f"{run_files[0]}: a run file is given, and --model or --index", hint="Give one or the other")
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {' or '.join(FORMATS)}")
-    if export is not None and export not in EXPORTS:
-        raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}")
+    if export is not None and export not in EXPORTS and not export.startswith("mteb:"):
+        raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}, or mteb:FOLDER")
     if recall_against is None:
         if queries:
             raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")

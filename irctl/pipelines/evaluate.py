@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from irctl import stopping
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.pipelines import _eval_checks as checks
-from irctl.pipelines import _eval_exact, _eval_options
+from irctl.pipelines import _eval_exact, _eval_options, _mteb_results
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
@@ -48,6 +49,7 @@ def evaluate(
     queries: its query vectors, a .npy file.
     A payload with "left_out" is partly done: those data sets could not be used.
     """
+    started = time.monotonic()
     _eval_options.check(
         config,
         run_files=run_files,
@@ -93,6 +95,10 @@ def evaluate(
     if export == "repconc":
         write_json(run.out / store.METRIC, store.repconc(results, rows))
         lines.append(f"RepCONC's measures in {run.out / store.METRIC}")
+    if export and export.startswith("mteb"):
+        folder = Path(export.removeprefix("mteb").removeprefix(":") or run.out / "mteb")
+        files = _mteb_results.write(folder, results, searches, time.monotonic() - started)
+        lines.append(f"mteb's results in {files[0].parent}")
     if baseline:
         payload["comparisons"] = checks.compare_with(baseline, run.out / store.PER_QUERY, run.id)
         lines += [checks.comparison_line(c) for c in payload["comparisons"]]

@@ -73,16 +73,18 @@ def search(
     watched = _watched.beside(
         target, searched, documents, dict(zip(asked.ids, queries_QD, strict=True)), config, reporter
     )
+    fingerprint = encoder.fingerprint("passage")
     run.note(
         dataset=config.run.dataset or collection.name,
         dataset_fingerprint=collection.fingerprint,
         method="dense",
         model=name,
-        model_fingerprint=encoder.fingerprint("passage"),
+        model_fingerprint=fingerprint,
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
-    about = {"dataset": collection.name, "split": split, "model": name, "k": config.search.k}
-    return _payload(config, run, target, searched, found, {**about, "queries": len(asked.ids), **watched})
+    about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
+    about |= {"k": config.search.k, "queries": len(asked.ids), **watched}
+    return _payload(config, run, target, searched, found, about)
 
 
 def _by_vectors(

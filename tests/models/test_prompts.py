@@ -10,6 +10,7 @@ import pytest
 from model_folders import TEXTS, settings
 from sentence_transformers import SentenceTransformer
 
+from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError
 from irctl.models.encoder import load_encoder
 from irctl.models.settings import names_of
@@ -85,6 +86,10 @@ def test_the_model_is_one_whatever_data_set_it_encodes_but_its_vectors_are_not(t
 )
 def test_a_data_set_is_known_by_the_name_people_use(source: str, name: str) -> None:
     assert name in names_of(source)
+
+
+def test_a_prompt_given_on_the_command_line_keeps_its_last_space() -> None:
+    assert resolve(from_sets(["encoder.query_prompt=query: "])).encoder.query_prompt == "query: "
 
 
 def test_a_prompt_without_a_data_set_or_side_is_refused() -> None:

@@ -1,0 +1,210 @@
+"""An irctl encoder, exact or compressed, as a model of mteb; and a collection of irctl as a task of mteb.
+
+    import mteb
+    from irctl.pipelines.mteb_adapter import MtebModel
+    mteb.evaluate(MtebModel("runs/ID"), mteb.get_tasks(["SciFact"]), cache=None)
+
+Prompts, lengths, pooling and the joining of titles are the encoder's own. Pass cache=None: mteb keeps results by name
+and would serve those of an earlier model. Needs the extra [mteb].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import paths
+from irctl.data.corpus import join
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.types import Reporter, Run, Silent
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+    from irctl.pipelines._searched import Searched
+
+NAME = "irctl"
+READ = 10_000  # rows of mteb's corpus read at once
+
+
+class MtebModel:
+    """What mteb asks of a model that searches by itself: index, search, mteb_model_meta.
+
+    model: folder, run or hub id; default: model.name. method: a quantizer with its settings in `config`; empty: exact.
+    """
+
+    def __init__(
+        self, model: str = "", *, method: str = "", config: Config | None = None, reporter: Reporter | None = None
+    ) -> None:
+        """Raises EnvironmentUnfit without mteb, and what load_encoder raises."""
+        from irctl import config as settings
+        from irctl.models.encoder import load_encoder
+
+        mteb()
+        given = {"model.name": model or None, "compress.method": method or None}
+        base = config or settings.resolve()
+        self.config = base.replace({k: v for k, v in given.items() if v is not None}, "MtebModel")
+        self.method = method
+        self.reporter = reporter or Silent()
+        self.encoder = load_encoder(self.config)
+        self._indexed: tuple[Sequence[str], Searched] | None = None
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """irctl/METHOD, with the hash of everything that decides a ranking as its revision."""
+        from mteb.models import ModelMeta
+
+        return ModelMeta.create_empty({"name": f"{NAME}/{self.method or 'dense'}", "revision": self.revision})
+
+    @property
+    def revision(self) -> str:
+        """Hash of the model, the codes' settings and the similarity."""
+        from irctl.models.hashes import digest
+
+        parts = [self.encoder.fingerprint(side) for side in ("passage", "query")]
+        return digest({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype})[:40]
+
+    def _codes(self) -> dict[str, Any]:
+        if not self.method:
+            return {}
+        return {"method": self.method, **self.config.plugin(self.method), "seed": self.config.run.seed}
+
+    def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
+        """Encode mteb's corpus (id, title, text), or take it from the cache; compress it where a method is given."""
+        from irctl.models.embedding import embed_corpus
+        from irctl.pipelines import _searched, _vectors
+
+        self._read_as(task_metadata)
+        rows = Rows(corpus, self.encoder.title_join)
+        made = embed_corpus(self.encoder, rows, self.config, self.reporter)
+        searched = _searched.of_vectors(_vectors.of_folder(made.folder, task_metadata.name), self.config)
+        if self.method:
+            searched = self._compressed(made.folder, made.key, searched.metric)
+        self._indexed = rows.ids, searched
+
+    def search(
+        self, queries: Any, *, task_metadata: Any, top_k: int, top_ranked: Any = None, **more: Any
+    ) -> dict[str, dict[str, float]]:
+        """{query id: {document id: canonical score}}; every query is there. Raises ConfigError for re-ranking tasks.
+
+        A document with the query's id does not count among the top_k: whether it is removed is the task's decision.
+        """
+        from irctl.metrics.ranking import canonical, canonical_scores
+        from irctl.models.embedding import embed_queries
+        from irctl.pipelines import _search_spread
+
+        if top_ranked is not None:
+            raise ConfigError(
+                f"{task_metadata.name}: re-ranks given documents; irctl's models retrieve", hint="Leave it out"
+            )
+        assert self._indexed is not None, "mteb calls index first"
+        ids, searched = self._indexed
+        self._read_as(task_metadata)
+        names, texts = list(queries["id"]), list(queries["text"])
+        if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
+            raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
+        queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config)
+        place = paths.cache() / "search"
+        found = _search_spread.search(searched, queries_QD, top_k + 1, self.config, place, self.reporter)
+        run: Run = {}
+        for name, scores_k, rows_k in zip(names, found.scores_Qk, found.rows_Qk, strict=True):
+            pairs = [(ids[int(r)], float(s)) for r, s in zip(rows_k, scores_k, strict=True) if r >= 0]
+            others = [pair for pair in pairs if pair[0] != name][:top_k]
+            run[name] = dict(others + [pair for pair in pairs if pair[0] == name])
+        return {name: {} for name in names} | canonical_scores(canonical(run))
+
+    def _read_as(self, task_metadata: Any) -> None:
+        """Let the encoder take the prompts of the task's data set, by the task's name or the repository's."""
+        path = str(task_metadata.dataset.get("path", ""))
+        names = [task_metadata.name, path, path.rpartition("/")[2]]
+        self.encoder.names = tuple(dict.fromkeys([*names, *(n.lower() for n in names)]))
+
+    def _compressed(self, vectors: Path, key: str, metric: str) -> Searched:
+        """Codes of the vectors, kept in the cache under what decides them."""
+        from irctl.index.bundle import is_bundle
+        from irctl.ledger.recording import start_run
+        from irctl.models.hashes import digest
+        from irctl.pipelines import _searched
+        from irctl.pipelines.compress import compress
+
+        given = {"compress.source": str(vectors), "compress.metric": metric}
+        config = self.config.replace(given, "MtebModel")
+        size = config.compress.train_size
+        content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
+        folder = paths.cache() / "codes" / digest(content)[:16]
+        if not is_bundle(folder):
+            with start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config) as run:
+                compress(config, run, self.reporter, out=str(folder), stream=True)
+        return _searched.open_index(str(folder), self.config)
+
+
+class Rows:
+    """mteb's corpus as texts to encode. fingerprint: of ids and texts in order."""
+
+    def __init__(self, corpus: Any, title_join: str) -> None:
+        self._corpus, self._title_join = corpus, title_join
+        self.ids: list[str] = list(corpus["id"])
+        digest = hashlib.sha256()
+        for start in range(0, len(self), READ):
+            rows = slice(start, start + READ)
+            for id_, text in zip(self.ids[rows], self.texts(rows), strict=True):
+                digest.update(f"{len(id_)} {id_} {len(text)} {text}\n".encode())
+        self.fingerprint = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def texts(self, rows: slice) -> list[str]:
+        found = self._corpus[rows]
+        titles = found.get("title") or [""] * len(found["text"])
+        return [join(a or "", b or "", self._title_join) for a, b in zip(titles, found["text"], strict=True)]
+
+
+def task_of(collection: Collection, split: str) -> Any:
+    """A split of a collection as a retrieval task of mteb, self-matches as the card says."""
+    mteb()
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    class Local(AbsTaskRetrieval):
+        ignore_identical_ids = collection.card.self_match == "drop"
+        metadata = TaskMetadata(
+            name=f"{NAME}-{collection.name}".replace("/", "-"),
+            description=f"{collection.name} {split}, as irctl reads it",
+            dataset={"path": f"{NAME}/{collection.name.rpartition('/')[2]}", "revision": collection.fingerprint},
+            type="Retrieval",
+            category="t2t",
+            eval_splits=[split],
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+        )
+
+        def load_data(self, *args: Any, **more: Any) -> None:
+            corpus, asked, every = collection.corpus, collection.queries(split), slice(None)
+            titles = corpus.titles(every) if corpus.store.has_titles else [""] * len(corpus)
+            documents = {"id": list(corpus.ids), "title": titles, "text": corpus.store.column("text", every)}
+            self.dataset = {
+                "default": {
+                    split: {
+                        "corpus": Dataset.from_dict(documents),
+                        "queries": Dataset.from_dict({"id": asked.ids, "text": asked.texts}),
+                        "relevant_docs": {q: dict(judged) for q, judged in collection.qrels(split).items()},
+                        "top_ranked": None,
+                    }
+                }
+            }
+            self.data_loaded = True
+
+    return Local()
+
+
+def mteb() -> Any:
+    """The package. Raises EnvironmentUnfit where it is not installed."""
+    try:
+        import mteb as package
+    except ImportError as e:
+        raise EnvironmentUnfit(f"mteb: is not installed ({e})", hint="pip install 'irctl[mteb]'") from e
+    return package
