@@ -88,6 +88,8 @@ class GroupSource:
             raise DataError(
                 f"training data: no query has {what}", hint="Check the split, the filters and the negatives"
             )
+        for part in self.parts:  # now, not in the middle of an epoch
+            part.refuse_conflicts()
         if self.is_binary:
             self._refuse_both()
 

@@ -158,15 +158,25 @@ class Merged:
         return np.repeat(queries, np.diff(store.indptr)) * len(self.pool) + documents, np.asarray(store.label_T)
 
     def conflicts(self) -> int:
-        """Pairs that sources judge differently. A pass over everything; one source alone has none."""
+        """Pairs that sources judge differently."""
+        return len(self._conflicting())
+
+    def refuse_conflicts(self) -> None:
+        """Raise DataError for the first pair that sources judge differently, if on_conflict is error."""
+        if self.on_conflict == "error" and len(found := self._conflicting()):
+            self.of(int(found[0]) // len(self.pool))
+
+    def _conflicting(self) -> NDArray[np.int64]:
+        """Pairs, as `pairs` numbers them. A pass over everything; one source alone has none."""
         if len(self.sources) < 2:
-            return 0
+            return np.zeros(0, np.int64)
         parts = [self.pairs(i) for i in range(len(self.sources))]
         keys_T, labels_T = (np.concatenate(column) for column in zip(*parts, strict=True))
         order_T = np.lexsort((labels_T, keys_T))
         same = keys_T[order_T][1:] == keys_T[order_T][:-1]
         differ = labels_T[order_T][1:] != labels_T[order_T][:-1]
-        return len(np.unique(keys_T[order_T][1:][same & differ]))
+        found: NDArray[np.int64] = np.unique(keys_T[order_T][1:][same & differ])
+        return found
 
     def shared_pair(self, other: Merged) -> tuple[int, int] | None:
         """A (query row, passage row) that both have, or None."""

@@ -113,7 +113,8 @@ def test_conflicts_are_counted_and_settled_as_asked(place: Path) -> None:
     assert about["conflicts"] == 1 and "max" in about["advice"]
     assert labels(groups(place, table | {"on_conflict": "max"}))["r3"] == 3
     with pytest.raises(DataError, match="document r3: judged 3 in one source and 1 in another"):
-        labels(groups(place, table, on_conflict="error"))
+        groups(place, table, on_conflict="error")  # when the data is opened, not in the middle of an epoch
+    assert len(groups(place, {"mqrel": [real(), synth()]}, on_conflict="error")) == 2
 
 
 def test_positives_and_negatives_win_over_mqrel_and_need_each_other(place: Path) -> None:
