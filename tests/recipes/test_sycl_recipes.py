@@ -117,4 +117,4 @@ def test_every_recipe_resolves_with_and_without_its_overlay(name: str) -> None:
 def test_the_overlay_trains_on_the_built_in_collection(name: str, tmp_path: Path, tiny_encoder: Path) -> None:
     with workspace(tmp_path, tiny_encoder) as place:
         done = place.ok(f"irctl train --recipe {name} --tiny --json").json
-    assert done["steps"] == 4
+    assert done["steps"] == 30
