@@ -1,0 +1,146 @@
+"""LoRA from training to the saved folder: adapters train, a plain model is saved, prompts and lengths go with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from irctl import config as settings
+from irctl import plugins
+from irctl.errors import ConfigError, EnvironmentUnfit
+from irctl.ledger import query
+from irctl.ledger.recording import start_run
+from irctl.models.encoder import load_encoder
+from irctl.pipelines import train as pipeline
+from irctl.training import checkpoints, journal, launch, session
+from irctl.types import Silent
+
+pytest.importorskip("peft", reason="pip install 'irctl[lora]'")
+
+WORDS = "wing flow heat shock jet plate cone wave gas drag lift skin".split()
+TEXTS = [*WORDS, "heat of a wing in flow"]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A BEIR folder named toy: document i repeats word i, query i is word i; 8 train, 4 are dev."""
+    folder = tmp_path_factory.mktemp("lora") / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    documents = [{"_id": f"d{i}", "text": f"{w} {w} {WORDS[i - 1]}"} for i, w in enumerate(WORDS)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
+    queries = [{"_id": f"q{i}", "text": w} for i, w in enumerate(WORDS)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
+    for split, wanted in (("train", range(8)), ("dev", range(8, 12))):
+        rows = "".join(f"q{i}\td{i}\t1\n" for i in wanted)
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training process runs here."""
+
+    def run(command: Any, extra: Any, paths: Any, *, on_row: Any, also: Any = None) -> None:
+        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
+        follower = journal.Follower(paths.metrics, from_end=True)
+        config = settings.resolve(settings.from_file(paths.config))
+        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
+        for row in follower.rows():
+            on_row(row)
+
+    monkeypatch.setattr(launch, "run", run)
+
+
+def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:
+    given = {
+        "model.name": str(model),
+        "data.source": toy,
+        "data.group_size": 3,
+        "batch.global": 4,
+        "train.max_steps": 3,
+        "train.lr": 1e-2,
+        "eval.during": "off",
+        **{k.replace("__", "."): v for k, v in more.items()},
+    }
+    return settings.resolve({k: (v, "test") for k, v in given.items()})
+
+
+def trained(config: settings.Config) -> tuple[dict[str, Any], Path]:
+    with start_run(command="train", argv=["irctl", "train"], config=config) as run:
+        payload = pipeline.train(config, run, Silent())
+    return payload, query.find_run(run.id).paths.model
+
+
+def vectors(folder: Path | str, side: str = "passage", *sets: str) -> np.ndarray:
+    return load_encoder(settings.resolve(settings.from_sets(sets)), str(folder)).encode(TEXTS, side)
+
+
+def test_adapters_train_and_the_saved_folder_is_a_plain_model_with_their_vectors(tiny_encoder: Path, toy: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    payload, folder = trained(configuration(tiny_encoder, toy, model__lora_r=4))
+    theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    ours_ND = vectors(folder)
+    np.testing.assert_allclose(theirs.encode(TEXTS), ours_ND, atol=1e-5)
+    assert np.abs(ours_ND - vectors(tiny_encoder)).max() > 1e-3
+    assert not [p.name for p in folder.rglob("*") if "adapter" in p.name]
+    before = SentenceTransformer(str(tiny_encoder), device="cpu", local_files_only=True).state_dict()
+    after = theirs.state_dict()
+    assert set(after) == set(before)
+    changed = {name for name in after if not np.array_equal(after[name], before[name])}
+    assert changed and all(name.endswith("weight") and ".encoder.layer." in name for name in changed), changed
+    assert not any("LayerNorm" in name or "embeddings" in name for name in changed)
+    opened = load_encoder(settings.resolve(), str(folder))
+    assert opened.fingerprint("passage") == payload["model_fingerprint"], "the key of its vectors, saved or in memory"
+
+
+def test_the_same_settings_train_the_same_adapters(tiny_encoder: Path, toy: str) -> None:
+    config = configuration(tiny_encoder, toy, model__lora_r=2, train__max_steps=2)
+    assert trained(config)[0]["model_fingerprint"] == trained(config)[0]["model_fingerprint"]
+
+
+def test_a_saved_model_takes_new_adapters_and_trains_on(tiny_encoder: Path, toy: str) -> None:
+    _, first = trained(configuration(tiny_encoder, toy, model__lora_r=2))
+    _, second = trained(configuration(first, toy, model__lora_r=2))
+    assert np.abs(vectors(first) - vectors(second)).max() > 1e-3
+
+
+def test_an_interrupted_training_of_adapters_continues_to_the_same_model(tiny_encoder: Path, toy: str) -> None:
+    config = configuration(tiny_encoder, toy, model__lora_r=2, train__max_steps=4, train__save="2")
+    whole = trained(config)[0]["model_fingerprint"]
+    with start_run(command="train", argv=["irctl", "train"], config=config) as run:
+        pipeline.train(config, run, Silent())
+    kept = query.find_run(run.id).paths
+    last = checkpoints.newest(kept.checkpoints)
+    assert last is not None
+    shutil.rmtree(last)
+    shutil.rmtree(kept.model)
+    before = checkpoints.newest(kept.checkpoints)
+    assert before is not None and before.name < last.name
+    again = start_run(command="train", argv=["irctl", "train"], config=config, resume=kept.folder)
+    with again:
+        assert pipeline.train(config, again, Silent(), resume=True)["model_fingerprint"] == whole
+
+
+def test_prompts_and_lengths_of_the_training_are_those_of_the_model(tiny_encoder: Path, toy: str) -> None:
+    given = {"encoder__query_prompt": "query: ", "prompts__toy__passage": "passage: ", "encoder__query_max_len": 12}
+    _, folder = trained(configuration(tiny_encoder, toy, **given))
+    about = json.loads((folder / "irctl.json").read_text())
+    assert about["prompts"] == {"toy": {"passage": "passage: "}}
+    assert (about["query_prompt"], about["passage_prompt"], about["query_max_len"]) == ("query: ", "", 12)
+    with_own = vectors(folder, "passage", f"data.source={toy}")
+    assert np.abs(with_own - vectors(folder, "passage")).max() > 1e-4, "one data set's prompt is not the others'"
+    with pytest.raises(ConfigError, match=r"prompts\.toy\.passage=.*contradicts the model"):
+        vectors(folder, "passage", "prompts.toy.passage=other: ")
+
+
+def test_without_peft_the_extra_is_named(tiny_encoder: Path, toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(EnvironmentUnfit, match=r"needs peft.*irctl\[lora\]"):
+        load_encoder(configuration(tiny_encoder, toy, model__lora_r=2))
