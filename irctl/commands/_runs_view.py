@@ -104,10 +104,31 @@ def print_run(run: RunRecord) -> None:
 def print_diff(found: Mapping[str, Any]) -> None:
     """Two runs side by side; warnings to stderr."""
     console.out(f"a = {found['a']}\nb = {found['b']}")
-    for part in ("facts", "config", "packages", "measures"):
+    for part in ("facts", "config", "packages"):
         _section(part, found[part])
+    _section("measures", _tested(found["measures"], found["tests"]))
+    if found["tests"]:
+        console.out(f"paired t-test over queries, Holm-corrected over {len(found['tests'])} measures")
     for line in found["warnings"]:
         console.err(f"warning: {line}")
+
+
+def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measures with what the paired test says of their difference, where they were tested."""
+    by_cell = {(t["dataset"], t["split"], t["measure"]): t for t in tests}
+    rows = []
+    for m in measures:
+        t = by_cell.get((m["dataset"], m["split"], m["name"]))
+        row = dict(m)
+        if tests:
+            row |= {
+                "95% interval": f"{t['ci_low']:+.4f} to {t['ci_high']:+.4f}" if t else None,
+                "p": ("undefined" if t["p_raw"] is None else f"{t['p_raw']:.4g}") if t else None,
+                "p corrected": ("undefined" if t["p_adj"] is None else f"{t['p_adj']:.4g}") if t else None,
+                "won/tied/lost": f"{t['wins']}/{t['ties']}/{t['losses']}" if t else None,
+            }
+        rows.append(row)
+    return rows
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -96,6 +96,8 @@ def show(
 def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
     """Compare two runs: settings with origins, packages, code, and measures with their difference b - a.
 
+    Two evaluations over the same queries are tested query by query: paired t-test, Holm-corrected over all measures.
+
     \b
     Examples:
       irctl runs diff latest:search latest:eval
@@ -105,8 +107,12 @@ def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
 
     with guarded(json_, debug):
         from irctl.ledger import compare, query
+        from irctl.pipelines import _paired
 
-        found = compare.diff(query.find_run(a), query.find_run(b))
+        left, right = query.find_run(a), query.find_run(b)
+        tests, untested = _paired.compare_runs(left, right)
+        found = compare.diff(left, right)
+        found |= {"tests": tests, "warnings": [*found["warnings"], *untested]}
         if json_:
             console.emit_json({"schema": "irctl/runs-diff/1", **found})
         else:

@@ -1,11 +1,11 @@
-"""What an evaluation is compared with: earlier work, a baseline, exact search, published values."""
+"""What an evaluation is checked against: earlier work on the same content, and published values."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from irctl.metrics.ranking import CANONICAL_VERSION
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines._eval_targets import Source, Target
 from irctl.reports import oracles as published
-from irctl.reports.significance import Comparison, compare, correct
 
 __all__ = ["CANONICAL_VERSION"]
 
@@ -111,45 +110,6 @@ def stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
         return kept
     file = Path(search["run_file"])
     return kept | {"run_file": str(file.relative_to(out)) if file.is_relative_to(out) else str(file)}
-
-
-def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, Any]]:
-    """Paired tests of this evaluation against another, Holm-corrected over all of them.
-
-    Raises DataError if the baseline is no evaluation, or shares no data set and measure with this one.
-    """
-    from irctl.ledger import query
-
-    record = query.find_run(baseline)
-    if record.id == run_id:  # `latest` is this very run
-        earlier = query.newest(command="eval")
-        if earlier is None:
-            raise DataError("--baseline latest: no evaluation before this one")
-        record = earlier
-    theirs = store.read_per_query(Path(record.folder) / "out" / store.PER_QUERY)
-    ours = store.read_per_query(per_query)
-    common = [cell for cell in ours if cell in theirs]
-    if not common:
-        places = ", ".join(sorted({f"{d} {s}" for d, s, _ in ours}))
-        raise DataError(
-            f"run {record.id} was not evaluated on {places} with these measures",
-            hint="Evaluate both on the same data and measures",
-        )
-    family: list[Comparison] = []
-    for dataset, split, measure in common:
-        one = compare(ours[dataset, split, measure], theirs[dataset, split, measure])
-        named = replace(one, system=run_id, baseline=record.id)
-        family.append(replace(named, dataset=dataset, split=split, measure=measure))
-    return [asdict(c) for c in correct(family)]
-
-
-def comparison_line(c: Mapping[str, Any]) -> str:
-    """One comparison as a line of text."""
-    p = "p undefined" if c["p_adj"] is None else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g}"
-    counts = f"{c['wins']}/{c['ties']}/{c['losses']} won/tied/lost"
-    interval = f"95% {c['ci_low']:+.4f} to {c['ci_high']:+.4f}"
-    cell = f"{c['dataset']} {c['split']} {c['measure']}"
-    return f"{cell}: {c['delta']:+.4f} ({interval}), {p}, {counts} against {c['baseline']}"
 
 
 def oracles(

@@ -11,7 +11,7 @@ from irctl import stopping
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.pipelines import _eval_checks as checks
-from irctl.pipelines import _eval_exact, _eval_options, _mteb_results
+from irctl.pipelines import _eval_exact, _eval_options, _mteb_results, _paired
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _eval_summary as summary
 from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
@@ -100,8 +100,8 @@ def evaluate(
         files = _mteb_results.write(folder, results, searches, time.monotonic() - started)
         lines.append(f"mteb's results in {files[0].parent}")
     if baseline:
-        payload["comparisons"] = checks.compare_with(baseline, run.out / store.PER_QUERY, run.id)
-        lines += [checks.comparison_line(c) for c in payload["comparisons"]]
+        payload["comparisons"] = _paired.compare_with(baseline, run.out / store.PER_QUERY, run.id)
+        lines += [_paired.comparison_line(c) for c in payload["comparisons"]]
     if oracle:
         payload["oracles"], found_lines = checks.oracles(searches, results)
         lines += found_lines

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy.stats
 from typer.testing import CliRunner
 
 from irctl import config, paths
 from irctl.commands.runs import app
 from irctl.ledger import folder, query
 from irctl.ledger.recording import RunHandle, start_run
+from irctl.pipelines import _eval_store as store
 
 
 def made(
@@ -104,6 +106,36 @@ def test_diff_shows_settings_with_origins_and_warns_when_negatives_differ() -> N
     assert "warning: negatives per query differ (31 and 7)" in done.stderr
     payload = json.loads(typed("diff", a.id, b.id, "--json"))
     assert payload["facts"] == [{"name": "negatives_per_query", "a": 31, "b": 7}]
+
+
+def evaluated(values: dict[str, float]) -> RunHandle:
+    """An evaluation with RR@10 of each query."""
+    run = start_run(command="eval", argv=["irctl", "eval"], config=config.resolve(), dataset="cranfield")
+    cell = {"dataset": "cranfield", "split": "test", "measure": "RR@10", "n_relevant": 1, "n_retrieved": 9}
+    store.write_per_query(run.out / store.PER_QUERY, [{**cell, "query_id": q, "value": v} for q, v in values.items()])
+    run.metric("RR@10", sum(values.values()) / len(values), dataset="cranfield", split="test")
+    run.finish("completed")
+    return run
+
+
+def test_diff_tests_two_evaluations_query_by_query() -> None:
+    low = {str(q): 0.2 + 0.01 * (q % 3) for q in range(12)}
+    high = {q: v + 0.3 + 0.02 * (int(q) % 5) for q, v in low.items()}
+    a, b = evaluated(low), evaluated(high)
+    page = typed("diff", a.id, b.id)
+    assert "12/0/0" in page and "Holm-corrected over 1 measures" in page
+    (test,) = json.loads(typed("diff", a.id, b.id, "--json"))["tests"]
+    expected = scipy.stats.ttest_rel([high[q] for q in low], list(low.values()))
+    assert test["p_raw"] == pytest.approx(expected.pvalue) and test["p_adj"] == test["p_raw"]
+    assert test["delta"] == pytest.approx(sum(high.values()) / 12 - sum(low.values()) / 12)
+    (same,) = json.loads(typed("diff", a.id, a.id, "--json"))["tests"]
+    assert (same["p_raw"], same["ties"]) == (1.0, 12)
+
+
+def test_diff_says_why_evaluations_over_other_queries_are_not_tested() -> None:
+    a, b = evaluated({"1": 0.5, "2": 0.25}), evaluated({"1": 0.5, "3": 0.25})
+    done = CliRunner().invoke(app, ["diff", a.id, b.id])
+    assert done.exit_code == 0 and "cranfield test: not tested" in done.stderr and "95% interval" not in done.stdout
 
 
 def test_sql_answers_the_query_of_the_manual() -> None:

@@ -1,0 +1,107 @@
+"""Curves, spectra and what makes a row, on numbers that a person can follow."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_records import record
+
+from irctl.errors import ConfigError, DataError
+from irctl.metrics.spectrum import eigenvalues
+from irctl.reports import figures, lines, neighbours
+from irctl.reports.columns import choose
+from irctl.reports.grouping import grouped
+from irctl.reports.table import build
+
+
+def test_variances_of_independent_directions_are_the_eigenvalues() -> None:
+    x = np.array([[3, 0, 7], [-3, 0, 7], [0, 1, 7], [0, -1, 7]], dtype=np.float32)
+    assert eigenvalues(x) == pytest.approx([4.5, 0.5, 0.0])
+    assert eigenvalues(x + 100) == pytest.approx([4.5, 0.5, 0.0], abs=1e-9)
+
+
+def test_eigenvalues_are_those_of_numpy_over_any_number_of_blocks() -> None:
+    x = np.random.default_rng(0).standard_normal((9000, 6)).astype(np.float32)
+    expected = np.linalg.eigvalsh(np.cov(x.T.astype(np.float64), bias=True))[::-1]
+    assert eigenvalues(x) == pytest.approx(expected)
+    assert eigenvalues(x[:0]).tolist() == [0.0] * 6
+
+
+def test_a_spectrum_says_how_much_the_first_directions_hold() -> None:
+    points = lines.spectrum_points("m", "run", [6.0, 3.0, 1.0], 40)
+    assert [p.share for p in points] == pytest.approx([0.6, 0.3, 0.1])
+    assert [p.cumulative for p in points] == pytest.approx([0.6, 0.9, 1.0])
+
+
+def test_curves_and_spectra_are_saved_with_their_data_and_equal_bytes(tmp_path: Path) -> None:
+    steps = [lines.CurvePoint("a", "loss", s, 1 / s, "r") for s in (1, 2, 4)]
+    points = [*steps, lines.CurvePoint("a", "nDCG@10", 4, 0.5, "r"), lines.CurvePoint("b", "loss", 1, 2.0, "q")]
+    spectrum = lines.spectrum_points("m", "run", [6.0, 3.0, 0.0], 40)
+    for folder in ("one", "two"):
+        figures.save(*lines.curves(points), tmp_path / folder, "curves")
+        figures.save(*lines.spectrum(spectrum), tmp_path / folder, "spectrum")
+    names = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert len(names) == 8
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    data = list(csv.DictReader(io.StringIO((tmp_path / "one" / "curves.csv").read_text())))
+    assert [d["step"] for d in data if d["system"] == "a" and d["measure"] == "loss"] == ["1", "2", "4"]
+
+
+def test_nothing_to_draw_names_the_command_that_makes_some() -> None:
+    with pytest.raises(DataError, match="irctl train"):
+        lines.curves([])
+    with pytest.raises(DataError, match="irctl encode"):
+        lines.spectrum([])
+
+
+SEEDS = [record("dense infonce", v, seed=s, variant="v", loss="infonce") for s, v in enumerate((0.43, 0.45, 0.47))]
+OTHER = record("dense ws2", 0.5, seed=1, variant="w", loss="ws2")
+
+
+def texts(records: list, by: str, **more: bool) -> dict[str, str]:
+    shown = grouped(records, by, **more)
+    return {r.label: r.cells[0].text for r in build(shown, choose(shown, columns=["nDCG@10"])).rows}
+
+
+def test_seeds_of_a_system_are_one_row_with_mean_and_deviation() -> None:
+    assert texts([*SEEDS, OTHER], "") == {"dense infonce": "45.0 ± 2.0", "dense ws2": "50.0"}
+    assert texts([*SEEDS, OTHER], "system") == texts([*SEEDS, OTHER], "")
+
+
+def test_rows_by_loss_are_named_by_it() -> None:
+    assert texts([*SEEDS, OTHER], "loss") == {"infonce": "45.0 ± 2.0", "ws2": "50.0"}
+
+
+def test_rows_by_run_are_not_averaged() -> None:
+    assert sorted(texts(SEEDS, "run").values()) == ["43.0", "45.0", "47.0"]
+
+
+def test_systems_that_differ_in_more_than_the_seed_are_not_averaged_unless_asked() -> None:
+    warm = record("dense infonce", 0.6, seed=0, variant="warm", loss="infonce", traits={"train.lr": "0.1"})
+    with pytest.raises(ConfigError, match=r"infonce stands for several systems: dense infonce.*--mixed"):
+        grouped([*SEEDS, warm], "loss")
+    assert texts([*SEEDS, warm], "loss", allow_mixed=True)["infonce"].startswith("48.8 ±")
+    with pytest.raises(ConfigError, match="Did you mean 'loss'"):
+        grouped(SEEDS, "los")
+
+
+def test_the_recall_of_the_split_at_hand_is_taken_before_another_and_a_newer_before_an_older() -> None:
+    codes = {"compression": "pq", "variant": "v"}
+    judged = record("pq", 0.3, **codes)
+    other = record("pq", 0.7, "recall_exact@10", split="queries", created_at="2026", run_id="other", **codes)
+    mine = record("pq", 0.8, "recall_exact@10", run_id="mine", **codes)
+    old = record("pq", 0.6, "recall_exact@10", created_at="2020", run_id="old", **codes)
+    (found,) = neighbours.folded([judged, other, mine, old])
+    assert (found.facts["recall_exact@10"], found.fact_runs["recall_exact@10"]) == (0.8, "mine")
+
+
+def test_codes_that_nobody_judged_keep_their_numbers_without_a_measure() -> None:
+    probe = record("sq", 0.9, "probe_recall@10", split="probe", compression="sq", facts={"mse": 0.1}, run_id="c")
+    (found,) = neighbours.folded([probe])
+    assert found.measure == "" and found.facts == {"mse": 0.1, "probe_recall@10": 0.9}
+    assert found.fact_runs == {"mse": "c", "probe_recall@10": "c"}
