@@ -29,7 +29,9 @@ def evaluate(
     qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC or BEIR")] = None,
     model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
     index: Annotated[str | None, typer.Option(help="bundle or embedding folder to search")] = None,
-    data: Annotated[str | None, typer.Option(help="collection, folder or group such as beir-14")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="collection, folder, FILE.json:NAME, or group such as beir-14")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="judgements of this split")] = None,
     measures: Annotated[str | None, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
@@ -58,6 +60,7 @@ def evaluate(
       irctl eval
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev
       irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --export mteb
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """

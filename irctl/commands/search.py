@@ -44,6 +44,7 @@ def search(
       irctl search --retriever bm25 -k 100
       irctl search --split dev -k 100
       irctl search --index latest -k 100 --rerank 200
+      irctl search --split dev -k 100 --devices 0-1 --set search.block=700
       irctl search --dry-run
     """
 
