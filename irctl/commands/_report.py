@@ -95,9 +95,10 @@ def show_checklist(wanted: Wanted, *, json_: bool) -> None:
 
     from irctl import console
     from irctl.pipelines import report
+    from irctl.reports import neighbours
     from irctl.reports.checklist import checklist
 
-    items = checklist(report.narrowed(report.gather(wanted.runs), wanted))
+    items = checklist(neighbours.judged(report.narrowed(report.gather(wanted.runs), wanted)))
     if json_:
         console.emit_json({"schema": "irctl/report/1", "checklist": [asdict(i) for i in items]})
         return

@@ -18,7 +18,7 @@ from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
 from irctl.metrics.recall import shares
-from irctl.pipelines import _bundles, _exact, _held_out, _searched
+from irctl.pipelines import _bundles, _exact, _held_out, _search_spread, _searched
 from irctl.pipelines._held_out import Asked, source_name
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
@@ -64,21 +64,30 @@ def measure(
         raise ConfigError(
             f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
         )
-    depths = _depths(config, searched.rows)
     exact = _exact.First(_searched.exact_vectors(searched, config), searched.rows)
     assert searched.folder is not None
     run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+    task = _Task(searched, exact, _depths(config, searched.rows), config, run.paths.folder, reporter, fresh)
     made = Measured([], [], [], [])
-    asked_of = (
-        _held_out.of_file(Path(queries), searched, config)
-        if queries
-        else _held_out.of_collection(searched, config, model)
-    )
-    for asked in asked_of:
+    given = _held_out.of_file(Path(queries), searched, config) if queries else None
+    for asked in given or _held_out.of_collection(searched, config, model):
         stopping.check("nothing of a measured recall is kept")
-        reporter.say(f"recall of the exact {', '.join(map(str, depths))} nearest on {asked.dataset} {asked.split}")
-        _add(made, asked, searched, exact, depths, config, reporter, is_file=queries is not None, fresh=fresh)
+        reporter.say(f"recall of the exact {', '.join(map(str, task.depths))} nearest, {asked.dataset} {asked.split}")
+        _add(made, asked, task)
     return made
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is the same for every set of queries. place: folder for the logs of several processes."""
+
+    searched: Searched
+    exact: _exact.First
+    depths: list[int]
+    config: Config
+    place: Path
+    reporter: Reporter
+    fresh: bool
 
 
 def _newest() -> str:
@@ -96,35 +105,32 @@ def _depths(config: Config, rows: int) -> list[int]:
     return telling
 
 
-def _add(
-    made: Measured,
-    asked: Asked,
-    searched: Searched,
-    exact: _exact.First,
-    depths: list[int],
-    config: Config,
-    reporter: Reporter,
-    *,
-    is_file: bool,
-    fresh: bool,
-) -> None:
-    """Measure one set of queries."""
+def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, _exact.Nearest]:
+    """(rows returned, by the name of their recall; exact rows; where those are from), own rows taken out."""
+    searched, config, reporter = task.searched, task.config, task.reporter
     drops = asked.self_match == "drop"
-    k, block, rerank = max(depths) + drops, config.search.block, config.search.rerank
+    k, rerank = max(task.depths) + drops, config.search.rerank
     queries_QD = asked.vectors_QD
-    truth = _exact.nearest(queries_QD, exact, k, searched.metric, reporter, block=block, fresh=fresh)
-    if is_file:
-        _held_out.check_held_out(queries_QD, truth.rows_Qk, exact, reporter)
-    with reporter.bar("searching the codes", searched.rows) as advance:
-        found = searched.search(queries_QD, max(k, rerank + drops), block, advance=advance)
+    truth = _exact.nearest(
+        queries_QD, task.exact, k, searched.metric, reporter, block=config.search.block, fresh=task.fresh
+    )
+    if asked.collection is None:
+        _held_out.check_held_out(queries_QD, truth.rows_Qk, task.exact, reporter)
+    found = _search_spread.search(searched, queries_QD, max(k, rerank + drops), config, task.place, reporter)
     returned = {CODES if rerank else FOUND: found.rows_Qk}
     if rerank:
         returned[FOUND] = _searched.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]
-    exact_Qk = truth.rows_Qk
-    if drops:
-        documents = Documents(searched, asked.collection, reporter)
-        exact_Qk = _without_own(exact_Qk, asked.ids, documents)
-        returned = {name: _without_own(rows_Qk, asked.ids, documents) for name, rows_Qk in returned.items()}
+    if not drops:
+        return returned, truth.rows_Qk, truth
+    documents = Documents(searched, asked.collection, reporter)
+    cleaned = {name: _without_own(rows_Qk, asked.ids, documents) for name, rows_Qk in returned.items()}
+    return cleaned, _without_own(truth.rows_Qk, asked.ids, documents), truth
+
+
+def _add(made: Measured, asked: Asked, task: _Task) -> None:
+    """Measure one set of queries."""
+    returned, exact_Qk, truth = _found(asked, task)
+    searched, depths, rerank = task.searched, task.depths, task.config.search.rerank
     search = {
         "dataset": asked.dataset,
         "split": asked.split,
@@ -157,11 +163,12 @@ def _add(
             shares_Q = shares(returned[name], exact_Qk, depth)
             measured = f"{name}@{depth}"
             made.results.append({**same, "measure": measured, "value": float(shares_Q.mean())})
-            made.per_query.extend(_rows(asked, measured, shares_Q, min(depth, exact.rows)))
+            made.per_query.extend(_rows(asked, measured, shares_Q, min(depth, searched.rows)))
     whence = "kept from before" if truth.was_kept else "searched now"
     made.lines.append(
-        f"{asked.dataset} {asked.split}: {len(asked.ids)} held-out queries, exact neighbours among {exact.rows} rows "
-        f"of {search['vectors']} ({whence})" + (f"; the best {rerank} re-scored by exact vectors" if rerank else "")
+        f"{asked.dataset} {asked.split}: {len(asked.ids)} held-out queries, exact neighbours "
+        f"among {searched.rows} rows of {search['vectors']} ({whence})"
+        + (f"; the best {rerank} re-scored by exact vectors" if rerank else "")
     )
 
 

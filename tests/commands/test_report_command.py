@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -211,6 +212,37 @@ def test_a_figure_is_saved_and_its_files_are_named(ledger: dict[str, RunHandle],
         "pareto.csv",
     ]
     assert irctl("--figure", "pie").exit_code == 2
+
+
+def test_curves_show_the_steps_of_the_newest_training_with_its_group(own_folders: Path) -> None:
+    for seed in (1, 2):
+        config = resolve(from_sets(["loss.name=ws2", f"run.seed={seed}"]))
+        run = start_run(command="train", argv=["irctl", "train"], config=config, seed=seed, group_id="arms")
+        with run:
+            for at in (1, 2, 4):
+                run.metric("loss", seed / at, step=at)
+                run.metric("lr", 1e-5, step=at)
+            run.metric("nDCG@10", 0.3 + seed / 10, dataset="cranfield", split="dev", step=4)
+    step("train", "loss.name=infonce", seed=3)
+    assert irctl("--figure", "curves", "-o", "old").exit_code == 3  # the newest measured no step
+    folder = own_folders / "figures"
+    result = irctl("--figure", "curves", "--run", run.id, "-o", str(folder))
+    assert result.exit_code == 0, result.stderr
+    with (folder / "curves.csv").open() as f:
+        points = list(csv.DictReader(f))
+    assert {(p["system"], p["measure"]) for p in points} == {
+        ("dense ws2 seed 2", "loss"),
+        ("dense ws2 seed 2", "nDCG@10"),
+    }
+    assert [float(p["value"]) for p in points if p["measure"] == "loss"] == [2.0, 1.0, 0.5]
+
+
+def test_every_evaluation_can_be_a_row_of_its_own(ledger: dict[str, RunHandle]) -> None:
+    again = evaluation(ledger["train"], 0.41, dim=384)
+    assert f"dense infonce {again.id}" in table_of("--group-by", "run")
+    assert set(table_of("--group-by", "method", "--run", ledger["trained"].id)) == {"dense"}
+    result = irctl("--group-by", "method")
+    assert result.exit_code == 2 and "stands for several systems" in result.stderr
 
 
 def test_the_table_goes_to_a_file_when_one_is_named(ledger: dict[str, RunHandle], tmp_path: Path) -> None:
