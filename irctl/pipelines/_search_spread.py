@@ -6,6 +6,7 @@ Dimension key: Q queries, D dimensions, k results.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from irctl.errors import DataError, RunFailed
 from irctl.index import scan
@@ -80,8 +82,10 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
         raise DataError(f"{job['index']}: changed while it was searched", hint="Search again")
     folder = Path(job["folder"])
     queries_QD = np.load(folder / QUERIES)
+    # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
+    threads = None if "OMP_NUM_THREADS" in os.environ else max(1, _workers.cores() // count)
     share = scan.share(searched.rows, config.search.block, index, count)
-    with (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
+    with threadpool_limits(threads), (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
         # one result more than asked for, so that ties at the cut are counted as by one process
         found = searched.search(
             queries_QD, job["k"] + 1, config.search.block, lambda rows: blocks.write(b"."), rows=share

@@ -60,11 +60,12 @@ class MtebModel:
 
     @property
     def revision(self) -> str:
-        """Hash of the model, the codes' settings and the similarity."""
+        """Hash of the model and of every setting that changes a ranking."""
         from irctl.models.hashes import digest
 
         parts = [self.encoder.fingerprint(side) for side in ("passage", "query")]
-        return digest({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype})[:40]
+        asked = {"similarity": self.config.search.similarity, "rerank": self.config.search.rerank}
+        return digest({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype, **asked})[:40]
 
     def _codes(self) -> dict[str, Any]:
         if not self.method:
@@ -93,7 +94,7 @@ class MtebModel:
         """
         from irctl.metrics.ranking import canonical, canonical_scores
         from irctl.models.embedding import embed_queries
-        from irctl.pipelines import _search_spread
+        from irctl.pipelines.search import rank
 
         if top_ranked is not None:
             raise ConfigError(
@@ -106,8 +107,7 @@ class MtebModel:
         if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
             raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
         queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config)
-        place = paths.cache() / "search"
-        found = _search_spread.search(searched, queries_QD, top_k + 1, self.config, place, self.reporter)
+        found = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
         run: Run = {}
         for name, scores_k, rows_k in zip(names, found.scores_Qk, found.rows_Qk, strict=True):
             pairs = [(ids[int(r)], float(s)) for r, s in zip(rows_k, scores_k, strict=True) if r >= 0]

@@ -67,7 +67,7 @@ def search(
     queries_QD = query_vectors(encoder, asked, config)
     rule = config.eval.self_match or collection.card.self_match
     k = config.search.k + (rule == "drop")
-    found = _rank(searched, queries_QD, k, config, run.paths.folder, reporter)
+    found = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
     target = _write(out, run, asked.ids, found, documents)
     watched = _watched.beside(
@@ -92,7 +92,7 @@ def _by_vectors(
 ) -> dict[str, Any]:
     searched = _searched.open_index(index, config)
     queries_QD = read_queries(Path(queries), searched.dim)
-    found = _rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
+    found = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
     target = _write(out, run, ids, found, documents)
     watched = _watched.beside(target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter)
@@ -162,10 +162,10 @@ def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.fl
     return vectors
 
 
-def _rank(
+def rank(
     searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
 ) -> Ranking:
-    """The k best, re-scored where asked. place: folder for the logs of several processes."""
+    """The k best rows of each query, re-scored where asked. place: folder for the logs of several processes."""
     depth = max(k, config.search.rerank)
     found = _search_spread.search(searched, queries_QD, depth, config, place, reporter)
     if not config.search.rerank:
@@ -221,7 +221,7 @@ def search_index(
     collection, _ = collection_for(config, searched)
     _searched.check_corpus(searched, collection)
     queries_QD = query_vectors(encoder, queries, config)
-    found = _rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
+    found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
     pairs = list(_lists(found, Documents(searched, collection, reporter)))
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}

@@ -106,6 +106,9 @@ def test_codes_are_searched_too_and_made_once(mteb: Any, toy: Path, model: str) 
     coarse = MtebModel(model, method="rabitq")
     first, again = (by_mteb(mteb, coarse, collection) for _ in range(2))
     assert first == again != exact
+    rescored = MtebModel(model, method="rabitq", config=settings(**{"search.rerank": 150}))
+    assert by_mteb(mteb, rescored, collection) == pytest.approx(exact, abs=1e-5)
+    assert len({m.revision for m in (coarse, rescored, flat)}) == 3
 
 
 def test_a_model_overwritten_in_place_is_another_revision(model: str, mteb: Any) -> None:
