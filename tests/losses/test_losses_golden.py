@@ -136,3 +136,33 @@ def test_bixse_bias_makes_the_mean_score_answer_the_mean_grade() -> None:
     scores_BN = torch.tensor([[0.2, 0.4]])
     bias = module.first_bias(scores_BN, torch.tensor([[3.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool), module.Config())
     assert bias == pytest.approx(0.3)  # mean target 1/2, whose logit is 0
+
+
+def test_neuralndcg_of_a_sharp_sort_is_one_minus_ndcg() -> None:
+    scores, labels = torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64), torch.tensor([[3, 1, 0]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    # the passage of grade 1 comes first: DCG = 1 + 7 / log2(3), ideal 7 + 1 / log2(3)
+    wanted = 1 - (1 + 7 / np.log2(3)) / (7 + 1 / np.log2(3))
+    assert value("neuralndcg", {"temperature": 0.01}, scores, labels, mask) == pytest.approx(wanted, abs=1e-6)
+    soft = value("neuralndcg", {}, scores, labels, mask)
+    assert 0 < soft < wanted  # some of the grade 3 stands at the first rank
+
+
+def test_the_soft_permutation_is_doubly_stochastic_over_what_counts() -> None:
+    module = plugins.load("losses", "neuralndcg")
+    mask = torch.tensor([[True, True, False, True], [True, True, True, True]])
+    scores = torch.tensor([[0.3, -1.0, 0.0, 0.2], [0.5, 0.5, 0.1, -0.4]], dtype=torch.float64)
+    p = module.soft_permutation(scores, mask)
+    assert torch.allclose(p.sum(2), torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 1]]).double(), atol=1e-6)
+    assert torch.allclose(p.sum(1), mask.double(), atol=1e-6)
+    assert torch.allclose(p[1, :, 0], p[1, :, 1])  # equal scores, equal ranks
+
+
+def test_adr_mse_by_hand() -> None:
+    scores, labels = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([[1.0, 0.0]])
+    # both smooth ranks are 1.5, a half from ranks 1 and 2: (1/4 / log2(2) + 1/4 / log2(3)) / 2
+    wanted = (0.25 + 0.25 / np.log2(3)) / 2
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert value("adr_mse", {}, scores, labels, mask) == pytest.approx(wanted)
+    far = torch.tensor([[50.0, -50.0, -50.0]], dtype=torch.float64)  # two share ranks 2 and 3: 2.5 each, as wanted
+    assert value("adr_mse", {}, far, torch.tensor([[2, 0, 0]]), torch.ones(1, 3, dtype=torch.bool)) < 1e-12
