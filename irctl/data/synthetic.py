@@ -69,14 +69,12 @@ class SyntheticPart:
             first = number * BLOCK
             yield self._block(number)[max(start - first, 0) : stop - first], None
 
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
+    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         if len(rows_N) and rows_N.max() >= self.rows:
             raise DataError(f"{self.name}: no row {rows_N.max()}")
-        out = np.empty((len(rows_N), self.dim), np.float32)
         for number in np.unique(rows_N // BLOCK).tolist():
             mine = rows_N // BLOCK == number
-            out[mine] = self._block(number)[rows_N[mine] - number * BLOCK]
-        return out
+            out_ND[at_N[mine]] = self._block(number)[rows_N[mine] - number * BLOCK]
 
     def spans(self) -> list[tuple[int, int]]:
         return [(start, min(start + BLOCK, self.rows)) for start in range(0, self.rows, BLOCK)]

@@ -30,14 +30,17 @@ class Ids(Protocol):
 
 
 class Part(Protocol):
-    """Consecutive rows of a stream that lie in one file. spans: (start, stop) of what is cheap to read at once."""
+    """Consecutive rows of a stream that lie in one file. spans: (start, stop) of what is cheap to read at once.
+
+    take writes the vector of rows_N[i] into out_ND[at_N[i]]: a sample as large as memory is never there twice.
+    """
 
     name: str
     rows: int
     dim: int
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]: ...
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]: ...
+    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None: ...
     def spans(self) -> list[tuple[int, int]]: ...
 
 
@@ -64,11 +67,11 @@ class NpyPart:
             high = min(low + ID_BLOCK, stop)
             yield self._vectors_ND[low:high], self._ids.span(self._first_id + low, self._first_id + high)
 
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]:
+    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         order = np.argsort(rows_N, kind="stable")  # ascending reads of a mapped file
-        out = np.empty((len(rows_N), self.dim), self._vectors_ND.dtype)
-        out[order] = self._vectors_ND[rows_N[order]]
-        return out
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            out_ND[at_N[some]] = self._vectors_ND[rows_N[some]]
 
     def spans(self) -> list[tuple[int, int]]:
         return [(0, self.rows)]
@@ -90,7 +93,7 @@ class ParquetPart:
 
         self.name = name
         try:
-            self._file = pq.ParquetFile(open_file(), memory_map=True)  # of a local path: half the CPU time of reads
+            self._file = pq.ParquetFile(open_file())
         except (OSError, pa.ArrowInvalid) as e:
             raise DataError(f"{name}: not a parquet file ({str(e).splitlines()[0]})") from None
         schema = self._file.schema_arrow
@@ -131,8 +134,7 @@ class ParquetPart:
                 yield self._vectors(rows.column(self._column), at + low), None if ids is None else list(map(str, ids))
             at += len(batch)
 
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.floating]:
-        out = np.empty((len(rows_N), self.dim), np.float32)
+    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
         for group in np.unique(group_N).tolist():
             mine = np.flatnonzero(group_N == group)
@@ -140,9 +142,8 @@ class ParquetPart:
             for batch in self._file.iter_batches(BATCH, columns=[self._column], row_groups=[group]):
                 here = mine[(rows_N[mine] >= start) & (rows_N[mine] < start + len(batch))]
                 if len(here):
-                    out[here] = self._vectors(batch.column(0), start)[rows_N[here] - start]
+                    out_ND[at_N[here]] = self._vectors(batch.column(0), start)[rows_N[here] - start]
                 start += len(batch)
-        return out
 
     def _vectors(self, column: Any, first_row: int) -> NDArray[np.floating]:
         """The column as [n, D] without copying. `flatten` honours slices; `.values` would not."""

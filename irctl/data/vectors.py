@@ -72,8 +72,9 @@ class VectorStream:
         out_ND = np.empty((len(rows_N), self.dim), np.float32)
         part_N = np.searchsorted(self._starts, rows_N, side="right") - 1
         for number in np.unique(part_N).tolist():
-            mine = part_N == number
-            out_ND[mine] = self.parts[number].take(rows_N[mine] - self._starts[number])
+            mine = np.flatnonzero(part_N == number)
+            with np.errstate(over="ignore"):  # looked for below
+                self.parts[number].take(rows_N[mine] - self._starts[number], out_ND, mine)
         bad = _not_finite(out_ND)
         if bad is not None:
             raise self._bad_row(int(rows_N[bad]))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from irctl import allocator, stopping
 from irctl.errors import DataError, IrctlError, RunFailed
-from irctl.index import shards
+from irctl.index import shards, threads
 from irctl.index.plan import Batch
 from irctl.index.rows import NotFinite
 from irctl.types import Stream, VectorBlock
@@ -137,11 +137,12 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     process_s, own_s = time.process_time(), time.thread_time()
     batch: Batch | None = None
     try:
-        while not stopping.requested() and (item := read.get()) is not _END:
-            batch, block = item
-            codes = [None if batch.index in t.done else t.encode(block.vectors_ND) for t in targets]
-            if not written.put((batch, block.ids, codes)):
-                break
+        with threads.leaving(1):
+            while not stopping.requested() and (item := read.get()) is not _END:
+                batch, block = item
+                codes = [None if batch.index in t.done else t.encode(block.vectors_ND) for t in targets]
+                if not written.put((batch, block.ids, codes)):
+                    break
     except BaseException as e:  # noqa: BLE001  kept and raised below, once the threads have ended
         failure.keep(e, "encoder", batch)
     written.put(_END)

@@ -8,7 +8,6 @@ Dimension key: N rows, B rows of a block (500), D dimensions.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from irctl.index.threads import cpus
+
 BLOCK = 500
 
 
@@ -24,12 +25,6 @@ BLOCK = 500
 def _blas() -> ThreadpoolController:
     # finding the loaded libraries takes milliseconds; limiting them does not
     return ThreadpoolController()
-
-
-def cpus() -> int:
-    """CPUs this process may use: OMP_NUM_THREADS where set, else its affinity."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(given) if given.isdigit() else len(os.sched_getaffinity(0)))
 
 
 def over_blocks(x_ND: NDArray[np.float32], work: Callable[[NDArray[np.float32], slice], None]) -> None:

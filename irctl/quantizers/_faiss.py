@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.quantizers._blocks import cpus
+from irctl.index.threads import cpus
 
 Vectors = NDArray[np.float32]
 

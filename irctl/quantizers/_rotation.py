@@ -5,6 +5,8 @@ Dimension key: N rows, D dimensions, E output dimensions (D unless reduced).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,27 +68,12 @@ def matrix(arrays: dict[str, NDArray[np.float32]], dim: int) -> NDArray[np.float
 
 
 def _hadamard(x_ND: NDArray[np.float32], signs_RD: NDArray[np.float32], backwards: bool = False) -> NDArray[np.float32]:
-    """Rounds of sign flips and a normalised Hadamard transform. Additions only: bytes never depend on the batch."""
-    n, dim = x_ND.shape
-    out_ND = np.empty((n, dim), np.float32)
-    scale = np.float32(dim**-0.5)
-    step = max(1, 65536 // dim)  # 256 KB a block stays in a core's own cache
-    other = np.empty(step * dim, np.float32)
-    for start in range(0, n, step):
-        block = x_ND[start : start + step].astype(np.float32)
-        spare = other[: block.size].reshape(block.shape)
-        for signs_D in signs_RD[::-1] if backwards else signs_RD:
-            if not backwards:
-                block *= signs_D
-            # each pass moves sums to the front half and differences to the back; after log2 D passes every
-            # coordinate is back in its place, so the passes are all alike
-            for _ in range(dim.bit_length() - 1):
-                even, odd = block[:, 0::2], block[:, 1::2]
-                np.add(even, odd, out=spare[:, : dim // 2])
-                np.subtract(even, odd, out=spare[:, dim // 2 :])
-                block, spare = spare, block
-            block *= scale
-            if backwards:
-                block *= signs_D
-        out_ND[start : start + step] = block
+    """Rounds of sign flips and a normalised Hadamard transform, by faiss. A row's bytes never depend on the batch."""
+    import faiss
+
+    transform: Any = faiss.HadamardRotation(x_ND.shape[1])
+    for own, signs_D in zip((transform.signs1, transform.signs2, transform.signs3), signs_RD, strict=True):
+        faiss.copy_array_to_vector(np.ascontiguousarray(signs_D), own)
+    x_ND = np.ascontiguousarray(x_ND, np.float32)
+    out_ND: NDArray[np.float32] = transform.reverse_transform(x_ND) if backwards else transform.apply(x_ND)
     return out_ND

@@ -160,7 +160,7 @@ def encoding(x_ND: Any, rounds: int) -> None:
     quantizer = _open.make("pq", {"m": 16}, x_ND.shape[1])
     quantizer.fit(x_ND)
     index = faiss.IndexPQ(x_ND.shape[1], 16, 8, faiss.METRIC_INNER_PRODUCT)
-    faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.arrays["centroids"]).ravel(), index.pq.centroids)
+    faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.centroids_MKd).ravel(), index.pq.centroids)
     index.is_trained = True
     same = float((quantizer.encode(x_ND) == index.sa_encode(x_ND)).all(axis=1).mean())
     mine, theirs = turns(rounds, lambda: quantizer.encode(x_ND), lambda: index.sa_encode(x_ND))
