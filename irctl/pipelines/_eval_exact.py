@@ -155,14 +155,13 @@ def _add(made: Measured, asked: Asked, task: _Task) -> None:
         "run_sha256": "",
         "qrels_sha256": "",  # no judgements: the exact search under "truth" takes their place
         "truth": truth.key,
-        "k": max(depths),
         "similarity": search["similarity"],
     }
     for name in sorted(returned, reverse=True):
         for depth in depths:
             shares_Q = shares(returned[name], exact_Qk, depth)
             measured = f"{name}@{depth}"
-            made.results.append({**same, "measure": measured, "value": float(shares_Q.mean())})
+            made.results.append({**same, "k": depth, "measure": measured, "value": float(shares_Q.mean())})
             made.per_query.extend(_rows(asked, measured, shares_Q, min(depth, searched.rows)))
     whence = "kept from before" if truth.was_kept else "searched now"
     made.lines.append(

@@ -43,6 +43,7 @@ class System:
     base: str
     seed: int | None
     bytes_per_vector: float | None
+    rerank: int
     negatives_per_query: int | None
     facts: Mapping[str, float]
     fact_runs: Mapping[str, str]
@@ -113,6 +114,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         base=base,
         seed=train.columns.get("seed") if train else None,
         bytes_per_vector=_bytes(search, compress, compression),
+        rerank=rerank,
         negatives_per_query=train.columns.get("negatives_per_query") if train else None,
         facts=facts,
         fact_runs=fact_runs,
@@ -147,6 +149,7 @@ def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunR
         base="",
         seed=None,
         bytes_per_vector=None,
+        rerank=0,
         negatives_per_query=None,
         facts={},
         fact_runs={},

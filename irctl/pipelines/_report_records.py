@@ -80,6 +80,7 @@ def records_of(record: RunRecord) -> list[Record]:
                 base=made.base,
                 seed=made.seed,
                 bytes_per_vector=made.bytes_per_vector,
+                rerank=made.rerank,
                 qrels_sha256=r["qrels_sha256"],
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),

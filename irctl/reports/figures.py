@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from irctl.reports.significance import Comparison
 
 UNCOMPRESSED = "uncompressed"
+RERANKED = ", re-ranked"
 
 # The embedded font is the one matplotlib brings along, so that every machine draws the same.
 SETTINGS: dict[Any, Any] = {
@@ -39,7 +40,10 @@ METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"D
 
 @dataclass(frozen=True)
 class Point:
-    """One system of a Pareto plot. line: its compression method; frontier: nothing smaller is as good."""
+    """One system of a Pareto plot. line: its compression method; frontier: nothing smaller is as good.
+
+    What reads exact vectors to re-score is off the frontier: its bytes are not all it needs.
+    """
 
     line: str
     system: str
@@ -65,10 +69,12 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     labels = rows(shown)
     points = []
     for r in sorted(shown, key=lambda r: (size(r), -r.value, r.run_id)):
-        beaten = any(
-            o.value >= r.value and size(o) <= size(r) and (o.value, size(o)) != (r.value, size(r)) for o in shown
+        beaten = bool(r.rerank) or any(
+            o.value >= r.value and size(o) <= size(r) and (o.value, size(o)) != (r.value, size(r))
+            for o in shown
+            if not o.rerank
         )
-        line = r.compression or UNCOMPRESSED
+        line = f"{r.compression or UNCOMPRESSED}{RERANKED if r.rerank else ''}"
         points.append(Point(line, labels[r.system, r.variant], size(r), r.value, not beaten, r.run_id))
     return points
 
@@ -81,7 +87,8 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
             x, y = [p.bytes_per_row for p in mine], [100 * p.value for p in mine]
-            width = 0 if line == UNCOMPRESSED else 1  # other encoders, not one more setting of a method
+            # other encoders and depths of re-ranking are not one more setting of a method
+            width = 0 if line == UNCOMPRESSED or line.endswith(RERANKED) else 1
             axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=width, label=line)
         front = [p for p in points if p.frontier]
         x, y = [p.bytes_per_row for p in front], [100 * p.value for p in front]

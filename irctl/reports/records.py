@@ -29,6 +29,7 @@ class Record:
     base: str = ""  # identity of the uncompressed vectors; empty where there are none (BM25)
     seed: int | None = None
     bytes_per_vector: float | None = None
+    rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""
     k: int | None = None
     similarity: str = ""

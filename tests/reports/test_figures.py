@@ -35,6 +35,21 @@ def test_two_systems_of_the_same_size_and_quality_are_both_on_the_frontier() -> 
     assert all(p.frontier for p in figures.pareto_points(records, "nDCG@10"))
 
 
+def test_what_reads_exact_vectors_too_is_off_the_frontier_and_on_a_line_of_its_own() -> None:
+    records = [
+        record("codes", 0.4, bytes_per_vector=8, compression="pq"),
+        record("codes, reranked 100", 0.9, bytes_per_vector=8, compression="pq", rerank=100),
+        record("more", 0.6, bytes_per_vector=64, compression="sq"),
+    ]
+    points = {p.system: (p.line, p.frontier) for p in figures.pareto_points(records, "nDCG@10")}
+    assert points == {"codes": ("pq", True), "codes, reranked 100": ("pq, re-ranked", False), "more": ("sq", True)}
+
+
+def test_measured_bytes_of_files_come_before_those_of_a_code() -> None:
+    one = record("a", 0.5, bytes_per_vector=8, facts={"bytes_per_row": 8.5})
+    assert figures.pareto_points([one], "nDCG@10")[0].bytes_per_row == 8.5
+
+
 def test_nothing_to_draw_is_an_error_that_says_what_to_run() -> None:
     with pytest.raises(DataError, match="Run irctl compress"):
         figures.pareto([record("a", 0.5)], "nDCG@10")
