@@ -145,8 +145,12 @@ def _explicit(config: Config, source: Source, qrels: str, split: str | None, mad
 
 
 def _preset(card: Any, split: str, format: str) -> str:
-    """Measures of the split by its card; the headline measure is always among them."""
-    preset = str(card.measures.get(split, "")) or ("msmarco" if format == "msmarco" else "default")
+    """Measures of the split by its card. The headline measure is among them, but for a split with measures of its own:
+    RR@10 of MS MARCO takes grade 1, the TREC tracks beside it grade 2."""
+    own = str(card.measures.get(split, ""))
+    if own and split != card.headline_split:
+        return own
+    preset = own or ("msmarco" if format == "msmarco" else "default")
     return f"{preset} {card.headline_measure}".strip()
 
 

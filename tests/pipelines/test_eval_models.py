@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from workspace import Workspace, workspace
 
+from irctl.data.cards import load_card
+from irctl.metrics.measures import parse
+from irctl.pipelines._eval_targets import _preset
+
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
 
 
@@ -102,6 +106,13 @@ def test_a_set_of_an_evaluation_file_is_scored_on_the_splits_asked_for(place: Wo
     assert ("trec20", "RR(rel=2)@10") in found and ("trec20", "RR@10") not in found, "grade 2 counts in TREC DL"
     assert found["trec20", "nDCG@10"] == folder["test", "nDCG@10"]
     assert both["average"]["datasets"] == ["msmarco dev", "msmarco trec20"]
+
+
+@pytest.mark.parametrize("split", ("trec19", "trec20"))
+def test_the_tracks_beside_msmarco_dev_have_no_measure_of_grade_1(split: str) -> None:
+    measures = parse(_preset(load_card("msmarco"), split, "trec"))
+    assert all(m.rel == 2 for m in measures if m.family != "nDCG") and len(measures) == 5
+    assert "RR@10" in {m.name for m in parse(_preset(load_card("msmarco"), "dev", "trec"))}
 
 
 def test_an_unknown_set_of_an_evaluation_file_names_the_nearest(place: Workspace) -> None:
