@@ -49,7 +49,7 @@ def content_key(file: Path, target: Target, format: str) -> str:
 def search_key(target: Target, source: Source) -> str:
     """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
     assert target.collection is not None
-    sections = ("model.", "encoder.", "search.", "data.", "eval.self_match")
+    sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
     settings = {k: v for k, v in target.config.flat().items() if k.startswith(sections)}
     return _hash(
         {

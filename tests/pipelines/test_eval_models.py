@@ -96,6 +96,19 @@ def test_several_processes_evaluate_to_the_numbers_of_one(place: Workspace) -> N
     assert [r["run_sha256"] for r in two["results"]] == [r["run_sha256"] for r in one["results"]]
 
 
+def test_a_prompt_of_one_data_set_counts_there_and_nowhere_else(place: Workspace) -> None:
+    line = "eval --data toy,eval.json:msmarco --split dev --json"
+
+    def rankings(*sets: str) -> dict[str, str]:
+        done = place.ok(" ".join([line, *(f"--set '{s}'" for s in sets)])).json
+        return {r["dataset"]: r["run_sha256"] for r in done["results"]}
+
+    plain, own = rankings(), rankings("prompts.toy.query=wing flutter: ")
+    assert plain["toy"] == plain["msmarco"], "the same documents and queries"
+    assert own["msmarco"] == plain["msmarco"] and own["toy"] != plain["toy"]
+    assert rankings("encoder.query_prompt=wing flutter: ") == {"toy": own["toy"], "msmarco": own["toy"]}
+
+
 def test_a_set_of_an_evaluation_file_is_scored_on_the_splits_asked_for(place: Workspace) -> None:
     folder = results(place.ok("eval --data toy --split test --json").json)
     by_file = place.ok("eval --data eval.json:toy --json").json

@@ -71,7 +71,7 @@ def by_mteb(mteb: Any, model: MtebModel, collection: Collection) -> dict[str, fl
     return {name: scores[theirs] for name, theirs in MEASURES.items()}
 
 
-def by_irctl(toy: Path, model: str, export: str | None = None) -> dict[str, Any]:
+def by_irctl(toy: Path | str, model: str, export: str | None = None) -> dict[str, Any]:
     config = settings(**{"eval.measures": ",".join(MEASURES), "data.source": toy, "model.name": model})
     run = new_run("eval", config)
     with run:
@@ -87,6 +87,13 @@ def test_mteb_scores_an_irctl_model_as_irctl_does(mteb: Any, toy: Path, model: s
     theirs = by_mteb(mteb, MtebModel(model), card(toy, self_match))
     ours = values(by_irctl(toy, model))
     assert theirs == pytest.approx(ours, abs=1e-5) and 0 < ours["nDCG@10"] < 1
+
+
+@pytest.mark.slow
+def test_the_built_in_collection_scores_alike(mteb: Any, tiny_encoder: Path) -> None:
+    ours = values(by_irctl("cranfield", str(tiny_encoder)))
+    theirs = by_mteb(mteb, MtebModel(str(tiny_encoder)), open_collection("cranfield"))
+    assert theirs == pytest.approx(ours, abs=1e-5)
 
 
 def test_the_encoder_reads_tasks_with_their_own_prompts(mteb: Any, toy: Path, model: str) -> None:
