@@ -182,9 +182,10 @@ def _run_file_of(reference: str) -> Path:
     for artifact in query.artifacts(record.id, role="out", kind="run_file"):
         path = Path(artifact["path"])
         return path if path.is_absolute() or path.is_file() else Path(record.folder) / path
+    command = record.columns.get("command")
+    option = "--index" if command in ("compress", "encode") else "--model"
     raise DataError(
-        f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds no run file",
-        hint=f"irctl eval --model {record.id}",
+        f"run {record.id} is a run of 'irctl {command}' and holds no run file", hint=f"irctl eval {option} {record.id}"
     )
 
 

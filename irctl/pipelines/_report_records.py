@@ -40,7 +40,7 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False) -> list[Record]:
     records = [r for record in found for r in records_of(record)]
     if probes:
         records += _probes.records(probed)
-    if not records:
+    if not found and not records:
         other = "irctl report --table compression shows compressions" if probed else "irctl demo makes some"
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=f"{other}; irctl eval adds one")
     return records

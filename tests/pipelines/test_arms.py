@@ -12,7 +12,7 @@ from irctl import config, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
 from irctl.ledger.query import RunRecord
 from irctl.ledger.recording import GROUP, RunHandle, start_run
-from irctl.pipelines import _arms_pool, arms, report
+from irctl.pipelines import _arms_pool, _report_records, arms
 from irctl.pipelines._arms_pool import RUN, Chain, Memory, Pool
 from irctl.pipelines._lineage import changed
 from irctl.types import Silent
@@ -239,8 +239,8 @@ def test_report_takes_a_group_for_its_evaluations(monkeypatch: pytest.MonkeyPatc
     with start_run(command="eval", argv=["irctl", "eval"], config=None):
         pass
     seen: list[str] = []
-    monkeypatch.setattr(report, "records_of", lambda record: seen.append(record.id) or [])
-    report.gather([group.id])
+    monkeypatch.setattr(_report_records, "records_of", lambda record: seen.append(record.id) or [])
+    _report_records.gather([group.id])
     assert seen == [member.id]
 
 

@@ -211,3 +211,13 @@ def test_a_collection_brings_its_own_queries(tmp_path: Path, tiny_encoder: Path)
         assert {r["value"] for r in got["results"]} <= {r["value"] for r in both["results"]}
         done = place.run("irctl eval --recall-against exact --queries nowhere.npy")
         assert done.code == 3 and "nowhere.npy" in done.err
+
+
+def test_a_compression_is_no_run_file_but_an_index(place: tuple[str, str]) -> None:
+    run = Path(place[0]).parent
+    config = settings()
+    with (
+        pytest.raises(DataError, match=f"holds no run file. irctl eval --index {run.name}"),
+        new_run("eval") as started,
+    ):
+        evaluate(config, started, Silent(), run_files=(str(run),))
