@@ -63,9 +63,7 @@ def train(
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import train as pipeline
 
-        return pipeline.train(
-            job.config, job.run, job.reporter, out=out, launcher=launcher, resume=job.must_continue
-        )
+        return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher, resume=job.must_continue)
 
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import train as pipeline
