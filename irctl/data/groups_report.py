@@ -33,10 +33,9 @@ def describe(source: GroupSource) -> dict[str, Any]:
         "group sizes": _histogram(source),
         "largest grade": source.largest_grade,
         "positive from grade": source.positive_threshold,
-        "negatives a query": max(settings.group_size - 1, 0)
-        if source.is_binary and settings.group_size
-        else "by grade",
     }
+    if source.is_binary and settings.group_size:
+        about["negatives a query"] = settings.group_size - 1
     if conflicts and settings.on_conflict == "last":
         about["advice"] = (
             f"{conflicts} pairs are judged differently by two sources: on_conflict max keeps the higher grade"

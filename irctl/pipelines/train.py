@@ -201,6 +201,9 @@ def describe(config: Config) -> dict[str, Any]:
     queries = 0
     if plugins.literal("methods", config.train.method, "DATA") == "groups":
         described["data"], queries = _train_data.describe(config)
+        for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
+            if lines := described["data"].pop(name, None):
+                described[name] = lines
     described["batch"] = plan.as_dict()
     if queries:
         steps = batching.steps(config, plan, queries)

@@ -240,17 +240,18 @@ def test_a_loss_that_the_labels_do_not_fit_is_refused_before_training(tiny_encod
 
 def test_a_threshold_chooses_the_positives_of_binary_groups(tiny_encoder, small, tmp_path) -> None:
     values = {"data.source": small, "data.binary": True, "loss.positive_threshold": 2.0, "data.negatives": "none"}
-    shown = pipeline.describe(configuration(tiny_encoder, **values))["data"]
+    plan = pipeline.describe(configuration(tiny_encoder, **values))
+    shown = plan["data"]
     assert shown["queries"] == 12 and shown["group sizes"] == "2 x 12" and shown["positive from grade"] == 1
-    assert "12 dropped (12 by grade below 2)" in shown["sources"][0]
+    assert "12 dropped (12 by grade below 2)" in plan["sources"][0]
     (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [{"corpus_path": f"{small}/corpus.jsonl"}]}))
     with pytest.raises(ConfigError, match="says itself what is positive"):
         pipeline.describe(configuration(tiny_encoder, **{**values, "data.source": str(tmp_path / "graded.json")}))
 
 
 def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, small) -> None:
-    shown = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))["data"]
-    (judged,) = shown["sources"]
+    plan = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))
+    shown, (judged,) = plan["data"], plan["sources"]
     assert judged.startswith("judged (graded): 12 queries; 24 judgements by score {1: 12, 2: 12}; 24 kept")
     assert shown["queries"] == 12 and "not counted below" in shown["negatives"]
     given = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.negatives": "none"}))["data"]
@@ -286,7 +287,7 @@ def test_dry_run_of_data_and_model_that_are_elsewhere_needs_no_network(tmp_path,
         }
     )
     shown = pipeline.describe(config)
-    assert len(shown["data"]["not on this machine"]) == 3
+    assert len(shown["not on this machine"]) == 3
     assert json.loads(shown["deepspeed"])["zero_optimization"]["stage"] == 2
     assert "optimizer" not in json.loads(shown["deepspeed"]) and "scheduler" not in json.loads(shown["deepspeed"])
     assert "not on this machine" in shown["memory"]["weights and optimizer"]
