@@ -77,7 +77,7 @@ def compress(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline
 
-        return pipeline.describe(config)  # type: ignore[arg-type]
+        return pipeline.describe(config, runner=options.runner)  # type: ignore[arg-type]
 
     named = {
         "compress.source": data,

@@ -37,7 +37,9 @@ class Work:
         init: str | None,
         stream: bool,
         workers: int,
+        here: int = 1,
     ) -> None:
+        """workers: those of the plan. here: how many of them work on this machine at once, for the memory."""
         self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
         self.quantizers = {name: self._quantizer(name, init) for name in folders}
         self.init_sha256 = _bundles.quantizer_digest(init) if init else ""
@@ -47,7 +49,7 @@ class Work:
         self.plans = {name: self._plan(name, workers) for name in folders}
         self.train_s: dict[str, float] = {}
         self.spent = streaming.Spent()
-        self.memory = self._check_memory(stream)
+        self.memory = self._check_memory(stream, here)
 
     @property
     def dataset(self) -> str:
@@ -93,11 +95,12 @@ class Work:
             about=dict(self.given.about),
         )
 
-    def _check_memory(self, stream: bool) -> int:
+    def _check_memory(self, stream: bool, here: int) -> int:
         cap = _memory.limit(self.config)
         largest = self.batch or max(rows for _, rows in self.given.files)
         return max(
-            _memory.check(p.method, p.dim, p.train_rows, largest, cap, stream=stream) for p in self.plans.values()
+            _memory.check(p.method, p.dim, p.train_rows, largest, cap, stream=stream, workers=here)
+            for p in self.plans.values()
         )
 
     def plan_and_train(self, *, may_train: bool) -> None:

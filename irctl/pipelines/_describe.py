@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _ID_BYTES = 12  # a guess: ids are measured once they are written
 
 
-def compression(config: Config, methods: Sequence[str]) -> dict[str, Any]:
-    """Facts known before the run. A remote input is not asked."""
+def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str, Any]:
+    """Facts known before the run. A remote input is not asked. runner: local workers share the memory."""
     settings = config.compress
     check_batch(settings.batch)
     source = settings.source
@@ -38,7 +38,7 @@ def compression(config: Config, methods: Sequence[str]) -> dict[str, Any]:
         batches = min(batches, settings.max_batches)
     plan |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
     rows = min(stream.rows, batches * settings.batch)
-    cap = _memory.limit(config)
+    here = settings.workers if runner == "local" else 1
     if settings.workers > 1:
         last = settings.workers - 1
         plan["array"] = [
@@ -47,11 +47,11 @@ def compression(config: Config, methods: Sequence[str]) -> dict[str, Any]:
             "3. irctl compress ... --out FOLDER --finalize (after all of them: --dependency=afterok)",
         ]
     for method in methods:
-        plan[method] = _one(config, method, stream.dim, rows, stream.rows, cap)
+        plan[method] = _one(config, method, stream.dim, rows, stream.rows, here)
     return plan
 
 
-def _one(config: Config, method: str, dim: int, rows: int, whole: int, cap: int) -> dict[str, str]:
+def _one(config: Config, method: str, dim: int, rows: int, whole: int, workers: int) -> dict[str, str]:
     from irctl.quantizers import _open
 
     try:
@@ -60,11 +60,12 @@ def _one(config: Config, method: str, dim: int, rows: int, whole: int, cap: int)
         return {"refused": str(e)}
     used = getattr(quantizer, "train_rows", None)
     train = min(config.compress.train_size, whole, config.compress.train_size if used is None else used)
-    memory = _memory.needed(method, dim, train, config.compress.batch)
+    memory = _memory.needed(method, dim, train, config.compress.batch, workers)
+    several = f" for {workers} local workers" if workers > 1 else ""
     size = int(quantizer.code_size)
     return {
         "bytes a row": str(size) if size else "decided in training",
         "codes on disk": f"{rows * size / 2**20:,.1f} MiB, ids about {rows * _ID_BYTES / 2**20:,.1f} MiB",
         "training rows": f"{train:,}",
-        "memory": f"{memory / 2**30:.2f} GiB of {cap / 2**30:.1f} GiB",
+        "memory": f"{memory / 2**30:.2f} GiB{several} of {_memory.limit(config) / 2**30:.1f} GiB",
     }

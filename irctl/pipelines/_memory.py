@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 _BASE = GIB // 2  # interpreter, libraries, codes in flight
+_WORKER = GIB // 4  # the same of a local worker, which does not train: 80 MiB once everything is imported
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -32,28 +33,36 @@ def limit(config: Config) -> int:
     return min(limits)
 
 
-def needed(method: str, dim: int, train_rows: int, batch_rows: int) -> int:
-    """Bytes: training rows, what the method works on, batches in flight, and a base."""
+def needed(method: str, dim: int, train_rows: int, batch_rows: int, workers: int = 1) -> int:
+    """Bytes: training rows, what the method works on, batches in flight, and a base.
+
+    workers: local processes, each with batches and a base of its own beside the one that started them.
+    """
     train = train_rows * dim * 4
     work = 3 * dim * dim * 8 if method == "saq" else 2 * train if method == "opq" else 0
-    return train + work + (2 * WAITING + 2) * batch_rows * dim * 4 + _BASE
+    batches = (2 * WAITING + 2) * batch_rows * dim * 4
+    return train + work + workers * batches + _BASE + (workers * _WORKER if workers > 1 else 0)
 
 
-def check(method: str, dim: int, train_rows: int, batch_rows: int, cap: int, *, stream: bool) -> int:
+def check(method: str, dim: int, train_rows: int, batch_rows: int, cap: int, *, stream: bool, workers: int = 1) -> int:
     """The bytes needed. Raises ConfigError with the largest sizes that fit."""
-    need = needed(method, dim, train_rows, batch_rows)
+    need = needed(method, dim, train_rows, batch_rows, workers)
     if need <= cap:
         return need
-    message = f"compress: needs {need / GIB:.1f} GiB of memory, the limit is {cap / GIB:.1f} GiB"
+    several = f" for {workers} local workers" if workers > 1 else ""
+    message = f"compress: needs {need / GIB:.1f} GiB of memory{several}, the limit is {cap / GIB:.1f} GiB"
     if not stream:
         raise ConfigError(f"{message}: without --stream a whole input file is in memory", hint="Use --stream")
-    room = cap - _BASE
-    batch = max(500, room // ((2 * WAITING + 2) * dim * 4 * 4) // 500 * 500)  # a quarter for batches
+    room = cap - needed("", dim, 0, 0, workers)
+    batch = max(500, room // (workers * (2 * WAITING + 2) * dim * 4 * 4) // 500 * 500)  # a quarter for batches
+    batch = min(batch, batch_rows)
     per_row = needed(method, dim, 1000, 0) - needed(method, dim, 0, 0)
-    train = max(0, (room - (needed(method, dim, 0, min(batch, batch_rows)) - _BASE)) * 1000 // per_row)
-    raise ConfigError(
-        message, hint=f"At most --train-size {min(train, train_rows)} with --batch {min(batch, batch_rows)}"
-    )
+    train = (cap - needed(method, dim, 0, batch, workers)) * 1000 // per_row
+    if workers > 1 and train < train_rows // 2:  # fewer workers before a smaller sample: it decides the quality
+        fit = next((w for w in range(workers - 1, 0, -1) if needed(method, dim, train_rows, batch, w) <= cap), 0)
+        if fit:
+            raise ConfigError(message, hint=f"At most --set compress.workers={fit} with --batch {batch}")
+    raise ConfigError(message, hint=f"At most --train-size {max(0, min(train, train_rows))} with --batch {batch}")
 
 
 def estimate(methods: list[Any], rows: int, id_bytes: int) -> int:

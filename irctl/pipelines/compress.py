@@ -60,7 +60,8 @@ def compress(
         if not config.compress.source
         else _vectors.named(config.compress.source, config)
     )
-    work = Work(config, run, reporter, given, folders, init=init, stream=stream, workers=workers)
+    here = workers if worker is None and not train_only and runner == "local" else 1
+    work = Work(config, run, reporter, given, folders, init=init, stream=stream, workers=workers, here=here)
     work.plan_and_train(may_train=worker is None)
     if train_only:
         return _results.trained(work)
@@ -84,8 +85,8 @@ def _folders(
     return {m: base / m if len(methods) > 1 else base for m in methods}
 
 
-def describe(config: Config, *, out: str | None = None, stream: bool = True) -> dict[str, Any]:
+def describe(config: Config, *, runner: str = "local") -> dict[str, Any]:
     """What --dry-run prints: input, batches, memory and disk, as far as they are known without reading vectors."""
     from irctl.pipelines import _describe
 
-    return _describe.compression(config, _methods(config))
+    return _describe.compression(config, _methods(config), runner)

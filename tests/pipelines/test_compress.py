@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from irctl.errors import ConfigError, DataError, EnvironmentUnfit, PartlyDone, R
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
+from irctl.pipelines import _memory
 from irctl.pipelines import compress as pipeline
 from irctl.pipelines._bundles import load_quantizer
 from irctl.types import Silent
@@ -224,6 +226,32 @@ def test_a_file_too_large_for_memory_asks_for_streaming(tmp_path: Path) -> None:
         compressed(source, tmp_path / "a", stream=False, compress__memory_gib=0.6)
     # the same limit is enough for batches
     compressed(source, tmp_path / "a", compress__memory_gib=0.6, compress__batch=10_000, compress__max_batches=1)
+
+
+def test_every_local_worker_counts_in_the_memory_and_an_array_task_only_itself(tmp_path: Path) -> None:
+    source = save_vectors(tmp_path / "x.npy")
+    keys = {"compress__workers": 4, "compress__memory_gib": 1.2}  # a quarter for each and a half beside them
+    with pytest.raises(ConfigError, match=r"1\.5 GiB of memory for 4 local workers, the limit is 1.2 GiB") as e:
+        compressed(source, tmp_path / "a", **keys)
+    assert "compress.workers=2" in e.value.hint
+    compressed(source, tmp_path / "b", train_only=True, **keys)
+    assert compressed(source, tmp_path / "b", shard="3/4", **keys)["shard"] == 3
+    compressed(source, tmp_path / "c", compress__workers=2, compress__memory_gib=1.2)
+    four = settings(compress__source=source, compress__workers=4)
+    assert "1.50 GiB for 4 local workers" in pipeline.describe(four)["pq"]["memory"]
+    assert "workers" not in pipeline.describe(four, runner="slurm")["pq"]["memory"]
+
+
+@pytest.mark.parametrize("workers", (1, 2, 7))
+@pytest.mark.parametrize("method", ("pq", "opq", "saq"))
+def test_the_sizes_that_the_memory_error_names_fit(method: str, workers: int) -> None:
+    cap = 3 << 30
+    with pytest.raises(ConfigError) as e:
+        _memory.check(method, 1024, 1_000_000, 50_000, cap, stream=True, workers=workers)
+    found = {key: int(value) for key, value in re.findall(r"(--train-size |--batch |workers=)(\d+)", e.value.hint)}
+    train, batch = found.get("--train-size ", 1_000_000), found["--batch "]
+    assert train > 0 and batch % 500 == 0
+    assert _memory.needed(method, 1024, train, batch, found.get("workers=", workers)) <= cap
 
 
 def test_few_training_rows_are_said_once(tmp_path: Path) -> None:
