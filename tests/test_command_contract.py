@@ -37,6 +37,7 @@ WRONG = [
     ("train --tiny", errors.USAGE, "--tiny: is an overlay of a recipe"),
     ("train --config none.toml", errors.DATA, "none.toml: no such configuration file"),
     ("train --resume 19990101", errors.DATA, "19990101"),
+    ("encode --runner rey", errors.USAGE, "--runner rey: irctl encode has local, slurm, ray"),
     ("train --devices 0,0", errors.USAGE, "each device once"),
     ("train --data nowhere", errors.DATA, "nowhere"),
     ("train --model no/such-model --max-steps 1", errors.DATA, "no/such-model"),
@@ -51,7 +52,7 @@ WRONG = [
     ("runs show 19990101", errors.DATA, "19990101"),
     ("hardneg --range 9:3", errors.USAGE, "hardneg.range"),
     ("recipes show nothing", errors.USAGE, "no recipe named 'nothing'"),
-    ("encode --runner ray", errors.USAGE, "--runner ray: expected local or slurm"),
+    ("train --runner ray", errors.USAGE, "--runner ray: irctl train has local, slurm"),
     ("train --runner slurm", errors.ENVIRONMENT, "no sbatch on PATH"),
     ("train --profile v100x8 --batch 100 --dry-run", errors.USAGE, "100"),
 ]

@@ -103,12 +103,18 @@ def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     for facet in FACETS:
         values: dict[str, str] = {}
         for r in records:
-            value = getattr(r, facet)
+            value = _depth(r) if facet == "k" else getattr(r, facet)
             if value not in ("", None):
                 values.setdefault(str(value), r.run_id)
         if len(values) > 1:
             found[facet] = values
     return found
+
+
+def _depth(record: Record) -> int | None:
+    """The depth that the record's measure sees: nDCG@10 of 100 results and of 1,000 is one number."""
+    cutoff = record.measure.rpartition("@")[2] if "@" in record.measure else ""
+    return min(record.k, int(cutoff)) if record.k and cutoff.isdigit() else record.k
 
 
 def refuse_mixed(column: str, records: Sequence[Record]) -> None:

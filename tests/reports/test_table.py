@@ -127,7 +127,7 @@ def test_a_column_that_nobody_measured_is_refused_with_the_nearest_one() -> None
     ("facet", "value", "said"),
     [
         ("qrels_sha256", "other", "different judgements"),
-        ("k", 100, "different depth k"),
+        ("k", 5, "different depth k"),
         ("similarity", "euclid", "different similarity"),
         ("self_match", "drop", "different self-match rule"),
         ("negatives_per_query", 63, "different negatives a query"),
@@ -140,6 +140,15 @@ def test_mixed_columns_are_refused_and_footnoted_when_asked_for(facet: str, valu
         build(records, choose(records))
     table = build(records, choose(records), allow_mixed=True)
     assert any(note.startswith("Mixed cells in nDCG@10") for note in table.notes)
+
+
+def test_depths_beyond_the_measures_own_do_not_mix_a_column() -> None:
+    at_10, at_200 = (
+        [record("A", 0.5, measure=m), replace(record("B", 0.6, measure=m), k=100)] for m in ("nDCG@10", "R@200")
+    )
+    assert build(at_10, choose(at_10)).rows
+    with pytest.raises(ConfigError, match="cells of different depth k"):
+        build(at_200, choose(at_200))
 
 
 def test_a_run_without_vectors_or_training_mixes_with_anything() -> None:
