@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC or BEIR")] = None,
     model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
-    index: Annotated[str | None, typer.Option(help="bundle or embedding folder to search")] = None,
+    index: Annotated[str | None, typer.Option(help="bundle or vectors to search: folder, run, RUN:METHOD")] = None,
     data: Annotated[
         str | None, typer.Option(help="collection, folder, FILE.json:NAME, or group such as beir-14")
     ] = None,

@@ -19,7 +19,7 @@ def _formats(incomplete: str) -> list[str]:
 @with_options
 def export(
     options: Options,
-    source: Annotated[str, typer.Argument(help="bundle or vectors: folder, run, or latest")] = "latest",
+    source: Annotated[str, typer.Argument(help="bundle or vectors: folder, run, RUN:METHOD or latest")] = "latest",
     to: Annotated[str, typer.Option("--to", help=", ".join(FORMATS), autocompletion=_formats)] = "faiss",
     out: Annotated[str | None, typer.Option(help="file (batches: folder) to write; default: in the run folder")] = None,
     decoded: Annotated[bool, typer.Option("--decoded", help="vectors that the codes stand for, not the codes")] = False,

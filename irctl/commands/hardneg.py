@@ -27,7 +27,7 @@ def hardneg(
         str | None, typer.Option(help="bm25 or dense; default: dense if --model or --index is given, else bm25")
     ] = None,
     model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
-    index: Annotated[str | None, typer.Option(help="bundle to mine from")] = None,
+    index: Annotated[str | None, typer.Option(help="bundle or vectors to mine from: folder, run, RUN:METHOD")] = None,
     run: Annotated[str | None, typer.Option("--run", help="TREC run file to mine from")] = None,
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
     split: Annotated[str | None, typer.Option(help="queries to mine for")] = None,

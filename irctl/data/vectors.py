@@ -151,6 +151,11 @@ def _not_finite(x_ND: NDArray[np.float32]) -> int | None:
     return int(bad[0]) if len(bad) else None
 
 
+def is_name(source: str) -> bool:
+    """True for sources that are no paths: hf://... and synthetic:..."""
+    return hub.is_hub(source) or source.startswith(synthetic.PREFIX)
+
+
 def open_vectors(source: str | Path, *, root: str = "", column: str = "", id_column: str = "") -> VectorStream:
     """The stream that a source names: folder, .npy, .parquet, synthetic:N,D,decay or hf://OWNER/NAME[@REVISION][/PATH].
 

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from irctl import plugins
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, quantizer_folder, write_bundle
 from irctl.index.plan import Plan
+from irctl.ledger import query
 
 Lines = dict[int, dict[str, Any]]
 
@@ -22,24 +24,54 @@ def load_quantizer(folder: Path) -> Any:
 
 
 def folder_of(reference: str) -> Path:
-    """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest compression)."""
+    """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest compression).
+
+    `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method.
+    """
     path = Path(reference)
     if path.is_dir() and not (path / "run.json").is_file():
         return path
-    from irctl.ledger import query
-
-    record = query.newest(command="compress") if reference == "latest" else query.find_run(reference)
-    if record is None:
-        raise DataError("no finished compression in the ledger", hint="irctl compress makes one")
-    found = query.artifacts(record.id, role="out", kind="bundle")
-    if not found:
+    run, method = method_named(reference)
+    if run == "latest":
+        found = [r for r in query.list_runs(command="compress", status="completed") if _written(r, method)]
+        if not found:
+            of = f" of {method} codes" if method else ""
+            raise DataError(f"no finished compression{of} in the ledger", hint="irctl compress makes one")
+        record = found[0]
+    else:
+        record = query.find_run(run)
+    written = _written(record)
+    if not written:
         command = record.columns.get("command")
         raise DataError(f"run {record.id} is a run of 'irctl {command}' and holds no bundle", hint="irctl compress")
-    if len(found) > 1:
-        names = ", ".join(Path(a["path"]).name for a in found)
-        raise DataError(f"run {record.id} wrote several bundles ({names})", hint=f"Name one: {found[0]['path']}")
-    path = Path(found[0]["path"])
-    return path if path.is_absolute() or path.is_dir() else record.folder / path
+    fitting = {name: path for name, path in written.items() if method in ("", name)}
+    names = ", ".join(written)
+    if not fitting:
+        raise DataError(f"run {record.id} wrote no {method} bundle", hint=f"It wrote {names}")
+    if len(fitting) > 1:
+        raise DataError(
+            f"run {record.id} wrote several bundles ({names})", hint=f"Name one: {record.id}:{next(iter(written))}"
+        )
+    return next(iter(fitting.values()))
+
+
+def method_named(reference: str) -> tuple[str, str]:
+    """(run, method) of RUN:METHOD; method is empty where the reference names none."""
+    run, _, method = reference.rpartition(":")
+    return (run, method) if run and method in plugins.names("quantizers") else (reference, "")
+
+
+def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
+    """The bundles that a run wrote, by method; only that of `method` if given."""
+    found = [Path(a["path"]) for a in query.artifacts(record.id, role="out", kind="bundle")]
+    found = [p if p.is_absolute() or p.is_dir() else record.folder / p for p in found]
+    return {name: p for p in found if method in ("", name := _method_of(p))}
+
+
+def _method_of(folder: Path) -> str:
+    """The method of a bundle; its folder's name if the bundle is gone."""
+    path = folder / shards.MANIFEST
+    return str(json.loads(path.read_text()).get("method")) if path.is_file() else folder.name
 
 
 def _quantizer_folder_of(reference: str) -> Path:

@@ -13,6 +13,7 @@ from irctl.errors import DataError
 from irctl.index.shards import sha256_file, write_json
 from irctl.metrics.measures import parse_one
 from irctl.metrics.ranking import CANONICAL_VERSION
+from irctl.pipelines import _bundles
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines._eval_targets import Source, Target
 from irctl.reports import oracles as published
@@ -51,10 +52,13 @@ def search_key(target: Target, source: Source) -> str:
     assert target.collection is not None
     sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
     settings = {k: v for k, v in target.config.flat().items() if k.startswith(sections)}
+    index = source.index or ""
+    if _bundles.method_named(index)[1]:
+        index = str(_bundles.folder_of(index))
     return _hash(
         {
             "model": _identity(source.model or target.config.model.name, "model"),
-            "index": _identity(source.index or "", "bundle"),
+            "index": _identity(index, "bundle"),
             "corpus": target.collection.fingerprint,
             "qrels": target.qrels_sha256,
             "settings": settings,

@@ -5,7 +5,7 @@ Dimension key: Q queries, N rows, D dimensions, k results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ from irctl import paths
 from irctl.errors import ConfigError, DataError
 from irctl.index import scan, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.index.chain import Chain
 from irctl.index.rerank import rerank
 from irctl.pipelines import _bundles, _vectors
-from irctl.types import Reporter, Stream, VectorBlock
+from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -74,7 +75,7 @@ class Searched:
 
 
 def open_index(reference: str, config: Config) -> Searched:
-    """A bundle or an embedding folder, by path or run. Raises DataError if it is neither."""
+    """A bundle or an embedding folder, by path, run or RUN:METHOD. Raises DataError if it is neither."""
     folder = _resolve(reference)
     if is_bundle(folder):
         bundle = open_bundle(folder, _bundles.load_quantizer)
@@ -102,7 +103,8 @@ def of_vectors(given: _vectors.Input, config: Config) -> Searched:
 
 
 def _resolve(reference: str) -> Path:
-    """The folder behind `latest`, a run or a path."""
+    """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
+    from irctl.data.vectors import is_name
     from irctl.ledger import query
 
     path = Path(reference)
@@ -111,8 +113,10 @@ def _resolve(reference: str) -> Path:
         if not found:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
-    elif ":" in reference or (path.exists() and not (path / "run.json").is_file()):
+    elif is_name(reference) or (path.exists() and not (path / "run.json").is_file()):
         return path  # synthetic:..., hf://... or what lies here
+    elif _bundles.method_named(reference)[1]:
+        return _bundles.folder_of(reference)
     record = query.find_run(reference)
     if query.artifacts(record.id, role="out", kind="bundle"):
         return _bundles.folder_of(record.id)
@@ -212,42 +216,15 @@ def exact_vectors(searched: Searched, config: Config) -> Stream:
         return searched.stream
     first = _found(searched, searched.about.get("source", {}), config)
     later = [_found(searched, a["source"], config) for a in searched.about.get("appended", ())]
-    return _Chain([first, *later]) if later else first
-
-
-class _Chain:
-    """Streams one after the other, as one."""
-
-    def __init__(self, streams: Sequence[Stream]) -> None:
-        self._streams = streams
-        self._starts = np.cumsum([0] + [s.rows for s in streams])
-        self.rows, self.dim = int(self._starts[-1]), streams[0].dim
-        self.fingerprint = "+".join(s.fingerprint for s in streams)
-
-    def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[VectorBlock]:
-        """Rows start .. stop; a block lies in one stream. Ids are not told: they may be row numbers of one of them."""
-        stop = self.rows if stop is None else min(stop, self.rows)
-        for stream, first in zip(self._streams, self._starts.tolist(), strict=False):
-            low, high = max(start - first, 0), min(stop - first, stream.rows)
-            if low < high:
-                for block in stream.blocks(size, low, high):
-                    yield VectorBlock(first + block.start, None, block.vectors_ND)
-
-    def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
-        out_ND = np.empty((len(rows_N), self.dim), np.float32)
-        number_N = np.searchsorted(self._starts, rows_N, side="right") - 1
-        for number in np.unique(number_N):
-            mine = number_N == number
-            out_ND[mine] = self._streams[int(number)].take(rows_N[mine] - self._starts[number])
-        return out_ND
+    return Chain([first, *later]) if later else first
 
 
 def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors import is_name, open_vectors
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
-    candidates: list[str] = [name] if ":" in name or Path(name).exists() else []
+    candidates: list[str] = [name] if is_name(name) or Path(name).exists() else []
     if key:
         from irctl.ledger import query
 
@@ -255,7 +232,7 @@ def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Str
         candidates += [str(row["path"]) for row in query.rows(sql, (key,))]
         candidates.append(str(paths.cache() / "emb" / key[:16]))
     for candidate in candidates:
-        if ":" in candidate or Path(candidate).exists():
+        if is_name(candidate) or Path(candidate).exists():
             stream = open_vectors(candidate, root=config.data.root)
             if stream.fingerprint == expected:
                 return stream

@@ -40,10 +40,10 @@ class Input:
 
 def named(source: str, config: Config) -> Input:
     """The vectors that `source` names: folder, file, hf://, synthetic:, or a run."""
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors import is_name, open_vectors
 
     path = Path(source)
-    if not path.exists() and ":" not in source and "/" not in source and not path.suffix:
+    if not path.exists() and not is_name(source) and "/" not in source and not path.suffix:
         from irctl.ledger import query
 
         return of_run(query.find_run(source))
