@@ -462,6 +462,14 @@ def from_sets(pairs: Iterable[str]) -> Layer:
     return layer
 
 
+def read_toml(path: Path, label: str = "") -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError with its place if it is not TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{label or path}: not valid TOML: {e}") from None
+
+
 def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
     """Layer of a TOML recipe (its [tiny] overlay on top if asked) or of a run folder's config.json.
 
@@ -469,15 +477,11 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such configuration file", hint="irctl recipes ls lists the shipped ones")
-    text = path.read_text()
     label = label or str(path)
     if path.suffix == ".json":
-        return from_json(json.loads(text))
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{label}: not valid TOML: {e}") from None
-    lines = _key_lines(text)
+        return _from_json_file(path)
+    table = read_toml(path, label)
+    lines = _key_lines(path.read_text())
     layer = {
         k: (v, f"{label}:{lines.get(k, 1)}")
         for k, v in flatten(table)
@@ -488,6 +492,16 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
             raise ConfigError(f"{label}: has no [tiny] overlay", hint="Drop --tiny")
         layer |= {k: (v, f"{label}:{lines.get('tiny.' + k, 1)} [tiny]") for k, v in flatten(table["tiny"])}
     return layer
+
+
+def _from_json_file(path: Path) -> Layer:
+    try:
+        return from_json(json.loads(path.read_text()))
+    except (ValueError, AttributeError, TypeError, KeyError):
+        raise ConfigError(
+            f"{path}: expected settings as a run's config.json has them: {{key: {{value, origin}}}}",
+            hint="Name the config.json of a run folder, or a TOML file",
+        ) from None
 
 
 def from_json(stored: Mapping[str, Mapping[str, Any]]) -> Layer:

@@ -6,7 +6,6 @@ A profile with a key that is not a hardware key is refused, which is how that pr
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,10 @@ def path(name: str) -> Path:
 def read(name: str) -> dict[str, Any]:
     """{meta, hardware, micro_batch} of a profile, checked: only hardware keys are legal."""
     file = path(name)
-    table = tomllib.loads(file.read_text())
+    table = config.read_toml(file, f"profile {file.name}")
     wrong = [k for k in table if k not in ("meta", "hardware", "micro_batch")]
+    if flat := [k for k in ("hardware", "micro_batch") if not isinstance(table.get(k, {}), dict)]:
+        raise ConfigError(f"profile {file.name}: expected a table [{flat[0]}], found {table[flat[0]]!r}")
     wrong += [f"hardware.{k}" for k in table.get("hardware", {}) if k not in LEGAL]
     if wrong:
         raise ConfigError(

@@ -7,7 +7,6 @@ names another recipe; `sycl-compare:ws2` is one arm.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,7 @@ def path(name: str) -> Path:
 
 def read(name: str) -> dict[str, Any]:
     """The recipe's tables. Raises ConfigError if it is not TOML."""
-    file = path(name)
-    try:
-        return tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{file}: not valid TOML: {e}") from None
+    return config.read_toml(path(name))
 
 
 def arms(name: str) -> dict[str, dict[str, Any]]:

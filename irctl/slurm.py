@@ -6,16 +6,15 @@ The script ends in `exec irctl ...`, so the process that Slurm signals is irctl 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from irctl.config import read_toml
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
 
 MAX_REQUEUE = 3
@@ -59,10 +58,14 @@ def site() -> Site:
     path = Path(given)
     if not path.is_file():
         raise ConfigError(f"IRCTL_SITE: {given}: no such file", hint="Unset it, or write the site's facts there")
-    table = tomllib.loads(path.read_text())
+    table = read_toml(path)
     legal = {f.name for f in fields(Site)}
     if wrong := [k for k in table if k not in legal]:
         raise ConfigError(f"{given}: '{wrong[0]}' is not a site key", hint=f"Legal: {', '.join(sorted(legal))}")
+    for f in fields(Site):
+        kinds = {"tuple": (list,), "float": (float, int)}.get(type(f.default).__name__, (type(f.default),))
+        if f.name in table and not isinstance(table[f.name], kinds):
+            raise ConfigError(f"{given}: {f.name}: expected {kinds[0].__name__}, found {table[f.name]!r}")
     if "modules" in table:
         table["modules"] = tuple(table["modules"])
     return Site(**table)
@@ -127,31 +130,32 @@ def submit(path: Path, *, dependency: str = "") -> str:
 
 
 def job() -> dict[str, Any]:
-    """This process's Slurm job: id, array_task, restarts; empty outside Slurm."""
+    """Columns that name this process's Slurm job: of an array the array's id and the task; empty outside Slurm."""
     env = os.environ
     if "SLURM_JOB_ID" not in env:
         return {}
+    restarts = env.get("SLURM_RESTART_COUNT", "")
     return {
         "slurm_job_id": env.get("SLURM_ARRAY_JOB_ID", env["SLURM_JOB_ID"]),
         "slurm_array_task_id": env.get("SLURM_ARRAY_TASK_ID"),
-        "slurm_restart_count": int(env.get("SLURM_RESTART_COUNT", "0")),
+        "slurm_restart_count": int(restarts) if restarts.isdigit() else 0,
     }
+
+
+def is_own(stored: Mapping[str, Any]) -> bool:
+    """Whether a run's row is of this job and task: a requeued job keeps its id."""
+    own = job()
+    return bool(own) and all(stored.get(k) == own[k] for k in ("slurm_job_id", "slurm_array_task_id"))
+
+
+def is_restart_of(stored: Mapping[str, Any]) -> bool:
+    """Whether this process is that run's job, started again: whoever ran it before is gone."""
+    return is_own(stored) and job()["slurm_restart_count"] > (stored.get("slurm_restart_count") or 0)
 
 
 def requeue() -> bool:
     """Ask Slurm to run this job again, at most MAX_REQUEUE times: a preempted run's last act. True if asked."""
     env: Mapping[str, str] = os.environ
-    restarts = int(env.get("SLURM_RESTART_COUNT", "0"))
-    if "SLURM_JOB_ID" not in env or restarts >= MAX_REQUEUE or shutil.which("scontrol") is None:
+    if "SLURM_JOB_ID" not in env or job()["slurm_restart_count"] >= MAX_REQUEUE or shutil.which("scontrol") is None:
         return False
     return subprocess.run(["scontrol", "requeue", env["SLURM_JOB_ID"]], check=False).returncode == 0
-
-
-def state(job_id: str) -> str:
-    """Slurm's word for how a job ended (OUT_OF_MEMORY, TIMEOUT, NODE_FAIL, PREEMPTED, ...); empty if unknown."""
-    if shutil.which("sacct") is None:
-        return ""
-    argv = ["sacct", "-n", "-P", "-X", "-o", "State", "-j", job_id]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
-    found = re.match(r"[A-Z_]+", done.stdout.strip())
-    return found.group() if found else ""

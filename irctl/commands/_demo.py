@@ -14,8 +14,8 @@ from typing import Any
 import typer
 
 from irctl import paths
+from irctl.commands._guard import guarded
 from irctl.commands._options import command_line
-from irctl.commands._run import guarded
 
 Main = Callable[[list[str]], int | None]
 

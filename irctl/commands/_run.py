@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from irctl import errors
+from irctl.commands._guard import guarded, system_errors
 from irctl.commands._options import Options
 
 if TYPE_CHECKING:
@@ -24,6 +20,8 @@ if TYPE_CHECKING:
 RUNNERS = ("local", "slurm")
 SHARED = ("encode", "compress")
 """Commands whose work Ray can share out."""
+UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
+"""Statuses of a run that the same command continues."""
 DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
 """Options that change what is printed, not what is done."""
 
@@ -37,75 +35,7 @@ class Job:
     reporter: ConsoleReporter
     options: Options
     must_continue: bool = False
-    """--resume named a run outside a Slurm job: what it has done so far must be there."""
-
-
-@contextmanager
-def guarded(
-    json_: bool = False,
-    debug: bool = False,
-    log: Callable[[], Path | None] = lambda: None,
-    scrub: Callable[[str], str] = str,
-) -> Iterator[None]:
-    """Turn an error into its one line (or its JSON object) and exit code; tracebacks go to the run's log, scrubbed."""
-    from irctl import console
-
-    try:
-        yield
-    except errors.IrctlError as e:
-        _keep_traceback(debug, log(), scrub)
-        if json_:
-            console.emit_json(
-                {
-                    "schema": "irctl/error/1",
-                    "kind": e.kind,
-                    "message": e.message,
-                    "hint": e.hint,
-                    "exit_code": e.exit_code,
-                }
-            )
-        console.err(f"error: {e}")
-        if e.exit_code == errors.PREEMPTED:
-            from irctl import slurm
-
-            slurm.requeue()
-        raise typer.Exit(e.exit_code) from None
-    except KeyboardInterrupt:
-        console.err("error: interrupted; the same command continues")
-        raise typer.Exit(errors.SIGINT) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `| head`
-        raise typer.Exit(errors.OK) from None
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as e:  # noqa: BLE001  the last resort: a fault of ours still ends in one line and a code
-        where = log()
-        _keep_traceback(debug, where, scrub)
-        at = traceback.extract_tb(e.__traceback__)[-1]
-        message = (
-            f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
-        )
-        hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
-        if json_:
-            payload = {
-                "schema": "irctl/error/1",
-                "kind": "InternalError",
-                "message": message,
-                "hint": hint,
-                "exit_code": 1,
-            }
-            console.emit_json(payload)
-        console.err(f"error: {message}. {hint}")
-        raise typer.Exit(errors.RUN_FAILED) from None
-
-
-def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
-    text = scrub(traceback.format_exc())
-    if log is not None and log.parent.is_dir():
-        with log.open("a") as f:
-            f.write(text)
-    if debug:
-        sys.stderr.write(text)
+    """--resume named a run, and not the one that this Slurm job is: what it has done so far must be there."""
 
 
 def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str]) -> Config:
@@ -193,10 +123,11 @@ def recorded(
     work: Callable[[Job], dict[str, Any]],
 ) -> dict[str, Any]:
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
-    from irctl import slurm, stopping
+    from irctl import stopping
     from irctl.ledger.recording import start_run
 
     folder = resumable(command, options, config)
+    must_continue = bool(options.resume) and not _is_own_job(folder)
     run = start_run(
         command=command,
         argv=list(options.argv),
@@ -210,16 +141,18 @@ def recorded(
         seed=config.run.seed,
         name=config.run.name,
         resume=folder,
-        **slurm.job(),
     )
     reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
         reporter.say(f"continuing {run.id}")
+    if options.verbose:
+        reporter.say(f"run folder {run.paths.folder}")
+        for line in changed_settings(config):
+            reporter.say(run.scrub(line))
     stopping.install()
     try:
-        with run:
-            # a Slurm job names its run before it has begun, and may be preempted before the first checkpoint
-            payload = work(Job(config, run, reporter, options, bool(options.resume) and not slurm.job()))
+        with run, system_errors():
+            payload = work(Job(config, run, reporter, options, must_continue))
             stopping.check()
     finally:
         stopping.restore()
@@ -227,7 +160,10 @@ def recorded(
 
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:
-    """Folder of the run to continue: the one named by --resume, else the newest unfinished one of this command line."""
+    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one.
+
+    A requeued Slurm job takes its own run, whatever others with the same command line have left.
+    """
     from irctl import slurm
     from irctl.ledger import query, reap
 
@@ -236,19 +172,36 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
         record = query.find_run(options.resume)
         if record.columns.get("command") != command:
             raise errors.ConfigError(
-                f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'"
+                f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
+                hint=f"latest:{command} is the newest of those",
             )
         return Path(record.folder)
-    for record in query.list_runs(command=command):
-        stored = record.columns
-        same = stored.get("config_sha256") == config.sha256() and _bare(stored.get("argv_json")) == _bare(options.argv)
+    same = [
+        r
+        for r in query.list_runs(command=command)
+        if r.columns.get("config_sha256") == config.sha256()
+        and _bare(r.columns.get("argv_json")) == _bare(options.argv)
         # tasks of one array share their command line; each continues its own run
-        same = same and stored.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
-        if same and stored.get("status") == "completed":
+        and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
+    ]
+    for record in [r for r in same if slurm.is_restart_of(r.columns)] or same:
+        status = record.columns.get("status")
+        if status == "completed":
             return None
-        if same and stored.get("status") in ("killed", "preempted", "interrupted", "lost", "failed"):
+        if status in UNFINISHED or (status == "running" and slurm.is_restart_of(record.columns)):
             return Path(record.folder)
     return None
+
+
+def _is_own_job(folder: Path | None) -> bool:
+    """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
+    from irctl import slurm
+    from irctl.ledger.folder import read_json
+
+    if folder is None or not slurm.job() or not (folder / "run.json").is_file():
+        return False
+    record = read_json(folder / "run.json")
+    return record.get("status") == "queued" or slurm.is_own(record)
 
 
 def _bare(argv: Any) -> list[str]:
@@ -295,6 +248,11 @@ def show_settings(config: Config, options: Options) -> None:
     console.table(rows, no_color=options.no_color)
 
 
+def changed_settings(config: Config) -> list[str]:
+    """Every setting that is not a default, with its origin."""
+    return [f"{k} = {v['value']!r}  ({v['origin']})" for k, v in config.to_json().items() if v["origin"] != "default"]
+
+
 def dry_run(
     command: str, options: Options, config: Config, describe: Callable[[Config], dict[str, Any]] | None
 ) -> None:
@@ -302,13 +260,12 @@ def dry_run(
     from irctl import console
 
     plan = describe(config) if describe else {}
-    changed = {k: v for k, v in config.to_json().items() if v["origin"] != "default"}
     if options.json_:
         console.emit_json({"schema": f"irctl/{command}/1", "dry_run": True, "config": config.to_json(), "plan": plan})
         return
     console.out("settings (others are defaults; --show prints all)")
-    for name, v in changed.items():
-        console.out(f"  {name} = {v['value']!r}  ({v['origin']})")
+    for line in changed_settings(config):
+        console.out(f"  {line}")
     _outline(plan, console.out)
 
 

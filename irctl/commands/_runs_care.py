@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from irctl.commands._guard import guarded
 from irctl.commands._options import Debug, Json, Quiet, complete_runs
-from irctl.commands._run import guarded
 
 Run = Annotated[
     str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from irctl.commands._guard import guarded
 from irctl.commands._options import Debug, Json, complete_files
-from irctl.commands._run import guarded
 
 
 def doctor(

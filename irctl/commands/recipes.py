@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from irctl.commands._guard import guarded
 from irctl.commands._options import Debug, Json, Quiet, complete_files
-from irctl.commands._run import guarded, present_rows
+from irctl.commands._run import present_rows
 
 app = typer.Typer(help="Recipes: one file an experiment, with a [tiny] overlay for a CPU.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="recipe", autocompletion=complete_files("recipes"))]
@@ -74,7 +75,12 @@ def cp(
             raise errors.ConfigError(f"{file}: exists already", hint="Add --force to overwrite it")
         command = str(recipes_index.read(name).get("meta", {}).get("command", f"irctl train --recipe {name}"))
         mine = command.replace(f"--recipe {name}", f"--recipe {file}")
-        file.write_text(f"# {mine}\n{recipes_index.path(name).read_text()}")
+        try:
+            file.write_text(f"# {mine}\n{recipes_index.path(name).read_text()}")
+        except OSError as e:
+            raise errors.DataError(
+                f"{file}: cannot be written: {e.strerror}", hint="Name a file in a folder that is there"
+            ) from None
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
         else:

@@ -53,7 +53,7 @@ def report(
       irctl report --figure spectrum -o figures
       irctl report --checklist
     """
-    from irctl.commands._run import guarded
+    from irctl.commands._guard import guarded
 
     with guarded(json_, debug):
         from irctl import console

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from irctl.commands import _runs_care as care
+from irctl.commands._guard import guarded
 from irctl.commands._options import Debug, Json, Quiet
-from irctl.commands._run import guarded
 from irctl.commands._runs_care import Run, say
 
 app = typer.Typer(help="Runs and their ledger: list, inspect, compare, tag, carry, clean up.", no_args_is_help=True)

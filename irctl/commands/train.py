@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from irctl.commands._guard import guarded
 from irctl.commands._options import Options, complete, with_options
-from irctl.commands._run import Job, device_numbers, execute, guarded
+from irctl.commands._run import Job, device_numbers, execute
 
 NAMES = {
     "train.method": "--method",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from irctl import paths
+from irctl import paths, slurm
 from irctl.config import Config
 from irctl.errors import DataError, EnvironmentUnfit
 from irctl.ledger import facts, identity, indexing
@@ -51,9 +51,7 @@ def reopen(folder: Path, given: Mapping[str, Any], masker: Masker, config: Confi
         raise DataError(f"{folder}: no run there", hint="Drop --resume to start new; irctl runs ls lists runs")
     record = files.read_json(at.run_json)
     # A scheduler that starts the same job again knows that the first one is gone.
-    job = os.environ.get("SLURM_JOB_ID")
-    requeued = job is not None and record.get("slurm_job_id") == job
-    if record["status"] == "running" and not requeued and identity.is_alive(record):
+    if record["status"] == "running" and not slurm.is_restart_of(record) and identity.is_alive(record):
         raise DataError(
             f"{folder}: still running (process {record['pid']} on {record['host']})",
             hint=f"irctl runs show {record['id']} --follow watches it",
@@ -90,7 +88,6 @@ def _new_folder() -> Path:
 def _process(started_at: str | None) -> dict[str, Any]:
     """Columns of the process that runs it now, its surroundings and its start."""
     env = os.environ
-    restarts = env.get("SLURM_RESTART_COUNT", "")
     nodes = env.get("SLURM_NNODES", "")
     return {
         "started_at": started_at,
@@ -98,9 +95,7 @@ def _process(started_at: str | None) -> dict[str, Any]:
         **identity.owner(),
         "cwd": str(Path.cwd()),
         "nnodes": int(nodes) if nodes.isdigit() else 1,
-        "slurm_job_id": env.get("SLURM_JOB_ID"),
-        "slurm_array_task_id": env.get("SLURM_ARRAY_TASK_ID"),
-        "slurm_restart_count": int(restarts) if restarts.isdigit() else None,
+        **{"slurm_job_id": None, "slurm_array_task_id": None, "slurm_restart_count": None, **slurm.job()},
         **facts.git(Path.cwd()),
         **facts.versions(),
     }

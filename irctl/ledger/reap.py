@@ -83,7 +83,9 @@ def _slurm_state(record: dict[str, Any]) -> str:
     job = record.get("slurm_job_id")
     if not job or not shutil.which("sacct"):
         return ""
-    command = ["sacct", "-j", str(job), "--noheader", "--allocations", "--parsable2", "--format=State"]
+    task = record.get("slurm_array_task_id")
+    one = f"{job}_{task}" if task is not None else str(job)
+    command = ["sacct", "-j", one, "--noheader", "--allocations", "--parsable2", "--format=State"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SACCT_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):

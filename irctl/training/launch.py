@@ -21,6 +21,7 @@ from typing import Any
 from irctl import errors, stopping
 from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
+from irctl.ledger.folder import read_json, write_json
 from irctl.paths import RunPaths
 from irctl.training.journal import Follower
 
@@ -120,7 +121,8 @@ def run(
     """
     paths.stop.unlink(missing_ok=True)
     kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
-    paths.launch.write_text(json.dumps({"argv": command, "env": kept, **(also or {})}, indent=1))
+    run_facts = read_json(paths.launch) if paths.launch.is_file() else {}  # machine and packages, for the ledger
+    write_json(paths.launch, {**run_facts, "training": {"argv": command, "env": kept}, **(also or {})})
     asked: list[int] = []
 
     def on_signal(number: int) -> None:

@@ -74,7 +74,16 @@ def test_rows_reach_the_caller_and_the_log_keeps_the_output(tmp_path) -> None:
     code = "import sys; print('hello'); open(sys.argv[1] + '/metrics.jsonl', 'a').write('{\"event\": \"done\"}\\n')"
     start(paths, code, rows)
     assert rows == [{"event": "done"}] and "hello" in paths.log.read_text()
-    assert json.loads(paths.launch.read_text())["argv"][0] == sys.executable
+    assert json.loads(paths.launch.read_text())["training"]["argv"][0] == sys.executable
+
+
+def test_training_adds_to_what_launch_json_says_of_machine_and_packages(tmp_path) -> None:
+    paths = folder(tmp_path)
+    paths.launch.write_text('{"argv": ["irctl", "train"], "packages": {"torch": "2"}, "env": {"LANG": "C"}}')
+    launch.run([sys.executable, "-c", "pass"], environment(), paths, on_row=print, also={"dev_negatives": "x"})
+    told = json.loads(paths.launch.read_text())
+    assert (told["argv"], told["packages"], told["env"]) == (["irctl", "train"], {"torch": "2"}, {"LANG": "C"})
+    assert told["training"]["argv"] == [sys.executable, "-c", "pass"] and told["dev_negatives"] == "x"
 
 
 def test_a_workers_error_is_raised_as_what_it_was(tmp_path) -> None:

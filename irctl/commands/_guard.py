@@ -1,0 +1,97 @@
+"""How every command ends: an error becomes one line (or one JSON object) and the documented exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from irctl import errors
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
+@contextmanager
+def guarded(
+    json_: bool = False,
+    debug: bool = False,
+    log: Callable[[], Path | None] = lambda: None,
+    scrub: Callable[[str], str] = str,
+) -> Iterator[None]:
+    """Turn an error into its line and exit code; its traceback, scrubbed, goes to the run's log (debug: to stderr)."""
+    from irctl import console
+
+    try:
+        with system_errors():
+            yield
+    except errors.IrctlError as e:
+        _keep_traceback(debug, log(), scrub)
+        if json_:
+            emit_error(e.kind, e.message, e.hint, e.exit_code)
+        console.err(f"error: {e}")
+        if e.exit_code == errors.PREEMPTED:
+            from irctl import slurm
+
+            slurm.requeue()
+        raise typer.Exit(e.exit_code) from None
+    except KeyboardInterrupt:
+        if json_:
+            emit_error("Stopped", "interrupted", "The same command continues", errors.SIGINT)
+        console.err("error: interrupted; the same command continues")
+        raise typer.Exit(errors.SIGINT) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `| head`
+        raise typer.Exit(errors.OK) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as e:  # noqa: BLE001  the last resort: a fault of ours still ends in one line and a code
+        where = log()
+        _keep_traceback(debug, where, scrub)
+        at = traceback.extract_tb(e.__traceback__)[-1]
+        message = (
+            f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
+        )
+        hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
+        if json_:
+            emit_error("InternalError", message, hint, errors.RUN_FAILED)
+        console.err(f"error: {message}. {hint}")
+        raise typer.Exit(errors.RUN_FAILED) from None
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """A full disk fails the run (1), a place that may not be written is an unfit environment (4): said in one line."""
+    try:
+        yield
+    except OSError as e:
+        where = str(e.filename or "a file")
+        if e.errno in _FULL:
+            raise errors.RunFailed(f"{where}: {e.strerror}", hint="Free some space; the same command continues") from e
+        if e.errno in _CLOSED:
+            raise errors.EnvironmentUnfit(
+                f"{where}: {e.strerror}", hint="irctl doctor checks folders and limits"
+            ) from e
+        raise
+
+
+def emit_error(kind: str, message: str, hint: str, code: int) -> None:
+    """The one JSON object of a command that failed."""
+    from irctl import console
+
+    console.emit_json({"schema": "irctl/error/1", "kind": kind, "message": message, "hint": hint, "exit_code": code})
+
+
+def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
+    text = scrub(traceback.format_exc())
+    if log is not None and log.parent.is_dir():
+        with log.open("a") as f:
+            f.write(text)
+    if debug:
+        sys.stderr.write(text)
