@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import typer
 
+from irctl import errors
 from irctl.commands import (
+    _guard,
     compress,
     data,
     demo,
@@ -70,8 +73,20 @@ def root(version: bool = typer.Option(False, "--version", help="print the versio
 
 
 def main() -> None:
-    """Entry point of the `irctl` script."""
-    app()
+    """Entry point of the `irctl` script. Under --json a usage error is one object, like every other."""
+    if "--json" not in sys.argv:
+        app()
+    try:
+        code = app(standalone_mode=False)
+    except Exception as e:
+        if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
+            raise
+        from irctl import console
+
+        _guard.emit_error("UsageError", e.format_message(), f"{app.info.name} --help lists the options", errors.USAGE)
+        console.err(f"error: {e.format_message()}")
+        code = errors.USAGE
+    sys.exit(code if isinstance(code, int) else errors.OK)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,9 @@ class Options:
     dry_run: Annotated[bool, _option("--dry-run", help="print what would run, and stop")] = False
     json_: Annotated[bool, _option("--json", help="one JSON object on stdout")] = False
     quiet: Annotated[bool, _option("--quiet", "-q", help="ids only; no progress")] = False
-    verbose: Annotated[bool, _option("--verbose", "-v", help="more on stderr")] = False
+    verbose: Annotated[
+        bool, _option("--verbose", "-v", help="also the run folder and the settings that are not defaults, on stderr")
+    ] = False
     no_color: Annotated[bool, _option("--no-color", help="plain text")] = False
     debug: Annotated[bool, _option("--debug", help="tracebacks on stderr")] = False
     argv: Annotated[tuple[str, ...], "not an option: the command line, for the ledger"] = ()

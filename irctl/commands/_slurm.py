@@ -38,10 +38,9 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
 
     argv, site = local_argv(options.argv), slurm.site()
     if options.dry_run:
-        for step in steps(command, argv, config, paths.runs() / "ID"):
-            if not options.json_:
-                console.out(slurm.script(step.argv, resources(command, config, step), site))
-        return dry_run(command, options, config, describe)
+        planned = steps(command, argv, config, paths.runs() / "ID")
+        scripts = {f"{s.name}.sbatch": slurm.script(s.argv, resources(command, config, s), site) for s in planned}
+        return dry_run(command, options, config, lambda c: {**scripts, **(describe(c) if describe else {})})
     run = start_run(
         command=command,
         argv=list(options.argv),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import paths
-from irctl.errors import DataError
+from irctl import paths, plugins
+from irctl.errors import ConfigError, DataError
 from irctl.ledger import folder as files
 from irctl.ledger import publish, schema
 from irctl.ledger.store import FAILURES, Ledger, fill, log
@@ -109,7 +109,9 @@ def list_runs(
     sort: str = "",
     limit: int = 0,
 ) -> list[RunRecord]:
-    """Runs that meet every condition given, newest first unless sorted. Raises ConfigError for a malformed `where`."""
+    """Runs that meet all conditions, newest first unless sorted. Raises ConfigError for a wrong `status` or `where`."""
+    if status and status not in schema.STATUSES:
+        raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, schema.STATUSES))
     given = {"dataset": dataset, "status": status, "command": command}
     given = {k: v for k, v in given.items() if v}
     parts = [f"runs.{k} = ?" for k in given]

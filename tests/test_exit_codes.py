@@ -1,0 +1,163 @@
+"""Every exit code of the table in errors.py, provoked by a command line; and what a signal leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from workspace import Workspace, workspace
+
+from irctl import errors
+from irctl.pipelines import bm25
+
+SEARCH = "search --retriever bm25 -k 3"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+    with workspace(tmp_path_factory.mktemp("codes"), tiny_encoder) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def own_folders() -> None:
+    """The workspace sets the folders here."""
+
+
+def tool(folder: Path, name: str, script: str) -> None:
+    """A program of that name, first on PATH where the caller put the folder there."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def worker(then: Callable[[], None]) -> Callable[..., dict[str, object]]:
+    def work(*args: object, **given: object) -> dict[str, object]:
+        then()
+        return {}
+
+    return work
+
+
+PROVOKED = {
+    errors.OK: "recipes ls --quiet",
+    errors.RUN_FAILED: "train --runner slurm",  # to an sbatch that refuses
+    errors.USAGE: "train --loss infonec",
+    errors.DATA: "eval nowhere.trec",
+    errors.ENVIRONMENT: "doctor --profile v100x8",
+    errors.PARTLY_DONE: "runs reindex",  # with a folder that cannot be read
+}
+SIGNALS = {errors.PREEMPTED: signal.SIGUSR2, errors.SIGINT: signal.SIGINT, errors.SIGTERM: signal.SIGTERM}
+
+
+def test_every_code_of_the_table_is_provoked_here() -> None:
+    assert {*PROVOKED, *SIGNALS} == set(errors.EXIT_CODES)
+
+
+@pytest.mark.parametrize("code", PROVOKED)
+def test_a_line_ends_with_its_code(
+    code: int, place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    tool(tmp_path, "sbatch", "echo no such partition >&2; exit 1")
+    torn = place.folder / "runs" / "torn" / "run.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text("{")
+    try:
+        done = place.run(PROVOKED[code])
+    finally:
+        shutil.rmtree(torn.parent)
+    assert done.code == code, done.out + done.err
+
+
+@pytest.mark.parametrize("code", SIGNALS)
+def test_a_signal_ends_a_run_with_its_code_and_the_same_command_continues_it(
+    code: int, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"{SEARCH} --seed {code}"
+    with monkeypatch.context() as patched:
+        patched.setattr(bm25, "search", worker(lambda: signal.raise_signal(SIGNALS[code])))
+        done = place.run(line)
+    assert done.code == code and "The same command continues" in done.err
+    run = place.ok("runs show latest --json").json
+    assert (run["status"], run["exit_code"]) == ("preempted" if code == 75 else "interrupted", code)
+    again = place.ok(f"{line} --json")
+    assert again.json["run"] == run["id"] and f"continuing {run['id']}" in again.err
+
+
+@pytest.mark.parametrize(("restarts", "asked"), [("0", True), ("2", True), ("3", False)])
+def test_a_preempted_job_asks_for_its_requeue_three_times(
+    restarts: str, asked: bool, place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool(tmp_path, "scontrol", f'echo "$*" >> {tmp_path}/asked')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    monkeypatch.setattr(bm25, "search", worker(lambda: signal.raise_signal(signal.SIGUSR2)))
+    assert place.run(f"{SEARCH} --seed 9{restarts}").code == errors.PREEMPTED
+    made = tmp_path / "asked"
+    assert (made.read_text() if made.is_file() else "") == ("requeue 77\n" if asked else "")
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    code = (
+        "import signal; from irctl import stopping; stopping.install()\n"
+        "for _ in range(2): signal.raise_signal(signal.SIGTERM)\n"
+        "print('not reached')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (errors.SIGTERM, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (errno.ENOSPC, errors.RUN_FAILED, "No space left on device. Free some space"),
+        (errno.EDQUOT, errors.RUN_FAILED, "Disk quota exceeded. Free some space"),
+        (errno.EACCES, errors.ENVIRONMENT, "Permission denied. irctl doctor"),
+        (errno.EROFS, errors.ENVIRONMENT, "Read-only file system. irctl doctor"),
+    ],
+)
+def test_a_disk_that_is_full_or_closed_is_one_line_and_in_the_ledger(
+    number: int, code: int, said: str, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "out/run.trec")
+
+    monkeypatch.setattr(bm25, "search", worker(refuse))
+    done = place.run(f"{SEARCH} --seed {number}")
+    assert done.code == code and f"error: out/run.trec: {said}" in done.err
+    run = place.ok("runs show latest --json").json
+    assert (run["status"], run["exit_code"]) == ("failed", code)
+
+
+@pytest.mark.parametrize("words", [["train", "--lss", "ws2"], ["train", "--max-steps", "x"], ["nosuch"]])
+def test_a_usage_error_under_json_is_one_object(words: list[str]) -> None:
+    argv = [sys.executable, "-m", "irctl.cli", *words, "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == found["exit_code"] == errors.USAGE
+    assert (found["schema"], found["kind"]) == ("irctl/error/1", "UsageError")
+    assert done.stderr == f"error: {found['message']}\n" and words[1 if len(words) > 1 else 0] in found["message"]
+
+
+def test_other_lines_under_json_end_as_they_do_without(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "irctl.cli"]
+    done = subprocess.run([*argv, "profiles", "ls", "--json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["schema"]) == (0, "irctl/profiles/1")
+    done = subprocess.run([*argv, "profiles", "show", "v100", "--json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["kind"]) == (2, "ConfigError")
+
+
+def test_verbose_says_where_the_run_is_and_which_settings_are_not_defaults(place: Workspace) -> None:
+    done = place.ok(f"{SEARCH} --seed 5 --verbose --json")
+    assert f"run folder {done.json['run_dir']}" in done.err
+    assert "run.seed = 5  (option --seed)" in done.err
+    assert "run folder" not in place.ok(f"{SEARCH} --seed 6").err
