@@ -7,7 +7,10 @@ import sys
 import pytest
 import tiny_training as tiny
 
+from irctl import config as settings
+from irctl import profiles
 from irctl.errors import ConfigError
+from irctl.pipelines import demo
 from irctl.training import batching, schedule
 
 
@@ -131,3 +134,14 @@ def test_no_torch_is_needed_to_plan() -> None:
     )
     code += "import irctl.training.checkpoints, irctl.training.distributed; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_training_of_the_demo_is_one_chunk_a_step_on_the_cpu() -> None:
+    named = dict(zip(demo.TRAIN[::2], demo.TRAIN[1::2], strict=True))
+    sets = [word for mark, word in zip(demo.TRAIN[::2], demo.TRAIN[1::2], strict=True) if mark == "--set"]
+    hardware = profiles.layer("cpu", "dense")
+    config = settings.resolve(hardware, settings.from_sets([f"batch.global={named['--batch']}", *sets]))
+    made = batching.plan(config)
+    assert (made.chunks, made.micro * config.data.group_size) == (1, 64)
+    default = settings.resolve(hardware)
+    assert batching.plan(default).micro * default.data.group_size == 64  # texts of 256 tokens: 5 GiB
