@@ -23,7 +23,8 @@ def search(
     options: Options,
     model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
     index: Annotated[
-        str | None, typer.Option(help="bundle or vectors: folder, run, RUN:METHOD or latest; default: the corpus, encoded")
+        str | None,
+        typer.Option(help="bundle or vectors: folder, run, RUN:METHOD, latest; default: the corpus, encoded"),
     ] = None,
     retriever: Annotated[str, typer.Option(help="dense or bm25")] = "dense",
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,

@@ -22,15 +22,26 @@ PREFERRED = ("passages", "corpus")
 T = TypeVar("T")
 
 
-def local_root(source: str, root: str) -> Path | None:
-    """The folder that stands for this source, if data.root is set."""
-    if not root:
-        return None
+def local_files(source: str, root: str) -> list[Path]:
+    """The files below data.root that stand for this source: chosen as from the repository, or one embedding folder.
+
+    Raises DataError if there are none.
+    """
     place = hub.parse(source)
-    path = Path(root) / place.repo / place.path
-    if not path.exists():
+    repository = Path(root) / place.repo
+    path = repository / place.path
+    if path.is_file() or (path / "manifest.json").is_file():
+        return [path]
+    names = [p.relative_to(repository).as_posix() for p in sorted(repository.rglob("*")) if p.is_file()]
+    if not _inside(names, place.path):
         raise DataError(f"{path}: no such file or folder (for {source})", hint="data.root holds OWNER/NAME/PATH")
-    return path
+    return [repository / name for name in _choose(source, _inside(names, place.path))]
+
+
+def _inside(names: list[str], path: str) -> list[str]:
+    """Names below a path of the repository; where there is none, below PATH_*, as PASSAGES_parquet is of PASSAGES."""
+    found = [n for n in names if not path or n == path or n.startswith(path + "/")]
+    return found or [n for n in names if n.startswith(path + "_")]
 
 
 def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStream:
@@ -43,8 +54,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
     place = hub.parse(source)
     info = hub.asked(lambda: HfApi().dataset_info(place.repo, revision=place.revision or None), source)
     commit = str(info.sha)
-    names = [s.rfilename for s in info.siblings or []]
-    files = _choose(source, [n for n in names if not place.path or n == place.path or n.startswith(place.path + "/")])
+    files = _choose(source, _inside([s.rfilename for s in info.siblings or []], place.path))
     system = HfFileSystem()
     parts: list[Part] = []
     for name in files:
@@ -55,11 +65,40 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
             parts.append(ParquetPart(label, opener, column, id_column))
         else:
             parts.append(RemoteNpyPart(label, opener))
-    return VectorStream(parts, artefacts.key_of({"repo": place.repo, "commit": commit, "files": files}))
+    key = artefacts.key_of({"repo": place.repo, "commit": commit, "files": files})
+    return VectorStream(parts, key, source=str(place._replace(revision=commit)))
 
 
 def _opener(system: Any, full: str, source: str) -> Callable[[], Any]:
-    return lambda: patiently(lambda: system.open(full, "rb"), source)
+    return lambda: PatientFile(patiently(lambda: system.open(full, "rb"), source), source)
+
+
+class PatientFile:
+    """A remote file for pyarrow: what fails to be read is read again, from where it began."""
+
+    closed = False
+
+    def __init__(self, file: Any, source: str) -> None:
+        self._file, self._source = file, source
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+
+        def again() -> bytes:
+            self._file.seek(start)
+            return bytes(self._file.read(size))
+
+        return patiently(again, self._source)
+
+    def readable(self) -> bool:
+        return True
+
+    seekable = readable
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
 
 
 def _choose(source: str, names: list[str]) -> list[str]:
@@ -108,11 +147,8 @@ class RemoteNpyPart:
     def _read(self, start: int, stop: int) -> NDArray[np.floating]:
         width = self.dim * self._dtype.itemsize
 
-        def read() -> bytes:
-            self._file.seek(self._start + start * width)
-            return bytes(self._file.read((stop - start) * width))
-
-        data = patiently(read, self.name)
+        self._file.seek(self._start + start * width)
+        data = bytes(self._file.read((stop - start) * width))
         if len(data) != (stop - start) * width:
             raise DataError(f"{self.name}: ends before row {stop}")
         return np.frombuffer(data, self._dtype).reshape(stop - start, self.dim)

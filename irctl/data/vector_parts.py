@@ -178,7 +178,10 @@ def _vector_column(name: str, schema: Any, wanted: str) -> str:
         return wanted
     if wanted or len(found) != 1:
         shown = ", ".join(f"{field.name} {field.type}" for field in schema)
-        raise DataError(f"{name}: expected {wanted or 'one column of float lists'}, found {shown}")
+        raise DataError(
+            f"{name}: expected {wanted or 'one column of float lists'}, found {shown}",
+            hint=f"Name one of them: --data SOURCE#{found[-1]}" if found else "",
+        )
     return str(found[0])
 
 

@@ -24,9 +24,14 @@ EMBEDDINGS = "irctl-embeddings"
 
 
 class VectorStream:
-    """A types.Stream over parts. files: (name, rows) in order. about: facts of the folder that made it, if any."""
+    """A types.Stream over parts. files: (name, rows) in order. about: facts of the folder that made it, if any.
 
-    def __init__(self, parts: Sequence[Part], fingerprint: str, about: Mapping[str, Any] | None = None) -> None:
+    source: a name that will open the same content again, where the name asked for may not: hf:// at a commit.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], fingerprint: str, about: Mapping[str, Any] | None = None, source: str = ""
+    ) -> None:
         widths = {p.dim for p in parts if p.rows}
         if len(widths) > 1:
             odd = next(p for p in parts if p.rows and p.dim != parts[0].dim)
@@ -37,6 +42,7 @@ class VectorStream:
         self.dim = widths.pop() if widths else (parts[0].dim if parts else 0)
         self.fingerprint = fingerprint
         self.about = dict(about or {})
+        self.source = source
         self._starts = np.r_[0, np.cumsum([p.rows for p in parts])].astype(np.int64)
 
     def __len__(self) -> int:
@@ -156,27 +162,48 @@ def is_name(source: str) -> bool:
     return hub.is_hub(source) or source.startswith(synthetic.PREFIX)
 
 
-def open_vectors(source: str | Path, *, root: str = "", column: str = "", id_column: str = "") -> VectorStream:
+def columns_named(source: str) -> tuple[str, str, str]:
+    """(place, column, id column) of PLACE#COLUMN or PLACE#COLUMN,IDS; both empty where the source names none."""
+    place, mark, columns = source.rpartition("#")
+    if not mark or Path(source).exists():
+        return source, "", ""
+    column, _, id_column = columns.partition(",")
+    return place, column, id_column
+
+
+def open_vectors(source: str | Path, *, root: str = "") -> VectorStream:
     """The stream that a source names: folder, .npy, .parquet, synthetic:N,D,decay or hf://OWNER/NAME[@REVISION][/PATH].
 
-    root: folder that stands for hf:// repositories. column, id_column: of parquet files with several candidates.
+    #COLUMN or #COLUMN,IDS after it chooses among the columns of parquet files. root: folder that stands for hf://
+    repositories. Raises DataError for what cannot be opened.
     """
-    text = str(source)
+    text, column, id_column = columns_named(str(source))
+    stream = _opened(text, root, column, id_column)
+    if column or id_column:
+        stream.fingerprint = artefacts.key_of({"of": stream.fingerprint, "column": column, "ids": id_column})
+        stream.source = stream.source and f"{stream.source}#{column}{',' if id_column else ''}{id_column}"
+    return stream
+
+
+def _opened(text: str, root: str, column: str, id_column: str) -> VectorStream:
     if text.startswith(synthetic.PREFIX):
         part = synthetic.SyntheticPart(text)
         version = f"{text} seed {synthetic.SEED} spread {synthetic.SPREAD} numpy {np.__version__.split('.')[0]}"
         return VectorStream([part], artefacts.key_of({"synthetic": version}))
     if hub.is_hub(text):
-        from irctl.data.hub_vectors import hub_stream, local_root
+        from irctl.data.hub_vectors import hub_stream, local_files
 
-        folder = local_root(text, root)
-        return (
-            open_vectors(folder, column=column, id_column=id_column) if folder else hub_stream(text, column, id_column)
-        )
-    path = Path(source)
+        if not root:
+            return hub_stream(text, column, id_column)
+        files = local_files(text, root)
+        if len(files) != 1:
+            return _files(files[0].parent, files, column, id_column)
+        text = str(files[0])
+    path = Path(text)
     if path.is_dir():
         manifest = _manifest(path)
-        return _embeddings(path, manifest) if manifest else _files(path, column, id_column)
+        files = sorted(path.glob("*.npy")) or sorted(path.glob("*.parquet"))
+        return _embeddings(path, manifest) if manifest else _files(path, files, column, id_column)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder of vectors")
     return VectorStream([_part(path, column, id_column)], artefacts.identity(path))
@@ -209,9 +236,8 @@ def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
     return VectorStream(parts, digest, about)
 
 
-def _files(folder: Path, column: str, id_column: str) -> VectorStream:
+def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> VectorStream:
     """*.npy or *.parquet of a folder in order of name, with optional ids.arrow or ids.txt beside."""
-    files = sorted(folder.glob("*.npy")) or sorted(folder.glob("*.parquet"))
     if not files:
         raise DataError(f"{folder}: neither manifest.json nor *.npy nor *.parquet there")
     ids = _ids_beside(folder)

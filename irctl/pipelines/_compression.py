@@ -55,7 +55,7 @@ class Work:
     def dataset(self) -> str:
         """The ledger's name for the input."""
         collection = str(self.given.about.get("collection", ""))
-        return self.config.run.dataset or collection or self.given.name.partition(":")[0]
+        return self.config.run.dataset or collection or _vectors.dataset_of(self.given.name)
 
     def _quantizer(self, name: str, init: str | None) -> Any:
         from irctl.quantizers import _open

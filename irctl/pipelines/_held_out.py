@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines import _searched
 from irctl.pipelines._searched import Searched
+from irctl.pipelines._vectors import dataset_of
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def of_file(path: Path, searched: Searched, config: Config) -> Iterator[Asked]:
     vectors_QD = read_queries(path, searched.dim)
     if not len(vectors_QD):
         raise DataError(f"{path}: holds no query vectors")
-    dataset = config.run.dataset or str(searched.about.get("collection", "")) or source_name(searched).partition(":")[0]
+    dataset = config.run.dataset or str(searched.about.get("collection", "")) or dataset_of(source_name(searched))
     yield Asked(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
 
 

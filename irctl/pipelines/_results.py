@@ -15,6 +15,7 @@ from irctl.index.plan import Plan
 from irctl.index.plan import read as read_plan
 from irctl.metrics import efficiency
 from irctl.pipelines._bundles import Lines, done, load_quantizer, write
+from irctl.pipelines._vectors import dataset_of
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def finalized(
             manifest = merge(folder, plan, manifest, reporter)
         rows.append(_row(manifest, folder))
     assert plan is not None
-    dataset = config.run.dataset or str(plan.about.get("collection", "")) or plan.source.partition(":")[0]
+    dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source)
     _record(run, folders, rows, dataset=dataset, fingerprint=plan.fingerprint)
     return _payload(folders, rows)
 

@@ -221,10 +221,10 @@ def exact_vectors(searched: Searched, config: Config) -> Stream:
 
 def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
-    from irctl.data.vectors import is_name, open_vectors
+    from irctl.data.vectors import columns_named, is_name, open_vectors
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
-    candidates: list[str] = [name] if is_name(name) or Path(name).exists() else []
+    candidates: list[str] = [name]
     if key:
         from irctl.ledger import query
 
@@ -232,7 +232,7 @@ def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Str
         candidates += [str(row["path"]) for row in query.rows(sql, (key,))]
         candidates.append(str(paths.cache() / "emb" / key[:16]))
     for candidate in candidates:
-        if is_name(candidate) or Path(candidate).exists():
+        if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
             stream = open_vectors(candidate, root=config.data.root)
             if stream.fingerprint == expected:
                 return stream

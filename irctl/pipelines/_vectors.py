@@ -39,11 +39,11 @@ class Input:
 
 
 def named(source: str, config: Config) -> Input:
-    """The vectors that `source` names: folder, file, hf://, synthetic:, or a run."""
-    from irctl.data.vectors import is_name, open_vectors
+    """The vectors that `source` names: folder, file, hf://, synthetic:, or a run. The name of hf:// gets its commit."""
+    from irctl.data.vectors import columns_named, is_name, open_vectors
 
-    path = Path(source)
-    if not path.exists() and not is_name(source) and "/" not in source and not path.suffix:
+    path, column = Path(source), columns_named(source)[1]
+    if not (path.exists() or is_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query
 
         return of_run(query.find_run(source))
@@ -54,7 +54,14 @@ def named(source: str, config: Config) -> Input:
     if path.exists():
         return of_folder(path, source)
     stream = open_vectors(source, root=config.data.root)
-    return Input(stream, source, key=stream.fingerprint)
+    return Input(stream, stream.source or source, key=stream.fingerprint)
+
+
+def dataset_of(name: str) -> str:
+    """The ledger's name for vectors that no collection is known of: the repository, or what stands before a colon."""
+    from irctl.data import hub
+
+    return hub.parse(name.partition("#")[0]).repo if hub.is_hub(name) else name.partition(":")[0]
 
 
 def of_folder(path: Path, name: str, **about: Any) -> Input:

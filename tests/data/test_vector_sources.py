@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +53,113 @@ def test_hub_vectors_are_read_below_data_root_and_refused_offline(tmp_path: Path
     assert open_vectors("hf://o/n@rev/passages_parquet", root=str(tmp_path)).rows == N
     with pytest.raises(DataError, match=r"hf://o/n: .*data.root"):
         open_vectors("hf://o/n")
+
+
+def mirror(folder: Path) -> Path:
+    """The layout of Cohere/msmarco-v2.1-embed-english-v3: four config folders, two shards of passages."""
+    for shard, rows in enumerate((slice(0, 1100), slice(1100, N))):
+        name = f"msmarco_v2.1_doc_segmented_{shard:02d}"
+        parquet(folder / f"passages_parquet/{name}.parquet", X[rows], IDS[rows])
+        (folder / "passages_npy").mkdir(exist_ok=True)
+        np.save(folder / f"passages_npy/{name}.npy", X[rows].astype(np.float16))
+        (folder / "passages_jsonl").mkdir(exist_ok=True)
+        (folder / f"passages_jsonl/{name}.json.gz").write_bytes(b"")
+    parquet(folder / "queries_parquet/queries.parquet", X[:5], IDS[:5])
+    (folder / "README.md").write_text("card")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "rows", "ids"),
+    [
+        ("", "passages_parquet/msmarco_v2.1_doc_segmented_00.parquet", N, True),
+        ("/passages", "passages_parquet/msmarco_v2.1_doc_segmented_00.parquet", N, True),
+        ("/passages_parquet", "passages_parquet/msmarco_v2.1_doc_segmented_00.parquet", N, True),
+        ("/passages_npy", "passages_npy/msmarco_v2.1_doc_segmented_00.npy", N, False),
+        (
+            "/passages_npy/msmarco_v2.1_doc_segmented_01.npy",
+            "passages_npy/msmarco_v2.1_doc_segmented_01.npy",
+            1400,
+            False,
+        ),
+        ("/queries", "queries_parquet/queries.parquet", 5, True),
+    ],
+)
+def test_a_mirror_below_data_root_and_the_hub_choose_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, first: str, rows: int, ids: bool
+) -> None:
+    folder = mirror(tmp_path / "Cohere/set")
+    local = open_vectors(f"hf://Cohere/set{path}", root=str(tmp_path))
+    serve(monkeypatch, folder)
+    remote = open_vectors(f"hf://Cohere/set@main{path}")
+    assert remote.source == f"hf://datasets/Cohere/set@{COMMIT}{path}"
+    for stream in (local, remote):
+        assert stream.rows == rows and stream.files[0][0].endswith(first)
+        blocks = list(stream.blocks(600))
+        assert (blocks[0].ids is not None) == ids
+        expected = X[1100:] if rows == 1400 else X[:rows]
+        found = np.concatenate([b.vectors_ND for b in blocks])
+        np.testing.assert_allclose(found, expected, rtol=1e-3 if ".npy" in first else 0)
+    assert [r for _, r in local.files] == [r for _, r in remote.files]
+
+
+COMMIT = "a" * 40
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """Stand for the hub: one repository, whose newest commit is COMMIT. Returns the places that are opened."""
+    opened: list[str] = []
+
+    class Api:
+        def dataset_info(self, repo: str, revision: str | None) -> SimpleNamespace:
+            names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+            return SimpleNamespace(sha=COMMIT, siblings=[SimpleNamespace(rfilename=n) for n in names])
+
+    class System:
+        def open(self, path: str, mode: str) -> io.BufferedReader:
+            opened.append(path)
+            return (folder / path.partition(f"@{COMMIT}/")[2]).open("rb")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.HfFileSystem", System)
+    return opened
+
+
+def test_every_byte_comes_from_the_commit_that_was_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = serve(monkeypatch, mirror(tmp_path / "set"))
+    stream = open_vectors("hf://Cohere/set#emb,title")
+    assert stream.source == f"hf://datasets/Cohere/set@{COMMIT}#emb,title"
+    assert opened and all(f"@{COMMIT}/passages_parquet/" in path for path in opened)
+    assert open_vectors(stream.source).fingerprint == stream.fingerprint
+    assert next(stream.blocks(1)).ids == ["t"]
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    mirror(tmp_path / "o/n")
+    with pytest.raises(DataError, match=r"o/n/corpus: no such file or folder \(for hf://o/n/corpus\)"):
+        open_vectors("hf://o/n/corpus", root=str(tmp_path))
+
+
+def test_a_read_that_breaks_inside_a_parquet_file_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_vectors.time, "sleep", lambda s: None)
+    path = parquet(tmp_path / "x.parquet", X, IDS)
+
+    class Flaky(io.FileIO):
+        reads = 0
+
+        def read(self, size: int = -1) -> bytes:
+            data = super().read(size)
+            self.reads += 1
+            if self.reads % 3 == 0:
+                raise ConnectionError("reset by peer")  # after the position has moved
+            return data
+
+    opener = lambda: hub_vectors.PatientFile(Flaky(path), "s")  # noqa: E731
+    stream = VectorStream([vector_parts.ParquetPart("remote", opener)], "f")
+    np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in stream.blocks(600)]), X)
+    np.testing.assert_array_equal(stream.take(np.array([5, 2400])), X[[5, 2400]])
 
 
 def test_a_remote_npy_file_reads_like_a_mapped_one() -> None:

@@ -174,13 +174,18 @@ def test_a_slice_of_a_list_column_is_read_at_its_offset(tmp_path: Path) -> None:
 
 def test_a_file_with_two_vector_columns_needs_a_name(tmp_path: Path) -> None:
     path = parquet(tmp_path / "x.parquet", X, IDS, other=as_lists(-X, "list"))
-    with pytest.raises(DataError, match=r"expected one column of float lists, found .*emb.*other"):
+    with pytest.raises(DataError, match=r"expected one column of float lists, found .*emb.*other") as e:
         open_vectors(path)
-    (block,) = open_vectors(path, column="other", id_column="title").blocks(N)
+    assert "#other" in e.value.hint
+    (block,) = open_vectors(f"{path}#other,title").blocks(N)
     np.testing.assert_array_equal(block.vectors_ND, -X)
     assert block.ids is not None and block.ids[0] == "t"
     with pytest.raises(DataError, match="no column nope"):
-        open_vectors(path, column="emb", id_column="nope")
+        open_vectors(f"{path}#emb,nope")
+    with pytest.raises(DataError, match="expected nope, found"):
+        open_vectors(f"{path}#nope")
+    keys = {open_vectors(f"{path}#{columns}").fingerprint for columns in ("emb", "other", "other,title")}
+    assert len(keys) == 3  # codes of one column are never taken for those of another
 
 
 def test_files_of_different_width_and_ids_of_another_count_are_refused(tmp_path: Path) -> None:
