@@ -12,38 +12,37 @@ from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.index.scoring import similarity
-from irctl.index.topk import TopK
 from irctl.pipelines.hardneg import Ranked, Ranker
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection, Queries
+    from irctl.ledger.recording import RunHandle
 
-METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
 RESCORE_BATCH = 32
 
 
-def dense_ranker(collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
-    """Candidates by an encoder, exhaustively; the corpus comes from the embedding cache or is encoded."""
-    from irctl.models.embedding import embed_corpus, embed_queries
+def dense_ranker(
+    collection: Collection, queries: Queries, config: Config, run: RunHandle, reporter: Reporter
+) -> Ranker:
+    """Candidates by an encoder, exhaustively, encoded and scanned on every device."""
+    from irctl.models.embedding import embed_queries
     from irctl.models.encoder import load_encoder
+    from irctl.pipelines import _search_spread, _searched, _vectors
+    from irctl.pipelines.encode import embedded
 
     encoder = load_encoder(config)
-    vectors = embed_corpus(encoder, collection.corpus, config, reporter)
+    vectors, _ = embedded(encoder, collection.corpus, config, run, reporter)
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
-    metric = METRIC[config.search.similarity or encoder.similarity]
-    most = _most_judged(collection, config, queries)
-    best = TopK(len(queries_QD), min(config.hardneg.depth + most, vectors.rows))
-    with reporter.bar("scanning", vectors.rows) as advance:
-        for block in vectors.blocks(config.search.block):
-            best.push_block(similarity(queries_QD, block.vectors_ND, metric), block.start)
-            advance(len(block.vectors_ND))
-    ranked = _lists(*best.result(), collection)
+    searched = _searched.of_vectors(_vectors.of_folder(vectors.folder, str(vectors.folder)), config)
+    most = min(config.hardneg.depth + _most_judged(collection, config, queries), vectors.rows)
+    found = _search_spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
+    ranked = _lists(found.scores_Qk, found.rows_Qk, collection)
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
-        return [float(s) for s in similarity(queries_QD[row : row + 1], vectors.take(rows_N), metric)[0]]
+        return [float(s) for s in similarity(queries_QD[row : row + 1], vectors.take(rows_N), searched.metric)[0]]
 
     made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})

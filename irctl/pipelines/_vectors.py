@@ -39,9 +39,17 @@ class Input:
 
 
 def named(source: str, config: Config) -> Input:
-    """The vectors that `source` names: folder, file, hf://, synthetic:, or a run. The name of hf:// gets its commit."""
+    """The vectors that `source` names: folder, file, hf://, synthetic:, a run, or `latest`, the newest encoded corpus.
+
+    The name of hf:// gets its commit.
+    """
     from irctl.data.vectors import columns_named, is_name, open_vectors
 
+    if source == "latest":
+        record = newest()
+        if record is None:
+            raise DataError("latest: no encoded corpus in the ledger", hint="irctl encode makes one")
+        return of_run(record)
     path, column = Path(source), columns_named(source)[1]
     if not (path.exists() or is_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query

@@ -143,7 +143,7 @@ def hardneg(
     collection = open_for(config)
     split = config.data.split or "train"
     queries, qrels = collection.queries(split), collection.qrels(split)
-    ranker = _ranker(config, collection, queries, reporter, retriever, index, run_file)
+    ranker = _ranker(config, collection, queries, run, reporter, retriever, index, run_file)
     suffix = "jsonl" if config.hardneg.format == "jsonl" else "tsv"
     target = Path(out) if out else run.out / f"negatives.{suffix}"
     counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
@@ -166,23 +166,25 @@ def _ranker(
     config: Config,
     collection: Collection,
     queries: Queries,
+    run: RunHandle,
     reporter: Reporter,
     retriever: str,
     index: str | None,
     run_file: str | None,
 ) -> Ranker:
     if config.hardneg.rescore:
-        base = _base_ranker(config, collection, queries, reporter, retriever, index, run_file)
+        base = _base_ranker(config, collection, queries, run, reporter, retriever, index, run_file)
         from irctl.pipelines._dense import rescored
 
         return rescored(base, collection, queries, config, reporter)
-    return _base_ranker(config, collection, queries, reporter, retriever, index, run_file)
+    return _base_ranker(config, collection, queries, run, reporter, retriever, index, run_file)
 
 
 def _base_ranker(
     config: Config,
     collection: Collection,
     queries: Queries,
+    run: RunHandle,
     reporter: Reporter,
     retriever: str,
     index: str | None,
@@ -198,7 +200,7 @@ def _base_ranker(
 
     if retriever == "index":
         return index_ranker(str(index), collection, queries, config, reporter)
-    return dense_ranker(collection, queries, config, reporter)
+    return dense_ranker(collection, queries, config, run, reporter)
 
 
 def _write(
