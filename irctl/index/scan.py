@@ -69,8 +69,13 @@ def search_codes(
     block: int = 8192,
     rows: tuple[int, int] | None = None,
     advance: Callable[[int], object] = _nothing,
+    fast: bool = False,
 ) -> Found:
-    """The k best rows of a bundle for each query, by its quantizer. rows: (start, stop) of those to look at."""
+    """The k best rows of a bundle for each query, by its quantizer. rows: (start, stop) of those to look at.
+
+    fast: by its approximate scan, `search_fast`; which rows that misses depends on the blocks.
+    """
+    find = bundle.quantizer.search_fast if fast else bundle.quantizer.search
     first, stop = rows or (0, bundle.rows)
     queries_QD = as_rows(queries_QD, bundle.dim, "queries")
     best = [TopK(len(part), min(k, bundle.rows)) for part in _chunks(queries_QD)]
@@ -78,7 +83,7 @@ def search_codes(
         stopping.check("nothing of a search is kept")
         for part, top in zip(_chunks(queries_QD), best, strict=True):
             # one more than k, so that a tie at the cut is seen also where it lies inside one block
-            scores_Qk, rows_Qk = bundle.quantizer.search(part, codes_NC, k + 1)
+            scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
             top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
         advance(len(codes_NC))
     return _gathered(best, k)

@@ -36,7 +36,7 @@ COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
 class Searched:
     """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known.
 
-    reference: what another process opens it by.
+    reference: what another process opens it by. fast: by the approximate scan of 4-bit codes.
     """
 
     rows: int
@@ -48,6 +48,7 @@ class Searched:
     reference: str
     bundle: Bundle | None = None
     stream: Stream | None = None
+    fast: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,8 +56,9 @@ class Searched:
         found: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
         if self.bundle is None:
             return found
+        fast = {"fastscan": True} if self.fast else {}
         return {**found, "compression": self.bundle.method, "code_size": self.bundle.code_size,
-                "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder)}  # fmt: skip
+                "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
 
     def search(
         self,
@@ -69,7 +71,9 @@ class Searched:
     ) -> scan.Found:
         """The k best of these rows, or of all, in this process."""
         if self.bundle is not None:
-            return scan.search_codes(queries_QD, self.bundle, k, block=block, rows=rows, advance=advance)
+            return scan.search_codes(
+                queries_QD, self.bundle, k, block=block, rows=rows, advance=advance, fast=self.fast
+            )
         assert self.stream is not None
         return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, rows=rows, advance=advance)
 
@@ -86,14 +90,30 @@ def open_index(reference: str, config: Config) -> Searched:
             )
         about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
         about["appended"] = bundle.manifest.get("appended", [])
-        named = str(folder.absolute())
-        return Searched(bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle)
+        _check_fastscan(bundle, config)
+        named, fast = str(folder.absolute()), config.search.fastscan
+        return Searched(
+            bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle, fast=fast
+        )
     given = _vectors.named(reference, config) if reference != "latest" else _vectors.of_folder(folder, str(folder))
     return of_vectors(given, config)
 
 
+def _check_fastscan(bundle: Bundle, config: Config) -> None:
+    """ConfigError where the approximate scan is asked for and the codes have none."""
+    if not config.search.fastscan:
+        return
+    if not hasattr(bundle.quantizer, "search_fast"):
+        raise ConfigError(
+            f"search.fastscan: is for pq and opq codes of 4 bits, these are {bundle.method}", hint="Leave it off"
+        )
+    bundle.quantizer.search_fast(np.empty((0, bundle.dim), np.float32), np.empty((0, bundle.code_size), np.uint8), 1)
+
+
 def of_vectors(given: _vectors.Input, config: Config) -> Searched:
     """Float vectors, compared as the settings or else their encoder say."""
+    if config.search.fastscan:
+        raise ConfigError("search.fastscan: is for pq and opq codes, these are vectors", hint="Leave it off")
     similarity = config.search.similarity or str(given.about.get("similarity", "")) or "dot"
     stream = given.stream
     named = str(given.folder.absolute()) if given.folder else given.name

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _bits, _faiss, _product, _rotation, _store
+from irctl.quantizers import _bits, _faiss, _fastscan, _product, _rotation, _store
 from irctl.quantizers._search import Codes, Vectors, by_faiss, prepare
 
 
@@ -93,11 +93,20 @@ class Quantizer:
         return found_QN - self._outside(queries_QD, rotated_QE)
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        return self._search(queries_QD, codes_NC, k, fast=False)
+
+    def search_fast(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        """As `search`, but rows near rank k may be missed. Raises ConfigError unless bits = 4."""
+        _fastscan.check("opq", self.config.bits)
+        return self._search(queries_QD, codes_NC, k, fast=True)
+
+    def _search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int, *, fast: bool) -> tuple[Scores, Rows]:
         centroids_MKd, rotation_ED = self._trained()
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         rotated_QE = dot(queries_QD, rotation_ED)
         index = _faiss.pq_index(centroids_MKd, self.config.bits, self.metric)
-        scores_Qk, rows_Qk = by_faiss(index, rotated_QE, codes_NC, k, negate=self.metric == "l2")
+        find = _fastscan.search if fast else by_faiss
+        scores_Qk, rows_Qk = find(index, rotated_QE, codes_NC, k, negate=self.metric == "l2")
         return scores_Qk - self._outside(queries_QD, rotated_QE), rows_Qk
 
     def faiss_index(self) -> object:

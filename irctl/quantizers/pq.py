@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _bits, _faiss, _product, _store
+from irctl.quantizers import _bits, _faiss, _fastscan, _product, _store
 from irctl.quantizers._search import Codes, Vectors, by_faiss, prepare
 
 
@@ -72,6 +72,12 @@ class Quantizer:
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         return by_faiss(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
+
+    def search_fast(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        """As `search`, but rows near rank k may be missed. Raises ConfigError unless bits = 4."""
+        _fastscan.check("pq", self.config.bits)
+        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
+        return _fastscan.search(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes."""

@@ -80,6 +80,29 @@ def test_the_block_changes_neither_ranks_nor_scores(tmp_path: Path, block: int) 
     assert read_run(runs[0]) == read_run(runs[1])
 
 
+@pytest.mark.parametrize("devices", (1, 2))
+def test_a_fast_scan_ranks_like_the_plain_one_and_says_that_it_was_used(tmp_path: Path, devices: int) -> None:
+    source = save_vectors(tmp_path / "x.npy", 1600)
+    bundle = compressed(source, compress__method="opq")["bundle"]
+    queries = save_queries(tmp_path / "q.npy")
+    plain = searched(settings(search__k=10), index=bundle, queries=queries)
+    keys = {"search__k": 10, "search__fastscan": "true", "search__block": 500, "hardware__devices": devices}
+    fast = searched(settings(**keys), index=bundle, queries=queries)
+    assert ranking(fast) == ranking(plain)
+    assert fast["fastscan"] is True and "fastscan" not in plain
+
+
+@pytest.mark.parametrize(
+    ("method", "keys", "found"),
+    [("sq", {}, "these are sq"), ("pq", {"pq__bits": 5}, "these pq codes have 5"), ("", {}, "these are vectors")],
+)
+def test_a_fast_scan_of_what_has_none_is_refused(tmp_path: Path, method: str, keys: dict[str, Any], found: str) -> None:
+    source = save_vectors(tmp_path / "x.npy", 700)
+    index = compressed(source, compress__method=method, **keys)["bundle"] if method else str(source)
+    with pytest.raises(ConfigError, match=r"search\.fastscan: .*" + found):
+        searched(settings(search__fastscan="true"), index=index, queries=save_queries(tmp_path / "q.npy"))
+
+
 def test_ties_at_the_cut_are_counted(tmp_path: Path) -> None:
     source = tmp_path / "x.npy"
     np.save(source, np.repeat(vectors(300), 2, axis=0))

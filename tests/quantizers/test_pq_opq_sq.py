@@ -183,3 +183,26 @@ def test_versions_are_kept_beside_the_arrays(tmp_path) -> None:  # type: ignore[
     pq.fit(correlated(100))
     pq.save(tmp_path)
     assert _store.describe(tmp_path)["made_with"] == _faiss.versions()
+
+
+@pytest.mark.parametrize("metric", ("ip", "l2", "cosine"))
+@pytest.mark.parametrize(("name", "m"), [("pq", 16), ("pq", 4), ("opq", 8)])
+def test_a_fast_scan_returns_scores_of_the_codes_and_nearly_always_the_same_rows(
+    name: str, m: int, metric: str
+) -> None:
+    x, q = correlated(3000), correlated(40, seed=1)
+    quantizer = _open.make(name, {"m": m, "bits": 4, "iterations": 4}, 32, metric)
+    quantizer.fit(x)
+    codes = quantizer.encode(x)
+    scores, rows = quantizer.search_fast(q, codes, 10)
+    every = quantizer.scores(q, codes)
+    np.testing.assert_allclose(scores, np.take_along_axis(every, rows, 1), rtol=1e-4, atol=1e-4)
+    expected = quantizer.search(q, codes, 10)[1]
+    assert (rows == expected).all(axis=1).mean() >= 0.95
+    assert quantizer.search_fast(q, codes[:7], 10)[1].shape == (40, 7)
+    assert quantizer.search_fast(q, codes[:0], 10)[1].shape == (40, 0)
+
+
+def test_a_fast_scan_of_other_bits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"expected 4 bits a slice, these pq codes have 8"):
+        _open.make("pq", {"m": 4}, 32).search_fast(correlated(1), np.zeros((1, 4), np.uint8), 1)
