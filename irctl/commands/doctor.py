@@ -7,37 +7,66 @@ from typing import Annotated
 import typer
 
 from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, complete_files
+from irctl.commands._options import Debug, Json, Options, Quiet, complete_files
+
+MARKS = {"ok": "ok", "warning": "WARN", "error": "FAIL"}
 
 
 def doctor(
     profile: Annotated[
         str, typer.Option(help="hardware profile to check for", autocompletion=complete_files("profiles"))
     ] = "cpu",
+    recipe: Annotated[
+        str, typer.Option(help="also whether this recipe fits", autocompletion=complete_files("recipes"))
+    ] = "",
+    tiny: Annotated[bool, typer.Option("--tiny", help="the recipe's small overlay")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, repeatable")] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="try the training in small: data, two steps, save, resume, evaluation")
+    ] = False,
+    limit: Annotated[float, typer.Option(help="--preflight: seconds that one check may take", min=1)] = 600.0,
     issue: Annotated[bool, typer.Option("--issue", help="print a block for a bug report, without secrets")] = False,
     json_: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Check packages, accelerator, folders, locks and limits. Exit 0 if fit, 4 if not; every finding has a fix.
 
+    --preflight --recipe NAME trains that recipe for two steps and proves what a long run relies on: every row of the
+    data, a finite loss, the learning rate's peak, save and load, resume, evaluation. It leaves no run behind.
+
     \b
     Examples:
       irctl doctor
+      irctl doctor --recipe sycl-synth-multilevel --tiny
       irctl doctor --issue
     """
     from irctl import console, errors
+    from irctl.commands._run import settings
+    from irctl.pipelines import _doctor_recipe
     from irctl.pipelines import doctor as checks
+    from irctl.pipelines import preflight as trial
 
     with guarded(json_, debug):
-        findings = checks.run(profile)
+        config = settings(Options(profile=profile, recipe=recipe, tiny=tiny, set_=set_ or []), {}, {})
+        if preflight:
+            findings = []
+            for found in trial.run(config, limit_s=limit):
+                findings.append(found)
+                if not (json_ or quiet):
+                    console.err(f"{MARKS[found.level]:4}  {found.check}: {found.found}")
+        else:
+            findings = checks.run(profile) + (list(_doctor_recipe.checks(config)) if recipe else [])
         bad = [f for f in findings if f.level == "error"]
         if issue:
             console.out(checks.issue_block(findings))
         elif json_:
             rows = [vars(f) for f in findings]
             console.emit_json({"schema": "irctl/doctor/1", "fit": not bad, "findings": rows})
+        elif quiet:
+            for found in bad:
+                console.out(found.check)
         else:
-            marks = {"ok": "ok", "warning": "WARN", "error": "FAIL"}
-            console.table([{"": marks[f.level], "check": f.check, "found": f.found, "fix": f.fix} for f in findings])
+            console.table([{"": MARKS[f.level], "check": f.check, "found": f.found, "fix": f.fix} for f in findings])
         if bad:
             raise typer.Exit(errors.ENVIRONMENT)

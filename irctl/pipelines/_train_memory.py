@@ -31,15 +31,12 @@ def estimate(config: Config, plan: BatchPlan) -> dict[str, Any]:
         shown["weights and optimizer"] = "not estimated: the model is not on this machine"
     else:
         parameters = count_parameters(found.folder)
-        stage, world = config.hardware.zero_stage, plan.devices
-        shared = SHARED_BYTES[stage]
-        each = STATE_BYTES - shared + shared / world
+        each = state_bytes(config, plan.devices)
         shown["parameters"] = f"{parameters:,}"
         shown["weights and optimizer"] = f"{parameters * each / GIB:.2f} GiB a device ({each:g} bytes a parameter)"
-        kept = config.train.keep + 1
-        of_each = 12 if config.train.save_state else 4
+        kept, in_all = config.train.keep + 1, checkpoint_bytes(config)
         shown["checkpoints on disk"] = (
-            f"{kept * parameters * of_each / GIB:.2f} GiB ({kept} of {of_each} bytes a parameter)"
+            f"{parameters * in_all / GIB:.2f} GiB ({kept} of {in_all // kept} bytes a parameter)"
         )
     if plan.negatives_per_query is not None and config.loss.inbatch != "own":
         scores = plan.loss * plan.loss * config.data.group_size
@@ -51,6 +48,17 @@ def estimate(config: Config, plan: BatchPlan) -> dict[str, Any]:
     if config.hardware.memory_gib:
         shown["device"] = f"{config.hardware.memory_gib:g} GiB"
     return shown
+
+
+def state_bytes(config: Config, devices: int) -> float:
+    """Bytes a device holds for each parameter: weight, gradient and optimizer, less what ZeRO shares out."""
+    shared = SHARED_BYTES[config.hardware.zero_stage]
+    return STATE_BYTES - shared + shared / devices
+
+
+def checkpoint_bytes(config: Config) -> int:
+    """Bytes on disk for each parameter: weights and two moments, in every checkpoint kept and the best."""
+    return (config.train.keep + 1) * (12 if config.train.save_state else 4)
 
 
 def count_parameters(folder: Path) -> int:

@@ -7,30 +7,26 @@ import platform
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from irctl import paths, profiles
 from irctl.errors import IrctlError
+from irctl.ledger import filesystem
+from irctl.ledger.store import FAILURES, Ledger
+from irctl.pipelines._finding import Finding
+from irctl.training import precision
 
 LOCK_AGE_S = 600  # a compile of a DeepSpeed op takes minutes; an older lock belongs to a killed one
 FREE_GIB = 5.0
+SCONTROL_TIMEOUT_S = 10.0
 OPEN_FILES = 1024
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check. level: ok, warning or error. fix: what to do; empty where nothing is wrong."""
-
-    check: str
-    level: str
-    found: str
-    fix: str = ""
 
 
 def run(profile: str) -> list[Finding]:
@@ -95,12 +91,17 @@ def _accelerator(profile: str, hardware: dict[str, object]) -> Iterator[Finding]
         yield Finding(
             "device", "error", f"{count} GPUs, profile {profile} has {wanted}", f"Add --devices 0-{count - 1}"
         )
-    if arch not in torch.cuda.get_arch_list() and not any(
-        a.startswith(f"sm_{major}") for a in torch.cuda.get_arch_list()
-    ):
+    if not precision.has_kernels(major, minor, torch.cuda.get_arch_list()):
         wheel = hardware.get("torch_wheel", "any")
         fix = f"Install the {wheel} build of torch" if wheel != "any" else "Install a build of torch for this GPU"
         yield Finding("torch build", "error", f"{name} is {arch}; torch {torch.__version__} has no kernels for it", fix)
+    if wanted > 1 and not torch.distributed.is_nccl_available():
+        yield Finding(
+            "nccl", "error", f"torch {torch.__version__} has no NCCL", "Install a CUDA build of torch for Linux"
+        )
+    if hardware["attention"] == "flash_attention_2" and find_spec("flash_attn") is None:
+        fix = "pip install flash-attn --no-build-isolation, or --set model.attention=sdpa"
+        yield Finding("attention", "error", f"profile {profile} asks for flash_attention_2; flash_attn is missing", fix)
     if hardware["precision"] == "bf16" and major < 8:
         yield Finding("bf16", "error", f"{name} ({arch}) has no native bf16", "Use --profile v100x8 or t4")
     yield Finding("gpu", "ok", f"{count} x {name}, {arch}, torch {torch.__version__}")
@@ -136,7 +137,26 @@ def _folders() -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free / 2**30
         low = free < FREE_GIB
         fix = f"Free some space, or point IRCTL_{name.upper()} elsewhere" if low else ""
-        yield Finding(f"{name} folder", "warning" if low else "ok", f"{folder}: {free:.0f} GiB free", fix)
+        kind = filesystem.file_system(folder) or "unknown file system"
+        yield Finding(f"{name} folder", "warning" if low else "ok", f"{folder}: {free:.0f} GiB free, {kind}", fix)
+    yield _ledger()
+
+
+def _ledger() -> Finding:
+    """Journal mode, and whether the file is one that this irctl reads."""
+    path = paths.ledger()
+    try:
+        mode = filesystem.journal_mode(path)
+        if path.is_file():
+            with Ledger(path).read():
+                pass
+    except FAILURES as e:
+        hint = e.hint if isinstance(e, IrctlError) else "irctl runs reindex makes it again from the run folders"
+        return Finding("ledger", "warning", f"{path}: {e}", hint or "irctl runs reindex")
+    except IrctlError as e:
+        return Finding("ledger", "error", e.message, e.hint or "Unset IRCTL_LEDGER_JOURNAL")
+    kind = {"wal": "write-ahead log", "delete": "rollback journal, safe on shared disks"}[mode]
+    return Finding("ledger", "ok", f"{path}: {kind}")
 
 
 def _limits() -> Iterator[Finding]:
@@ -168,12 +188,28 @@ def _slurm() -> Iterator[Finding]:
     missing = [t for t in ("sbatch", "scontrol") if t not in tools]
     fix = f"Put {', '.join(missing)} on PATH" if missing else ""
     yield Finding("slurm", "warning" if missing else "ok", ", ".join(tools), fix)
+    if "scontrol" in tools and (problem := _preemption()):
+        fix = "Ask the site for PreemptParameters=send_user_signal, else preempted runs lose their last steps"
+        yield Finding("slurm preemption", "warning", problem, fix)
     try:
         from irctl import slurm
 
         slurm.site()
     except IrctlError as e:
         yield Finding("site file", "error", e.message, e.hint or "Mend the file that IRCTL_SITE names")
+
+
+def _preemption() -> str:
+    """What is wrong with how this cluster preempts: without a signal of its own a job is told by SIGTERM alone."""
+    asked = ["scontrol", "show", "config"]
+    try:
+        text = subprocess.run(asked, capture_output=True, text=True, timeout=SCONTROL_TIMEOUT_S, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = {k.strip(): v.strip() for k, _, v in (line.partition("=") for line in text.splitlines())}
+    preempts = found.get("PreemptMode", "OFF").upper() not in ("OFF", "(NULL)", "")
+    sends = "send_user_signal" in found.get("PreemptParameters", "")
+    return f"PreemptMode={found['PreemptMode']} without send_user_signal" if preempts and not sends else ""
 
 
 SECRET = re.compile(r"(?i)(token|key|secret|password)")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from irctl.config import Config
@@ -57,8 +59,7 @@ def check_device(config: Config) -> None:
     major, minor = torch.cuda.get_device_capability()
     name = f"this GPU ({torch.cuda.get_device_name()}, SM {major}.{minor})"
     built_for = torch.cuda.get_arch_list()
-    # kernels of one major version run on its later minors
-    if not any(arch.startswith("sm_") and int(arch[3:-1]) == major and int(arch[-1]) <= minor for arch in built_for):
+    if not has_kernels(major, minor, built_for):
         wheel = "cu126" if major == 7 and minor == 0 else "a newer build"
         raise EnvironmentUnfit(
             f"{name}: torch {torch.__version__} has no kernels for it (built for {' '.join(built_for)})",
@@ -67,6 +68,12 @@ def check_device(config: Config) -> None:
             else f"Install {wheel} of torch",
         )
     _check_capability(config, float(f"{major}.{minor}"), name)
+
+
+def has_kernels(major: int, minor: int, built_for: Iterable[str]) -> bool:
+    """Whether a build for these ('sm_75', 'sm_90a') runs on a device: kernels run on later minors of their major."""
+    found = (re.match(r"sm_(\d+)(\d)", arch) for arch in built_for)
+    return any(m is not None and int(m[1]) == major and int(m[2]) <= minor for m in found)
 
 
 def training_flags(config: Config) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Checks of a machine against a recipe: are its model and data here, is there memory and disk for its training?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl import paths
+from irctl.errors import IrctlError
+from irctl.pipelines._finding import Finding
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+GIB = 2**30
+
+
+def checks(config: Config) -> Iterator[Finding]:
+    """Attention kernel, model, data, memory and disk, for the training that these settings describe."""
+    from irctl.models.locate import find_local
+    from irctl.training import batching, mixture, precision
+
+    try:
+        precision.check_declared(config)
+        plan = batching.plan(config, own_only=mixture.own_only(config))
+    except IrctlError as e:
+        yield Finding("recipe", "error", e.message, e.hint or "Change the recipe")
+        return
+    yield Finding("recipe", "ok", f"{plan.global_} queries a step, {plan.micro} at once on each of {plan.devices}")
+    yield _data(config)
+    found = find_local(config.model.name, config.model.revision)
+    if found is None:
+        fix = "Fetch it where there is a network, or name a folder with --set model.name=FOLDER"
+        yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
+        return
+    yield from _room(config, found.folder, plan.devices)
+
+
+def _data(config: Config) -> Finding:
+    from irctl.training.group_data import collection_of
+
+    try:
+        collection_of(config)
+    except IrctlError as e:
+        return Finding("recipe data", "warning", e.message, e.hint or "irctl data ls lists what is here")
+    return Finding("recipe data", "ok", config.data.source)
+
+
+def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
+    """Weights, gradients and optimizer against memory; checkpoints against the disk of the runs."""
+    from irctl.pipelines import _train_memory
+
+    parameters = _train_memory.count_parameters(model)
+    needed = parameters * _train_memory.state_bytes(config, devices) / GIB
+    there = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    told = f"{needed:.1f} of {there:.0f} GiB for weights and optimizer, activations not counted"
+    fits = needed < there
+    fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
+    yield Finding("recipe memory", "ok" if fits else "error", told, fix)
+    needed = parameters * _train_memory.checkpoint_bytes(config) / GIB
+    there = shutil.disk_usage(_existing(paths.runs())).free / GIB
+    fits = needed < there
+    fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"
+    yield Finding("recipe disk", "ok" if fits else "error", f"{needed:.1f} of {there:.0f} GiB for checkpoints", fix)
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that is there."""
+    folder = folder.absolute()
+    return folder if folder.is_dir() else _existing(folder.parent)
