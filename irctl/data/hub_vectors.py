@@ -164,5 +164,5 @@ class RemoteNpyPart:
             low, high = int(rows_N[mine].min()), int(rows_N[mine].max()) + 1
             out_ND[at_N[mine]] = self._read(low, high)[rows_N[mine] - low]
 
-    def spans(self) -> list[tuple[int, int]]:
-        return [(first, min(first + ROWS_AT_ONCE, self.rows)) for first in range(0, self.rows, ROWS_AT_ONCE)]
+    def groups(self) -> list[tuple[int, int]]:
+        return []

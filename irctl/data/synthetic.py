@@ -76,5 +76,5 @@ class SyntheticPart:
             mine = rows_N // BLOCK == number
             out_ND[at_N[mine]] = self._block(number)[rows_N[mine] - number * BLOCK]
 
-    def spans(self) -> list[tuple[int, int]]:
-        return [(start, min(start + BLOCK, self.rows)) for start in range(0, self.rows, BLOCK)]
+    def groups(self) -> list[tuple[int, int]]:
+        return []

@@ -16,6 +16,8 @@ from irctl.errors import DataError
 
 BATCH = 1000
 """Rows of one parquet read: larger batches were slower (a batch fits the cache)."""
+BUFFER = 1 << 20
+"""Bytes of a parquet column read at once: pyarrow's default is all that is asked for, a whole file of vectors."""
 ID_BLOCK = 1 << 16
 """Ids made into strings at once."""
 ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
@@ -30,7 +32,9 @@ class Ids(Protocol):
 
 
 class Part(Protocol):
-    """Consecutive rows of a stream that lie in one file. spans: (start, stop) of what is cheap to read at once.
+    """Consecutive rows of a stream that lie in one file.
+
+    groups: (start, stop) of rows that are read from the first of them on; none where any row can be read alone.
 
     take writes the vector of rows_N[i] into out_ND[at_N[i]]: a sample as large as memory is never there twice.
     """
@@ -41,7 +45,7 @@ class Part(Protocol):
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]: ...
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None: ...
-    def spans(self) -> list[tuple[int, int]]: ...
+    def groups(self) -> list[tuple[int, int]]: ...
 
 
 class NpyPart:
@@ -73,8 +77,8 @@ class NpyPart:
             some = order[start : start + BATCH]
             out_ND[at_N[some]] = self._vectors_ND[rows_N[some]]
 
-    def spans(self) -> list[tuple[int, int]]:
-        return [(0, self.rows)]
+    def groups(self) -> list[tuple[int, int]]:
+        return []
 
 
 def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], is_c_order: bool) -> None:
@@ -93,7 +97,7 @@ class ParquetPart:
 
         self.name = name
         try:
-            self._file = pq.ParquetFile(open_file())
+            self._file = pq.ParquetFile(open_file(), pre_buffer=False, buffer_size=BUFFER)
         except (OSError, pa.ArrowInvalid) as e:
             raise DataError(f"{name}: not a parquet file ({str(e).splitlines()[0]})") from None
         schema = self._file.schema_arrow
@@ -114,7 +118,7 @@ class ParquetPart:
             return len(value)
         return 0
 
-    def spans(self) -> list[tuple[int, int]]:
+    def groups(self) -> list[tuple[int, int]]:
         return [(int(a), int(b)) for a, b in zip(self._starts, self._starts[1:], strict=False)]
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
@@ -138,12 +142,15 @@ class ParquetPart:
         group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
         for group in np.unique(group_N).tolist():
             mine = np.flatnonzero(group_N == group)
-            start = int(self._starts[group])
-            for batch in self._file.iter_batches(BATCH, columns=[self._column], row_groups=[group]):
+            start, last = int(self._starts[group]), int(rows_N[mine].max())
+            batches = self._file.iter_batches(BATCH, columns=[self._column], row_groups=[group], use_threads=False)
+            for batch in batches:
                 here = mine[(rows_N[mine] >= start) & (rows_N[mine] < start + len(batch))]
                 if len(here):
                     out_ND[at_N[here]] = self._vectors(batch.column(0), start)[rows_N[here] - start]
                 start += len(batch)
+                if start > last:
+                    break
 
     def _vectors(self, column: Any, first_row: int) -> NDArray[np.floating]:
         """The column as [n, D] without copying. `flatten` honours slices; `.values` would not."""

@@ -86,10 +86,10 @@ class VectorStream:
             raise self._bad_row(int(rows_N[bad]))
         return out_ND
 
-    def spans(self) -> list[tuple[int, int]]:
-        """(start, stop) of rows that are cheap to read together: a parquet row group, a mapped file."""
+    def groups(self) -> list[tuple[int, int]]:
+        """(start, stop) of rows that are read from the first of them on: the row groups of parquet files."""
         pairs = zip(self.parts, self._starts.tolist(), strict=False)
-        return [(first + a, first + b) for part, first in pairs for a, b in part.spans()]
+        return [(first + a, first + b) for part, first in pairs for a, b in part.groups()]
 
     def describe(self) -> str:
         return self.parts[0].name if len(self.parts) == 1 else f"{len(self.parts)} files"

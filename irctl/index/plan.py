@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from irctl.index import shards
 
 FILE, FORMAT, VERSION = "plan.json", "irctl-plan", 1
 _RUN = 500  # consecutive rows of a sparse sample
+_REACH = 40  # places for such runs in a large row group, from its beginning; more where its runs would fill half
 ROW_BLOCK = 500  # dense products are cut into blocks of so many rows: batches of whole blocks do not change bytes
 
 
@@ -137,27 +138,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def draw(rows: int, wanted: int, seed: int) -> NDArray[np.int64]:
+def draw(rows: int, wanted: int, seed: int, groups: Iterable[tuple[int, int]] = ()) -> NDArray[np.int64]:
     """Sorted numbers of about `wanted` rows, uniform over the input by seed: inputs are ordered, a beginning is biased.
 
     Where few of many are wanted they come in runs of 500, because single rows of a remote or packed file cost as much
-    as their whole row group.
+    as their whole row group. groups: (start, stop) of rows that are read from the first of them on, as the row
+    groups of parquet files. Each gets as many runs as it would without that, but a large one among its first rows: of
+    53 million rows in groups of a million, a sample of 100,000 would take reading two thirds of all; so it is 2 in 100.
     """
     rng = np.random.default_rng(seed)
     if wanted * 4 > rows:
         return np.sort(rng.permutation(rows)[:wanted]).astype(np.int64)
-    runs = rng.choice(-(-rows // _RUN), -(-wanted // _RUN), replace=False)
-    drawn_N = (np.sort(runs)[:, None] * _RUN + np.arange(_RUN)).ravel()
+    runs = np.sort(rng.choice(-(-rows // _RUN), -(-wanted // _RUN), replace=False)) * _RUN
+    for start, stop in groups:
+        inside = slice(*np.searchsorted(runs, (start, stop)))
+        count = inside.stop - inside.start
+        reach = max(_REACH, 2 * count)
+        # runs lie on a grid of the whole input, so the first one of a group may begin in the group before
+        if count and (stop - start) // _RUN > reach + 1:
+            first = -(-start // _RUN)
+            runs[inside] = (first + np.sort(rng.choice(reach, count, replace=False))) * _RUN
+    drawn_N = (runs[:, None] + np.arange(_RUN)).ravel()
     return drawn_N[drawn_N < rows][:wanted].astype(np.int64)
 
 
-def samples(rows: int, train: int, probe: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def samples(
+    rows: int, train: int, probe: int, seed: int, groups: Iterable[tuple[int, int]] = ()
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(probe rows, training rows): disjoint, each sorted. At most a tenth of the input is set apart as probe."""
     held = min(probe, rows // 10)
-    drawn_N = draw(rows, min(rows, held + train), seed)
+    drawn_N = draw(rows, min(rows, held + train), seed, groups)
     apart = np.zeros(len(drawn_N), bool)
     apart[np.random.default_rng(seed + 1).permutation(len(drawn_N))[:held]] = True
     return drawn_N[apart], drawn_N[~apart]
+
+
+def groups_of(stream: object) -> list[tuple[int, int]]:
+    """The row groups of a stream that has some."""
+    found: list[tuple[int, int]] = stream.groups() if hasattr(stream, "groups") else []
+    return found
 
 
 def shard_of(text: str, environment: Mapping[str, str], workers: int) -> tuple[int | None, int]:

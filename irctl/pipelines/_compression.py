@@ -14,7 +14,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
-from irctl.index.plan import Plan, check_batch, missing, samples, write_or_match
+from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
 from irctl.pipelines import _bundles, _encoding, _memory, _vectors
 from irctl.types import Reporter
 
@@ -134,7 +134,7 @@ class Work:
             return
         first = next(iter(self.plans.values()))
         most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
-        probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed)
+        probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed, groups_of(stream))
         if wanting:
             self._train(wanting, train_rows)
         self._probe(probe_rows)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.index.plan import Plan, draw
+from irctl.index.plan import Plan, draw, groups_of
 from irctl.index.scoring import similarity
 from irctl.index.topk import top_k
 from irctl.metrics import distortion, recall
@@ -27,7 +27,7 @@ class Probe:
     """Exact answers, computed once and compared with any number of quantizers."""
 
     def __init__(self, stream: Stream, plan: Plan, probe_rows: NDArray[np.int64]) -> None:
-        sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2)
+        sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, groups_of(stream))
         sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
         self.metric = plan.metric
         self.queries_PD = stream.take(probe_rows)

@@ -98,6 +98,31 @@ def test_a_sparse_sample_is_spread_over_the_whole_input() -> None:
     assert tenths.min() > 0 and len(np.unique(drawn // 500)) <= 42
 
 
+@pytest.mark.parametrize("size", (1000, 10_000, 100_000, 1_000_000))
+def test_a_sample_of_many_rows_reads_a_bounded_part_of_large_row_groups(size: int) -> None:
+    rows, wanted = 53_200_300, 100_000
+    groups = [(start, min(start + size, rows)) for start in range(0, rows, size)]
+    drawn = planning.draw(rows, wanted, 42, groups)
+    plain = planning.draw(rows, wanted, 42)
+    assert len(drawn) == wanted and (np.diff(drawn) > 0).all() and drawn[-1] < rows
+    if size <= 20_000:
+        assert (drawn == plain).all()  # small groups are no reason to choose other rows
+    counted = [np.bincount(d // size, minlength=len(groups)) for d in (drawn, plain)]
+    assert abs(counted[0] - counted[1]).max() <= 1000  # a group keeps its share, up to the runs across its ends
+    inside = drawn % size + 1
+    read = sum(inside[drawn // size == g].max() for g in np.unique(drawn // size))
+    assert read / rows < {1000: 0.005, 10_000: 0.03}.get(size, 0.08)
+
+
+def test_many_runs_in_one_group_do_not_meet() -> None:
+    drawn = planning.draw(1_000_000, 200_000, 7, [(0, 1_000_000)])
+    assert len(np.unique(drawn)) == 200_000
+    odd = planning.draw(
+        1_000_000, 100_000, 7, [(0, 333_333), (333_333, 1_000_000)]
+    )  # ends that are no multiples of 500
+    assert len(np.unique(odd)) == 100_000 and odd.max() < 1_000_000
+
+
 def test_a_shard_comes_from_the_option_or_the_array_task() -> None:
     assert shard_of("3/16", {}, 1) == (3, 16)
     assert shard_of("", {}, 4) == (None, 4)
