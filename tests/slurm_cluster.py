@@ -21,7 +21,7 @@ if any((here / (a + ".job")).read_text() != "COMPLETED" for a in after):
     sys.exit()
 asked = re.search(r"#SBATCH --array=(\\d+)-(\\d+)", script.read_text())
 tasks = [str(i) for i in range(int(asked[1]), int(asked[2]) + 1)] if asked else [""]
-word, worst = here / "usr2", 0
+worst = 0
 for task in tasks:
     restarts, requeue = 0, here / ("requeue." + job)
     while True:
@@ -31,7 +31,8 @@ for task in tasks:
             env |= {{"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": str(len(tasks))}}
         with (here / f"{{job}}_{{task}}.log").open("ab") as log:
             child = subprocess.Popen(["bash", str(script)], env=env, stdout=log, stderr=log)
-            if task and word.is_file():  # preempt the first array task once it has finished something
+            word = here / ("usr2" if task else "usr2-job")
+            if word.is_file():  # preempt the first array task (or the job) once it has finished something
                 pattern = word.read_text()
                 while child.poll() is None and not list(Path("/").glob(pattern.lstrip("/"))):
                     time.sleep(0.01)
@@ -59,7 +60,8 @@ with (Path(__file__).parent / "requeues").open("a") as f:
 def cluster(folder: Path) -> Path:
     """Put sbatch and scontrol into `folder` and that on PATH; the caller puts PATH back. Returns the folder.
 
-    A file `usr2` there holds a glob: the first array task gets USR2 once a file matches. N.job holds a job's end.
+    A file `usr2` there holds a glob: the first array task gets USR2 once a file matches; `usr2-job` is the same for a
+    plain job. N.job holds a job's end.
     """
     folder.mkdir()
     for name, text in (("sbatch", SBATCH), ("scontrol", SCONTROL)):

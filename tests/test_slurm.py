@@ -92,6 +92,21 @@ def test_a_compression_by_several_workers_is_three_jobs_over_one_folder() -> Non
     assert [s.name for s in steps("compress", ["irctl", "compress"], resolve(), Path("r"))] == ["job"]
 
 
+def test_a_job_that_slurm_refuses_is_a_failed_run_and_the_jobs_before_it_are_named(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text('#!/bin/sh\ncase "$*" in *afterok*) echo QOSMaxSubmitJob >&2; exit 1;; esac\necho 41\n')
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:/usr/bin:/bin")
+    with workspace(tmp_path, tiny_encoder) as place:
+        done = place.run("compress --set compress.workers=2 --runner slurm")
+        shown = place.ok("runs show latest --json").json
+    assert done.code == 1 and "QOSMaxSubmitJob" in done.err and done.err.endswith("scancel 41\n")
+    assert (shown["status"], shown["error_kind"]) == ("failed", "RunFailed")
+
+
 @pytest.mark.slow
 def test_train_array_and_finalize_run_on_a_cluster_and_a_preempted_task_is_requeued(
     tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
@@ -114,3 +129,30 @@ def test_train_array_and_finalize_run_on_a_cluster_and_a_preempted_task_is_reque
     names = sorted(p.name for p in ours.iterdir())
     assert names == sorted(p.name for p in theirs.iterdir()) and len(names) == 120
     assert all((ours / n).read_bytes() == (theirs / n).read_bytes() for n in names)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_preempted_and_requeued_ends_with_the_weights_of_one_that_was_not(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    slurm_at = cluster(tmp_path / "slurm")
+    line = (
+        "train --max-steps 120 --batch 8 --set train.save=20 --set eval.during=off --set data.negatives=none "
+        "--set encoder.passage_max_len=24 --set data.group_size=2"
+    )
+    with workspace(tmp_path, tiny_encoder) as place:
+        (slurm_at / "usr2-job").write_text(str(tmp_path / "runs/*/checkpoints/step-20/irctl.json"))
+        sent = place.ok(f"{line} --runner slurm --json").json
+        logs = "".join(p.read_text() for p in slurm_at.glob("*.log"))
+        assert (slurm_at / "requeues").read_text().split() == [sent["slurm_job_id"]], logs
+        shown = place.ok(f"runs show {sent['run']} --json").json
+        assert (shown["status"], shown["slurm_restart_count"]) == ("completed", 1), logs
+        assert [e["code"] for e in shown["events"] if e["code"] in ("queued", "preempted", "completed")] == [
+            "queued",
+            "preempted",
+            "completed",
+        ]
+        plain = place.ok(f"{line} --json").json
+    theirs, ours = tmp_path / "runs" / sent["run"] / "model", Path(plain["model"])
+    assert (theirs / "model.safetensors").read_bytes() == (ours / "model.safetensors").read_bytes()

@@ -16,6 +16,7 @@ import typer
 from irctl import paths
 from irctl.commands._guard import guarded
 from irctl.commands._options import command_line
+from irctl.ledger.folder import read_json
 
 Main = Callable[[list[str]], int | None]
 
@@ -89,7 +90,7 @@ class Memory:
         self.file = file
         self.steps: dict[str, dict[str, Any]] = {}
         if file.is_file() and not fresh:
-            self.steps = json.loads(file.read_text())
+            self.steps = read_json(file, hint="irctl demo --fresh starts over")
 
     def recall(self, argv: tuple[str, ...]) -> dict[str, Any] | None:
         payload = self.steps.get(json.dumps(argv))

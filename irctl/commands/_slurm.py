@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
 from irctl.commands._options import Options
+from irctl.errors import IrctlError
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -33,7 +34,7 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
     from irctl import console, paths
     from irctl.commands._run import dry_run
-    from irctl.ledger.folder import read_json
+    from irctl.ledger.folder import read_json, utc_now
     from irctl.ledger.recording import start_run
 
     argv, site = local_argv(options.argv), slurm.site()
@@ -57,7 +58,13 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         path = run.paths.job.with_name(f"{step.name}.sbatch")
         path.write_text(slurm.script(step.argv, resources(command, config, step), site))
         before = list(jobs.values())[-1:]
-        jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")
+        try:
+            jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")
+        except IrctlError as e:
+            if before:
+                e.hint = f"Its first jobs wait for nothing now: scancel {' '.join(jobs.values())}"
+            run.note(status="failed", exit_code=e.exit_code, error_kind=e.kind, error_msg=str(e), ended_at=utc_now())
+            raise
     # a job that has begun keeps its run's record itself
     if read_json(run.paths.run_json)["status"] == "queued":
         run.note(slurm_job_id=jobs["job"])

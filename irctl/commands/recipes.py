@@ -32,7 +32,13 @@ def ls(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
             meta = table.get("meta", {})
             method = table.get("train", {}).get("method") or table.get("compress", {}).get("method", "")
             rows.append(
-                {"name": name, "title": meta.get("title", ""), "method": method, "source": meta.get("source", "")}
+                {
+                    "name": name,
+                    "title": meta.get("title", ""),
+                    "method": method,
+                    "time": meta.get("time", ""),
+                    "source": meta.get("source", ""),
+                }
             )
         present_rows("recipes", rows, json_=json_, quiet=quiet)
 

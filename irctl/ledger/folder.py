@@ -34,16 +34,16 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
     """The object in a JSON file. Raises DataError if there is none."""
     try:
         value = json.loads(path.read_text())
     except OSError as e:
-        raise DataError(f"{path}: cannot be read: {e.strerror}") from None
+        raise DataError(f"{path}: cannot be read: {e.strerror}", hint=hint) from None
     except ValueError as e:
-        raise DataError(f"{path}: not valid JSON: {e}") from None
+        raise DataError(f"{path}: not valid JSON: {e}", hint=hint) from None
     if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise DataError(f"{path}: expected a JSON object, found {type(value).__name__}", hint=hint)
     return value
 
 

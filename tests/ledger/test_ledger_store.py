@@ -192,3 +192,24 @@ def test_a_newer_ledger_never_stops_a_run(caplog: pytest.LogCaptureFixture) -> N
     assert "Install the irctl that wrote it" in caplog.text
     assert len(caplog.records) == 1
     assert '"status": "completed"' in run.paths.run_json.read_text()
+
+
+def test_a_ledger_on_a_full_disk_never_stops_a_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    finished()
+    real = store.Ledger._open
+
+    def full(self: store.Ledger, timeout_s: float) -> sqlite3.Connection:
+        connection = real(self, timeout_s)
+        connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Ledger, "_open", full)
+        with start("encode", argv=["irctl", "x" * 100_000]) as run:
+            run.metric("RR@10", 0.5)
+    assert [r.message.split(";")[0] for r in caplog.records] == ["ledger not written (database or disk is full)"]
+    assert publish.waiting() and '"status": "completed"' in run.paths.run_json.read_text()
+    assert query.find_run("latest").columns["status"] == "completed"  # the spool was drained: there is room again
+    assert publish.waiting() == []
