@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import plugins
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.folder import write_json
-from irctl.training import batching, checkpoints, launch, mixture, precision
+from irctl.training import batching, checkpoints, distributed, launch, mixture, precision
 from irctl.types import Advance, Reporter
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def train(
     out: also copy the model there. resume: the user asked to continue, so a checkpoint must be there.
     Payload: model, steps, dev scores before and after, first and last loss, temperatures, negatives_per_query.
     """
+    from irctl.models.locate import find_local
+
     started = time.monotonic()
     if resume and checkpoints.newest(run.paths.checkpoints) is None:
         raise DataError(f"--resume {run.id}: no checkpoint there", hint="Drop --resume to start new")
@@ -51,6 +53,10 @@ def train(
 
         config, extra = _train_data.prepare(config, run, reporter)
     write_json(run.paths.config, config.to_json())
+    if distributed.uses_deepspeed(config):
+        write_json(run.paths.deepspeed, distributed.settings(config))
+    if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
+        reporter.warn(warning)
     follow = _Follow(run, reporter)
     try:
         with follow:
@@ -193,7 +199,6 @@ def _recipe_batch(config: Config) -> int | None:
 def describe(config: Config) -> dict[str, Any]:
     """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory."""
     from irctl.pipelines import _train_data, _train_memory
-    from irctl.training import distributed
 
     precision.check_declared(config)
     plan = batching.plan(config, own_only=mixture.own_only(config))

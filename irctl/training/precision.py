@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -74,6 +75,23 @@ def has_kernels(major: int, minor: int, built_for: Iterable[str]) -> bool:
     """Whether a build for these ('sm_75', 'sm_90a') runs on a device: kernels run on later minors of their major."""
     found = (re.match(r"sm_(\d+)(\d)", arch) for arch in built_for)
     return any(m is not None and int(m[1]) == major and int(m[2]) <= minor for m in found)
+
+
+def overflow_warning(config: Config, found: Any) -> str:
+    """What to say of a checkpoint stored in bfloat16 that is to train in fp16, whose range is far smaller; else ''.
+
+    found: the model's place on this machine (models.locate.Located), or None.
+    """
+    if config.hardware.precision != "fp16" or found is None:
+        return ""
+    files = [found.folder / "config.json", *found.folder.glob("*/config.json")]
+    stored = [json.loads(f.read_text()) for f in files if f.is_file()]
+    if not any("bfloat16" in (s.get("dtype"), s.get("torch_dtype")) for s in stored):
+        return ""
+    return (
+        f"{config.model.name} is stored in bfloat16 and may overflow in fp16: a loss that is not finite ends the run "
+        "(--set hardware.precision=fp32 is safe)"
+    )
 
 
 def training_flags(config: Config) -> dict[str, Any]:

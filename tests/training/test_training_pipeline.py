@@ -13,7 +13,7 @@ import pytest
 
 from irctl import config as settings
 from irctl import plugins
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.pipelines import _train_memory
@@ -256,6 +256,20 @@ def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, smal
     assert shown["queries"] == 12 and "not counted below" in shown["negatives"]
     given = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.negatives": "none"}))["data"]
     assert given["group sizes"] == "2 x 12" and given["negatives"] == "none"
+
+
+def test_the_settings_of_deepspeed_lie_in_the_run_folder(tiny_encoder, small, monkeypatch) -> None:
+    def end(*args, **more) -> None:
+        raise RunFailed("enough")
+
+    monkeypatch.setattr(launch, "run", end)
+    for stage in (2, 0):
+        config = configuration(tiny_encoder, **{"data.source": small, "hardware.zero_stage": stage})
+        with pytest.raises(RunFailed, match="enough"):
+            train(config)
+        at = query.find_run("latest").paths.deepspeed
+        assert at.is_file() == (stage > 0)
+        assert not stage or json.loads(at.read_text())["zero_optimization"]["stage"] == stage
 
 
 def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) -> None:
