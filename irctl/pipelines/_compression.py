@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from irctl.index import shards
 from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
 from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
-from irctl.pipelines import _bundles, _encoding, _memory, _vectors
+from irctl.pipelines import _bundles, _encoding, _memory, _outputs, _vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class Work:
             raise DataError(f"{self.given.name}: holds no vectors")
         wanting: list[str] = []
         for name, folder in self.folders.items():
-            _refuse_tmpdir(folder)
+            _outputs.check(folder)
             shards.sweep(folder)
             write_or_match(folder, self.plans[name])
             where = quantizer_folder(folder, name)
@@ -197,12 +196,3 @@ class Work:
     def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
         """Batches of the plan (as far as --max-batches goes) without a journal line."""
         return [b.index for b in missing(self.plans[name], list(done), self.config.compress.max_batches)]
-
-
-def _refuse_tmpdir(folder: Path) -> None:
-    """A Slurm job's TMPDIR is deleted when the job ends, and the codes with it."""
-    tmp = os.environ.get("TMPDIR", "")
-    if tmp and "SLURM_JOB_ID" in os.environ and folder.resolve().is_relative_to(Path(tmp).resolve()):
-        raise ConfigError(
-            f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint="Choose another --out"
-        )

@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import paths
 from irctl.errors import ConfigError, PartlyDone
+from irctl.pipelines import _outputs
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def encode(
     from irctl.models.encoder import load_encoder
 
     _check_side(side)
+    _outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
     config = _with(config, model, data)
     collection = collection_of(config)
     encoder = load_encoder(config)

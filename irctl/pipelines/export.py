@@ -16,7 +16,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import shards
 from irctl.index.export import BLOCK, Block
-from irctl.pipelines import _searched
+from irctl.pipelines import _outputs, _searched
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
 
@@ -67,6 +67,7 @@ def export(
     if found.bundle is None and to in OF_CODES:
         raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
     target = Path(out) if out else run.out / FILES[to]
+    _outputs.check(target)
     size = _write(found, to, target, decoded, _texts(found, config) if texts else None, reporter)
     if to == "faiss":
         _sidecar(found, target, reporter)

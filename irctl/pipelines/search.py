@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from irctl import paths
 from irctl.errors import DataError
 from irctl.index.rerank import check_depth
-from irctl.pipelines import _search_spread, _searched, _vectors, _watched
+from irctl.pipelines import _outputs, _search_spread, _searched, _vectors, _watched
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
 
@@ -52,6 +52,7 @@ def search(
     folder or run; default: the collection, encoded. queries: a .npy file of query vectors in place of the collection's.
     """
     check_depth(config.search.rerank, config.search.k)
+    _outputs.check(Path(out) if out else run.out)
     _watched.check(config)
     if queries is not None:
         return _by_vectors(config, run, reporter, queries, index or "latest", out)
