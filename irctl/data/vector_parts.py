@@ -56,7 +56,7 @@ class NpyPart:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(f"{path}: no such file") from None
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, EOFError) as e:
             raise DataError(f"{path}: not a .npy file of numbers ({str(e).splitlines()[0]})") from None
         check_array(str(path), array.shape, array.dtype, bool(array.flags.c_contiguous))
         self.name, (self.rows, self.dim) = str(path), array.shape

@@ -113,7 +113,7 @@ class Bundle:
             return np.empty((0, self.code_size), np.uint8)
         try:
             codes_NC: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, EOFError) as e:
             raise DataError(f"{path}: cannot be read ({e})", hint="Compress again; finished shards are kept") from e
         expected = (int(part["rows"]), self.code_size)
         if codes_NC.dtype != np.uint8 or codes_NC.shape != expected:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
+from irctl.pipelines import _bundles
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -37,6 +38,8 @@ def check(
     if export is not None and export not in EXPORTS and not export.startswith("mteb:"):
         raise ConfigError(f"--export {export}: expected {' or '.join(EXPORTS)}, or mteb:FOLDER")
     if recall_against is None:
+        if codes := [f for f in run_files if _bundles.method_named(f)[1] and not Path(f).exists()]:
+            raise ConfigError(f"{codes[0]}: names codes, not a run file", hint=f"irctl eval --index {codes[0]}")
         if queries:
             raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")
         return

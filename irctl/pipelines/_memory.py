@@ -53,16 +53,15 @@ def check(method: str, dim: int, train_rows: int, batch_rows: int, cap: int, *, 
     message = f"compress: needs {need / GIB:.1f} GiB of memory{several}, the limit is {cap / GIB:.1f} GiB"
     if not stream:
         raise ConfigError(f"{message}: without --stream a whole input file is in memory", hint="Use --stream")
-    room = cap - needed("", dim, 0, 0, workers)
-    batch = max(500, room // (workers * (2 * WAITING + 2) * dim * 4 * 4) // 500 * 500)  # a quarter for batches
+    for fewer in range(workers - 1, 0, -1):
+        if needed(method, dim, train_rows, batch_rows, fewer) <= cap:
+            raise ConfigError(message, hint=f"At most --set compress.workers={fewer}")
+    batch = max(500, (cap - _BASE) // ((2 * WAITING + 2) * dim * 4 * 4) // 500 * 500)  # a quarter for batches
     batch = min(batch, batch_rows)
     per_row = needed(method, dim, 1000, 0) - needed(method, dim, 0, 0)
-    train = (cap - needed(method, dim, 0, batch, workers)) * 1000 // per_row
-    if workers > 1 and train < train_rows // 2:  # fewer workers before a smaller sample: it decides the quality
-        fit = next((w for w in range(workers - 1, 0, -1) if needed(method, dim, train_rows, batch, w) <= cap), 0)
-        if fit:
-            raise ConfigError(message, hint=f"At most --set compress.workers={fit} with --batch {batch}")
-    raise ConfigError(message, hint=f"At most --train-size {max(0, min(train, train_rows))} with --batch {batch}")
+    train = max(0, min((cap - needed(method, dim, 0, batch)) * 1000 // per_row, train_rows))
+    alone = " and one worker" if workers > 1 else ""
+    raise ConfigError(message, hint=f"At most --train-size {train} with --batch {batch}{alone}")
 
 
 def estimate(methods: list[Any], rows: int, id_bytes: int) -> int:

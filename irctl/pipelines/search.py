@@ -109,7 +109,7 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
 
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, EOFError) as e:
         raise DataError(f"{path}: not a .npy file of query vectors ({e})") from e
     return as_rows(loaded, dim, str(path))
 

@@ -248,10 +248,10 @@ def test_the_sizes_that_the_memory_error_names_fit(method: str, workers: int) ->
     cap = 3 << 30
     with pytest.raises(ConfigError) as e:
         _memory.check(method, 1024, 1_000_000, 50_000, cap, stream=True, workers=workers)
-    found = {key: int(value) for key, value in re.findall(r"(--train-size |--batch |workers=)(\d+)", e.value.hint)}
-    train, batch = found.get("--train-size ", 1_000_000), found["--batch "]
-    assert train > 0 and batch % 500 == 0
-    assert _memory.needed(method, 1024, train, batch, found.get("workers=", workers)) <= cap
+    found = {key: int(value) for key, value in re.findall(r"(--train-size |--batch )(\d+)", e.value.hint)}
+    assert found["--train-size "] > 0 and found["--batch "] % 500 == 0
+    assert _memory.needed(method, 1024, found["--train-size "], found["--batch "]) <= cap
+    assert ("one worker" in e.value.hint) == (workers > 1)
 
 
 def test_few_training_rows_are_said_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from compressing import compressed, new_run, save_vectors, settings, vectors
 
 from irctl.config import resolve
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
 from irctl.pipelines import _bundles, _eval_checks, _searched, _vectors, evaluate, export, search
 from irctl.pipelines._eval_targets import Source, Target
@@ -92,6 +92,14 @@ def test_search_eval_export_init_and_append_take_a_bundle_of_a_run(
     again = compressed(tmp_path / "x.npy", tmp_path / "again", init=f"{run}:sq", compress__method="sq")
     assert again["results"][0]["method"] == "sq"
     assert compressed(save_vectors(tmp_path / "y.npy", 500, seed=3), append=f"{run}:pq")["rows"] == 1700
+
+
+def test_codes_in_the_place_of_a_run_file_name_the_option_for_them() -> None:
+    config = settings()
+    run = new_run("eval", config)
+    with pytest.raises(ConfigError, match="latest:pq: names codes, not a run file") as e, run:
+        evaluate.evaluate(config, run, Silent(), run_files=["latest:pq"])
+    assert "--index latest:pq" in e.value.hint
 
 
 def test_a_run_named_after_latest_is_an_index_and_no_source_of_vectors(several: tuple[str, dict[str, str]]) -> None:

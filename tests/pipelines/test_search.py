@@ -124,6 +124,10 @@ def test_query_vectors_of_another_width_or_kind_are_refused(tmp_path: Path) -> N
     np.save(tmp_path / "q.npy", np.zeros((3, DIM + 1), np.float32))
     with pytest.raises(DataError, match=rf"expected shape \(rows, {DIM}\), found \(3, {DIM + 1}\)"):
         searched(settings(), index=source, queries=str(tmp_path / "q.npy"))
+    (tmp_path / "empty.npy").touch()
+    for index, queries in ((source, "empty.npy"), (str(tmp_path / "empty.npy"), "q.npy")):
+        with pytest.raises(DataError, match=r"empty\.npy: not a \.npy file"):
+            searched(settings(), index=index, queries=str(tmp_path / queries))
     (tmp_path / "q.txt").write_text("1 2 3")
     with pytest.raises(DataError, match=r"not a \.npy file"):
         searched(settings(), index=source, queries=str(tmp_path / "q.txt"))
