@@ -25,6 +25,7 @@ from irctl.commands import (
     search,
     train,
 )
+from irctl.commands._options import with_display
 
 app = typer.Typer(
     name="irctl",
@@ -50,17 +51,19 @@ app.add_typer(profiles.app, name="profiles")
 app.command("doctor")(doctor.doctor)
 
 
-def _put_examples_last(group: typer.Typer) -> None:
-    """Move each docstring's `Examples:` block below the options, where a reader's eye ends."""
+def _finish(group: typer.Typer) -> None:
+    """Give every command the options of display, and move its `Examples:` below the options, where an eye ends."""
     for command in group.registered_commands:
+        if command.callback is not None:
+            command.callback = with_display(command.callback)
         text, mark, examples = (inspect.getdoc(command.callback) or "").partition("\b\nExamples:")
         command.help, command.epilog = text.strip(), mark + examples
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
-            _put_examples_last(inner.typer_instance)
+            _finish(inner.typer_instance)
 
 
-_put_examples_last(app)
+_finish(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -21,10 +21,23 @@ from rich.table import Table
 from irctl.types import Advance
 
 LINE_EVERY_S = 30.0
+_silent, _plain = False, False
+
+
+@contextmanager
+def display(*, quiet: bool = False, no_color: bool = False) -> Iterator[None]:
+    """For as long as this lasts: quiet, only errors on stderr; no_color, plain text."""
+    global _silent, _plain
+    before = _silent, _plain
+    _silent, _plain = _silent or quiet, _plain or no_color
+    try:
+        yield
+    finally:
+        _silent, _plain = before
 
 
 def _console(stderr: bool, no_color: bool) -> Console:
-    plain = no_color or bool(os.environ.get("NO_COLOR"))
+    plain = no_color or _plain or bool(os.environ.get("NO_COLOR"))
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width: do not cut long cells at 80 columns there.
     width = None if stream.isatty() else 200
@@ -37,7 +50,9 @@ def out(line: str) -> None:
 
 
 def err(line: str) -> None:
-    """One line to stderr."""
+    """One line to stderr; of a quiet command only its error."""
+    if _silent and not line.startswith("error: "):
+        return
     print(line, file=sys.stderr)  # noqa: T201
 
 
@@ -73,7 +88,7 @@ class ConsoleReporter:
     """A types.Reporter on stderr, copied to the run's log when it has one."""
 
     def __init__(self, *, quiet: bool = False, no_color: bool = False) -> None:
-        self.quiet = quiet
+        self.quiet = quiet or _silent
         self.console = _console(stderr=True, no_color=no_color)
         self.log: Path | None = None
         self.scrub: Callable[[str], str] = str

@@ -13,7 +13,7 @@ from irctl import stopping
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# before torch is imported: small tensors on several threads take twice the CPU time, and more where tests run in parallel
+# before torch is imported: small tensors on several threads take twice the CPU time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -104,6 +104,40 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+Shown = Annotated[bool, _option("--quiet", "-q", help="nothing but results and errors")]
+Told = Annotated[bool, _option("--verbose", "-v", help="also where runs, ledger and cache are, on stderr")]
+Plain = Annotated[bool, _option("--no-color", help="plain text")]
+
+
+def with_display(command: Callable[..., None]) -> Callable[..., None]:
+    """Append those of --quiet, --verbose and --no-color that a command has not itself."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    kinds = {"quiet": Shown, "verbose": Told, "no_color": Plain}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in kinds.items()
+        if name not in {p.name for p in own}
+    ]
+    if not added:
+        return command
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **given: Any) -> None:
+        from irctl import console
+
+        asked = {p.name: given.pop(p.name) for p in added}
+        with console.display(quiet=asked.get("quiet", False), no_color=asked.get("no_color", False)):
+            if asked.get("verbose"):
+                console.err(f"runs {paths.runs()}  ledger {paths.ledger()}  cache {paths.cache()}")
+            command(*args, **given)
+
+    parameters = [*own, *added]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    del wrapper.__wrapped__  # else inspect would show the inner signature
+    return wrapper
+
+
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="ids only")]
 Debug = Annotated[bool, typer.Option("--debug", help="tracebacks on stderr")]

@@ -1,0 +1,58 @@
+"""Options that every command has, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_help_examples import NETWORK, PAGES
+from workspace import Workspace, workspace
+
+EVERYWHERE = ("--json", "--quiet", "--verbose", "--no-color", "--debug")
+WORKING = ("--dry-run", "--seed", "--profile", "--recipe", "--tiny", "--config", "--set", "--runner", "--devices")
+WORKING += ("--resume", "--show")
+WORKERS = ("train", "encode", "compress", "search", "eval", "hardneg", "export")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+    with workspace(tmp_path_factory.mktemp("options"), tiny_encoder) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def own_folders() -> None:
+    """The workspace sets the folders here."""
+
+
+@pytest.mark.parametrize("page", (*PAGES, *NETWORK))
+def test_every_command_has_the_common_options(page: str, place: Workspace) -> None:
+    text = place.ok(f"{page} --help").out
+    wanted = EVERYWHERE + (WORKING if page in WORKERS else ())
+    assert [w for w in wanted if w not in text] == []
+
+
+def test_quiet_leaves_results_and_errors_only(place: Workspace) -> None:
+    assert place.run("eval nowhere.trec").code == 3
+    loud, quiet = (place.ok(f"runs diff latest latest {word}") for word in ("", "--quiet"))
+    assert "is failed" in loud.err and quiet.err == ""
+    assert quiet.out == loud.out
+    assert place.run("profiles show v100 --quiet").err.startswith("error: no profile named")
+
+
+def test_verbose_says_where_runs_ledger_and_cache_are(place: Workspace) -> None:
+    assert f"ledger {place.folder}/runs/ledger.db" in place.ok("runs ls --verbose").err
+    assert place.ok("runs ls").err == ""
+
+
+def test_no_color_reaches_tables(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from irctl import console
+
+    asked: list[bool] = []
+    real = console.Console
+    monkeypatch.setattr(console, "Console", lambda **given: asked.append(given["no_color"]) or real(**given))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for line in ("recipes ls --no-color", "recipes ls"):
+        place.ok(line)
+    assert asked == [True, False]
