@@ -54,7 +54,7 @@ class Work:
     def dataset(self) -> str:
         """The ledger's name for the input."""
         collection = str(self.given.about.get("collection", ""))
-        return self.config.run.dataset or collection or _vectors.dataset_of(self.given.name)
+        return self.config.run.dataset or collection or _vectors.dataset_of(self.given.name, self.given.key)
 
     def _quantizer(self, name: str, init: str | None) -> Any:
         from irctl.quantizers import _open

@@ -160,7 +160,7 @@ def finalized(
             manifest = merge(folder, plan, manifest, reporter)
         rows.append(_row(manifest, folder))
     assert plan is not None
-    dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source)
+    dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
     _record(run, folders, rows, dataset=dataset, fingerprint=plan.fingerprint)
     return _payload(folders, rows)
 

@@ -65,10 +65,20 @@ def named(source: str, config: Config) -> Input:
     return Input(stream, stream.source or source, key=stream.fingerprint)
 
 
-def dataset_of(name: str) -> str:
-    """The ledger's name for vectors that no collection is known of: the repository, or what stands before a colon."""
-    from irctl.data import hub
+def dataset_of(name: str, key: str = "") -> str:
+    """The ledger's name for vectors that no collection is known of.
 
+    That of the run that encoded them (key: their hash), else the repository, or what stands before a colon.
+    """
+    from irctl.data import hub
+    from irctl.ledger import query
+
+    sql = (
+        "SELECT r.dataset FROM artifacts a JOIN runs r ON r.id = a.run_id WHERE a.sha256 = ? AND a.role = 'out'"
+        " AND a.kind = 'embeddings' AND r.dataset <> '' ORDER BY r.created_at DESC LIMIT 1"
+    )
+    if key and (found := query.rows(sql, (key,))):
+        return str(found[0]["dataset"])
     return hub.parse(name.partition("#")[0]).repo if hub.is_hub(name) else name.partition(":")[0]
 
 

@@ -64,6 +64,9 @@ def test_two_devices_mine_what_one_does(place: Workspace) -> None:
 
 def test_codes_and_run_files_are_sources_too_and_provenance_names_them(place: Workspace) -> None:
     place.ok(f"encode {SHORT}")
+    folder = place.ok(f"encode {SHORT} --json").json["folder"]
+    made = place.ok(f"compress --method sq --data {folder} --json").json
+    assert place.ok(f"runs show {made['run']} --json").json["dataset"] == "cranfield"
     bundle = place.ok("compress --method sq --data latest --json").json["bundle"]
     by_codes, _, file = mined(place, f"--index {bundle} --num 4 {SHORT}")
     about = json.loads(next(file.parent.glob(f"{file.name}*.json")).read_text())
