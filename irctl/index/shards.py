@@ -216,11 +216,16 @@ def _alive(pid: int) -> bool:
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Write manifest.json, the proof that the folder is whole, and drop the journal. Returns its sha256."""
     written = write_json(folder / MANIFEST, manifest)
+    drop_journal(folder)
+    return written.sha256
+
+
+def drop_journal(folder: Path) -> None:
+    """Remove the journal of a folder whose manifest says it all; also what a kill after the manifest left of it."""
     with contextlib.suppress(OSError):  # another writer of the same manifest may clean up too
         for file in (folder / JOURNAL).glob("*"):
             file.unlink(missing_ok=True)
         (folder / JOURNAL).rmdir()
-    return written.sha256
 
 
 def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def embed_corpus(
     done = finished(folder, key)
     missing = [i for i in range(plan["shards"]) if i not in done]
     if not missing and (folder / shards.MANIFEST).is_file():
+        shards.drop_journal(folder)
         return EmbeddingFolder(folder)
     shards.sweep(folder)
     share = range(plan["shards"] * part[0] // part[1], plan["shards"] * (part[0] + 1) // part[1])

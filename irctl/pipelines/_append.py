@@ -102,6 +102,7 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
     plan = work.plans[opened.method]
     sub = folder / f"append-{plan.sha256[:12]}"
     if any(a["folder"] == sub.name for a in opened.manifest.get("appended", ())):
+        _tidy(sub, opened.method)
         reporter.say("these rows are in the bundle already")
         return _payload(folder, opened.rows, 0)
     work.folders = {opened.method: sub}
@@ -111,13 +112,18 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
     lines = work.encode(None, verify=False)[opened.method]
     manifest = _joined(opened.manifest, sub, lines, plan)
     digest = shards.write_manifest(folder, manifest)
-    shutil.rmtree(quantizer_folder(sub, opened.method))  # the bundle's own made these codes
-    shutil.rmtree(sub / "journal", ignore_errors=True)
+    _tidy(sub, opened.method)
     run.note(dataset=work.dataset, dataset_fingerprint=given.stream.fingerprint, method=opened.method)
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
     run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(manifest["rows"]), format="irctl-bundle")
     return _payload(folder, int(manifest["rows"]), plan.rows)
+
+
+def _tidy(sub: Path, method: str) -> None:
+    """Remove what the parts of a joined sub-folder need no more; again after a kill between the manifest and this."""
+    shutil.rmtree(quantizer_folder(sub, method), ignore_errors=True)  # the bundle's own made these codes
+    shards.drop_journal(sub)
 
 
 def _joined(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from irctl.errors import DataError, PartlyDone, RunFailed, Stopped
+from irctl.index.shards import Journal
 from irctl.models.embedding import TextList, embed_corpus, embed_queries, folder_of
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
@@ -152,6 +153,16 @@ def test_kill_9_at_random_points_leaves_the_same_bytes(tmp_path: Path) -> None:
                 break
         embedded(out=folder)
         assert content(folder) == whole
+
+
+def test_a_kill_between_the_manifest_and_the_end_of_the_journal_is_tidied_up(tmp_path: Path) -> None:
+    made = embedded(out=tmp_path / "whole")
+    whole = content(tmp_path / "whole")
+    Journal(tmp_path / "whole").add(made.manifest["parts"][0])
+    assert content(tmp_path / "whole") != whole
+    again = Hashed()
+    embedded(again, out=tmp_path / "whole")
+    assert content(tmp_path / "whole") == whole and again.encoded == 0
 
 
 def test_torn_journal_and_cut_file_are_done_again(tmp_path: Path) -> None:

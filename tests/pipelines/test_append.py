@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from compressing import compressed, save_vectors, tree, vectors
 
 from irctl.errors import ConfigError, DataError
-from irctl.index.bundle import open_bundle
+from irctl.index.bundle import open_bundle, quantizer_folder
+from irctl.index.shards import Journal
 from irctl.pipelines._bundles import load_quantizer
 from irctl.types import Silent
 
@@ -44,8 +46,13 @@ def test_the_same_rows_are_added_once(tmp_path: Path, bundle: Path) -> None:
     new = source(tmp_path / "new", 700, 5000, seed=3)
     compressed(new, append=str(bundle))
     whole, reporter = tree(bundle), Silent()
+    sub = next(bundle.glob("append-*"))
+    Journal(sub).add({"index": 0})  # as a kill just after the manifest leaves it
+    shutil.copytree(quantizer_folder(bundle, "pq"), quantizer_folder(sub, "pq"))
+    assert tree(bundle) != whole
     assert compressed(new, None, reporter, append=str(bundle))["added"] == 0
     assert tree(bundle) == whole and "these rows are in the bundle already" in reporter.lines
+    assert not (sub / "journal").exists()
 
 
 def test_a_document_that_is_there_already_is_named_and_the_bundle_unchanged(tmp_path: Path, bundle: Path) -> None:
