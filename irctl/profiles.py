@@ -11,8 +11,9 @@ from typing import Any
 
 from irctl import config, paths, plugins
 from irctl.errors import ConfigError
+from irctl.settings import Hardware
 
-LEGAL = tuple(f.name for f in dataclasses.fields(config.Hardware) if f.name != "micro_batch")
+LEGAL = tuple(f.name for f in dataclasses.fields(Hardware) if f.name != "micro_batch")
 
 
 def names() -> tuple[str, ...]:

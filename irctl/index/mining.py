@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from irctl.config import HardNeg
+    from irctl.settings import HardNeg
 
 
 @dataclass(frozen=True)

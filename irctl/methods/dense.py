@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from irctl.config import Config, Hardware
+from irctl.config import Config
 from irctl.data.collate import View
 from irctl.errors import ConfigError
+from irctl.settings import Hardware
 from irctl.training import gather, mixture
 from irctl.training.gradcache import forward_chunks
 from irctl.training.group_batches import GroupBatches, Source, unpack_views

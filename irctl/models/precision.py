@@ -9,8 +9,8 @@ import contextlib
 import os
 from typing import Any
 
-from irctl.config import Hardware
 from irctl.errors import EnvironmentUnfit
+from irctl.settings import Hardware
 
 HALF = {"bf16": "bfloat16", "fp16": "float16"}
 

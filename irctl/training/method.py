@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from irctl.config import Config, Hardware
+from irctl.config import Config
 from irctl.paths import RunPaths
+from irctl.settings import Hardware
 from irctl.training.batching import BatchPlan
 from irctl.types import Reporter
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 import transformers
 
-from irctl.config import Config, Hardware
+from irctl.config import Config
 from irctl.errors import RunFailed
 from irctl.paths import RunPaths
+from irctl.settings import Hardware
 from irctl.training import batching, checkpoints, distributed, gather, mixture, precision
 from irctl.training.flow import Flow
 from irctl.training.journal import Journal
