@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from workspace import Workspace, workspace
 
 from irctl import stopping
 
@@ -18,12 +21,39 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs, ledger and cache of one test lie in its own temporary folder."""
+def own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs, ledger and cache of one test lie in its own temporary folder, or in the workspace of its file."""
+    if "place" in request.fixturenames:
+        return tmp_path
     monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("IRCTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("IRCTL_LEDGER", raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+    """One workspace for all command lines of a file: later ones may speak of what earlier ones made."""
+    with workspace(tmp_path_factory.mktemp("place"), tiny_encoder) as made:
+        yield made
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training processes run here: what differs from production is only where."""
+    from irctl import config as settings
+    from irctl import plugins
+    from irctl.training import journal, launch, session
+
+    def run(command: Any, extra: Any, paths: Any, *, on_row: Any, also: Any = None) -> None:
+        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
+        follower = journal.Follower(paths.metrics, from_end=True)
+        config = settings.resolve(settings.from_file(paths.config))
+        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
+        for row in follower.rows():
+            on_row(row)
+
+    monkeypatch.setattr(launch, "run", run)
 
 
 @pytest.fixture(autouse=True)

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 from irctl import errors
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    with workspace(tmp_path_factory.mktemp("contract"), tiny_encoder) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
-
 
 WRONG = [
     (

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from test_help_examples import NETWORK, PAGES
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 EVERYWHERE = ("--json", "--quiet", "--verbose", "--no-color", "--debug")
 WORKING = ("--dry-run", "--seed", "--profile", "--recipe", "--tiny", "--config", "--set", "--runner", "--devices")
 WORKING += ("--resume", "--show")
 WORKERS = ("train", "encode", "compress", "search", "eval", "hardneg", "export")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    with workspace(tmp_path_factory.mktemp("options"), tiny_encoder) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
 
 
 @pytest.mark.parametrize("page", (*PAGES, *NETWORK))

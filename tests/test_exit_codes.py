@@ -9,27 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 from irctl import errors
 from irctl.pipelines import bm25
 
 SEARCH = "search --retriever bm25 -k 3"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    with workspace(tmp_path_factory.mktemp("codes"), tiny_encoder) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
 
 
 def tool(folder: Path, name: str, script: str) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 # In the order in which a reader could type them: later pages speak of runs that earlier ones made.
 PAGES = (
@@ -16,18 +14,6 @@ PAGES = (
     "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes check|profiles ls|profiles show|doctor|demo"
 ).split("|")
 NETWORK = ("data fetch",)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    """One workspace for all pages of this file."""
-    with workspace(tmp_path_factory.mktemp("examples"), tiny_encoder) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
 
 
 def examples(help_text: str) -> list[str]:

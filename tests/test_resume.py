@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 from irctl.pipelines import bm25
 from irctl.pipelines import train as training
 
 SEARCH = "search --retriever bm25 -k 3"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    with workspace(tmp_path_factory.mktemp("resume"), tiny_encoder) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
 
 
 @pytest.fixture

@@ -124,24 +124,10 @@ def recorded(
 ) -> dict[str, Any]:
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
     from irctl import stopping
-    from irctl.ledger.recording import start_run
 
     folder = resumable(command, options, config)
     must_continue = bool(options.resume) and not _is_own_job(folder)
-    run = start_run(
-        command=command,
-        argv=list(options.argv),
-        config=config,
-        method=config.train.method if command == "train" else "",
-        dataset=config.run.dataset or config.data.source,
-        model=config.model.name,
-        profile=options.profile,
-        runner=options.runner,
-        world_size=config.hardware.devices,
-        seed=config.run.seed,
-        name=config.run.name,
-        resume=folder,
-    )
+    run = begin(command, options, config, runner=options.runner, resume=folder)
     reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
         reporter.say(f"continuing {run.id}")
@@ -157,6 +143,25 @@ def recorded(
     finally:
         stopping.restore()
     return {"run": run.id, "run_dir": str(run.paths.folder), **payload}
+
+
+def begin(command: str, options: Options, config: Config, **more: Any) -> RunHandle:
+    """The run folder and ledger row of a command line. more: what else start_run takes (runner, resume, columns)."""
+    from irctl.ledger.recording import start_run
+
+    return start_run(
+        command=command,
+        argv=list(options.argv),
+        config=config,
+        method=config.train.method if command == "train" else "",
+        dataset=config.run.dataset or config.data.source,
+        model=config.model.name,
+        profile=options.profile,
+        world_size=config.hardware.devices,
+        seed=config.run.seed,
+        name=config.run.name,
+        **more,
+    )
 
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:

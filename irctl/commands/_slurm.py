@@ -33,26 +33,15 @@ class Step:
 def submit(command: str, options: Options, config: Config, describe: Callable[[Config], dict[str, Any]] | None) -> None:
     """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
     from irctl import console, paths
-    from irctl.commands._run import dry_run
+    from irctl.commands._run import begin, dry_run
     from irctl.ledger.folder import read_json, utc_now
-    from irctl.ledger.recording import start_run
 
     argv, site = local_argv(options.argv), slurm.site()
     if options.dry_run:
         planned = steps(command, argv, config, paths.runs() / "ID")
         scripts = {f"{s.name}.sbatch": slurm.script(s.argv, resources(command, config, s), site) for s in planned}
         return dry_run(command, options, config, lambda c: {**scripts, **(describe(c) if describe else {})})
-    run = start_run(
-        command=command,
-        argv=list(options.argv),
-        config=config,
-        method=config.train.method if command == "train" else "",
-        dataset=config.run.dataset or config.data.source,
-        model=config.model.name,
-        profile=options.profile,
-        runner="slurm",
-        status="queued",
-    )
+    run = begin(command, options, config, runner="slurm", status="queued")
     jobs: dict[str, str] = {}
     for step in steps(command, argv, config, run.paths.folder.resolve()):
         path = run.paths.job.with_name(f"{step.name}.sbatch")

@@ -21,7 +21,7 @@ def cpus() -> int:
 def leaving(count: int) -> Iterator[None]:
     """Leave so many CPUs to other threads: a parallel loop waits for its slowest thread, and burns CPU meanwhile.
 
-    Measured on two cores with a reader and a writer beside it: SQ8 by faiss three times the CPU time on both.
+    Measured on two cores, SQ8 by faiss with a reader and a writer beside it: 134k rows a CPU second, 122k without this.
     """
     global _kept
     before, _kept = _kept, count

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.index.shards import MANIFEST
+from irctl.reports.records import Record
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -48,6 +49,26 @@ class System:
     facts: Mapping[str, float]
     fact_runs: Mapping[str, str]
     lineage: tuple[str, ...]
+
+
+def measured(
+    run: RunRecord, made: System, *, dataset: str, split: str, measure: str, value: float, **more: Any
+) -> Record:
+    """A record of what this run measured of the system. more: other fields of the record."""
+    columns = run.columns
+    return Record(
+        dataset=dataset,
+        split=split,
+        measure=measure,
+        value=value,
+        run_id=run.id,
+        created_at=str(columns.get("created_at") or ""),
+        command=str(columns.get("argv_json") or ""),
+        commit=str(columns.get("git_commit") or ""),
+        system=made.label,
+        **{f.name: getattr(made, f.name) for f in fields(made) if f.name != "label"},
+        **more,
+    )
 
 
 def settings(record: RunRecord) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.index.shards import MANIFEST
-from irctl.pipelines._lineage import MEASURED, measures_of, settings, system
+from irctl.pipelines._lineage import MEASURED, measured, measures_of, settings, system
 from irctl.reports.neighbours import PROBE, PROBED
-from irctl.reports.records import Record
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
 
 
 def records(runs: Sequence[RunRecord]) -> list[Record]:
@@ -37,30 +37,8 @@ def _of(run: RunRecord) -> Iterator[Record]:
         known = {MEASURED.get(k, ""): v for k, v in measures_of(run, method if len(bundles) > 1 else "").items()}
         recalls = {k: v for k, v in known.items() if k.startswith(PROBE)}
         for measure, value in (recalls or {"": math.nan}).items():
-            yield Record(
-                dataset=str(run.columns.get("dataset") or ""),
-                split=PROBED,
-                measure=measure,
-                value=value,
-                run_id=run.id,
-                created_at=str(run.columns.get("created_at") or ""),
-                system=made.label,
-                variant=made.variant,
-                traits=made.traits,
-                method=made.method,
-                loss=made.loss,
-                model=made.model,
-                compression=made.compression,
-                base=made.base,
-                seed=made.seed,
-                bytes_per_vector=made.bytes_per_vector,
-                negatives_per_query=made.negatives_per_query,
-                lineage=made.lineage,
-                command=str(run.columns.get("argv_json") or ""),
-                commit=str(run.columns.get("git_commit") or ""),
-                facts=made.facts,
-                fact_runs=made.fact_runs,
-            )
+            dataset = str(run.columns.get("dataset") or "")
+            yield measured(run, made, dataset=dataset, split=PROBED, measure=measure, value=value)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from irctl import paths
 from irctl.errors import DataError
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _probes
-from irctl.pipelines._lineage import System, settings, system
-from irctl.reports.records import Record
+from irctl.pipelines._lineage import System, measured, settings, system
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
 
 SIMILARITY = {"ip": "dot", "l2": "euclid"}
 
@@ -52,7 +52,6 @@ def records_of(record: RunRecord) -> list[Record]:
 
     payload = store.read_json(Path(record.folder) / "out" / store.EVAL)
     searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
-    columns = record.columns
     line = query.ancestors(record.id)
     selected = selected_on(line)
     systems: dict[tuple[str, str], System] = {}
@@ -61,39 +60,21 @@ def records_of(record: RunRecord) -> list[Record]:
         place = (r["dataset"], r["split"])
         if place not in systems:
             systems[place] = system(record, searches.get(place) or next(iter(searches.values()), {}), line)
-        made = systems[place]
         found.append(
-            Record(
+            measured(
+                record,
+                systems[place],
                 dataset=r["dataset"],
                 split=r["split"],
                 measure=r["measure"],
                 value=float(r["value"]),
-                run_id=record.id,
-                created_at=str(columns.get("created_at") or ""),
-                system=made.label,
-                variant=made.variant,
-                traits=made.traits,
-                method=made.method,
-                loss=made.loss,
-                model=made.model,
-                compression=made.compression,
-                base=made.base,
-                seed=made.seed,
-                bytes_per_vector=made.bytes_per_vector,
-                rerank=made.rerank,
                 qrels_sha256=r["qrels_sha256"],
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],
-                negatives_per_query=made.negatives_per_query,
-                selected_on_eval=(r["dataset"], r["split"]) in selected or bool(columns.get("selected_on_eval")),
+                selected_on_eval=place in selected or bool(record.columns.get("selected_on_eval")),
                 n_queries=r["n_queries"],
                 n_missing=r["n_missing"],
-                lineage=made.lineage,
-                command=str(columns.get("argv_json") or ""),
-                commit=str(columns.get("git_commit") or ""),
-                facts=made.facts,
-                fact_runs=made.fact_runs,
             )
         )
     return found

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 LOOK_EVERY_S = 0.2
+"""How soon the end of a worker is seen."""
+COUNT_EVERY_S = 2.0
+"""How often journals are read for the bar: a look at each file of a million batches is work for a shared disk."""
 EXPECTED = (errors.OK, errors.SIGTERM)
 """What a worker may end with that is no fault: done, or asked to stop."""
 
@@ -101,15 +104,19 @@ def spread(
 
 def _watch(children: list[subprocess.Popen[bytes]], progress: Progress, reporter: Reporter) -> None:
     """Until all have ended, or one has failed."""
-    before = progress.done()
+    before, counted = progress.done(), time.monotonic()
     with reporter.bar(f"{progress.title}, {len(children)} workers", progress.rows, before) as advance:
-        while any(child.poll() is None for child in children):
-            if any(child.returncode not in (None, *EXPECTED) for child in children):
+        alive = True
+        while alive:
+            if any(child.poll() not in (None, *EXPECTED) for child in children):
                 return
-            time.sleep(LOOK_EVERY_S)
-            now = progress.done()
-            advance(now - before)
-            before = now
+            alive = any(child.returncode is None for child in children)
+            if alive:
+                time.sleep(LOOK_EVERY_S)
+            if not alive or time.monotonic() - counted >= COUNT_EVERY_S:
+                now, counted = progress.done(), time.monotonic()
+                advance(now - before)
+                before = now
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:

@@ -144,6 +144,10 @@ def hardneg(
     split = config.data.split or "train"
     queries, qrels = collection.queries(split), collection.qrels(split)
     ranker = _ranker(config, collection, queries, run, reporter, retriever, index, run_file)
+    if config.hardneg.rescore:
+        from irctl.pipelines._dense import rescored
+
+        ranker = rescored(ranker, collection, queries, config, reporter)
     suffix = "jsonl" if config.hardneg.format == "jsonl" else "tsv"
     target = Path(out) if out else run.out / f"negatives.{suffix}"
     counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
@@ -163,24 +167,6 @@ def hardneg(
 
 
 def _ranker(
-    config: Config,
-    collection: Collection,
-    queries: Queries,
-    run: RunHandle,
-    reporter: Reporter,
-    retriever: str,
-    index: str | None,
-    run_file: str | None,
-) -> Ranker:
-    if config.hardneg.rescore:
-        base = _base_ranker(config, collection, queries, run, reporter, retriever, index, run_file)
-        from irctl.pipelines._dense import rescored
-
-        return rescored(base, collection, queries, config, reporter)
-    return _base_ranker(config, collection, queries, run, reporter, retriever, index, run_file)
-
-
-def _base_ranker(
     config: Config,
     collection: Collection,
     queries: Queries,

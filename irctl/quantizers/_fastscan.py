@@ -17,9 +17,8 @@ import faiss
 import numpy as np
 
 from irctl.errors import ConfigError
-from irctl.index.rows import as_codes
 from irctl.index.topk import Rows, Scores, TopK
-from irctl.quantizers._search import Codes, Vectors
+from irctl.quantizers._search import Codes, Vectors, filled
 
 BITS = 4
 _TIMES, _SPARE = 2, 64  # candidates: twice k and some
@@ -35,19 +34,15 @@ def check(name: str, bits: int) -> None:
 
 def search(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate: bool) -> tuple[Scores, Rows]:
     """Search by an empty trained index of 4-bit codes. The scores are those of the codes. negate: of distances."""
-    codes_NC = as_codes(codes_NC, index.sa_code_size())
     n, k = len(codes_NC), min(k, len(codes_NC))
     best = TopK(len(queries_QD), k)
     if not k or not len(queries_QD):
         return best.result()
-    index.add_sa_codes(codes_NC)
-    try:
+    with filled(index, codes_NC):
         tables = faiss.IndexPQFastScan(index)  # the same codes, laid out in blocks of 32 rows
         both = faiss.IndexRefine(tables, index)
         candidates: Any = faiss.IndexRefineSearchParameters()
         candidates.k_factor = 1.0
         found_Qa, rows_Qa = both.search(queries_QD, min(n, _TIMES * k + _SPARE), params=candidates)
-    finally:
-        index.reset()
     best.push(np.ascontiguousarray(-found_Qa if negate else found_Qa), rows_Qa)
     return best.result()

@@ -5,7 +5,8 @@ Dimension key: Q queries, N rows, C code bytes, k results.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,11 @@ def by_faiss(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate
 
     faiss keeps an arbitrary few of the rows that tie at the cut, so more are asked for until the cut is not a tie.
     """
-    codes_NC = as_codes(codes_NC, index.sa_code_size())
     n, k = len(codes_NC), min(k, len(codes_NC))
     best = TopK(len(queries_QD), k)
     if not k or not len(queries_QD):
         return best.result()
-    index.add_sa_codes(codes_NC)
-    try:
+    with filled(index, codes_NC):
         wanted, asked = np.arange(len(queries_QD)), min(n, k + _SPARE)
         while len(wanted):
             found_Qa, rows_Qa = index.search(queries_QD[wanted], asked)
@@ -58,6 +57,14 @@ def by_faiss(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate
             filled_Qa[wanted] = scores_Qa
             best.push(filled_Qa, padded_Qa)
             wanted, asked = wanted[~settled_Q], min(n, asked * 4)
+    return best.result()
+
+
+@contextmanager
+def filled(index: Any, codes_NC: Codes) -> Iterator[None]:
+    """An empty trained faiss index holds these codes for a while."""
+    index.add_sa_codes(as_codes(codes_NC, index.sa_code_size()))
+    try:
+        yield
     finally:
         index.reset()
-    return best.result()

@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from showing import label, show
 
 from irctl import config as configuration
 from irctl.data.vectors import open_vectors
@@ -198,17 +199,6 @@ def memory(folder: Path, source: Path, dim: int, train: int) -> None:
             )
             found.append(float(done.stdout.split()[-1]))
         show(f"memory    {method:8} peak RSS at 10 batches {found[0]:7.0f} MiB, at 100 {found[1]:7.0f} MiB")
-
-
-def label(name: str, settings: dict[str, Any]) -> str:
-    """pq m=16"""
-    return " ".join([name, *(f"{k}={v}" for k, v in settings.items())])
-
-
-def show(line: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ Dimension key: N base rows, Q queries, D dimensions, T training rows.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
 import numpy as np
+from showing import label, show
 
 from irctl.config import from_sets, resolve
 from irctl.data.vectors import open_vectors
@@ -103,17 +103,6 @@ def synthetic(base: int, dim: int, decay: float, only: list[str]) -> None:
     stream = open_vectors(f"synthetic:{QUERIES + base + TRAIN},{dim},{decay}")
     x = stream.take(np.arange(stream.rows))
     measure(f"synthetic, spectrum i^-{decay}", x[QUERIES + base :], x[QUERIES : QUERIES + base], x[:QUERIES], only)
-
-
-def label(name: str, settings: dict[str, Any]) -> str:
-    """pq m=16"""
-    return " ".join([name, *(f"{k}={v}" for k, v in settings.items())])
-
-
-def show(line: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

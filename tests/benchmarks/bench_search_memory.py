@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from showing import show
 
 MIB = 1 << 20
 QUERIES, K = 100, 100
@@ -42,12 +43,6 @@ def irctl(folder: Path, *words: str) -> tuple[dict[str, object], float, float]:
     if status:
         raise SystemExit(done.stderr)
     return json.loads(payload), peak, cpu
-
-
-def show(line: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 SYNTHETIC = "synthetic:1500,64,0.5"
 RATES = ("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
+@pytest.fixture(scope="module", autouse=True)
+def made(place: Workspace) -> None:
     """Four bundles of a synthetic set; Cranfield encoded, compressed, and evaluated in every way."""
     from irctl.data.vectors import open_vectors
 
-    with workspace(tmp_path_factory.mktemp("compression"), tiny_encoder) as made:
-        sets = "--set pq.m=4 --set pq.bits=4"
-        made.ok(f"compress --method pq,sq,rabitq,saq --data {SYNTHETIC} --stream --batch 1000 {sets}")
-        np.save(made.folder / "q.npy", open_vectors("synthetic:1600,64,0.5").take(np.arange(1500, 1600)))
-        made.ok("encode")
-        made.ok(f"compress --method pq {sets}")
-        made.ok("eval --index latest")
-        made.ok("eval --index latest --recall-against exact")
-        made.ok("eval --model sentence-transformers/all-MiniLM-L6-v2")
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
+    sets = "--set pq.m=4 --set pq.bits=4"
+    place.ok(f"compress --method pq,sq,rabitq,saq --data {SYNTHETIC} --stream --batch 1000 {sets}")
+    np.save(place.folder / "q.npy", open_vectors("synthetic:1600,64,0.5").take(np.arange(1500, 1600)))
+    place.ok("encode")
+    place.ok(f"compress --method pq {sets}")
+    place.ok("eval --index latest")
+    place.ok("eval --index latest --recall-against exact")
+    place.ok("eval --model sentence-transformers/all-MiniLM-L6-v2")
 
 
 def tables(place: Workspace, line: str = "") -> dict[str, dict[str, dict[str, Any]]]:

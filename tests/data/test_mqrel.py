@@ -20,7 +20,7 @@ RAW = {"q1": [("r0", 0.5), ("r1", 1), ("r2", 2), ("r3", 3), ("r4", 2)], "q2": [(
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def toy(tmp_path: Path) -> Path:
     """Real documents r0..r4 with RAW scores, synthetic s0..s3 of grades 3 2 1 0 for q1, and two query files."""
     folders.jsonl(tmp_path / "real.jsonl", [{"_id": f"r{i}", "text": f"real {i}"} for i in range(5)])
     folders.jsonl(tmp_path / "synth.jsonl", [{"docid": f"s{i}", "title": "t", "text": f"synth {i}"} for i in range(4)])
@@ -39,9 +39,9 @@ def synth(**more: Any) -> dict[str, Any]:
     return {"qrel_path": ["synth.tsv"], "query_path": "queries.jsonl", "corpus_path": "synth.jsonl", **more}
 
 
-def groups(place: Path, table: dict[str, Any], **settings: Any) -> GroupSource:
-    (place / "conf.json").write_text(json.dumps(table, indent=1))
-    opened = open_collection(str(place / "conf.json"))
+def groups(toy: Path, table: dict[str, Any], **settings: Any) -> GroupSource:
+    (toy / "conf.json").write_text(json.dumps(table, indent=1))
+    opened = open_collection(str(toy / "conf.json"))
     assert isinstance(opened, mqrel.MqrelCollection)
     return opened.groups(Settings(**{"group_size": 0, "selection": "file"} | settings))
 
@@ -70,86 +70,84 @@ def labels(source: GroupSource, index: int = 0, epoch: int = 0) -> dict[str, flo
         ({"corpus_cache": "x", "query_cache": "y"}, {"r0": 0.5, "r1": 1, "r2": 2, "r3": 3, "r4": 2}),
     ],
 )  # fmt: skip
-def test_rules_apply_in_their_order_on_raw_scores(
-    place: Path, rules: dict[str, Any], expected: dict[str, float]
-) -> None:
-    assert labels(groups(place, {"mqrel": [real(**rules)]})) == expected
+def test_rules_apply_in_their_order_on_raw_scores(toy: Path, rules: dict[str, Any], expected: dict[str, float]) -> None:
+    assert labels(groups(toy, {"mqrel": [real(**rules)]})) == expected
 
 
-def test_random_k_is_drawn_anew_each_epoch_and_all_are_kept_when_there_are_fewer(place: Path) -> None:
-    source = groups(place, {"mqrel": [real(group_random_k=2)]})
+def test_random_k_is_drawn_anew_each_epoch_and_all_are_kept_when_there_are_fewer(toy: Path) -> None:
+    source = groups(toy, {"mqrel": [real(group_random_k=2)]})
     draws = [labels(source, 0, e) for e in range(12)]
     assert all(len(d) == 2 and set(d.items()) <= set(RAW["q1"]) for d in draws)
     assert len({tuple(d) for d in draws}) > 2 and labels(source, 0, 3) == draws[3]
-    assert len(labels(groups(place, {"mqrel": [real(group_random_k=9)]}))) == 5
+    assert len(labels(groups(toy, {"mqrel": [real(group_random_k=9)]}))) == 5
     assert len(source.known(source.rows(0, 0).query_row)) == 5  # masking knows what was not drawn
 
 
-def test_sources_merge_over_one_query_file_and_ids_of_files_do_not_clash(place: Path) -> None:
-    folders.jsonl(place / "synth.jsonl", [{"docid": f"r{i}", "text": f"synth {i}"} for i in range(4)])
-    folders.write(place / "synth.tsv", "q1\tr0\t3\nq3\tr1\t2\n")
-    source = groups(place, {"mqrel": [real(), synth()]})
+def test_sources_merge_over_one_query_file_and_ids_of_files_do_not_clash(toy: Path) -> None:
+    folders.jsonl(toy / "synth.jsonl", [{"docid": f"r{i}", "text": f"synth {i}"} for i in range(4)])
+    folders.write(toy / "synth.tsv", "q1\tr0\t3\nq3\tr1\t2\n")
+    source = groups(toy, {"mqrel": [real(), synth()]})
     assert [source.group(i, 0).query_id for i in range(len(source))] == ["q1", "q2", "q3"]
     group = source.group(0, 0)
     assert len(group.passage_ids) == len(set(group.passage_ids)) == 6
     assert group.passages[-1] == "synth 0" and group.labels[-1] == 3 and group.labels[0] == 0.5
 
 
-def test_the_same_file_twice_is_one_namespace_and_a_copy_too(place: Path) -> None:
-    folders.write(place / "copy.jsonl", (place / "queries.jsonl").read_text())
-    source = groups(place, {"mqrel": [real(), synth(query_path="copy.jsonl")]})
+def test_the_same_file_twice_is_one_namespace_and_a_copy_too(toy: Path) -> None:
+    folders.write(toy / "copy.jsonl", (toy / "queries.jsonl").read_text())
+    source = groups(toy, {"mqrel": [real(), synth(query_path="copy.jsonl")]})
     assert len(source) == 2 and len(labels(source)) == 9
     ids = [source.group(i, 0).query_id for i in range(2)]
-    more = groups(place, {"mqrel": [real(), synth(), real(qrel_path=[])]})
+    more = groups(toy, {"mqrel": [real(), synth(), real(qrel_path=[])]})
     assert [more.group(i, 0).query_id for i in range(2)] == ids
 
 
-def test_conflicts_are_counted_and_settled_as_asked(place: Path) -> None:
-    folders.write(place / "bm25.tsv", "q1\tr3\t9\nq1\tr1\t8\nq2\tr0\t7\n")
+def test_conflicts_are_counted_and_settled_as_asked(toy: Path) -> None:
+    folders.write(toy / "bm25.tsv", "q1\tr3\t9\nq1\tr1\t8\nq2\tr0\t7\n")
     table: dict[str, Any] = {"mqrel": [real(min_score=1), real(qrel_path="bm25.tsv", score_transform=1, source="bm25")]}
-    last = groups(place, table)
+    last = groups(toy, table)
     assert labels(last)["r3"] == 1, "the original's rule demotes a real positive"
     about = last.describe()
     assert about["conflicts"] == 1 and "max" in about["advice"]
-    assert labels(groups(place, table | {"on_conflict": "max"}))["r3"] == 3
+    assert labels(groups(toy, table | {"on_conflict": "max"}))["r3"] == 3
     with pytest.raises(DataError, match="document r3: judged 3 in one source and 1 in another"):
-        groups(place, table, on_conflict="error")  # when the data is opened, not in the middle of an epoch
-    assert len(groups(place, {"mqrel": [real(), synth()]}, on_conflict="error")) == 2
+        groups(toy, table, on_conflict="error")  # when the data is opened, not in the middle of an epoch
+    assert len(groups(toy, {"mqrel": [real(), synth()]}, on_conflict="error")) == 2
 
 
-def test_positives_and_negatives_win_over_mqrel_and_need_each_other(place: Path) -> None:
+def test_positives_and_negatives_win_over_mqrel_and_need_each_other(toy: Path) -> None:
     table = {"mqrel": [real()], "pos_mqrel": [real(min_score=2)], "neg_mqrel": real(max_score=2)}
-    source = groups(place, table, group_size=3)
+    source = groups(toy, table, group_size=3)
     assert len(source) == 1 and source.is_binary and sorted(labels(source).values()) == [0, 0, 1]
     with pytest.raises(ConfigError, match=r"conf.json:2: pos_mqrel without neg_mqrel"):
-        groups(place, {"pos_mqrel": [real()]})
+        groups(toy, {"pos_mqrel": [real()]})
     with pytest.raises(DataError, match="both positive and negative"):
-        groups(place, {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=3)]})
+        groups(toy, {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=3)]})
 
 
-def test_a_subset_keeps_the_queries_of_another_file(place: Path) -> None:
-    folders.jsonl(place / "few_queries.jsonl", [{"_id": "q2", "text": "x"}])
-    assert [groups(place, {"mqrel": [real(query_subset_path="few_queries.jsonl")]}).group(0, 0).query_id] == ["q2"]
-    folders.write(place / "few.tsv", "q1\tzz\t1\n")
-    assert len(groups(place, {"mqrel": [real(query_subset_path="few.tsv")]})) == 1
+def test_a_subset_keeps_the_queries_of_another_file(toy: Path) -> None:
+    folders.jsonl(toy / "few_queries.jsonl", [{"_id": "q2", "text": "x"}])
+    assert [groups(toy, {"mqrel": [real(query_subset_path="few_queries.jsonl")]}).group(0, 0).query_id] == ["q2"]
+    folders.write(toy / "few.tsv", "q1\tzz\t1\n")
+    assert len(groups(toy, {"mqrel": [real(query_subset_path="few.tsv")]})) == 1
 
 
-def test_a_source_without_judgements_only_adds_documents(place: Path) -> None:
-    source = groups(place, {"mqrel": [real(), {"corpus_path": "synth.jsonl"}]})
+def test_a_source_without_judgements_only_adds_documents(toy: Path) -> None:
+    source = groups(toy, {"mqrel": [real(), {"corpus_path": "synth.jsonl"}]})
     assert len(source.passages) == 9 and len(labels(source)) == 5
 
 
-def test_weights_make_a_source_more_likely(place: Path) -> None:
+def test_weights_make_a_source_more_likely(toy: Path) -> None:
     table = {"mqrel": [real(weight=20), synth(weight=1)]}
-    source = groups(place, table, group_size=1, selection="random")
+    source = groups(toy, table, group_size=1, selection="random")
     counts = sum(next(iter(labels(source, 0, e))).startswith("r") for e in range(100))
     assert counts > 85  # expected 96
 
 
-def test_callables_from_python_override_the_keys(place: Path) -> None:
+def test_callables_from_python_override_the_keys(toy: Path) -> None:
     table = {
         "mqrel": [
-            {k: str(place / v[0]) if isinstance(v, list) else str(place / v) for k, v in real().items()}
+            {k: str(toy / v[0]) if isinstance(v, list) else str(toy / v) for k, v in real().items()}
             | {
                 "filter_fn": lambda r: r["docid"] != "r0",
                 "group_filter_fn": lambda g: {"docid": sorted(g["docid"])[:3]},
@@ -157,15 +155,15 @@ def test_callables_from_python_override_the_keys(place: Path) -> None:
             }
         ]
     }
-    collection = mqrel.MqrelCollection("python", mqrel.parse(table), folder=place)
+    collection = mqrel.MqrelCollection("python", mqrel.parse(table), folder=toy)
     source = collection.groups(Settings(group_size=0, selection="file"))
     assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
 
 
-def test_toml_takes_the_same_keys(place: Path) -> None:
+def test_toml_takes_the_same_keys(toy: Path) -> None:
     lines = ["[[mqrel]]", *(f"{k} = {json.dumps(v)}" for k, v in real(min_score=2).items())]
-    (place / "conf.toml").write_text("\n".join(lines))
-    opened = open_collection(str(place / "conf.toml"))
+    (toy / "conf.toml").write_text("\n".join(lines))
+    opened = open_collection(str(toy / "conf.toml"))
     source = build_groups(opened, "train", None, config.resolve(config.from_sets(["data.group_size=0"])))
     assert labels(source) == {"r2": 2, "r3": 3, "r4": 2} and opened.splits() == ()
 
@@ -187,41 +185,41 @@ def test_toml_takes_the_same_keys(place: Path) -> None:
     ],
 )
 def test_a_wrong_key_or_value_names_file_line_and_the_legal_one(
-    place: Path, change: dict[str, Any], message: str
+    toy: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        groups(place, {"mqrel": [real(**change)]})
+        groups(toy, {"mqrel": [real(**change)]})
 
 
-def test_an_unknown_top_key_and_broken_json_are_refused(place: Path) -> None:
+def test_an_unknown_top_key_and_broken_json_are_refused(toy: Path) -> None:
     with pytest.raises(ConfigError, match=r"conf.json:2: no key named 'mqrels'. Did you mean 'mqrel'"):
-        groups(place, {"mqrels": [real()]})
-    (place / "broken.json").write_text('{\n"mqrel": [}')
+        groups(toy, {"mqrels": [real()]})
+    (toy / "broken.json").write_text('{\n"mqrel": [}')
     with pytest.raises(ConfigError, match=r"broken.json:2: not valid JSON"):
-        open_collection(str(place / "broken.json"))
+        open_collection(str(toy / "broken.json"))
 
 
-def test_an_id_missing_from_the_corpus_is_an_error_before_training(place: Path) -> None:
-    folders.write(place / "bad.tsv", "q1\tr0\t1\nq1\tr9\t1\n")
+def test_an_id_missing_from_the_corpus_is_an_error_before_training(toy: Path) -> None:
+    folders.write(toy / "bad.tsv", "q1\tr0\t1\nq1\tr9\t1\n")
     with pytest.raises(DataError, match=r"bad.tsv:2: expected a passage id with a text, found 'r9'"):
-        groups(place, {"mqrel": [real(qrel_path="bad.tsv")]})
+        groups(toy, {"mqrel": [real(qrel_path="bad.tsv")]})
 
 
-def test_a_configuration_of_the_hub_builds_without_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_of_the_hub_builds_without_network(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     hub = {k: f"hf://datasets/mteb/msmarco@c5a2/{v if isinstance(v, str) else v[0]}" for k, v in real().items()}
-    (place / "hub.json").write_text(json.dumps({"mqrel": [hub]}))
-    opened = open_collection(str(place / "hub.json"))
+    (toy / "hub.json").write_text(json.dumps({"mqrel": [hub]}))
+    opened = open_collection(str(toy / "hub.json"))
     assert isinstance(opened, mqrel.MqrelCollection)
     assert len(opened.describe()["not on this machine"]) == 3
     with pytest.raises(DataError, match=r"hf://datasets/mteb/msmarco@c5a2/queries.jsonl: .*data.root"):
         opened.groups(Settings())
     for name in ("real.jsonl", "queries.jsonl", "real_qrels.jsonl"):
-        folders.write(place / "root/mteb/msmarco" / name, (place / name).read_text())
-    opened = open_collection(str(place / "hub.json"), root=str(place / "root"))
+        folders.write(toy / "root/mteb/msmarco" / name, (toy / name).read_text())
+    opened = open_collection(str(toy / "hub.json"), root=str(toy / "root"))
     assert isinstance(opened, mqrel.MqrelCollection)
     assert (
         opened.missing() == []
@@ -230,8 +228,8 @@ def test_a_configuration_of_the_hub_builds_without_network(place: Path, monkeypa
     )
 
 
-def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
-    about = groups(place, {"mqrel": [real(min_score=1, source="real"), synth()]}).describe()
+def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:
+    about = groups(toy, {"mqrel": [real(min_score=1, source="real"), synth()]}).describe()
     assert about["sources"][0].startswith(
         "real (graded): 2 queries; 7 judgements by score {0: 1, 0.5: 1, 1: 2, 2: 2, 3: 1}; "
         "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped (2 by min_score 1); "
@@ -251,33 +249,33 @@ def test_counts_by_source_and_grade_say_what_was_dropped(place: Path) -> None:
         ({}, "0 dropped; "),
     ],
 )
-def test_every_dropped_judgement_has_a_reason(place: Path, rules: dict[str, Any], reasons: str) -> None:
-    folders.write(place / "few.tsv", "q1\tzz\t1\n")
-    assert reasons in groups(place, {"mqrel": [real(**rules)]}).describe()["sources"][0]
+def test_every_dropped_judgement_has_a_reason(toy: Path, rules: dict[str, Any], reasons: str) -> None:
+    folders.write(toy / "few.tsv", "q1\tzz\t1\n")
+    assert reasons in groups(toy, {"mqrel": [real(**rules)]}).describe()["sources"][0]
 
 
-def test_queries_that_make_no_group_are_counted_with_the_reason(place: Path) -> None:
+def test_queries_that_make_no_group_are_counted_with_the_reason(toy: Path) -> None:
     table = {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=1), synth(qrel_path="one.tsv")]}
-    folders.write(place / "one.tsv", "q3\ts0\t0\n")
-    about = groups(place, table, group_size=4).describe()
+    folders.write(toy / "one.tsv", "q3\ts0\t0\n")
+    about = groups(toy, table, group_size=4).describe()
     assert about["queries"] == 1 and about["queries dropped"] == "2 have no positive"  # q2 and q3
     assert about["group sizes"] == "2 x 1"  # one of three positives, one negative
-    assert groups(place, {"mqrel": [real()]}, max_queries=1).describe()["queries dropped"].startswith("1 are beyond")
+    assert groups(toy, {"mqrel": [real()]}, max_queries=1).describe()["queries dropped"].startswith("1 are beyond")
 
 
-def test_a_passage_of_two_sources_counts_once_in_group_sizes(place: Path) -> None:
-    folders.write(place / "more.tsv", "q1\tr0\t1\nq1\tr1\t1\n")
-    about = groups(place, {"mqrel": [real(), real(qrel_path="more.tsv")]}).describe()
+def test_a_passage_of_two_sources_counts_once_in_group_sizes(toy: Path) -> None:
+    folders.write(toy / "more.tsv", "q1\tr0\t1\nq1\tr1\t1\n")
+    about = groups(toy, {"mqrel": [real(), real(qrel_path="more.tsv")]}).describe()
     assert about["group sizes"] == "5 x 1, 2 x 1" and about["conflicts"] == 1
 
 
-def test_a_path_may_be_a_beir_folder(place: Path) -> None:
-    folders.write(place / "beir/corpus.jsonl", (place / "real.jsonl").read_text())
-    folders.write(place / "beir/queries.jsonl", (place / "queries.jsonl").read_text())
-    folders.write(place / "beir/qrels/train.tsv", "query-id\tcorpus-id\tscore\nq3\tr1\t2\n")
+def test_a_path_may_be_a_beir_folder(toy: Path) -> None:
+    folders.write(toy / "beir/corpus.jsonl", (toy / "real.jsonl").read_text())
+    folders.write(toy / "beir/queries.jsonl", (toy / "queries.jsonl").read_text())
+    folders.write(toy / "beir/qrels/train.tsv", "query-id\tcorpus-id\tscore\nq3\tr1\t2\n")
     table = {"qrel_path": "beir", "query_path": "beir", "corpus_path": "beir"}
-    assert labels(groups(place, {"mqrel": [table]})) == {"r1": 2}
-    assert len(groups(place, {"mqrel": [real(), real(query_subset_path="beir", qrel_path="beir")]})) == 3
+    assert labels(groups(toy, {"mqrel": [table]})) == {"r1": 2}
+    assert len(groups(toy, {"mqrel": [real(), real(query_subset_path="beir", qrel_path="beir")]})) == 3
 
 
 @pytest.mark.parametrize(
@@ -290,41 +288,41 @@ def test_a_path_may_be_a_beir_folder(place: Path) -> None:
         ("t.txt", "q2 0 r0 1\n"),
     ],
 )
-def test_a_subset_is_any_file_with_query_ids(place: Path, name: str, content: str) -> None:
-    folders.write(place / name, content)
-    source = groups(place, {"mqrel": [real(query_subset_path=name)]})
+def test_a_subset_is_any_file_with_query_ids(toy: Path, name: str, content: str) -> None:
+    folders.write(toy / name, content)
+    source = groups(toy, {"mqrel": [real(query_subset_path=name)]})
     assert [source.group(i, 0).query_id for i in range(len(source))] == ["q2"]
 
 
-def test_a_subset_that_is_elsewhere_is_missing_too(place: Path) -> None:
-    groups(place, {"mqrel": [real()]})
+def test_a_subset_that_is_elsewhere_is_missing_too(toy: Path) -> None:
+    groups(toy, {"mqrel": [real()]})
     config = mqrel.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
-    collection = mqrel.MqrelCollection("python", config, folder=place)
+    collection = mqrel.MqrelCollection("python", config, folder=toy)
     assert collection.missing() == ["hf://datasets/a/b/q.jsonl"]
 
 
-def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(place: Path) -> None:
-    groups(place, {"mqrel": [real(min_score=1, source="real")]})
-    opened = open_collection(str(place / "conf.json"))
+def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(toy: Path) -> None:
+    groups(toy, {"mqrel": [real(min_score=1, source="real")]})
+    opened = open_collection(str(toy / "conf.json"))
     assert isinstance(opened, mqrel.MqrelCollection)
     assert opened.describe()["sources"][0].startswith("real (graded): 2 queries; 7 judgements")
-    (place / "real.jsonl").unlink()
-    about = mqrel.open_config(place / "conf.json").describe()
+    (toy / "real.jsonl").unlink()
+    about = mqrel.open_config(toy / "conf.json").describe()
     assert about["not on this machine"] == ["real.jsonl"] and about["sources"] == [
         "real: real_qrels.jsonl (min_score 1)"
     ]
 
 
-def test_an_evaluation_configuration_is_read_in_both_depths(place: Path) -> None:
+def test_an_evaluation_configuration_is_read_in_both_depths(toy: Path) -> None:
     three = {s: synth() for s in ("dev", "test")} | {"trec20": synth(qrel_path="other.tsv")}
-    folders.write(place / "other.tsv", "q1\ts0\t1\n")
-    (place / "eval.json").write_text(json.dumps({"arguana": synth(corpus_cache="x"), "msmarco": three}))
-    one, many = open_collection(f"{place}/eval.json:arguana"), open_collection(f"{place}/eval.json:msmarco")
+    folders.write(toy / "other.tsv", "q1\ts0\t1\n")
+    (toy / "eval.json").write_text(json.dumps({"arguana": synth(corpus_cache="x"), "msmarco": three}))
+    one, many = open_collection(f"{toy}/eval.json:arguana"), open_collection(f"{toy}/eval.json:msmarco")
     assert one.splits() == ("synth",) and one.card.self_match == "drop" and len(one.queries("synth")) == 1
     assert many.splits() == ("dev", "test", "trec20") and many.qrels("trec20") == {"q1": {"s0": 1}}
     assert many.card.headline_split == "dev" and many.card.measures["trec20"] == "trec-dl"
     assert many.corpus.texts([0]) == ["t synth 0"]
     with pytest.raises(ConfigError, match="Did you mean 'arguana'"):
-        open_collection(f"{place}/eval.json:arguanna")
+        open_collection(f"{toy}/eval.json:arguanna")
     with pytest.raises(ConfigError, match=r"2 sets. Name one: .*eval.json:arguana"):
-        open_collection(f"{place}/eval.json")
+        open_collection(f"{toy}/eval.json")

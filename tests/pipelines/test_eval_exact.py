@@ -40,22 +40,22 @@ def values(payload: dict[str, Any]) -> dict[str, float]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> tuple[str, str]:
+def inputs(tmp_path: Path) -> tuple[str, str]:
     """(a bundle of PQ codes, held-out queries)."""
     made = compressed(save_vectors(tmp_path / "x.npy", ROWS), compress__method="pq")
     return made["bundle"], queries_file(tmp_path / "q.npy")
 
 
-def test_recall_is_that_of_a_brute_force_in_numpy(place: tuple[str, str]) -> None:
+def test_recall_is_that_of_a_brute_force_in_numpy(inputs: tuple[str, str]) -> None:
     from irctl.index.bundle import open_bundle
     from irctl.pipelines._bundles import load_quantizer
 
-    bundle = open_bundle(Path(place[0]), load_quantizer)
+    bundle = open_bundle(Path(inputs[0]), load_quantizer)
     codes = np.concatenate([bundle.codes(p) for p in bundle.parts])
     asked, decoded = vectors(40, seed=77), bundle.quantizer.decode(codes)
     exact = np.argsort(-(asked.astype(np.float64) @ vectors(ROWS).T.astype(np.float64)), axis=1, kind="stable")
     found = np.argsort(-(asked.astype(np.float64) @ decoded.T.astype(np.float64)), axis=1, kind="stable")
-    got = values(measured(*place))
+    got = values(measured(*inputs))
     for k in (10, 100):
         expected = np.mean([len(set(a) & set(b)) / k for a, b in zip(exact[:, :k], found[:, :k], strict=True)])
         assert got[f"recall_exact@{k}"] == pytest.approx(expected, abs=0.01)  # equal codes tie in one order or another
@@ -68,15 +68,15 @@ def test_codes_that_lose_nothing_find_every_neighbour(tmp_path: Path) -> None:
     assert values(got) == {"recall_exact@10": 1.0, "recall_exact@100": 1.0}
 
 
-def test_re_scoring_every_row_restores_what_the_codes_lost_and_both_are_told(place: tuple[str, str]) -> None:
-    codes = values(measured(*place))
-    got = values(measured(*place, search__rerank=ROWS))
+def test_re_scoring_every_row_restores_what_the_codes_lost_and_both_are_told(inputs: tuple[str, str]) -> None:
+    codes = values(measured(*inputs))
+    got = values(measured(*inputs, search__rerank=ROWS))
     assert (got["recall_exact@10"], got["recall_exact@100"]) == (1.0, 1.0)
     assert (got["recall_codes@10"], got["recall_codes@100"]) == (codes["recall_exact@10"], codes["recall_exact@100"])
 
 
 def test_exact_results_are_kept_by_content_and_never_stale(
-    place: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scans: list[int] = []
     real = scan.search_vectors
@@ -86,26 +86,26 @@ def test_exact_results_are_kept_by_content_and_never_stale(
         return real(*args, **named)
 
     monkeypatch.setattr(scan, "search_vectors", counted)
-    first = measured(*place)
-    assert values(measured(*place)) == values(first) and len(scans) == 1
-    measured(*place, overwrite=True)
+    first = measured(*inputs)
+    assert values(measured(*inputs)) == values(first) and len(scans) == 1
+    measured(*inputs, overwrite=True)
     assert len(scans) == 2
     queries_file(tmp_path / "q.npy", 39)  # other queries under the same name
-    measured(*place)
+    measured(*inputs)
     assert len(scans) == 3
     save_vectors(tmp_path / "x.npy", ROWS, seed=5)  # and other vectors
     with pytest.raises(DataError, match="not here any more"):
-        measured(*place)
+        measured(*inputs)
     bundle = compressed(tmp_path / "x.npy", compress__method="pq")["bundle"]
-    measured(bundle, place[1])
+    measured(bundle, inputs[1])
     assert len(scans) == 4
 
 
-def test_a_torn_file_of_the_cache_is_named(place: tuple[str, str], tmp_path: Path) -> None:
-    key = measured(*place)["results"][0]["truth"]
+def test_a_torn_file_of_the_cache_is_named(inputs: tuple[str, str], tmp_path: Path) -> None:
+    key = measured(*inputs)["results"][0]["truth"]
     (tmp_path / "cache" / "exact" / f"{key}.npy").write_bytes(b"torn")
     with pytest.raises(DataError, match="Remove it"):
-        measured(*place)
+        measured(*inputs)
 
 
 def test_a_compression_that_stopped_early_is_measured_on_its_own_rows(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_appended_rows_count(tmp_path: Path) -> None:
     assert values(got)["recall_exact@100"] == 1.0 and "among 1500 rows" in got["lines"][0]
 
 
-def test_the_ledger_has_the_recall_and_the_bundle_it_is_of(place: tuple[str, str]) -> None:
-    got = measured(*place)
+def test_the_ledger_has_the_recall_and_the_bundle_it_is_of(inputs: tuple[str, str]) -> None:
+    got = measured(*inputs)
     stored = {m["name"]: m["value"] for m in query.measures(got["id"])}
     assert stored["recall_exact@10"] == values(got)["recall_exact@10"]
     assert [a["kind"] for a in query.artifacts(got["id"], role="in")] == ["bundle"]
@@ -134,50 +134,50 @@ def test_the_ledger_has_the_recall_and_the_bundle_it_is_of(place: tuple[str, str
     assert (columns["dataset"], columns["model"]) == (got["results"][0]["dataset"], "")
 
 
-def test_k_adds_its_own_depth(place: tuple[str, str]) -> None:
-    assert list(values(measured(*place, search__k=1))) == ["recall_exact@1"]
-    got = measured(*place, search__k=50)
+def test_k_adds_its_own_depth(inputs: tuple[str, str]) -> None:
+    assert list(values(measured(*inputs, search__k=1))) == ["recall_exact@1"]
+    got = measured(*inputs, search__k=50)
     assert [(r["measure"], r["k"]) for r in got["results"]] == [("recall_exact@10", 10), ("recall_exact@50", 50)]
 
 
-def test_two_bundles_are_compared_query_by_query(place: tuple[str, str], tmp_path: Path) -> None:
+def test_two_bundles_are_compared_query_by_query(inputs: tuple[str, str], tmp_path: Path) -> None:
     better = compressed(tmp_path / "x.npy", compress__method="sq")["bundle"]
-    base = measured(*place)
-    got = measured(better, place[1], baseline=base["id"])
+    base = measured(*inputs)
+    got = measured(better, inputs[1], baseline=base["id"])
     (first, *_) = got["comparisons"]
     assert first["measure"] == "recall_exact@10" and first["n"] == 40 and first["delta"] > 0 and first["p_adj"] < 0.01
 
 
-def test_vectors_without_queries_are_refused_by_the_option_that_gives_some(place: tuple[str, str]) -> None:
+def test_vectors_without_queries_are_refused_by_the_option_that_gives_some(inputs: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"has no queries of its own.*--queries q.npy"):
-        measured(place[0], None)
+        measured(inputs[0], None)
 
 
-def test_base_rows_are_no_queries(place: tuple[str, str], tmp_path: Path) -> None:
+def test_base_rows_are_no_queries(inputs: tuple[str, str], tmp_path: Path) -> None:
     np.save(tmp_path / "base.npy", vectors(ROWS)[:30])
     with pytest.raises(DataError, match="30 of 30 query vectors are rows of the index"):
-        measured(place[0], str(tmp_path / "base.npy"))
+        measured(inputs[0], str(tmp_path / "base.npy"))
     np.save(tmp_path / "some.npy", np.concatenate([vectors(30, seed=77), vectors(ROWS)[:3]]))
     reporter = Silent()
-    measured(place[0], str(tmp_path / "some.npy"), reporter)
+    measured(inputs[0], str(tmp_path / "some.npy"), reporter)
     assert any("3 of 33" in line for line in reporter.lines)
 
 
-def test_what_cannot_be_measured_is_refused(place: tuple[str, str], tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_refused(inputs: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="its search is exact"):
-        measured(tmp_path / "x.npy", place[1])
+        measured(tmp_path / "x.npy", inputs[1])
     with pytest.raises(ConfigError, match="Use -k 50"):
-        measured(*place, search__rerank=50)
+        measured(*inputs, search__rerank=50)
     for more, said in (
         ({"oracle": True}, "--oracle: goes with judgements"),
         ({"eval__measures": "nDCG@10"}, "--measures: goes with judgements"),
         ({"model": "m"}, "--model: names a collection's queries"),
-        ({"run_files": (place[0],)}, "a run file is given"),
+        ({"run_files": (inputs[0],)}, "a run file is given"),
     ):
         with pytest.raises(ConfigError, match=said):
-            measured(*place, **more)
+            measured(*inputs, **more)
     with pytest.raises(DataError, match="says nothing about an index of"):
-        measured(*place, search__k=ROWS)
+        measured(*inputs, search__k=ROWS)
 
 
 def test_rows_of_the_query_itself_do_not_count_where_the_collection_says_so() -> None:
@@ -213,8 +213,8 @@ def test_a_collection_brings_its_own_queries(tmp_path: Path, tiny_encoder: Path)
         assert done.code == 3 and "nowhere.npy" in done.err
 
 
-def test_a_compression_is_no_run_file_but_an_index(place: tuple[str, str]) -> None:
-    run = Path(place[0]).parent
+def test_a_compression_is_no_run_file_but_an_index(inputs: tuple[str, str]) -> None:
+    run = Path(inputs[0]).parent
     config = settings()
     with (
         pytest.raises(DataError, match=f"holds no run file. irctl eval --index {run.name}"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 from irctl.data.cards import load_card
 from irctl.metrics.measures import parse
@@ -20,10 +19,10 @@ from irctl.pipelines._eval_targets import _preset
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    """A workspace with `toy`, 120 documents and 30 queries of random words with graded judgements, and `eval.json`."""
-    folder = tmp_path_factory.mktemp("eval-models")
+@pytest.fixture(scope="module", autouse=True)
+def toy(place: Workspace) -> None:
+    """`toy`, 120 documents and 30 queries of random words with graded judgements, and `eval.json`."""
+    folder = place.folder
     rng = np.random.default_rng(0)
     toy = folder / "toy"
     (toy / "qrels").mkdir(parents=True)
@@ -38,8 +37,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Itera
     one = {"corpus_path": "toy/corpus.jsonl", "query_path": "toy/queries.jsonl", "corpus_cache": "ignored"}
     splits = {"dev": one | {"qrel_path": "toy/qrels/dev.tsv"}, "trec20": one | {"qrel_path": ["toy/qrels/test.tsv"]}}
     (folder / "eval.json").write_text(json.dumps({"msmarco": splits, "toy": one | {"qrel_path": "toy/qrels/test.tsv"}}))
-    with workspace(folder, tiny_encoder) as found:
-        yield found
 
 
 def results(done: dict[str, Any]) -> dict[tuple[str, str], float]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from workspace import Workspace, workspace
+from workspace import Workspace
 
 from irctl import errors
 from irctl.config import from_sets, resolve
@@ -16,17 +15,6 @@ from irctl.data.collection import open_collection
 from irctl.models.encoder import load_encoder
 
 SHORT = "--set encoder.passage_max_len=16 --set encoder.query_max_len=16"
-
-
-@pytest.fixture(autouse=True)
-def own_folders() -> None:
-    """The workspace sets the folders here."""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Iterator[Workspace]:
-    with workspace(tmp_path_factory.mktemp("hardneg"), tiny_encoder) as made:
-        yield made
 
 
 def mined(place: Workspace, line: str) -> tuple[dict[str, list[str]], dict[str, list[float]], Path]:

@@ -12,27 +12,15 @@ import pytest
 import safetensors.numpy
 
 from irctl import config as settings
-from irctl import paths, plugins, profiles
+from irctl import paths, profiles
 from irctl.errors import ConfigError
 from irctl.pipelines import preflight
 from irctl.pipelines._finding import Finding
-from irctl.training import journal, launch, session
+from irctl.training import journal
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 CHECKS = ["data", "batch and schedule", "parameters", "save and load", "two steps", "resume", "evaluation"]
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training process runs here."""
-
-    def run(command: object, extra: object, at: Any, *, on_row: Any, also: object = None) -> None:
-        follower = journal.Follower(at.metrics, from_end=True)
-        config = settings.resolve(settings.from_file(at.config))
-        session.run(config, at, plugins.load("methods", config.train.method).Method.build)
-        for row in follower.rows():
-            on_row(row)
-
-    monkeypatch.setattr(launch, "run", run)
 
 
 def configuration(model: Path, **more: Any) -> settings.Config:

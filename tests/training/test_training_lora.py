@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from irctl import config as settings
-from irctl import plugins
 from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.models.encoder import load_encoder
 from irctl.pipelines import train as pipeline
-from irctl.training import checkpoints, journal, launch, session
+from irctl.training import checkpoints
 from irctl.types import Silent
 
 pytest.importorskip("peft", reason="pip install 'irctl[lora]'")
+pytestmark = pytest.mark.usefixtures("in_process")
 
 WORDS = "wing flow heat shock jet plate cone wave gas drag lift skin".split()
 TEXTS = [*WORDS, "heat of a wing in flow"]
@@ -40,21 +40,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
         rows = "".join(f"q{i}\td{i}\t1\n" for i in wanted)
         (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
     return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training process runs here."""
-
-    def run(command: Any, extra: Any, paths: Any, *, on_row: Any, also: Any = None) -> None:
-        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
-        follower = journal.Follower(paths.metrics, from_end=True)
-        config = settings.resolve(settings.from_file(paths.config))
-        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
-        for row in follower.rows():
-            on_row(row)
-
-    monkeypatch.setattr(launch, "run", run)
 
 
 def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:

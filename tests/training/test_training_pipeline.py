@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from irctl import config as settings
-from irctl import plugins
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.pipelines import _train_memory
 from irctl.pipelines import train as pipeline
-from irctl.training import journal, launch, session
+from irctl.training import journal, launch
 from irctl.types import Silent
 
 
@@ -55,21 +54,6 @@ def small(tmp_path_factory) -> str:
         rows = [f"q{q}\td{q}\t2\n" + (f"q{q}\td{q + 16}\t1\n" if q + 16 < 30 else "") for q in wanted]
         (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
     return str(folder)
-
-
-@pytest.fixture
-def in_process(monkeypatch):
-    """The training processes run here: what differs from production is only where."""
-
-    def run(command, extra, paths, *, on_row, also=None):
-        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
-        follower = journal.Follower(paths.metrics, from_end=True)
-        config = settings.resolve(settings.from_file(paths.config))
-        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
-        for row in follower.rows():
-            on_row(row)
-
-    monkeypatch.setattr(launch, "run", run)
 
 
 def train(config, reporter=None, **options) -> tuple[dict, str]:
