@@ -144,6 +144,8 @@ def test_resume_of_a_training_without_a_checkpoint_is_refused_also_inside_a_job(
     assert done.err.splitlines()[-1] == (
         f"error: --resume {unfinished}: no checkpoint there. Drop --resume to start new"
     )
+    kept = place.ok(f"runs show {unfinished} --json").json
+    assert (kept["status"], kept["error_msg"]) == ("failed", "out"), "the refusal leaves the run as it was"
 
 
 @pytest.mark.parametrize("columns", [{"status": "queued"}, {"status": "preempted", "slurm_job_id": "600"}])
@@ -152,8 +154,8 @@ def test_a_job_may_start_its_own_run_without_a_checkpoint(
 ) -> None:
     asked = []
 
-    def train(config: object, run: object, reporter: object, *, resume: bool, **more: object) -> dict[str, object]:
-        asked.append(resume)
+    def train(config: object, run: object, reporter: object, **more: object) -> dict[str, object]:
+        asked.append(more.get("resume", False))
         return {}
 
     monkeypatch.setattr(training, "train", train)

@@ -34,8 +34,6 @@ class Job:
     run: RunHandle
     reporter: ConsoleReporter
     options: Options
-    must_continue: bool = False
-    """--resume named a run, and not the one that this Slurm job is: what it has done so far must be there."""
 
 
 def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str]) -> Config:
@@ -82,12 +80,13 @@ def execute(
     names: Mapping[str, str],
     work: Callable[[Job], dict[str, Any]],
     describe: Callable[[Config], dict[str, Any]] | None = None,
+    check_resume: Callable[[Path], None] | None = None,
 ) -> None:
     """Run a working command from its options to its output and exit code.
 
     named: configuration values by key, None where the option was not given. names: option names by key.
     work returns the --json payload; its "table" (rows), "lines" and "ids" are what people see.
-    describe returns what --dry-run prints beside the configuration.
+    describe returns what --dry-run prints beside the configuration. check_resume refuses a folder named by --resume.
     """
     from irctl.console import ConsoleReporter
 
@@ -108,7 +107,7 @@ def execute(
         # the arms of a group get one device each
         if options.devices and config.hardware.device_kind == "cuda" and command != "arms":
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
-        payload = recorded(command, options, config, reporter, work)
+        payload = recorded(command, options, config, reporter, work, check_resume)
         present(command, options, payload)
         if left_out := payload.get("left_out"):
             first = next(iter(left_out.items()))
@@ -121,12 +120,14 @@ def recorded(
     config: Config,
     reporter: ConsoleReporter,
     work: Callable[[Job], dict[str, Any]],
+    check_resume: Callable[[Path], None] | None,
 ) -> dict[str, Any]:
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
     from irctl import stopping
 
     folder = resumable(command, options, config)
-    must_continue = bool(options.resume) and not _is_own_job(folder)
+    if check_resume and folder and options.resume and not _is_own_job(folder):
+        check_resume(folder)
     run = begin(command, options, config, runner=options.runner, resume=folder)
     reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
@@ -138,7 +139,7 @@ def recorded(
     stopping.install()
     try:
         with run, system_errors():
-            payload = work(Job(config, run, reporter, options, must_continue))
+            payload = work(Job(config, run, reporter, options))
             stopping.check()
     finally:
         stopping.restore()
@@ -198,12 +199,12 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
     return None
 
 
-def _is_own_job(folder: Path | None) -> bool:
+def _is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
     from irctl import slurm
     from irctl.ledger.folder import read_json
 
-    if folder is None or not slurm.job() or not (folder / "run.json").is_file():
+    if not slurm.job() or not (folder / "run.json").is_file():
         return False
     record = read_json(folder / "run.json")
     return record.get("status") == "queued" or slurm.is_own(record)

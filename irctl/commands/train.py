@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,12 +65,17 @@ def train(
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines import train as pipeline
 
-        return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher, resume=job.must_continue)
+        return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher)
 
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import train as pipeline
 
         return pipeline.describe(config)  # type: ignore[arg-type]
+
+    def check_resume(folder: Path) -> None:
+        from irctl.pipelines import train as pipeline
+
+        pipeline.check_resume(folder)
 
     named = {
         "train.method": method,
@@ -89,7 +95,7 @@ def train(
         has_arms = arms.is_group(options.recipe, seeds)
     if has_arms:
         return _group(options, named, seeds)
-    execute("train", options, named=named, names=NAMES, work=work, describe=describe)
+    execute("train", options, named=named, names=NAMES, work=work, describe=describe, check_resume=check_resume)
 
 
 def _group(options: Options, named: Mapping[str, object], seeds: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import plugins
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.folder import write_json
+from irctl.paths import RunPaths
 from irctl.training import batching, checkpoints, distributed, launch, mixture, precision
 from irctl.types import Advance, Reporter
 
@@ -40,8 +41,8 @@ def train(
     from irctl.models.locate import find_local
 
     started = time.monotonic()
-    if resume and checkpoints.newest(run.paths.checkpoints) is None:
-        raise DataError(f"--resume {run.id}: no checkpoint there", hint="Drop --resume to start new")
+    if resume:
+        check_resume(run.paths.folder)
     config = scaled_lr(config, reporter)
     precision.check_declared(config)
     plan = batching.plan(config, own_only=mixture.own_only(config))
@@ -69,6 +70,12 @@ def train(
     config = with_measured(config, follow.done["state"])
     write_json(run.paths.config, config.to_json())
     return _record(config, run, plan, follow.done, out, time.monotonic() - started)
+
+
+def check_resume(folder: Path) -> None:
+    """Raise DataError unless the run in this folder has a checkpoint to continue from."""
+    if checkpoints.newest(RunPaths(folder).checkpoints) is None:
+        raise DataError(f"--resume {folder.name}: no checkpoint there", hint="Drop --resume to start new")
 
 
 class _Follow:
