@@ -13,6 +13,11 @@ from irctl import errors
 
 WRONG = [
     (
+        "train --probe",
+        errors.USAGE,
+        "--probe: goes with --dry-run of one training. Add --dry-run, and name one arm",
+    ),
+    (
         "train --loss infonec",
         errors.USAGE,
         "no loss named 'infonec' (loss.name, from option --loss). Did you mean 'infonce'?",

@@ -11,6 +11,7 @@ import typer
 from irctl.commands._guard import guarded
 from irctl.commands._options import Options, complete, with_options
 from irctl.commands._run import Job, device_numbers, execute
+from irctl.errors import ConfigError
 
 NAMES = {
     "train.method": "--method",
@@ -46,6 +47,7 @@ def train(
     out: Annotated[str | None, typer.Option(help="also copy the model to this folder")] = None,
     seeds: Annotated[str, typer.Option(help="train once a seed, such as 1,2,3, and evaluate each")] = "",
     launcher: Annotated[str, typer.Option(help="torchrun or deepspeed, for several devices")] = "torchrun",
+    probe: Annotated[bool, typer.Option("--probe", help="with --dry-run: measure memory over two steps")] = False,
 ) -> None:
     """Train an encoder. The model in the run folder opens with SentenceTransformer(folder).
 
@@ -70,7 +72,7 @@ def train(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import train as pipeline
 
-        return pipeline.describe(config)  # type: ignore[arg-type]
+        return pipeline.describe(config, probe=probe)  # type: ignore[arg-type]
 
     def check_resume(folder: Path) -> None:
         from irctl.pipelines import train as pipeline
@@ -93,6 +95,8 @@ def train(
 
     with guarded(options.json_, options.debug):
         has_arms = arms.is_group(options.recipe, seeds)
+        if probe and (has_arms or not options.dry_run):
+            raise ConfigError("--probe: goes with --dry-run of one training", hint="Add --dry-run, and name one arm")
     if has_arms:
         return _group(options, named, seeds)
     execute("train", options, named=named, names=NAMES, work=work, describe=describe, check_resume=check_resume)

@@ -84,9 +84,10 @@ def cpu_s() -> float:
     return sum(u.ru_utime + u.ru_stime for u in uses)
 
 
-def peak_memory_gib() -> float:
+def peak_memory_gib(*, children: bool = True) -> float:
     """Largest resident size of this process or one of its children."""
-    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if children else (resource.RUSAGE_SELF,)
+    kib = max(resource.getrusage(who).ru_maxrss for who in whose)
     return round(kib / 2**20, 3)
 
 

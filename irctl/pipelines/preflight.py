@@ -6,10 +6,8 @@ Nothing stays: runs, ledger and checkpoints lie in a temporary folder. Whatever 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed
 from irctl.pipelines._finding import Finding
+from irctl.pipelines._trial import SMALL, elsewhere
 from irctl.training import batching, checkpoints, journal, mixture, schedule
 from irctl.types import Silent
 
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
 
-SMALL = {
-    "train.max_steps": 2, "train.epochs": 1.0, "train.save": "1", "train.keep": 2, "train.save_state": True,
-    "train.log_steps": 1, "train.report_to": "none", "eval.during": "off", "eval.patience": 0,
-}  # fmt: skip
 TOLERANCE = 1e-6
 TOY_QUERIES = 8
 TEXTS = ("wing", "the lift of a wing", "a much longer text about the flow of heat around a blunt body " * 8)
@@ -61,7 +56,7 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
         ("data", _data), ("batch and schedule", _schedule), ("parameters", _parameters), ("save and load", _save_load),
         ("two steps", _two_steps), ("resume", _resume), ("evaluation", _evaluation),
     )  # fmt: skip
-    with _elsewhere():
+    with elsewhere():
         for name, check in checks:
             try:
                 with _limit(name, limit_s):
@@ -209,20 +204,6 @@ def _evaluation(trial: Trial) -> str:
     if not 0 <= value <= 1:
         raise RunFailed(f"nDCG@10 of {len(groups)} queries is {value}", hint="Report it: irctl doctor --issue")
     return f"nDCG@10 {value:.3f} over {len(groups)} queries and {len(texts)} passages"
-
-
-@contextmanager
-def _elsewhere() -> Iterator[None]:
-    """Runs and ledger in a temporary folder for as long as this lasts."""
-    before = {k: os.environ.get(k) for k in ("IRCTL_RUNS", "IRCTL_LEDGER")}
-    with tempfile.TemporaryDirectory(prefix="irctl-preflight-") as folder:
-        os.environ.pop("IRCTL_LEDGER", None)
-        os.environ["IRCTL_RUNS"] = folder
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
 
 
 @contextmanager

@@ -142,8 +142,10 @@ def _record(
         "temperatures": done["state"].get("temperatures", {}),
         "global_batch": plan.global_,
         "negatives_per_query": plan.negatives_per_query,
+        "peak_memory_gib": done["peak_memory_gib"],
         "seconds": round(seconds, 1),
     }
+    run.metric("train_memory_gib", done["peak_memory_gib"])
     lines = [f"model: {model}", f"{done['steps']} steps"]
     if done["first_loss"] is not None:
         lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f}"
@@ -203,9 +205,12 @@ def _recipe_batch(config: Config) -> int | None:
     return None
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory."""
-    from irctl.pipelines import _train_data, _train_memory
+def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
+    """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory.
+
+    probe: train two steps here, to measure the memory that they take.
+    """
+    from irctl.pipelines import _train_data, _train_memory, _trial
 
     precision.check_declared(config)
     plan = batching.plan(config, own_only=mixture.own_only(config))
@@ -235,4 +240,8 @@ def describe(config: Config) -> dict[str, Any]:
         json.dumps(distributed.settings(config), indent=1) if uses else "not used: plain data parallel"
     )
     described["memory"] = _train_memory.estimate(config, plan)
+    if probe:
+        whose = "the first device" if config.hardware.device_kind == "cuda" else "a process, libraries included"
+        peak = _trial.peak_memory_gib(config)
+        described["memory"]["activations"] = f"{peak:.2f} GiB with all else: the peak of {whose} over two steps"
     return described

@@ -17,6 +17,7 @@ import transformers
 
 from irctl.config import Config
 from irctl.errors import RunFailed
+from irctl.ledger import facts
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
 from irctl.training import batching, checkpoints, distributed, gather, mixture, precision
@@ -132,6 +133,13 @@ def _train(
         _finish(config, context, journal, trainer, history, build)
 
 
+def _peak_memory_gib() -> float:
+    """The most that this process had on its CUDA device so far, or in memory where it has none."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 3)
+    return facts.peak_memory_gib(children=False)
+
+
 def _finish(
     config: Config,
     context: Context,
@@ -171,6 +179,7 @@ def _finish(
         first_loss=losses[0] if losses else None,
         last_loss=losses[-1] if losses else None,
         state=chosen.manifest["method"],
+        peak_memory_gib=_peak_memory_gib(),
         **about,
     )
 

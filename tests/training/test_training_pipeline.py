@@ -169,6 +169,14 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
     assert got == pytest.approx(evaluate(run, qrels, "nDCG@10").means["nDCG@10"], abs=1e-4)
 
 
+def test_a_probe_measures_the_memory_of_two_steps_and_leaves_no_run(tiny_encoder, in_process) -> None:
+    config = configuration(tiny_encoder)
+    assert pipeline.describe(config)["memory"]["activations"] == "not estimated"
+    said = pipeline.describe(config, probe=True)["memory"]["activations"]
+    assert float(said.split(" GiB")[0]) > 0.1 and "over two steps" in said, said
+    assert query.list_runs() == []
+
+
 def test_resume_without_a_checkpoint_is_refused(tiny_encoder) -> None:
     with pytest.raises(DataError, match=r"no checkpoint there\. Drop --resume to start new"):
         train(configuration(tiny_encoder), resume=True)
