@@ -21,6 +21,11 @@ class RunSettings:
     name: str = key("", "a name for the run, shown in tables")
     seed: int = key(42, "seed of every random draw", low=0)
     dataset: str = key("", "the ledger's name for the data set; empty: the collection's own name")
+    hash: str = key(
+        "fast",
+        "how files above 1 GB are known: by size, time and sampled blocks; by all of their bytes; by size and time",
+        choices=("fast", "full", "none"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

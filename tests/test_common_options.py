@@ -8,7 +8,7 @@ from workspace import Workspace
 
 EVERYWHERE = ("--json", "--quiet", "--verbose", "--no-color", "--debug")
 WORKING = ("--dry-run", "--seed", "--profile", "--recipe", "--tiny", "--config", "--set", "--runner", "--devices")
-WORKING += ("--resume", "--show")
+WORKING += ("--resume", "--hash", "--show")
 WORKERS = ("train", "encode", "compress", "search", "eval", "hardneg", "export")
 
 

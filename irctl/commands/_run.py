@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import errors
+from irctl import errors, hashing
 from irctl.commands._guard import guarded, system_errors
 from irctl.commands._options import Options
 
@@ -49,7 +49,8 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
         )
     if options.config:
         layers.append(config.from_file(Path(options.config)))
-    layers.append(config.from_options({**named, "run.seed": options.seed}, {**names, "run.seed": "--seed"}))
+    shared = {"run.seed": options.seed, "run.hash": options.hash_}
+    layers.append(config.from_options({**named, **shared}, {**names, "run.seed": "--seed", "run.hash": "--hash"}))
     layers.append(config.from_sets(options.set_))
     method = config.resolve(*layers).train.method
     hardware = dict(profiles.layer(options.profile, method))
@@ -93,6 +94,7 @@ def execute(
     reporter = ConsoleReporter(quiet=options.quiet, no_color=options.no_color)
     with guarded(options.json_, options.debug, lambda: reporter.log, lambda text: reporter.scrub(text)):
         config = settings(options, named, names)
+        hashing.use(config.run.hash)
         if options.show:
             return show_settings(config, options)
         runners = (*RUNNERS, "ray") if command in SHARED else RUNNERS

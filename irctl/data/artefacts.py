@@ -13,19 +13,14 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import paths
+from irctl import hashing, paths
 from irctl.errors import EnvironmentUnfit, RunFailed
 
 MANIFEST = "manifest.json"
-# A file changed within the clock's tick keeps its mtime, so younger files than this are always read.
-RACY_NS = 2_000_000_000
-WHOLE_BELOW = 1 << 30
-SAMPLES, SAMPLE_BYTES = 64, 1 << 16
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -99,37 +94,4 @@ def write_whole(path: Path, write: Callable[[Any], object]) -> str:
     finally:
         with contextlib.suppress(OSError):
             tmp.unlink()
-    with path.open("rb") as done:
-        return hashlib.file_digest(done, "sha256").hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """sha256 of the file, remembered in the cache while path, size, inode and times of change stay the same."""
-    stat = path.stat()
-    # ctime too: a copy that keeps its mtime (cp -p, rsync -t) over a file of the same size must not pass for it
-    state = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-    memo = paths.cache() / "hashes" / f"data-{hashlib.sha256(str(state[0]).encode()).hexdigest()[:32]}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no memo, or a torn one: compute
-        entry = json.loads(memo.read_text())
-        if entry["state"] == state:
-            return str(entry["sha256"])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if time.time_ns() - stat.st_mtime_ns > RACY_NS:
-        text = json.dumps({"state": state, "sha256": digest}).encode()
-        with contextlib.suppress(RunFailed, EnvironmentUnfit):  # a memo only saves time
-            write_whole(memo, lambda file: file.write(text))
-    return digest
-
-
-def identity(path: Path) -> str:
-    """sha256 of a file below 1 GiB; of size, time and sampled blocks of a larger one: reading it takes minutes."""
-    stat = path.stat()
-    if stat.st_size < WHOLE_BELOW:
-        return sha256_file(path)
-    digest = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-    with path.open("rb") as file:
-        for i in range(SAMPLES):
-            file.seek((stat.st_size - SAMPLE_BYTES) * i // (SAMPLES - 1))
-            digest.update(file.read(SAMPLE_BYTES))
-    return digest.hexdigest()
+    return hashing.file_digest(path)

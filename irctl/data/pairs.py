@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from irctl import hashing
 from irctl.data import artefacts
 from irctl.data.beir import BeirFolder
 from irctl.data.cards import Card
@@ -97,7 +98,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def pairs_layout(path: Path) -> tuple[Card, BeirFolder]:
     """The file as a BEIR folder in the cache: one split, train, with positives 1 and negatives 0."""
-    key = artefacts.key_of({"file": artefacts.sha256_file(path), "format": FORMAT})
+    key = artefacts.key_of({"file": hashing.sha256_file(path), "format": FORMAT})
     folder = artefacts.made_once("pairs", key, lambda work: _write(path, work))
     layout = BeirFolder(folder)
     note = "training pairs; scores on them compare with nothing"

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.data import artefacts, qrels_arrays
 from irctl.data.lines import malformed
 from irctl.data.qrels_files import Judgement, read_judgements
@@ -93,7 +94,7 @@ def open_qrels(files: Sequence[Path], queries: TextPool, passages: TextPool, sel
         return QrelsStore(arrays, {**about, "key": digest.hexdigest()})
     key = artefacts.key_of(
         {
-            "files": [artefacts.sha256_file(f) for f in files],
+            "files": [hashing.sha256_file(f) for f in files],
             "queries": [s.namespace for s in queries.stores],
             "passages": [s.namespace for s in passages.stores],
             "selection": dict(selection.key),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl.data import artefacts
+from irctl import hashing
 from irctl.data.expressions import compile_expression
 from irctl.data.lines import first, json_objects, suffix
 from irctl.data.qrels_files import SYNTHETIC, read_judgements
@@ -79,7 +79,7 @@ def selection_of(rules: Rules, subset_files: Sequence[Path], where: str) -> Sele
         plain = {f.name: getattr(rules, f.name) for f in dataclasses.fields(rules) if f.name != "group_random_k"}
         key = {k: v for k, v in plain.items() if v is not None}
         if subset_files:
-            key["subset"] = [artefacts.sha256_file(f) for f in subset_files]
+            key["subset"] = [hashing.sha256_file(f) for f in subset_files]
     return Selection(
         key=key,
         subset=frozenset().union(*map(_query_ids, subset_files)) if subset_files else None,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.data import artefacts, hub, synthetic
 from irctl.data.lines import numbered
 from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part
@@ -206,7 +207,7 @@ def _opened(text: str, root: str, column: str, id_column: str) -> VectorStream:
         return _embeddings(path, manifest) if manifest else _files(path, files, column, id_column)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder of vectors")
-    return VectorStream([_part(path, column, id_column)], artefacts.identity(path))
+    return VectorStream([_part(path, column, id_column)], hashing.identity(path))
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
@@ -248,7 +249,7 @@ def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> 
         first += parts[-1].rows
     if ids is not None and len(ids) != first:
         raise DataError(f"{folder}: {len(ids)} ids for {first} rows")
-    return VectorStream(parts, artefacts.key_of({"files": [[p.name, artefacts.identity(p)] for p in files]}))
+    return VectorStream(parts, artefacts.key_of({"files": [[p.name, hashing.identity(p)] for p in files]}))
 
 
 def _ids_beside(folder: Path) -> Ids | None:

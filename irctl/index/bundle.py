@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
 
@@ -85,7 +86,7 @@ class Bundle:
     @property
     def fingerprint(self) -> str:
         """sha256 of the manifest, which holds every file's hash."""
-        return shards.sha256_file(self.folder / shards.MANIFEST)
+        return hashing.sha256_file(self.folder / shards.MANIFEST)
 
     @property
     def quantizer(self) -> Any:
@@ -94,7 +95,7 @@ class Bundle:
             folder = self.folder / self.manifest["quantizer"]["folder"]
             described = folder / QUANTIZER
             expected = self.manifest["quantizer"]["sha256"]
-            if described.is_file() and shards.file_digest(described) != expected:
+            if described.is_file() and hashing.file_digest(described) != expected:
                 raise DataError(f"{described}: not the quantizer that made the codes", hint="Compress again")
             quantizer = self._load(folder)
             found = (quantizer.dim, quantizer.code_size)
@@ -214,7 +215,7 @@ def write_bundle(
             "parts": [dict(p) for p in parts],
             "quantizer": {
                 "folder": quantizer.relative_to(folder).as_posix(),
-                "sha256": shards.file_digest(described) if described.is_file() else "",
+                "sha256": hashing.file_digest(described) if described.is_file() else "",
             },
             "bytes_per_row": {
                 "codes": round(code_bytes / rows, 4) if rows else 0.0,

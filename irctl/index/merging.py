@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.plan import Plan
@@ -59,7 +60,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         np.lib.format.write_array_header_1_0(sink, header)
         for part in group:
             path = folder / part["file"]
-            if shards.file_digest(path) != part["sha256"]:
+            if hashing.file_digest(path) != part["sha256"]:
                 raise DataError(f"{path}: is not what its journal says", hint="Run the shard again, then --finalize")
             sink.write(np.load(path, allow_pickle=False).tobytes())
 
@@ -76,7 +77,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         ids_name = f"ids/part-{number:05d}.arrow"
         ids: list[str] = []
         for part in group:
-            if shards.file_digest(folder / part["ids"]) != part["ids_sha256"]:
+            if hashing.file_digest(folder / part["ids"]) != part["ids_sha256"]:
                 raise DataError(f"{folder / part['ids']}: is not what its journal says", hint="Run the shard again")
             ids += shards.read_ids(folder / part["ids"]).to_pylist()
         stored = shards.write_ids(folder / ids_name, ids)

@@ -22,13 +22,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths
+from irctl import hashing
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal"
-# A file changed within the clock's tick keeps its mtime, so younger files than this are always read.
-RACY_NS = 2_000_000_000
 
 
 class Written(NamedTuple):
@@ -257,38 +255,8 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
                 f"{path}: expected {size} bytes, found {'no file' if found < 0 else found}",
                 hint=f"Remove {folder} and run again",
             )
-        if (digest := file_digest(path)) != expected:
+        if (digest := hashing.file_digest(path)) != expected:
             raise DataError(
                 f"{path}: expected sha256 {expected[:16]}, found {digest[:16]}", hint=f"Remove {folder} and run again"
             )
     return len(files)
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of the file, read now."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """sha256 of the file, remembered by (path, size, inode, times of change)."""
-    return str(remembered(path, "sha256", file_digest))
-
-
-def remembered(path: Path, what: str, compute: Callable[[Path], Any]) -> Any:
-    """`compute(path)`, a JSON value, remembered in the cache folder while path, size, inode and times stay the same."""
-    stat = path.stat()
-    # ctime too: a copy that keeps its mtime (cp -p, rsync -t) over a file of the same size must not pass for it
-    state = [str(path.resolve()), what, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-    memo = paths.cache() / "hashes" / (hashlib.sha256(f"{state[0]}\0{what}".encode()).hexdigest()[:32] + ".json")
-    try:
-        entry = json.loads(memo.read_text())
-        if entry["state"] == state:
-            return entry["value"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no memo, or a torn one: compute
-    value = compute(path)
-    if time.time_ns() - stat.st_mtime_ns > RACY_NS:
-        with contextlib.suppress(RunFailed, EnvironmentUnfit):  # a memo only saves time
-            write_atomic(memo, json.dumps({"state": state, "value": value}))
-    return value

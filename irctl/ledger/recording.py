@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from irctl import errors, paths
+from irctl import errors, hashing, paths
 from irctl.config import Config
-from irctl.ledger import facts, filesystem, hashing, identity, indexing, opening
+from irctl.errors import DataError
+from irctl.ledger import facts, filesystem, identity, indexing, opening
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
 from irctl.ledger.publish import publish
@@ -144,7 +145,7 @@ class RunHandle:
         sha256: the content's key where the caller has one; both sides must use the same. Else it is computed here.
         Raises DataError if the path does not exist.
         """
-        row = {"role": role, "kind": kind, **hashing.describe(Path(path), sha256)}
+        row = {"role": role, "kind": kind, **_described(Path(path), sha256)}
         row |= {"n_rows": n_rows, "dim": dim, "format": format}
         with self._lock:
             same = (role, kind, row["path"])
@@ -243,3 +244,22 @@ class RunHandle:
 def _check_columns(columns: Mapping[str, Any]) -> None:
     wrong = [c for c in columns if c not in RUN_COLUMNS]
     assert not wrong, f"no column {wrong} in the ledger's table runs"
+
+
+def _described(path: Path, sha256: str | None) -> dict[str, Any]:
+    """{path, size, sha256, mtime_ns} of a file or folder; its content is read only where no hash is given.
+
+    A name that is no path (a hub model, a built-in collection) needs its hash. Raises DataError if it has none.
+    """
+    if not path.exists():
+        if sha256 is None:
+            raise DataError(f"{path}: no such file or folder", hint="An artifact that is no path needs its sha256")
+        return {"path": str(path), "size": None, "sha256": sha256, "mtime_ns": None}
+    at = path.absolute()
+    stats = [p.stat() for p in hashing.files_below(at)]
+    return {
+        "path": str(at),
+        "size": sum(s.st_size for s in stats),
+        "sha256": sha256 or hashing.content(at),
+        "mtime_ns": max((s.st_mtime_ns for s in stats), default=at.stat().st_mtime_ns),
+    }

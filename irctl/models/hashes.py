@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
-from irctl.index.shards import remembered
+from irctl.hashing import remembered
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import hashing, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, quantizer_folder, write_bundle
@@ -89,7 +89,7 @@ def quantizer_of(reference: str) -> Any:
 
 def quantizer_digest(reference: str) -> str:
     """The hash that names it."""
-    return shards.file_digest(_quantizer_folder_of(reference) / QUANTIZER)
+    return hashing.file_digest(_quantizer_folder_of(reference) / QUANTIZER)
 
 
 def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:

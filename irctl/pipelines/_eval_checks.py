@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from irctl.errors import DataError
-from irctl.index.shards import sha256_file, write_json
+from irctl.hashing import sha256_file
+from irctl.index.shards import write_json
 from irctl.metrics.measures import parse_one
 from irctl.metrics.ranking import CANONICAL_VERSION
 from irctl.pipelines import _bundles

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import hashing
 from irctl.errors import PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
@@ -84,7 +85,7 @@ def _record(
         for key, value in row.items():
             if isinstance(value, (int, float)):
                 run.metric(key, float(value), dataset=dataset, split=split)
-        digest = shards.sha256_file(folder / shards.MANIFEST)
+        digest = hashing.sha256_file(folder / shards.MANIFEST)
         run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(row["rows"]), format="irctl-bundle")
 
 

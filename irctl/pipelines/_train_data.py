@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
-    from irctl.index.shards import sha256_file
+    from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg import default_negatives
 
     collection = collection_of(config)

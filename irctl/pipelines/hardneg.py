@@ -114,7 +114,7 @@ def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ran
 def run_ranker(path: Path, queries: Queries) -> Ranker:
     """Candidates from a finished run file. Raises DataError if it has none of the queries."""
     from irctl.data.trec import read_run
-    from irctl.index.shards import sha256_file
+    from irctl.hashing import sha256_file
 
     run = read_run(path)
     if not any(q in run for q in queries.ids):
@@ -151,7 +151,7 @@ def hardneg(
     suffix = "jsonl" if config.hardneg.format == "jsonl" else "tsv"
     target = Path(out) if out else run.out / f"negatives.{suffix}"
     counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
-    from irctl.index.shards import sha256_file
+    from irctl.hashing import sha256_file
 
     run.note(
         dataset=config.run.dataset or collection.name,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import hashing, plugins
 from irctl.errors import DataError
 from irctl.quantizers import _store
 
@@ -34,7 +34,6 @@ def load(folder: Path) -> Any:
 
 def digest(folder: Path) -> str:
     """The hash that names the trained quantizer: that of quantizer.json, which holds its arrays' hashes."""
-    from irctl.index import shards
 
     _store.describe(folder)
-    return shards.file_digest(folder / _store.FILE)
+    return hashing.file_digest(folder / _store.FILE)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
 
@@ -68,7 +69,7 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any
 
 
 def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
-    if not path.is_file() or shards.file_digest(path) != spec["sha256"]:
+    if not path.is_file() or hashing.file_digest(path) != spec["sha256"]:
         raise DataError(
             f"{path}: missing, or not the array that {FILE} names", hint="Copy the whole folder, or train again"
         )

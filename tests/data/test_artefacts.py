@@ -53,16 +53,6 @@ def test_a_killed_maker_leaves_nothing_that_is_read(tmp_path: Path) -> None:
     assert [p.name for p in (paths.cache() / "kind").iterdir() if p.is_dir()] == ["k" * 32]
 
 
-def test_a_file_changed_in_place_has_another_hash(tmp_path: Path) -> None:
-    path = folders.write(tmp_path / "f", "one")
-    old = time.time() - 100
-    os.utime(path, (old, old))
-    first = artefacts.sha256_file(path)
-    assert artefacts.sha256_file(path) == first and list((paths.cache() / "hashes").glob("data-*.json"))
-    path.write_text("two")  # same size
-    assert artefacts.sha256_file(path) != first
-
-
 def test_a_file_of_equal_content_elsewhere_shares_the_store_but_not_the_name(tmp_path: Path) -> None:
     a = folders.jsonl(tmp_path / "a/corpus.jsonl", [{"_id": "x", "text": "t"}])
     b = folders.jsonl(tmp_path / "b/corpus.jsonl", [{"_id": "x", "text": "t"}])

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -161,22 +160,3 @@ def test_verify_names_the_file_whose_content_changed(tmp_path: Path) -> None:
     (tmp_path / "part-1.npy").write_bytes(raw)
     with pytest.raises(DataError, match=r"part-1\.npy: expected sha256"):
         shards.verify(tmp_path, lines)
-
-
-def test_memo_spares_a_second_reading_until_the_file_changes(tmp_path: Path) -> None:
-    file, calls = tmp_path / "weights", []
-
-    def count(path: Path) -> int:
-        calls.append(path)
-        return path.stat().st_size
-
-    file.write_bytes(b"abc")
-    assert shards.remembered(file, "size", count) == shards.remembered(file, "size", count) == 3
-    assert len(calls) == 2  # too young to trust its mtime
-    old = time.time_ns() - 10 * shards.RACY_NS
-    os.utime(file, ns=(old, old))
-    assert shards.remembered(file, "size", count) == shards.remembered(file, "size", count) == 3
-    assert len(calls) == 3
-    file.write_bytes(b"abcd")
-    assert shards.remembered(file, "size", count) == 4
-    assert shards.sha256_file(file) == hashlib.sha256(b"abcd").hexdigest()

@@ -1,0 +1,95 @@
+"""What files are known by: all of their bytes, or, large ones, what the mode says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from irctl import hashing, paths
+
+
+def test_memo_spares_a_second_reading_until_the_file_changes(tmp_path: Path) -> None:
+    file, calls = tmp_path / "weights", []
+
+    def count(path: Path) -> int:
+        calls.append(path)
+        return path.stat().st_size
+
+    file.write_bytes(b"abc")
+    assert hashing.remembered(file, "size", count) == hashing.remembered(file, "size", count) == 3
+    assert len(calls) == 2  # too young to trust its mtime
+    old = time.time_ns() - 10 * hashing.RACY_NS
+    os.utime(file, ns=(old, old))
+    assert hashing.remembered(file, "size", count) == hashing.remembered(file, "size", count) == 3
+    assert len(calls) == 3
+    file.write_bytes(b"abcd")
+    assert hashing.remembered(file, "size", count) == 4
+    assert hashing.sha256_file(file) == hashlib.sha256(b"abcd").hexdigest()
+
+
+def test_a_file_changed_in_place_has_another_hash(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("one")
+    old = time.time() - 100
+    os.utime(path, (old, old))
+    first = hashing.sha256_file(path)
+    assert hashing.sha256_file(path) == first and list((paths.cache() / "hashes").glob("*.json"))
+    path.write_text("two")  # same size
+    assert hashing.sha256_file(path) != first
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as large: 200 blocks of 16 bytes, of which 64 are sampled."""
+    monkeypatch.setattr(hashing, "WHOLE_UP_TO", 1000)
+    monkeypatch.setattr(hashing, "BLOCK", 16)
+    monkeypatch.setenv(hashing.CARRIER, "fast")
+    path = tmp_path / "large"
+    path.write_bytes(bytes(3200))
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+def overwrite(path: Path, at: int) -> None:
+    """Change one byte; the modification time stays."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(10**18, 10**18))
+
+
+MODES = [("fast", "fast:", [True, False]), ("none", "stat:", [False, False]), ("full", "", [True, True])]
+
+
+@pytest.mark.parametrize(("mode", "start", "seen"), MODES)
+def test_each_mode_sees_what_it_says(large: Path, mode: str, start: str, seen: list[bool]) -> None:
+    hashing.use(mode)
+    found = []
+    for at in (5, 40):  # in the first block sampled, and between two
+        before = hashing.identity(large)
+        overwrite(large, at)
+        found.append(hashing.identity(large) != before)
+    assert found == seen and before.startswith(start)
+    moved = hashing.identity(large)
+    os.utime(large, ns=(10**18 + 1, 10**18 + 1))
+    assert (hashing.identity(large) != moved) == (mode != "full")
+
+
+def test_a_small_file_is_its_sha256_in_every_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hashing.CARRIER, "none")
+    (tmp_path / "small").write_bytes(b"abc")
+    assert hashing.identity(tmp_path / "small") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_child_processes_have_the_mode_of_their_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hashing.CARRIER, "fast")
+    hashing.use("full")
+    code = "import os; from irctl import hashing; print(os.environ[hashing.CARRIER])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "full\n"
