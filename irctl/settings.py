@@ -167,6 +167,7 @@ class Search:
     bm25_k1: float = key(1.5, "BM25 term saturation", low=0)
     bm25_b: float = key(0.75, "BM25 length normalisation", low=0, high=1)
     bm25_stemmer: str = key("english", "Snowball stemmer; none: no stemming")
+    latency: int = key(0, "queries also searched one at a time, to measure the latency of one; 0: none", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def report(
         str, typer.Option(help="one row a system (runs that differ only in the seed), run, method, loss, model, ...")
     ] = "",
     figure: Annotated[
-        str, typer.Option(help="draw pareto, delta, curves or spectrum instead, as PDF, SVG, PNG and CSV")
+        str, typer.Option(help="draw pareto, speed, delta, curves or spectrum instead, as PDF, SVG, PNG and CSV")
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
     ids: Annotated[bool, typer.Option("--ids", help="name the run behind every row")] = False,
@@ -49,6 +49,7 @@ def report(
       irctl report --table compression --format csv --ids
       irctl report --group-by run
       irctl report --figure pareto -o figures
+      irctl report --figure speed -o figures
       irctl report --figure curves -o figures
       irctl report --figure spectrum -o figures
       irctl report --checklist

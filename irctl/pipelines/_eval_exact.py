@@ -6,6 +6,7 @@ Dimension key: Q queries, D dimensions, k results.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
 from irctl.metrics.recall import shares
-from irctl.pipelines import _bundles, _exact, _held_out, _search_spread, _searched
+from irctl.pipelines import _bundles, _exact, _held_out, _search_spread, _searched, _speed
 from irctl.pipelines._held_out import Asked, source_name
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
@@ -67,7 +68,7 @@ def measure(
     exact = _exact.First(_searched.exact_vectors(searched, config), searched.rows)
     assert searched.folder is not None
     run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
-    task = _Task(searched, exact, _depths(config, searched.rows), config, run.paths.folder, reporter, fresh)
+    task = _Task(searched, exact, _depths(config, searched.rows), config, run, reporter, fresh)
     made = Measured([], [], [], [])
     given = _held_out.of_file(Path(queries), searched, config) if queries else None
     for asked in given or _held_out.of_collection(searched, config, model):
@@ -79,13 +80,13 @@ def measure(
 
 @dataclass(frozen=True)
 class _Task:
-    """What is the same for every set of queries. place: folder for the logs of several processes."""
+    """What is the same for every set of queries."""
 
     searched: Searched
     exact: _exact.First
     depths: list[int]
     config: Config
-    place: Path
+    run: RunHandle
     reporter: Reporter
     fresh: bool
 
@@ -105,8 +106,8 @@ def _depths(config: Config, rows: int) -> list[int]:
     return telling
 
 
-def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, _exact.Nearest]:
-    """(rows returned, by the name of their recall; exact rows; where those are from), own rows taken out."""
+def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, _exact.Nearest, dict[str, float]]:
+    """(rows returned, by the name of their recall; exact rows; where those are from; speed), own rows taken out."""
     searched, config, reporter = task.searched, task.config, task.reporter
     drops = asked.self_match == "drop"
     k, rerank = max(task.depths) + drops, config.search.rerank
@@ -116,20 +117,22 @@ def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, _exact.Nea
     )
     if asked.collection is None:
         _held_out.check_held_out(queries_QD, truth.rows_Qk, task.exact, reporter)
-    found = _search_spread.search(searched, queries_QD, max(k, rerank + drops), config, task.place, reporter)
+    started = time.perf_counter()
+    found = _search_spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
     returned = {CODES if rerank else FOUND: found.rows_Qk}
     if rerank:
         returned[FOUND] = _searched.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]
+    speed = _speed.measured(searched, queries_QD, k, time.perf_counter() - started, config)
     if not drops:
-        return returned, truth.rows_Qk, truth
+        return returned, truth.rows_Qk, truth, speed
     documents = Documents(searched, asked.collection, reporter)
     cleaned = {name: _without_own(rows_Qk, asked.ids, documents) for name, rows_Qk in returned.items()}
-    return cleaned, _without_own(truth.rows_Qk, asked.ids, documents), truth
+    return cleaned, _without_own(truth.rows_Qk, asked.ids, documents), truth, speed
 
 
 def _add(made: Measured, asked: Asked, task: _Task) -> None:
     """Measure one set of queries."""
-    returned, exact_Qk, truth = _found(asked, task)
+    returned, exact_Qk, truth, speed = _found(asked, task)
     searched, depths, rerank = task.searched, task.depths, task.config.search.rerank
     search = {
         "dataset": asked.dataset,
@@ -142,6 +145,8 @@ def _add(made: Measured, asked: Asked, task: _Task) -> None:
         **searched.facts,
         "truth": truth.key,
     }
+    for name, value in speed.items():
+        task.run.metric(name, value, dataset=asked.dataset, split=asked.split)
     made.searches.append(search)
     same = {
         "dataset": asked.dataset,

@@ -26,6 +26,8 @@ NOT_SCIENCE = (
     "train.report_to",
     "compress.workers",
 )
+SPEED = ("queries_per_s", "latency_ms", "latency_p95_ms")
+"""How fast a search was."""
 FOUND = ("default", "measured", "mined")
 """Origins of values that nobody chose."""
 
@@ -124,6 +126,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label = str(name)
     traits = {k: v for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
     facts, fact_runs = _facts(train, compress, compression)
+    speed, timed = _speed(record, search, line)
+    facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
     return System(
         label=label,
         variant=_hash(parts),
@@ -230,6 +234,18 @@ def _facts(
         facts |= own
         runs |= dict.fromkeys(own, compress.id)
     return facts, runs
+
+
+def _speed(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> tuple[dict[str, float], str]:
+    """How fast the system's search was, and the run that measured it: the evaluation, or a search before it."""
+    from irctl.ledger import query
+
+    place = (search.get("dataset"), search.get("split", ""))
+    for run in (record, *(r for r in line if r.columns.get("command") == "search")):
+        known = [m for m in query.measures(run.id) if m["name"] in SPEED and m["value"] is not None]
+        if mine := {m["name"]: float(m["value"]) for m in known if (m["dataset"], m["split"] or "") == place}:
+            return mine, run.id
+    return {}, ""
 
 
 def measures_of(record: RunRecord, part: str = "") -> dict[str, float]:

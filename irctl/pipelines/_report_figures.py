@@ -15,7 +15,12 @@ from irctl.reports import figures, lines, neighbours
 from irctl.reports.columns import headline
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
+
+    Draw = Callable[..., tuple[Figure, str]]
 
 SPECTRUM_ROWS = 20_000
 """Vectors that a spectrum is estimated from."""
@@ -25,6 +30,7 @@ def figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
     """Draw a figure and save it in every format; the files written."""
     kinds: dict[str, Callable[[Path, Wanted], list[Path]]] = {
         "pareto": _pareto,
+        "speed": _speed,
         "delta": _delta,
         "curves": _curves,
         "spectrum": _spectrum,
@@ -43,20 +49,32 @@ def _delta(folder: Path, wanted: Wanted) -> list[Path]:
 def _pareto(folder: Path, wanted: Wanted) -> list[Path]:
     """Judged quality where there is some, else recall of exact neighbours, else that of the probe; one a data set."""
     records = report.narrowed(report.gather(wanted.runs, probes=True), wanted)
+    if not report.measures(wanted):
+        records = neighbours.judged(records) or records
+    return _one_a_place("pareto", figures.pareto, records, folder, wanted)
+
+
+def _speed(folder: Path, wanted: Wanted) -> list[Path]:
+    """Recall of exact neighbours where it was measured, else judged quality; one a data set."""
+    records = [r for r in report.narrowed(report.gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
+    if not report.measures(wanted):
+        records = [r for r in records if neighbours.is_recall(r.measure)] or records
+    return _one_a_place("speed", figures.speed, records, folder, wanted)
+
+
+def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:
+    """A figure for every data set and split, of the measures asked for or the best known of neighbours."""
     measures = report.measures(wanted)
-    judged = neighbours.judged(records)
-    if not measures and judged:
-        records = judged
-    elif not measures:
+    if not measures and not neighbours.judged(records):
         measures = [next((m for m in neighbours.QUALITY if any(r.measure == m for r in records)), "")]
     if measures:
         records = [r for r in records if r.measure in measures] or records
     written: list[Path] = []
     places = list(dict.fromkeys((r.dataset, r.split) for r in records))
-    for dataset, split in places:
+    for dataset, split in places or [("", "")]:
         mine = [r for r in records if (r.dataset, r.split) == (dataset, split)]
-        drawn = figures.pareto(mine, headline(mine, measures), title=f"{dataset} {split}")
-        name = "pareto" if len(places) == 1 else f"pareto-{dataset}-{split}".replace("/", "-")
+        drawn = draw(mine, headline(mine, measures), title=f"{dataset} {split}")
+        name = kind if len(places) < 2 else f"{kind}-{dataset}-{split}".replace("/", "-")
         written += figures.save(*drawn, folder, name)
     return written
 

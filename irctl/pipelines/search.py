@@ -6,7 +6,8 @@ Dimension key: Q queries, D dimensions, k results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from irctl import paths
 from irctl.errors import DataError
 from irctl.index.rerank import check_depth
-from irctl.pipelines import _outputs, _search_spread, _searched, _vectors, _watched
+from irctl.pipelines import _outputs, _search_spread, _searched, _speed, _vectors, _watched
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
 
@@ -34,6 +35,7 @@ class Ranking:
     scores_Qk: NDArray[np.float32]
     rows_Qk: NDArray[np.int64]
     boundary_ties: int
+    speed: Mapping[str, float]
 
 
 def search(
@@ -167,11 +169,13 @@ def rank(
     searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
 ) -> Ranking:
     """The k best rows of each query, re-scored where asked. place: folder for the logs of several processes."""
-    depth = max(k, config.search.rerank)
+    depth, started = max(k, config.search.rerank), time.perf_counter()
     found = _search_spread.search(searched, queries_QD, depth, config, place, reporter)
-    if not config.search.rerank:
-        return Ranking(found.scores_Qk, found.rows_Qk, found.boundary_ties)
-    return Ranking(*_searched.reranked(searched, queries_QD, found.rows_Qk, k, config))
+    ranked = (found.scores_Qk, found.rows_Qk, found.boundary_ties)
+    if config.search.rerank:
+        ranked = _searched.reranked(searched, queries_QD, found.rows_Qk, k, config)
+    seconds = time.perf_counter() - started
+    return Ranking(*ranked, _speed.measured(searched, queries_QD, k, seconds, config))
 
 
 def _lists(found: Ranking, documents: Documents) -> Any:
@@ -197,7 +201,8 @@ def _payload(
         kind = "bundle" if searched.bundle is not None else "embeddings"
         run.artifact("in", kind, searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
     run.artifact("out", "run_file", target, n_rows=int(about["queries"]))
-    run.metric("boundary_ties", float(found.boundary_ties), dataset=str(about["dataset"]))
+    for name, value in {"boundary_ties": float(found.boundary_ties), **found.speed}.items():
+        run.metric(name, value, dataset=str(about["dataset"]), split=str(about.get("split", "")))
     payload = {
         "run_file": str(target),
         "method": "dense",
@@ -205,6 +210,7 @@ def _payload(
         **searched.facts,
         "rerank": config.search.rerank,
         "boundary_ties": found.boundary_ties,
+        **{name: round(value, 3) for name, value in found.speed.items()},
     }
     return {**payload, "ids": [str(target)]}
 

@@ -91,6 +91,8 @@ FACTS: dict[str, tuple[Column, Reader]] = {
     "cpu_hours": (fact_column("cpu_hours", "CPU hours", "low", decimals=3), _fact("cpu_hours")),
     "price": (fact_column("price", "Price", "low", decimals=2), _fact("price")),
     "latency_ms": (fact_column("latency_ms", "Query ms", "low", decimals=2), _fact("latency_ms")),
+    "latency_p95_ms": (fact_column("latency_p95_ms", "Query ms p95", "low", decimals=2), _fact("latency_p95_ms")),
+    "queries_per_s": (fact_column("queries_per_s", "Queries/s", decimals=0), _fact("queries_per_s")),  # as above
     "index_bytes": (fact_column("index_bytes", "Index bytes", "low"), _fact("index_bytes")),
     "iso": (fact_column("iso", "IsoScore (debiased)", "high", decimals=3), _fact("iso")),
 }
@@ -102,6 +104,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
         *("probe_recall@10", "probe_recall@100", "recall_codes@10", "recall_exact@10", "recall_exact@100"),
         *("nDCG@10", "kept"),
         *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s", "train_s"),
+        "queries_per_s",
     ),
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
     "beir": ("avg", "DATASETS"),

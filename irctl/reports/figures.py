@@ -101,6 +101,55 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
     return figure, to_csv(points)
 
 
+@dataclass(frozen=True)
+class SpeedPoint:
+    """One system of a plot of quality over speed. line: its compression method."""
+
+    line: str
+    system: str
+    value: float
+    queries_per_s: float
+    latency_ms: float | None
+    run_id: str
+
+
+def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
+    """Systems whose search was timed, fastest first; raises DataError if there is none."""
+    shown = [r for r in newest(records) if r.measure == measure and r.facts.get("queries_per_s")]
+    if not shown:
+        raise DataError(
+            f"no evaluation with {measure} whose search was timed", hint="irctl eval --index BUNDLE times its search"
+        )
+    labels = rows(shown)
+    points = [
+        SpeedPoint(
+            f"{r.compression or UNCOMPRESSED}{RERANKED if r.rerank else ''}",
+            labels[r.system, r.variant],
+            r.value,
+            r.facts["queries_per_s"],
+            r.facts.get("latency_ms"),
+            r.run_id,
+        )
+        for r in shown
+    ]
+    return sorted(points, key=lambda p: (-p.queries_per_s, p.system, p.run_id))
+
+
+def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): queries a second (log) over quality, one line a compression method."""
+    points = speed_points(records, measure)
+    with styled() as plt:
+        figure, axes = plt.subplots(figsize=(5.0, 3.4))
+        for i, line in enumerate(sorted({p.line for p in points})):
+            mine = sorted((p for p in points if p.line == line), key=lambda p: p.value)
+            x, y = [100 * p.value for p in mine], [p.queries_per_s for p in mine]
+            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=1, label=line)
+        axes.set_yscale("log")
+        axes.set(xlabel=f"{measure} x100", ylabel="Queries a second", title=title)
+        axes.legend(frameon=False, fontsize=8)
+    return figure, to_csv(points)
+
+
 def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): differences from the baseline with their 95 % intervals, one line a comparison."""
     if not comparisons:

@@ -108,6 +108,18 @@ def test_the_pareto_figure_is_of_judged_quality_or_else_of_neighbours(place: Wor
     assert sorted(p.suffix for p in folder.glob("pareto.*")) == [".csv", ".pdf", ".png", ".svg"]
 
 
+def test_the_speed_figure_has_every_search_that_was_timed(place: Workspace) -> None:
+    folder = place.folder / "speed"
+    place.ok(f"report --figure speed --dataset cranfield -o {folder}")
+    points = list(csv.DictReader((folder / "speed.csv").open()))
+    assert [p["line"] for p in points] == ["pq"] and float(points[0]["queries_per_s"]) > 0  # recall of neighbours
+    place.ok(f"report --figure speed --dataset cranfield --measures nDCG@10 -o {folder}")
+    points = list(csv.DictReader((folder / "speed.csv").open()))
+    assert {p["line"] for p in points} == {"pq", "uncompressed"}
+    shown = tables(place)["cranfield test"]
+    assert all(float(cells["queries_per_s"]["value"]) > 0 for cells in shown.values())
+
+
 def test_the_spectrum_of_encoded_vectors_sums_to_their_variance(place: Workspace) -> None:
     folder = place.folder / "spectrum"
     place.ok(f"report --figure spectrum -o {folder}")

@@ -54,6 +54,18 @@ def test_flat_codes_and_query_vectors_give_exact_search(tmp_path: Path) -> None:
     assert by_codes["boundary_ties"] == 0 and by_codes["code_size"] == 4 * DIM and by_floats["rows"] == 1700
 
 
+def test_a_search_is_timed_and_one_query_alone_where_asked(tmp_path: Path) -> None:
+    source, queries = save_vectors(tmp_path / "x.npy", 1200), save_queries(tmp_path / "q.npy")
+    bundle = compressed(source)["bundle"]
+    plain = searched(settings(search__k=5), index=bundle, queries=queries)
+    assert plain["queries_per_s"] > 0 and "latency_ms" not in plain
+    timed = searched(settings(search__k=5, search__latency=4, search__rerank=50), index=bundle, queries=queries)
+    assert 0 < timed["latency_ms"] <= timed["latency_p95_ms"]
+    assert ranking(plain).keys() == ranking(timed).keys()
+    known = {m["name"]: m["value"] for m in query.measures(query.find_run("latest:search").id)}
+    assert known["queries_per_s"] == pytest.approx(timed["queries_per_s"], rel=1e-3, abs=1e-3)
+
+
 @pytest.mark.parametrize("method", ("pq", "sq", "rabitq"))
 def test_rescoring_deep_enough_restores_exact_search(tmp_path: Path, method: str) -> None:
     source = save_vectors(tmp_path / "x.npy", 1200)

@@ -55,6 +55,18 @@ def test_nothing_to_draw_is_an_error_that_says_what_to_run() -> None:
         figures.pareto([record("a", 0.5)], "nDCG@10")
 
 
+def test_the_speed_plot_has_what_was_timed_fastest_first() -> None:
+    records = [
+        record("slow", 0.9, facts={"queries_per_s": 10.0, "latency_ms": 120.0}),
+        record("fast", 0.4, compression="pq", facts={"queries_per_s": 1000.0}),
+        record("untimed", 0.5),
+    ]
+    points = figures.speed_points(records, "nDCG@10")
+    assert [(p.system, p.line, p.latency_ms) for p in points] == [("fast", "pq", None), ("slow", "uncompressed", 120.0)]
+    with pytest.raises(DataError, match="irctl eval --index BUNDLE times its search"):
+        figures.speed([record("untimed", 0.5)], "nDCG@10")
+
+
 def test_a_figure_is_saved_in_three_formats_with_its_data_and_equal_bytes_each_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         figures.save(*figures.pareto(systems(), "nDCG@10", title="cranfield"), tmp_path / folder, "pareto")
