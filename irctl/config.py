@@ -7,6 +7,7 @@ Each resolved value carries its origin. A key is `section.name`; a plug-in file'
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import tomllib
@@ -170,7 +171,11 @@ def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
     if leaf in fields:
         return fields[leaf]
-    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, list(known_keys())))
+    legal = list(known_keys())
+    sections = list(dict.fromkeys(k.partition(".")[0] for k in legal))
+    near = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)
+    legal = near or [k for k in legal if cls and k.rpartition(".")[0] == section] or [f"{s}." for s in sections]
+    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, legal))
 
 
 def known_keys() -> Iterator[str]:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent
 
 def runs() -> Path:
     """Folder of run folders."""
-    return Path(os.environ.get("IRCTL_RUNS", "runs"))
+    return Path(os.environ.get("IRCTL_RUNS") or "runs")
 
 
 def ledger() -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from irctl.config import read_toml
+from irctl.config import Config, read_toml
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
 
 MAX_REQUEUE = 3
@@ -151,6 +151,17 @@ def is_own(stored: Mapping[str, Any]) -> bool:
 def is_restart_of(stored: Mapping[str, Any]) -> bool:
     """Whether this process is that run's job, started again: whoever ran it before is gone."""
     return is_own(stored) and job()["slurm_restart_count"] > (stored.get("slurm_restart_count") or 0)
+
+
+def check_devices(config: Config) -> None:
+    """Raise EnvironmentUnfit where the job holds GPUs and the settings leave them idle, unless somebody chose so."""
+    gpus = os.environ.get("SLURM_GPUS_ON_NODE") or os.environ.get("SLURM_JOB_GPUS")
+    chosen = config.origins.get("hardware.device_kind", "default")
+    if gpus and config.hardware.device_kind == "cpu" and not chosen.startswith(("--set", "option", "recipe")):
+        raise EnvironmentUnfit(
+            f"this job holds GPUs ({gpus}) and hardware.device_kind is cpu (from {chosen})",
+            hint="Name them with --profile, such as a100x8; --set hardware.device_kind=cpu leaves them idle",
+        )
 
 
 def requeue() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,21 @@ def test_another_line_leaves_it_alone(place: Workspace, dying: list[bool]) -> No
     dying += [True, False]
     first = run_of(place, f"{SEARCH} --seed 2")
     assert place.ok(f"{SEARCH} --seed 2 -k 4 --json").json["run"] != first
+
+
+def test_the_same_line_in_another_folder_is_another_run(place: Workspace, dying: list[bool], tmp_path: Path) -> None:
+    dying += [True, False, False]
+    line = f"{SEARCH} --seed 6"
+    first = run_of(place, line)
+    assert Workspace(tmp_path).ok(f"{line} --json").json["run"] != first
+    assert place.ok(f"runs show {first} --json").json["status"] == "failed"
+
+
+def test_resume_none_starts_new(place: Workspace, dying: list[bool]) -> None:
+    dying += [True, False]
+    line = f"{SEARCH} --seed 7"
+    first = run_of(place, line)
+    assert place.ok(f"{line} --resume none --json").json["run"] != first
 
 
 def test_a_requeued_job_takes_its_own_run_though_its_first_process_seems_alive(

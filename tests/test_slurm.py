@@ -57,6 +57,15 @@ def test_a_site_file_with_an_unknown_key_is_refused(tmp_path: Path, monkeypatch:
         slurm.site()
 
 
+def test_gpus_that_a_job_holds_are_not_left_idle_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm.check_devices(resolve())
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "8")
+    with pytest.raises(EnvironmentUnfit, match=r"holds GPUs \(8\) and hardware\.device_kind is cpu"):
+        slurm.check_devices(resolve())
+    slurm.check_devices(resolve(from_sets(["hardware.device_kind=cpu"])))
+    slurm.check_devices(resolve(from_sets(["hardware.device_kind=cuda"])))
+
+
 def test_submitting_without_slurm_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentUnfit, match="no sbatch on PATH"):

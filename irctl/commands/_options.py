@@ -66,7 +66,7 @@ class Options:
     runner: Annotated[str, _option("--runner", help="local, slurm, or ray (encode, compress)")] = "local"
     devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3")] = ""
     resume: Annotated[
-        str, _option("--resume", help="continue this run (id, folder or latest)", autocompletion=complete_runs)
+        str, _option("--resume", help="continue this run (id, folder, latest); none: new", autocompletion=complete_runs)
     ] = ""
     seed: Annotated[int | None, _option("--seed", help="seed of every random draw")] = None
     hash_: Annotated[str | None, _option("--hash", help="of files above 1 GB: fast, full or none")] = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import errors, hashing
+from irctl import errors, hashing, slurm
 from irctl.commands._guard import guarded, system_errors
 from irctl.commands._options import Options
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 RUNNERS = ("local", "slurm")
 SHARED = ("encode", "compress")
 """Commands whose work Ray can share out."""
+ON_DEVICES = ("train", "arms", "encode", "hardneg", "eval")
+"""Commands that leave a GPU idle only by mistake."""
 UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
 """Statuses of a run that the same command continues."""
 DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
@@ -106,6 +108,8 @@ def execute(
             return submit(command, options, config, describe)
         if options.dry_run:
             return dry_run(command, options, config, describe)
+        if command in ON_DEVICES:
+            slurm.check_devices(config)
         # the arms of a group get one device each
         if options.devices and config.hardware.device_kind == "cuda" and command != "arms":
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
@@ -168,14 +172,16 @@ def begin(command: str, options: Options, config: Config, **more: Any) -> RunHan
 
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:
-    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one.
+    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one here.
 
-    A requeued Slurm job takes its own run, whatever others with the same command line have left.
+    Relative paths mean other files in another folder, so a run begun there is another's. A requeued Slurm job takes its
+    own run, whatever others with the same command line have left. None with --resume none.
     """
-    from irctl import slurm
     from irctl.ledger import query, reap
 
     reap.reap()
+    if options.resume == "none":
+        return None
     if options.resume:
         record = query.find_run(options.resume)
         if record.columns.get("command") != command:
@@ -189,6 +195,7 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
         for r in query.list_runs(command=command)
         if r.columns.get("config_sha256") == config.sha256()
         and _bare(r.columns.get("argv_json")) == _bare(options.argv)
+        and (r.columns.get("cwd") == str(Path.cwd()) or slurm.is_own(r.columns))
         # tasks of one array share their command line; each continues its own run
         and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
     ]
@@ -203,7 +210,6 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
 
 def _is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
-    from irctl import slurm
     from irctl.ledger.folder import read_json
 
     if not slurm.job() or not (folder / "run.json").is_file():

@@ -58,11 +58,12 @@ def doctor(
         else:
             findings = checks.run(profile) + (list(_doctor_recipe.checks(config)) if recipe else [])
         bad = [f for f in findings if f.level == "error"]
-        if issue:
-            console.out(checks.issue_block(findings))
-        elif json_:
+        if json_:
             rows = [vars(f) for f in findings]
-            console.emit_json({"schema": "irctl/doctor/1", "fit": not bad, "findings": rows})
+            block = {"issue": checks.issue_block(findings)} if issue else {}
+            console.emit_json({"schema": "irctl/doctor/1", "fit": not bad, "findings": rows, **block})
+        elif issue:
+            console.out(checks.issue_block(findings))
         elif quiet:
             for found in bad:
                 console.out(found.check)

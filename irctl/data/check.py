@@ -77,6 +77,29 @@ class _Ids:
         return [(self.lines[int(order_N[i + 1])], self.lines[int(order_N[i])]) for i in again]
 
 
+class Judged:
+    """Pairs of query and document with their grades: 32 bytes each."""
+
+    def __init__(self) -> None:
+        self._pairs, self._lines, self._grades = array("Q"), array("q"), array("d")
+
+    def add(self, line: int, query: str, document: str, grade: float) -> None:
+        self._pairs.append(hash_id(f"{query}\0{document}"))
+        self._lines.append(line)
+        self._grades.append(grade)
+
+    def contradicted(self) -> list[tuple[int, int]]:
+        """(line, earlier line) of pairs that have two grades, by line."""
+        if not self._pairs:
+            return []
+        pairs_N, grades_N = np.frombuffer(self._pairs, np.uint64), np.frombuffer(self._grades)
+        order_N = np.argsort(pairs_N, kind="stable")
+        same_N = pairs_N[order_N][1:] == pairs_N[order_N][:-1]
+        other_N = grades_N[order_N][1:] != grades_N[order_N][:-1]
+        found = np.flatnonzero(same_N & other_N)
+        return sorted((self._lines[int(order_N[i + 1])], self._lines[int(order_N[i])]) for i in found)
+
+
 def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | None = None, limit: int = 10) -> Report:
     """Everything that is wrong with a folder. Raises DataError only where there is no collection at all.
 
@@ -160,6 +183,7 @@ def _judgements(
     """Read one qrels file; returns the hashes of its queries."""
     parse = column_parser(path)
     best: dict[int, float] = {}
+    judged = Judged()
     names: dict[int, str] = {}
     rows, has_header = 0, False
     for line, text in numbered(path):
@@ -180,8 +204,11 @@ def _judgements(
             report.add("error", "unknown query", where, f"no query {found.query_id}")
         if not _has(documents_N, document):
             report.add("error", "unknown document", where, f"no document {found.document_id}")
+        judged.add(line, found.query_id, found.document_id, found.score)
         best[query] = max(best.get(query, found.score), found.score)
         names[query] = found.query_id
+    for line, earlier in judged.contradicted():
+        report.add("error", "two grades", f"{path.name}:{line}", f"another grade for the pair of line {earlier}")
     if path.parent.name == "qrels" and not has_header and first(path):
         report.add("warning", "no header", f"{path.name}:1", "BEIR's own loader skips this judgement")
     for query, grade in best.items():

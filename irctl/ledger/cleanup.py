@@ -42,9 +42,8 @@ def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
         if run.columns["status"] == "completed" and run.paths.model.is_dir() and run.paths.checkpoints.is_dir():
             why = "training is complete and the model is kept"
             found.append(Waste(run.id, run.paths.checkpoints, size(run.paths.checkpoints), why))
-        for leftover in sorted(run.folder.rglob("*.tmp")):
-            if leftover.is_file():
-                found.append(Waste(run.id, leftover, leftover.stat().st_size, "half-written by a killed process"))
+        for leftover in _half_written(run.folder):
+            found.append(Waste(run.id, leftover, size(leftover), "half-written by a killed process"))
     return found
 
 
@@ -69,8 +68,16 @@ def remove(waste: list[Waste]) -> int:
     return sum(item.size for item in waste)
 
 
+def _half_written(folder: Path) -> list[Path]:
+    """What lies under a temporary name: .NAME.tmp, .NAME.tmp.HOST.PID, and .tmp-NAME of a model or checkpoint."""
+    named = sorted({*folder.rglob("*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".tmp-*")})
+    return [path for path in named if not any(parent in named for parent in path.parents)]
+
+
 def size(folder: Path) -> int:
-    """Bytes below a folder."""
+    """Bytes of a file, or below a folder."""
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
 
 

@@ -66,6 +66,8 @@ def _end(record: dict[str, Any], now: float | None) -> tuple[str, str, str] | No
     """(status, error kind, message) of a run that is over, None for one that is alive or closed."""
     if record["status"] == "queued":
         state = _slurm_state(record)
+        if not record.get("slurm_job_id") and not identity.is_alive(record, now=now):
+            return "lost", "Lost", "the process that submitted it is gone, and no job was noted"
         return (*SLURM_ENDS[state], f"the scheduler says {state}") if state in SLURM_ENDS else None
     if record["status"] != "running" or identity.is_alive(record, now=now):
         return None

@@ -19,7 +19,11 @@ GIB = 2**30
 
 
 def checks(config: Config) -> Iterator[Finding]:
-    """Attention kernel, model, data, memory and disk, for the training that these settings describe."""
+    """What these settings describe, a training or a compression, against the memory, disk and data that are here."""
+    sections = {k.split(".")[0] for k in config.origins}
+    if "compress" in sections and not sections & {"train", "loss", "batch"}:
+        yield from _compression(config)
+        return
     from irctl.models.locate import find_local
     from irctl.training import batching, mixture, precision
 
@@ -37,6 +41,31 @@ def checks(config: Config) -> Iterator[Finding]:
         yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
         return
     yield from _room(config, found.folder, plan.devices)
+
+
+def _compression(config: Config) -> Iterator[Finding]:
+    """Input, and for each method its settings and its memory."""
+    from irctl.pipelines import _describe
+
+    methods = [m.strip() for m in config.compress.method.split(",")]
+    try:
+        plan = _describe.compression(config, methods, "local")
+    except IrctlError as e:
+        yield Finding("recipe input", "warning", e.message, e.hint or "Name them with --set compress.source=FOLDER")
+        return
+    rows = f", {plan['rows']:,} rows" if "rows" in plan else ""
+    yield Finding("recipe input", "ok", f"{plan['input']}{rows}")
+    for method in methods:
+        told = plan.get(method)
+        if told is None:
+            yield Finding(f"recipe {method}", "ok", "memory and disk are known once the input is open")
+        elif "refused" in told:
+            yield Finding(f"recipe {method}", "error", told["refused"], "Change the recipe")
+        else:
+            needed, there = (float(told["memory"].split()[i]) for i in (0, -2))
+            fix = "" if needed < there else "Lower compress.train_size or compress.batch, or ask for more memory"
+            found = f"memory {told['memory']}; {told['codes on disk']}"
+            yield Finding(f"recipe {method}", "error" if fix else "ok", found, fix)
 
 
 def _data(config: Config) -> Finding:

@@ -136,7 +136,8 @@ def _folders() -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(folder).free / 2**30
         low = free < FREE_GIB
-        fix = f"Free some space, or point IRCTL_{name.upper()} elsewhere" if low else ""
+        variable = "TMPDIR" if name == "tmp" else f"IRCTL_{name.upper()}"
+        fix = f"Free some space, or point {variable} elsewhere" if low else ""
         kind = filesystem.file_system(folder) or "unknown file system"
         yield Finding(f"{name} folder", "warning" if low else "ok", f"{folder}: {free:.0f} GiB free, {kind}", fix)
     yield _ledger()

@@ -105,14 +105,15 @@ def check_fits(checkpoint: Checkpoint, *, config_sha256: str, data: str, process
     manifest, where = checkpoint.manifest, checkpoint.folder
     if manifest["version"] != VERSION:
         raise DataError(f"{where}: checkpoint format {manifest['version']}, expected {VERSION}", hint="Start a new run")
+    if manifest["data"] != data:  # first: other data may have other mined negatives, which are a setting
+        raise DataError(
+            f"{where}: was trained on other data (the collection or its negatives changed)",
+            hint="Start a new run with --resume none",
+        )
     if manifest["config_sha256"] != config_sha256:
         raise ConfigError(
             f"{where}: was trained with other settings",
-            hint="Continue with the run's own config.json (irctl train --config), or start a new run",
-        )
-    if manifest["data"] != data:
-        raise DataError(
-            f"{where}: was trained on other data (the collection or its negatives changed)", hint="Start a new run"
+            hint="Continue with the run's own config.json (irctl train --config), or start new with --resume none",
         )
     if zero_stage and manifest["processes"] != processes:
         raise ConfigError(

@@ -145,6 +145,13 @@ def test_every_fault_of_a_folder_is_found_at_once(tmp_path: Path) -> None:
     assert kinds(folder)["warning: no relevant document"] == 1 and "warning: no header" not in kinds(folder)
 
 
+def test_a_pair_with_two_grades_is_found_and_one_that_is_said_twice_is_not(tmp_path: Path) -> None:
+    rows = "q1\td1\t1\nq1\td2\t1\nq1\td1\t1\nq1\td2\t3\n"
+    report = check_folder(folders.beir(tmp_path, qrels="query-id\tcorpus-id\tscore\n" + rows))
+    found = [(f["where"], f["what"]) for f in report.findings if f["kind"] == "two grades"]
+    assert found == [("test.tsv:5", "another grade for the pair of line 3")]
+
+
 def test_no_more_than_the_limit_is_listed_and_all_are_counted(tmp_path: Path) -> None:
     folder = folders.beir(tmp_path, qrels="query-id\tcorpus-id\tscore\n" + "q1\tdX\t1\n" * 30)
     report = check_folder(folder, limit=3)

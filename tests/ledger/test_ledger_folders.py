@@ -155,10 +155,13 @@ def test_cleaning_up_takes_checkpoints_of_completed_runs_and_keeps_what_is_tagge
         (run.paths.checkpoints / "step-1").mkdir(parents=True)
         (run.paths.checkpoints / "step-1" / "optimizer.bin").write_bytes(b"x" * 1000)
     (runs[0].out / ".shard.tmp").write_bytes(b"y" * 10)
+    (runs[0].out / ".part-0.npy.tmp.host.12").write_bytes(b"z" * 20)
+    (runs[0].paths.folder / ".tmp-model").mkdir()
+    (runs[0].paths.folder / ".tmp-model" / "model.safetensors").write_bytes(b"w" * 30)
     labels.tag(query.find_run(runs[1].id), "paper")
     waste = cleanup.find()
-    assert [(w.run_id, w.size) for w in waste] == [(runs[0].id, 1000), (runs[0].id, 10)]
-    assert cleanup.remove(waste) == 1010
+    assert sorted(((w.run_id, w.size) for w in waste), reverse=True) == [(runs[0].id, n) for n in (1000, 30, 20, 10)]
+    assert cleanup.remove(waste) == 1060
     assert not runs[0].paths.checkpoints.exists() and runs[0].paths.model.exists()
     assert runs[1].paths.checkpoints.exists()
     assert cleanup.find() == []

@@ -206,6 +206,18 @@ def test_a_recipe_fits_with_numbers(tiny_encoder: Path) -> None:
     assert "GiB for weights and optimizer" in of(found, "recipe memory").found
 
 
+def test_a_compression_recipe_is_checked_as_one() -> None:
+    small = {"compress__source": "synthetic:5000,64,0.5", "compress__method": "pq,rabitq"}
+    found = recipe(**small)
+    assert [f.check for f in found] == ["recipe input", "recipe pq", "recipe rabitq"]
+    assert "5,000 rows" in found[0].found and "GiB" in found[1].found
+    too_little = of(recipe(**small, compress__memory_gib=0.001), "recipe pq")
+    assert too_little.level == "error" and "compress.train_size" in too_little.fix
+    assert of(recipe(**small, pq__m=7), "recipe pq").level == "error"
+    missing = of(recipe(compress__source="nowhere.npy"), "recipe input")
+    assert missing.level == "warning" and "nowhere.npy" in missing.found
+
+
 def test_a_recipe_that_does_not_fit_says_what_would(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Nearest legal" in of(recipe(batch__global=20), "recipe").fix
     assert "irctl data" in of(recipe(data__source="beir/scifact"), "recipe data").fix
