@@ -17,6 +17,9 @@ from irctl.ledger import folder as files
 from irctl.ledger import indexing
 from irctl.ledger.store import FAILURES, PATIENCE_S, Ledger, log
 
+HOME = ".home.jsonl"
+"""How a note ends that is for the ledger beside the runs alone."""
+
 
 def publish(
     folder: Path, parts: Iterable[str] = indexing.PARTS, *, patience_s: float = PATIENCE_S, spool: bool = True
@@ -40,9 +43,21 @@ def drain(patience_s: float = PATIENCE_S) -> None:
     _write(lambda connection: None, patience_s)
 
 
+def hand_home(folder: Path) -> None:
+    """Where IRCTL_LEDGER names another file, perhaps on a node's own disk: a note for the ledger beside the runs."""
+    home = paths.runs() / "ledger.db"
+    other = paths.ledger()
+    if other.resolve() == home.resolve() or not other.is_file():  # what could not be written there has left its note
+        return
+    if home.is_file() or other.stat().st_dev != folder.stat().st_dev:
+        _leave_note(folder, HOME)
+
+
 def waiting() -> list[Path]:
-    """Notes in the spool, oldest first."""
-    return sorted((paths.runs() / "spool").glob("*.jsonl"))
+    """Notes in the spool, oldest first; those for the ledger beside the runs only there."""
+    notes = sorted((paths.runs() / "spool").glob("*.jsonl"))
+    is_home = paths.ledger().resolve() == (paths.runs() / "ledger.db").resolve()
+    return notes if is_home else [n for n in notes if not n.name.endswith(HOME)]
 
 
 def _write(work: Callable[[sqlite3.Connection], object], patience_s: float) -> None:
@@ -67,13 +82,13 @@ def _folders(note: Path) -> list[Path]:
     return [Path(row["run_dir"]) for row in files.read_lines(note) if "run_dir" in row]
 
 
-def _leave_note(folder: Path) -> None:
+def _leave_note(folder: Path, suffix: str = ".jsonl") -> None:
     """One note, one file, by rename: nobody appends to a file that another process is about to remove."""
     spool = paths.runs() / "spool"
     try:
         spool.mkdir(parents=True, exist_ok=True)
         partial = spool / f".{uuid.uuid4().hex}.tmp"
         partial.write_text(json.dumps({"run_dir": str(folder.resolve()), "at": files.utc_now()}) + "\n")
-        partial.rename(spool / f"{folder.name}-{uuid.uuid4().hex[:8]}.jsonl")
+        partial.rename(spool / f"{folder.name}-{uuid.uuid4().hex[:8]}{suffix}")
     except OSError as e:
         log.warning("%s: %s. irctl runs reindex finds the run later", spool, e.strerror)

@@ -5,7 +5,9 @@ Files come first, the ledger second. A ledger that is locked, full, broken or to
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ from irctl.errors import DataError
 from irctl.ledger import facts, filesystem, identity, indexing, opening
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
-from irctl.ledger.publish import publish
+from irctl.ledger.publish import hand_home, publish
 from irctl.ledger.schema import RUN_COLUMNS, STATUSES
 from irctl.ledger.store import PATIENCE_S, log
 from irctl.paths import RunPaths
@@ -188,6 +190,7 @@ class RunHandle:
             files.append_metric(self.paths, "peak_memory_gib", facts.peak_memory_gib())
             self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
             self._save(("run", "events", "metrics", "artifacts"))
+            hand_home(self.paths.folder)
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
@@ -256,10 +259,25 @@ def _described(path: Path, sha256: str | None) -> dict[str, Any]:
             raise DataError(f"{path}: no such file or folder", hint="An artifact that is no path needs its sha256")
         return {"path": str(path), "size": None, "sha256": sha256, "mtime_ns": None}
     at = path.absolute()
-    stats = [p.stat() for p in hashing.files_below(at)]
-    return {
-        "path": str(at),
-        "size": sum(s.st_size for s in stats),
-        "sha256": sha256 or hashing.content(at),
-        "mtime_ns": max((s.st_mtime_ns for s in stats), default=at.stat().st_mtime_ns),
-    }
+    size, mtime_ns = _measured(at)
+    return {"path": str(at), "size": size, "sha256": sha256 or hashing.content(at), "mtime_ns": mtime_ns}
+
+
+def _measured(at: Path) -> tuple[int, int]:
+    """(bytes, newest mtime_ns) of a file, or of all below a folder in one walk.
+
+    What vanishes on the way does not count: another process may be finishing the same folder.
+    """
+    own = at.stat()
+    if not stat.S_ISDIR(own.st_mode):
+        return own.st_size, own.st_mtime_ns
+    size, newest = 0, 0
+    for folder, _, names in os.walk(at):
+        for name in names:
+            if name.endswith(".tmp"):  # half written
+                continue
+            with contextlib.suppress(OSError):
+                found = Path(folder, name).stat()
+                if stat.S_ISREG(found.st_mode):
+                    size, newest = size + found.st_size, max(newest, found.st_mtime_ns)
+    return size, newest or own.st_mtime_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -139,6 +140,8 @@ def describe(config: Config) -> dict[str, Any]:
     collection = collection_of(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
+    width = _width(found.folder) if found else None
+    mib = rows * (4 if config.encoder.store == "float32" else 2) / 2**20
     return {
         "encoding": {
             "collection": f"{collection.name}, {rows} documents",
@@ -146,9 +149,22 @@ def describe(config: Config) -> dict[str, Any]:
             "shards": f"{-(-rows // size)} of {size} rows",
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
-            "disk": f"{rows * (4 if config.encoder.store == 'float32' else 2) / 2**20:.2f} MiB x D",
+            "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",
         }
     }
+
+
+def _width(folder: Path) -> int | None:
+    """Dimensions of a model folder's vectors, by its files alone: of its last Dense layer, else its hidden size."""
+    dense = sorted(folder.glob("*_Dense/config.json"))
+    for path, name in (
+        *((p, "out_features") for p in reversed(dense)),
+        *((p, "hidden_size") for p in (folder / "config.json", folder / "0_Transformer" / "config.json")),
+    ):
+        with suppress(OSError, ValueError):
+            if value := json.loads(path.read_text()).get(name):
+                return int(value)
+    return None
 
 
 def _with(config: Config, model: str | None, data: str | None) -> Config:

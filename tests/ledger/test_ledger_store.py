@@ -119,6 +119,20 @@ def test_what_a_locked_ledger_misses_comes_with_the_next_writer(
     assert dump(paths.ledger()) == live
 
 
+def test_a_ledger_on_another_disk_hands_its_runs_to_the_one_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finished("search")
+    monkeypatch.setenv("IRCTL_LEDGER", str(tmp_path / "local" / "ledger.db"))
+    (tmp_path / "local").mkdir()
+    second = finished("search")
+    assert second.id in {r.id for r in query.list_runs()}
+    assert query.find_run(second.id).columns["status"] == "completed"  # its own reading does not take the note away
+    monkeypatch.delenv("IRCTL_LEDGER")
+    assert {r.id for r in query.list_runs()} == {first.id, second.id}
+    assert not list((paths.runs() / "spool").iterdir())
+
+
 def test_readers_drain_the_spool_too(monkeypatch: pytest.MonkeyPatch) -> None:
     finished()
     monkeypatch.setattr(recording, "PATIENCE_S", 0.1)

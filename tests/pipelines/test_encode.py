@@ -125,5 +125,6 @@ def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path
     config = resolve(from_sets([f"data.source={beir}"]))
     described = pipeline.describe(config)["encoding"]
     assert str(minilm) in described["encoder"] and described["collection"] == "toy, 4 documents"
+    assert described["disk"].endswith("MiB of 384 dimensions")
     far = resolve(from_sets([f"data.source={beir}", "model.name=some/model"]))
     assert "from the hub" in pipeline.describe(far)["encoding"]["encoder"]
