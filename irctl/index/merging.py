@@ -22,7 +22,10 @@ def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter
     """The manifest after merging, written. A merged folder is left as it is, but for batch files left behind."""
     parts = [part for part in manifest["parts"] if "index" in part or "batches" in part]
     if any("batches" not in part for part in parts):
-        merged = [_join(folder, number, group) for number, group in enumerate(_groups(plan, parts))]
+        merged = [
+            dict(group[0]) if len(group) == 1 and "batches" in group[0] else _join(folder, number, group)
+            for number, group in enumerate(_groups(plan, parts))
+        ]
         merged += [part for part in manifest["parts"] if part not in parts]  # of --append, in folders of their own
         rows = sum(p["rows"] for p in merged)
         code_bytes, id_bytes = (sum(int(p.get(k, 0)) for p in merged) for k in ("bytes", "ids_bytes"))
@@ -38,16 +41,22 @@ def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter
 
 
 def _groups(plan: Plan, parts: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Parts of each input file, in order."""
+    """Parts of each input file, in order. A part may be merged already: a lost file comes back in batches."""
     files = {b.index: b.file for b in plan.batches()}
     group: list[Mapping[str, Any]] = []
     for part in parts:
-        if group and files.get(part["index"]) != files.get(group[-1]["index"]):
+        if group and files.get(_span(part)[0]) != files.get(_span(group[-1])[0]):
             yield group
             group = []
         group.append(part)
     if group:
         yield group
+
+
+def _span(part: Mapping[str, Any]) -> tuple[int, int]:
+    """First and last batch of a part."""
+    first, last = part.get("batches") or (part["index"], part["index"])
+    return int(first), int(last)
 
 
 def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -61,7 +70,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         for part in group:
             path = folder / part["file"]
             if hashing.file_digest(path) != part["sha256"]:
-                raise DataError(f"{path}: is not what its journal says", hint="Run the shard again, then --finalize")
+                raise _changed(path)
             sink.write(np.load(path, allow_pickle=False).tobytes())
 
     written = shards.write_atomic(folder / name, copy)
@@ -71,16 +80,23 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         "row0": int(group[0]["row0"]),
         "bytes": written.bytes,
         "sha256": written.sha256,
-        "batches": [int(group[0]["index"]), int(group[-1]["index"])],
+        "batches": [_span(group[0])[0], _span(group[-1])[1]],
     }
     if group[0].get("ids"):
         ids_name = f"ids/part-{number:05d}.arrow"
         ids: list[str] = []
         for part in group:
             if hashing.file_digest(folder / part["ids"]) != part["ids_sha256"]:
-                raise DataError(f"{folder / part['ids']}: is not what its journal says", hint="Run the shard again")
+                raise _changed(folder / part["ids"])
             ids += shards.read_ids(folder / part["ids"]).to_pylist()
         stored = shards.write_ids(folder / ids_name, ids)
         joined |= {"ids": ids_name, "ids_bytes": stored.bytes, "ids_sha256": stored.sha256}
         joined |= {"first_id": ids[0], "last_id": ids[-1]}
     return joined
+
+
+def _changed(path: Path) -> DataError:
+    return DataError(
+        f"{path}: is not what its journal says",
+        hint="Remove that file alone and run its command again: the others stay",
+    )

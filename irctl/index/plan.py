@@ -60,6 +60,11 @@ class Plan:
     def rows(self) -> int:
         return sum(rows for _, rows in self.files)
 
+    @property
+    def trained_rows(self) -> int:
+        """Rows that training sees: those of the probe are never among them."""
+        return min(self.train_rows, self.rows - _held(self.rows, self.probe))
+
     def batches(self) -> list[Batch]:
         """Every batch, in order."""
         found: list[Batch] = []
@@ -71,9 +76,9 @@ class Plan:
             first += rows
         return found
 
-    def mine(self, worker: int) -> list[Batch]:
-        """The contiguous share of one worker."""
-        batches = self.batches()
+    def mine(self, worker: int, limit: int = 0) -> list[Batch]:
+        """The contiguous share of one worker; of the first `limit` batches if that is not 0."""
+        batches = self.batches()[: limit or None]
         return batches[len(batches) * worker // self.workers : len(batches) * (worker + 1) // self.workers]
 
     def name(self, index: int, count: int) -> str:
@@ -166,11 +171,15 @@ def samples(
     rows: int, train: int, probe: int, seed: int, groups: Iterable[tuple[int, int]] = ()
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(probe rows, training rows): disjoint, each sorted. At most a tenth of the input is set apart as probe."""
-    held = min(probe, rows // 10)
+    held = _held(rows, probe)
     drawn_N = draw(rows, min(rows, held + train), seed, groups)
     apart = np.zeros(len(drawn_N), bool)
     apart[np.random.default_rng(seed + 1).permutation(len(drawn_N))[:held]] = True
     return drawn_N[apart], drawn_N[~apart]
+
+
+def _held(rows: int, probe: int) -> int:
+    return min(probe, rows // 10)
 
 
 def groups_of(stream: object) -> list[tuple[int, int]]:

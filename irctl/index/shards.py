@@ -150,7 +150,11 @@ class Journal:
 
 
 def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
-    """index -> line, over every writer. A torn last line is dropped; two digests for one shard are a DataError."""
+    """index -> line, over every writer. Two digests for one shard are a DataError.
+
+    A torn last line is dropped, and so is one in the middle that a disk has spoilt: a shard without a line is written
+    again, to the same bytes.
+    """
     found: dict[int, dict[str, Any]] = {}
     for file in sorted((folder / JOURNAL).glob("manifest.*.jsonl")):
         try:
@@ -161,10 +165,9 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
             try:
                 line = json.loads(text)
                 index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
-            except (ValueError, KeyError, TypeError) as e:
-                raise DataError(
-                    f"{file}:{number}: not a journal line ({e})", hint=f"Remove {folder} and run again"
-                ) from e
+                files_of(line)
+            except (ValueError, KeyError, TypeError):
+                continue
             before = found.setdefault(index, line)
             if any(before.get(k) != v for k, v in digests.items()):
                 raise DataError(
@@ -237,7 +240,9 @@ def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]
             hint="Run the command that writes it again; it continues",
         ) from None
     except (ValueError, OSError) as e:
-        raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+        raise DataError(
+            f"{path}: cannot be read ({e})", hint=f"Remove {path} and run the command that wrote it again"
+        ) from e
     found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else (None, None)
     if found != (format, version):
         raise DataError(f"{path}: expected format {format} version {version}, found {found[0]} version {found[1]}")
@@ -245,7 +250,10 @@ def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]
 
 
 def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
-    """Hash every file of these lines or parts again; returns how many. DataError names the first that differs."""
+    """Hash every file of these lines or parts again; returns how many. DataError names the first that differs.
+
+    The hint holds for finished and unfinished folders: a shard whose file is gone is written again, the others stay.
+    """
     files = [f for part in parts for f in files_of(part)]
     for name, size, expected in files:
         path = folder / name
@@ -253,10 +261,11 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
         if found != size:
             raise DataError(
                 f"{path}: expected {size} bytes, found {'no file' if found < 0 else found}",
-                hint=f"Remove {folder} and run again",
+                hint="Run the command that wrote it again: it writes that file, the others stay",
             )
         if (digest := hashing.file_digest(path)) != expected:
             raise DataError(
-                f"{path}: expected sha256 {expected[:16]}, found {digest[:16]}", hint=f"Remove {folder} and run again"
+                f"{path}: expected sha256 {expected[:16]}, found {digest[:16]}",
+                hint="Remove that file alone and run the command that wrote it again: the others stay",
             )
     return len(files)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from irctl import hashing, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
-from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, quantizer_folder, write_bundle
+from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, Ids, quantizer_folder, write_bundle
+from irctl.index.distinct import repeated
 from irctl.index.plan import Plan
 from irctl.ledger import query
 
@@ -92,6 +94,16 @@ def quantizer_digest(reference: str) -> str:
     return hashing.file_digest(_quantizer_folder_of(reference) / QUANTIZER)
 
 
+def check_settings(what: str, method: str, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """ConfigError naming the first setting of a trained quantizer that is not the one asked for."""
+    for key, value in asked.items():
+        if key in found and found[key] != value:
+            raise ConfigError(
+                f"{what}: was trained with {method}.{key} = {found[key]}, asked for is {value}",
+                hint=f"Leave out {method}.{key}, or train another quantizer",
+            )
+
+
 def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
     """Finished batches of a folder by number. verify: hash their files again.
 
@@ -132,10 +144,23 @@ def _parts(lines: Lines) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
-    """Write the manifest of a folder whose batches are all there; returns it."""
-    parts = _parts(lines)
+    """Write the manifest over the batches that are there, up to the first that is not; returns it.
+
+    Batches after a gap stay in the journal. Raises DataError for ids that repeat, and where appended rows would be
+    lost or have lost a file; what was written stays.
+    """
+    count = len(plan.batches())
+    gap = next((i for i in range(count) if i not in lines), count)
+    parts = _parts({i: lines[i] for i in range(gap)})
     rows = sum(int(p["rows"]) for p in parts)
-    appended, sources = _appended(folder) if rows == plan.rows else ([], [])
+    appended, sources = _appended(folder)
+    if sources and rows != plan.rows:
+        raise DataError(
+            f"{folder}: rows were appended after row {plan.rows - 1}, but only {rows} of the rows before them are done",
+            hint="Run the command without --max-batches: it makes the others again",
+        )
+    _check_appended(folder, appended, sources)
+    _check_ids(plan, Ids(folder, [*parts, *appended]))
     quantizer = load_quantizer(quantizer_folder(folder, plan.method))
     write_bundle(
         folder,
@@ -149,11 +174,15 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         source={"name": plan.source, "fingerprint": plan.fingerprint, "key": plan.key, "rows": plan.rows},
         settings=dict(plan.settings),
         seed=plan.seed,
-        train_rows=plan.train_rows,
         plan=plan.sha256,
         about=dict(plan.about),
+        **({} if plan.quantizer else {"train_rows": plan.trained_rows}),  # a quantizer that is reused saw other rows
         **({"appended": sources} if sources else {}),
     )
+    if later := [lines[i] for i in range(gap, count) if i in lines]:
+        journal = shards.Journal(folder)
+        for line in later:
+            journal.add(line)
     return dict(json.loads((folder / shards.MANIFEST).read_text()))
 
 
@@ -166,3 +195,36 @@ def _appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     appended = list(manifest.get("appended", ()))
     names = {str(a["folder"]) for a in appended}
     return [p for p in manifest["parts"] if str(p["file"]).partition("/")[0] in names], appended
+
+
+def lost(folder: Path, parts: Sequence[Mapping[str, Any]]) -> Path | None:
+    """The first file of these parts that is missing or cut short."""
+    for part in parts:
+        for name, size, _ in shards.files_of(part):
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != size:
+                return path
+    return None
+
+
+def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> None:
+    if (path := lost(folder, parts)) is None:
+        return
+    sub = path.relative_to(folder).parts[0]
+    name = next((str(a["source"]["name"]) for a in sources if a["folder"] == sub), "SOURCE")
+    raise DataError(
+        f"{path}: is missing or cut short",
+        hint=f"Repeat the command that appended it (irctl compress --append {folder} --data {name} ...): "
+        "it writes that file again",
+    )
+
+
+def _check_ids(plan: Plan, ids: Ids) -> None:
+    if ids.are_rows:
+        return
+    if found := repeated(ids):
+        document, one, two = found
+        raise DataError(
+            f"{plan.source}: rows {one} and {two} have the same id '{document}'",
+            hint="Make the ids distinct and use another --out; the finished batches stay where they are",
+        )

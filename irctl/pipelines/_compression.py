@@ -68,8 +68,11 @@ class Work:
             raise ConfigError(
                 f"--init {init}: is {found[0]} for {found[1]} dimensions and {found[2]}, "
                 f"asked for is {name} for {self.given.stream.dim} and {metric}",
-                hint=f"--method {found[0]} --set compress.metric={found[2]}",
+                hint=f"--method {found[0]} --set compress.metric={found[2]}"
+                if found[1] == self.given.stream.dim
+                else "A quantizer fits vectors of one width: leave out --init to train one for these",
             )
+        _bundles.check_settings(init, name, asdict(quantizer.config), self.config.plugin(name))
         return quantizer
 
     def _plan(self, name: str, workers: int) -> Plan:

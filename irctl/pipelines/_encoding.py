@@ -53,8 +53,10 @@ class Encoding:
         Raises ConfigError for batches of another quantizer, DataError for input or files that changed.
         """
         plan = self.plan
-        mine = plan.batches() if worker is None else plan.mine(worker) if worker < plan.workers else []
-        mine = [b for b in mine if not self.limit or b.index < self.limit]
+        if worker is None:
+            mine = plan.batches()[: self.limit or None]
+        else:
+            mine = plan.mine(worker, self.limit) if worker < plan.workers else []
         targets = []
         for name, folder in self.folders.items():
             done = _bundles.done(folder, self.plans[name], verify=verify)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import hashing
-from irctl.errors import PartlyDone
+from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.index.merging import merge
-from irctl.index.plan import Plan
+from irctl.index.plan import Plan, missing
 from irctl.index.plan import read as read_plan
+from irctl.index.stream import Spent
 from irctl.metrics import efficiency
-from irctl.pipelines._bundles import Lines, done, load_quantizer, write
-from irctl.pipelines._vectors import dataset_of
+from irctl.pipelines._bundles import Lines, check_settings, done, load_quantizer, lost, write
+from irctl.pipelines._vectors import dataset_of, named
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from irctl.pipelines._compression import Work
 
 PROBE = "probe.json"
+TRAINED, SPENT = "trained.json", "spent"  # in the journal folder: bundles hold no times
 
 
 def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
@@ -34,14 +38,16 @@ def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
         if gaps := work.missing(name, dict(lines[name])):
             raise PartlyDone(f"{folder}: {len(gaps)} batches are missing, the first is {gaps[0]}")
         manifest = write(folder, work.plans[name], dict(lines[name]))
-        rows.append(_row(manifest, folder, work))
+        if work.config.compress.merge:
+            manifest = merge(folder, work.plans[name], manifest, work.reporter)
+        rows.append(_row(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
     _record(work.run, work.folders, rows, dataset=work.dataset, fingerprint=work.given.stream.fingerprint)
     return _payload(work.folders, rows, memory=work.memory)
 
 
-def _row(manifest: Mapping[str, Any], folder: Path, work: Work | None = None) -> dict[str, Any]:
-    """One method's numbers: sizes from the files, quality from the probe, rates from this run."""
+def _row(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: Spent) -> dict[str, Any]:
+    """One method's numbers: sizes from the files, quality from the probe, rates from the seconds spent."""
     codes, with_ids = efficiency.bytes_per_row(manifest["parts"])
     dim = int(manifest["dim"])
     row: dict[str, Any] = {
@@ -58,10 +64,9 @@ def _row(manifest: Mapping[str, Any], folder: Path, work: Work | None = None) ->
     }
     if (folder / PROBE).is_file():
         row |= json.loads((folder / PROBE).read_text())
-    if work is not None and str(manifest["method"]) in work.train_s:
-        row["train_s"] = work.train_s[str(manifest["method"])]
-    if work is not None and work.spent.rows:
-        spent = work.spent
+    if train_s is not None:
+        row["train_s"] = train_s
+    if spent.rows:
         row |= {
             "reader_rows_per_cpu_s": efficiency.rate(spent.rows, spent.reader_s),
             "encoder_rows_per_cpu_s": efficiency.rate(spent.rows, spent.encoder_s),
@@ -117,6 +122,9 @@ def trained(work: Work) -> dict[str, Any]:
     rows = []
     for name, folder in work.folders.items():
         row: dict[str, Any] = {"method": name, "code_size": work.quantizers[name].code_size}
+        if name in work.train_s:
+            row["train_s"] = work.train_s[name]
+            shards.write_json(folder / shards.JOURNAL / TRAINED, {"train_s": work.train_s[name]})
         if (folder / PROBE).is_file():
             row |= json.loads((folder / PROBE).read_text())
         rows.append(row)
@@ -129,7 +137,10 @@ def trained(work: Work) -> dict[str, Any]:
 def shard_done(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str, Any]:
     """Payload of one worker of an array; the manifest is left to --finalize."""
     plan = next(iter(work.plans.values()))
-    mine = {b.index for b in plan.mine(worker)}
+    mine = {b.index for b in plan.mine(worker, work.config.compress.max_batches)}
+    if work.spent.rows:
+        for folder in work.folders.values():
+            _keep_spent(folder, worker, plan.workers, work.spent)
     done_now = min(len(mine & set(of)) for of in lines.values())
     _record_input(work)
     work.run.note(
@@ -139,38 +150,130 @@ def shard_done(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str,
     return {"shard": worker, "workers": plan.workers, "batches": done_now, "lines": [line]}
 
 
-def finalized(
-    folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter, *, verify: bool
-) -> dict[str, Any]:
-    """Check that the workers covered the plan without a gap, and write the manifests. PartlyDone names what to redo."""
+def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
+    """Check that the workers covered the plan as far as --max-batches goes, hash what they wrote, write the manifests.
+
+    PartlyDone and DataError name what to redo.
+    """
     rows = []
     plan: Plan | None = None
-    for folder in folders.values():
+    limit = config.compress.max_batches
+    for name, folder in folders.items():
         plan = read_plan(folder)
-        lines = done(folder, plan, verify=verify)
-        gaps = [b.index for b in plan.batches() if b.index not in lines]
-        if gaps:
-            count = len(plan.batches())
-            again = sorted({w for w in range(plan.workers) for b in plan.mine(w) if b.index in set(gaps)})
+        if plan.method != name:
+            raise ConfigError(
+                f"{folder}: was begun with --method {plan.method}, asked for is {name}",
+                hint="Leave out --method: --finalize finds it",
+            )
+        lines = done(folder, plan)
+        if gaps := [b.index for b in missing(plan, list(lines), limit)]:
+            count = len(plan.batches()[: limit or None])
+            again = _workers_of(plan, gaps, limit)
             raise PartlyDone(
                 f"{folder}: {len(gaps)} of {count} batches are missing, the first is {gaps[0]}",
                 hint=f"Redo --array={','.join(map(str, again))} (or --shard {again[0]}/{plan.workers})",
             )
+        _check_hashes(folder, plan, lines, limit, reporter)
+        train_s, spent = _spent(folder)
         manifest = write(folder, plan, lines)
         if config.compress.merge:
             manifest = merge(folder, plan, manifest, reporter)
-        rows.append(_row(manifest, folder))
+        rows.append(_row(manifest, folder, train_s, spent))
     assert plan is not None
     dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
     _record(run, folders, rows, dataset=dataset, fingerprint=plan.fingerprint)
     return _payload(folders, rows)
 
 
-def verified(folders: Mapping[str, Path], reporter: Reporter) -> dict[str, Any]:
-    """Hash every file of finished bundles again."""
-    counts = {}
+def _workers_of(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
+    """Workers whose share holds one of these batches."""
+    wanted = set(batches)
+    return [w for w in range(plan.workers) if any(b.index in wanted for b in plan.mine(w, limit))]
+
+
+def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: Reporter) -> None:
+    """Hash every batch again. DataError names the file that changed, and the worker that makes it again."""
+    reporter.say(f"hashing {folder}")
+    checked: set[str] = set()
+    for index, line in lines.items():
+        if str(line["file"]) in checked:
+            continue
+        checked.add(str(line["file"]))
+        try:
+            shards.verify(folder, [line])
+        except DataError as e:
+            again = _workers_of(plan, [index], limit)
+            redo = (
+                f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
+            )
+            raise DataError(
+                e.message, hint=f"Remove that file alone, {redo}, then --finalize: the other batches stay"
+            ) from None
+
+
+def _keep_spent(folder: Path, worker: int, workers: int, spent: Spent) -> None:
+    """What a worker spent, beside its journal: --finalize adds it up, and it goes with the journal."""
+    journal = shards.Journal(folder, worker, workers).path
+    shards.write_json(journal.with_name(f"{SPENT}{journal.stem.removeprefix('manifest')}.json"), asdict(spent))
+
+
+def _spent(folder: Path) -> tuple[float | None, Spent]:
+    """(seconds of training, what the workers spent together), as far as they have left word of it."""
+    journal = folder / shards.JOURNAL
+    trained = _numbers(journal / TRAINED).get("train_s")
+    found = [n for p in sorted(journal.glob(f"{SPENT}.*.json")) if (n := _numbers(p))]
+    return trained, Spent(**{key: sum(f[key] for f in found) for key in (found[0] if found else ())})
+
+
+def _numbers(path: Path) -> dict[str, Any]:
+    """What the file says; empty where it is gone or spoilt: a bundle is as good without its times."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def is_whole(folder: Path, *, files: bool) -> bool:
+    """Whether a bundle of the whole input is there. files: also that no file of it is missing or cut short."""
+    if not (folder / shards.MANIFEST).is_file():
+        return False
+    bundle = open_bundle(folder, load_quantizer)
+    return bundle.manifest.get("coverage", "full") == "full" and not (files and lost(folder, bundle.parts))
+
+
+def verified(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> dict[str, Any]:
+    """Hash every file of finished bundles again. ConfigError for bundles of another method or input than asked for."""
+    counts: dict[str, int] = {}
     for name, folder in folders.items():
+        bundle = open_bundle(folder, load_quantizer)
+        if name != bundle.method and "compress.method" in config.origins:
+            raise ConfigError(
+                f"{folder}: is a bundle of {bundle.method}, asked for is {name}",
+                hint="Leave out --method, or name its own",
+            )
+        check_settings(str(folder), bundle.method, bundle.manifest.get("settings", {}), config.plugin(bundle.method))
+        _check_source(folder, bundle.manifest.get("source", {}), config)
         reporter.say(f"hashing {folder}")
-        counts[name] = open_bundle(folder, load_quantizer).verify()
-    lines = [f"{folders[name]}: {count} files are as the manifest says" for name, count in counts.items()]
+        counts[bundle.method] = bundle.verify()
+    lines = [
+        f"{f}: {count} files are as the manifest says"
+        for f, count in zip(folders.values(), counts.values(), strict=True)
+    ]
     return {"verified": counts, "lines": lines, "ids": [str(f) for f in folders.values()]}
+
+
+def _check_source(folder: Path, source: Mapping[str, Any], config: Config) -> None:
+    """ConfigError unless --data, where it is given, is what the bundle was made of. Remote inputs are told by name."""
+    asked, name = config.compress.source, str(source.get("name", ""))
+    if not asked or not source:
+        return
+    if "://" in asked:
+        same = re.split("[@#]", asked)[0] == re.split("[@#]", name)[0]
+    else:
+        same = named(asked, config).stream.fingerprint == source.get("fingerprint")
+    if not same:
+        raise ConfigError(
+            f"{folder}: was made of {name}, asked for is {asked}"
+            + (", which has changed since" if asked == name else ""),
+            hint="Leave out --data to hash the bundle alone",
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
-from irctl.index import shards
+from irctl.index import plan as planning
 from irctl.index.plan import shard_of
 from irctl.pipelines import _results, _vectors
 from irctl.pipelines._compression import Work
@@ -42,19 +42,31 @@ def compress(
 
     out: folder of the bundle (one sub-folder a method if there are several). init: bundle whose quantizer is reused.
     shard, train_only, finalize: the steps of an array of workers over one shared folder. append: bundle to add to.
+    verify: hash finished batches again, and nothing else where the bundle is whole.
     runner: local, or ray for workers that are actors of Ray.
     """
+    steps = {"--train-only": train_only, "--shard": bool(shard), "--finalize": finalize}
     if append is not None:
         from irctl.pipelines import _append
 
+        _refuse_together({"--append": True, "--out": bool(out), "--init": bool(init), **steps, "--verify": verify})
         return _append.append(config, run, reporter, bundle=append, stream=stream)
+    _refuse_together(steps)
+    if config.compress.merge and config.compress.max_batches:
+        raise ConfigError(
+            f"compress.merge joins the batches of a whole input: found compress.max_batches = "
+            f"{config.compress.max_batches}",
+            hint="Leave out one of them",
+        )
     methods = _methods(config)
-    worker, workers = shard_of(shard or "", os.environ, config.compress.workers)
+    worker, workers = shard_of(shard or "", os.environ, _workers(config, out, methods))
     folders = _folders(config, run, out, methods, shared=worker is not None or finalize)
-    if verify and not (finalize or train_only) and all((f / shards.MANIFEST).is_file() for f in folders.values()):
-        return _results.verified(folders, reporter)
-    if finalize:
-        return _results.finalized(folders, config, run, reporter, verify=verify)
+    there = (_there(config, out) if finalize or verify else {}) or folders
+    if finalize:  # always hashes what the workers wrote
+        return _results.finalized(there, config, run, reporter)
+    repairs = bool(config.compress.source)  # the input is named, so lost files can be made again
+    if verify and not train_only and all(_results.is_whole(f, files=repairs) for f in there.values()):
+        return _results.verified(there, config, reporter)
     given = (
         _vectors.default(config, reporter)
         if not config.compress.source
@@ -62,11 +74,36 @@ def compress(
     )
     here = workers if worker is None and not train_only and runner == "local" else 1
     work = Work(config, run, reporter, given, folders, init=init, stream=stream, workers=workers, here=here)
-    work.plan_and_train(may_train=worker is None)
+    work.plan_and_train(may_train=worker is None or train_only)
     if train_only:
         return _results.trained(work)
     done = work.encode(worker, verify=verify, runner=runner)
     return _results.finished(work, done) if worker is None else _results.shard_done(work, worker, done)
+
+
+def _refuse_together(options: dict[str, bool]) -> None:
+    """ConfigError if more than one of these was given."""
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]}: cannot be given together", hint=f"Leave out {given[1]}")
+
+
+def _there(config: Config, out: str | None) -> dict[str, Path]:
+    """Folders by method as the plans below --out have them; empty where the user named a method or nothing is there."""
+    if not out or "compress.method" in config.origins:
+        return {}
+    base = Path(out)
+    plans = [base / planning.FILE] if (base / planning.FILE).is_file() else sorted(base.glob(f"*/{planning.FILE}"))
+    return {planning.read(p.parent).method: p.parent for p in plans}
+
+
+def _workers(config: Config, out: str | None, methods: Sequence[str]) -> int:
+    """Writers by the settings; for a task of an array where those are silent, by the plan that it finds in --out."""
+    silent = "compress.workers" not in config.origins and "SLURM_ARRAY_TASK_ID" in os.environ
+    folder = Path(out or ".") / (methods[0] if len(methods) > 1 else "")
+    if not out or not silent or not (folder / planning.FILE).is_file():
+        return config.compress.workers
+    return planning.read(folder).workers
 
 
 def _methods(config: Config) -> list[str]:

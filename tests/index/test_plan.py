@@ -44,6 +44,12 @@ def test_workers_cover_all_batches_once_and_contiguously(workers: int, count: in
     assert [i for part in found for i in part] == list(range(count))
 
 
+def test_workers_share_the_first_batches_alone_and_keep_their_numbers() -> None:
+    plan = replace(PLAN, files=(("a", 10_000),), workers=2)
+    assert [[b.index for b in plan.mine(w, 4)] for w in range(2)] == [[0, 1], [2, 3]]
+    assert [[b.index for b in plan.mine(w, 99)] for w in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
 def test_names_are_four_digits_and_wider_for_more_batches() -> None:
     assert PLAN.name(0, 4) == "0000" and PLAN.name(9, 11_353) == "00009"
 

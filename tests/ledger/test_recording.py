@@ -47,6 +47,28 @@ def test_the_folder_tells_the_whole_run() -> None:
     assert row["config_sha256"] == config.resolve(config.from_sets(["train.lr=1e-5"])).sha256()
 
 
+def test_files_that_vanish_while_an_artifact_is_measured_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # two compressions over one folder: the first to finish drops the journal while the other describes the bundle
+    (tmp_path / "made" / "journal").mkdir(parents=True)
+    (tmp_path / "made" / "manifest.json").write_text("12345")
+    (tmp_path / "made" / "journal" / "manifest.w00.jsonl").write_text("gone soon")
+    (tmp_path / "made" / "half.tmp").write_text("not yet")
+    plain = Path.stat
+
+    def vanished(self: Path, **options: bool) -> os.stat_result:
+        if self.suffix == ".jsonl":
+            raise FileNotFoundError(2, "No such file or directory", str(self))
+        return plain(self, **options)
+
+    monkeypatch.setattr(Path, "stat", vanished)
+    with start("compress") as run:
+        run.artifact("out", "bundle", tmp_path / "made", sha256="abc")
+    (artifact,) = query.artifacts(run.id)
+    assert (artifact["size"], artifact["sha256"]) == (5, "abc")
+
+
 def test_the_promised_query_works_as_written() -> None:
     run = finished("compress", dataset="msmarco-streaming")
     found = query.rows("SELECT * FROM runs WHERE dataset='msmarco-streaming'")

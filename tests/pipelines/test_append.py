@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from compressing import compressed, save_vectors, tree, vectors
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index.bundle import open_bundle, quantizer_folder
 from irctl.index.shards import Journal
 from irctl.pipelines._bundles import load_quantizer
@@ -91,3 +92,104 @@ def test_merging_and_rescoring_know_the_new_rows(tmp_path: Path, bundle: Path) -
     names = [f"d{i}" for i in range(1200)] + [f"d{5000 + i}" for i in range(700)]
     order = np.argsort(-(np.load(queries) @ x.T), axis=1)[:, :5]
     assert found == {str(q): [names[r] for r in rows] for q, rows in enumerate(order)}
+
+
+def test_rows_are_appended_all_or_not_at_all(tmp_path: Path, bundle: Path) -> None:
+    new, before = source(tmp_path / "new", 1700, 5000, seed=3), tree(bundle)
+    with pytest.raises(ConfigError, match=r"adds all rows or none: found compress\.max_batches = 2"):
+        compressed(new, append=str(bundle), compress__max_batches=2)
+    for key, message in (("merge", "compress.merge = true"), ("workers", "compress.workers = 2")):
+        with pytest.raises(ConfigError, match=message):
+            compressed(new, append=str(bundle), **{f"compress__{key}": {"merge": "true", "workers": 2}[key]})
+    assert tree(bundle) == before
+
+
+def test_a_batch_that_is_missing_leaves_the_manifest_alone(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irctl.pipelines._compression import Work
+
+    before = (bundle / "manifest.json").read_bytes()
+    encode = Work.encode
+
+    def short(self, *given, **named):  # type: ignore[no-untyped-def]
+        return {name: {i: line for i, line in of.items() if i} for name, of in encode(self, *given, **named).items()}
+
+    monkeypatch.setattr(Work, "encode", short)
+    with pytest.raises(PartlyDone, match="1 of 2 batches are missing, the first is 0"):
+        compressed(source(tmp_path / "new", 700, 5000, seed=3), append=str(bundle))
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_a_partial_bundle_takes_no_new_rows_and_keeps_those_it_was_given(tmp_path: Path, bundle: Path) -> None:
+    compressed(tmp_path / "old", tmp_path / "part", compress__max_batches=1)
+    new = source(tmp_path / "new", 700, 5000, seed=3)
+    with pytest.raises(DataError, match=r"holds 500 rows, a part of its input only.*without --max-batches"):
+        compressed(new, append=str(tmp_path / "part"))
+    compressed(new, append=str(bundle))
+    whole = tree(bundle)
+    (bundle / "codes" / "pq_compressed_batch_0002.npy").unlink()
+    with pytest.raises(DataError, match=r"appended after row 1199, but only 1000 .*without --max-batches"):
+        compressed(tmp_path / "old", bundle, compress__max_batches=2)
+    compressed(tmp_path / "old", bundle)
+    assert tree(bundle) == whole
+
+
+@pytest.mark.parametrize("kind", ["codes", "ids"])
+def test_a_lost_file_of_appended_rows_is_made_again_by_the_same_command(
+    tmp_path: Path, bundle: Path, kind: str
+) -> None:
+    new = source(tmp_path / "new", 1200, 5000, seed=3)
+    compressed(new, append=str(bundle))
+    whole, reporter = tree(bundle), Silent()
+    lost = sorted((next(bundle.glob("append-*")) / kind).iterdir())[1]
+    lost.unlink()
+    with pytest.raises(DataError, match=rf"{lost.name}: is missing.*--append {bundle} --data {new}"):
+        compressed(tmp_path / "old", bundle)
+    with pytest.raises(DataError, match=rf"{lost.name}: is missing"):
+        compressed(source(tmp_path / "third", 10, 9000), append=str(bundle))
+    for folder in bundle.glob("append-*"):  # what the refused --append has not begun
+        assert folder == lost.parent.parent
+    assert compressed(new, None, reporter, append=str(bundle))["added"] == 0
+    assert tree(bundle) == whole and "1 lost parts were made again" in reporter.lines[-1]
+    assert open_bundle(bundle, load_quantizer).verify() == 12
+
+
+def test_a_lost_file_that_comes_out_otherwise_is_not_put_in_its_place(tmp_path: Path, bundle: Path) -> None:
+    new = source(tmp_path / "new", 700, 5000, seed=3)
+    compressed(new, append=str(bundle))
+    (lost, *_) = sorted((next(bundle.glob("append-*")) / "codes").iterdir())
+    lost.unlink()
+    manifest = bundle / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["parts"][3]["sha256"] = "0" * 64  # as if another machine had made it
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"cannot be made again: expected sha256 0000"):
+        compressed(new, append=str(bundle))
+    assert not lost.exists() and json.loads(manifest.read_text()) == told
+
+
+def test_vectors_of_another_width_are_told_so(tmp_path: Path, bundle: Path) -> None:
+    np.save(tmp_path / "narrow.npy", vectors(20, dim=16))
+    with pytest.raises(DataError, match=r"its rows have 32 dimensions, those of .*narrow\.npy have 16"):
+        compressed(tmp_path / "narrow.npy", append=str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("out", "x"), ("init", "x"), ("shard", "0/2"), ("train_only", True), ("finalize", True), ("verify", True)],
+)
+def test_options_that_an_append_would_ignore_are_refused(tmp_path: Path, option: str, value: object) -> None:
+    name = "--" + option.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"--append and {name}: cannot be given together"):
+        compressed(tmp_path / "x.npy", append=str(tmp_path / "b"), **{option: value})
+
+
+def test_another_method_metric_or_setting_than_the_bundles_is_refused(tmp_path: Path, bundle: Path) -> None:
+    new = source(tmp_path / "new", 700, 5000, seed=3)
+    with pytest.raises(ConfigError, match=r"compress.method = pq, asked for is sq"):
+        compressed(new, append=str(bundle), compress__method="sq")
+    with pytest.raises(ConfigError, match=r"compress.metric = ip, asked for is l2"):
+        compressed(new, append=str(bundle), compress__metric="l2")
+    with pytest.raises(ConfigError, match=r"trained with pq.m = 8, asked for is 4"):
+        compressed(new, append=str(bundle), pq__m=4)
