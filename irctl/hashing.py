@@ -1,7 +1,8 @@
 """What the bytes of a file are: sha256, remembered in the cache while path, size, inode and times stay the same.
 
-Of a large file its size, time of change and sampled blocks stand for the content unless the whole is asked for: reading
-218 GB to know that they are the same takes longer than most of what is done with them.
+Of an input above 1 GB the size, time of change and sampled blocks of each file stand for the content unless the whole
+is asked for: reading 218 GB to know that they are the same takes longer than most of what is done with them. What was
+known that way says so by its beginning (fast: or stat:), so that it can be made again in the same way.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from irctl import paths
 
 WHOLE_UP_TO = 10**9
+"""Bytes of an input, all files together, that are read whole."""
+SMALL = 16 << 20
+"""Files up to this are read whole in larger inputs too."""
 BLOCK = 1 << 20
 SAMPLES = 64
+"""Blocks read of a large file that is alone, at most."""
+TOGETHER, FEWEST = 1024, 4
+"""Blocks read of all files of an input, shared among them; each gets at least the fewest."""
+MODE_OF = {"fast:": "fast", "stat:": "none"}
 # A file changed within the clock's tick keeps its mtime, so younger files than this are always read.
 RACY_NS = 2_000_000_000
 CARRIER = "IRCTL_HASH"
@@ -42,19 +50,75 @@ def sha256_file(path: Path) -> str:
     return str(remembered(path, "sha256", file_digest))
 
 
+def mode() -> str:
+    """The mode that holds now: fast, full or none."""
+    return os.environ.get(CARRIER, "fast")
+
+
+def mode_of(stored: str) -> str:
+    """The mode that a stored identity or fingerprint was made in; full where every byte was read."""
+    return MODE_OF.get(stored[:5], "full")
+
+
+@contextlib.contextmanager
+def like(stored: str) -> Iterator[None]:
+    """In this block files are known as they were for `stored`, whatever the mode is; where that is empty, by the mode.
+
+    For comparing: open what may be the same input inside, and its fingerprint can be compared with the stored one.
+    """
+    before = os.environ.get(CARRIER)
+    if stored:
+        use(mode_of(stored))
+    try:
+        yield
+    finally:
+        if before is not None:
+            use(before)
+        else:
+            os.environ.pop(CARRIER, None)
+
+
+def hint_if_otherwise(stored: str, found: str) -> str:
+    """The next step where two fingerprints differ because they were made in different modes; else empty."""
+    if mode_of(stored) == mode_of(found):
+        return ""
+    return f"Hashed another way: add --hash {mode_of(stored)}"
+
+
+def marked(key: str, members: Iterable[str]) -> str:
+    """The key of several identities, beginning like those that were not made of every byte."""
+    return next((m[:5] for m in members if m[:5] in MODE_OF), "") + key
+
+
 def identity(path: Path) -> str:
-    """sha256 of a file up to 1 GB. Of a larger one by mode: fast:<of size, time and 64 MiB sampled>, the sha256 of
-    all of it (full), or stat:<of size and time> (none)."""
-    found = path.stat()
-    mode = os.environ.get(CARRIER, "fast")
-    if found.st_size <= WHOLE_UP_TO or mode == "full":
-        return sha256_file(path)
+    """`identities` of a file alone."""
+    return identities([path])[0]
+
+
+def identities(files: Sequence[Path]) -> list[str]:
+    """What each file of one input is known by.
+
+    sha256, of an input up to 1 GB and of small files. Of the other files by mode: fast:<of size, time and up to 64
+    blocks of 1 MiB, a GiB of the whole input or 4 MiB a file>, sha256 (full), or stat:<of size and time> (none).
+    """
+    stats = [path.stat() for path in files]
+    if mode() == "full" or sum(s.st_size for s in stats) <= WHOLE_UP_TO:
+        return [sha256_file(path) for path in files]
+    count = sum(s.st_size > SMALL for s in stats)
+    samples = max(FEWEST, min(SAMPLES, TOGETHER // max(count, 1)))
+    return [
+        _sampled(path, stat, samples) if stat.st_size > SMALL else sha256_file(path)
+        for path, stat in zip(files, stats, strict=True)
+    ]
+
+
+def _sampled(path: Path, found: os.stat_result, samples: int) -> str:
     digest = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
-    if mode == "none":
+    if mode() == "none":
         return f"stat:{digest.hexdigest()}"
     with path.open("rb") as file:
-        for i in range(SAMPLES):
-            file.seek((found.st_size - BLOCK) * i // (SAMPLES - 1))
+        for i in range(samples):
+            file.seek(max(0, found.st_size - BLOCK) * i // (samples - 1))
             digest.update(file.read(BLOCK))
     return f"fast:{digest.hexdigest()}"
 
@@ -63,10 +127,11 @@ def content(path: Path) -> str:
     """Identity of a file, or sha256 of the names and identities of every file below a folder."""
     if path.is_file():
         return identity(path)
-    tree = hashlib.sha256()
-    for file in files_below(path):
-        tree.update(f"{file.relative_to(path).as_posix()}\0{identity(file)}\n".encode())
-    return tree.hexdigest()
+    tree, files = hashlib.sha256(), files_below(path)
+    known = identities(files)
+    for file, text in zip(files, known, strict=True):
+        tree.update(f"{file.relative_to(path).as_posix()}\0{text}\n".encode())
+    return marked(tree.hexdigest(), known)
 
 
 def files_below(path: Path) -> list[Path]:

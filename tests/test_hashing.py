@@ -48,6 +48,7 @@ def test_a_file_changed_in_place_has_another_hash(tmp_path: Path) -> None:
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that counts as large: 200 blocks of 16 bytes, of which 64 are sampled."""
     monkeypatch.setattr(hashing, "WHOLE_UP_TO", 1000)
+    monkeypatch.setattr(hashing, "SMALL", 500)
     monkeypatch.setattr(hashing, "BLOCK", 16)
     monkeypatch.setenv(hashing.CARRIER, "fast")
     path = tmp_path / "large"
@@ -93,3 +94,53 @@ def test_child_processes_have_the_mode_of_their_parent(monkeypatch: pytest.Monke
     code = "import os; from irctl import hashing; print(os.environ[hashing.CARRIER])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "full\n"
+
+
+def test_a_folder_is_sampled_by_the_size_of_all_its_files_and_the_cost_is_bounded(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """400 shards of 500 MB were read whole by every array task: each was below the limit of one file."""
+    monkeypatch.setattr(hashing, "TOGETHER", 100)
+    files = [tmp_path / f"{i:02d}" for i in range(20)]
+    for path in files:
+        path.write_bytes(bytes(800))  # below the limit alone, 16,000 bytes in all
+    (tmp_path / "ids").write_bytes(b"a")
+    read: list[Path] = []
+    whole = hashing.file_digest
+    monkeypatch.setattr(hashing, "file_digest", lambda path: read.append(path) or whole(path))
+    known = hashing.identities([*files, tmp_path / "ids"])
+    assert all(k.startswith("fast:") for k in known[:-1]) and known[-1] == hashlib.sha256(b"a").hexdigest()
+    assert read == [tmp_path / "ids"]
+    asked: list[int] = []
+    monkeypatch.setattr(hashing, "_sampled", lambda path, stat, samples: asked.append(samples) or "fast:")
+    for count, samples in ((20, 5), (2, 50), (1, 0)):  # a hundred together; one alone is small enough to be read whole
+        asked.clear()
+        hashing.identities(files[:count])
+        assert set(asked) == ({samples} if samples else set())
+    hashing.identity(large)
+    hashing.identities([files[0]] * 100)
+    assert asked == [64] + [hashing.FEWEST] * 100
+
+
+@pytest.mark.parametrize(("mode", "start"), [("fast", "fast:"), ("none", "stat:"), ("full", "")])
+def test_what_was_known_in_one_mode_is_found_again_from_another(large: Path, mode: str, start: str) -> None:
+    folder = large.parent / "folder"
+    folder.mkdir()
+    large.rename(folder / "large")
+    hashing.use(mode)
+    stored = [hashing.identity(folder / "large"), hashing.content(folder)]
+    assert [hashing.mode_of(s) for s in stored] == [mode, mode] and stored[1].startswith(start)
+    for other in {"fast", "none", "full"} - {mode}:
+        hashing.use(other)
+        assert f"--hash {mode}" in hashing.hint_if_otherwise(stored[1], hashing.content(folder))
+        with hashing.like(stored[1]):
+            assert [hashing.identity(folder / "large"), hashing.content(folder)] == stored
+        assert hashing.mode() == other
+    assert hashing.hint_if_otherwise(*stored) == ""
+
+
+def test_an_error_inside_gives_the_mode_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(hashing.CARRIER, raising=False)
+    with pytest.raises(ValueError, match="x"), hashing.like("stat:1"):
+        raise ValueError("x")
+    assert hashing.mode() == "fast" and hashing.CARRIER not in os.environ

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -19,6 +21,8 @@ TRIES = 5
 FIRST_WAIT_S = 1.0
 ROWS_AT_ONCE = 4096
 PREFERRED = ("passages", "corpus")
+SPLIT = re.compile(r"(train|test|dev|valid|validation|val|quer(?:y|ies)|corpus|passages?|documents?|docs?)(?![a-zA-Z])")
+"""What a file's name begins with that belongs to one part of a data set."""
 T = TypeVar("T")
 
 
@@ -27,7 +31,7 @@ def local_files(source: str, root: str) -> list[Path]:
 
     Raises DataError if there are none.
     """
-    place = hub.parse(source)
+    place = _place(source)
     repository = Path(root) / place.repo
     path = repository / place.path
     if path.is_file() or (path / "manifest.json").is_file():
@@ -39,7 +43,12 @@ def local_files(source: str, root: str) -> list[Path]:
 
 
 def _inside(names: list[str], path: str) -> list[str]:
-    """Names below a path of the repository; where there is none, below PATH_*, as PASSAGES_parquet is of PASSAGES."""
+    """Names below a path of the repository; where there is none, below PATH_*, as PASSAGES_parquet is of PASSAGES.
+
+    The last step of a path may be a pattern: data/train-*.parquet.
+    """
+    if "*" in path:
+        return [n for n in names if n.count("/") == path.count("/") and fnmatchcase(n, path)]
     found = [n for n in names if not path or n == path or n.startswith(path + "/")]
     return found or [n for n in names if n.startswith(path + "_")]
 
@@ -51,7 +60,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
     """
     from huggingface_hub import HfApi, HfFileSystem
 
-    place = hub.parse(source)
+    place = _place(source)
     info = hub.asked(lambda: HfApi().dataset_info(place.repo, revision=place.revision or None), source)
     commit = str(info.sha)
     files = _choose(source, _inside([s.rfilename for s in info.siblings or []], place.path))
@@ -102,7 +111,7 @@ class PatientFile:
 
 
 def _choose(source: str, names: list[str]) -> list[str]:
-    """Files of one folder and one kind."""
+    """Files of one folder, one kind and one split."""
     vectors = [n for n in names if n.endswith((".parquet", ".npy"))]
     kinds = sorted({(str(PurePosixPath(n).parent), PurePosixPath(n).suffix) for n in vectors})
     named = [k for k in kinds if PurePosixPath(k[0]).name.startswith(PREFERRED) and k[1] == ".parquet"]
@@ -110,7 +119,28 @@ def _choose(source: str, names: list[str]) -> list[str]:
     if len(chosen) != 1:
         found = ", ".join(f"{folder}/*{kind}" for folder, kind in kinds) or "neither .parquet nor .npy files"
         raise DataError(f"{source}: expected one folder of vectors, found {found}", hint="Add the folder to the name")
-    return sorted(n for n in vectors if (str(PurePosixPath(n).parent), PurePosixPath(n).suffix) == chosen[0])
+    files = sorted(n for n in vectors if (str(PurePosixPath(n).parent), PurePosixPath(n).suffix) == chosen[0])
+    splits = {_split_of(n): n for n in reversed(files)}
+    if len(splits) > 1:
+        found = ", ".join(f"{n} ({sum(_split_of(f) == s for f in files)})" for s, n in sorted(splits.items()))
+        split = next((s for s in ("corpus", "passages", "train") if s in splits), max(splits))
+        pattern = str(PurePosixPath(chosen[0][0]) / f"{split}*{chosen[0][1]}")
+        place = _place(source)
+        revision = f"@{place.revision}" if place.revision else ""
+        hint = f"Name one, such as --data {hub.PREFIX}{place.repo}{revision}/{pattern}"
+        raise DataError(f"{source}: expected vectors of one split, found files of several: {found}", hint=hint)
+    return files
+
+
+def _split_of(name: str) -> str:
+    found = SPLIT.match(PurePosixPath(name).name)
+    return found[1] if found else ""
+
+
+def _place(source: str) -> hub.HubPath:
+    if not hub.PATTERN.fullmatch(source):
+        raise DataError(f"{source}: expected hf://OWNER/NAME[@REVISION][/PATH]")
+    return hub.parse(source)
 
 
 def patiently(call: Callable[[], T], source: str) -> T:
@@ -132,7 +162,7 @@ class RemoteNpyPart:
     """A .npy file that is read by byte range: its header once, then rows."""
 
     def __init__(self, name: str, open_file: Callable[[], Any]) -> None:
-        self.name = name
+        self.name, self.has_ids = name, False
         self._file = open_file()
         try:
             version = np.lib.format.read_magic(self._file)
@@ -166,3 +196,6 @@ class RemoteNpyPart:
 
     def groups(self) -> list[tuple[int, int]]:
         return []
+
+    def id_span(self, start: int, stop: int) -> list[str]:
+        raise AssertionError("has no ids")

@@ -20,12 +20,18 @@ BUFFER = 1 << 20
 """Bytes of a parquet column read at once: pyarrow's default is all that is asked for, a whole file of vectors."""
 ID_BLOCK = 1 << 16
 """Ids made into strings at once."""
+ID_SAMPLE = 1000
+"""Ids looked at to guess their width."""
+ID_OFFSET = 4
+"""Bytes that Arrow keeps for each text beside it."""
 ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
 Piece = tuple[NDArray[np.floating], list[str] | None]
 
 
 class Ids(Protocol):
-    """Ids by row."""
+    """Ids by row. name: the file they lie in."""
+
+    name: str
 
     def __len__(self) -> int: ...
     def span(self, start: int, stop: int) -> list[str]: ...
@@ -37,15 +43,19 @@ class Part(Protocol):
     groups: (start, stop) of rows that are read from the first of them on; none where any row can be read alone.
 
     take writes the vector of rows_N[i] into out_ND[at_N[i]]: a sample as large as memory is never there twice.
+
+    id_span gives the ids of rows start .. stop, where has_ids, without reading vectors.
     """
 
     name: str
     rows: int
     dim: int
+    has_ids: bool
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]: ...
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None: ...
     def groups(self) -> list[tuple[int, int]]: ...
+    def id_span(self, start: int, stop: int) -> list[str]: ...
 
 
 class NpyPart:
@@ -61,6 +71,7 @@ class NpyPart:
         check_array(str(path), array.shape, array.dtype, bool(array.flags.c_contiguous))
         self.name, (self.rows, self.dim) = str(path), array.shape
         self._vectors_ND = array
+        self.has_ids = ids is not None
         self._ids, self._first_id = ids, first_id
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
@@ -69,7 +80,11 @@ class NpyPart:
             return
         for low in range(start, stop, ID_BLOCK):
             high = min(low + ID_BLOCK, stop)
-            yield self._vectors_ND[low:high], self._ids.span(self._first_id + low, self._first_id + high)
+            yield self._vectors_ND[low:high], self.id_span(low, high)
+
+    def id_span(self, start: int, stop: int) -> list[str]:
+        assert self._ids is not None
+        return self._ids.span(self._first_id + start, self._first_id + stop)
 
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         order = np.argsort(rows_N, kind="stable")  # ascending reads of a mapped file
@@ -89,9 +104,20 @@ def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], is_c_or
 
 
 class ParquetPart:
-    """A parquet file with a column of lists of float16, 32 or 64. `open_file` gives a path or a file object."""
+    """A parquet file with a column of lists of float16, 32 or 64. `open_file` gives a path or a file object.
 
-    def __init__(self, name: str, open_file: Callable[[], Any], column: str = "", id_column: str = "") -> None:
+    Its ids are those of a column, or `ids` from first_id on. Raises DataError where it would have both.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_file: Callable[[], Any],
+        column: str = "",
+        id_column: str = "",
+        ids: Ids | None = None,
+        first_id: int = 0,
+    ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -103,6 +129,14 @@ class ParquetPart:
         schema = self._file.schema_arrow
         self._column = _vector_column(name, schema, column)
         self._id_column = _id_column(name, schema, id_column)
+        if ids is not None and self._id_column:
+            raise DataError(
+                f"{name}: expected ids in one place, found them in its column {self._id_column} and in {ids.name}",
+                hint="Move the ids file away, or drop the column",
+            )
+        self.has_ids = ids is not None or bool(self._id_column)
+        self._ids, self._first_id = ids, first_id
+        self._known: dict[int, Any] = {}  # row group -> its ids
         metadata = self._file.metadata
         self.rows = int(metadata.num_rows)
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
@@ -134,9 +168,30 @@ class ParquetPart:
             low, high = max(start - at, 0), min(stop - at, len(batch))
             if low < high:
                 rows = batch.slice(low, high - low)
-                ids = rows.column(self._id_column).to_pylist() if self._id_column else None
-                yield self._vectors(rows.column(self._column), at + low), None if ids is None else list(map(str, ids))
+                yield self._vectors(rows.column(self._column), at + low), self._ids_of(rows, at + low)
             at += len(batch)
+
+    def _ids_of(self, rows: Any, first_row: int) -> list[str] | None:
+        if self._id_column:
+            return texts(rows.column(self._id_column), self.name, first_row, f" in column {self._id_column}")
+        if self._ids is None:
+            return None
+        return self._ids.span(self._first_id + first_row, self._first_id + first_row + len(rows))
+
+    def id_span(self, start: int, stop: int) -> list[str]:
+        """Row groups whose ids were asked for stay in memory, as Arrow."""
+        if self._ids is not None:
+            return self._ids.span(self._first_id + start, self._first_id + stop)
+        found: list[str] = []
+        while start < stop:
+            group = int(np.searchsorted(self._starts, start, side="right")) - 1
+            if group not in self._known:
+                self._known[group] = self._file.read_row_group(group, [self._id_column]).column(0)
+            first = int(self._starts[group])
+            some = self._known[group].slice(start - first, stop - start)
+            found += texts(some, self.name, start, f" in column {self._id_column}")
+            start += len(some)
+        return found
 
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
@@ -198,12 +253,21 @@ def _id_column(name: str, schema: Any, wanted: str) -> str:
     return wanted or next((n for n in ID_NAMES if n in schema.names), "")
 
 
+def texts(column: Any, name: str, first_row: int, where: str = "") -> list[str]:
+    """The ids of an Arrow column whose first is that of row first_row. DataError for a row without one."""
+    if column.null_count:
+        nulls = column.is_null().to_numpy(**({} if hasattr(column, "chunks") else {"zero_copy_only": False}))
+        raise DataError(f"{name}: row {first_row + int(np.argmax(nulls))}: expected an id{where}, found null")
+    return list(map(str, column.to_pylist()))
+
+
 class ArrowIds:
     """Ids of an Arrow file with one text column, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
 
+        self.name = str(path)
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         except (OSError, pa.ArrowInvalid) as e:
@@ -214,17 +278,52 @@ class ArrowIds:
         return len(self._column)
 
     def span(self, start: int, stop: int) -> list[str]:
-        return list(map(str, self._column.slice(start, stop - start).to_pylist()))
+        return texts(self._column.slice(start, stop - start), self.name, start)
 
 
 class ListedIds:
     """Ids in memory, one a line of a text file."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._ids = ids
+    def __init__(self, ids: Sequence[str], name: str) -> None:
+        self._ids, self.name = ids, name
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def span(self, start: int, stop: int) -> list[str]:
         return list(self._ids[start:stop])
+
+
+class StreamIds(Sequence[str]):
+    """The ids of a stream's rows, one after the other; the row's number in a part without ids."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._starts = np.r_[0, np.cumsum([p.rows for p in parts])].astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, row: Any) -> Any:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        first = int(self._starts[number])
+        return self._span(number, row - first, row - first + 1)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        for number, part in enumerate(self._parts):
+            for low in range(0, part.rows, ID_BLOCK):
+                yield from self._span(number, low, min(low + ID_BLOCK, part.rows))
+
+    def _span(self, number: int, start: int, stop: int) -> list[str]:
+        if self._parts[number].has_ids:
+            return self._parts[number].id_span(start, stop)
+        first = int(self._starts[number])
+        return [str(first + row) for row in range(start, stop)]
+
+    @property
+    def width(self) -> float:
+        """Bytes of an id as it is stored, from the first of them."""
+        rows = min(len(self), ID_SAMPLE)
+        return sum(len(self[i].encode()) + ID_OFFSET for i in range(rows)) / rows if rows else 0.0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from irctl import hashing
 from irctl.data import artefacts, hub, synthetic
 from irctl.data.lines import numbered
-from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part
+from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part, StreamIds
 from irctl.errors import DataError
 from irctl.types import VectorBlock
 
@@ -91,6 +91,15 @@ class VectorStream:
         """(start, stop) of rows that are read from the first of them on: the row groups of parquet files."""
         pairs = zip(self.parts, self._starts.tolist(), strict=False)
         return [(first + a, first + b) for part, first in pairs for a, b in part.groups()]
+
+    def document_ids(self) -> StreamIds | None:
+        """Ids by row, read when asked for; None where row numbers are all there is."""
+        return StreamIds(self.parts) if any(p.has_ids for p in self.parts) else None
+
+    def id_bytes(self) -> float:
+        """About how many bytes an id takes where it is stored; 0 without ids."""
+        known = self.document_ids()
+        return 0.0 if known is None else known.width
 
     def describe(self) -> str:
         return self.parts[0].name if len(self.parts) == 1 else f"{len(self.parts)} files"
@@ -181,7 +190,8 @@ def open_vectors(source: str | Path, *, root: str = "") -> VectorStream:
     text, column, id_column = columns_named(str(source))
     stream = _opened(text, root, column, id_column)
     if column or id_column:
-        stream.fingerprint = artefacts.key_of({"of": stream.fingerprint, "column": column, "ids": id_column})
+        key = artefacts.key_of({"of": stream.fingerprint, "column": column, "ids": id_column})
+        stream.fingerprint = hashing.marked(key, [stream.fingerprint])
         stream.source = stream.source and f"{stream.source}#{column}{',' if id_column else ''}{id_column}"
     return stream
 
@@ -197,14 +207,14 @@ def _opened(text: str, root: str, column: str, id_column: str) -> VectorStream:
         if not root:
             return hub_stream(text, column, id_column)
         files = local_files(text, root)
-        if len(files) != 1:
+        is_named = files[0].name == text.rpartition("/")[2]  # a file alone is its rows; of a folder it has its ids
+        if len(files) != 1 or (files[0].is_file() and not is_named and _ids_file(files[0].parent)):
             return _files(files[0].parent, files, column, id_column)
         text = str(files[0])
     path = Path(text)
     if path.is_dir():
         manifest = _manifest(path)
-        files = sorted(path.glob("*.npy")) or sorted(path.glob("*.parquet"))
-        return _embeddings(path, manifest) if manifest else _files(path, files, column, id_column)
+        return _embeddings(path, manifest) if manifest else _files(path, _of_one_kind(path), column, id_column)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder of vectors")
     return VectorStream([_part(path, column, id_column)], hashing.identity(path))
@@ -237,11 +247,22 @@ def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
     return VectorStream(parts, digest, about)
 
 
+def _of_one_kind(folder: Path) -> list[Path]:
+    arrays, tables = sorted(folder.glob("*.npy")), sorted(folder.glob("*.parquet"))
+    if arrays and tables:
+        raise DataError(
+            f"{folder}: expected files of one kind, found {arrays[0].name} and {tables[0].name}",
+            hint="Move one kind to another folder",
+        )
+    return arrays or tables
+
+
 def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> VectorStream:
     """*.npy or *.parquet of a folder in order of name, with optional ids.arrow or ids.txt beside."""
     if not files:
         raise DataError(f"{folder}: neither manifest.json nor *.npy nor *.parquet there")
-    ids = _ids_beside(folder)
+    ids_file = _ids_file(folder)
+    ids = _ids_of(ids_file) if ids_file else None
     parts: list[Part] = []
     first = 0
     for path in files:
@@ -249,20 +270,29 @@ def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> 
         first += parts[-1].rows
     if ids is not None and len(ids) != first:
         raise DataError(f"{folder}: {len(ids)} ids for {first} rows")
-    return VectorStream(parts, artefacts.key_of({"files": [[p.name, hashing.identity(p)] for p in files]}))
+    known = hashing.identities([*files, ids_file] if ids_file else files)
+    named = [[p.name, k] for p, k in zip(files, known, strict=False)]
+    key = artefacts.key_of({"files": named, "ids": known[-1]} if ids_file else {"files": named})
+    return VectorStream(parts, hashing.marked(key, known))
 
 
-def _ids_beside(folder: Path) -> Ids | None:
-    if (folder / "ids.arrow").is_file():
-        return ArrowIds(folder / "ids.arrow")
-    if (folder / "ids.txt").is_file():
-        return ListedIds([text for _, text in numbered(folder / "ids.txt")])
-    return None
+def _ids_file(folder: Path) -> Path | None:
+    """Raises DataError where there are two."""
+    found = [p for name in ("ids.arrow", "ids.txt") if (p := folder / name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{folder}: expected one file of ids, found ids.arrow and ids.txt", hint="Remove one of them")
+    return found[0] if found else None
+
+
+def _ids_of(path: Path) -> Ids:
+    if path.suffix == ".arrow":
+        return ArrowIds(path)
+    return ListedIds([text for _, text in numbered(path)], str(path))
 
 
 def _part(path: Path, column: str, id_column: str, ids: Ids | None = None, first_id: int = 0) -> Part:
     if path.suffix == ".parquet":
-        return ParquetPart(str(path), lambda: path, column, id_column)
+        return ParquetPart(str(path), lambda: path, column, id_column, ids, first_id)
     if path.suffix != ".npy":
         raise DataError(f"{path}: expected .npy or .parquet, found {path.suffix or 'no ending'}")
     return NpyPart(path, ids, first_id)

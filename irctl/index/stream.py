@@ -123,8 +123,7 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     """
     wanted = [b for b in batches if any(b.index not in t.done for t in targets)]
     allocator.keep_freed_memory()
-    for target in targets:
-        check_space(target, wanted)
+    check_space(targets, wanted, stream.id_bytes() if hasattr(stream, "id_bytes") else 0.0)
     spent, stop = Spent(), threading.Event()
     failure = _Failure(stop)
     read, written = _Line(stop), _Line(stop)
@@ -242,15 +241,26 @@ def _write_one(target: Target, batch: Batch, ids: Sequence[str] | None, codes_NC
     target.journal.add(line)
 
 
-def check_space(target: Target, batches: Sequence[Batch]) -> None:
-    """RunFailed unless the disk can hold the codes that are still to come."""
-    needed = sum(b.rows for b in batches if b.index not in target.done) * target.code_size
-    folder = target.folder
-    while not folder.is_dir():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise RunFailed(
-            f"{target.folder}: {needed / 2**30:.2f} GiB of codes to come, {free / 2**30:.2f} GiB free on the disk",
-            hint="Free some or choose another --out; finished batches are kept",
-        )
+def check_space(targets: Sequence[Target], batches: Sequence[Batch], id_bytes: float) -> None:
+    """RunFailed unless each disk can hold all the codes and ids that are still to come to it.
+
+    id_bytes: about how much an id takes, 0 where there are none.
+    """
+    disks: dict[int, tuple[Path, float]] = {}  # device -> a folder there and the bytes to come
+    for target in targets:
+        rows = sum(b.rows for b in batches if b.index not in target.done)
+        folder = target.folder
+        while not folder.is_dir():
+            folder = folder.parent
+        device = folder.stat().st_dev
+        first, needed = disks.get(device, (folder, 0.0))
+        disks[device] = first, needed + rows * (target.code_size + id_bytes)
+    for folder, needed in disks.values():
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            several = f" of {len(targets)} methods" if len(targets) > 1 else ""
+            what = f"codes and ids{several}" if id_bytes else f"codes{several}"
+            raise RunFailed(
+                f"{folder}: {needed / 2**30:.2f} GiB of {what} to come, {free / 2**30:.2f} GiB free on the disk",
+                hint="Free some or choose another --out; finished batches are kept",
+            )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths
+from irctl import hashing, paths
 from irctl.errors import ConfigError, DataError
-from irctl.index import scan, shards
+from irctl.index import plan, scan, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.index.chain import Chain
 from irctl.index.rerank import rerank
@@ -95,8 +95,30 @@ def open_index(reference: str, config: Config) -> Searched:
         return Searched(
             bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle, fast=fast
         )
+    _refuse_unfinished(folder)
     given = _vectors.named(reference, config) if reference != "latest" else _vectors.of_folder(folder, str(folder))
     return of_vectors(given, config)
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    """DataError for a folder of a compression that is no bundle: not finished, or the parent of several."""
+    if (folder / shards.MANIFEST).is_file() or not folder.is_dir():
+        return
+    if (folder / plan.FILE).is_file():
+        again = "--finalize, once every --shard is done" if plan.read(folder).workers > 1 else "the same options"
+        raise DataError(
+            f"{folder}: this compression is not finished: {plan.FILE} is there, {shards.MANIFEST} is not",
+            hint=f"Run irctl compress --out {folder} again with {again}",
+        )
+    begun = sorted(p.parent for p in folder.glob(f"*/{plan.FILE}"))
+    bundles = [p for p in begun if is_bundle(p)]
+    if bundles:
+        names = ", ".join(p.name for p in bundles)
+        raise DataError(
+            f"{folder}: expected a bundle, found a folder of bundles: {names}", hint=f"Name one: {bundles[0]}"
+        )
+    if begun:
+        _refuse_unfinished(begun[0])
 
 
 def _check_fastscan(bundle: Bundle, config: Config) -> None:
@@ -149,13 +171,15 @@ def _resolve(reference: str) -> Path:
 
 
 class Documents:
-    """Document ids of rows: the index's own, the collection's for a plain corpus, or row numbers."""
+    """Document ids of rows: the index's own, the collection's where it has none, or row numbers."""
 
     def __init__(self, searched: Searched, collection: Collection | None, reporter: Reporter) -> None:
         self._ids: Any = None
         self._count = searched.rows
         if searched.bundle is not None and not searched.bundle.ids.are_rows:
             self._ids = searched.bundle.ids
+        elif (known := _stream_ids(searched)) is not None:
+            self._ids = known
         elif collection is not None:
             if searched.rows != len(collection.corpus):
                 raise DataError(
@@ -166,8 +190,6 @@ class Documents:
             if not searched.about.get("corpus"):
                 reporter.warn(f"the rows have no ids: they are taken as the documents of {collection.name}, in order")
             self._ids = collection.corpus.ids
-        elif searched.stream is not None:
-            self._ids = _stream_ids(searched)
 
     def of(self, rows_k: NDArray[np.int64]) -> list[str]:
         if self._ids is None:
@@ -182,17 +204,10 @@ class Documents:
 
 
 def _stream_ids(searched: Searched) -> Sequence[str] | None:
-    """Ids of an embedding folder; None where rows are all there is."""
-    from irctl.index.bundle import Ids
-
-    folder = searched.folder
-    if folder is None or not (folder / shards.MANIFEST).is_file():
-        return None
-    parts, row = [], 0
-    for part in shards.read_manifest(folder, _vectors.EMBEDDINGS)["parts"]:
-        parts.append({**part, "row0": row})
-        row += int(part["rows"])
-    return Ids(folder, parts)  # type: ignore[return-value]
+    """Ids of vectors that have some; None where rows are all there is."""
+    stream = searched.stream
+    found: Sequence[str] | None = stream.document_ids() if stream and hasattr(stream, "document_ids") else None
+    return found
 
 
 def check_corpus(searched: Searched, collection: Collection) -> None:
@@ -251,11 +266,12 @@ def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Str
         sql = "SELECT path FROM artifacts WHERE kind = 'embeddings' AND sha256 = ?"
         candidates += [str(row["path"]) for row in query.rows(sql, (key,))]
         candidates.append(str(paths.cache() / "emb" / key[:16]))
-    for candidate in candidates:
-        if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
-            stream = open_vectors(candidate, root=config.data.root)
-            if stream.fingerprint == expected:
-                return stream
+    with hashing.like(expected):
+        for candidate in candidates:
+            if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
+                stream = open_vectors(candidate, root=config.data.root)
+                if stream.fingerprint == expected:
+                    return stream
     raise DataError(
         f"{searched.folder}: the vectors it was made of ({name}) are not here any more, so nothing can be re-scored",
         hint="Search without --rerank, or encode the corpus again",

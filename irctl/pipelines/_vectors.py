@@ -41,7 +41,7 @@ class Input:
 def named(source: str, config: Config) -> Input:
     """The vectors that `source` names: folder, file, hf://, synthetic:, a run, or `latest`, the newest encoded corpus.
 
-    The name of hf:// gets its commit.
+    The name of hf:// gets its commit, that of PATH#COLUMN an absolute path.
     """
     from irctl.data.vectors import columns_named, is_name, open_vectors
 
@@ -50,7 +50,7 @@ def named(source: str, config: Config) -> Input:
         if record is None:
             raise DataError("latest: no encoded corpus in the ledger", hint="irctl encode makes one")
         return of_run(record)
-    path, column = Path(source), columns_named(source)[1]
+    path, (place, column, _) = Path(source), columns_named(source)
     if not (path.exists() or is_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query
 
@@ -61,6 +61,8 @@ def named(source: str, config: Config) -> Input:
         return of_run(query.find_run(source))
     if path.exists():
         return of_folder(path, source)
+    if not is_name(source):  # PLACE#COLUMN is no folder of the ledger: its name alone must find it from anywhere
+        source = f"{Path(place).absolute()}{source[len(place) :]}"
     stream = open_vectors(source, root=config.data.root)
     return Input(stream, stream.source or source, key=stream.fingerprint)
 
@@ -133,11 +135,11 @@ def default(config: Config, reporter: Reporter) -> Input:
     if record is not None:
         reporter.say(f"compressing the vectors of run {record.id}")
         return of_run(record)
-    from irctl.data.collection import open_collection
+    from irctl.data.collection import open_for
     from irctl.models.embedding import embed_corpus
     from irctl.models.encoder import load_encoder
 
-    collection = open_collection(config.data.source, root=config.data.root, title_join=config.data.title_join)
+    collection = open_for(config)
     reporter.say(f"no encoded corpus yet: encoding {collection.name} with {config.model.name} first")
     made = embed_corpus(load_encoder(config), collection.corpus, config, reporter)
     about = {"model": config.model.name, "collection": collection.name, "data": config.data.source}
