@@ -152,9 +152,11 @@ def from_factory(factory: str, dim: int, metric: str) -> Any:
     if not factory:
         raise ConfigError("faiss.factory: no factory string given", hint="--set faiss.factory=RQ8x8, for example")
     try:
-        return faiss.index_factory(dim, factory, metric_of(metric))
+        index = faiss.index_factory(dim, factory, metric_of(metric))
     except RuntimeError as e:
         raise ConfigError(f"faiss.factory: {factory} at {dim} dimensions: {_reason(e)}") from e
+    _check_reversible(index, factory)
+    return index
 
 
 def code_size(index: Any, factory: str) -> int:
@@ -185,9 +187,41 @@ def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
         return [f"faiss: {line}" for line in dict.fromkeys(printed.read().splitlines()) if line.strip()]
 
 
-def _reason(e: RuntimeError) -> str:
+def check_usable(index: Any, x_ND: Vectors, factory: str) -> None:
+    """ConfigError where faiss cannot decode codes of this trained index, or cannot open it again."""
+    try:
+        codes_NC = encode(index, x_ND)
+        decode(index, codes_NC)
+        decode(from_array(to_array(index)), codes_NC)
+    except (RuntimeError, AssertionError) as e:
+        raise ConfigError(
+            f"faiss.factory: {factory}: faiss cannot decode its codes or open it again: {_reason(e)}",
+            hint="Take another factory string",
+        ) from e
+
+
+def transforms(index: Any) -> list[Any]:
+    """What the index does to vectors before it encodes them, in order."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return []
+    chain: Any = index.chain
+    return [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
+
+
+def _check_reversible(index: Any, factory: str) -> None:
+    """ConfigError, before any training, for transforms that faiss has no way back from: rows could not be decoded."""
+    for t in transforms(index):
+        if isinstance(t, faiss.ITQTransform) or (isinstance(t, faiss.PCAMatrix) and t.eigen_power):
+            name = "ITQ" if isinstance(t, faiss.ITQTransform) else "whitening (PCAW)"
+            raise ConfigError(
+                f"faiss.factory: {factory}: faiss cannot undo {name}, so its codes cannot be decoded",
+                hint="Use OPQ, PCA, PCAR or RR in its place",
+            )
+
+
+def _reason(e: Exception) -> str:
     """What faiss says, without the place in its sources."""
-    text = str(e).strip().splitlines()[0]
+    text = (str(e).strip() or type(e).__name__).splitlines()[0]
     return re.sub(r"^(Error in .* at \S+:\d+: |Error: )", "", text).removeprefix("Error: ")
 
 

@@ -9,6 +9,8 @@ Source: SAQ, arXiv 2509.12086.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +30,26 @@ def budget(bits: float, dim: int) -> int:
     return int(bits * dim // UNIT) + 1
 
 
+def check_room(bits: float, dim: int, *, segmented: bool = True) -> None:
+    """ConfigError where not even one segment of 1 bit a dimension fits; the hint is the least that has room."""
+    units = -(-dim // UNIT)
+    needed = 1 if segmented and units > 1 else units  # words of codes: one unit and an uncoded tail, or all units
+    if budget(bits, dim) > needed:
+        return
+    # hundredths, rounded up: 1.33 of 48 dimensions would be short of 64 bits again
+    least = next(n for n in itertools.count(-(-100 * UNIT * needed // dim)) if budget(n / 100, dim) > needed)
+    hint = f"Use saq.bits={least / 100:g} or more"
+    if least > 100 * MOST_BITS:
+        hint = f"Use another method: saq needs {-(-UNIT // MOST_BITS)} dimensions or more"
+    raise ConfigError(f"saq: {bits:g} bits over {dim} dimensions leave no room for a segment", hint=hint)
+
+
 def plan(variance_U: NDArray[np.float64], bits: float, dim: int, *, segmented: bool = True) -> list[Segment]:
     """Segments in order, covering all units; only the last may have 0 bits. Raises ConfigError if no segment fits.
 
     variance_U: variance of each unit of 64 principal components, largest first.
     """
+    check_room(bits, dim, segmented=segmented)
     units, words = len(variance_U), budget(bits, dim)
     most = max(1, units if bits < 2 else units // 2) if segmented else 1
     total_U = np.concatenate([[0.0], np.cumsum(variance_U)])
@@ -47,12 +64,7 @@ def plan(variance_U: NDArray[np.float64], bits: float, dim: int, *, segmented: b
         error = float(error_UT[units, words])
         if np.isfinite(error) and (best is None or error < best[0] * WORTH):
             best = error, _trace(came, units, words)
-    if best is None:
-        least = 2 * UNIT / dim
-        raise ConfigError(
-            f"saq: {bits:g} bits over {dim} dimensions leave no room for a segment",
-            hint=f"Use saq.bits={least:g} or more",
-        )
+    assert best is not None  # check_room refused what has no plan
     return best[1]
 
 

@@ -9,6 +9,7 @@ Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,22 @@ from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 class Config:
     factory: str = ""  # faiss factory string, such as RQ8x8, LSQ8x8, PRQ2x4x8, SQtqmse4, OPQ16,PQ16x8np, IVF64,SQ8
 
-    def __post_init__(self) -> None:
-        if "RaBitQ" in self.factory:
-            raise ConfigError("faiss.factory: RaBitQ has its own method", hint="--method rabitq")
-        if "IDMap" in self.factory or "Refine" in self.factory or self.factory.endswith("fs"):
-            raise ConfigError(f"faiss.factory: {self.factory} has no codes that stand alone", hint="Drop that part")
+
+def check_factory(factory: str) -> None:
+    """ConfigError for strings whose codes faiss cannot decode one by one, with what to use in their place."""
+    if found := re.search(r"RaBitQ(\d*)", factory):
+        hint = f"--method rabitq --set rabitq.bits={found[1] or 1}; it has no IVF lists and scans all rows"
+        raise ConfigError(f"faiss.factory: {factory}: RaBitQ has its own method", hint=hint)
+    alone = f"faiss.factory: {factory} has no codes that stand alone"
+    if found := re.search(r"(?<![A-Z])(OPQ\d+[\d_]*,)?PQ(\d+)x4fs\w*$", factory):
+        method = "opq" if found[1] else "pq"
+        keys = f"--set {method}.m={found[2]} --set {method}.bits=4"
+        if factory == found[0]:  # the codes in flat order, which a search packs for the fast scan
+            raise ConfigError(alone, hint=f"--method {method} {keys}, searched with search.fastscan=true")
+        plain = factory[: factory.rindex("fs")]
+        raise ConfigError(alone, hint=f"Drop fs: {plain}; the fast scan is for --method pq and opq")
+    if re.search(r"IDMap|Refine|fsr?(_\d+)?$|\+\d+\w*$", factory):
+        raise ConfigError(alone, hint="Drop that part")
 
 
 class Quantizer:
@@ -42,6 +54,7 @@ class Quantizer:
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
+        check_factory(config.factory)
         self.warnings: list[str] = []  # what faiss had to say in training
         self._index_of_codes = _faiss.from_factory(config.factory, dim, metric)
         self.code_size = _faiss.code_size(self._index_of_codes, config.factory)
@@ -50,7 +63,9 @@ class Quantizer:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if not len(rows_ND):
             raise DataError("faiss: expected rows to train on, found none")
-        self.warnings = _faiss.train(self._index_of_codes, rows_ND, self.config.factory)
+        factory = self.config.factory
+        self.warnings = _faiss.train(self._index_of_codes, rows_ND, factory)
+        _faiss.check_usable(self._index_of_codes, rows_ND[:1], factory)
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)

@@ -15,7 +15,7 @@ from irctl.errors import ConfigError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _store
+from irctl.quantizers import _half, _store
 from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 
 
@@ -29,22 +29,22 @@ class Config:
 
 
 class Quantizer:
-    """Values beyond the range of float16 become its largest value."""
-
-    train_rows = 0  # rows that training can use; None: as many as there are
+    """Values beyond the range of float16 become its largest value; `warnings` says so."""
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self._dtype = np.dtype("<f2" if config.dtype == "float16" else "<f4")
         self.code_size = dim * self._dtype.itemsize
+        self.train_rows = _half.LOOKED_AT if config.dtype == "float16" else 0  # rows that training can use
+        self.warnings: list[str] = []  # what `fit` or `encode` has to say
 
     def fit(self, x_ND: ArrayLike) -> None:
-        prepare(x_ND, self.dim, self.metric)
+        self.encode(x_ND)
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
-        largest = np.finfo(self._dtype).max
-        values_ND = np.clip(rows_ND, -largest, largest).astype(self._dtype)
+        half = self.config.dtype == "float16"
+        values_ND = _half.halves(rows_ND, "flat", self.warnings) if half else rows_ND.astype(self._dtype)
         return values_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
 
     def decode(self, codes_NC: Codes) -> Vectors:

@@ -44,6 +44,7 @@ class Quantizer:
     """Trained by `fit`: mean, principal components, plan and one random rotation a segment."""
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
+        _saq_plan.check_room(config.bits, dim, segmented=config.segmented)
         self.config, self.dim, self.metric, self.seed = config, dim, scoring.check_metric(metric), seed
         self.segments: list[_saq_plan.Segment] = []
         self.mean_D: F32 = np.zeros(dim, np.float32)
@@ -189,6 +190,25 @@ class Quantizer:
         for start in range(0, len(codes_NC), _SCAN):
             best.push_block(self.scores(queries_QD, codes_NC[start : start + _SCAN]), start)
         return best.result()
+
+    def layout(self) -> dict[str, Any]:
+        """Where what lies in a row of codes, for a reader without irctl; bytes count from 0."""
+        segments, dimension, start = [], 0, 0
+        for length, bits in self.segments:
+            size = length * bits // 8
+            place = {"first_byte": start, "bytes": size} if bits else {}
+            segments.append({"first_dimension": dimension, "dimensions": length, "bits": bits, **place})
+            dimension, start = dimension + length, start + size
+        factors = {"first_byte": start, "dtype": "<f4", "shape": [len(self.coded), 2], "columns": ["norm", "g"]}
+        tail = {"first_byte": start + 8 * len(self.coded), "dtype": "<f4"} if self.has_tail else None
+        return {
+            "segments": segments,
+            "factors": factors,
+            "tail_squared_norm": tail,
+            "codes": "dimension after dimension, `bits` bits each, least significant bit first",
+            "values": "a = (2 c + 1) / 2^bits - 1 for a code c",
+            "estimate": "<x, q> = <mean, q> + sum over coded segments of g <a, q projection>, its columns in order",
+        }
 
     def save(self, folder: Path) -> None:
         """mean [D], projection [D, L], segments [S, 2] as .npy; quantizer.json last."""

@@ -17,7 +17,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _faiss, _store
+from irctl.quantizers import _faiss, _half, _store
 from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 
 
@@ -41,12 +41,14 @@ class Quantizer:
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self.code_size = (dim * config.bits + 7) // 8
-        self.train_rows = 0 if config.bits == 16 else None
+        self.train_rows = _half.LOOKED_AT if config.bits == 16 else None
+        self.warnings: list[str] = []  # what `fit` or `encode` has to say
         self._trained: Vectors | None = np.empty(0, np.float32) if config.bits == 16 else None
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
+            _half.halves(rows_ND, "sq", self.warnings)
             return
         if not len(rows_ND):
             raise DataError("sq: expected rows to train on, found none")
@@ -55,9 +57,8 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
-            largest = np.finfo(np.float16).max
-            halves = np.clip(rows_ND, -largest, largest).astype("<f2")
-            return halves.view(np.uint8).reshape(len(rows_ND), self.code_size)
+            halves_ND = _half.halves(rows_ND, "sq", self.warnings)
+            return halves_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
         return _faiss.encode(self.faiss_index(), rows_ND)
 
     def decode(self, codes_NC: Codes) -> Vectors:
