@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from irctl.errors import DataError
 FILE = "card.toml"
 FORMATS = ("beir", "msmarco", "trec")
 BUILT_IN = "cranfield"
+ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +139,18 @@ def groups() -> dict[str, tuple[str, ...]]:
     return {g: tuple(members) for g, members in sorted(found.items())}
 
 
-def expand(sources: Sequence[str]) -> list[str]:
-    """Sources with groups and collections of parts replaced by what they stand for, without repetition."""
+def expand(sources: Sequence[str], is_here: Callable[[str], bool] = lambda _: True) -> list[str]:
+    """Sources with groups and collections of parts replaced by what they stand for, without repetition.
+
+    `all` stands for every public collection that is_here.
+    """
     out: list[str] = []
     for source in sources:
-        for member in groups().get(source, (source,)):
+        members = groups().get(source, (source,))
+        if source == ALL:
+            public = [n for n, c in built_in().items() if c.public and "/" not in c.same_as]
+            members = tuple(n for n in public if is_here(n))
+        for member in members:
             found = key_of(member)
             parts = built_in()[found].parts if found else ()
             out += [f"{found}/{p}" for p in parts] if parts else [member]

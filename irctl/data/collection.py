@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from irctl import paths, plugins
 from irctl.data import cards, hub
@@ -24,7 +24,10 @@ from irctl.data.trec import qrels_sha256, read_qrels
 from irctl.errors import DataError
 from irctl.types import Qrels
 
-__all__ = ["Collection", "Corpus", "Queries", "is_present", "open_collection"]
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+__all__ = ["Collection", "Corpus", "Queries", "is_present", "open_collection", "open_for"]
 
 SHIPPED = "recipe:"
 
@@ -55,13 +58,16 @@ class Layout(Protocol):
 class Collection:
     """Corpus, queries and judgements. Nothing is read before it is asked for."""
 
-    def __init__(self, card: Card, layout: Layout, *, root: str = "", title_join: str = "space") -> None:
+    def __init__(
+        self, card: Card, layout: Layout, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+    ) -> None:
         self.card = card
         self.name = card.name
         self.folder = layout.folder
         self.layout = layout
         self._root = root
         self._title_join = title_join
+        self._fix_encoding = fix_encoding
         self._corpus: Corpus | None = None
         self._qrels: dict[str, Qrels] = {}
 
@@ -94,7 +100,8 @@ class Collection:
     def query_store(self, split: str) -> TextStore:
         """All queries of the file that this split takes its queries from, judged or not."""
         if split in self.card.extra_splits and split not in self.layout.splits():
-            return open_texts(_local(self.card.extra_splits[split]["queries"], self._root))
+            path = _local(self.card.extra_splits[split]["queries"], self._root)
+            return open_texts(path, fix_encoding=self._fix_encoding)
         return self.layout.queries(self._known(split))
 
     def qrels(self, split: str) -> Qrels:
@@ -133,6 +140,12 @@ def _local(source: str, root: str) -> Path:
     return hub.file(source, root) if hub.is_hub(source) else Path(source)
 
 
+def open_for(config: Config, source: str = "") -> Collection:
+    """The collection that data.source (or `source`) names, read as the configuration says."""
+    d = config.data
+    return open_collection(source or d.source, root=d.root, title_join=d.title_join, fix_encoding=d.fix_encoding)
+
+
 def open_collection(
     source: str, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
 ) -> Collection:
@@ -146,9 +159,9 @@ def open_collection(
         from irctl.data import mqrel, pairs
 
         if not pairs.is_pairs(Path(source)):
-            return mqrel.open_config(Path(source), root=root, title_join=title_join)
+            return mqrel.open_config(Path(source), root=root, title_join=title_join, fix_encoding=fix_encoding)
     card, layout = _find(source, root, fix_encoding)
-    return Collection(card, layout, root=root, title_join=title_join)
+    return Collection(card, layout, root=root, title_join=title_join, fix_encoding=fix_encoding)
 
 
 def _shipped(source: str) -> str:

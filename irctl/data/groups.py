@@ -21,7 +21,7 @@ from irctl.data.corpus import join
 from irctl.data.merging import Labels, Merged, Source, pool_of
 from irctl.data.qrels_store import Selection, open_qrels
 from irctl.data.texts import TextPool
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.types import TrainGroup
 
 if TYPE_CHECKING:
@@ -206,6 +206,16 @@ def _ids(pool: TextPool, rows: Rows) -> list[str]:
     return [f"{pool.place(int(r))[0].namespace[:8]}{SEPARATOR}{i}" for r, i in zip(rows, ids, strict=True)]
 
 
+def refuse_mined(labels: Labels, where: str) -> None:
+    """Raise ConfigError where the labels are a teacher's scores: 0, the label of a mined negative, is none of them."""
+    if not labels.are_whole:
+        raise ConfigError(
+            f"{where}: labels from {labels.lowest:g} to {labels.largest:g}, not whole numbers, are a teacher's "
+            "scores, and mined negatives would stand among them with the label 0",
+            hint="Use --negatives none, and put negatives with their scores into the judgements",
+        )
+
+
 def build_groups(collection: Collection, split: str, negatives_path: Path | None, config: Config) -> GroupSource:
     """The groups of a collection's split, with mined negatives labelled 0; or of a mqrel configuration.
 
@@ -232,7 +242,10 @@ def build_groups(collection: Collection, split: str, negatives_path: Path | None
         zero = Selection(key={"label": 0.0}, label=lambda q, d, s: 0.0)
         mined = [source("mined", negatives_path, zero)]
     if not d.binary:
-        return GroupSource([*mined, source("judged", qrels, Selection())], settings)
+        judged = source("judged", qrels, Selection())
+        if mined:
+            refuse_mined(Merged([judged], queries, passages, "last").labels, str(qrels))
+        return GroupSource([*mined, judged], settings)
     whole = open_qrels([qrels], queries, passages, Selection())
     theta = config.loss.positive_threshold or max(math.ceil(whole.about["largest"] / 2), 1)
     high = Selection(

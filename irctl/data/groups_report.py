@@ -85,12 +85,23 @@ def queries_with(source: GroupSource, grade: float) -> int:
     return len(np.intersect1d(np.concatenate(found), source.query_rows))
 
 
-def _histogram(source: GroupSource) -> str:
-    """`K x queries` for groups as they are drawn, largest first; shared random draws make some smaller."""
+def largest_group(source: GroupSource) -> int:
+    """Passages of the largest group that can be drawn, repeats not counted."""
+    sizes = _sizes(source)
+    return int(sizes.max()) if len(sizes) else 0
+
+
+def _sizes(source: GroupSource) -> NDArray[np.int64]:
+    """Passages of every group: at most one positive of a binary one, at most K."""
     positives, *negatives = (_available(source, part) for part in source.parts)
     available = np.minimum(positives, 1) + negatives[0] if negatives else positives
     size = source.settings.group_size
-    values, counts = np.unique(np.minimum(available, size) if size else available, return_counts=True)
+    return np.minimum(available, size) if size else available
+
+
+def _histogram(source: GroupSource) -> str:
+    """`K x queries` for groups as they are drawn, largest first; shared random draws make some smaller."""
+    values, counts = np.unique(_sizes(source), return_counts=True)
     return ", ".join(f"{v} x {n}" for v, n in reversed(list(zip(values.tolist(), counts.tolist(), strict=True))))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,14 +20,15 @@ from typing import Any
 from irctl import plugins
 from irctl.data import hub
 from irctl.data.cards import Card
-from irctl.data.collection import Collection
+from irctl.data.collection import Collection, Queries
 from irctl.data.corpus import Corpus
 from irctl.data.groups import GroupSource, Settings
 from irctl.data.merging import Source
 from irctl.data.qrels_store import open_qrels
 from irctl.data.source_rules import Rules, selection_of
-from irctl.data.texts import TextPool, open_texts
+from irctl.data.texts import TextPool, TextStore, open_texts
 from irctl.errors import ConfigError, DataError
+from irctl.types import Qrels
 
 PATH_KEYS = ("qrel_path", "query_path", "corpus_path")
 IN_FOLDER = {"qrel_path": "qrels/train.tsv", "query_path": "queries.jsonl", "corpus_path": "corpus.jsonl"}
@@ -85,36 +88,39 @@ def read_config(path: Path) -> MqrelConfig:
     """The configuration in a file. Raises ConfigError naming an unknown key with its line and the nearest legal one."""
     text = path.read_text()
 
-    def where(key: str) -> str:
-        line = next((n for n, t in enumerate(text.splitlines(), 1) if f'"{key}"' in t or t.strip().startswith(key)), 0)
-        return f"{path}:{line}" if line else str(path)
+    def where(key: str, before: int = 0) -> str:
+        name = re.escape(key)
+        pattern = rf'^\s*(\[*{name}\]+|"?{name}"?\s*=)' if path.suffix == ".toml" else rf'"{name}"\s*:'
+        found = list(re.finditer(pattern, text, re.MULTILINE))
+        start = found[min(before, len(found) - 1)].end() if found else 0
+        return f"{path}:{text.count(chr(10), 0, start) + 1}" if found else str(path)
 
     return parse(read_table(path), where)
 
 
-def parse(table: Mapping[str, Any], where: Callable[[str], str] = lambda key: "mqrel") -> MqrelConfig:
+def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda key, before: "mqrel") -> MqrelConfig:
     """The configuration in a table; from Python, callables may stand where the file has keys of rules."""
     top = ("mqrel", "pos_mqrel", "neg_mqrel", "on_conflict")
     for key in table:
         if key not in top:
-            raise ConfigError(f"{where(key)}: no key named '{key}'", hint=plugins.nearest(key, top))
+            raise ConfigError(f"{where(key, 0)}: no key named '{key}'", hint=plugins.nearest(key, top))
     on_conflict = table.get("on_conflict", "")
     if on_conflict not in ("", *CONFLICTS):
         raise ConfigError(
-            f"{where('on_conflict')}: on_conflict: expected {', '.join(CONFLICTS)}, found {on_conflict!r}"
+            f"{where('on_conflict', 0)}: on_conflict: expected {', '.join(CONFLICTS)}, found {on_conflict!r}"
         )
-    lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in top[:3] if key in table}
+    lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in top[:3]}
     notices = {
         f"{k} has no effect: caches follow content" for s in lists.values() for o in s for k in IGNORED if k in o
     }
-    specs = {key: tuple(_source(o, f"{key}[{i}]", where) for i, o in enumerate(s)) for key, s in lists.items()}
+    specs = _specs(lists, where)
     if ("pos_mqrel" in specs) != ("neg_mqrel" in specs):
         there, absent = ("pos_mqrel", "neg_mqrel") if "pos_mqrel" in specs else ("neg_mqrel", "pos_mqrel")
         raise ConfigError(
-            f"{where(there)}: {there} without {absent}", hint=f"Add {absent}, or use mqrel for graded data"
+            f"{where(there, 0)}: {there} without {absent}", hint=f"Add {absent}, or use mqrel for graded data"
         )
     if not specs:
-        raise ConfigError(f"{where('mqrel')}: no mqrel, and no pos_mqrel with neg_mqrel")
+        raise ConfigError(f"{where('mqrel', 0)}: no mqrel, and no pos_mqrel with neg_mqrel")
     binary = "pos_mqrel" in specs
     return MqrelConfig(
         graded=() if binary else specs["mqrel"],
@@ -125,9 +131,28 @@ def parse(table: Mapping[str, Any], where: Callable[[str], str] = lambda key: "m
     )
 
 
+def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> dict[str, tuple[SourceSpec, ...]]:
+    """The sources of every list, in the order of the file, which is how a key's line is found."""
+    specs: dict[str, tuple[SourceSpec, ...]] = {}
+    seen: Counter[str] = Counter()
+    for name, sources in lists.items():
+        found = []
+        for i, one in enumerate(sources):
+            keys = dict.fromkeys(one) if isinstance(one, Mapping) else {}
+
+            def line_of(key: str, name: str = name, keys: Mapping[str, Any] = keys) -> str:
+                shown = key if key in keys else next(iter(keys), name)  # an absent key: where its source begins
+                return where(shown, seen[shown])
+
+            found.append(_source(one, f"{name}[{i}]", line_of))
+            seen.update(list(keys))
+        specs[name] = tuple(found)
+    return specs
+
+
 def _source(table: Any, place: str, where: Callable[[str], str]) -> SourceSpec:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where(place.split('[')[0])}: {place}: expected an object, found {type(table).__name__}")
+        raise ConfigError(f"{where('')}: {place}: expected an object, found {type(table).__name__}")
     rules = {f.name for f in dataclasses.fields(Rules)}
     legal = (*PATH_KEYS, "query_subset_path", "source", "weight", *IGNORED, *sorted(rules))
     for key in table:
@@ -160,20 +185,47 @@ class MqrelCollection(Collection):
     """A configuration in the place of a collection: it has training groups, and neither one corpus nor splits."""
 
     def __init__(
-        self, name: str, config: MqrelConfig, *, folder: Path, root: str = "", title_join: str = "space"
+        self,
+        name: str,
+        config: MqrelConfig,
+        *,
+        folder: Path,
+        root: str = "",
+        title_join: str = "space",
+        fix_encoding: bool = False,
     ) -> None:
         self.card = Card(name=name, headline_split="train")
         self.name, self.folder, self.config = name, folder, config
-        self._root, self._title_join = root, title_join
+        self._root, self._title_join, self._fix_encoding = root, title_join, fix_encoding
 
     @property
     def corpus(self) -> Corpus:
-        raise DataError(
-            f"{self.name}: a training configuration has no one corpus", hint="irctl eval takes FILE.json:NAME"
-        )
+        raise self._training_only("corpus")
 
     def splits(self) -> tuple[str, ...]:
         return ()
+
+    def qrels_file(self, split: str) -> Path:
+        raise self._training_only("file of judgements")
+
+    def query_store(self, split: str) -> TextStore:
+        raise self._training_only("file of queries")
+
+    def qrels(self, split: str) -> Qrels:
+        raise self._training_only("file of judgements")
+
+    def queries(self, split: str) -> Queries:
+        raise self._training_only("file of queries")
+
+    def all_queries(self) -> Queries:
+        raise self._training_only("file of queries")
+
+    def _training_only(self, what: str) -> DataError:
+        return DataError(
+            f"{self.name}: a training configuration of {len(self.config.sources)} sources has no one {what}; only "
+            "irctl train reads it",
+            hint="Name one data set with --data: a BEIR folder, a collection, or FILE.json:NAME of an evaluation file",
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -194,8 +246,9 @@ class MqrelCollection(Collection):
         return graded, positives, negatives
 
     def _open(self, spec: SourceSpec) -> Source:
-        queries = TextPool([open_texts(f) for f in self._files(spec.query_path, "query_path")])
-        passages = TextPool([open_texts(f) for f in self._files(spec.corpus_path, "corpus_path")])
+        fix = self._fix_encoding
+        queries = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.query_path, "query_path")])
+        passages = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.corpus_path, "corpus_path")])
         if not spec.qrel_path:
             return Source(spec.source, queries, passages, None)
         subset = self._files(spec.query_subset_path, "query_path")
@@ -231,11 +284,20 @@ class MqrelCollection(Collection):
         return {"sources": rows, "notices": notices, "not on this machine": missing}
 
 
-def open_config(path: Path, *, root: str = "", title_join: str = "space") -> MqrelCollection:
+def open_config(
+    path: Path, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+) -> MqrelCollection:
     """A configuration file as a collection to train on."""
     table = read_table(path)
     if not is_mqrel(table) and all(isinstance(v, Mapping) for v in table.values()):
         first = next(iter(table), "NAME")
         raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=f"Name one: {path}:{first}")
     config = read_config(path)
-    return MqrelCollection(path.stem, config, folder=path.resolve().parent, root=root, title_join=title_join)
+    return MqrelCollection(
+        path.stem,
+        config,
+        folder=path.resolve().parent,
+        root=root,
+        title_join=title_join,
+        fix_encoding=fix_encoding,
+    )

@@ -12,10 +12,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl.data.lines import identifier, json_objects, malformed, numbered, open_bytes, suffix
+from irctl.data.lines import first, identifier, json_objects, malformed, numbered, open_bytes, suffix
 from irctl.data.records import ID_NAMES
 from irctl.errors import DataError
 
@@ -24,6 +25,13 @@ DOCUMENT_NAMES = ("docid", "doc_id", "passage_id", "passage-id", "corpus-id")
 SCORE_NAMES = ("score", "relevance", "grade", "label")
 SYNTHETIC = re.compile(r"(?P<qid>.+)_l_(?P<level>-?\d+)_d_(?P<number>\w+)")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LARGEST_SCORE = 3.4028234663852886e38
+"""What float32 holds."""
+LOOKED_AT = 1000
+FEWEST = 5
+LARGEST_GRADE = 1000
+DIFFERENT = 0.9
+"""Scores of that many lines are document ids if there are FEWEST, all above LARGEST_GRADE, and that share differs."""
 
 
 class Judgement(NamedTuple):
@@ -80,7 +88,29 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
 
 def _columns(path: Path) -> Iterator[Judgement]:
     parse = column_parser(path)
-    return (j for line, text in numbered(path) if (j := parse(line, text)) is not None)
+    found = (j for line, text in numbered(path) if (j := parse(line, text)) is not None)
+    head = list(islice(found, LOOKED_AT))
+    _refuse_triples(path, head)
+    return chain(head, found)
+
+
+def _refuse_triples(path: Path, head: list[Judgement]) -> None:
+    """Refuse 3 columns without a header whose scores look like document ids.
+
+    That is: enough of them, all whole and larger than any grade, hardly one twice.
+    """
+    scores = [j.score for j in head]
+    if len(head) < FEWEST or head[0].line != 1 or len(set(scores)) < DIFFERENT * len(scores):
+        return
+    if not all(s > LARGEST_GRADE and s.is_integer() for s in scores) or len(_split(path, first(path), 0)) != 3:
+        return
+    raise malformed(
+        path,
+        1,
+        "a score in the third column",
+        f"{scores[0]:.0f}, which like those below it looks like a document id",
+        hint="Name a file of (query, positive, negative) *triples*.tsv; of scores: a header query-id, corpus-id, score",
+    )
 
 
 def _split(path: Path, text: str, width: int) -> list[str]:
@@ -111,8 +141,8 @@ def _number(path: Path, line: int, score: object) -> float:
         value = math.nan if isinstance(score, bool) else float(score)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         value = math.nan
-    if not math.isfinite(value):
-        raise malformed(path, line, "a finite score", repr(score))
+    if not abs(value) <= LARGEST_SCORE:  # not a number neither
+        raise malformed(path, line, "a finite score (up to 3.4e38)", repr(score))
     return value
 
 

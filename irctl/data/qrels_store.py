@@ -7,7 +7,6 @@ Dimension key: T judgements, Q queries that have some.
 from __future__ import annotations
 
 import hashlib
-import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from irctl import hashing
 from irctl.data import artefacts, qrels_arrays
 from irctl.data.lines import malformed
-from irctl.data.qrels_files import Judgement, read_judgements
+from irctl.data.qrels_files import LARGEST_SCORE, Judgement, read_judgements
 from irctl.data.texts import TextPool
 
 MOST_GRADES = 32
@@ -201,8 +200,8 @@ class _Columns:
 
 def _label(path: Path, judgement: Judgement, label: Label) -> float:
     value = label(judgement.query_id, judgement.document_id, judgement.score)
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise malformed(path, judgement.line, "a number as label", value)
+    if not isinstance(value, (int, float)) or not abs(value) <= LARGEST_SCORE:  # not a number neither
+        raise malformed(path, judgement.line, "a number as label (up to 3.4e38)", value)
     return float(value)
 
 

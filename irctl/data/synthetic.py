@@ -29,7 +29,7 @@ class SyntheticPart:
     """synthetic:N,D,decay. Standard deviation of direction i (from 1) is i^-decay before the rotation."""
 
     def __init__(self, text: str) -> None:
-        self.name = text
+        self.name, self.has_ids = text, False
         fields = text.removeprefix(PREFIX).split(",")
         try:
             rows, dim, decay = int(float(fields[0])), int(fields[1]), float(fields[2])
@@ -78,3 +78,6 @@ class SyntheticPart:
 
     def groups(self) -> list[tuple[int, int]]:
         return []
+
+    def id_span(self, start: int, stop: int) -> list[str]:
+        raise AssertionError("has no ids")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from irctl.settings import HardNeg
 
 
+DEFAULT_RANGE = "0:200"  # that of the schema; a smaller depth cuts it
+
+
 @dataclass(frozen=True)
 class Rules:
     """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, unjudged only."""
@@ -50,11 +53,22 @@ def rules(settings: HardNeg) -> Rules:
             f"hardneg.range: starts at rank {window[0]}, but only {settings.depth} documents are searched",
             hint=f"Set --depth to at least {window[1]}",
         )
+    if window[1] > settings.depth and settings.range != DEFAULT_RANGE:
+        raise ConfigError(
+            f"hardneg.range={settings.range}: ends beyond the {settings.depth} documents that are searched",
+            hint=f"Set --depth to at least {window[1]}",
+        )
+    low, high = settings.min_score, settings.max_score
+    if low is not None and high is not None and low > high:
+        raise ConfigError(
+            f"hardneg.min_score={low:g} is above hardneg.max_score={high:g}: no document can be both", hint="Swap them"
+        )
     if settings.rel_margin is not None and settings.rel_margin < 0:
         raise ConfigError(f"hardneg.rel_margin: expected 0 or more, found {settings.rel_margin}")
     return Rules(
         settings.num,
-        *window,
+        window[0],
+        min(window[1], settings.depth),
         settings.pick,
         settings.min_score,
         settings.max_score,

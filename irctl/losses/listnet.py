@@ -33,7 +33,7 @@ class Config:
 
 
 def loss(scores_BN: Tensor, labels_BN: Tensor, mask_BN: Tensor, config: Config) -> Tensor:
-    """-sum_j t_j log X_j, mean over rows with a grade above 0.
+    """-sum_j t_j log X_j, mean over rows with a grade above 0; of target softmax, over rows with two candidates.
 
     scores_BN: similarities, any float dtype. labels_BN: grades. mask_BN: False where a candidate must not count.
     """
@@ -42,8 +42,8 @@ def loss(scores_BN: Tensor, labels_BN: Tensor, mask_BN: Tensor, config: Config) 
     gain_BN = _masked.gain(y_BN, mask_BN)
     total_B1 = gain_BN.sum(1, keepdim=True)
     if config.target == "gain":
-        target_BN = gain_BN / total_B1.masked_fill(total_B1 == 0, 1.0)
+        target_BN, counted_B = gain_BN / total_B1.masked_fill(total_B1 == 0, 1.0), total_B1[:, 0] > 0
     else:
-        target_BN = _masked.softmax(y_BN / config.label_temperature, mask_BN)
+        target_BN, counted_B = _masked.softmax(y_BN / config.label_temperature, mask_BN), mask_BN.sum(1) >= 2
     each_B = -(target_BN * _masked.log_softmax(s_BN, mask_BN)).sum(1)
-    return _masked.mean_of_rows(each_B, total_B1[:, 0] > 0, s_BN)
+    return _masked.mean_of_rows(each_B, counted_B, s_BN)

@@ -76,7 +76,7 @@ class Method(nn.Module):
     @classmethod
     def build(cls, config: Config, profile: Hardware, context: Context) -> Method:
         """Open the encoder, the collection and its groups."""
-        from irctl.models.encoder import load_encoder
+        from irctl.models.encoder import load_encoder, load_guide
         from irctl.training import group_data
         from irctl.training.dev_score import DevScore
 
@@ -95,13 +95,13 @@ class Method(nn.Module):
             fingerprint=source.fingerprint,
             settings={
                 "loss": config.loss.name,
-                "positive_threshold": mixture.positive_threshold(config, source.largest_grade),
+                "positive_threshold": mixture.thresholds_used(config, source.largest_grade),
                 "run": context.paths.folder.name,
             },
             inbatch_label=config.loss.inbatch_label,
             weight_decay=config.train.weight_decay,
             dev=DevScore(dev, encoder, scorer(encoder.similarity)) if dev else None,
-            guide=load_encoder(config, config.loss.guide) if config.loss.guide else None,
+            guide=load_guide(config) if config.loss.guide else None,
             guide_margin=config.loss.guide_margin,
         )
 
@@ -151,7 +151,9 @@ class Method(nn.Module):
         self.objective.restore(state)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        self._encoder.save(folder, {**self._settings, "temperatures": self.objective.current()})
+        learned = self.objective.learned_settings()
+        about = {"temperatures": self.objective.current(), **({"learned": learned} if learned else {})}
+        self._encoder.save(folder, {**self._settings, **about})
         return {"dim": self._encoder.dim, "fingerprint": self._encoder.fingerprint("passage")}
 
     def _scores(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, View]]:

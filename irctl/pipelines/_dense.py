@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import similarity
 from irctl.pipelines.hardneg import Ranked, Ranker
 from irctl.types import Reporter
@@ -61,7 +61,7 @@ def index_ranker(index: str, collection: Collection, queries: Queries, config: C
 def rescored(base: Ranker, collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
     """The candidates of another ranker, scored and ordered by a cross-encoder.
 
-    Raises DataError if it is not here and the hub cannot be asked.
+    Raises DataError if it is not here and the hub cannot be asked, ConfigError if it gives no single score.
     """
     from sentence_transformers import CrossEncoder
 
@@ -70,6 +70,11 @@ def rescored(base: Ranker, collection: Collection, queries: Queries, config: Con
         model = CrossEncoder(name, trust_remote_code=config.model.trust_remote_code)
     except OSError as e:
         raise DataError(f"hardneg.rescore: no cross-encoder '{name}': {str(e).splitlines()[0]}") from e
+    if (labels := int(model.config.num_labels)) != 1:
+        raise ConfigError(
+            f"hardneg.rescore={name}: gives {labels} scores a pair; expected 1, the relevance",
+            hint="Use a cross-encoder of one label, trained to rank",
+        )
 
     def score(row: int, documents: list[str]) -> list[float]:
         texts = collection.corpus.texts([collection.corpus.row(d) for d in documents])

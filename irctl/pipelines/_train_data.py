@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.data import groups_report
+from irctl.data.groups import refuse_mined
 from irctl.data.merging import Labels
 from irctl.errors import ConfigError, DataError
+from irctl.models.settings import names_of
 from irctl.training import labels, mixture
 from irctl.training.group_data import collection_of, dev_split, groups_of, train_split
 from irctl.types import Reporter
@@ -15,11 +17,13 @@ from irctl.types import Reporter
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
+    from irctl.data.groups import GroupSource
     from irctl.ledger.recording import RunHandle
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
+    from irctl.data.groups_report import largest_group
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg import default_negatives
 
@@ -34,6 +38,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
             "in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus)
         )
         if not config.data.negatives:
+            _judged(config, collection)
             path = default_negatives(config, collection, reporter)
             config = config.replace({"data.negatives": str(path)}, "mined")
         elif config.data.negatives != "none":
@@ -43,11 +48,10 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
         if config.data.negatives != "none":
             path = Path(config.data.negatives)
             run.artifact("in", "negatives", path, sha256=sha256_file(path))
-    for notice in _notices(collection):
-        reporter.warn(notice)
     source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
-    labels.check(config, mixture.parts(config, source.largest_grade), source.labels)
-    extra: dict[str, Any] = {}
+    for notice in [*_notices(config, collection), *_check(config, source.labels, source.is_binary)]:
+        reporter.warn(notice)
+    extra: dict[str, Any] = {"training_queries": len(source), "largest_group": largest_group(source)}
     split = dev_split(config, collection)
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
         mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
@@ -65,7 +69,7 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     collection = collection_of(config)
     _check_patience(config, collection)
     shown: dict[str, Any] = {"collection": collection.name}
-    if notices := _notices(collection):
+    if notices := _notices(config, collection):
         shown["notices"] = notices
     own_negatives = _own_negatives(config, collection)
     if own_negatives and getattr(collection, "missing", list)():
@@ -81,22 +85,53 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     if will_mine:
         return shown, _before_mining(config, collection, shown)
     source = groups_of(config, collection)
-    labels.check(config, mixture.parts(config, source.largest_grade), source.labels)
-    shown |= source.describe()
-    shown["positive from grade"] = mixture.positive_threshold(config, source.largest_grade)
+    notices += _check(config, source.labels, source.is_binary)
+    shown |= source.describe() | ({"notices": notices} if notices else {})
+    shown["positive from grade"] = _threshold(config, source.largest_grade)
     return shown, len(source)
+
+
+def _threshold(config: Config, largest_grade: float) -> Any:
+    used = mixture.thresholds_used(config, largest_grade)
+    return ", ".join(f"{theta:g} ({name})" for name, theta in used.items()) if isinstance(used, dict) else used
+
+
+def _check(config: Config, found: Labels, is_binary: bool) -> list[str]:
+    """Refuse what these labels make no sense of; return what else to say of them."""
+    parts = mixture.parts(config, found.largest)
+    labels.check(config, parts, found)
+    for key, is_set in (
+        ("data.pin_positive", config.data.pin_positive),
+        ("data.pin_negatives", config.data.pin_negatives),
+    ):
+        if is_set and not is_binary:
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}): groups of graded data have no one positive to put first",
+                hint="Drop it, or set data.binary=true (in an mqrel file: pos_mqrel and neg_mqrel)",
+            )
+    return labels.notices(config, parts, found)
+
+
+def _judged(config: Config, collection: Collection) -> GroupSource:
+    """The groups of the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
+    from irctl.pipelines.hardneg import refuse_rescore
+
+    refuse_rescore(config)
+    source = groups_of(config.replace({"data.negatives": "none", "data.binary": False}, "judgements"), collection)
+    refuse_mined(source.labels, f"{collection.name}/{train_split(config)}")
+    return source
 
 
 def _before_mining(config: Config, collection: Collection, shown: dict[str, Any]) -> int:
     """Add what the judgements alone tell, and return the number of training queries."""
-    graded = {"data.negatives": "none", "data.binary": False}
-    source = groups_of(config.replace(graded, "dry run"), collection)
+    source = _judged(config, collection)
     shown |= source.describe()
     theta = config.loss.positive_threshold or source.positive_threshold
-    shown["positive from grade"] = theta
     found = Labels(0.0, 1.0) if config.data.binary else source.labels
     with_mined = found._replace(lowest=min(found.lowest, 0.0))
-    labels.check(config, mixture.parts(config, found.largest), with_mined)
+    if notices := [*shown.get("notices", ()), *_check(config, with_mined, config.data.binary)]:
+        shown["notices"] = notices
+    shown["positive from grade"] = theta if config.data.binary else _threshold(config, found.largest)
     if not config.data.binary:
         return len(source)
     shown["queries"] = groups_report.queries_with(source, theta)
@@ -104,9 +139,15 @@ def _before_mining(config: Config, collection: Collection, shown: dict[str, Any]
     return int(shown["queries"])
 
 
-def _notices(collection: Collection) -> list[str]:
-    """What a configuration of several sources holds that has no effect."""
-    return list(getattr(getattr(collection, "config", None), "notices", ()))
+def _notices(config: Config, collection: Collection) -> list[str]:
+    """What a configuration of several sources holds that has no effect, and prompts of other data sets."""
+    found = list(getattr(getattr(collection, "config", None), "notices", ()))
+    known = names_of(config.data.source)
+    others = [name for name in config.prompts() if name not in known]
+    return found + [
+        f"prompts.{name}: not used in this training, whose data is called {' or '.join(known)}; saved with the model"
+        for name in others
+    ]
 
 
 def _check_patience(config: Config, collection: Collection) -> None:
@@ -132,6 +173,12 @@ def _own_negatives(config: Config, collection: Collection) -> bool:
             f"data.negatives={config.data.negatives} (from {config.origins['data.negatives']}): {collection.name} "
             "lists its negatives itself",
             hint="Add the file to it as a source with score_transform 0",
+        )
+    if config.data.split:
+        raise ConfigError(
+            f"data.split={config.data.split} (from {config.origins['data.split']}): {collection.name} has no splits: "
+            "its sources name their files of judgements",
+            hint="Drop it",
         )
     if config.data.binary:
         raise ConfigError(

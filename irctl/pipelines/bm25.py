@@ -10,7 +10,7 @@ from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Corpus
+    from irctl.data.collection import Corpus
     from irctl.ledger.recording import RunHandle
 
 CHUNK = 10_000  # passages read from the mapped corpus at once
@@ -24,15 +24,9 @@ def index(corpus: Corpus, config: Config) -> Bm25:
     return Bm25(texts, settings)
 
 
-def open_for(config: Config) -> Collection:
-    """The collection that the configuration names."""
-    from irctl.data.collection import open_collection
-
-    return open_collection(config.data.source, root=config.data.root, title_join=config.data.title_join)
-
-
 def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
     """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
+    from irctl.data.collection import open_for
     from irctl.data.trec import write_run
 
     collection = open_for(config)

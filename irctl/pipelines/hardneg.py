@@ -138,17 +138,18 @@ def hardneg(
     out: str | None = None,
 ) -> dict[str, Any]:
     """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
-    from irctl.pipelines.bm25 import open_for
+    from irctl.data.collection import open_for
 
     collection = open_for(config)
     split = config.data.split or "train"
+    rules(config.hardneg)  # before an index is built or a model loaded
+    suffix = _suffix(config, out)
     queries, qrels = collection.queries(split), collection.qrels(split)
     ranker = _ranker(config, collection, queries, run, reporter, retriever, index, run_file)
     if config.hardneg.rescore:
         from irctl.pipelines._dense import rescored
 
         ranker = rescored(ranker, collection, queries, config, reporter)
-    suffix = "jsonl" if config.hardneg.format == "jsonl" else "tsv"
     target = Path(out) if out else run.out / f"negatives.{suffix}"
     counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
     from irctl.hashing import sha256_file
@@ -164,6 +165,19 @@ def hardneg(
     if counts.no_positive:
         reporter.warn(f"{counts.no_positive} of {len(queries.ids)} queries have no positive to compare with: skipped")
     return {"negatives_file": str(target), "split": split, "retriever": retriever, **asdict(counts)}
+
+
+def _suffix(config: Config, out: str | None) -> str:
+    """The ending of the file. Raises ConfigError where --out has one and hardneg.format another."""
+    from irctl.data.lines import suffix
+
+    wanted, origin = config.hardneg.format, config.origins.get("hardneg.format")
+    if out and origin and (suffix(Path(out)) == ".tsv") != (wanted == "tsv"):
+        raise ConfigError(
+            f"--out {out}: hardneg.format={wanted} (from {origin}) needs a file that ends in .{wanted}",
+            hint="Rename it, or drop hardneg.format: the ending of --out decides",
+        )
+    return wanted
 
 
 def _ranker(
@@ -215,7 +229,19 @@ def _write(
         "counts": asdict(counts),
     }
     write_negatives(target, mined, provenance)
+    if counts.queries and counts.empty == counts.queries:
+        reporter.warn(f"none of the {counts.queries} queries has a negative left: look at the bounds and margins")
     return counts
+
+
+def refuse_rescore(config: Config) -> None:
+    """Training mines by BM25 alone: its candidates meet no cross-encoder. Raises ConfigError where one is asked for."""
+    if config.hardneg.rescore:
+        raise ConfigError(
+            f"hardneg.rescore={config.hardneg.rescore} (from {config.origins.get('hardneg.rescore', 'default')}): "
+            "irctl train mines by BM25 alone",
+            hint="Mine with irctl hardneg and this setting, then train with --negatives FILE and without it",
+        )
 
 
 def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
@@ -223,14 +249,17 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
     import hashlib
     import json
 
+    refuse_rescore(config)
     split = config.data.split or "train"
     key = {
         "corpus": collection.fingerprint,
+        "queries": collection.query_store(split).fingerprint,
         "qrels": collection.qrels_sha256(split),
+        "self_match": config.eval.self_match or collection.card.self_match,
         "hardneg": asdict(config.hardneg),
         "bm25": [config.search.bm25_k1, config.search.bm25_b, config.search.bm25_stemmer],
         "seed": config.run.seed,
-        "format": 1,
+        "format": 2,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     target = paths.cache() / "negatives" / f"{digest}.jsonl"
@@ -244,7 +273,7 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
 
 def describe(config: Config, *, retriever: str) -> dict[str, Any]:
     """What --dry-run prints: which queries, which documents, where from."""
-    from irctl.pipelines.bm25 import open_for
+    from irctl.data.collection import open_for
 
     collection = open_for(config)
     split = config.data.split or "train"

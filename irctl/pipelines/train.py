@@ -53,6 +53,9 @@ def train(
         from irctl.pipelines import _train_data
 
         config, extra = _train_data.prepare(config, run, reporter)
+        sizes = {key: extra.pop(key) for key in ("training_queries", "largest_group")}
+        plan = batching.plan(config, own_only=mixture.own_only(config), **sizes)
+        run.note(negatives_per_query=plan.negatives_per_query)
     write_json(run.paths.config, config.to_json())
     if distributed.uses_deepspeed(config):
         write_json(run.paths.deepspeed, distributed.settings(config))
@@ -139,7 +142,7 @@ def _record(
         "last_loss": done["last_loss"],
         "dev_before": done["dev_before"],
         "dev_after": done["dev_after"],
-        "temperatures": done["state"].get("temperatures", {}),
+        "temperatures": done["state"].get("learned_temperatures") or done["state"].get("temperatures", {}),
         "global_batch": plan.global_,
         "negatives_per_query": plan.negatives_per_query,
         "peak_memory_gib": done["peak_memory_gib"],
@@ -221,7 +224,7 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
             if lines := described["data"].pop(name, None):
                 described[name] = lines
-    described["batch"] = plan.as_dict()
+    described["batch"] = batching.plan(config, own_only=mixture.own_only(config), training_queries=queries).as_dict()
     if queries:
         steps = batching.steps(config, plan, queries)
         every = batching.save_every(config, steps)

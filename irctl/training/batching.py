@@ -48,9 +48,10 @@ class BatchPlan:
         }
 
 
-def plan(config: Config, *, own_only: bool = False) -> BatchPlan:
+def plan(config: Config, *, own_only: bool = False, training_queries: int = 0, largest_group: int = 0) -> BatchPlan:
     """The batch plan of a configuration. own_only: no loss compares a query with other queries' passages.
 
+    training_queries, largest_group: of the data, once it is known; no query meets more negatives than there are.
     Raises ConfigError with the nearest legal choices where global / loss, loss / devices or
     global / (micro x devices) is not whole.
     """
@@ -77,8 +78,8 @@ def plan(config: Config, *, own_only: bool = False) -> BatchPlan:
             ("batch.global", global_, lambda n: n > 0 and n % (micro * devices) == 0 and n % loss == 0),
         ])  # fmt: skip
     chunks = math.ceil(loss / devices / micro)
-    group = config.data.group_size
-    queries = 1 if own_only or config.loss.inbatch == "own" else loss
+    group = min(config.data.group_size, largest_group or config.data.group_size)
+    queries = 1 if own_only or config.loss.inbatch == "own" else min(loss, training_queries or loss)
     return BatchPlan(
         global_=global_,
         loss=loss,

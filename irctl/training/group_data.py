@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.config import Config
-from irctl.data.collection import open_collection
+from irctl.data.collection import open_for
 from irctl.data.groups import GroupSource, build_groups
 from irctl.errors import ConfigError, DataError
 from irctl.paths import RunPaths
@@ -40,8 +40,7 @@ def train_split(config: Config) -> str:
 
 def collection_of(config: Config) -> Collection:
     """The collection that data.source names."""
-    d = config.data
-    return open_collection(d.source, root=d.root, title_join=d.title_join, fix_encoding=d.fix_encoding)
+    return open_for(config)
 
 
 def groups_of(config: Config, collection: Any) -> GroupSource:

@@ -30,6 +30,40 @@ def check(config: Config, parts: tuple[Part, ...], labels: Labels) -> None:
         wanted = plugins.literal("losses", part.name, "LABELS")
         if wanted and part.settings.get("target") != "softmax":
             CHECKS[wanted](config, part, labels)
+        if wanted != "threshold" and part.view != "own":
+            _inbatch(config, part, labels)
+
+
+def notices(config: Config, parts: tuple[Part, ...], labels: Labels) -> list[str]:
+    """What may be meant, and often is not: lines of warning."""
+    found = []
+    given = config.loss.inbatch_label
+    for part in parts:
+        ordered = plugins.literal("losses", part.name, "LABELS") not in ("threshold", "gains")
+        if ordered and part.view != "own" and labels.lowest < given and "loss.inbatch_label" not in config.origins:
+            found.append(
+                f"{part.name}: other queries' passages have the label {given:g} (loss.inbatch_label) and so rank above "
+                f"a query's own of label {labels.lowest:g}"
+            )
+        own_temperature = f"loss.{part.name}.temperature" in config.origins
+        if len(parts) > 1 and part.spread == 0 and part.temperature != 1.0 and not own_temperature:
+            found.append(
+                f"{part.name} follows margins, and loss.temperature={part.temperature:g} divides them: set "
+                f"loss.{part.name}.temperature=1 where the labels have the scale of the scores"
+            )
+    return found
+
+
+def _inbatch(config: Config, part: Part, labels: Labels) -> None:
+    """Refuse a label of other queries' passages that ranks them above what was judged."""
+    given = config.loss.inbatch_label
+    unasked = not labels.are_whole and "loss.inbatch_label" not in config.origins
+    if given > labels.lowest and (given >= labels.largest or unasked):
+        raise ConfigError(
+            f"{part.name}: other queries' passages would have the label {given:g} (loss.inbatch_label), above some of "
+            f"a query's own, whose labels go from {labels.lowest:g} to {labels.largest:g}",
+            hint=f"Set loss.inbatch=own, or loss.inbatch_label to {labels.lowest:g} or less",
+        )
 
 
 def _threshold(config: Config, part: Part, labels: Labels) -> None:
@@ -79,6 +113,17 @@ def _shares(config: Config, part: Part, labels: Labels) -> None:
             f"{part.name} reads a label as a share of the largest one, so 0 is the least and some are above it; found "
             f"labels from {labels.lowest:g} to {labels.largest:g}",
             hint="Use kl or distill, or make grades of them (score_transform or label of the source)",
+        )
+    top = float(part.settings.get("max_label", labels.largest))
+    used = max(labels.largest, config.loss.inbatch_label) if part.view != "own" else labels.largest
+    if used > top:
+        what = "labels reach" if labels.largest > top else "loss.inbatch_label is"
+        raise ConfigError(
+            f"{part.name}: {what} {used:g}, more than loss.{part.name}.max_label={top:g}: a share above 1 makes its "
+            "loss fall without end",
+            hint=f"Set loss.{part.name}.max_label to {used:g} or more, or drop it"
+            if labels.largest > top
+            else f"Use at most {top:g}",
         )
 
 

@@ -43,7 +43,9 @@ def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...
         raise ConfigError(f"loss.name={config.loss.name}: each loss once", hint="Add up its weights")
     _check_unused(config, names)
     threshold = positive_threshold(config, largest_grade)
-    return tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
+    found = tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
+    _check_inbatch(config, {part.view for part in found})
+    return found
 
 
 def own_only(config: Config) -> bool:
@@ -58,12 +60,21 @@ def positive_threshold(config: Config, largest_grade: float | None) -> float | N
         return theta or None
     if config.data.binary:  # the threshold has done its work: labels are 1 and 0
         return 1.0
-    if theta > largest_grade:
+    if theta and theta > largest_grade:
         raise ConfigError(
             f"loss.positive_threshold={theta:g}: no passage is positive, for the largest grade is {largest_grade:g}",
             hint=f"Use at most {largest_grade:g}",
         )
     return theta or float(max(1, math.ceil(largest_grade / 2)))
+
+
+def thresholds_used(config: Config, largest_grade: float) -> float | dict[str, float] | None:
+    """The threshold that the losses read: the one for all, or by loss where loss.NAME.positive_threshold differs."""
+    used = {p.name: p.settings.get("positive_threshold") for p in parts(config, largest_grade)}
+    own = {name: float(value) for name, value in used.items() if value is not None}
+    if len(set(own.values())) > 1:
+        return own
+    return next(iter(own.values()), positive_threshold(config, largest_grade))
 
 
 def _term(text: str, config: Config) -> tuple[str, float]:
@@ -149,21 +160,44 @@ def _check_unused(config: Config, names: list[str]) -> None:
                 f"{key} (from {config.origins[key]}): the run uses {', '.join(names)}, not {section[5:]}",
                 hint=f"Add {section[5:]} to loss.name, or drop the setting",
             )
-    loss = config.loss
-    if "loss.label_temperature" in config.origins and not any("label_temperature" in _fields(n) for n in names):
+    if "loss.label_temperature" in config.origins and not any(_reads_label_temperature(config, n) for n in names):
         users = ", ".join(n for n in plugins.names("losses") if "label_temperature" in _fields(n))
         raise ConfigError(
             f"loss.label_temperature (from {config.origins['loss.label_temperature']}): {', '.join(names)} takes no "
             "softmax of grades",
-            hint=f"Drop it, or use one of {users}",
+            hint=f"Drop it, or use one of {users} (listnet with loss.listnet.target=softmax)",
+        )
+    key = "loss.listnet.label_temperature"
+    if key in config.origins and not _reads_label_temperature(config, "listnet"):
+        raise ConfigError(
+            f"{key} (from {config.origins[key]}): listnet's target is the gain of grades, not their softmax",
+            hint="Drop it, or set loss.listnet.target=softmax",
+        )
+
+
+def _reads_label_temperature(config: Config, name: str) -> bool:
+    """False for losses without one, and for a target that is no softmax of grades (listnet's default)."""
+    fields = _fields(name)
+    softmax = "target" not in fields or config.plugin(f"loss.{name}").get("target") == "softmax"
+    return "label_temperature" in fields and softmax
+
+
+def _check_inbatch(config: Config, views: set[str]) -> None:
+    """Refuse settings of other queries' passages where no loss sees them."""
+    loss = config.loss
+    if loss.guide and "masked" not in views:  # a recipe's too: there is nothing to drop them from
+        raise ConfigError(
+            f"loss.guide={loss.guide} (from {config.origins.get('loss.guide', 'default')}) does something only with "
+            f"loss.inbatch=masked; {loss.name} compares by {' and '.join(sorted(views))}",
+            hint="Drop it, or use a loss of other queries' passages with loss.inbatch=masked",
         )
     for key, needed, given in (
-        ("loss.inbatch_label", "all or masked", loss.inbatch != "own"),
-        ("loss.guide", "masked", loss.inbatch == "masked" or not loss.guide),
+        ("loss.inbatch_label", "all or masked", views != {"own"}),
         ("loss.guide_margin", "loss.guide", bool(loss.guide)),
     ):
         if key in config.origins and not given and not config.origins[key].startswith("recipe"):
             what = needed if needed.startswith("loss.") else f"loss.inbatch={needed}"
             raise ConfigError(
-                f"{key} (from {config.origins[key]}) does something only with {what}", hint=f"Drop it, or set {what}"
+                f"{key} (from {config.origins[key]}) does something only with {what}",
+                hint=f"Drop it, or use {what} and a loss that reads it",
             )

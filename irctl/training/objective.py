@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from irctl import plugins
 from irctl.data.collate import View
+from irctl.errors import ConfigError
 from irctl.training.mixture import Part
 
 MEASURED_BATCHES = 4
@@ -45,7 +46,10 @@ class Objective(nn.Module):
         self._is_checked = False
 
     def prepare(self, batches: Sequence[tuple[Tensor, Mapping[str, View]]]) -> None:
-        """Measure what is to be measured on (scores_BN, views) of the first loss batches, and set learned starts."""
+        """Measure what is to be measured on (scores_BN, views) of the first loss batches, and set learned starts.
+
+        Raises ConfigError where no loss learns anything from any of them.
+        """
         own = torch.cat([views["own"].scores(s_BN)[views["own"].mask_BN].double() for s_BN, views in batches])
         deviation = float(own.std(unbiased=False)) if len(own) else 0.0
         for part in self.parts:
@@ -65,6 +69,31 @@ class Objective(nn.Module):
                         view.scores(s_BN), view.labels_BN, view.mask_BN, settings
                     )
                     self.learned[f"{part.name}_bias"].fill_(start)
+        self._refuse_idle(batches)
+
+    def _refuse_idle(self, batches: Sequence[tuple[Tensor, Mapping[str, View]]]) -> None:
+        """Refuse to train where every score's gradient is 0; warn where it is so for some terms of a sum."""
+        idle = [p.name for p in self.parts if not any(self._moves(p, s_BN, views) for s_BN, views in batches)]
+        if not idle or not batches:
+            return
+        found = f"{', '.join(idle)}: no query of the first {len(batches)} loss batches counts"
+        if len(idle) == len(self.parts):
+            raise ConfigError(
+                f"{found}: nothing would be learned",
+                hint="Each needs passages that differ: see irctl train --dry-run, data.group_size and the negatives",
+            )
+        self._warn(f"{found}: only the other losses teach the model")
+
+    def _moves(self, part: Part, scores_BN: Tensor, views: Mapping[str, View]) -> bool:
+        """Whether a score of this batch has a gradient."""
+        view, temperature = views[part.view], self._fixed(part.name)
+        with torch.enable_grad(), torch.autocast(scores_BN.device.type, enabled=False):
+            own_BN = scores_BN.detach().clone().requires_grad_()
+            value = self.modules_of[part.name].loss(
+                view.scores(own_BN), view.labels_BN, view.mask_BN, self._settings(part, temperature)
+            )
+            (slope_BN,) = torch.autograd.grad(value, own_BN)
+        return bool((slope_BN != 0).any())
 
     def forward(self, scores_BN: Tensor, views: Mapping[str, View]) -> tuple[Tensor, dict[str, Tensor]]:
         """(weighted sum, {loss: its own value}), scalars in float32 or wider."""
@@ -81,8 +110,10 @@ class Objective(nn.Module):
         return total, values
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides the learned parameters."""
-        return {"temperatures": dict(self.temperatures)}
+        """What a checkpoint keeps besides the learned parameters: where temperatures started, and what is learned."""
+        now = {"learned_temperatures": self.current()} if self._learn_temperature else {}
+        learned = self.learned_settings()
+        return {"temperatures": dict(self.temperatures), **now, **({"learned": learned} if learned else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over the temperatures of a checkpoint."""
@@ -92,6 +123,12 @@ class Objective(nn.Module):
         """Temperature of each loss now, learned or not."""
         with torch.no_grad():
             return {p.name: float(self._temperature(p.name)) for p in self.parts}
+
+    def learned_settings(self) -> dict[str, dict[str, float]]:
+        """Settings that a loss learns (the bias of bixse), as they are now, by loss."""
+        names = {p.name: plugins.literal("losses", p.name, "LEARNED") or () for p in self.parts}
+        with torch.no_grad():
+            return {loss: {n: float(self.learned[f"{loss}_{n}"]) for n in own} for loss, own in names.items() if own}
 
     def _fixed(self, name: str) -> float:
         value = self.temperatures[name]

@@ -9,6 +9,7 @@ from irctl.data.merging import Labels
 from irctl.errors import ConfigError
 from irctl.training import labels, mixture
 
+OWN = {"loss.inbatch": "own"}
 GRADES, BINARY, TEACHER = Labels(0, 3), Labels(0, 1), Labels(-4.5, 11.25, are_whole=False)
 
 
@@ -23,7 +24,11 @@ def check(found: Labels, **values) -> None:
         (BINARY, {"loss.name": "distill"}, "follows the scores of a teacher; the labels are only 0 and 1"),
         (TEACHER, {"loss.name": "infonce"}, "labels from -4.5 to 11.25, not whole numbers, are a teacher's scores"),
         (TEACHER, {"loss.name": "lambdaloss"}, "weighs a passage by 2^grade - 1"),
-        (TEACHER, {"loss.name": "kl,approxndcg:0.1"}, "approxndcg weighs a passage by 2^grade - 1"),
+        (
+            TEACHER,
+            {"loss.name": "kl,approxndcg:0.1", "loss.inbatch": "own"},
+            "approxndcg weighs a passage by 2^grade - 1",
+        ),
         (Labels(0, 98), {"loss.name": "listnet"}, "are scores, not grades"),
         (TEACHER, {"loss.name": "bixse"}, "a label as a share of the largest one"),
         (Labels(0, 0), {"loss.name": "infonce"}, "no passage is positive: labels reach 0, positives start at 1"),
@@ -31,6 +36,7 @@ def check(found: Labels, **values) -> None:
         (Labels(1, 1), {"loss.name": "infonce", "loss.inbatch": "own"}, "every label is 1"),
         (Labels(1, 1), {"loss.name": "marginmse"}, "every label is 1"),
         (Labels(2, 3), {"loss.name": "infonce", "loss.inbatch": "own"}, "no passage is negative: labels start at 2"),
+        (TEACHER, {"loss.name": "ranknet"}, "other queries' passages would have the label 0"),
         (GRADES, {"loss.name": "infonce", "loss.inbatch_label": 2.0}, "take other queries' passages for positives"),
     ],
 )
@@ -48,9 +54,10 @@ def test_a_loss_is_refused_where_labels_are_not_what_it_reads_into_them(found, v
             for name in ("infonce", "ws2", "kl", "lambdaloss", "bixse", "marginmse", "distill")
         ),
         *((BINARY, {"loss.name": name}) for name in ("infonce", "ws2", "listnet", "marginmse", "bixse")),
-        *((TEACHER, {"loss.name": name}) for name in ("distill", "marginmse", "kl", "ranknet", "listmle")),
+        *((TEACHER, {"loss.name": name, **OWN}) for name in ("distill", "marginmse", "kl", "ranknet", "listmle")),
+        (TEACHER, {"loss.name": "kl", "loss.inbatch_label": -4.5}),
         (TEACHER, {"loss.name": "infonce", "loss.positive_threshold": 5.0}),
-        (TEACHER, {"loss.name": "listnet", "loss.listnet.target": "softmax"}),
+        (TEACHER, {"loss.name": "listnet", "loss.listnet.target": "softmax", **OWN}),
         (Labels(1, 1), {"loss.name": "infonce"}),  # other queries' passages are its negatives
         (GRADES, {"loss.name": "infonce", "loss.inbatch_label": -3.0}),
     ],
