@@ -41,6 +41,9 @@ def evaluate(
     keep_going: Annotated[bool, typer.Option("--keep-going", help="skip missing collections; exit 5")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="evaluate again what is finished")] = False,
     format: Annotated[str, typer.Option(help="run file format: trec or msmarco")] = "trec",
+    trust_rank: Annotated[
+        bool, typer.Option("--trust-rank", help="order a TREC run file by its rank column, not its scores")
+    ] = False,
     recall_against: Annotated[
         str | None, typer.Option(help="exact: measure codes by exact search over their vectors, not by judgements")
     ] = None,
@@ -86,6 +89,7 @@ def evaluate(
             queries=queries,
             export=export,
             oracle=oracle,
+            trust_rank=trust_rank,
         )
 
     named = {

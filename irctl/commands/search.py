@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands._options import Options, with_options
 from irctl.commands._run import Job, execute
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {
     "data.source": "--data",
@@ -28,15 +31,17 @@ def search(
     ] = None,
     retriever: Annotated[str, typer.Option(help="dense or bm25")] = "dense",
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
-    split: Annotated[str | None, typer.Option(help="queries of this split")] = None,
+    split: Annotated[str | None, typer.Option(help="queries of this split, or of several: dev,test")] = None,
     queries: Annotated[str | None, typer.Option(help="query vectors, a .npy file, in place of a collection's")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
     rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,
     fuse: Annotated[
         str | None, typer.Option(help="fuse run files in place of searching: rrf, combsum or weighted:0.7,0.3")
     ] = None,
-    runs: Annotated[list[str] | None, typer.Argument(help="run files to fuse (with --fuse)")] = None,
-    out: Annotated[str | None, typer.Option(help="run file; default: run.trec.gz in the run folder")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(help="run files or searches to fuse (with --fuse)")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="run file, with {split} for several; default: run.trec.gz in the run folder")
+    ] = None,
 ) -> None:
     """Search a collection exhaustively with vectors, codes or BM25 and write a TREC run file.
 
@@ -54,20 +59,29 @@ def search(
             from irctl.pipelines import fuse as fusing
 
             return fusing.fuse(job.config, job.run, job.reporter, how=fuse, run_files=runs or [], out=out)
-        if retriever == "bm25":
-            from irctl.pipelines import bm25
-
-            return bm25.search(job.config, job.run, job.reporter, out=out)
+        from irctl.pipelines import bm25
         from irctl.pipelines import search as pipeline
 
-        return pipeline.search(job.config, job.run, job.reporter, model=model, index=index, queries=queries, out=out)
+        def one(config: Config, out: str | None) -> dict[str, object]:
+            if retriever == "bm25":
+                return bm25.search(config, job.run, job.reporter, out=out)
+            return pipeline.search(config, job.run, job.reporter, model=model, index=index, queries=queries, out=out)
 
-    def describe(config: object) -> dict[str, object]:
+        return pipeline.each_split(job.config, job.run, one, out)
+
+    def describe(config: Config) -> dict[str, object]:
         from irctl.pipelines import search as pipeline
 
-        return pipeline.describe(config, index=index)  # type: ignore[arg-type]
+        return pipeline.describe(config, index=index)
 
     if retriever not in ("dense", "bm25"):
         raise typer.BadParameter(f"expected dense or bm25, found {retriever!r}", param_hint="--retriever")
+    of_dense = {"--model": model, "--index": index, "--queries": queries, "--rerank": rerank}
+    for name, given in of_dense.items():
+        if given is not None and (retriever == "bm25" or fuse):
+            other = f"--fuse {fuse}" if fuse else "--retriever bm25"
+            raise typer.BadParameter(f"goes with a dense search, not with {other}", param_hint=name)
+    if runs and not fuse:
+        raise typer.BadParameter(f"run files are fused: found {runs[0]!r} without --fuse", param_hint="RUNS")
     named = {"model.name": model, "data.source": data, "data.split": split, "search.k": k, "search.rerank": rerank}
     execute("search", options, named=named, names=NAMES, work=work, describe=describe)

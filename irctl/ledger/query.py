@@ -15,13 +15,14 @@ from typing import Any
 from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import folder as files
-from irctl.ledger import publish, schema
+from irctl.ledger import identity, publish, schema
 from irctl.ledger.store import FAILURES, Ledger, fill, log
 from irctl.ledger.where import Condition, order_by, translate
 from irctl.paths import RunPaths
 
 DRAIN_PATIENCE_S = 1.0
 SHOWN_CANDIDATES = 5
+OWNER = ("host", "pid", "pid_start_ticks", "boot_id")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def reading() -> Iterator[sqlite3.Connection]:
 def find_run(ref: str) -> RunRecord:
     """The run that `ref` names: a folder, `latest`, an id or its beginning, or (the newest of) a name or tag.
 
-    `latest:NAME` is the newest with that name, tag or command.
+    `latest:NAME` is the newest with that name, tag or command. The run that asks is none of them.
 
     Raises DataError if there is none, or if the beginning of an id fits several.
     """
@@ -77,10 +78,12 @@ def find_run(ref: str) -> RunRecord:
         if path.is_dir():
             raise DataError(f"{ref}: no run there (no run.json)", hint="irctl runs ls lists runs")
     if ref == "latest":
-        return _only("1", (), ref)
+        return _only(*_others(), ref)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
-        return _only("name = ? OR command = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (name,) * 3, ref)
+        others, mine = _others()
+        fits = "(name = ? OR command = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?))"
+        return _only(f"{fits} AND {others}", ((name,) * 3 + mine), ref)
     starting = _select("substr(id, 1, ?) = ?", (len(ref), ref)) if ref else []
     if len(starting) > 1:
         shown = ", ".join(r.id for r in starting[:SHOWN_CANDIDATES])
@@ -181,6 +184,13 @@ def _select(condition: str, values: tuple[Any, ...], order: Condition | None = N
         for run_id, tag in connection.execute("SELECT run_id, tag FROM tags ORDER BY tag"):
             tags.setdefault(run_id, []).append(tag)
     return [RunRecord(row["id"], _folder(row), dict(row), tuple(tags.get(row["id"], ()))) for row in found]
+
+
+def _others() -> tuple[str, tuple[Any, ...]]:
+    """Condition and values: all runs but one that this process is running."""
+    me = identity.owner()
+    same = " AND ".join(f"{k} IS ?" for k in OWNER)
+    return f"NOT (status = 'running' AND {same})", tuple(me[k] for k in OWNER)
 
 
 def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:

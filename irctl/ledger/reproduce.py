@@ -7,22 +7,31 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from irctl import hashing
 from irctl.ledger import facts, query
 from irctl.ledger.query import RunRecord
 
+WHOLE_FILES = ("run_file", "negatives")
+"""Kinds of input that are known by the hash of their bytes."""
+WRITERS = (
+    "SELECT r.id FROM artifacts a JOIN runs r ON r.id = a.run_id WHERE a.role = 'out' AND a.kind = 'run_file' "
+    "AND a.sha256 = ? ORDER BY a.path = ? DESC, r.created_at DESC, r.id DESC"
+)
 REPLACED = {"--recipe": 1, "--config": 1, "--resume": 1, "--tiny": 0}
 """Options that the settings file makes needless, and how many words follow them."""
 
 
 def recipe(run: RunRecord) -> dict[str, Any]:
-    """{command, original, config, checks}: a line to run, and rows {what, then, now, same} for code and packages.
+    """{command, original, config, checks}: a line to run, and rows {what, then, now, same} for code, packages, inputs.
 
-    The settings file stands for the recipe, so that a recipe that has changed since does not matter.
+    The settings file stands for the recipe, so that a recipe that has changed since does not matter; and what was
+    the newest then is named, so that a newer one does not matter.
     """
     stored = run.columns
     argv = json.loads(stored["argv_json"] or "[]")
     config = run.paths.config
-    command = [*_without(argv, REPLACED), "--config", str(config)] if config.is_file() else argv
+    command = _pinned(run, argv)
+    command = [*_without(command, REPLACED), "--config", str(config)] if config.is_file() else command
     here = facts.git(Path.cwd()) | facts.versions()
     checks = [
         {"what": k, "then": stored[k], "now": here.get(k), "same": stored[k] == here.get(k)}
@@ -34,12 +43,64 @@ def recipe(run: RunRecord) -> dict[str, Any]:
     for name in then:
         if now.get(name) != then[name]:
             checks.append({"what": f"package {name}", "then": then[name], "now": now.get(name), "same": False})
+    checks += _inputs_that_changed(run)
     return {
         "command": shlex.join(command),
         "original": shlex.join(argv),
         "config": str(config) if config.is_file() else None,
         "checks": checks,
     }
+
+
+def _pinned(run: RunRecord, argv: list[str]) -> list[str]:
+    """The words with `latest`, and with what an evaluation took when it was told nothing, as the run or path meant."""
+    command = run.columns["command"]
+    sources = _sources(run)
+    words: list[str] = []
+    for word in argv:
+        name, sign, value = word.partition("=")
+        option = name if sign else (words[-1] if words else "")
+        given = value if sign else word
+        known = sources.get(option if option in sources else "" if not option.startswith("-") else option)
+        is_latest = given == "latest" or given.startswith("latest:")
+        words.append((f"{name}=" if sign else "") + known if is_latest and known else word)
+    start = next((i + 1 for i, w in enumerate(words) if w == command), 0)
+    said = words[start:]
+    if command == "eval" and start and sources and not any(w.partition("=")[0] in sources for w in said):
+        first = next((o for o in ("", "--index", "--model") if o in sources), None)
+        if first is not None and (not said or said[0].startswith("-")):
+            words[start:start] = [first, sources[first]] if first else [sources[first]]
+    return words
+
+
+def _sources(run: RunRecord) -> dict[str, str]:
+    """What was measured or searched, by the option that names it; by "" the run file, or the run that wrote it."""
+    found: dict[str, str] = {}
+    for a in query.artifacts(run.id, role="in"):
+        if a["kind"] == "run_file":
+            made = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
+            found[""] = str(made[0]) if made else str(a["path"])
+        elif a["kind"] in ("bundle", "embeddings"):
+            found["--index"] = str(a["path"])
+        elif a["kind"] == "model":
+            found["--model"] = str(run.columns["model"] or a["path"])
+    return found
+
+
+def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:
+    """Files that the run read and that are gone, or have other bytes now; folders are known by keys of their own."""
+    changed = []
+    for a in query.artifacts(run.id, role="in"):
+        path = Path(a["path"])
+        if not path.exists():
+            now = None
+        elif path.is_file() and a["kind"] in WHOLE_FILES:
+            now = hashing.content(path)
+        else:
+            continue
+        if now != a["sha256"]:
+            changed.append({"what": f"input {a['kind']} {path}", "then": a["sha256"], "now": now, "same": False})
+    return changed
 
 
 def _without(argv: list[str], options: dict[str, int]) -> list[str]:

@@ -22,8 +22,8 @@ from irctl.reports import oracles as published
 __all__ = ["CANONICAL_VERSION"]
 
 STABLE = tuple(
-    "dataset split method model vectors k similarity rerank bytes_per_vector code_size dim boundary_ties run "
-    "compression rows truth".split()
+    "dataset split method model model_fingerprint vectors k similarity rerank bytes_per_vector code_size dim "
+    "boundary_ties run compression rows truth name run_sha256".split()
 )
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 

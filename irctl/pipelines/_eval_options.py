@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
+from irctl.metrics.measures import parse
 from irctl.pipelines import _bundles
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ def check(
     recall_against: str | None,
     export: str | None,
     oracle: bool,
+    trust_rank: bool = False,
 ) -> None:
     """Raise ConfigError for options that contradict each other, and for words that are none of the legal ones."""
     if run_files and (index or (model and not recall_against)):
         raise ConfigError(f"{run_files[0]}: a run file is given, and --model or --index", hint="Give one or the other")
+    if config.eval.measures and recall_against is None:
+        parse(config.eval.measures)
+    if trust_rank and (format != "trec" or not run_files or recall_against):
+        raise ConfigError("--trust-rank: is for TREC run files", hint="irctl eval my.trec --trust-rank")
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {' or '.join(FORMATS)}")
     if export is not None and export not in EXPORTS and not export.startswith("mteb:"):

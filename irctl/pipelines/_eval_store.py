@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from irctl.metrics.ranking import RankingResult
 
 EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
+SEARCH = "search.json"
+"""What `irctl search` says of the rankings it wrote."""
 VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
 ORIGIN = "the evaluated run"
+SHOWN_NAMES = 20
+"""Names of missing data sets in one line."""
 
 
 @dataclass(frozen=True)
@@ -68,40 +70,73 @@ def targets(
 
     Raises DataError if some are missing without keep_going, or none is left.
     """
-    from irctl.data.cards import expand
+    from irctl.metrics.measures import parse
 
-    made_by = _made_by(source.files[0]) if len(source.files) == 1 else None
+    made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:
         config = _like_its_run(config, made_by)
     if qrels is not None:
         return [_explicit(config, source, qrels, split, made_by)], {}
     found: list[Target] = []
-    missing: dict[str, str] = {}
-    for name in expand([s.strip() for s in config.data.source.split(",")]):
+    missing: dict[str, DataError] = {}
+    for name in names_of(config):
         try:
             found += _of_collection(name, config, source, split, made_by, format)
         except DataError as e:
-            missing[name] = str(e)
+            missing[name] = e
     if missing and (not keep_going or not found):
         if len(missing) == 1 and not found:
-            raise DataError(next(iter(missing.values())))
-        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
-        raise DataError(f"{len(missing)} of {len(missing) + len(found)} data sets cannot be used: {reasons}")
-    return found, missing
+            raise next(iter(missing.values()))
+        raise _missing(missing, len(found), config.data.source)
+    for wanted in dict.fromkeys(t.measures for t in found):  # of a user's card too: before anything is encoded
+        parse(wanted)
+    return found, {name: str(e) for name, e in missing.items()}
+
+
+def names_of(config: Config) -> list[str]:
+    """The data sets that the settings name, groups taken apart; of `all`, those that are here."""
+    from irctl.data.cards import expand
+    from irctl.data.collection import is_present
+
+    sources = [s.strip() for s in config.data.source.split(",")]
+    return expand(sources, lambda name: is_present(name, root=config.data.root))
+
+
+def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataError:
+    """One line for all data sets that cannot be used: each once, below what is wrong with it."""
+    from irctl.data.cards import groups
+
+    reasons: dict[str, dict[str, None]] = {}
+    for name, e in missing.items():
+        whole = "cqadupstack" if "cqadupstack/" in name else name.removeprefix("beir/")
+        reasons.setdefault(e.message.partition(f"{name.removeprefix('beir/')}: ")[2] or e.message, {})[whole] = None
+    shown = []
+    for why, names in reasons.items():
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        shown.append(f"{', '.join(list(names)[:SHOWN_NAMES])}{more} ({why})")
+    count = sum(map(len, reasons.values()))
+    fetch = f"irctl data fetch {source if source in groups() else 'NAME'}"
+    return DataError(
+        f"{count} of {count + found} data sets cannot be used: {'; '.join(shown)}",
+        hint=f"{fetch}, or --keep-going does the rest" if found else fetch,
+    )
 
 
 def _of_collection(
     name: str, config: Config, source: Source, split: str | None, made_by: RunRecord | None, format: str
 ) -> list[Target]:
-    from irctl.data.collection import open_collection
+    from irctl.data.collection import open_for
     from irctl.data.trec import qrels_sha256
 
-    collection = open_collection(name, root=config.data.root, title_join=config.data.title_join)
+    collection = open_for(config, name)
     card = collection.card
     found = []
     for part in (split or config.data.split or card.headline_split).split(","):
         qrels = collection.qrels(part.strip())
         dataset = config.run.dataset or collection.name
+        file = _file(source.files, dataset, part.strip())
+        maker = made_by or (_maker(file) if file is not None and file.is_file() else None)
+        mine = _like_its_run(config, maker) if maker is not None else config
         found.append(
             Target(
                 dataset=dataset,
@@ -110,10 +145,10 @@ def _of_collection(
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=config.eval.self_match or card.self_match,
                 measures=config.eval.measures or _preset(card, part.strip(), format),
-                config=config.replace({"data.source": name, "data.split": part.strip()}, ORIGIN),
+                config=mine.replace({"data.source": name, "data.split": part.strip()}, ORIGIN),
                 collection=collection,
-                run_file=_file(source.files, dataset, part.strip()),
-                made_by=made_by,
+                run_file=file,
+                made_by=maker,
             )
         )
     return found
@@ -172,16 +207,28 @@ def _file(files: Sequence[str], dataset: str, split: str) -> Path | None:
         return path
     if path.suffix or (len(path.parts) > 1 and not path.is_dir()):
         raise DataError(f"{path}: no such run file", hint="irctl search writes one")
-    return _run_file_of(files[0])
+    return run_file_of(files[0], dataset, split)
 
 
-def _run_file_of(reference: str) -> Path:
+def run_file_of(reference: str, dataset: str = "", split: str = "") -> Path:
+    """The run file that a run wrote; of several, that of the data set and split. Raises DataError."""
     from irctl.ledger import query
 
     record = query.find_run(reference)
-    for artifact in query.artifacts(record.id, role="out", kind="run_file"):
-        path = Path(artifact["path"])
-        return path if path.is_absolute() or path.is_file() else Path(record.folder) / path
+    found = [Path(a["path"]) for a in query.artifacts(record.id, role="out", kind="run_file")]
+    found = [p if p.is_absolute() or p.is_file() else record.folder / p for p in found]
+    if len(found) > 1:
+        wanted = (f"{dataset}.{split}".replace("/", "-"), f"run.{split}.trec.gz")
+        fits = [p for p in found if p.parent.name == wanted[0] or p.name == wanted[1]]
+        if len(fits) != 1:
+            shown = ", ".join(p.name if p.parent == record.folder / "out" else p.parent.name for p in found)
+            raise DataError(
+                f"run {record.id} wrote {len(found)} run files ({shown}), {len(fits)} of them for {dataset} {split}",
+                hint="Name the file, or give --split",
+            )
+        return fits[0]
+    if found:
+        return found[0]
     command = record.columns.get("command")
     option = "--index" if command in ("compress", "encode") else "--model"
     raise DataError(
@@ -189,15 +236,27 @@ def _run_file_of(reference: str) -> Path:
     )
 
 
-def _made_by(file: str) -> RunRecord | None:
+def run_behind(file: str) -> RunRecord | None:
     """The recorded run that wrote a run file, if it lies in a run folder or is named by its run."""
     from irctl.ledger import query
 
     path = Path(file)
     if path.is_file():
-        folder = next((p for p in path.resolve().parents if (p / "run.json").is_file()), None)
-        return query.find_run(str(folder)) if folder else None
+        return _maker(path)
     return None if "{" in file or path.suffix else query.find_run(file)
+
+
+def _maker(path: Path) -> RunRecord | None:
+    """The run in whose folder a run file lies, or that wrote the same bytes elsewhere."""
+    from irctl import hashing
+    from irctl.ledger import query
+
+    folder = next((p for p in path.resolve().parents if (p / "run.json").is_file()), None)
+    if folder is not None:
+        return query.find_run(str(folder))
+    sql = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'run_file' AND sha256 = ? ORDER BY rowid DESC"
+    found = query.rows(sql, (hashing.content(path.absolute()),))
+    return query.find_run(str(found[0]["run_id"])) if found else None
 
 
 def _like_its_run(config: Config, made_by: RunRecord) -> Config:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import slurm
 from irctl.index.shards import MANIFEST
 from irctl.reports.records import Record
 
@@ -28,6 +29,8 @@ NOT_SCIENCE = (
 )
 SPEED = ("queries_per_s", "latency_ms", "latency_p95_ms")
 """How fast a search was."""
+FOREIGN = "run"
+"""The method of a run file that no search of irctl stands behind."""
 FOUND = ("default", "measured", "mined")
 """Origins of values that nobody chose."""
 
@@ -101,16 +104,16 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     train = next((r for r in line if r.columns.get("command") == "train"), None)
     compress = next((r for r in line if r.columns.get("command") == "compress"), None)
     method = str(search.get("method") or "")
-    if method.startswith(("bm25", "fuse")):
-        return _without_vectors(method, search, line)
+    if method.startswith(("bm25", "fuse", FOREIGN)):
+        return _without_vectors(record, method, search, line)
     model = str(search.get("model") or "")
     if not model and compress is not None:
         model = model_of(compress, line)
-    if not model and not search.get("vectors"):
-        model = str(record.columns.get("model") or "")
     if train is not None:
         model = str(settings(train).get("model.name") or model)
-    label, parts = _base_label(record, train, model, str(search.get("vectors") or ""))
+    weights = "" if train is not None else _weights(record, search, line)
+    asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
+    label, parts = _base_label(asked, train, model, str(search.get("vectors") or ""), weights)
     base = _hash(parts)
     compression = ""
     if compress is not None:
@@ -124,14 +127,16 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
     if name := settings(record).get("run.name"):
         label = str(name)
-    traits = {k: v for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
+    traits = {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
+    if train is None and model:
+        traits["model"] = model  # whole: two folders of one name are told apart by what lies above
     facts, fact_runs = _facts(train, compress, compression)
     speed, timed = _speed(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
     return System(
         label=label,
         variant=_hash(parts),
-        traits={k: short_name(str(v)) for k, v in traits.items()},
+        traits=traits,
         method=str(settings(train).get("train.method", "")) if train else "dense",
         loss=str(settings(train).get("loss.name", "")) if train else "",
         model=model,
@@ -159,17 +164,29 @@ def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
     return str(encode.columns.get("model") or "") if encode is not None else ""
 
 
-def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+def _weights(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> str:
+    """What the encoder's weights hash to: as encoded, else as searched with."""
+    encode = next((r for r in line if r.columns.get("command") == "encode"), record)
+    found = (encode.columns.get("model_fingerprint"), search.get("model_fingerprint"))
+    return str(next(filter(None, (*found, record.columns.get("model_fingerprint"))), ""))
+
+
+def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+    """BM25, a fusion, or a run file that came from elsewhere, which is known by its content alone."""
+    model = str(search.get("model") or "")
     label = "BM25" if method == "bm25" else method
     parts = {"method": method, "model": search.get("model")}
-    words = [w.partition("=") for w in str(search.get("model") or "").split()]
+    words = [w.partition("=") for w in model.split()] if method.startswith("bm25") else [("of", "=", model)]
+    if method == FOREIGN:
+        label = f"{search.get('name') or FOREIGN} {str(search.get('run_sha256') or '')[:8]}".strip()
+        parts, words, model = {"run": search.get("run_sha256")}, [], ""
     return System(
-        label=label,
+        label=str(settings(record).get("run.name") or label),
         variant=_hash(parts),
         traits={name: value for name, sign, value in words if sign},
         method=method,
         loss="",
-        model=str(search.get("model") or ""),
+        model=model,
         compression="",
         base="",
         seed=None,
@@ -182,12 +199,16 @@ def _without_vectors(method: str, search: Mapping[str, Any], line: Sequence[RunR
     )
 
 
-def _base_label(record: RunRecord, train: RunRecord | None, model: str, vectors: str) -> tuple[str, dict[str, Any]]:
+def _base_label(
+    record: RunRecord, train: RunRecord | None, model: str, vectors: str, weights: str
+) -> tuple[str, dict[str, Any]]:
     """(label, identity) of the uncompressed system: the model, how it was trained, or vectors that came as they are."""
     used = {k: v for k, v in changed(record).items() if k.startswith(("encoder.", "search.similarity"))}
     if not model and vectors:
         return short_name(vectors), {"vectors": vectors, "use": used}
     parts: dict[str, Any] = {"model": short_name(model), "use": used}
+    if weights:
+        parts["weights"] = weights
     if train is None:
         return short_name(model) or "unknown", parts
     had = settings(train)
@@ -225,6 +246,8 @@ def _facts(
         for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours")):
             if train.columns.get(column):
                 facts[name] = float(train.columns[column]) / 3600
+        if "gpu_hours" in facts and (price := slurm.site().price_per_hour):
+            facts["price"] = facts["gpu_hours"] * price
         known = measures_of(train)
         facts |= {k: known[k] for k in ("params", "iso", "iso_n", "iso_d") if k in known}
         runs = dict.fromkeys(facts, train.id)

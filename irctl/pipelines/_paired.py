@@ -25,12 +25,9 @@ def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, 
     """
     from irctl.ledger import query
 
-    record = query.find_run(baseline)
-    if record.id == run_id:  # `latest` is this very run
-        earlier = query.newest(command="eval")
-        if earlier is None:
-            raise DataError("--baseline latest: no evaluation before this one")
-        record = earlier
+    record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline)
+    if record is None:
+        raise DataError("--baseline latest: no evaluation before this one")
     theirs = store.read_per_query(_file(record))
     ours = store.read_per_query(per_query)
     if not ours.keys() & theirs.keys():

@@ -11,6 +11,7 @@ from irctl import paths
 from irctl.errors import DataError
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _probes
+from irctl.pipelines._eval_told import of_record
 from irctl.pipelines._lineage import System, measured, settings, system
 
 if TYPE_CHECKING:
@@ -54,12 +55,14 @@ def records_of(record: RunRecord) -> list[Record]:
     searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
     line = query.ancestors(record.id)
     selected = selected_on(line)
+    is_trained = any(r.columns.get("command") == "train" for r in line)  # else only the run itself can say it
     systems: dict[tuple[str, str], System] = {}
     found = []
     for r in payload["results"]:
         place = (r["dataset"], r["split"])
         if place not in systems:
-            systems[place] = system(record, searches.get(place) or next(iter(searches.values()), {}), line)
+            told = searches.get(place) or next(iter(searches.values()), {})
+            systems[place] = system(record, of_record(told, str(r.get("run_sha256") or ""), line), line)
         found.append(
             measured(
                 record,
@@ -72,7 +75,7 @@ def records_of(record: RunRecord) -> list[Record]:
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],
-                selected_on_eval=place in selected or bool(record.columns.get("selected_on_eval")),
+                selected_on_eval=place in selected or (not is_trained and bool(record.columns.get("selected_on_eval"))),
                 n_queries=r["n_queries"],
                 n_missing=r["n_missing"],
             )

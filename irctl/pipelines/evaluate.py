@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from irctl import stopping
 from irctl.errors import DataError
 from irctl.index.shards import write_json
+from irctl.models.locate import resolved
 from irctl.pipelines import _eval_checks as checks
 from irctl.pipelines import _eval_exact, _eval_options, _mteb_results, _paired
 from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _eval_summary as summary
+from irctl.pipelines import _eval_told as _told
 from irctl.pipelines._eval_targets import Source, Target, newest_source, targets
 from irctl.types import Reporter, Run
 
@@ -41,12 +43,13 @@ def evaluate(
     queries: str | None = None,
     export: str | None = None,
     oracle: bool = False,
+    trust_rank: bool = False,
 ) -> dict[str, Any]:
     """Results of every data set and split, their average, and what else was asked for; the payload of --json.
 
     With no run file, model or index: the newest of the ledger, else the default model.
     recall_against: measure an index, which run_files may name too, by exact search in place of judgements.
-    queries: its query vectors, a .npy file.
+    queries: its query vectors, a .npy file. trust_rank: a TREC file is ordered by its rank column.
     A payload with "left_out" is partly done: those data sets could not be used.
     """
     started = time.monotonic()
@@ -61,7 +64,9 @@ def evaluate(
         recall_against=recall_against,
         export=export,
         oracle=oracle,
+        trust_rank=trust_rank,
     )
+    model = resolved(model) if model else None  # once: a training may end while data sets are evaluated
     results: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     searches: list[dict[str, Any]] = []
@@ -76,12 +81,14 @@ def evaluate(
         if source == Source() and qrels is None:
             source = newest_source()
         found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
+        format = "rank" if trust_rank else format
         for target in found:
             stopping.check("the data sets that are done")
             one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
             results += one["results"]
             rows += one["per_query"]
-            searches.append(one["search"])
+            searches.append(one["search"] | {"run_sha256": one["results"][0]["run_sha256"]})
+        searches = _told.of_one_source(searches)
         results += summary.cqadupstack(results)
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
@@ -122,10 +129,11 @@ def _one(
     if target.run_file is None:
         search = _search(target, source, run, reporter, part, made, overwrite)
         file = Path(search["run_file"])
-        _record_model(search, run)
     else:
         file = target.run_file
-        search = _told(target)
+        search = _told.of_file(target, source)
+        if not file.is_file():
+            raise DataError(f"{file}: no such run file", hint="irctl search writes one")
         run.artifact("in", "run_file", file)
     key = checks.content_key(file, target, format)
     if not overwrite and (kept := checks.kept_part(part, key)) is not None:
@@ -156,8 +164,11 @@ def _one(
         from irctl.data.trec import write_run
 
         write_run(made, ordered, run.id)
-    if target.run_file is None and not target.config.eval.save_run:
-        file.unlink()
+    if target.run_file is None:
+        if target.config.eval.save_run:
+            run.artifact("out", "run_file", file)
+        else:
+            file.unlink()
     return {"results": results, "per_query": rows, "search": search}
 
 
@@ -182,38 +193,14 @@ def _search(
     return told
 
 
-def _record_model(search: dict[str, Any], run: RunHandle) -> None:
-    """A trained encoder as an input: the link to its training, where nothing was encoded between."""
-    from irctl.ledger import query
-
-    name = str(search.get("model") or "")
-    beside = Path(name).parent
-    try:
-        record = query.find_run(str(beside) if (beside / "run.json").is_file() else name)
-    except DataError:  # a model that no run made
-        return
-    for made in query.artifacts(record.id, role="out", kind="model"):
-        if Path(made["path"]).is_dir():
-            run.artifact("in", "model", made["path"], sha256=made["sha256"])
-
-
-def _told(target: Target) -> dict[str, Any]:
-    """What is known about a ranking that came as a file."""
-    told: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
-    if target.made_by is not None:
-        columns = target.made_by.columns
-        told |= {"run": target.made_by.id, "method": columns.get("method"), "model": columns.get("model")}
-        told["k"] = target.config.search.k
-    return told
-
-
 def _read(file: Path, target: Target, format: str) -> Run:
+    """format: trec, msmarco, or rank for a TREC file in the order of its rank column."""
     from irctl.data.trec import read_msmarco_run, read_run
 
     corpus = target.collection.corpus if target.collection else None
-    if not file.is_file():
-        raise DataError(f"{file}: no such run file", hint="irctl search writes one")
-    return read_msmarco_run(file, corpus=corpus) if format == "msmarco" else read_run(file, corpus=corpus)
+    if format == "msmarco":
+        return read_msmarco_run(file, corpus=corpus)
+    return read_run(file, trust_rank=format == "rank", corpus=corpus)
 
 
 def _record(
@@ -222,13 +209,19 @@ def _record(
     results: Sequence[dict[str, Any]],
     searches: Sequence[dict[str, Any]],
 ) -> None:
-    """Means, files and origin into the ledger."""
+    """Means, files and origin into the ledger; and whether a checkpoint behind it was chosen on what is measured."""
+    from irctl.ledger import query
+    from irctl.pipelines._report_records import selected_on
+
     for r in results:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
     run.artifact("out", "eval", run.out / store.EVAL)
     datasets = list(dict.fromkeys(s["dataset"] for s in searches))
     columns: dict[str, Any] = {"dataset": config.run.dataset or ",".join(datasets)}
-    for name in ("method", "model"):
+    for name in ("method", "model"):  # an empty model too: a run file of others has none
         if (value := searches[0].get(name)) is not None:
             columns[name] = value
+    selected = selected_on(query.ancestors(run.id))
+    if any((r["dataset"], r["split"]) in selected for r in results):
+        columns["selected_on_eval"] = 1
     run.note(**columns)

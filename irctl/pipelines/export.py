@@ -135,12 +135,12 @@ def _shown(blocks: Iterator[Block], rows: int, reporter: Reporter) -> Iterator[B
 
 def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[str]]:
     """Document texts by id, from the collection that the rows were made of."""
-    from irctl.data.collection import open_collection
+    from irctl.data.collection import open_for
 
     source = config.data.source
     if "data.source" not in config.origins:
         source = str(found.about.get("data") or source)
-    collection = open_collection(source, root=config.data.root, title_join=config.data.title_join)
+    collection = open_for(config, source)
     _searched.check_corpus(found, collection)
     corpus = collection.corpus
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
@@ -66,16 +67,38 @@ def combine(how: str, runs: Sequence[Run]) -> Run:
 def fuse(
     config: Config, run: RunHandle, reporter: Reporter, *, how: str, run_files: Sequence[str], out: str | None
 ) -> dict[str, Any]:
-    """Fuse run files into one, cut at search.k."""
+    """Fuse run files, or those of searches named by their runs, into one, cut at search.k."""
     from irctl.data.trec import read_run, write_run
 
-    fused = combine(how, [read_run(Path(f)) for f in run_files])
+    inputs = [_opened(name) for name in run_files]
+    fused = combine(how, [read_run(i.file) for i in inputs])
     k = config.search.k
     cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
     target = Path(out) if out else run.out / "run.trec.gz"
     write_run(target, cut, run.id)
-    for file in run_files:
-        run.artifact("in", "run_file", Path(file))
+    for i in inputs:
+        run.artifact("in", "run_file", i.file)
     run.artifact("out", "run_file", target, n_rows=len(cut))
-    run.note(method=f"fuse {how}")
-    return {"run_file": str(target), "queries": len(cut), "method": how}
+    run.note(method=f"fuse {how}", model=" + ".join(i.name for i in inputs))
+    return {"run_file": str(target), "queries": len(cut), "method": how, "fused": [str(i.file) for i in inputs]}
+
+
+@dataclass(frozen=True)
+class _Input:
+    file: Path
+    name: str
+    """What it is a ranking of: the model of its search, else the file's name and hash."""
+
+
+def _opened(name: str) -> _Input:
+    """A run file, or that of a search run. Raises DataError where it is neither."""
+    from irctl import hashing
+    from irctl.pipelines import _eval_targets
+
+    file = Path(name) if Path(name).is_file() else None
+    if file is None and (Path(name).suffix or ("/" in name and not Path(name).is_dir())):
+        raise DataError(f"{name}: no such run file", hint="irctl search writes one")
+    file = file or _eval_targets.run_file_of(name)
+    made = _eval_targets.run_behind(str(file))
+    told = made and (made.columns.get("model") or made.columns.get("method"))
+    return _Input(file, str(told) if told else f"{file.name} {hashing.content(file.absolute())[:8]}")

@@ -7,7 +7,7 @@ Dimension key: Q queries, D dimensions, k results.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths
-from irctl.errors import DataError
+from irctl import paths, stopping
+from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
+from irctl.index.shards import write_json
 from irctl.pipelines import _outputs, _search_spread, _searched, _speed, _vectors, _watched
 from irctl.pipelines._searched import Documents, Searched
 from irctl.types import Reporter
@@ -84,10 +85,41 @@ def search(
         model=name,
         model_fingerprint=fingerprint,
     )
+    run.artifact("in", "model", encoder.located.folder, sha256=_trained(encoder) or fingerprint, dim=encoder.dim)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(asked.ids), **watched}
     return _payload(config, run, target, searched, found, about)
+
+
+def each_split(
+    config: Config, run: RunHandle, one: Callable[[Config, str | None], dict[str, Any]], out: str | None
+) -> dict[str, Any]:
+    """What `one(config, out)` makes for each split, a run file each; also what an evaluation asks of it later.
+
+    out: the run file; of several splits a pattern with {split}. Raises ConfigError.
+    """
+    from irctl.pipelines import _eval_store as store
+    from irctl.pipelines._eval_checks import STABLE
+
+    splits = [s.strip() for s in config.data.split.split(",") if s.strip()] or [""]
+    if len(splits) > 1 and out and "{split}" not in out:
+        raise ConfigError(f"--out {out}: one file for {len(splits)} splits", hint="Name it as 'out/{split}.trec'")
+    payloads = []
+    for split in splits:
+        stopping.check("the splits that are done")
+        own = str(run.out / f"run.{split}.trec.gz") if len(splits) > 1 and not out else out
+        mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
+        payloads.append(one(mine, own.replace("{split}", split) if own else None))
+    told = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
+    write_json(run.out / store.SEARCH, {"schema": "irctl/search/1", "searches": told})
+    if len(payloads) == 1:
+        return payloads[0]
+    files = [str(p["run_file"]) for p in payloads]
+    table = [{k: p[k] for k in ("dataset", "split", "queries", "k", "run_file")} for p in payloads]
+    keep = ("table", "lines", "ids")
+    searches = [{k: v for k, v in p.items() if k not in keep} for p in payloads]
+    return {"searches": searches, "run_files": files, "ids": files, "table": table}
 
 
 def _by_vectors(
@@ -100,7 +132,7 @@ def _by_vectors(
     target = _write(out, run, ids, found, documents)
     watched = _watched.beside(target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter)
     dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
-    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense")
+    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _payload(config, run, target, searched, found, about)
 
@@ -132,8 +164,12 @@ def _of_index(config: Config, searched: Searched | None) -> Config:
 
 
 def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
-    """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's."""
+    """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's.
+
+    The name of a run's model is the run's id, also where it was asked for as the latest.
+    """
     from irctl.models.encoder import load_encoder
+    from irctl.models.locate import resolved
 
     name = model or (config.model.name if "model.name" in config.origins else "")
     own = searched.folder / "query_encoder" if searched is not None and searched.folder else None
@@ -141,9 +177,17 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
         name = str(own)
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
-    name = name or config.model.name
+    name = resolved(name or config.model.name)
     config = _of_index(config, searched)  # prompts may be those of a data set
     return load_encoder(config, None if name == config.model.name else name), name
+
+
+def _trained(encoder: Any) -> str:
+    """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
+    from irctl.ledger import query
+
+    sql = "SELECT sha256 FROM artifacts WHERE role = 'out' AND kind = 'model' AND path = ?"
+    return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")
 
 
 def _corpus(

@@ -52,6 +52,9 @@ class Record:
 RowKey = tuple[str, str]
 """(system, variant)."""
 
+MODEL = "model"
+"""The trait that holds the model's whole name."""
+
 # What must agree within one column, and how a message names it.
 FACETS = {
     "qrels_sha256": "judgements",
@@ -73,17 +76,34 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def rows(records: Sequence[Record]) -> dict[RowKey, str]:
-    """Row keys in order of appearance with labels; equal labels get the settings in which they differ."""
+    """Row keys in order of appearance with labels; equal labels get more of the model's path, or what differs."""
     traits = {(r.system, r.variant): r.traits for r in records}
+    names = _with_paths(traits)
     labels: dict[RowKey, str] = {}
     for system, variant in traits:
         alike = [t for (s, _), t in traits.items() if s == system]
         mine = traits[system, variant]
         differing = sorted(k for k in {k for t in alike for k in t} if len({t.get(k) for t in alike}) > 1)
-        words = [f"{k.rpartition('.')[2]}={mine[k]}" for k in differing if k in mine]
-        labels[system, variant] = " ".join([system, *words]) if len(alike) > 1 else system
+        shown = names[system, variant]
+        told = {MODEL} if shown != system else set()
+        words = [f"{k.rpartition('.')[2]}={mine[k]}" for k in differing if k in mine and k not in told]
+        labels[system, variant] = " ".join([shown, *words]) if len(alike) > 1 else system
     counts = Counter(labels.values())
     return {key: label if counts[label] == 1 else f"{label} [{key[1][:8]}]" for key, label in labels.items()}
+
+
+def _with_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
+    """Labels in which a model's name has as much of its path as tells it from others of that name."""
+    found: dict[RowKey, str] = {}
+    for (system, variant), mine in traits.items():
+        others = {t[MODEL] for (s, _), t in traits.items() if s == system and t.get(MODEL)} - {mine.get(MODEL)}
+        parts = mine.get(MODEL, "").rstrip("/").split("/")
+        found[system, variant] = system
+        if others and system.startswith(parts[-1]):
+            ends = [other.rstrip("/").split("/") for other in others]
+            depth = next((n for n in range(1, len(parts)) if parts[-n:] not in [e[-n:] for e in ends]), len(parts))
+            found[system, variant] = "/".join(parts[-depth:]) + system.removeprefix(parts[-1])
+    return found
 
 
 def kept(record: Record, records: Iterable[Record]) -> float | None:

@@ -141,7 +141,7 @@ def test_training_files_read_as_judgements(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.tsv", "qid\tdocid\tscore\nq\td\t1\nq\td\t1\tx\n", r"a.tsv:3: .* \(query-id, corpus-id, score\), found 4"),
-        ("a.tsv", "q\td\t1\nq\te\tx\n", r"a.tsv:2: expected a finite score, found 'x'"),
+        ("a.tsv", "q\td\t1\nq\te\tx\n", r"a.tsv:2: expected a finite score \(up to 3.4e38\), found 'x'"),
         ("a.tsv", "q\td\t1\nq\te\t1.5\n", r"a.tsv:2: expected a whole-number grade, found 1.5"),
         ("a.tsv", "q\td\t1\nq\td\t2\n", r"a.tsv:2: expected one grade for query q, document d, found 1 and 2"),
         ("a.tsv", "q\td\n", r"a.tsv:1: expected 3 columns"),
