@@ -191,6 +191,22 @@ def test_a_wrong_key_or_value_names_file_line_and_the_legal_one(
         groups(toy, {"mqrel": [real(**change)]})
 
 
+def test_a_wrong_key_of_a_later_source_is_named_with_its_own_line(toy: Path) -> None:
+    table = {"mqrel": [real(min_score=1), synth(min_score="x")]}
+    text = json.dumps(table, indent=1).splitlines()
+    line = next(n for n, t in enumerate(text, 1) if t.strip() == '"min_score": "x"')
+    with pytest.raises(ConfigError, match=rf"conf.json:{line}: mqrel\[1\]"):
+        groups(toy, table)
+
+
+def test_only_training_reads_a_configuration_of_several_sources(toy: Path) -> None:
+    groups(toy, {"mqrel": [real(), synth()]})
+    opened = open_collection(str(toy / "conf.json"))
+    for read in (opened.queries, opened.qrels, opened.query_store, opened.qrels_file):
+        with pytest.raises(DataError, match="a training configuration of 2 sources has no one file of"):
+            read("train")
+
+
 def test_an_unknown_top_key_and_broken_json_are_refused(toy: Path) -> None:
     with pytest.raises(ConfigError, match=r"conf.json:2: no key named 'mqrels'. Did you mean 'mqrel'"):
         groups(toy, {"mqrels": [real()]})

@@ -148,6 +148,8 @@ def test_training_files_read_as_judgements(tmp_path: Path) -> None:
         ("a.jsonl", '{"qid":"q","docid":["a","b"],"score":[1]}\n', r"a.jsonl:1: expected a list of 2 scores.* found 1"),
         ("a.jsonl", '{"_id":"q"}\n', r"a.jsonl:1: expected qid and docid fields, or an id"),
         ("a.pkl", "x", "never loaded"),
+        ("a.tsv", "q\td\t1\nq\te\t1e39\n", r"a.tsv:2: expected a finite score \(up to 3.4e38\)"),
+        ("ids.tsv", "".join(f"{i}\t{i + 5000}\t{i + 9000}\n" for i in range(9)), r"like a document id.*triples"),
         ("triples.tsv", "a query\ta text\tanother\n", r"triples.tsv:1: expected ids, found texts"),
     ],
 )  # fmt: skip

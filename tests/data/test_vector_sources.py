@@ -193,6 +193,17 @@ def test_files_of_one_folder_are_chosen_from_a_repository() -> None:
         hub_vectors._choose("s", ["x/0.npy", "y/0.npy"])
 
 
+def test_files_of_several_splits_are_no_one_corpus(tmp_path: Path) -> None:
+    names = ["data/train-00000-of-2.parquet", "data/train-00001-of-2.parquet", "data/queries-00000.parquet"]
+    with pytest.raises(
+        DataError, match=r"queries-00000\.parquet \(1\), data/train-.* \(2\).* --data hf://o/n@r/data/train\*\.parquet"
+    ):
+        hub_vectors._choose("hf://o/n@r/data", names)
+    for name, rows in ((names[0], X[:1000]), (names[1], X[1000:]), (names[2], X[:7])):
+        parquet(tmp_path / "o/n" / name, rows, None)
+    assert open_vectors("hf://o/n/data/train-*.parquet", root=str(tmp_path)).rows == N
+
+
 def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(hub_vectors.time, "sleep", waits.append)

@@ -214,6 +214,45 @@ def test_a_file_with_two_vector_columns_needs_a_name(tmp_path: Path) -> None:
     assert len(keys) == 3  # codes of one column are never taken for those of another
 
 
+def test_ids_may_lie_beside_parquet_files_and_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", X[:CUT], None)
+    parquet(tmp_path / "b.parquet", X[CUT:], None, "large")
+    plain = open_vectors(tmp_path)
+    assert plain.document_ids() is None and plain.id_bytes() == 0
+    (tmp_path / "ids.txt").write_text("\n".join(IDS))
+    named = open_vectors(tmp_path)
+    assert [i for b in named.blocks(999) for i in b.ids or ()] == IDS
+    known = named.document_ids()
+    assert (
+        known is not None and list(known) == IDS and (known[0], known[CUT], known[N - 1]) == (IDS[0], IDS[CUT], IDS[-1])
+    )
+    (tmp_path / "ids.txt").write_text("\n".join(reversed(IDS)))
+    assert len({plain.fingerprint, named.fingerprint, open_vectors(tmp_path).fingerprint}) == 3
+
+
+def test_ids_in_two_places_are_refused(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", X, IDS)
+    (tmp_path / "ids.txt").write_text("\n".join(IDS))
+    with pytest.raises(DataError, match=r"in its column docid and in .*ids\.txt"):
+        open_vectors(tmp_path)
+    np.save(tmp_path / "a.npy", X)
+    with pytest.raises(DataError, match=r"files of one kind, found a\.npy and a\.parquet"):
+        open_vectors(tmp_path)
+
+
+def test_a_row_without_an_id_is_named(tmp_path: Path) -> None:
+    names = [*IDS[:1500], None, *IDS[1501:]]
+    path = parquet(tmp_path / "a.parquet", X, names)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="row 1500: expected an id in column docid, found null"):
+        list(open_vectors(path).blocks(600))
+
+
+def test_ids_of_a_column_are_read_by_row_without_the_vectors(tmp_path: Path) -> None:
+    known = open_vectors(parquet(tmp_path / "a.parquet", X, IDS)).document_ids()
+    assert known is not None and [known[i] for i in (2499, 0, 700, 699)] == [IDS[i] for i in (2499, 0, 700, 699)]
+    assert list(known) == IDS and len(known) == N
+
+
 def test_files_of_different_width_and_ids_of_another_count_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", X)
     np.save(tmp_path / "b.npy", X[:, :3])

@@ -82,6 +82,7 @@ def test_the_model_is_one_whatever_data_set_it_encodes_but_its_vectors_are_not(t
         ("hf://datasets/mteb/scifact@d56462d0", "scifact"),
         ("data/my-set/", "my-set"),
         ("conf/eval.json:msmarco", "msmarco"),
+        ("conf/multi.json", "multi"),
     ],
 )
 def test_a_data_set_is_known_by_the_name_people_use(source: str, name: str) -> None:

@@ -49,6 +49,12 @@ def test_ivf_lists_are_all_searched() -> None:
         ("PQ8x4fs", "no codes that stand alone"),
         ("RR,RaBitQ", "--method rabitq"),
         ("PQ7", "PQ7 at 32 dimensions"),
+        ("IVF64,RaBitQ4", "rabitq.bits=4; it has no IVF lists"),
+        ("PQ8x4fs", "pq.m=8 --set pq.bits=4, searched with search.fastscan=true"),
+        ("OPQ8,PQ8x4fsr", "--method opq --set opq.m=8"),
+        ("IVF8,PQ8x4fs", "Drop fs: IVF8,PQ8x4"),
+        ("ITQ16,SQ8", "cannot undo ITQ"),
+        ("PCAW16,SQ8", "cannot undo whitening"),
     ],
 )
 def test_strings_that_cannot_be_say_why(factory: str, message: str) -> None:

@@ -206,3 +206,17 @@ def test_a_fast_scan_returns_scores_of_the_codes_and_nearly_always_the_same_rows
 def test_a_fast_scan_of_other_bits_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected 4 bits a slice, these pq codes have 8"):
         _open.make("pq", {"m": 4}, 32).search_fast(correlated(1), np.zeros((1, 4), np.uint8), 1)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("flat", {"dtype": "float16"}), ("sq", {"bits": 16})])
+def test_values_beyond_half_precision_are_clamped_and_told_once(name: str, settings: dict) -> None:
+    x = np.ones((20, 8), np.float32)
+    x[3, 2] = -1e6
+    quantizer = _open.make(name, settings, 8)
+    quantizer.fit(x)
+    back = quantizer.decode(quantizer.encode(x))
+    assert back[3, 2] == -65504 and np.isfinite(back).all()
+    assert len(quantizer.warnings) == 1 and "values beyond 65504 are kept as 65504" in quantizer.warnings[0]
+    plain = _open.make("flat", {"dtype": "float32"}, 8)
+    plain.fit(x)
+    assert (plain.decode(plain.encode(x)) == x).all() and plain.warnings == []

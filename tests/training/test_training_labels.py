@@ -36,6 +36,7 @@ def check(found: Labels, **values) -> None:
         (Labels(1, 1), {"loss.name": "infonce", "loss.inbatch": "own"}, "every label is 1"),
         (Labels(1, 1), {"loss.name": "marginmse"}, "every label is 1"),
         (Labels(2, 3), {"loss.name": "infonce", "loss.inbatch": "own"}, "no passage is negative: labels start at 2"),
+        (GRADES, {"loss.name": "bixse", "loss.bixse.max_label": 2.0}, "labels reach 3, more than loss.bixse.max_label"),
         (TEACHER, {"loss.name": "ranknet"}, "other queries' passages would have the label 0"),
         (GRADES, {"loss.name": "infonce", "loss.inbatch_label": 2.0}, "take other queries' passages for positives"),
     ],
@@ -64,3 +65,19 @@ def test_a_loss_is_refused_where_labels_are_not_what_it_reads_into_them(found, v
 )
 def test_labels_that_a_loss_can_use_pass(found, values) -> None:
     check(found, **values)
+
+
+def test_an_order_of_other_queries_passages_above_judged_ones_is_said() -> None:
+    config = tiny.configuration(**{"loss.name": "ranknet"})
+    found = labels.notices(config, mixture.parts(config, 3.0), Labels(-2, 3))
+    assert found == [
+        "ranknet: other queries' passages have the label 0 (loss.inbatch_label) and so rank above a query's own of "
+        "label -2"
+    ]
+    assert labels.notices(config, mixture.parts(config, 3.0), GRADES) == []
+
+
+def test_a_temperature_that_divides_margins_is_said() -> None:
+    config = tiny.configuration(**{"loss.name": "infonce,marginmse", "loss.temperature": 0.02})
+    (line,) = labels.notices(config, mixture.parts(config, 3.0), GRADES)
+    assert "marginmse follows margins" in line and "loss.marginmse.temperature=1" in line

@@ -129,3 +129,41 @@ def test_without_peft_the_extra_is_named(tiny_encoder: Path, toy: str, monkeypat
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(EnvironmentUnfit, match=r"needs peft.*irctl\[lora\]"):
         load_encoder(configuration(tiny_encoder, toy, model__lora_r=2))
+
+
+def test_a_folder_with_an_adapter_opens_merged_and_trains_and_saves_as_a_plain_model(
+    tiny_encoder: Path, toy: str, tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+    from sentence_transformers import SentenceTransformer
+
+    theirs = SentenceTransformer(str(tiny_encoder), device="cpu")
+    theirs.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["query", "value"]))
+    theirs.save(str(tmp_path / "adapted"))
+    assert (tmp_path / "adapted" / "adapter_model.safetensors").is_file()
+    expected = theirs.encode(TEXTS)
+    encoder = load_encoder(configuration(tmp_path / "adapted", toy))
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
+    assert not np.allclose(load_encoder(configuration(tiny_encoder, toy)).encode(TEXTS), expected, atol=1e-3)
+    encoder.save(tmp_path / "saved", {})
+    assert not list((tmp_path / "saved").rglob("adapter*"))
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(again, expected, atol=1e-5)
+    assert all(p.requires_grad for p in encoder.module.parameters())
+    _, model = trained(configuration(tmp_path / "adapted", toy))
+    assert not np.allclose(load_encoder(configuration(model, toy)).encode(TEXTS), expected, atol=1e-4)
+
+
+def test_a_guide_reads_as_its_own_folder_says(tiny_encoder: Path, toy: str) -> None:
+    from irctl.models.encoder import load_guide
+
+    other = str(shutil.copytree(tiny_encoder, tiny_encoder.parent / "guide", dirs_exist_ok=True))
+    given = {"encoder__query_prompt": "find: ", "encoder__passage_max_len": 4, "prompts__toy__query": "toy: "}
+    config = configuration(tiny_encoder, toy, loss__guide=other, **given)
+    plain = load_encoder(configuration(tiny_encoder, toy))
+    np.testing.assert_allclose(load_guide(config).encode(TEXTS, "query"), plain.encode(TEXTS, "query"), atol=1e-6)
+    assert not np.allclose(load_encoder(config).encode(TEXTS, "query"), plain.encode(TEXTS, "query"), atol=1e-3)
+    same = configuration(tiny_encoder, toy, loss__guide=str(tiny_encoder), **given)
+    np.testing.assert_allclose(
+        load_guide(same).encode(TEXTS, "query"), load_encoder(same).encode(TEXTS, "query"), atol=1e-6
+    )

@@ -65,6 +65,10 @@ def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
         ({"loss.name": "infonce", "loss.temperature": "warm"}, "expected auto or a number above 0, found 'warm'"),
         ({"loss.name": "infonce", "loss.temperature": -1.0}, "found -1.0"),
         ({"loss.name": "infonce", "loss.positive_threshold": 4.0}, "the largest grade is 3"),
+        ({"loss.name": "listnet", "loss.label_temperature": 0.5}, "loss.listnet.target=softmax"),
+        ({"loss.name": "listnet", "loss.listnet.label_temperature": 0.5}, "gain of grades, not their softmax"),
+        ({"loss.name": "marginmse", "loss.guide": "m"}, "marginmse compares by own"),
+        ({"loss.name": "marginmse", "loss.inbatch_label": -1.0}, "use loss.inbatch=all or masked and a loss that"),
     ],
 )
 def test_misuse_is_refused_with_its_reason(values, message) -> None:
@@ -130,6 +134,35 @@ def test_learned_temperature_starts_at_the_measured_one_and_is_a_parameter() -> 
     copy.load_state_dict(made.state_dict())
     copy.restore(made.state())
     assert copy.current() == made.current()
+
+
+def test_a_batch_that_teaches_nothing_is_refused_and_one_idle_term_is_said() -> None:
+    scores_BN, views = batch(1.0)
+    flat = {name: View(torch.ones_like(v.labels_BN), v.mask_BN, v.columns_BK) for name, v in views.items()}
+    with pytest.raises(ConfigError, match="marginmse: no query of the first 1 loss batches counts: nothing would be"):
+        objective(tiny.configuration(**{"loss.name": "marginmse"})).prepare([(scores_BN * 0, flat)])
+    said: list[str] = []
+    both = objective(tiny.configuration(**{"loss.name": "infonce,marginmse"}), said.append)
+    both.prepare([(scores_BN, flat)])
+    assert said == ["infonce: no query of the first 1 loss batches counts: only the other losses teach the model"]
+
+
+def test_what_was_learned_is_told_with_the_model() -> None:
+    config = tiny.configuration(**{"loss.name": "bixse", "loss.learn_temperature": True})
+    made = objective(config)
+    made.prepare([batch(1.0)])
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.25
+    learned = made.learned_settings()["bixse"]["bias"]
+    assert made.state()["learned"] == {"bixse": {"bias": learned}} and made.current() != made.state()["temperatures"]
+    assert learned == pytest.approx(float(made.state_dict()["learned.bixse_bias"]))
+
+
+def test_the_threshold_that_is_recorded_is_the_one_that_was_used() -> None:
+    assert mixture.thresholds_used(tiny.configuration(**{"loss.name": "infonce"}), 3.0) == 2.0
+    own = {"loss.name": "infonce", "loss.infonce.positive_threshold": 3.0}
+    assert mixture.thresholds_used(tiny.configuration(**own), 3.0) == 3.0
 
 
 def test_bixse_bias_is_learned_from_a_start_that_fits_the_first_batch() -> None:
