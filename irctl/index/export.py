@@ -60,11 +60,15 @@ def write_fvecs(path: Path, width: int, blocks: Iterable[Block]) -> int:
 
 
 def write_ids(path: Path, blocks: Iterable[Block]) -> int:
-    """Document ids, one a line, in row order."""
+    """Document ids, one a line, in row order. DataError for an id that is more than one line."""
 
     def write(sink: Any) -> None:
         for ids, _ in blocks:
-            sink.write("".join(f"{i}\n" for i in ids).encode())
+            text = "".join(f"{i}\n" for i in ids)
+            if text.count("\n") != len(ids) or "\r" in text:
+                bad = next(i for i in ids if "\n" in i or "\r" in i)
+                raise DataError(f"{path}: the id {bad!r} breaks its line", hint="--to parquet takes any id")
+            sink.write(text.encode())
 
     return shards.write_atomic(path, write).bytes
 
@@ -148,12 +152,20 @@ def write_lines(path: Path, format: str, name: str, blocks: Iterable[Block]) -> 
 
 
 def link_batches(bundle: Bundle, folder: Path) -> int:
-    """METHOD_compressed_batch_0000.npy ... in one folder: hard links to the bundle's files, else copies."""
+    """METHOD_compressed_batch_0000.npy ... in one folder: hard links to the bundle's files, else copies.
+
+    Raises DataError where batches of another export lie there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    digits = max(4, len(str(len(bundle.parts) - 1)))
+    names = [f"{bundle.method}_compressed_batch_{number:0{digits}d}.npy" for number in range(len(bundle.parts))]
+    if others := {p.name for p in folder.glob("*_compressed_batch_*.npy")} - set(names):
+        raise DataError(
+            f"{folder}: holds batches of another export, such as {min(others)}", hint="Choose another --out"
+        )
     total = 0
-    for number, part in enumerate(bundle.parts):
-        source = bundle.folder / part["file"]
-        target = folder / f"{bundle.method}_compressed_batch_{number:04d}.npy"
+    for name, part in zip(names, bundle.parts, strict=True):
+        source, target = bundle.folder / part["file"], folder / name
         target.unlink(missing_ok=True)
         try:
             os.link(source, target)
@@ -164,7 +176,7 @@ def link_batches(bundle: Bundle, folder: Path) -> int:
 
 
 def write_faiss(path: Path, bundle: Bundle) -> int:
-    """A faiss index file with all codes and the rotation, so that it takes unrotated queries.
+    """A faiss index file with all codes and the rotation, so that it takes unrotated queries; it searches all lists.
 
     Codes are added to the inner index: faiss's transforms cannot add codes themselves. DataError where faiss has no
     index for them.
@@ -182,6 +194,8 @@ def write_faiss(path: Path, bundle: Bundle) -> int:
         for _, codes_NC in bundle.blocks(BLOCK):
             inner.add_sa_codes(np.ascontiguousarray(codes_NC))
         outer.ntotal = inner.ntotal
+        if isinstance(inner, faiss.IndexIVF):
+            inner.nprobe = inner.nlist
         content = faiss.serialize_index(outer)
     except RuntimeError as e:
         raise DataError(f"{bundle.folder}: faiss cannot hold these codes ({str(e).splitlines()[0]})") from e

@@ -6,6 +6,7 @@ the encoded corpus itself). A faiss file is the one portable form of trained cod
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import shards
+from irctl.index.bundle import Bundle, quantizer_folder
 from irctl.index.export import BLOCK, Block
 from irctl.pipelines import _outputs, _searched
 from irctl.pipelines._searched import Documents, Searched
@@ -66,11 +68,18 @@ def export(
     found = _searched.open_index(source, config)
     if found.bundle is None and to in OF_CODES:
         raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
+    if decoded and (to in (*OF_CODES, "ids") or found.bundle is None):
+        what = (
+            f"--to {to} holds {'ids' if to == 'ids' else 'codes'}" if found.bundle else f"{found.folder} has no codes"
+        )
+        raise ConfigError(f"--decoded: {what}", hint="Leave it out, or use --to npy, parquet, fbin or fvecs")
     target = Path(out) if out else run.out / FILES[to]
     _outputs.check(target)
     size = _write(found, to, target, decoded, _texts(found, config) if texts else None, reporter)
-    if to == "faiss":
-        _sidecar(found, target, reporter)
+    if found.bundle is not None and to == "faiss":
+        _beside_faiss(found.bundle, target, reporter)
+    elif found.bundle is not None and to != "ids" and not decoded and to not in OF_VECTORS:
+        _beside_codes(found.bundle, target, reporter)
     run.note(dataset=str(found.about.get("collection") or config.run.dataset or "vectors"), method=f"export {to}")
     if found.folder is not None:
         kind = "bundle" if found.bundle is not None else "embeddings"
@@ -104,13 +113,9 @@ def _write(
         return writing.write_lines(target, to, name, blocks)
     width = bundle.code_size if bundle is not None and as_codes else found.dim
     if to == "npy":
-        # decoded values carry less than half precision; exact vectors keep all of theirs
-        dtype = "|u1" if as_codes else "<f2" if bundle is not None else "<f4"
-        return writing.write_npy(target, found.rows, width, dtype, blocks)
+        return writing.write_npy(target, found.rows, width, "|u1" if as_codes else "<f4", blocks)
     if to == "fvecs":
         return writing.write_fvecs(target, width, blocks)
-    if decoded and to == "u8bin":
-        raise ConfigError("--to u8bin holds codes; decoded vectors go to fbin")
     return writing.write_bin(target, found.rows, width, "|u1" if to == "u8bin" else "<f4", blocks)
 
 
@@ -153,26 +158,47 @@ def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[st
     return of
 
 
-def _sidecar(found: Searched, target: Path, reporter: Reporter) -> None:
-    """Ids of the rows and what a reader of the faiss file has to know, beside it."""
-    bundle = found.bundle
-    assert bundle is not None
+def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+    """Ids of the rows and what a reader of the faiss file has to know."""
     ids = target.with_name(target.name + ".ids.txt")
     writing.write_ids(ids, writing.code_blocks(bundle))
     about = {
         "format": "irctl-faiss-export",
+        **_facts(bundle),
+        "ids": ids.name,
+        "search_only": True,
+        "warning": "search this index, do not add to it: irctl encodes rows with its own rounding",
+    }
+    shards.write_json(target.with_name(target.name + ".json"), about)
+    reporter.say(f"row i of the index is line i + 1 of {ids.name}")
+
+
+def _beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+    """What codes mean to a program without irctl: the trained quantizer's own files, and the layout of a row."""
+    trained = target.with_name(target.name + ".quantizer")
+    shutil.rmtree(trained, ignore_errors=True)
+    shutil.copytree(quantizer_folder(bundle.folder, bundle.method), trained)
+    layout = bundle.quantizer.layout() if hasattr(bundle.quantizer, "layout") else None
+    about = {
+        "format": "irctl-codes-export",
+        **_facts(bundle),
+        "code_size": bundle.code_size,
+        "quantizer": trained.name,
+        **({"layout": layout} if layout else {}),
+    }
+    shards.write_json(target.with_name(target.name + ".json"), about)
+    reporter.say(f"what the codes mean is in {target.name}.json and {trained.name}/")
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    return {
         "method": bundle.method,
         "metric": bundle.metric,
         "dim": bundle.dim,
         "rows": bundle.rows,
-        "ids": ids.name,
         "queries": "unrotated; of length 1" if bundle.metric == "cosine" else "unrotated",
-        "search_only": True,
-        "warning": "search this index, do not add to it: irctl encodes rows with its own rounding",
-        "bundle": found.fingerprint,
+        "bundle": bundle.fingerprint,
     }
-    shards.write_json(target.with_name(target.name + ".json"), about)
-    reporter.say(f"row i of the index is line i + 1 of {ids.name}")
 
 
 def describe(config: Config, *, source: str = "latest", to: str = "faiss", **_: Any) -> dict[str, Any]:

@@ -201,13 +201,19 @@ class Quantizer:
             dimension, start = dimension + length, start + size
         factors = {"first_byte": start, "dtype": "<f4", "shape": [len(self.coded), 2], "columns": ["norm", "g"]}
         tail = {"first_byte": start + 8 * len(self.coded), "dtype": "<f4"} if self.has_tail else None
+        estimate = "<x, q> = <mean, q> + sum over coded segments of g <a, q projection>, its columns in order"
+        if self.metric == "l2":
+            estimate = (
+                "|x - q|^2 = |q - mean|^2 + tail + sum over coded segments of norm^2 - 2 g <a, (q - mean) projection>, "
+                "its columns in order"
+            )
         return {
             "segments": segments,
             "factors": factors,
             "tail_squared_norm": tail,
             "codes": "dimension after dimension, `bits` bits each, least significant bit first",
-            "values": "a = (2 c + 1) / 2^bits - 1 for a code c",
-            "estimate": "<x, q> = <mean, q> + sum over coded segments of g <a, q projection>, its columns in order",
+            "values": "a = c + 1/2 - 2^(bits - 1) for a code c",
+            "estimate": estimate,
         }
 
     def save(self, folder: Path) -> None:

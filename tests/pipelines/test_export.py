@@ -9,6 +9,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
@@ -25,6 +26,12 @@ def exported(source: object, to: str, **options: Any) -> Path:
     run = new_run("export", config)
     with run:
         return Path(export(config, run, Silent(), source=str(source), to=to, **options)["export"])
+
+
+def parquet(path: Path, ids: list[str]) -> Path:
+    path.parent.mkdir()
+    pq.write_table(pa.table({"docid": ids, "emb": list(vectors(len(ids)))}), path)
+    return path
 
 
 @pytest.fixture
@@ -71,8 +78,6 @@ def test_plain_faiss_search_with_unrotated_queries_ranks_like_irctl(
     scores, rows = ours.quantizer.search(queries, codes_of(tmp_path / "b"), 10)
     if metric == "cosine":
         faiss.normalize_L2(queries)
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = index.nlist
     found, found_rows = index.search(queries, 10)
     assert index.ntotal == 900 and (found_rows == rows).mean() > 0.9
     outside = 0 if metric != "l2" or "opq__dim" not in keys else found[:, :1] + scores[:, :1]
@@ -93,6 +98,48 @@ def test_batches_have_the_names_and_shapes_of_source_003(bundle: Path) -> None:
     assert (np.concatenate([np.load(f) for f in files]) == codes_of(bundle)).all()
 
 
+def test_batches_of_another_export_are_not_mixed(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "sq_compressed_batch_0000.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="batches of another export, such as sq_compressed_batch_0000"):
+        exported(bundle, "batches", out=str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("metric", ("ip", "l2"))
+def test_what_saq_codes_mean_is_told_well_enough_to_score_them(tmp_path: Path, metric: str) -> None:
+    np.save(tmp_path / "wide.npy", vectors(400, dim=256))
+    compressed(tmp_path / "wide.npy", tmp_path / "saq", compress__method="saq", saq__bits=1.5, compress__metric=metric)
+    path = exported(tmp_path / "saq", "npy")
+    about = json.loads(path.with_name(path.name + ".json").read_text())
+    trained = path.parent / about["quantizer"]
+    mean, projection = (np.load(trained / f"{name}.npy") for name in ("mean", "projection"))
+    codes, layout, query = np.load(path), about["layout"], vectors(1, seed=9, dim=256)[0]
+    factors = layout["factors"]
+    first = factors["first_byte"]
+    size = 4 * int(np.prod(factors["shape"]))
+    norms, g = np.ascontiguousarray(codes[:, first : first + size]).view("<f4").reshape(-1, *factors["shape"]).T
+    norms, g, l2 = norms.T, g.T, metric == "l2"
+    scores = np.full(len(codes), -((query - mean) ** 2).sum() if l2 else mean @ query)
+    if tail := layout["tail_squared_norm"]:
+        at = tail["first_byte"]
+        scores -= np.ascontiguousarray(codes[:, at : at + 4]).view("<f4")[:, 0]
+    for number, s in enumerate(s for s in layout["segments"] if s["bits"]):
+        packed = codes[:, s["first_byte"] : s["first_byte"] + s["bytes"]]
+        bits = np.unpackbits(packed, axis=1, bitorder="little").reshape(len(codes), s["dimensions"], s["bits"])
+        values = bits @ (1 << np.arange(s["bits"])) + 0.5 - 2 ** (s["bits"] - 1)
+        part = (query - mean * l2) @ projection[:, s["first_dimension"] : s["first_dimension"] + s["dimensions"]]
+        scores += (2 if l2 else 1) * g[:, number] * (values @ part) - l2 * norms[:, number] ** 2
+    ours = open_bundle(tmp_path / "saq", load_quantizer).quantizer.scores(query[None], codes)[0]
+    np.testing.assert_allclose(scores, ours, rtol=1e-4, atol=1e-4)
+
+
+def test_an_id_of_two_lines_is_refused_where_ids_are_lines(tmp_path: Path) -> None:
+    source = parquet(tmp_path / "in" / "x.parquet", ["a\nb", *map(str, range(299))])
+    with pytest.raises(DataError, match=r"the id 'a\\nb' breaks its line.*parquet takes any id"):
+        exported(source, "ids")
+    assert pq.read_table(exported(source, "parquet")).column("id")[0].as_py() == "a\nb"
+
+
 def test_codes_as_npy_u8bin_and_parquet(bundle: Path) -> None:
     codes = codes_of(bundle)
     assert (np.load(exported(bundle, "npy")) == codes).all()
@@ -106,8 +153,8 @@ def test_codes_as_npy_u8bin_and_parquet(bundle: Path) -> None:
 def test_decoded_vectors_as_npy_fbin_fvecs_and_parquet(bundle: Path) -> None:
     opened = open_bundle(bundle, load_quantizer)
     decoded = opened.quantizer.decode(codes_of(bundle))
-    half = np.load(exported(bundle, "npy", decoded=True))
-    assert half.dtype == np.float16 and (half == decoded.astype(np.float16)).all()
+    whole = np.load(exported(bundle, "npy", decoded=True))
+    assert whole.dtype == np.float32 and (whole == decoded).all()
     content = exported(bundle, "fbin").read_bytes()
     assert struct.unpack("<II", content[:8]) == (1200, DIM) and content[8:] == decoded.tobytes()
     records = np.frombuffer(exported(bundle, "fvecs").read_bytes(), "<i4").reshape(1200, DIM + 1)
@@ -139,6 +186,11 @@ def test_plain_vectors_are_exported_exactly(tmp_path: Path) -> None:
 def test_what_cannot_be_exported_says_why(tmp_path: Path, bundle: Path) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'parquet'"):
         exported(bundle, "parket")
+    for to in ("faiss", "ids"):
+        with pytest.raises(ConfigError, match=f"--decoded: --to {to} holds"):
+            exported(bundle, to, decoded=True)
+    with pytest.raises(ConfigError, match="has no codes"):
+        exported(save_vectors(tmp_path / "v.npy", 20), "npy", decoded=True)
     with pytest.raises(ConfigError, match="--texts goes with --to parquet"):
         exported(bundle, "npy", texts=True)
     np.save(tmp_path / "wide.npy", vectors(300, dim=64))
