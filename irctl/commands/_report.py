@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from irctl.pipelines.report import Wanted
@@ -37,6 +37,15 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
         payload: dict[str, Any] = {"schema": "irctl/report/1", "tables": [csv_json.to_json(t) for t in tables]}
         return json.dumps(payload, ensure_ascii=False)
     return "\n".join(terminal(t, ids=ids) for t in tables)
+
+
+def write(path: Path, text: str) -> None:
+    """Raises DataError where the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as e:
+        raise DataError(f"--out {path}: cannot be written: {e.strerror}") from None
 
 
 def terminal(table: Table, *, ids: bool) -> str:

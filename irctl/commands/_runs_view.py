@@ -20,13 +20,28 @@ LAST_EVENTS = 10
 
 
 def listing(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]:
-    """Rows of `runs ls`; measures that no run has are left out."""
+    """Rows of `runs ls`; measures that no run has are left out.
+
+    nDCG@10 and RR@10 are those of evaluations of one data set and split: what a training followed is another thing.
+    """
     from irctl.ledger import query
 
     wanted = list(dict.fromkeys((*([sort.lstrip("+-")] if sort else []), *HEADLINES)))
     values: dict[str, dict[str, float]] = {}
-    for row in query.rows("SELECT run_id, name, value FROM measures ORDER BY row"):
+    several: set[tuple[str, str]] = set()
+    places: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for row in query.rows("SELECT run_id, name, dataset, split, value FROM measures ORDER BY row"):
         values.setdefault(row["run_id"], {}).setdefault(row["name"], row["value"])
+        at = places.setdefault((row["run_id"], row["name"]), set())
+        at.add((row["dataset"], row["split"]))
+        if len(at) > 1:
+            several.add((row["run_id"], row["name"]))
+    sorted_by = sort.lstrip("+-")
+    for run in runs:
+        for name in HEADLINES:
+            of_eval = run.columns["command"] == "eval" and (run.id, name) not in several
+            if not of_eval and name != sorted_by:
+                values.get(run.id, {}).pop(name, None)
     shown = [m for m in wanted if any(m in values.get(run.id, ()) for run in runs)]
     found = []
     for run in runs:

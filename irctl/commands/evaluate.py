@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands._options import Options, with_options
 from irctl.commands._run import Job, execute
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {
     "data.source": "--data",
@@ -92,6 +95,15 @@ def evaluate(
             trust_rank=trust_rank,
         )
 
+    def describe(config: Config) -> dict[str, object]:
+        from irctl.pipelines import evaluate as pipeline
+
+        if recall_against is not None:
+            return {"recall": {"against": recall_against, "of": index or ", ".join(runs or ()) or "latest"}}
+        return pipeline.describe(
+            config, run_files=tuple(runs or ()), qrels=qrels, model=model, index=index, split=split, format=format
+        )
+
     named = {
         "model.name": model,
         "data.source": data,
@@ -100,4 +112,4 @@ def evaluate(
         "search.k": k,
         "search.rerank": rerank,
     }
-    execute("eval", options, named=named, names=NAMES, work=work)
+    execute("eval", options, named=named, names=NAMES, work=work, describe=describe)

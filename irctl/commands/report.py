@@ -83,8 +83,7 @@ def report(
         else:
             text = _report.render("json" if json_ else format, wanted, ids=ids)
             if out:
-                Path(out).parent.mkdir(parents=True, exist_ok=True)
-                Path(out).write_text(text)
+                _report.write(Path(out), text)
                 console.err(f"wrote {out}")
             elif text:
                 console.out(text.rstrip("\n"))

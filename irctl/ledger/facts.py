@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Installed distributions and their versions, sorted by name.
+    """Installed distributions and their versions, sorted by name; irctl's with the commit of its checkout.
 
     Read from folder names: to parse a few hundred METADATA files takes a third of a second.
     """
@@ -38,6 +38,8 @@ def packages() -> dict[str, str]:
                 continue
             name, _, version = entry.removesuffix(".dist-info").partition("-")
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # first on the path wins, as in an import
+    if "irctl" in found:
+        found["irctl"] += _own_commit()
     return dict(sorted(found.items()))
 
 
@@ -63,6 +65,16 @@ def git(folder: Path) -> dict[str, Any]:
         "git_dirty": int(bool(changes.strip())),
         "git_diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
     }
+
+
+def _own_commit() -> str:
+    """`+g<commit>` of the checkout that irctl itself runs from, with `.changed` for uncommitted changes; or empty."""
+    here = str(Path(__file__).resolve().parent)
+    if not _output("git", "-C", here, "ls-files", Path(__file__).name):  # an environment inside another checkout
+        return ""
+    commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD").strip()
+    changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "..").strip()
+    return f"+g{commit}{'.changed' if changed else ''}" if commit else ""
 
 
 def device_use() -> dict[str, float]:

@@ -112,7 +112,7 @@ def list_runs(
     sort: str = "",
     limit: int = 0,
 ) -> list[RunRecord]:
-    """Runs that meet all conditions, newest first unless sorted. Raises ConfigError for a wrong `status` or `where`."""
+    """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort."""
     if status and status not in schema.STATUSES:
         raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, schema.STATUSES))
     given = {"dataset": dataset, "status": status, "command": command}
@@ -124,7 +124,20 @@ def list_runs(
         parts.append(condition.sql)
         values += condition.values
     order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
+    if sort:
+        _check_sort(sort.lstrip("+-"))
     return _select(" AND ".join(parts) or "1", tuple(values), order, limit)
+
+
+def _check_sort(name: str) -> None:
+    """Raise ConfigError for a name that is no column, and that no run has as a measure or setting."""
+    known = [str(r["name"]) for r in rows("SELECT DISTINCT name FROM measures")]
+    known += [str(r["key"]) for r in rows("SELECT DISTINCT key FROM params")]
+    if name not in schema.RUN_COLUMNS and name not in known:
+        legal = [*schema.RUN_COLUMNS, *known]
+        close = plugins.nearest(name, legal)
+        hint = close if "Did you mean" in close else "A column of irctl runs sql, a measure such as RR@10, or a setting"
+        raise ConfigError(f"--sort {name}: no run has it", hint=hint)
 
 
 def artifacts(run_id: str, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:

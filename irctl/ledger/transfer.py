@@ -1,10 +1,11 @@
-"""Runs as one JSON-lines file, to carry between machines: every small file of the folder, none of the outputs.
+"""Runs as one JSON-lines file, to carry between machines: small files of the folder and values of evaluations.
 
 Reading such a file twice, or files that overlap, gives each run once: what is here already stays as it is.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,17 @@ from irctl.ledger.query import RunRecord
 from irctl.ledger.store import log
 
 FORMAT = "irctl-run/1"
-CARRIED = ("run.json", "config.json", "launch.json", "events.jsonl", "metrics.jsonl")
+CARRIED = (
+    "run.json",
+    "config.json",
+    "launch.json",
+    "events.jsonl",
+    "metrics.jsonl",
+    "out/eval.json",
+    "out/search.json",
+)
+CARRIED_BYTES = ("out/per_query.parquet",)
+"""Carried in base64: what reports and paired tests read."""
 
 
 def export_runs(runs: Iterable[RunRecord], target: Path) -> int:
@@ -50,9 +61,11 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
                 continue
             folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(row["files"], key=lambda n: n == "run.json"):  # run.json last: it makes it a run
-                partial = folder / f".{name}.tmp"
-                partial.write_text(row["files"][name])
-                partial.replace(folder / name)
+                target = folder / name
+                target.parent.mkdir(exist_ok=True)
+                partial = target.with_name(f".{target.name}.tmp")
+                partial.write_bytes(_bytes(name, row["files"][name], f"{source}:{number}"))
+                partial.replace(target)
             if reason := publish(folder):
                 log.warning("ledger not written (%s); %s has the run", reason, folder)
             taken.append(row["id"])
@@ -60,7 +73,20 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    return {name: (folder / name).read_text() for name in CARRIED if (folder / name).is_file()}
+    found = {name: (folder / name).read_text() for name in CARRIED if (folder / name).is_file()}
+    for name in CARRIED_BYTES:
+        if (folder / name).is_file():
+            found[name] = base64.b64encode((folder / name).read_bytes()).decode()
+    return found
+
+
+def _bytes(name: str, text: str, where: str) -> bytes:
+    if name not in CARRIED_BYTES:
+        return text.encode()
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as e:
+        raise DataError(f"{where}: {name}: {e}") from None
 
 
 def _parse(line: str, where: str) -> dict[str, Any]:
@@ -74,8 +100,9 @@ def _parse(line: str, where: str) -> dict[str, Any]:
     if not identity.ID_PATTERN.fullmatch(str(row.get("id"))):
         raise DataError(f"{where}: expected a run id, found {row.get('id')!r}")
     given = row.get("files")
-    if not isinstance(given, dict) or "run.json" not in given or not set(given) <= set(CARRIED):
-        raise DataError(f"{where}: expected files among {', '.join(CARRIED)}, run.json included")
+    if not isinstance(given, dict) or "run.json" not in given or not set(given) <= {*CARRIED, *CARRIED_BYTES}:
+        known = ", ".join((*CARRIED, *CARRIED_BYTES))
+        raise DataError(f"{where}: expected files among {known}, run.json included")
     try:
         same = json.loads(given["run.json"]).get("id") == row["id"]
     except (ValueError, TypeError, AttributeError):

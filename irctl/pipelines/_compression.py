@@ -101,7 +101,16 @@ class Work:
         cap = _memory.limit(self.config)
         largest = self.batch or max(rows for _, rows in self.given.files)
         return max(
-            _memory.check(p.method, p.dim, p.train_rows, largest, cap, stream=stream, workers=here)
+            _memory.check(
+                p.method,
+                p.dim,
+                p.train_rows,
+                largest,
+                cap,
+                stream=stream,
+                workers=here,
+                is_cosine=p.metric == "cosine",
+            )
             for p in self.plans.values()
         )
 

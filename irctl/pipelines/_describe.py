@@ -18,9 +18,13 @@ _ID_BYTES = 12  # a guess: ids are measured once they are written
 def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str, Any]:
     """Facts known before the run. A remote input is not asked. runner: local workers share the memory."""
     settings = config.compress
-    check_batch(settings.batch)
+    if settings.stream:
+        check_batch(settings.batch)
     source = settings.source
-    plan: dict[str, Any] = {"methods": ", ".join(methods), "batch": settings.batch}
+    plan: dict[str, Any] = {
+        "methods": ", ".join(methods),
+        "batch": settings.batch if settings.stream else "a file (without --stream)",
+    }
     if not source:
         record = _vectors.newest()
         if record is None:
@@ -33,11 +37,13 @@ def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str
     else:
         given = _vectors.named(source, config)
     stream = given.stream
-    batches = sum(-(-rows // settings.batch) for _, rows in given.files)
+    largest = max(rows for _, rows in given.files)
+    batch = min(settings.batch, largest) if settings.stream else largest
+    batches = sum(-(-rows // batch) for _, rows in given.files)
     if settings.max_batches:
         batches = min(batches, settings.max_batches)
     plan |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
-    rows = min(stream.rows, batches * settings.batch)
+    rows = min(stream.rows, batches * batch)
     here = settings.workers if runner == "local" else 1
     if settings.workers > 1:
         last = settings.workers - 1
@@ -47,11 +53,11 @@ def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str
             "3. irctl compress ... --out FOLDER --finalize (after all of them: --dependency=afterok)",
         ]
     for method in methods:
-        plan[method] = _one(config, method, stream.dim, rows, stream.rows, here)
+        plan[method] = _one(config, method, stream.dim, rows, stream.rows, batch, here)
     return plan
 
 
-def _one(config: Config, method: str, dim: int, rows: int, whole: int, workers: int) -> dict[str, str]:
+def _one(config: Config, method: str, dim: int, rows: int, whole: int, batch: int, workers: int) -> dict[str, str]:
     from irctl.quantizers import _open
 
     try:
@@ -60,7 +66,8 @@ def _one(config: Config, method: str, dim: int, rows: int, whole: int, workers: 
         return {"refused": str(e)}
     used = getattr(quantizer, "train_rows", None)
     train = min(config.compress.train_size, whole, config.compress.train_size if used is None else used)
-    memory = _memory.needed(method, dim, train, config.compress.batch, workers)
+    is_cosine = config.compress.metric == "cosine"
+    memory = _memory.needed(method, dim, train, batch, workers, is_cosine=is_cosine)
     several = f" for {workers} local workers" if workers > 1 else ""
     size = int(quantizer.code_size)
     return {

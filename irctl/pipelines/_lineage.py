@@ -228,7 +228,7 @@ def _bytes(search: Mapping[str, Any], compress: RunRecord | None, compression: s
 
 # What a compression measures, and the name of the fact.
 MEASURED = {
-    **{name: name for name in ("ratio", "index_bytes", "bytes_per_row", "train_s")},
+    **{name: name for name in ("rows", "partial", "ratio", "index_bytes", "bytes_per_row", "train_s")},
     **{name: name for name in (f"{part}_rows_per_cpu_s" for part in ("reader", "encoder", "writer"))},
     "relative_mse": "mse",
     "recall@10": "probe_recall@10",

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 SIMILARITY = {"ip": "dot", "l2": "euclid"}
 
 
-def gather(runs: Sequence[str] = (), *, probes: bool = False) -> list[Record]:
+def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | None = None) -> list[Record]:
     """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
 
-    probes: those of compressions too, by what they measured on their own rows. Raises DataError if there is none.
+    probes: those of compressions too, by what they measured on their own rows. lost: takes the ids of evaluations whose
+    values are not in their run folders any more. Raises DataError if there is none, or if one that was named is lost.
     """
     from irctl.ledger import query
 
@@ -38,9 +39,14 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False) -> list[Record]:
             continue
         members = [r for r in evals if r.columns.get("group_id") == named.id]
         found += members or [named]
-    records = [r for record in found for r in records_of(record)]
+    gone = [] if runs else [r for r in found if not (r.folder / "out" / store.EVAL).is_file()]
+    records = [r for record in found if record not in gone for r in records_of(record)]
+    if lost is not None:
+        lost += [r.id for r in gone]
     if probes:
         records += _probes.records(probed)
+    if gone and not records:
+        raise DataError(f"{gone[0].folder / 'out' / store.EVAL}: no evaluation there any more", hint="irctl eval again")
     if not found and not records:
         other = "irctl report --table compression shows compressions" if probed else "irctl demo makes some"
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=f"{other}; irctl eval adds one")

@@ -90,6 +90,8 @@ def _record(
         for key, value in row.items():
             if isinstance(value, (int, float)):
                 run.metric(key, float(value), dataset=dataset, split=split)
+        if row["coverage"] == "partial":
+            run.metric("partial", 1.0, dataset=dataset, split=split)
         digest = hashing.sha256_file(folder / shards.MANIFEST)
         run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(row["rows"]), format="irctl-bundle")
 

@@ -117,6 +117,29 @@ def evaluate(
     return {**payload, "table": summary.query_table(rows) if per_query else summary.table(results), "lines": lines}
 
 
+def describe(
+    config: Config,
+    *,
+    run_files: tuple[str, ...] = (),
+    qrels: str | None = None,
+    model: str | None = None,
+    index: str | None = None,
+    split: str | None = None,
+    format: str = "trec",
+) -> dict[str, Any]:
+    """What --dry-run prints: what would be measured, on which judgements, and which data sets are not here."""
+    source = Source(run_files, model, index)
+    if source == Source() and qrels is None:
+        source = newest_source()
+    found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=True, format=format)
+    what = source.index or (resolved(source.model) if source.model else "") or ", ".join(source.files)
+    plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(found)}}
+    for t in found:
+        file = f", run file {t.run_file}" if t.run_file else ""
+        plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, "from": f"{t.dataset}{file}"}
+    return plan | ({"not here": left_out} if left_out else {})
+
+
 def _one(
     target: Target, source: Source, run: RunHandle, reporter: Reporter, *, alone: bool, overwrite: bool, format: str
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from irctl.pipelines._held_out import OF_FILE
 from irctl.pipelines._report_records import gather, per_query_reader
 from irctl.reports import grouping, neighbours
 from irctl.reports.columns import choose, headline, is_across
-from irctl.reports.records import Record, newest
+from irctl.reports.records import Record, find_row, newest
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, build
 
@@ -53,8 +53,11 @@ class Wanted:
 def tables(wanted: Wanted) -> list[Table]:
     """The tables asked for: one a data set and split, or one with a column a data set."""
     wanted.check()
-    records = gather(wanted.runs, probes=wanted.table == COMPRESSION)
-    return tables_of(records, wanted, per_query_reader())
+    lost: list[str] = []
+    records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
+    made = tables_of(records, wanted, per_query_reader())
+    remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
+    return [replace(t, notes=(*t.notes, remark)) for t in made] if lost else made
 
 
 def tables_of(
@@ -78,14 +81,20 @@ def tables_of(
         groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     made = []
-    for group in groups:
+    has_baseline = [bool(wanted.baseline) and _has_row(wanted.baseline, group) for group in groups]
+    if wanted.baseline and not any(has_baseline):
+        find_row(wanted.baseline, newest(records))  # says which rows there are
+    for group, is_tested in zip(groups, has_baseline, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
         made.append(
             build(
                 group,
                 choose(group, wanted.table, measures=shown, columns=columns),
                 title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
-                baseline=wanted.baseline,
+                baseline=wanted.baseline if is_tested else "",
+                remarks=[f"No row '{wanted.baseline}' here: nothing is tested."]
+                if wanted.baseline and not is_tested
+                else [],
                 per_query=per_query,
                 test=wanted.test,
                 correction=wanted.correction,
@@ -96,6 +105,14 @@ def tables_of(
             )
         )
     return [_linked(t) for t in made]
+
+
+def _has_row(name: str, records: Sequence[Record]) -> bool:
+    try:
+        find_row(name, newest(records))
+    except ConfigError:
+        return False
+    return True
 
 
 def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:

@@ -69,6 +69,7 @@ def _kept(measure: str) -> Column:
 FACTS: dict[str, tuple[Column, Reader]] = {
     "bytes": (fact_column("bytes", "Bytes a vector", "low"), lambda r, _: r.bytes_per_vector),
     "kept": (_kept("nDCG@10"), kept),
+    "rows": (fact_column("rows", "Rows"), _fact("rows")),
     "bytes_per_row": (
         fact_column("bytes_per_row", "Bytes a row", "low", decimals=1),
         lambda r, _: r.facts.get("bytes_per_row", r.bytes_per_vector),
@@ -100,7 +101,7 @@ FACTS: dict[str, tuple[Column, Reader]] = {
 PRESETS: dict[str, tuple[str, ...]] = {
     "main": (*DEFAULT_MEASURES, "bytes", "kept"),
     "compression": (
-        *("bytes_per_row", "ratio", "mse"),
+        *("rows", "bytes_per_row", "ratio", "mse"),
         *("probe_recall@10", "probe_recall@100", "recall_codes@10", "recall_exact@10", "recall_exact@100"),
         *("nDCG@10", "kept"),
         *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s", "train_s"),

@@ -8,22 +8,44 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from irctl.reports.columns import Column
+from irctl.reports.significance import Comparison
 from irctl.reports.table import Table
+
+TESTED = ("delta", "p_raw", "p_adj")
 
 
 def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
-    """One row a system and table, full precision, empty where missing; ids adds the runs behind each row."""
+    """One row a system and table, full precision, empty where missing; ids adds the runs behind each row.
+
+    Measures that were tested against a baseline are followed by their difference, p and corrected p.
+    """
     keys = list(dict.fromkeys(c.key for t in tables for c in t.columns))
+    tested = {c.key: c for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
+    wide = [name for key in keys for name in (key, *(f"{key} {part}" for part in TESTED if key in tested))]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["table", "system", *keys, *(["runs"] if ids else [])])
+    writer.writerow(["table", "system", *wide, *(["runs"] if ids else [])])
     for table in tables:
         for row in table.rows:
             values = {c.key: cell.value for c, cell in zip(table.columns, row.cells, strict=True)}
             runs = dict.fromkeys(run for cell in row.cells for run in cell.runs)
-            cells = ["" if (v := values.get(key)) is None else repr(v) for key in keys]
+            mine = [one for one in _against_one(table) if one.system == row.label]
+            for c in table.columns:
+                for one in (o for o in mine if _is_of(o, c)):
+                    values |= {f"{c.key} {part}": getattr(one, part) for part in TESTED}
+            cells = ["" if (v := values.get(key)) is None else repr(v) for key in wide]
             writer.writerow([table.title, row.label, *cells, *([" ".join(runs)] if ids else [])])
     return out.getvalue()
+
+
+def _against_one(table: Table) -> list[Comparison]:
+    """Comparisons with a baseline; those of all pairs have no column of their own."""
+    return list(table.comparisons) if len({c.baseline for c in table.comparisons}) == 1 else []
+
+
+def _is_of(one: Comparison, column: Column) -> bool:
+    return column.kind == "measure" and (one.dataset, one.split, one.measure) == column.cell
 
 
 def to_json(table: Table) -> dict[str, Any]:
@@ -46,6 +68,7 @@ def to_json(table: Table) -> dict[str, Any]:
         ],
         "notes": list(table.notes),
         "comparisons": [asdict(c) for c in table.comparisons],
+        "macro": [asdict(m) for m in table.macro],
         "command": table.command,
         "commit": table.commit,
     }

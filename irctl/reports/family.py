@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from irctl.errors import DataError
 from irctl.reports.columns import Column
 from irctl.reports.records import Record, RowKey
-from irctl.reports.significance import Comparison, compare, correct
+from irctl.reports.significance import Comparison, compare, correct, differences, stratified_bootstrap
 
 PerQuery = Callable[[Record], Mapping[str, float] | None]
 
@@ -38,6 +38,39 @@ def compare_rows(
                 named = replace(one, system=labels[key], baseline=labels[other])
                 found.append(replace(named, dataset=dataset, split=split, measure=measure))
     return correct(found, correction)
+
+
+@dataclass(frozen=True)
+class Macro:
+    """The difference of two rows in the mean over data sets, with its 95 % interval."""
+
+    system: str
+    measure: str
+    delta: float
+    low: float
+    high: float
+
+
+def macro_means(
+    records: Sequence[Record],
+    labels: Mapping[RowKey, str],
+    columns: Sequence[Column],
+    baseline: RowKey,
+    per_query: PerQuery,
+) -> list[Macro]:
+    """Each row against the baseline in every average column, where both have all of its data sets."""
+    found = []
+    for column in (c for c in columns if c.kind == "average"):
+        cells = list(dict.fromkeys((c.dataset, c.split, column.measure) for c in columns if c.kind == "measure"))
+        theirs = [_values(baseline, cell, records, per_query) for cell in cells]
+        for key in labels:
+            mine = [_values(key, cell, records, per_query) for cell in cells]
+            both = [(m, t) for m, t in zip(mine, theirs, strict=True) if m is not None and t is not None]
+            if key == baseline or len(both) < len(cells) or not cells:
+                continue
+            interval = stratified_bootstrap([differences(m, t) for m, t in both])
+            found.append(Macro(labels[key], column.measure, *interval))
+    return found
 
 
 def _values(

@@ -43,6 +43,7 @@ def render(table: Table) -> str:
         [
             r"% packages: booktabs",
             *_origin(table),
+            *(f"% {_one_line(one.line)}" for one in table.comparisons),
             r"\begin{table}[t]",
             r"\centering",
             rf"\caption{{{escape(table.title)}{'. ' if table.title else ''}{notes}}}",
@@ -58,6 +59,10 @@ def render(table: Table) -> str:
             "",
         ]
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _cell(cell: Cell, widest: str) -> str:

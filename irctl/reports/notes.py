@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from irctl.reports.columns import Column
 from irctl.reports.records import FACETS, Record, mixed
 from irctl.reports.significance import Comparison
+
+if TYPE_CHECKING:
+    from irctl.reports.family import Macro
 
 SEEDS_FOR_SD = 3
 TEST_NAMES = {"t": "paired t-test", "randomisation": "paired randomisation test, 10,000 sign flips"}
@@ -70,6 +74,12 @@ def footnotes(
 
 def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
     notes = []
+    if (
+        some := sorted({r.system for r in records if r.facts.get("partial")})
+        if keys & {"rows", "bytes_per_row"}
+        else []
+    ):
+        notes.append(f"Partial: stopped before the end of the input: {', '.join(some)}.")
     if "bytes_per_row" in keys:
         notes.append("Bytes a row: of the files of codes, ids not counted; 4 bytes a dimension where not compressed.")
     if keys & {"probe_recall@10", "probe_recall@100"}:
@@ -123,6 +133,14 @@ def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str,
     if undefined := sum(c.p_raw is None for c in compared):
         notes.append(f"{undefined} comparisons undefined: one query, or the same difference for every query.")
     return notes
+
+
+def macro(found: Sequence[Macro], baseline: str) -> list[str]:
+    """Differences of the average, a clause a row."""
+    if not found:
+        return []
+    shown = "; ".join(f"{m.system} {100 * m.delta:+.1f} [{100 * m.low:+.1f}, {100 * m.high:+.1f}]" for m in found)
+    return [f"Avg minus that of {baseline}, 95 % interval of a bootstrap of queries within each data set: {shown}."]
 
 
 def _contamination(records: Sequence[Record]) -> list[str]:

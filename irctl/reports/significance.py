@@ -50,6 +50,15 @@ class Comparison:
     losses: int
 
     @property
+    def line(self) -> str:
+        """The comparison in words, for formats that have no place for its numbers."""
+        p = "undefined" if self.p_raw is None or self.p_adj is None else f"{self.p_raw:.3g}, corrected {self.p_adj:.3g}"
+        return (
+            f"{self.dataset} {self.split} {self.measure}: {self.system} - {self.baseline} = {self.delta:+.4f} "
+            f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], p {p}, n {self.n}"
+        )
+
+    @property
     def daggers(self) -> str:
         """One dagger below .05, two below .01, after correction."""
         p = self.p_adj

@@ -43,6 +43,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    macro: tuple[family.Macro, ...] = ()
     command: str = ""
     commit: str = ""
     links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
@@ -61,11 +62,12 @@ def build(
     allow_mixed: bool = False,
     command: str = "",
     commit: str = "",
+    remarks: Sequence[str] = (),
 ) -> Table:
     """The table of these records.
 
     baseline: run id, label or method of the row that the others are tested against; empty: no tests.
-    marks: daggers against the baseline, or letters for all pairs.
+    marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's.
     Raises ConfigError for mixed columns unless allow_mixed, and for a baseline that is not there.
     """
     shown = newest(records)
@@ -79,6 +81,7 @@ def build(
     body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
+    macro = family.macro_means(shown, labels, columns, base, per_query) if base is not None else []
     if base is not None or marks == "letters":
         compared = family.compare_rows(
             shown, labels, columns, base if marks != "letters" else None, per_query, test, correction
@@ -88,8 +91,13 @@ def build(
         title=title,
         columns=tuple(columns),
         rows=tuple(body),
-        notes=tuple(notes.footnotes(shown, columns, labels.get(base, "") if base else "", compared, correction, marks)),
+        notes=tuple(
+            notes.footnotes(shown, columns, labels.get(base, "") if base else "", compared, correction, marks)
+            + notes.macro(macro, labels.get(base, "") if base else "")
+            + list(remarks)
+        ),
         comparisons=tuple(compared),
+        macro=tuple(macro),
         command=command,
         commit=commit,
     )

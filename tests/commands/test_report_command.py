@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -154,6 +155,30 @@ def test_the_baseline_comes_first_and_the_others_are_tested_against_it(ledger: d
     assert len(table["comparisons"]) == 6
     signs = {r["system"]: r["cells"]["nDCG@10"].get("sign", "") for r in table["rows"]}
     assert signs["all-MiniLM-L6-v2 + pq m=48"] == "††" and signs["all-MiniLM-L6-v2"] == ""
+
+
+def test_p_values_are_in_every_text_format(ledger: dict[str, RunHandle]) -> None:
+    one = json.loads(irctl("--baseline", "bm25", "--json").stdout)["tables"][0]["comparisons"][0]
+    rows = list(csv.DictReader(io.StringIO(irctl("--baseline", "bm25", "--format", "csv").stdout)))
+    mine = next(r for r in rows if r["system"] == one["system"])
+    for part in ("delta", "p_raw", "p_adj"):
+        assert float(mine[f"{one['measure']} {part}"]) == one[part]
+    for form in ("latex", "markdown"):
+        assert f"{one['delta']:+.4f}" in irctl("--baseline", "bm25", "--format", form).stdout
+
+
+def test_an_evaluation_whose_values_are_gone_is_left_out_and_named(ledger: dict[str, RunHandle]) -> None:
+    gone = evaluation(None, 0.2)
+    (gone.out / store.EVAL).unlink()
+    result = irctl("--json")
+    (table,) = json.loads(result.stdout)["tables"]
+    assert any(gone.id in note for note in table["notes"]) and len(table["rows"]) == 4
+    assert irctl("--run", gone.id).exit_code == 3
+
+
+def test_a_table_that_cannot_be_written_is_one_line(ledger: dict[str, RunHandle], tmp_path: Path) -> None:
+    done = irctl("-o", str(tmp_path))
+    assert done.exit_code == 3 and done.stderr == f"error: --out {tmp_path}: cannot be written: Is a directory\n"
 
 
 def test_every_cell_names_its_run(ledger: dict[str, RunHandle]) -> None:

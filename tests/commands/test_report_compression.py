@@ -71,7 +71,7 @@ def test_recall_of_query_vectors_joins_the_row_of_its_bundle(place: Workspace) -
 def test_the_table_has_every_format(place: Workspace) -> None:
     for form, said in (
         ("table", "Probe R@10"),
-        ("markdown", "| System | Bytes a row |"),
+        ("markdown", "| System | Rows | Bytes a row |"),
         ("latex", r"\begin{tabular}"),
         ("html", "<table>"),
     ):

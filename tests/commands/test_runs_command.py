@@ -38,10 +38,10 @@ def typed(*words: str, code: int = 0) -> str:
 
 
 def test_ls_filters_sorts_and_prints_every_format() -> None:
-    low = made("search", {"RR@10": 0.34}, ("pq.m=48",))
-    high = made("search", {"RR@10": 0.40}, ("pq.m=48",), name="best")
-    made("search", {"RR@10": 0.50}, ("pq.m=24",))
-    made("search", {"RR@10": 0.60}, ("pq.m=48",), dataset="other")
+    low = made("eval", {"RR@10": 0.34}, ("pq.m=48",))
+    high = made("eval", {"RR@10": 0.40}, ("pq.m=48",), name="best")
+    made("eval", {"RR@10": 0.50}, ("pq.m=24",))
+    made("eval", {"RR@10": 0.60}, ("pq.m=48",), dataset="other")
     words = ["ls", "--dataset", "cranfield", "--where", "params.'pq.m'=48 and metrics.'RR@10'>0.33", "--sort", "-RR@10"]
     assert typed(*words, "--quiet").split() == [high.id, low.id]
     rows = list(csv.DictReader(io.StringIO(typed(*words, "--format", "csv"))))
@@ -54,6 +54,14 @@ def test_ls_filters_sorts_and_prints_every_format() -> None:
     assert payload["schema"] == "irctl/runs/1"
     assert [r["measures"][0]["value"] for r in payload["runs"]] == [0.40, 0.34]
     assert typed(*words, "--limit", "1", "--quiet").split() == [high.id]
+
+
+def test_measures_of_ls_are_those_of_evaluations() -> None:
+    training = made("train", {"nDCG@10": 0.9, "loss": 1.0})
+    evaluation = made("eval", {"nDCG@10": 0.3})
+    rows = {r["id"]: r for r in csv.DictReader(io.StringIO(typed("ls", "--format", "csv")))}
+    assert rows[evaluation.id]["nDCG@10"] == "0.3" and rows[training.id]["nDCG@10"] == ""
+    assert typed("ls", "--sort", "-nDCG@10", "--quiet").split()[0] == training.id
 
 
 def test_ls_marks_runs_whose_process_is_gone() -> None:
@@ -69,6 +77,7 @@ def test_wrong_words_are_usage_errors_in_one_line() -> None:
     assert "error: --where, character 1: no field named 'sed'. Did you mean 'seed'?" in typed(
         "ls", "--where", "sed=3", code=2
     )
+    assert "--sort nDCQ@10: no run has it" in typed("ls", "--sort", "nDCQ@10", code=2)
     assert "--format xml: expected table, csv, json, md" in typed("ls", "--format", "xml", code=2)
     assert "no run named 'nothing'" in typed("show", "nothing", code=3)
     assert "sql: not authorized" in typed("sql", "DELETE FROM runs", code=2)

@@ -203,6 +203,27 @@ def test_watching_a_run_ends_with_it() -> None:
     assert any("completed: exit code 0" in line for line in lines)
 
 
+def test_values_of_evaluations_are_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished("eval")
+    (run.out / "eval.json").write_text('{"results": []}')
+    (run.out / "per_query.parquet").write_bytes(bytes(range(256)))
+    (run.out / "codes.npy").write_bytes(b"large")
+    transfer.export_runs([query.find_run(run.id)], tmp_path / "x.jsonl")
+    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "there"))
+    transfer.import_runs(tmp_path / "x.jsonl")
+    there = paths.runs() / run.id / "out"
+    assert sorted(p.name for p in there.iterdir()) == ["eval.json", "per_query.parquet"]
+    assert (there / "per_query.parquet").read_bytes() == bytes(range(256))
+
+
+def test_irctl_is_known_by_the_commit_it_runs_from() -> None:
+    from irctl.ledger import facts
+
+    version = facts.packages()["irctl"]
+    commit = facts.git(Path(facts.__file__).parent).get("git_commit", "")
+    assert (f"+g{commit[:12]}" in version) == bool(commit)
+
+
 def test_an_exported_file_is_plain_json(tmp_path: Path) -> None:
     run = finished()
     transfer.export_runs([query.find_run(run.id)], tmp_path / "x.jsonl")

@@ -237,7 +237,7 @@ def test_every_local_worker_counts_in_the_memory_and_an_array_task_only_itself(t
     compressed(source, tmp_path / "b", train_only=True, **keys)
     assert compressed(source, tmp_path / "b", shard="3/4", **keys)["shard"] == 3
     compressed(source, tmp_path / "c", compress__workers=2, compress__memory_gib=1.2)
-    four = settings(compress__source=source, compress__workers=4)
+    four = settings(compress__source=source, compress__workers=4, compress__stream="true")
     assert "1.50 GiB for 4 local workers" in pipeline.describe(four)["pq"]["memory"]
     assert "workers" not in pipeline.describe(four, runner="slurm")["pq"]["memory"]
 
@@ -285,9 +285,33 @@ def test_an_array_task_takes_its_share(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(shards.done_shards(tmp_path / "a")) == [3, 4, 5]
 
 
+def test_the_memory_limit_is_the_smallest_of_the_job_and_its_control_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cgroup"
+    (root / "slurm" / "job_1").mkdir(parents=True)
+    (root / "slurm" / "memory.max").write_text(f"{900 << 20}\n")
+    (root / "slurm" / "job_1" / "memory.max").write_text("max\n")
+    (tmp_path / "own").write_text("0::/slurm/job_1\n")
+    monkeypatch.setattr(_memory, "_CGROUP", (root / "memory.max", root / "memory" / "memory.limit_in_bytes"))
+    monkeypatch.setattr(_memory, "_OWN", tmp_path / "own")
+    assert _memory.limit(settings()) == 900 << 20
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "200")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
+    assert _memory.limit(settings()) == 800 << 20
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # all of the node
+    assert _memory.limit(settings()) == 800 << 20
+
+
+def test_rows_of_length_one_are_in_memory_beside_the_sample() -> None:
+    plain = _memory.needed("sq", 1024, 100_000, 1000)
+    assert _memory.needed("sq", 1024, 100_000, 1000, is_cosine=True) - plain == 100_000 * 1024 * 4
+
+
 def test_dry_run_says_batches_memory_and_disk(tmp_path: Path) -> None:
     config = settings(compress__source=save_vectors(tmp_path / "x.npy"), compress__method="pq,sq")
-    plan = pipeline.describe(config)
+    assert pipeline.describe(config)["batches"] == 1  # without --stream a file is a batch
+    plan = pipeline.describe(config.replace({"compress.stream": True}, "test"))
     assert (plan["rows"], plan["dimensions"], plan["batches"]) == (2600, DIM, 6)
     assert plan["pq"]["bytes a row"] == "4" and plan["sq"]["bytes a row"] == "32" and "GiB" in plan["pq"]["memory"]
     assert "refused" in pipeline.describe(settings(compress__source=tmp_path / "x.npy", pq__m=5))["pq"]

@@ -237,3 +237,12 @@ def test_bm25_of_cranfield_scores_what_the_reference_run_does(tmp_path: Path) ->
         "R@100": pytest.approx(0.7304, abs=0.01),
         "AP@1000": pytest.approx(0.3908, abs=0.01),
     }
+
+
+def test_a_dry_run_says_what_would_be_measured_and_what_is_not_here(tmp_path: Path) -> None:
+    home = collection(tmp_path)
+    plan = pipeline.describe(settings(f"{home},beir/scifact"))
+    assert plan["evaluate"]["data sets"] == 1 and plan["toy test"]["queries"] == 2
+    assert list(plan["not here"]) == ["beir/scifact"]
+    with pytest.raises(ConfigError, match="is not a measure"):
+        pipeline.describe(settings(home, "eval.measures=nonsense@x"))

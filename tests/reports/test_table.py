@@ -9,6 +9,7 @@ import pytest
 from report_records import record, systems
 
 from irctl.errors import ConfigError, DataError
+from irctl.pipelines import report
 from irctl.reports.columns import choose, is_across
 from irctl.reports.records import Record, kept, newest
 from irctl.reports.table import Table, build
@@ -203,3 +204,25 @@ def test_systems_of_one_name_are_told_apart_by_the_settings_in_which_they_differ
         record("dense", 0.5, variant="c", traits={"train.epochs": "3"}, run_id="r3"),
     ]
     assert {r.label for r in build(two, choose(two)).rows} == {"dense lr=1e-5", "dense lr=2e-5", "dense"}
+
+
+def test_the_average_is_compared_by_a_bootstrap_within_each_data_set() -> None:
+    both = [record(s, v, dataset=d) for s, v in (("A", 0.4), ("B", 0.5)) for d in ("cranfield", "toy")]
+    half = [*both, record("C", 0.6, dataset="toy")]
+    table = build(half, choose(half, "beir"), baseline="A", per_query=per_query)
+    (macro,) = table.macro  # C has one data set alone
+    assert macro.system == "B" and macro.delta == pytest.approx(0.1, abs=0.01)
+    assert macro.low < macro.delta < macro.high and macro.high - macro.low < 0.02
+    assert any(
+        n.startswith("Avg minus that of A, 95 % interval") and f"B {100 * macro.delta:+.1f} [" in n for n in table.notes
+    )
+    assert build(half, choose(half, "beir"), per_query=per_query).macro == ()
+
+
+def test_a_data_set_without_the_baseline_is_shown_untested() -> None:
+    records = [record("A", 0.4), record("B", 0.5), record("B", 0.6, dataset="toy")]
+    cranfield, toy = report.tables_of(records, report.Wanted(baseline="A"), per_query)
+    assert cranfield.comparisons and not any("No row" in note for note in cranfield.notes)
+    assert not toy.comparisons and "No row 'A' here: nothing is tested." in toy.notes
+    with pytest.raises(ConfigError, match="no row 'nothing'"):
+        report.tables_of(records, report.Wanted(baseline="nothing"), per_query)
