@@ -25,11 +25,14 @@ Block = tuple[Sequence[str], NDArray[Any]]
 
 
 def write_npy(path: Path, rows: int, width: int, dtype: str, blocks: Iterable[Block]) -> int:
-    """One array [rows, width]; returns the bytes written."""
+    """One array [rows, width]; returns the bytes written. DataError for a value that the dtype cannot hold."""
+    largest = np.finfo(dtype).max if np.dtype(dtype).kind == "f" else None
 
     def write(sink: Any) -> None:
         np.lib.format.write_array_header_1_0(sink, {"descr": dtype, "fortran_order": False, "shape": (rows, width)})
         for _, block_NW in blocks:
+            if largest is not None and np.abs(block_NW).max(initial=0) > largest:
+                raise DataError(f"{path}: values beyond {largest:.0f}, the largest of float16", hint="Use --to fbin")
             sink.write(np.ascontiguousarray(block_NW, dtype=dtype).tobytes())
 
     return shards.write_atomic(path, write).bytes

@@ -113,10 +113,16 @@ def _write(
         return writing.write_lines(target, to, name, blocks)
     width = bundle.code_size if bundle is not None and as_codes else found.dim
     if to == "npy":
-        return writing.write_npy(target, found.rows, width, "|u1" if as_codes else "<f4", blocks)
+        return writing.write_npy(target, found.rows, width, "|u1" if as_codes else _float_type(found), blocks)
     if to == "fvecs":
         return writing.write_fvecs(target, width, blocks)
     return writing.write_bin(target, found.rows, width, "|u1" if to == "u8bin" else "<f4", blocks)
+
+
+def _float_type(found: Searched) -> str:
+    """Decoded values carry less than half precision; exact vectors, and codes that are exact, keep all of theirs."""
+    exact = found.bundle is None or getattr(found.bundle.quantizer.config, "dtype", "") == "float32"
+    return "<f4" if exact else "<f2"
 
 
 def _blocks(found: Searched, as_codes: bool, reporter: Reporter) -> Iterator[Block]:

@@ -153,8 +153,8 @@ def test_codes_as_npy_u8bin_and_parquet(bundle: Path) -> None:
 def test_decoded_vectors_as_npy_fbin_fvecs_and_parquet(bundle: Path) -> None:
     opened = open_bundle(bundle, load_quantizer)
     decoded = opened.quantizer.decode(codes_of(bundle))
-    whole = np.load(exported(bundle, "npy", decoded=True))
-    assert whole.dtype == np.float32 and (whole == decoded).all()
+    half = np.load(exported(bundle, "npy", decoded=True))
+    assert half.dtype == np.float16 and (half == decoded.astype(np.float16)).all()
     content = exported(bundle, "fbin").read_bytes()
     assert struct.unpack("<II", content[:8]) == (1200, DIM) and content[8:] == decoded.tobytes()
     records = np.frombuffer(exported(bundle, "fvecs").read_bytes(), "<i4").reshape(1200, DIM + 1)
@@ -173,6 +173,15 @@ def test_bulk_formats_of_three_engines(bundle: Path) -> None:
     copy = exported(bundle, "pgvector").read_text().splitlines()[3].split("\t")
     assert copy[0] == "d3"
     np.testing.assert_allclose(json.loads(copy[1]), decoded[3], rtol=1e-6)
+
+
+def test_decoded_vectors_keep_what_half_precision_would_lose(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", vectors(300) * 1e6)
+    compressed(tmp_path / "x.npy", tmp_path / "exact", compress__method="flat", flat__dtype="float32")
+    assert (np.load(exported(tmp_path / "exact", "npy", decoded=True)) == np.load(tmp_path / "x.npy")).all()
+    compressed(tmp_path / "x.npy", tmp_path / "sq", compress__method="sq")
+    with pytest.raises(DataError, match=r"values beyond 65504, the largest of float16\. Use --to fbin"):
+        exported(tmp_path / "sq", "npy", decoded=True)
 
 
 def test_plain_vectors_are_exported_exactly(tmp_path: Path) -> None:
