@@ -53,4 +53,5 @@ class RunPaths:
         self.stop = folder / "control" / "stop"
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model"
+        self.negatives = folder / "negatives"
         self.out = folder / "out"

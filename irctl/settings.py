@@ -183,6 +183,7 @@ class HardNeg:
     keep_annotated: str = key("none", "judged documents that may be negatives", choices=("none", "zero"))
     rescore: str = key("", "a cross-encoder whose scores replace the retriever's")
     format: str = key("jsonl", "output", choices=("jsonl", "tsv"))
+    every: int = key(0, "epochs after which training mines again with the model as it is then (ANCE); 0: never", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

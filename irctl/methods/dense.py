@@ -21,7 +21,7 @@ from irctl.config import Config
 from irctl.data.collate import View
 from irctl.errors import ConfigError
 from irctl.settings import Hardware
-from irctl.training import gather, mixture
+from irctl.training import gather, mixture, refresh
 from irctl.training.gradcache import forward_chunks
 from irctl.training.group_batches import GroupBatches, Source, unpack_views
 from irctl.training.method import Context, Item, StepOutput
@@ -82,6 +82,9 @@ class Method(nn.Module):
 
         collection = group_data.collection_of(config)
         source = group_data.groups_of(config, collection)
+        fingerprint = source.fingerprint  # of the data it started with
+        if (mined := refresh.current(config, context.paths)) is not None:
+            source = group_data.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
         parts = mixture.parts(config, source.largest_grade)
         encoder = load_encoder(config)
         if config.train.gradient_checkpointing:
@@ -92,7 +95,7 @@ class Method(nn.Module):
             source,
             Objective(parts, learn_temperature=config.loss.learn_temperature, warn=context.reporter.warn),
             micro=context.plan.micro,
-            fingerprint=source.fingerprint,
+            fingerprint=fingerprint,
             settings={
                 "loss": config.loss.name,
                 "positive_threshold": mixture.thresholds_used(config, source.largest_grade),

@@ -24,16 +24,19 @@ RESCORE_BATCH = 32
 
 
 def dense_ranker(
-    collection: Collection, queries: Queries, config: Config, run: RunHandle, reporter: Reporter
+    collection: Collection, queries: Queries, config: Config, run: RunHandle, reporter: Reporter, out: str | None = None
 ) -> Ranker:
-    """Candidates by an encoder, exhaustively, encoded and scanned on every device."""
+    """Candidates by an encoder, exhaustively, encoded and scanned on every device. out: not the cache, but this folder.
+
+    Vectors there must stay while the ranker is used.
+    """
     from irctl.models.embedding import embed_queries
     from irctl.models.encoder import load_encoder
     from irctl.pipelines import _search_spread, _searched, _vectors
     from irctl.pipelines.encode import embedded
 
     encoder = load_encoder(config)
-    vectors, _ = embedded(encoder, collection.corpus, config, run, reporter)
+    vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
     searched = _searched.of_vectors(_vectors.of_folder(vectors.folder, str(vectors.folder)), config)
     most = min(config.hardneg.depth + _most_judged(collection, config, queries), vectors.rows)

@@ -30,6 +30,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     collection = collection_of(config)
     _check_patience(config, collection)
     own_negatives = _own_negatives(config, collection)
+    _check_every(config, own_negatives)
     if own_negatives:
         run.note(dataset=config.run.dataset or collection.name)
     else:
@@ -72,6 +73,7 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     if notices := _notices(config, collection):
         shown["notices"] = notices
     own_negatives = _own_negatives(config, collection)
+    _check_every(config, own_negatives)
     if own_negatives and getattr(collection, "missing", list)():
         return shown | getattr(collection, "describe", dict)(), 0
     will_mine = not own_negatives and not config.data.negatives
@@ -186,6 +188,27 @@ def _own_negatives(config: Config, collection: Collection) -> bool:
             hint="Use pos_mqrel with min_score and neg_mqrel with max_score",
         )
     return True
+
+
+def _check_every(config: Config, own_negatives: bool) -> None:
+    """Refuse to mine again where nothing was mined, or where it would be done by other rules."""
+    from irctl.pipelines.hardneg import refuse_rescore
+
+    if not config.hardneg.every:
+        return
+    if own_negatives or config.data.negatives == "none":
+        raise ConfigError(
+            f"hardneg.every={config.hardneg.every} (from {config.origins['hardneg.every']}): this training has no "
+            "mined negatives",
+            hint="Drop it, or leave out --negatives none",
+        )
+    if not config.train.save_state:
+        raise ConfigError(
+            f"hardneg.every={config.hardneg.every}: training goes on from a checkpoint after it, and "
+            "train.save_state=false keeps none",
+            hint="Drop one of them",
+        )
+    refuse_rescore(config)
 
 
 def _given(name: str) -> Path:

@@ -256,7 +256,7 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         "queries": collection.query_store(split).fingerprint,
         "qrels": collection.qrels_sha256(split),
         "self_match": config.eval.self_match or collection.card.self_match,
-        "hardneg": asdict(config.hardneg),
+        "hardneg": {k: v for k, v in asdict(config.hardneg).items() if k != "every"},
         "bm25": [config.search.bm25_k1, config.search.bm25_b, config.search.bm25_stemmer],
         "seed": config.run.seed,
         "format": 2,
@@ -269,6 +269,26 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         queries, qrels = collection.queries(split), collection.qrels(split)
         _write(config, collection, split, queries, qrels, bm25_ranker(collection, queries, config), target, reporter)
     return target
+
+
+def mine_again(config: Config, model: Path, target: Path, run: RunHandle, reporter: Reporter) -> None:
+    """Negatives of the training split by a model in training, at `target`; the model's folder is removed after that."""
+    import shutil
+
+    from irctl.data.collection import open_for
+    from irctl.pipelines._dense import dense_ranker
+
+    as_it_is = {"model.name": str(model), "model.revision": "", "model.lora_r": 0, "model.freeze_base": False}
+    config = config.replace(as_it_is, "the model in training")
+    collection = open_for(config)
+    split = config.data.split or "train"
+    queries, qrels = collection.queries(split), collection.qrels(split)
+    vectors = target.with_name(f"{model.name}-vectors")
+    ranker = dense_ranker(collection, queries, config, run, reporter, out=str(vectors))
+    _write(config, collection, split, queries, qrels, ranker, target, reporter)
+    del ranker
+    shutil.rmtree(vectors)
+    shutil.rmtree(model)
 
 
 def describe(config: Config, *, retriever: str) -> dict[str, Any]:

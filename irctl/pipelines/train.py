@@ -14,7 +14,7 @@ from irctl import plugins
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
-from irctl.training import batching, checkpoints, distributed, launch, mixture, precision
+from irctl.training import batching, checkpoints, distributed, launch, mixture, precision, refresh
 from irctl.types import Advance, Reporter
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ def train(
     follow = _Follow(run, reporter)
     try:
         with follow:
-            launch.run(command, launch.environment(config, run.paths), run.paths, on_row=follow, also=extra)
+            follow.wanted = True
+            while follow.wanted:
+                follow.wanted = False
+                launch.run(command, launch.environment(config, run.paths), run.paths, on_row=follow, also=extra)
+                if follow.wanted:
+                    _mine_again(config, run, reporter)
     except launch.Killed as e:
         run.finish("killed", exit_code=e.exit_code, signal=e.signal, error_kind=e.kind, error_msg=str(e))
         raise
@@ -73,6 +78,16 @@ def train(
     config = with_measured(config, follow.done["state"])
     write_json(run.paths.config, config.to_json())
     return _record(config, run, plan, follow.done, out, time.monotonic() - started)
+
+
+def _mine_again(config: Config, run: RunHandle, reporter: Reporter) -> None:
+    from irctl.hashing import sha256_file
+    from irctl.pipelines.hardneg import mine_again
+
+    epochs = refresh.is_wanted(config, run.paths)
+    target = refresh.file(run.paths, epochs)
+    mine_again(config, refresh.model(run.paths, epochs), target, run, reporter)
+    run.artifact("out", "negatives", target, sha256=sha256_file(target))
 
 
 def check_resume(folder: Path) -> None:
@@ -86,6 +101,7 @@ class _Follow:
 
     def __init__(self, run: RunHandle, reporter: Reporter) -> None:
         self.done: dict[str, Any] | None = None
+        self.wanted = False  # negatives, before training goes on
         self._run, self._reporter = run, reporter
         self._stack = ExitStack()
         self._advance: Advance | None = None
@@ -101,6 +117,7 @@ class _Follow:
         event = row.get("event")
         if event == "plan":
             self._step = int(row["step"])
+            self._stack.close()  # of a start before negatives were mined again
             self._advance = self._stack.enter_context(self._reporter.bar("training", row["steps"], self._step))
             for used in row.get("inputs", ()):
                 self._run.artifact("in", used["kind"], used["path"], sha256=used["sha256"], dim=used.get("dim"))
@@ -109,6 +126,12 @@ class _Follow:
             self._run.event("warning", "training", row["message"])
         elif event == "done":
             self.done = row
+        elif event == "mine":
+            self.wanted = True
+            self._stack.close()
+            self._reporter.say(
+                f"step {row['step']}: mining negatives again with the model after {row['epochs']} epochs"
+            )
         elif row.get("name") == "loss" and self._advance and row["step"] > self._step:
             self._advance(row["step"] - self._step)
             self._step = row["step"]
@@ -229,6 +252,8 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         steps = batching.steps(config, plan, queries)
         every = batching.save_every(config, steps)
         described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
+        if config.hardneg.every:
+            described["steps"]["negatives mined again"] = f"after every {config.hardneg.every} epochs, by the model"
     else:
         described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
     described["loss"] = {

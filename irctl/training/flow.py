@@ -34,12 +34,15 @@ class Flow(TrainerCallback):
         minutes: float,
         patience: int,
         evaluates: bool,
+        mines_every: int = 0,
         poll_s: float = STOP_POLL_S,
     ) -> None:
         self.checkpoints, self.stop_file = checkpoints, stop_file
         self.every, self.minutes, self.patience, self.evaluates = every, minutes, patience, evaluates
         self.trainer: Trainer | None = None
         self.is_stopped = False  # asked to, before the end
+        self.mines = False  # the negatives are to be mined again before training goes on
+        self._mines_every = mines_every  # epochs
         self._poll_s = poll_s
         self._looked = -poll_s
         self._saved = time.monotonic()
@@ -72,12 +75,21 @@ class Flow(TrainerCallback):
         due = self.every == 0 or state.global_step % self.every == 0 or state.global_step >= state.max_steps
         at_end = self._ends_epoch(state)  # not so when a stop or the last step broke off the epoch
         control.should_evaluate = due and at_end and self.evaluates
-        control.should_save = (due or self.is_stopped) and at_end
+        epochs = state.global_step // self.trainer.steps.steps_an_epoch if self.trainer else 0
+        self.mines = (
+            bool(self._mines_every and at_end and epochs % self._mines_every == 0)
+            and not self.is_stopped
+            and state.global_step < state.max_steps
+        )
+        control.should_save = (due or self.is_stopped or self.mines) and at_end
+        if self.mines:
+            control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._saved = time.monotonic()
         if not self.is_stopped and self.has_stalled(state.log_history):
             control.should_training_stop = True
+            self.mines = False
 
     def _word(self, args: TrainingArguments) -> int:
         """What all processes do now. Costs one small broadcast a step where there are several."""

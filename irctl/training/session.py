@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from irctl.errors import RunFailed
 from irctl.ledger import facts
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
-from irctl.training import batching, checkpoints, distributed, gather, mixture, precision
+from irctl.training import batching, checkpoints, distributed, gather, mixture, precision, refresh
 from irctl.training.flow import Flow
 from irctl.training.journal import Journal
 from irctl.training.method import Context, Method
@@ -96,6 +97,7 @@ def _train(
         minutes=config.train.save_minutes,
         patience=config.eval.patience,
         evaluates=evaluates,
+        mines_every=config.hardneg.every,
     )
     identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}
     checkpoint = checkpoints.newest(paths.checkpoints) if config.train.save_state else None
@@ -122,14 +124,20 @@ def _train(
     if gather.world()[0] == 0:
         journal.event("plan", steps=steps.total, step=checkpoint.step if checkpoint else 0, inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
-    if not is_over:
+    flow.mines = not is_over and bool(refresh.is_wanted(config, paths))
+    if not is_over and not flow.mines:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
     if flow.is_stopped:
         if gather.world()[0] == 0:
             journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
         return
-    if gather.world()[0] == 0:
+    if gather.world()[0] == 0 and flow.mines:
+        epochs = refresh.due(config, paths)
+        last = checkpoints.whole(paths.checkpoints)[-1]
+        _write_model(config, context, trainer, last, refresh.model(paths, epochs), build)
+        journal.event("mine", epochs=epochs, step=last.step)
+    elif gather.world()[0] == 0:
         _finish(config, context, journal, trainer, history, build)
 
 
@@ -153,21 +161,7 @@ def _finish(
     last = checkpoints.whole(paths.checkpoints)[-1]
     best = last.manifest["best"]["step"] if trainer.flow.evaluates else None
     chosen = (checkpoints.at(paths.checkpoints, best) if best else None) or last
-    method, module = trainer.method, trainer.step_module
-    if config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
-        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-
-        unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
-        method = build(config, config.hardware, context)
-        module = Step(method)
-    read_weights(chosen.folder / checkpoints.WEIGHTS, module)
-    method.restore(chosen.manifest["method"])
-    staged = paths.model.with_name(".tmp-model")
-    shutil.rmtree(staged, ignore_errors=True)
-    module.float().cpu()
-    about = method.save(staged)
-    shutil.rmtree(paths.model, ignore_errors=True)
-    staged.rename(paths.model)
+    about = _write_model(config, context, trainer, chosen, paths.model, build)
     dev = {row["step"]: row[f"dev_{BEST}"] for row in history if f"dev_{BEST}" in row}
     losses = [row["loss"] for row in history if "loss" in row]
     journal.event(
@@ -182,6 +176,29 @@ def _finish(
         peak_memory_gib=_peak_memory_gib(),
         **about,
     )
+
+
+def _write_model(
+    config: Config, context: Context, trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path, build: Build
+) -> dict[str, Any]:
+    """The model of a checkpoint as a folder that appears whole; what the ledger should know of it."""
+    method, module = trainer.method, trainer.step_module
+    if config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+        method = build(config, config.hardware, context)
+        module = Step(method)
+    read_weights(chosen.folder / checkpoints.WEIGHTS, module)
+    method.restore(chosen.manifest["method"])
+    staged = target.with_name(f".tmp-{target.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    module.float().cpu()
+    about = method.save(staged)
+    shutil.rmtree(target, ignore_errors=True)
+    staged.rename(target)
+    return about
 
 
 def leave() -> None:

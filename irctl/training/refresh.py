@@ -1,0 +1,49 @@
+"""Negatives that are mined again while training goes on (hardneg.every, as ANCE does). Imports no torch.
+
+At the end of such an epoch the training processes save a checkpoint and the model as it is, and end; the launcher mines
+with that model and starts them again. So a run that was killed in between continues like any other.
+
+ANCE: Xiong et al. 2021, arXiv 2007.00808.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from irctl.config import Config
+from irctl.paths import RunPaths
+from irctl.training import checkpoints
+
+ROUNDING = 1e-6  # of an epoch, as checkpoints have it
+
+
+def due(config: Config, paths: RunPaths) -> int:
+    """The epochs after which the negatives were mined that training needs now; 0 for those it started with."""
+    checkpoint = checkpoints.newest(paths.checkpoints) if config.hardneg.every else None
+    if checkpoint is None:
+        return 0
+    epochs = int(float(checkpoint.manifest["epoch"] or 0.0) + ROUNDING)
+    return epochs // config.hardneg.every * config.hardneg.every
+
+
+def file(paths: RunPaths, epochs: int) -> Path:
+    """The negatives mined after so many epochs."""
+    return paths.negatives / f"epoch-{epochs:04d}.jsonl"
+
+
+def model(paths: RunPaths, epochs: int) -> Path:
+    """The model as it was then; there only until the negatives are."""
+    return paths.negatives / f"model-{epochs:04d}"
+
+
+def current(config: Config, paths: RunPaths) -> Path | None:
+    """The negatives that training needs now, where they are mined; None for those it started with."""
+    epochs = due(config, paths)
+    found = file(paths, epochs)
+    return found if epochs and found.is_file() else None
+
+
+def is_wanted(config: Config, paths: RunPaths) -> int:
+    """The epochs after which negatives are still to be mined before training goes on; 0 where none are."""
+    epochs = due(config, paths)
+    return 0 if not epochs or file(paths, epochs).is_file() else epochs

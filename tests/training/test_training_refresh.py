@@ -1,0 +1,141 @@
+"""hardneg.every: negatives mined again by the model in training, also where the run was broken off in between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from irctl import config as settings
+from irctl.data.negatives import provenance_path, read_negatives
+from irctl.errors import ConfigError, RunFailed
+from irctl.ledger import query
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.models.encoder import load_encoder
+from irctl.pipelines import hardneg
+from irctl.pipelines import train as pipeline
+from irctl.training import journal
+from irctl.types import Silent
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+WORDS = "wing flow heat shock jet plate cone wave gas drag lift skin".split()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A BEIR folder: document i has words i and i - 1, query i is word i; 8 of the 12 train."""
+    folder = tmp_path_factory.mktemp("refresh") / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    documents = [{"_id": f"d{i}", "text": f"{w} {w} {WORDS[i - 1]}"} for i, w in enumerate(WORDS)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{i}", "text": w}) + "\n" for i, w in enumerate(WORDS))
+    )
+    rows = "".join(f"q{i}\td{i}\t1\n" for i in range(8))
+    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return str(folder)
+
+
+def configuration(model: Path, toy: str, **more: Any) -> settings.Config:
+    given = {
+        "model.name": str(model),
+        "data.source": toy,
+        "data.group_size": 3,
+        "batch.global": 4,
+        "train.epochs": 3,
+        "train.lr": 1e-2,
+        "train.warmup_ratio": 0,
+        "eval.during": "off",
+        "hardneg.num": 2,
+        **{k.replace("__", "."): v for k, v in more.items()},
+    }
+    return settings.resolve({k: (v, "test") for k, v in given.items()})
+
+
+def trained(config: settings.Config) -> RunHandle:
+    run = start_run(command="train", argv=["irctl", "train"], config=config)
+    with run:
+        pipeline.train(config, run, Silent())
+    return run
+
+
+def vectors(run: RunHandle, toy: str) -> np.ndarray:
+    return load_encoder(configuration(run.paths.model, toy)).encode(WORDS)
+
+
+def mined(run: RunHandle, epochs: int) -> dict[str, list[str]]:
+    return {n.query_id: n.document_ids for n in read_negatives(run.paths.negatives / f"epoch-{epochs:04d}.jsonl")}
+
+
+def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_encoder: Path, toy: str) -> None:
+    run = trained(configuration(tiny_encoder, toy, hardneg__every=1))
+    assert sorted(p.name for p in run.paths.negatives.iterdir() if p.suffix == ".jsonl") == [
+        "epoch-0001.jsonl",
+        "epoch-0002.jsonl",
+    ]
+    assert not [p for p in run.paths.negatives.iterdir() if p.is_dir()]  # models and vectors are gone
+    events = journal.events(run.paths.metrics)
+    assert [(e["epochs"], e["step"]) for e in events if e["event"] == "mine"] == [(1, 2), (2, 4)]
+    assert next(e for e in events if e["event"] == "done")["steps"] == 6
+    first = trained(configuration(tiny_encoder, toy, train__max_steps=2, train__schedule="constant"))
+    again = trained(configuration(tiny_encoder, toy, hardneg__every=1, train__schedule="constant", train__epochs=2))
+    config = configuration(first.paths.model, toy)
+    with start_run(command="hardneg", argv=["irctl", "hardneg"], config=config) as by_hand:
+        made = hardneg.hardneg(config, by_hand, Silent(), retriever="dense")
+    expected = {n.query_id: n.document_ids for n in read_negatives(Path(made["negatives_file"]))}
+    assert mined(again, 1) == expected and len(expected) == 8
+    about = json.loads(provenance_path(again.paths.negatives / "epoch-0001.jsonl").read_text())
+    assert about["retriever"] == "dense" and about["model_fingerprint"]
+    assert [a["path"].rpartition("/")[2] for a in query.artifacts(again.id, role="out", kind="negatives")] == [
+        "epoch-0001.jsonl"
+    ]
+
+
+def test_new_negatives_change_what_is_learned_and_none_are_mined_for_the_end(tiny_encoder: Path, toy: str) -> None:
+    plain = trained(configuration(tiny_encoder, toy))
+    every = trained(configuration(tiny_encoder, toy, hardneg__every=1))
+    rarely = trained(configuration(tiny_encoder, toy, hardneg__every=3))
+    assert not rarely.paths.negatives.exists()
+    np.testing.assert_array_equal(vectors(rarely, toy), vectors(plain, toy))
+    assert not np.allclose(vectors(every, toy), vectors(plain, toy), atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ("before", "after"))
+def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
+    tiny_encoder: Path, toy: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    config = configuration(tiny_encoder, toy, hardneg__every=1)
+    whole = trained(config)
+    mine = hardneg.mine_again
+
+    def broken(*args: Any, **more: Any) -> None:
+        if where == "after":
+            mine(*args, **more)
+        raise RunFailed("broken off")
+
+    run = start_run(command="train", argv=["irctl", "train"], config=config)
+    with monkeypatch.context() as patch, pytest.raises(RunFailed), run:
+        patch.setattr(hardneg, "mine_again", broken)
+        pipeline.train(config, run, Silent())
+    pipeline.train(config, run, Silent(), resume=True)
+    assert mined(run, 1) == mined(whole, 1) and mined(run, 2) == mined(whole, 2)
+    np.testing.assert_array_equal(vectors(run, toy), vectors(whole, toy))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data__negatives": "none"}, "this training has no mined negatives"),
+        ({"train__save_state": False}, "train.save_state=false keeps none"),
+        ({"hardneg__rescore": "a/b"}, "irctl train mines by BM25 alone"),
+    ],
+)
+def test_mining_again_is_refused_where_it_cannot_be(
+    tiny_encoder: Path, toy: str, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        trained(configuration(tiny_encoder, toy, hardneg__every=1, **values))
