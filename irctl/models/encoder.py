@@ -38,6 +38,8 @@ __all__ = ["Encoder", "bundled_default", "load_encoder", "load_guide"]
 FORMAT_VERSION = 1  # of vectors: part of every cache key
 TRAIN_TOKENS = 1024
 """Tokens of one forward pass in training on a CPU: less padding, and activations stay in cache."""
+CUDA_MULTIPLE = 16
+"""Tokens that texts are padded to a multiple of in training on CUDA."""
 LETTERS_A_TOKEN = 4  # estimate for models whose own tokenizer must see whole batches
 
 
@@ -131,11 +133,17 @@ class Encoder:
         return self.settings.prompt(side, self.names)
 
     def features(self, texts: Sequence[str], side: str = "passage", pad_multiple: int | None = None) -> dict[str, Any]:
-        """Model inputs of a batch, padded to its longest text (to a multiple, where given or saved), on the CPU."""
+        """Model inputs of a batch, on the CPU, padded to its longest text.
+
+        Then to a multiple where one is given or saved with the model, and on CUDA in training, where fewer shapes of
+        full tiles are faster. Padding is masked: it changes no vector.
+        """
         options: dict[str, Any] = {}
         if isinstance(self.module[0], Transformer):
             text = {"max_length": self.max_len(side), "truncation": True}
             multiple = self.settings.pad_multiple if pad_multiple is None else pad_multiple
+            if pad_multiple is None and not multiple and self.module.training and self.device.type == "cuda":
+                multiple = CUDA_MULTIPLE
             if multiple:
                 text["pad_to_multiple_of"] = multiple
             options = {"processing_kwargs": {"text": text}}

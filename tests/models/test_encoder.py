@@ -174,6 +174,18 @@ def test_features_are_padded_to_a_multiple_and_forward_has_gradients(tiny_encode
     assert next(encoder.module.parameters()).grad is not None
 
 
+def test_texts_are_padded_to_full_tiles_in_training_on_cuda_alone(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(settings(), str(tiny_encoder))
+    encoder.module.train()
+    longest = encoder.features(TEXTS[3:4])["input_ids"].shape[1]
+    monkeypatch.setattr(type(encoder), "device", property(lambda self: torch.device("cuda")))
+    assert encoder.features(TEXTS[3:4])["input_ids"].shape[1] == 16 > longest
+    encoder.module.eval()
+    assert encoder.features(TEXTS[3:4])["input_ids"].shape[1] == longest
+
+
 def test_encoding_within_training_leaves_modes_and_training_alone(tiny_encoder: Path) -> None:
     encoder = load_encoder(settings(), str(tiny_encoder))
     encoder.module.train()
