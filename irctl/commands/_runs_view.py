@@ -28,19 +28,15 @@ def listing(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]:
 
     wanted = list(dict.fromkeys((*([sort.lstrip("+-")] if sort else []), *HEADLINES)))
     values: dict[str, dict[str, float]] = {}
-    several: set[tuple[str, str]] = set()
     places: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for row in query.rows("SELECT run_id, name, dataset, split, value FROM measures ORDER BY row"):
         values.setdefault(row["run_id"], {}).setdefault(row["name"], row["value"])
-        at = places.setdefault((row["run_id"], row["name"]), set())
-        at.add((row["dataset"], row["split"]))
-        if len(at) > 1:
-            several.add((row["run_id"], row["name"]))
+        places.setdefault((row["run_id"], row["name"]), set()).add((row["dataset"], row["split"]))
     sorted_by = sort.lstrip("+-")
     for run in runs:
         for name in HEADLINES:
-            of_eval = run.columns["command"] == "eval" and (run.id, name) not in several
-            if not of_eval and name != sorted_by:
+            of_one_place = run.columns["command"] == "eval" and len(places.get((run.id, name), ())) == 1
+            if not of_one_place and name != sorted_by:
                 values.get(run.id, {}).pop(name, None)
     shown = [m for m in wanted if any(m in values.get(run.id, ()) for run in runs)]
     found = []

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 
@@ -117,7 +118,7 @@ def write_or_match(folder: Path, plan: Plan) -> bool:
         key = next(k for k in new if old.get(k) != new[k])
         raise ConfigError(
             f"{path}: this folder was begun with {key} = {_short(old.get(key))}, now it is {_short(new[key])}",
-            hint="Use another --out, or the old settings",
+            hint=_hint(old.get(key), new[key]) if key == "fingerprint" else "Use another --out, or the old settings",
         )
     return True
 
@@ -136,6 +137,10 @@ def read(folder: Path) -> Plan:
     if plan.sha256 != stored.get("sha256"):
         raise DataError(f"{path}: its hash does not fit its content", hint=f"Remove {folder} and run again")
     return plan
+
+
+def _hint(old: object, new: object) -> str:
+    return hashing.hint_if_otherwise(str(old), str(new)) or "The input has changed: use another --out"
 
 
 def _short(value: Any) -> str:

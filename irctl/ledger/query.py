@@ -131,9 +131,11 @@ def list_runs(
 
 def _check_sort(name: str) -> None:
     """Raise ConfigError for a name that is no column, and that no run has as a measure or setting."""
+    if name in schema.RUN_COLUMNS:
+        return
     known = [str(r["name"]) for r in rows("SELECT DISTINCT name FROM measures")]
     known += [str(r["key"]) for r in rows("SELECT DISTINCT key FROM params")]
-    if name not in schema.RUN_COLUMNS and name not in known:
+    if name not in known:
         legal = [*schema.RUN_COLUMNS, *known]
         close = plugins.nearest(name, legal)
         hint = close if "Did you mean" in close else "A column of irctl runs sql, a measure such as RR@10, or a setting"

@@ -11,6 +11,8 @@ from irctl import hashing
 from irctl.ledger import facts, query
 from irctl.ledger.query import RunRecord
 
+TAKEN = "taken"
+"""Code of the event that says, in words of the command line, what a run took when its command named nothing."""
 WHOLE_FILES = ("run_file", "negatives")
 """Kinds of input that are known by the hash of their bytes."""
 WRITERS = (
@@ -53,24 +55,18 @@ def recipe(run: RunRecord) -> dict[str, Any]:
 
 
 def _pinned(run: RunRecord, argv: list[str]) -> list[str]:
-    """The words with `latest`, and with what an evaluation took when it was told nothing, as the run or path meant."""
-    command = run.columns["command"]
+    """The words with `latest` as the run or path that it meant, and with what was taken when nothing was named."""
     sources = _sources(run)
     words: list[str] = []
     for word in argv:
         name, sign, value = word.partition("=")
-        option = name if sign else (words[-1] if words else "")
+        option = name if sign else words[-1] if words and words[-1].startswith("-") else ""
         given = value if sign else word
-        known = sources.get(option if option in sources else "" if not option.startswith("-") else option)
-        is_latest = given == "latest" or given.startswith("latest:")
-        words.append((f"{name}=" if sign else "") + known if is_latest and known else word)
-    start = next((i + 1 for i, w in enumerate(words) if w == command), 0)
-    said = words[start:]
-    if command == "eval" and start and sources and not any(w.partition("=")[0] in sources for w in said):
-        first = next((o for o in ("", "--index", "--model") if o in sources), None)
-        if first is not None and (not said or said[0].startswith("-")):
-            words[start:start] = [first, sources[first]] if first else [sources[first]]
-    return words
+        known = sources.get(option) if given == "latest" or given.startswith("latest:") else None
+        words.append((f"{name}=" if sign else "") + known if known else word)
+    taken = next((e["msg"] for e in query.events(run.id) if e["code"] == TAKEN), "")
+    start = next((i + 1 for i, w in enumerate(words) if w == run.columns["command"]), len(words))
+    return [*words[:start], *shlex.split(taken), *words[start:]]
 
 
 def _sources(run: RunRecord) -> dict[str, str]:
@@ -95,7 +91,8 @@ def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:
         if not path.exists():
             now = None
         elif path.is_file() and a["kind"] in WHOLE_FILES:
-            now = hashing.content(path)
+            with hashing.like(str(a["sha256"] or "")):
+                now = hashing.content(path)
         else:
             continue
         if now != a["sha256"]:

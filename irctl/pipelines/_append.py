@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
+from irctl.index.distinct import hashes
 from irctl.metrics.efficiency import bytes_per_row
 from irctl.pipelines import _bundles, _vectors
 from irctl.types import Reporter, Stream, VectorBlock
@@ -63,27 +64,29 @@ class Distinct:
             )
         if block.ids is None:
             return
-        known = self._known([hash(i) for i in block.ids])
+        known = self._known(hashes(block.ids, len(block.ids)))
         for number, document in enumerate(block.ids):
             if document in self._seen or (known[number] and self._is_there(document)):
-                raise DataError(f"--append: row {block.start + number}: document '{document}' is in the bundle already")
+                raise DataError(
+                    f"--append: row {block.start + number}: document '{document}' is in the bundle already",
+                    hint="Leave out what is there; a document is never replaced",
+                )
             self._seen.add(document)
 
-    def _known(self, hashes: list[int]) -> NDArray[np.bool_]:
+    def _known(self, wanted_n: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these hashes the bundle's ids have. Its hashes are kept, not its ids: 8 bytes a document."""
         if self._order_N is None:
-            hashes_N = np.fromiter((hash(i) for i in self._bundle.ids), np.int64, self._bundle.rows)
+            hashes_N = hashes(self._bundle.ids, self._bundle.rows)
             self._order_N = np.argsort(hashes_N, kind="stable")
             self._hashes_N = hashes_N[self._order_N]
-        wanted = np.array(hashes, np.int64)
-        at = np.minimum(np.searchsorted(self._hashes_N, wanted), max(len(self._hashes_N) - 1, 0))
-        found: NDArray[np.bool_] = self._hashes_N[at] == wanted
+        at = np.minimum(np.searchsorted(self._hashes_N, wanted_n), max(len(self._hashes_N) - 1, 0))
+        found: NDArray[np.bool_] = self._hashes_N[at] == wanted_n
         return found
 
     def _is_there(self, document: str) -> bool:
         """Whether one of the rows with this hash is this very document."""
         assert self._order_N is not None
-        value = hash(document)
+        (value,) = hashes([document], 1)
         first = int(np.searchsorted(self._hashes_N, value, side="left"))
         last = int(np.searchsorted(self._hashes_N, value, side="right"))
         return any(self._bundle.ids[int(row)] == document for row in self._order_N[first:last])

@@ -48,6 +48,11 @@ class Source:
     model: str | None = None
     index: str | None = None
 
+    def words(self) -> list[str]:
+        """How a command line names it."""
+        named = {"--model": self.model, "--index": self.index}
+        return [*self.files, *(w for option, value in named.items() if value for w in (option, value))]
+
 
 def newest_source() -> Source:
     """The newest finished search, else the newest trained model or index, else the default model."""

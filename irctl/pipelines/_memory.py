@@ -34,7 +34,7 @@ def limit(config: Config) -> int:
     for path in _cgroup_files():
         if path.is_file() and (text := path.read_text().strip()).isdigit():
             limits.append(int(text))
-    return min(limit for limit in limits if limit)
+    return min(n for n in limits if n)  # Slurm says 0 for all of a node
 
 
 def _cgroup_files() -> list[Path]:

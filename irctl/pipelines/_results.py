@@ -272,7 +272,8 @@ def _check_source(folder: Path, source: Mapping[str, Any], config: Config) -> No
     if "://" in asked:
         same = re.split("[@#]", asked)[0] == re.split("[@#]", name)[0]
     else:
-        same = named(asked, config).stream.fingerprint == source.get("fingerprint")
+        with hashing.like(str(source.get("fingerprint", ""))):
+            same = named(asked, config).stream.fingerprint == source.get("fingerprint")
     if not same:
         raise ConfigError(
             f"{folder}: was made of {name}, asked for is {asked}"

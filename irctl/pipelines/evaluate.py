@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import stopping
 from irctl.errors import DataError
 from irctl.index.shards import write_json
+from irctl.ledger.reproduce import TAKEN
 from irctl.models.locate import resolved
 from irctl.pipelines import _eval_checks as checks
 from irctl.pipelines import _eval_exact, _eval_options, _mteb_results, _paired
@@ -80,6 +82,7 @@ def evaluate(
         source = Source(tuple(run_files), model, index)
         if source == Source() and qrels is None:
             source = newest_source()
+            run.event("info", TAKEN, shlex.join(source.words()))
         found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
         format = "rank" if trust_rank else format
         for target in found:
@@ -135,8 +138,8 @@ def describe(
     what = source.index or (resolved(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(found)}}
     for t in found:
-        file = f", run file {t.run_file}" if t.run_file else ""
-        plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, "from": f"{t.dataset}{file}"}
+        file = {"run file": str(t.run_file)} if t.run_file else {}
+        plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}
     return plan | ({"not here": left_out} if left_out else {})
 
 

@@ -272,9 +272,7 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
 
 
 def mine_again(config: Config, model: Path, target: Path, run: RunHandle, reporter: Reporter) -> None:
-    """Negatives of the training split by a model in training, at `target`; the model's folder is removed after that."""
-    import shutil
-
+    """Negatives of the training split by a model in training, at `target`. Its vectors are left beside the model."""
     from irctl.data.collection import open_for
     from irctl.pipelines._dense import dense_ranker
 
@@ -283,12 +281,9 @@ def mine_again(config: Config, model: Path, target: Path, run: RunHandle, report
     collection = open_for(config)
     split = config.data.split or "train"
     queries, qrels = collection.queries(split), collection.qrels(split)
-    vectors = target.with_name(f"{model.name}-vectors")
+    vectors = model.with_name(f"{model.name}-vectors")
     ranker = dense_ranker(collection, queries, config, run, reporter, out=str(vectors))
     _write(config, collection, split, queries, qrels, ranker, target, reporter)
-    del ranker
-    shutil.rmtree(vectors)
-    shutil.rmtree(model)
 
 
 def describe(config: Config, *, retriever: str) -> dict[str, Any]:

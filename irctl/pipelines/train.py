@@ -70,6 +70,7 @@ def train(
                 launch.run(command, launch.environment(config, run.paths), run.paths, on_row=follow, also=extra)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
+                refresh.drop_models(run.paths)  # also those of a run that was killed before it came here
     except launch.Killed as e:
         run.finish("killed", exit_code=e.exit_code, signal=e.signal, error_kind=e.kind, error_msg=str(e))
         raise

@@ -21,7 +21,7 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     Measures that were tested against a baseline are followed by their difference, p and corrected p.
     """
     keys = list(dict.fromkeys(c.key for t in tables for c in t.columns))
-    tested = {c.key: c for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
+    tested = {c.key for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
     wide = [name for key in keys for name in (key, *(f"{key} {part}" for part in TESTED if key in tested))]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

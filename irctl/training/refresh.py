@@ -8,12 +8,14 @@ ANCE: Xiong et al. 2021, arXiv 2007.00808.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from irctl.config import Config
 from irctl.paths import RunPaths
 from irctl.training import checkpoints
 
+MODELS = "model-"
 ROUNDING = 1e-6  # of an epoch, as checkpoints have it
 
 
@@ -32,8 +34,14 @@ def file(paths: RunPaths, epochs: int) -> Path:
 
 
 def model(paths: RunPaths, epochs: int) -> Path:
-    """The model as it was then; there only until the negatives are."""
-    return paths.negatives / f"model-{epochs:04d}"
+    """The model as it was then; there, with its vectors beside it, only until the negatives are."""
+    return paths.negatives / f"{MODELS}{epochs:04d}"
+
+
+def drop_models(paths: RunPaths) -> None:
+    """Remove models and vectors whose negatives are mined."""
+    for left in paths.negatives.glob(f"{MODELS}*"):
+        shutil.rmtree(left)
 
 
 def current(config: Config, paths: RunPaths) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -19,9 +18,6 @@ def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         mlflow_export.export_runs([], "sqlite:///x.db")
 
 
-@pytest.mark.skipif(
-    not (importlib.util.find_spec("mlflow") and importlib.util.find_spec("sqlalchemy")), reason="needs the mlflow extra"
-)
 def test_each_run_is_copied_once(tmp_path: Path) -> None:
     import mlflow
 

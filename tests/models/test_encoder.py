@@ -253,8 +253,8 @@ def test_precision_asked_for_is_run_and_keys_the_vectors_not_the_model(tiny_enco
     assert key_parts(half, corpus, settings(), "passage") != key_parts(exact, corpus, settings(), "passage")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_absent_gpu_is_exit_4(tiny_encoder: Path) -> None:
+def test_absent_gpu_is_exit_4(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EnvironmentUnfit, match="CUDA") as e:
         load_encoder(settings("hardware.device_kind=cuda"), str(tiny_encoder))
     assert e.value.exit_code == 4

@@ -122,7 +122,9 @@ def test_reproduce_names_the_sources_that_were_measured(place: Workspace) -> Non
     bare = place.ok("eval --json").json
     line = place.ok(f"runs reproduce {by_model['run']}").out
     assert f"--model {first['run']}" in line and "latest" not in line
-    assert f"eval {searched['run']}" in place.ok(f"runs reproduce {bare['run']}").out
+    assert f"eval {searched['run']} --json" in place.ok(f"runs reproduce {bare['run']}").out
+    named = place.ok(f"eval --json {searched['run_file']}").json  # after an option, and not twice
+    assert place.ok(f"runs reproduce {named['run']}").out.count(searched["run"]) == 1
 
 
 def test_an_input_that_has_changed_is_among_the_checks(place: Workspace, foreign: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from word_collection import WORDS, word_collection
 
 from irctl import config as settings
 from irctl.errors import ConfigError, EnvironmentUnfit
@@ -23,23 +24,13 @@ from irctl.types import Silent
 pytest.importorskip("peft", reason="pip install 'irctl[lora]'")
 pytestmark = pytest.mark.usefixtures("in_process")
 
-WORDS = "wing flow heat shock jet plate cone wave gas drag lift skin".split()
 TEXTS = [*WORDS, "heat of a wing in flow"]
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A BEIR folder named toy: document i repeats word i, query i is word i; 8 train, 4 are dev."""
-    folder = tmp_path_factory.mktemp("lora") / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    documents = [{"_id": f"d{i}", "text": f"{w} {w} {WORDS[i - 1]}"} for i, w in enumerate(WORDS)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    queries = [{"_id": f"q{i}", "text": w} for i, w in enumerate(WORDS)]
-    (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
-    for split, wanted in (("train", range(8)), ("dev", range(8, 12))):
-        rows = "".join(f"q{i}\td{i}\t1\n" for i in wanted)
-        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
-    return str(folder)
+    return word_collection(tmp_path_factory.mktemp("lora") / "toy", train=range(8), dev=range(8, 12))
 
 
 def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from word_collection import WORDS, word_collection
 
 from irctl import config as settings
 from irctl.data.negatives import provenance_path, read_negatives
@@ -22,22 +23,11 @@ from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
-WORDS = "wing flow heat shock jet plate cone wave gas drag lift skin".split()
-
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A BEIR folder: document i has words i and i - 1, query i is word i; 8 of the 12 train."""
-    folder = tmp_path_factory.mktemp("refresh") / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    documents = [{"_id": f"d{i}", "text": f"{w} {w} {WORDS[i - 1]}"} for i, w in enumerate(WORDS)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    (folder / "queries.jsonl").write_text(
-        "".join(json.dumps({"_id": f"q{i}", "text": w}) + "\n" for i, w in enumerate(WORDS))
-    )
-    rows = "".join(f"q{i}\td{i}\t1\n" for i in range(8))
-    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
-    return str(folder)
+    return word_collection(tmp_path_factory.mktemp("refresh") / "toy", train=range(8))
 
 
 def configuration(model: Path, toy: str, **more: Any) -> settings.Config:
@@ -122,6 +112,7 @@ def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
         patch.setattr(hardneg, "mine_again", broken)
         pipeline.train(config, run, Silent())
     pipeline.train(config, run, Silent(), resume=True)
+    assert not [p for p in run.paths.negatives.iterdir() if p.is_dir()]
     assert mined(run, 1) == mined(whole, 1) and mined(run, 2) == mined(whole, 2)
     np.testing.assert_array_equal(vectors(run, toy), vectors(whole, toy))
 
