@@ -36,6 +36,12 @@ def shipped(kind: str) -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / kind
 
 
+def tested_versions() -> Path:
+    """The constraints file of the package versions that this irctl was tested with."""
+    inside = PACKAGE / "constraints.txt"
+    return inside if inside.is_file() else PACKAGE.parent / ".ci" / "constraints.txt"
+
+
 class RunPaths:
     """Every file name inside a run folder."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -44,5 +47,13 @@ def test_the_tree_names_every_package() -> None:
     assert [p for p in packages if f"{p}/" not in tree] == []
 
 
-def test_the_readme_and_the_checks_use_the_same_test_command() -> None:
-    assert "<!-- test -->" in README and "<!-- test -->" in (ROOT / ".ci" / "run").read_text()
+def test_both_commands_install_the_tested_versions_and_the_checks_run_them_word_for_word() -> None:
+    checks = (ROOT / ".ci" / "run").read_text()
+    for name in ("demo", "test"):
+        command = README.split(f"<!-- {name} -->")[1].split("<!-- end -->")[0]
+        assert "pip install -q -c .ci/constraints.txt -e" in command and f"command_of {name}" in checks
+    pinned = (ROOT / ".ci" / "constraints.txt").read_text()
+    assert re.search(r"^torch==[\d.]+$", pinned, flags=re.M), "a build such as +cpu is the machine's"
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {canonicalize_name(Requirement(text).name) for text in wanted}
+    assert names - {canonicalize_name(line.partition("==")[0]) for line in pinned.splitlines()} == set()

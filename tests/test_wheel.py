@@ -25,6 +25,7 @@ def test_the_wheel_holds_its_data_and_runs_outside_the_checkout(tmp_path: Path) 
         "slurm/train.sbatch",
         "recipes/cranfield-ws2.toml",
         "collections/cranfield/corpus.jsonl.gz",
+        "constraints.txt",
     )
     assert [w for w in wanted if f"irctl/{w}" not in inside] == []
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

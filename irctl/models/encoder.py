@@ -22,7 +22,7 @@ from torch import Tensor
 
 from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
-from irctl.models import hashes, modules, precision, settings
+from irctl.models import adapters, hashes, modules, precision, settings
 from irctl.models.batches import Tokens, batches, by_length, to_device
 from irctl.models.locate import Located, bundled_default, locate
 from irctl.settings import PROMPTS
@@ -60,7 +60,7 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
     how = settings.resolve(module, about, config, located)
     modules.apply(module, how)
     if name is None and config.model.lora_r:
-        modules.add_lora(module, config)
+        adapters.add_lora(module, config)
     elif name is None and config.model.freeze_base:
         module.requires_grad_(False)
     module.to(device)

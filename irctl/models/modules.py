@@ -1,4 +1,4 @@
-"""Loading and changing the modules of a SentenceTransformer: plain folders, overrides, attention, LoRA."""
+"""Loading and changing the modules of a SentenceTransformer: plain folders, overrides, attention."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
-from irctl.models import hashes
+from irctl.models import adapters, hashes
 from irctl.models.locate import Located
 from irctl.models.settings import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
-
-ADAPTER = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,14 +31,16 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     if attention := _attention(config):
         model_kwargs["attn_implementation"] = attention
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
-    if is_adapter(located) and not (located.folder / ADAPTER_WEIGHTS).is_file():
-        raise DataError(f"{located.folder}: has {ADAPTER} but no {ADAPTER_WEIGHTS}", hint="No pickle is ever loaded")
     try:
-        with quiet():
-            if located.is_sentence_transformers:
-                module = SentenceTransformer(str(located.folder), device="cpu", model_kwargs=model_kwargs, **shared)
+        with quiet(), adapters.without_adapter(located) as opened:
+            if opened.is_sentence_transformers:
+                module = SentenceTransformer(str(opened.folder), device="cpu", model_kwargs=model_kwargs, **shared)
             else:
-                module = _plain(located, config, model_kwargs, shared)
+                module = _plain(opened, config, model_kwargs, shared)
+            if adapters.is_adapter(located):
+                adapters.merge_adapter(module, located)
+            else:
+                _check_weights(module, located)
     except ImportError as e:
         raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_first_line(e)})") from e
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
@@ -49,10 +48,6 @@ def load(located: Located, config: Config) -> SentenceTransformer:
             raise
         hint = "" if config.model.trust_remote_code else _remote_code_hint(e)
         raise DataError(f"{located.folder}: cannot be opened as a model ({_first_line(e)})", hint=hint) from e
-    if is_adapter(located):
-        merge_adapter(module, located)
-    else:
-        _check_weights(module, located)
     reset_tokenizer(module)
     return module
 
@@ -138,54 +133,6 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
         module.max_seq_length = settings.passage_max_len
         # read by encode_query and encode_document of sentence-transformers
         module[0].query_length, module[0].document_length = settings.query_max_len, settings.passage_max_len
-
-
-def add_lora(module: SentenceTransformer, config: Config) -> None:
-    """Freeze the transformer and add trainable adapters to its linear layers."""
-    try:
-        from peft import LoraConfig, TaskType, get_peft_model
-    except ImportError as e:
-        raise EnvironmentUnfit("model.lora_r: needs peft", hint="pip install 'irctl[lora]'") from e
-    settings = LoraConfig(
-        task_type=TaskType.FEATURE_EXTRACTION,
-        r=config.model.lora_r,
-        lora_alpha=config.model.lora_alpha,
-        lora_dropout=config.model.lora_dropout,
-        target_modules="all-linear",
-    )
-    first: Any = module[0]
-    first.model = get_peft_model(first.model, settings)
-
-
-def is_adapter(located: Located) -> bool:
-    """True for a folder that holds a PEFT adapter; its adapter_config.json names the model it belongs to."""
-    return (located.folder / ADAPTER).is_file()
-
-
-def merge_adapter(module: SentenceTransformer, located: Located) -> None:
-    """Put the adapter that was loaded with the model into its weights: from here on it is a plain model.
-
-    Raises DataError where no layer has it, or where it cannot be merged.
-    """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    model: Any = module.transformers_model
-    layers = {name: part for name, part in model.named_modules() if isinstance(part, BaseTunerLayer)}
-    if not layers:
-        raise DataError(f"{located.folder}: none of the model's layers has the adapter of {ADAPTER}")
-    for name, layer in layers.items():
-        if not hasattr(layer, "merge"):
-            raise DataError(
-                f"{located.folder}: an adapter that cannot be merged ({type(layer).__name__} at {name})",
-                hint="Merge it with peft and save the whole model",
-            )
-        layer.merge(safe_merge=True)
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer.get_base_layer())
-    model._hf_peft_config_loaded = False  # else only the adapter would be saved
-    model._weight_conversions = None  # those of the adapter, which would give every weight saved the adapter's prefix
-    del model.peft_config
-    model.requires_grad_(True)
 
 
 def _check_weights(module: SentenceTransformer, located: Located) -> None:

@@ -42,6 +42,10 @@ def _python() -> Iterator[Finding]:
     yield Finding("python", "ok" if fit else "error", version, "" if fit else "Install Python 3.11 or newer")
 
 
+TOOLS = re.compile(r'extra == "(dev|test)"')
+"""Markers of packages that only tests and checks use."""
+
+
 def _packages() -> Iterator[Finding]:
     """Installed versions against the ranges that irctl declares."""
     from packaging.requirements import Requirement
@@ -63,13 +67,39 @@ def _packages() -> Iterator[Finding]:
             continue
         seen.append(f"{need.name} {version}")
         if not need.specifier.contains(version, prereleases=True):
-            wrong.append(f"{need.name} {version}, tested range {need.specifier}")
+            wrong.append(f"{need.name} {version}, range {need.specifier}")
     for problem in wrong:
         name = problem.split()[0]
         need_text = next(r for r in required if Requirement(r).name == name)
         yield Finding("package", "error", problem, f"pip install '{need_text.split(';')[0].strip()}'")
     if not wrong:
-        yield Finding("packages", "ok", f"{len(seen)} in their tested ranges")
+        yield Finding("packages", "ok", f"{len(seen)} in their ranges")
+    yield _tested([r.name for r in map(Requirement, required) if not TOOLS.search(str(r.marker))])
+
+
+def _tested(names: list[str]) -> Finding:
+    """Packages that irctl uses, against the versions it was tested with; a difference in the last part is none."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    lines = paths.tested_versions().read_text().splitlines()
+    tested = {
+        canonicalize_name(r.name): Version(next(iter(r.specifier)).version)
+        for r in (Requirement(line) for line in lines if line and line[0] != "#")
+    }
+    other = []
+    for name in dict.fromkeys(canonicalize_name(n) for n in names):
+        try:
+            installed = Version(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            continue
+        if name in tested and installed.release[:2] != tested[name].release[:2]:
+            other.append(f"{name} {installed} (tested {tested[name]})")
+    if not other:
+        return Finding("tested versions", "ok", f"those of {paths.tested_versions().name}")
+    fix = "Fine if the tests pass; else install with -c .ci/constraints.txt, as the README does"
+    return Finding("tested versions", "warning", ", ".join(other), fix)
 
 
 def _accelerator(profile: str, hardware: dict[str, object]) -> Iterator[Finding]:

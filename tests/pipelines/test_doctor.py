@@ -52,8 +52,25 @@ def test_packages_that_are_missing_or_out_of_range_come_with_the_command(monkeyp
     wanted = ["torch>=99,<100", "not-there>=1", "numpy>=1", "ray>=1; extra == 'ray'"]
     monkeypatch.setattr(metadata, "requires", lambda name: wanted)
     found = list(doctor._packages())
-    assert [f.fix for f in found] == ["pip install 'torch>=99,<100'", "pip install 'not-there>=1'"]
-    assert "tested range" in found[0].found and found[1].found == "not-there missing"
+    assert [f.fix for f in found[:2]] == ["pip install 'torch>=99,<100'", "pip install 'not-there>=1'"]
+    assert "range <100,>=99" in found[0].found and found[1].found == "not-there missing"
+
+
+def test_versions_other_than_the_tested_ones_are_told_unless_only_the_last_part_differs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "constraints.txt"
+    kept.write_text("# made by hand\ntorch==2.13.0\nsentence-transformers==6.2.0\npytest==1.0\npeft==0.21.2\n")
+    monkeypatch.setattr(doctor.paths, "tested_versions", lambda: kept)
+    wanted = ["torch", "sentence_transformers", "pytest; extra == 'test'", "peft; extra == 'lora'"]
+    monkeypatch.setattr(metadata, "requires", lambda name: wanted)
+    installed = {"torch": "2.13.1+cpu", "sentence-transformers": "6.3.0", "sentence_transformers": "6.3.0"}
+    monkeypatch.setattr(metadata, "version", lambda name: installed.get(name, "0.22.0"))
+    told = of(doctor._packages(), "tested versions")
+    assert (told.level, told.found) == (
+        "warning",
+        "sentence-transformers 6.3.0 (tested 6.2.0), peft 0.22.0 (tested 0.21.2)",
+    )
 
 
 def cuda(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], count: int = 8, nccl: bool = True) -> None:

@@ -13,9 +13,10 @@ import pytest
 from word_collection import WORDS, word_collection
 
 from irctl import config as settings
-from irctl.errors import ConfigError, EnvironmentUnfit
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
+from irctl.models import adapters
 from irctl.models.encoder import load_encoder
 from irctl.pipelines import train as pipeline
 from irctl.training import checkpoints
@@ -122,18 +123,30 @@ def test_without_peft_the_extra_is_named(tiny_encoder: Path, toy: str, monkeypat
         load_encoder(configuration(tiny_encoder, toy, model__lora_r=2))
 
 
+def adapted(base: Path, folder: Path, **more: Any) -> tuple[Path, Any]:
+    """A PEFT adapter of random weights on a sentence-transformers folder, as peft saves it, and the vectors of both."""
+    from peft import LoraConfig, get_peft_model
+    from sentence_transformers import SentenceTransformer
+
+    theirs = SentenceTransformer(str(base), device="cpu")
+    first: Any = theirs[0]
+    lora = LoraConfig(r=2, init_lora_weights=False, target_modules=["query", "value"], **more)
+    first.model = get_peft_model(first.model, lora)
+    first.model.save_pretrained(str(folder))
+    assert (folder / "adapter_model.safetensors").is_file() and not (folder / "modules.json").exists()
+    return folder, theirs.encode(TEXTS)
+
+
 def test_a_folder_with_an_adapter_opens_merged_and_trains_and_saves_as_a_plain_model(
     tiny_encoder: Path, toy: str, tmp_path: Path
 ) -> None:
-    from peft import LoraConfig
     from sentence_transformers import SentenceTransformer
 
-    theirs = SentenceTransformer(str(tiny_encoder), device="cpu")
-    theirs.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["query", "value"]))
-    theirs.save(str(tmp_path / "adapted"))
-    assert (tmp_path / "adapted" / "adapter_model.safetensors").is_file()
-    expected = theirs.encode(TEXTS)
-    encoder = load_encoder(configuration(tmp_path / "adapted", toy))
+    folder, expected = adapted(tiny_encoder, tmp_path / "adapted")
+    for name in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "tokenizer.json"):
+        shutil.copy(tiny_encoder / name, folder / name)  # as sentence-transformers saves it, with its modules
+    shutil.copytree(tiny_encoder / "1_Pooling", folder / "1_Pooling")
+    encoder = load_encoder(configuration(folder, toy))
     np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
     assert not np.allclose(load_encoder(configuration(tiny_encoder, toy)).encode(TEXTS), expected, atol=1e-3)
     encoder.save(tmp_path / "saved", {})
@@ -141,8 +154,49 @@ def test_a_folder_with_an_adapter_opens_merged_and_trains_and_saves_as_a_plain_m
     again = SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(again, expected, atol=1e-5)
     assert all(p.requires_grad for p in encoder.module.parameters())
-    _, model = trained(configuration(tmp_path / "adapted", toy))
+    _, model = trained(configuration(folder, toy))
     assert not np.allclose(load_encoder(configuration(model, toy)).encode(TEXTS), expected, atol=1e-4)
+
+
+def test_an_adapter_opens_whatever_peft_transformers_asks_for(
+    tiny_encoder: Path, toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers 5.24 wanted peft 0.22 before there was one."""
+    from transformers.integrations import peft as theirs
+
+    folder, expected = adapted(tiny_encoder, tmp_path / "adapted")
+    monkeypatch.setattr(theirs, "MIN_PEFT_VERSION", "99.0")
+    np.testing.assert_allclose(vectors(folder), expected, atol=1e-5)
+
+
+def test_an_adapter_that_does_not_fit_is_refused(tiny_encoder: Path, toy: str, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = adapted(tiny_encoder, tmp_path / "adapted")
+    weights = load_file(folder / "adapter_model.safetensors")
+    lost = next(iter(weights))
+    save_file({k: v for k, v in weights.items() if k != lost}, folder / "adapter_model.safetensors")
+    with pytest.raises(DataError, match=r"1 weights of the adapter have no place in .* or are missing, such as"):
+        vectors(folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(DataError, match=r"has adapter_config.json but no adapter_model.safetensors"):
+        vectors(folder)
+    given = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**given, "peft_type": "NONE_SUCH"}))
+    (folder / "adapter_model.bin").rename(folder / "adapter_model.safetensors")
+    with pytest.raises(DataError, match=r"adapter_config.json: no adapter that the installed peft knows"):
+        vectors(folder)
+
+
+def test_a_peft_that_is_too_old_is_an_unfit_environment(
+    tiny_encoder: Path, toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = adapted(tiny_encoder, tmp_path / "adapted")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.17.9")
+    for config in (configuration(folder, toy), configuration(tiny_encoder, toy, model__lora_r=2)):
+        with pytest.raises(EnvironmentUnfit, match=r"needs peft 0\.18 or newer, found 0\.17\.9"):
+            load_encoder(config)
+    assert f'"peft>={adapters.OLDEST_PEFT},' in (Path(__file__).parents[2] / "pyproject.toml").read_text()
 
 
 def test_a_guide_reads_as_its_own_folder_says(tiny_encoder: Path, toy: str) -> None:
