@@ -20,7 +20,7 @@ from irctl.data.beir import BeirFolder
 from irctl.data.cards import read_card
 from irctl.data.corpus import join
 from irctl.data.id_map import hash_id
-from irctl.data.lines import first, numbered
+from irctl.data.lines import entries, numbered
 from irctl.data.msmarco import MsMarcoFolder
 from irctl.data.qrels_files import column_parser
 from irctl.data.records import line_parser
@@ -186,8 +186,9 @@ def _judgements(
     judged = Judged()
     names: dict[int, str] = {}
     rows, has_header = 0, False
-    for line, text in numbered(path):
-        where = f"{path.name}:{line}"
+    top = 0
+    for line, text in entries(path):
+        where, top = f"{path.name}:{line}", top or line
         try:
             found = parse(line, text)
         except DataError as e:
@@ -209,8 +210,8 @@ def _judgements(
         names[query] = found.query_id
     for line, earlier in judged.contradicted():
         report.add("error", "two grades", f"{path.name}:{line}", f"another grade for the pair of line {earlier}")
-    if path.parent.name == "qrels" and not has_header and first(path):
-        report.add("warning", "no header", f"{path.name}:1", "BEIR's own loader skips this judgement")
+    if path.parent.name == "qrels" and not has_header and top:
+        report.add("warning", "no header", f"{path.name}:{top}", "BEIR's own loader skips this judgement")
     for query, grade in best.items():
         if grade <= 0:
             report.add("warning", "no relevant document", path.name, f"query {names[query]}: all judgements <= 0")

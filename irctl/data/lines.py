@@ -16,6 +16,9 @@ from irctl.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+COMMENT = "#"
+BLANKS = " \t\n\v\f\r"
+"""What C's isspace takes for white space."""
 
 
 def malformed(path: Path, line: int, expected: str, found: object, hint: str = "") -> DataError:
@@ -58,6 +61,19 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
             ) from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as e:
             raise DataError(f"{path}: gzip file is damaged after line {number} ({e})", hint="Fetch it again") from None
+
+
+def entries(path: Path, *, indented: bool = False) -> Iterator[tuple[int, str]]:
+    """Numbered lines of judgements or of a run, without comments: lines that begin with #, as in trec_eval 10.
+
+    indented: also after blanks, as trec_eval takes them in runs.
+    """
+    return ((n, text) for n, text in numbered(path) if not (text.lstrip() if indented else text).startswith(COMMENT))
+
+
+def words(text: str) -> list[str]:
+    """The columns of a line as trec_eval splits it: at C's isspace on bytes, so a no-break space is part of a word."""
+    return [w.decode() for w in text.encode().split()]
 
 
 def first(path: Path) -> str:

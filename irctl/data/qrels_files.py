@@ -3,6 +3,7 @@
 Forms: TREC (4 columns), BEIR and other 3 columns with or without a header, MS MARCO triples, grouped JSON lines
 {qid, docid: [...], score: [...]}, Tevatron training lines, a synthetic corpus whose ids are <qid>_l_<level>_d_<n>,
 RepCONC's {qid: [docid, ...]} JSON, parquet, and a BEIR folder (its qrels/train.tsv). Pickles are refused.
+Lines of columns that begin with # are comments; a # elsewhere is part of an id.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl.data.lines import first, identifier, json_objects, malformed, numbered, open_bytes, suffix
+from irctl.data.lines import BLANKS, entries, identifier, json_objects, malformed, open_bytes, suffix, words
 from irctl.data.records import ID_NAMES
 from irctl.errors import DataError
 
@@ -88,7 +89,7 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
 
 def _columns(path: Path) -> Iterator[Judgement]:
     parse = column_parser(path)
-    found = (j for line, text in numbered(path) if (j := parse(line, text)) is not None)
+    found = (j for line, text in entries(path) if (j := parse(line, text)) is not None)
     head = list(islice(found, LOOKED_AT))
     _refuse_triples(path, head)
     return chain(head, found)
@@ -100,13 +101,16 @@ def _refuse_triples(path: Path, head: list[Judgement]) -> None:
     That is: enough of them, all whole and larger than any grade, hardly one twice.
     """
     scores = [j.score for j in head]
-    if len(head) < FEWEST or head[0].line != 1 or len(set(scores)) < DIFFERENT * len(scores):
+    if len(head) < FEWEST or len(set(scores)) < DIFFERENT * len(scores):
         return
-    if not all(s > LARGEST_GRADE and s.is_integer() for s in scores) or len(_split(path, first(path), 0)) != 3:
+    line, text = next(entries(path))
+    if head[0].line != line or len(_split(path, text, 0)) != 3:
+        return
+    if not all(s > LARGEST_GRADE and s.is_integer() for s in scores):
         return
     raise malformed(
         path,
-        1,
+        line,
         "a score in the third column",
         f"{scores[0]:.0f}, which like those below it looks like a document id",
         hint="Name a file of (query, positive, negative) *triples*.tsv; of scores: a header query-id, corpus-id, score",
@@ -118,8 +122,8 @@ def _split(path: Path, text: str, width: int) -> list[str]:
     if delimiter == "," and '"' in text:
         return next(csv.reader([text], skipinitialspace=True))
     if delimiter and delimiter in text:
-        return [f.strip() for f in text.split(delimiter)]
-    return text.split("\t") if text.count("\t") >= max(width - 1, 2) else text.split()
+        return [f.strip(BLANKS) for f in text.split(delimiter)]
+    return text.split("\t") if text.count("\t") >= max(width - 1, 2) else words(text)
 
 
 def _header(fields: list[str]) -> tuple[int, int, int] | None:
@@ -148,11 +152,11 @@ def _number(path: Path, line: int, score: object) -> float:
 
 def _triples(path: Path) -> Iterator[Judgement]:
     """MS MARCO training triples of ids: positive 1, negative 0."""
-    for line, text in numbered(path):
-        fields = text.split("\t") if "\t" in text else text.split()
+    for at, (line, text) in enumerate(entries(path)):
+        fields = text.split("\t") if "\t" in text else words(text)
         if len(fields) != 3:
             raise malformed(path, line, "3 columns (query, positive, negative)", len(fields))
-        if line == 1 and fields[0].lower() in (*QUERY_NAMES, "query"):
+        if at == 0 and fields[0].lower() in (*QUERY_NAMES, "query"):
             continue
         if any(" " in f for f in fields):
             raise malformed(path, line, "ids", "texts", hint="irctl data convert turns triples of texts into a folder")

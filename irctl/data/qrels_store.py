@@ -28,7 +28,7 @@ MOST_GRADES = 32
 """More different scores than that are no grades."""
 BLOCK = 100_000
 """Judgements whose ids are looked up at once."""
-FORMAT = 2
+FORMAT = 3
 
 Keep = Callable[[str, str, float], bool]
 Label = Callable[[str, str, float], float]

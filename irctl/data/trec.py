@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irctl.data.artefacts import write_whole
-from irctl.data.lines import malformed, numbered
+from irctl.data.lines import entries, malformed, words
 from irctl.data.qrels_files import read_judgements
 from irctl.errors import DataError
 from irctl.types import Qrels, Run
@@ -60,17 +60,20 @@ def qrels_sha256(qrels: Qrels) -> str:
 def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = None) -> Run:
     """A TREC run, `qid Q0 docid rank score tag`; each query's dict is in ranking order.
 
-    trust_rank: order by the rank column instead, with scores -rank. corpus: every document must be in it.
-    Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the corpus.
+    Read as trec_eval 10 does: lines that begin with # are comments, and what follows the first word of the tag is not
+    looked at. trust_rank: order by the rank column instead, with scores -rank. corpus: every document must be in it.
+    Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the corpus,
+    and for a file that ranks nothing.
     """
     run: Run = {}
-    for line, text in numbered(path):
-        fields = text.split()
-        if len(fields) != 6:
+    for line, text in entries(path, indented=True):
+        fields = words(text)
+        if len(fields) < 6:
             hint = "For qid, pid, rank use --format msmarco" if len(fields) == 3 else ""
             raise malformed(path, line, "6 columns (qid Q0 docid rank score tag)", len(fields), hint)
         score = -_rank(path, line, fields[3]) if trust_rank else _score(path, line, fields[4])
         _add(run, path, line, fields[0], fields[2], score)
+    _refuse_empty(run, path)
     if trust_rank:
         _check_ranks(run, path)
     if corpus is not None:
@@ -81,15 +84,27 @@ def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = No
 def read_msmarco_run(path: Path, *, corpus: Corpus | None = None) -> Run:
     """An MS MARCO run, `qid<TAB>pid<TAB>rank` with ranks from 1; scores are -rank, so rank is the order."""
     run: Run = {}
-    for line, text in numbered(path):
-        fields = text.split()
+    for line, text in entries(path, indented=True):
+        fields = words(text)
         if len(fields) != 3:
             raise malformed(path, line, "3 columns (qid, pid, rank)", len(fields))
         _add(run, path, line, fields[0], fields[1], -_rank(path, line, fields[2]))
+    _refuse_empty(run, path)
     _check_ranks(run, path)
     if corpus is not None:
         _check_documents(run, path, corpus, column=1)
     return {q: _ordered(documents) for q, documents in run.items()}
+
+
+def tag_of(path: Path) -> str:
+    """The tag in the first line of a run: in one that irctl wrote, the run that made it; empty where there is none."""
+    _, text = next(entries(path, indented=True), (0, ""))
+    return "".join(words(text)[5:6])
+
+
+def _refuse_empty(run: Run, path: Path) -> None:
+    if not run:
+        raise DataError(f"{path}: expected a ranking, found no line of one", hint="Nothing was ranked: search again")
 
 
 def _rank(path: Path, line: int, text: str) -> float:
@@ -126,8 +141,8 @@ def _check_documents(run: Run, path: Path, corpus: Corpus, column: int) -> None:
     names = list({d for documents in run.values() for d in documents})
     missing = {n for n, row in zip(names, corpus.find(names), strict=True) if row < 0}
     if missing:
-        line, text = next((n, t) for n, t in numbered(path) if t.split()[column] in missing)
-        raise malformed(path, line, "documents of the corpus", text.split()[column])
+        rows = ((line, words(text)[column]) for line, text in entries(path, indented=True))
+        raise malformed(path, *next((n, "documents of the corpus", d) for n, d in rows if d in missing))
 
 
 def _ordered(documents: Mapping[str, float]) -> dict[str, float]:

@@ -170,6 +170,7 @@ def _link(connection: sqlite3.Connection, run_id: str) -> None:
         connection.execute("DELETE FROM links WHERE dst_run = ?", (reader,))
         connection.execute(
             # Of several runs that made the same bytes, the one at the path that was read, else the newest before it.
+            # Files of no bytes are all alike and link nothing.
             """INSERT OR IGNORE INTO links
                SELECT src, dst, relation FROM (
                  SELECT s.id AS src, d.id AS dst, s.command || '>' || d.command AS relation,
@@ -180,7 +181,7 @@ def _link(connection: sqlite3.Connection, run_id: str) -> None:
                  JOIN runs d ON d.id = i.run_id
                  JOIN runs s ON s.id = o.run_id
                    AND (s.created_at < d.created_at OR (s.created_at = d.created_at AND s.id < d.id))
-                 WHERE i.run_id = ? AND i.role = 'in' AND i.sha256 IS NOT NULL)
+                 WHERE i.run_id = ? AND i.role = 'in' AND i.sha256 IS NOT NULL AND i.size IS NOT 0)
                WHERE place = 1""",
             (reader,),
         )

@@ -94,14 +94,16 @@ def evaluate(
 ) -> RankingResult:
     """Means and per-query values of the measures over the judged queries.
 
-    k: cut the ranking there first. Raises DataError for a score that is not finite, an empty qrels, or a run without
-    any judged query; ConfigError for measures that do not exist.
+    k: cut the ranking there first. Raises DataError for a score that is not finite, an empty qrels, or a run that is
+    empty or without any judged query; ConfigError for measures that do not exist.
     """
     wanted = tuple(parse(measures))
     if not qrels:
         raise DataError("no judged query to evaluate on", hint="Check the split or the qrels file")
     judged = {q: docs for q, docs in run.items() if q in qrels}
-    if run and not judged:
+    if not run:
+        raise DataError("nothing was ranked: the run holds no query", hint="Check the search that made it")
+    if not judged:
         raise DataError(
             f"none of the run's {len(run)} queries is judged (run: {next(iter(run))}, qrels: {next(iter(qrels))})",
             hint="Check that the run and the split belong together",

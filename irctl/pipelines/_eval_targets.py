@@ -252,15 +252,23 @@ def run_behind(file: str) -> RunRecord | None:
 
 
 def _maker(path: Path) -> RunRecord | None:
-    """The run in whose folder a run file lies, or that wrote the same bytes elsewhere."""
+    """The run in whose folder a run file lies, or that wrote it elsewhere: at this path, or under its own tag.
+
+    Equal bytes alone say nothing: an empty file, or one without tags, may come from anywhere.
+    """
     from irctl import hashing
+    from irctl.data.trec import tag_of
     from irctl.ledger import query
 
     folder = next((p for p in path.resolve().parents if (p / "run.json").is_file()), None)
     if folder is not None:
         return query.find_run(str(folder))
-    sql = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'run_file' AND sha256 = ? ORDER BY rowid DESC"
-    found = query.rows(sql, (hashing.content(path.absolute()),))
+    sql = (
+        "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'run_file' AND sha256 = ?"
+        " AND (path = ? OR run_id = ?) ORDER BY path = ? DESC, rowid DESC"
+    )
+    at = str(path.absolute())
+    found = query.rows(sql, (hashing.content(path.absolute()), at, tag_of(path), at))
     return query.find_run(str(found[0]["run_id"])) if found else None
 
 

@@ -69,6 +69,37 @@ def test_a_written_run_reads_back_identically_and_byte_for_byte(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tsv", "# version 2\nq#1\t#d\t1\nq2\td#2\t1\n"),
+        ("b.tsv", "# a\tb\t3\nquery-id\tcorpus-id\tscore\nq#1\t#d\t1\n#q9\td\t1\nq2\td#2\t1\n"),
+        ("c.csv", "#a,b,1\nq#1,#d,1\nq2,d#2,1\n"),
+        ("d.qrels", "# comment here\nq#1 0 #d 1\n#q1 0 d 1\nq2 0 d#2 1"),
+        ("triples.tsv", "# version 2\nquery\tpos\tneg\nq#1\t#d\tx\nq2\td#2\tx\n"),
+    ],
+)
+def test_comment_lines_of_judgements_are_no_judgements_and_ids_with_a_hash_stay_whole(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    found = read_judgements(folders.write(tmp_path / name, text))
+    assert [(j.query_id, j.document_id) for j in found if j.score] == [("q#1", "#d"), ("q2", "d#2")]
+
+
+def test_runs_are_read_as_trec_eval_10_reads_them(tmp_path: Path) -> None:
+    text = "# by hand\n  # again\n\nq1 Q0 d#1 1 2.0 my run tag\nq1 Q0 New\u00a0York 2 1.0 t and text after it\n"
+    assert read_run(folders.write(tmp_path / "r.trec", text)) == {"q1": {"d#1": 2.0, "New\u00a0York": 1.0}}
+    assert read_msmarco_run(folders.write(tmp_path / "r.tsv", "# a 1\n1\t30\t1\n")) == {"1": {"30": -1.0}}
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
+def test_a_file_that_ranks_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    path = folders.write(tmp_path / "r.trec", text)
+    for read in (read_run, read_msmarco_run):
+        with pytest.raises(DataError, match=r"r\.trec: expected a ranking, found no line of one"):
+            read(path)
+
+
 @pytest.mark.parametrize("run", [{"q": {"a b": 1.0}}, {"q": {"a": float("nan")}}, {"q": {"": 1.0}}])
 def test_a_run_that_could_not_be_read_back_is_not_written(tmp_path: Path, run: dict[str, dict[str, float]]) -> None:
     with pytest.raises(DataError):

@@ -99,8 +99,10 @@ def test_a_judged_query_missing_from_the_run_counts_zero_and_an_unjudged_one_not
     assert (result.n_queries, result.n_missing, result.n_unjudged, result.n_without_relevant) == (3, 2, 1, 1)
 
 
-def test_an_empty_run_scores_zero() -> None:
-    assert evaluate({}, {"q": {"a": 1}}, "nDCG@10 R_cap@10").means == {"nDCG@10": 0.0, "R_cap@10": 0.0}
+def test_an_empty_run_is_refused_and_a_query_without_documents_scores_zero() -> None:
+    with pytest.raises(DataError, match="nothing was ranked"):
+        evaluate({}, {"q": {"a": 1}}, "nDCG@10")
+    assert evaluate({"q": {}}, {"q": {"a": 1}}, "nDCG@10 R_cap@10").means == {"nDCG@10": 0.0, "R_cap@10": 0.0}
 
 
 def test_a_run_that_answers_no_judged_query_is_refused() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from workspace import Workspace
 
+from irctl import hashing
 from irctl.data.trec import read_run
 from irctl.ledger import query
 
@@ -77,6 +78,28 @@ def test_a_search_that_wrote_its_file_elsewhere_is_found_by_the_bytes(place: Wor
     place.ok(f"search --retriever bm25 --split test -k 20 --out {out}")
     place.ok(f"eval {out}")
     assert set(table(place)) == {"BM25"}
+
+
+def test_equal_bytes_alone_are_no_origin(place: Workspace) -> None:
+    """An empty file once took over k and method of whichever search had found nothing."""
+    made = place.folder / "made.trec"
+    place.ok(f"search --retriever bm25 --split test -k 7 --out {made}")
+    tagless = place.folder / "tagless.trec"
+    lines = [" ".join([*line.split()[:5], "theirs"]) for line in made.read_text().splitlines()]
+    for file in (made, tagless):  # what the ledger says a search wrote, and the same bytes elsewhere
+        file.write_text("\n".join(lines) + "\n")
+    folder = place.folder / "runs" / query.newest(command="search").id
+    record = json.loads((folder / "run.json").read_text())
+    record["artifacts"] = [
+        a | {"sha256": hashing.file_digest(made)} if a["kind"] == "run_file" else a for a in record["artifacts"]
+    ]
+    (folder / "run.json").write_text(json.dumps(record))
+    place.ok("runs reindex")
+    assert place.ok(f"eval {made} --json").json["results"][0]["k"] == 7
+    assert place.ok(f"eval {tagless} --split test --json").json["results"][0]["k"] is None
+    empty = place.folder / "empty.trec"
+    empty.write_text("")
+    assert place.run(f"eval {empty}").code == 3
 
 
 def test_two_models_in_folders_of_one_name_are_two_rows(place: Workspace, tiny_encoder: Path) -> None:
