@@ -32,7 +32,7 @@ class Card:
     headline_split: str = ""  # the split of the headline number, and the default of search and eval
     splits: tuple[str, ...] = ()
     measures: Mapping[str, str] = field(default_factory=dict)  # split -> preset of measures
-    self_match: str = "keep"  # keep or drop: documents whose id is the query's id
+    self_match: str = ""  # keep or drop: documents whose id is the query's id; empty: data/self_match.py looks
     ids_shared: bool = False  # query and document ids name the same things
     text: str = 'title + " " + text, stripped'
     license: str = ""
@@ -71,7 +71,7 @@ def card_from(table: Mapping[str, Any], where: str, *, name: str = "") -> Card:
         if isinstance(value, list):
             values[key] = tuple(value)
     card = Card(**({"name": name} | values))
-    if card.self_match not in ("keep", "drop"):
+    if card.self_match not in ("", "keep", "drop"):
         raise DataError(f"{where}: self_match: expected keep or drop, found {card.self_match!r}")
     if card.format not in FORMATS:
         raise DataError(f"{where}: format: expected {', '.join(FORMATS)}, found {card.format!r}")
@@ -109,7 +109,8 @@ def built_in() -> dict[str, Card]:
         found[name] = card_from(table, f"msmarco.toml [{name}]")
     for name, table in _tables(folder / "sycl-eval.toml")["sycl-eval"].items():
         found[f"sycl-eval/{name}"] = card_from(table, f"sycl-eval.toml [{name}]", name=f"sycl-eval/{name}")
-    return found
+    # What ships is known: its texts are not looked at.
+    return {name: dataclasses.replace(c, self_match=c.self_match or "keep") for name, c in found.items()}
 
 
 def _tables(path: Path) -> dict[str, Any]:

@@ -66,8 +66,9 @@ def _beir(collection: Collection, folder: Path) -> dict[str, Any]:
             file.write("query-id\tcorpus-id\tscore\n")
             file.writelines(f"{q}\t{d}\t{g}\n" for q, docs in collection.qrels(split).items() for d, g in docs.items())
     card = collection.card
+    own = f"self_match = {json.dumps(card.self_match)}\n" if card.self_match else ""
     (folder / "card.toml").write_text(
-        f"name = {json.dumps(card.name)}\nself_match = {json.dumps(card.self_match)}\n"
+        f"name = {json.dumps(card.name)}\n{own}"
         f"headline = {{ measure = {json.dumps(card.headline_measure)}, split = {json.dumps(card.headline_split)} }}\n"
     )
     return {"passages": len(collection.corpus), "queries": len(queries), "splits": list(collection.splits())}

@@ -71,7 +71,7 @@ def measure(
     task = _Task(searched, exact, _depths(config, searched.rows), config, run, reporter, fresh)
     made = Measured([], [], [], [])
     given = _held_out.of_file(Path(queries), searched, config) if queries else None
-    for asked in given or _held_out.of_collection(searched, config, model):
+    for asked in given or _held_out.of_collection(searched, config, model, reporter):
         stopping.check("nothing of a measured recall is kept")
         reporter.say(f"recall of the exact {', '.join(map(str, task.depths))} nearest, {asked.dataset} {asked.split}")
         _add(made, asked, task)

@@ -34,6 +34,7 @@ class Target:
     collection: Collection | None = field(repr=False, default=None)
     run_file: Path | None = None
     made_by: RunRecord | None = None
+    said: str = ""  # what the user is told of it
 
     @property
     def slug(self) -> str:
@@ -131,6 +132,7 @@ def _of_collection(
     name: str, config: Config, source: Source, split: str | None, made_by: RunRecord | None, format: str
 ) -> list[Target]:
     from irctl.data.collection import open_for
+    from irctl.data.self_match import self_match
     from irctl.data.trec import qrels_sha256
 
     collection = open_for(config, name)
@@ -142,18 +144,20 @@ def _of_collection(
         file = _file(source.files, dataset, part.strip())
         maker = made_by or (_maker(file) if file is not None and file.is_file() else None)
         mine = _like_its_run(config, maker) if maker is not None else config
+        rule, said = self_match(collection, part.strip(), config.eval.self_match)
         found.append(
             Target(
                 dataset=dataset,
                 split=part.strip(),
                 qrels=qrels,
                 qrels_sha256=qrels_sha256(qrels),
-                self_match=config.eval.self_match or card.self_match,
+                self_match=rule,
                 measures=config.eval.measures or _preset(card, part.strip(), format),
                 config=mine.replace({"data.source": name, "data.split": part.strip()}, ORIGIN),
                 collection=collection,
                 run_file=file,
                 made_by=maker,
+                said=said,
             )
         )
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines import _searched
 from irctl.pipelines._searched import Searched
@@ -53,7 +54,7 @@ def of_file(path: Path, searched: Searched, config: Config) -> Iterator[Asked]:
     yield Asked(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
 
 
-def of_collection(searched: Searched, config: Config, model: str | None) -> Iterator[Asked]:
+def of_collection(searched: Searched, config: Config, model: str | None, reporter: Reporter) -> Iterator[Asked]:
     """The queries of each split asked for of the collection that the rows are the documents of.
 
     Raises ConfigError where the rows come from no collection.
@@ -72,7 +73,9 @@ def of_collection(searched: Searched, config: Config, model: str | None) -> Iter
     for split in (s.strip() for s in splits.split(",")):
         asked = collection.queries(split)
         vectors_QD = query_vectors(encoder, asked, config)
-        rule = config.eval.self_match or collection.card.self_match
+        rule, said = self_match(collection, split, config.eval.self_match)
+        if said:
+            reporter.say(said)
         dataset = config.run.dataset or collection.name
         yield Asked(dataset, split, list(asked.ids), vectors_QD, name, rule, collection)
 

@@ -27,13 +27,16 @@ def index(corpus: Corpus, config: Config) -> Bm25:
 def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
     """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
     from irctl.data.collection import open_for
+    from irctl.data.self_match import self_match
     from irctl.data.trec import write_run
 
     collection = open_for(config)
     split = config.data.split or collection.card.headline_split
     queries = collection.queries(split)
     bm25 = index(collection.corpus, config)
-    rule = config.eval.self_match or collection.card.self_match
+    rule, said = self_match(collection, split, config.eval.self_match)
+    if said:
+        reporter.say(said)
     k = config.search.k + (rule == "drop")
     found: Run = {}
     with reporter.bar("bm25", len(queries.ids)) as advance:

@@ -91,6 +91,7 @@ def evaluate(
             results += one["results"]
             rows += one["per_query"]
             searches.append(one["search"] | {"run_sha256": one["results"][0]["run_sha256"]})
+        lines += [target.said for target in found if target.said]
         searches = _told.of_one_source(searches)
         results += summary.cqadupstack(results)
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths
 from irctl.data.corpus import join
+from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.types import Reporter, Run, Silent
 
@@ -163,14 +164,14 @@ class Rows:
 
 
 def task_of(collection: Collection, split: str) -> Any:
-    """A split of a collection as a retrieval task of mteb, self-matches as the card says."""
+    """A split of a collection as a retrieval task of mteb, self-matches as its card or its texts say."""
     mteb()
     from datasets import Dataset
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
 
     class Local(AbsTaskRetrieval):
-        ignore_identical_ids = collection.card.self_match == "drop"
+        ignore_identical_ids = self_match(collection, split, "").rule == "drop"
         metadata = TaskMetadata(
             name=f"{NAME}-{collection.name}".replace("/", "-"),
             description=f"{collection.name} {split}, as irctl reads it",

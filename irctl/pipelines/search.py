@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import paths, stopping
+from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
 from irctl.index.shards import write_json
@@ -69,7 +70,9 @@ def search(
         _searched.check_corpus(searched, collection)
         _searched.check_encoder(searched, encoder, name)
     queries_QD = query_vectors(encoder, asked, config)
-    rule = config.eval.self_match or collection.card.self_match
+    rule, said = self_match(collection, split, config.eval.self_match)
+    if said:
+        reporter.say(said)
     k = config.search.k + (rule == "drop")
     found = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)

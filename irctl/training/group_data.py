@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.config import Config
 from irctl.data.collection import open_for
 from irctl.data.groups import GroupSource, build_groups
+from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.paths import RunPaths
 
@@ -63,7 +64,7 @@ def dev_of(config: Config, collection: Any, paths: RunPaths) -> DevData | None:
     if config.eval.during == "off" or split is None:
         return None
     queries = collection.queries(split)
-    rule = config.eval.self_match or collection.card.self_match
+    rule = self_match(collection, split, config.eval.self_match).rule
     if config.eval.during == "corpus":
         if len(collection.corpus) > LARGEST_DEV_CORPUS:
             raise ConfigError(

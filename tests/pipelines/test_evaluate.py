@@ -56,6 +56,18 @@ def test_the_card_says_whether_self_matches_are_dropped_unless_a_setting_does(tm
     assert values(payload)["RR@10"] == 0.25 and payload["results"][0]["self_match"] == "keep"
 
 
+@pytest.mark.parametrize(("setting", "rule", "left"), [((), "drop", 0.5), (("eval.self_match=keep",), "keep", 0.25)])
+def test_an_evaluation_says_that_queries_find_themselves(
+    tmp_path: Path, toy_run: Path, setting: tuple[str, ...], rule: str, left: float
+) -> None:
+    home = collection(tmp_path)
+    (home / "card.toml").unlink()
+    (home / "queries.jsonl").write_text('{"_id": "q1", "text": "text q1"}\n{"_id": "q2", "text": "query q2"}\n')
+    payload, _ = ran(home, toy_run, *setting)
+    assert payload["results"][0]["self_match"] == rule and values(payload)["RR@10"] == left
+    assert any("self-matches are dropped" in line for line in payload["lines"]) == (rule == "drop")
+
+
 def test_per_query_values_are_sorted_and_say_how_many_were_relevant_and_retrieved(toy: Path, toy_run: Path) -> None:
     _, run = ran(toy, toy_run, "eval.measures=RR@10,RR(rel=2)@10")
     rows = _eval_store.read_rows(run.out / "per_query.parquet")
