@@ -39,6 +39,7 @@ def report(
     """Print tables of every evaluation in the ledger: best bold, second underlined, each number traceable to its run.
 
     --table compression has every bundle, evaluated or not: bytes, error, recall of exact neighbours, speed.
+    Where nothing was evaluated yet: what was compressed and trained, with the command that evaluates each.
 
     \b
     Examples:

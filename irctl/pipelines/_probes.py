@@ -28,7 +28,7 @@ def _of(run: RunRecord) -> Iterator[Record]:
     line = [run, *query.ancestors(run.id)]
     bundles = query.artifacts(run.id, role="out", kind="bundle")
     for bundle in bundles:
-        told = _manifest(Path(bundle["path"]))
+        told = manifest(Path(bundle["path"]))
         method = str(told.get("method") or settings(run).get("compress.method", ""))
         about = told.get("about", {})
         vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")
@@ -41,7 +41,7 @@ def _of(run: RunRecord) -> Iterator[Record]:
             yield measured(run, made, dataset=dataset, split=PROBED, measure=measure, value=value)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def manifest(folder: Path) -> dict[str, Any]:
     """The bundle's own words, as long as it is there."""
     path = folder / MANIFEST
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}

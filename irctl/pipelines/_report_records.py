@@ -13,6 +13,7 @@ from irctl.pipelines import _eval_store as store
 from irctl.pipelines import _probes
 from irctl.pipelines._eval_told import of_record
 from irctl.pipelines._lineage import System, measured, settings, system
+from irctl.settings import Model
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -48,9 +49,19 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
     if gone and not records:
         raise DataError(f"{gone[0].folder / 'out' / store.EVAL}: no evaluation there any more", hint="irctl eval again")
     if not found and not records:
-        other = "irctl report --table compression shows compressions" if probed else "irctl demo makes some"
-        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=f"{other}; irctl eval adds one")
+        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=bool(probed)))
     return records
+
+
+def _how_to_get_one(*, is_probed: bool) -> str:
+    """Commands that work on the ledger as it is."""
+    from irctl.ledger import query
+
+    if is_probed:
+        return "irctl report --table compression shows compressions; irctl eval adds one"
+    if any(query.newest(command) for command in ("search", "train")):
+        return "irctl eval evaluates the newest search, else the newest model"
+    return f"irctl demo makes some; irctl eval --model {Model().name} adds one"
 
 
 def records_of(record: RunRecord) -> list[Record]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.measures import parse, parse_one
+from irctl.pipelines import _probes, _report_unjudged
 from irctl.pipelines._held_out import OF_FILE
 from irctl.pipelines._report_records import gather, per_query_reader
 from irctl.reports import grouping, neighbours
@@ -51,13 +52,38 @@ class Wanted:
 
 
 def tables(wanted: Wanted) -> list[Table]:
-    """The tables asked for: one a data set and split, or one with a column a data set."""
+    """The tables asked for: one a data set and split, or one with a column a data set.
+
+    Where nothing was evaluated, and nothing in particular asked for: what was compressed, and what was trained.
+    """
     wanted.check()
+    if wanted == Wanted(command=wanted.command) and (found := _unjudged(wanted)):
+        return found
     lost: list[str] = []
     records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
     made = tables_of(records, wanted, per_query_reader())
     remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
     return [replace(t, notes=(*t.notes, remark)) for t in made] if lost else made
+
+
+def _unjudged(wanted: Wanted) -> list[Table]:
+    """Compressions and trainings of a ledger without evaluations, each with what takes it further; else empty."""
+    from irctl.ledger import query
+
+    if query.newest("eval") is not None:
+        return []
+    compressions = query.list_runs(command="compress", status="completed")
+    trainings = query.list_runs(command="train", status="completed")
+    made = []
+    if compressions:
+        of_codes = replace(wanted, table=COMPRESSION)
+        for table in tables_of(_probes.records(compressions), of_codes, lambda _: None):
+            here = {run for row in table.rows for cell in row.cells for run in cell.runs}
+            further = _report_unjudged.next_of_bundles([r for r in compressions if r.id in here])
+            made.append(replace(table, notes=(*table.notes, *further)))
+    if trainings:
+        made.append(_linked(_report_unjudged.trainings(trainings, wanted.command)))
+    return made
 
 
 def tables_of(

@@ -14,7 +14,7 @@ DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """kind: measure, fact or average. better: high, low, or empty where no value is best."""
+    """kind: measure, fact, average, or text (words, no number). better: high, low, or empty where no value is best."""
 
     key: str
     header: str

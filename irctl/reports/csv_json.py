@@ -28,13 +28,16 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     writer.writerow(["table", "system", *wide, *(["runs"] if ids else [])])
     for table in tables:
         for row in table.rows:
-            values = {c.key: cell.value for c, cell in zip(table.columns, row.cells, strict=True)}
+            values: dict[str, float | str | None] = {
+                c.key: cell.text if c.kind == "text" else cell.value
+                for c, cell in zip(table.columns, row.cells, strict=True)
+            }
             runs = dict.fromkeys(run for cell in row.cells for run in cell.runs)
             mine = [one for one in _against_one(table) if one.system == row.label]
             for c in table.columns:
                 for one in (o for o in mine if _is_of(o, c)):
                     values |= {f"{c.key} {part}": getattr(one, part) for part in TESTED}
-            cells = ["" if (v := values.get(key)) is None else repr(v) for key in wide]
+            cells = ["" if (v := values.get(key)) is None else v if isinstance(v, str) else repr(v) for key in wide]
             writer.writerow([table.title, row.label, *cells, *([" ".join(runs)] if ids else [])])
     return out.getvalue()
 
