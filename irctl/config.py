@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import plugins, tables
 from irctl.errors import ConfigError, DataError
 from irctl.settings import (
+    LARGEST,
     PROMPTS,
     SECTIONS,
     Batch,
@@ -201,7 +201,7 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> 
             break
     else:
         kinds = " or ".join("none" if k is types.NoneType else k.__name__ for k in options)
-        raise ConfigError(f"{name}: expected {kinds}, found {value!r} (from {origin})")
+        raise ConfigError(f"{name}: expected {kinds}, found {tables.shown(value)} (from {origin})")
     meta = spec.metadata
     if (choices := meta.get("choices")) and converted not in choices:
         raise ConfigError(
@@ -209,11 +209,13 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> 
             hint=plugins.nearest(str(value), [c for c in choices if c]),
         )
     low, high = meta.get("low"), meta.get("high")
+    if isinstance(converted, int):
+        low, high = -LARGEST if low is None else low, LARGEST if high is None else high
     number = isinstance(converted, (int, float)) and not isinstance(converted, bool)
     if number and ((low is not None and converted < low) or (high is not None and converted > high)):
         bounds = f"{'-inf' if low is None else low} to {'inf' if high is None else high}"
         raise ConfigError(
-            f"{name}: expected {bounds}, found {value!r} (from {origin})",
+            f"{name}: expected {bounds}, found {tables.shown(value)} (from {origin})",
             hint=f"The nearest legal value is {low if low is not None and converted < low else high}",
         )
     return converted
@@ -232,11 +234,12 @@ def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
             return value, False
         try:
             number = float(value) if kind is float else int(value) if isinstance(value, str) else value
-        except ValueError:
+        except (ValueError, OverflowError):
             return value, False
         if kind is float:
             return number, number == number
-        return int(number), float(number).is_integer()
+        is_whole = isinstance(number, int) or number.is_integer()
+        return (int(number), True) if is_whole else (value, False)
     if kind is str:
         if isinstance(value, bool):
             return str(value).lower(), True
@@ -273,11 +276,10 @@ def from_sets(pairs: Iterable[str]) -> Layer:
 
 
 def read_toml(path: Path, label: str = "") -> dict[str, Any]:
-    """The tables of a TOML file. Raises ConfigError with its place if it is not TOML."""
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{label or path}: not valid TOML: {e}") from None
+    """The tables of a TOML file of settings. Raises ConfigError with its place if it is none, or has another shape."""
+    table = tables.toml_table(path, label=label)
+    tables.check(table, {"meta?": dict, "tiny?": dict, "arms?": [dict]}, label or str(path), error=ConfigError)
+    return table
 
 
 def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
@@ -306,10 +308,12 @@ def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
 
 def _from_json_file(path: Path) -> Layer:
     try:
-        return from_json(json.loads(path.read_text()))
-    except (ValueError, AttributeError, TypeError, KeyError):
+        stored = tables.json_object(path, error=ConfigError)
+        tables.check(stored, {"*": {"origin": str}}, "settings", error=ConfigError)
+        return from_json(stored)
+    except (ConfigError, KeyError) as e:
         raise ConfigError(
-            f"{path}: expected settings as a run's config.json has them: {{key: {{value, origin}}}}",
+            f"{path}: expected settings as a run's config.json has them: {{key: {{value, origin}}}} ({e})",
             hint="Name the config.json of a run folder, or a TOML file",
         ) from None
 

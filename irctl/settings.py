@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+LARGEST = 2**31 - 1
+"""The largest whole number of a setting that names none: what every library below takes."""
+MOST_DEVICES = 4096
+
 
 def key(
     default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
@@ -19,7 +23,7 @@ def key(
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     name: str = key("", "a name for the run, shown in tables")
-    seed: int = key(42, "seed of every random draw", low=0)
+    seed: int = key(42, "seed of every random draw", low=0, high=2**32 - 1)
     dataset: str = key("", "the ledger's name for the data set; empty: the collection's own name")
     hash: str = key(
         "fast",
@@ -30,7 +34,7 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    devices: int = key(1, "devices a run uses", low=1)
+    devices: int = key(1, "devices a run uses", low=1, high=MOST_DEVICES)
     device_kind: str = key("cpu", "where tensors live", choices=("cpu", "cuda"))
     memory_gib: float = key(0.0, "memory of one device; 0: the host's", low=0)
     capability: str = key("", "CUDA compute capability, such as 7.0")

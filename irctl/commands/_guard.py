@@ -71,14 +71,25 @@ def system_errors() -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        where = str(e.filename or "a file")
+        where = _short(str(e.filename or "a file"))
         if e.errno in _FULL:
             raise errors.RunFailed(f"{where}: {e.strerror}", hint="Free some space; the same command continues") from e
         if e.errno in _CLOSED:
             raise errors.EnvironmentUnfit(
                 f"{where}: {e.strerror}", hint="irctl doctor checks folders and limits"
             ) from e
+        if e.filename:  # anything else about a file that was named: too long a name, a folder where a file should be
+            kind = errors.ConfigError if e.errno == errno.ENAMETOOLONG else errors.DataError
+            raise kind(f"{where}: {e.strerror}") from e
         raise
+    except MemoryError as e:
+        raise errors.RunFailed(
+            f"out of memory{f' ({e})' if str(e) else ''}", hint="Ask for less at a time, or use a larger machine"
+        ) from e
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:100]}...{name[-97:]}"
 
 
 def emit_error(kind: str, message: str, hint: str, code: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import errors, hashing, slurm
 from irctl.commands._guard import guarded, system_errors
 from irctl.commands._options import Options
+from irctl.settings import MOST_DEVICES
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -67,7 +68,10 @@ def device_numbers(text: str) -> list[int]:
     try:
         for part in text.removeprefix("localhost:").split(","):
             first, dash, last = part.partition("-")
-            numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+            wanted = range(int(first), int(last if dash else first) + 1)
+            if wanted.stop - wanted.start + len(numbers) > MOST_DEVICES:
+                raise errors.ConfigError(f"--devices {text[:80]}: expected at most {MOST_DEVICES} devices")
+            numbers += wanted
     except ValueError:
         raise errors.ConfigError(f"--devices {text}: expected numbers such as 0,1 or 0-3") from None
     if not numbers or len(set(numbers)) != len(numbers):

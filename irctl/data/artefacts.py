@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing, paths
+from irctl import hashing, paths, tables
 from irctl.errors import EnvironmentUnfit, RunFailed
 
 MANIFEST = "manifest.json"
@@ -56,8 +56,7 @@ def made_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
 
 def manifest(folder: Path) -> dict[str, Any]:
     """What `make` returned for this folder."""
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    return found
+    return tables.json_object(folder / MANIFEST, hint=f"Remove {folder} and run again")
 
 
 def cannot_write(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:

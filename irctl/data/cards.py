@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from irctl import paths, plugins
+from irctl import paths, plugins, tables
 from irctl.errors import DataError
 
 FILE = "card.toml"
@@ -83,10 +83,7 @@ def read_card(folder: Path) -> Card | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    try:
-        return card_from(tomllib.loads(path.read_text()), str(path), name=folder.name)
-    except tomllib.TOMLDecodeError as e:
-        raise DataError(f"{path}: not valid TOML: {e}") from None
+    return card_from(tables.toml_table(path, error=DataError), str(path), name=folder.name)
 
 
 @cache

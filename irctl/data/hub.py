@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,6 +15,8 @@ from typing import NamedTuple, TypeVar
 from irctl.errors import DataError
 
 T = TypeVar("T")
+TRIES = 5
+FIRST_WAIT_S = 1.0
 PREFIX = "hf://"
 PATTERN = re.compile(r"hf://(?:datasets/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?")
 
@@ -95,14 +99,49 @@ def beir_folder(source: str, root: str = "") -> Path:
 
 
 def asked(call: Callable[[], T], source: str) -> T:
-    """Call the hub; every way it can fail becomes one line with the file's name."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    """Call the hub; at a busy or failing server (429, 5xx) or a broken connection, wait and try again, 5 times in all.
 
-    try:
-        return call()
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as e:
-        why = "the hub is switched off or cannot be reached, and the file is not in its cache"
-        raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as e:
-        first = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise DataError(f"{source}: cannot be fetched ({first})") from e
+    Every way in which it can fail is one DataError naming the source. huggingface_hub stands on httpx, whose errors are
+    neither OSError nor ConnectionError nor TimeoutError.
+    """
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        EntryNotFoundError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    for attempt in range(TRIES):
+        try:
+            return call()
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as e:
+            why = "the hub cannot be reached or is switched off, and it is not in the cache"
+            raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
+        except (HTTPError, EntryNotFoundError, HFValidationError, OSError, ValueError) as e:
+            if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the disk, not the hub
+            status = getattr(getattr(e, "response", None), "status_code", 0)
+            may_pass = isinstance(e, (HTTPError, ConnectionError, TimeoutError)) and not 0 < status < 500
+            if attempt == TRIES - 1 or not (may_pass or status == 429):
+                raise DataError(f"{source}: {_reason(e)}", hint=_hint(status)) from e
+        time.sleep(FIRST_WAIT_S * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _reason(e: Exception) -> str:
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+
+    why = "cannot be read"
+    for kind, said in (
+        (GatedRepoError, "its owner lets in only those who were accepted"),
+        (RepositoryNotFoundError, "no such repository on the hub, or a private one"),
+        (EntryNotFoundError, "no such file in that repository"),
+    ):
+        why = said if isinstance(e, kind) and why == "cannot be read" else why
+    lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+    return f"{why} ({lines[0] if lines else type(e).__name__})"
+
+
+def _hint(status: int) -> str:
+    return "Accept its terms on its page, and set HF_TOKEN" if status in (401, 403) else ""

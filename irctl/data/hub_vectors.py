@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,10 @@ from irctl.data.vector_parts import ParquetPart, Part, Piece, check_array
 from irctl.data.vectors import VectorStream
 from irctl.errors import DataError
 
-TRIES = 5
-FIRST_WAIT_S = 1.0
 ROWS_AT_ONCE = 4096
 PREFERRED = ("passages", "corpus")
 SPLIT = re.compile(r"(train|test|dev|valid|validation|val|quer(?:y|ies)|corpus|passages?|documents?|docs?)(?![a-zA-Z])")
 """What a file's name begins with that belongs to one part of a data set."""
-T = TypeVar("T")
 
 
 def local_files(source: str, root: str) -> list[Path]:
@@ -79,7 +75,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
 
 
 def _opener(system: Any, full: str, source: str) -> Callable[[], Any]:
-    return lambda: PatientFile(patiently(lambda: system.open(full, "rb"), source), source)
+    return lambda: PatientFile(hub.asked(lambda: system.open(full, "rb"), source), source)
 
 
 class PatientFile:
@@ -98,7 +94,7 @@ class PatientFile:
             self._file.seek(start)
             return bytes(self._file.read(size))
 
-        return patiently(again, self._source)
+        return hub.asked(again, self._source)
 
     def readable(self) -> bool:
         return True
@@ -141,21 +137,6 @@ def _place(source: str) -> hub.HubPath:
     if not hub.PATTERN.fullmatch(source):
         raise DataError(f"{source}: expected hf://OWNER/NAME[@REVISION][/PATH]")
     return hub.parse(source)
-
-
-def patiently(call: Callable[[], T], source: str) -> T:
-    """Call; on a busy or failing server (429, 5xx) or a broken connection, wait and try again, five times in all."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    for attempt in range(TRIES):
-        try:
-            return call()
-        except (HfHubHTTPError, ConnectionError, TimeoutError) as e:
-            status = getattr(getattr(e, "response", None), "status_code", 0)
-            if attempt == TRIES - 1 or (status and status != 429 and status < 500):
-                raise DataError(f"{source}: cannot be read ({str(e).splitlines()[0]})") from e
-            time.sleep(FIRST_WAIT_S * 2**attempt)
-    raise AssertionError("unreachable")
 
 
 class RemoteNpyPart:

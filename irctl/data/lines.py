@@ -6,12 +6,12 @@ Lines end at a line feed only: str.splitlines and text mode also cut at characte
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from irctl import tables
 from irctl.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -89,13 +89,10 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def json_object(path: Path, number: int, text: str) -> dict[str, Any]:
     """One line as a JSON object."""
-    try:
-        value = json.loads(text)
-    except ValueError as e:
-        raise malformed(path, number, "a JSON object", f"{text[:40]!r} ({e})") from None
-    if not isinstance(value, dict):
+    found = tables.parse_json(text, f"{path}:{number}: expected a JSON object, found {text[:40]!r}")
+    if not isinstance(found, dict):
         raise malformed(path, number, "a JSON object", text)
-    return value
+    return found
 
 
 def identifier(value: object) -> str | None:

@@ -7,9 +7,7 @@ are there. Nothing is opened before the first group is asked for, so a configura
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import plugins, tables
 from irctl.data import hub
 from irctl.data.cards import Card
 from irctl.data.collection import Collection, Queries
@@ -68,16 +66,8 @@ class MqrelConfig:
 
 def read_table(path: Path) -> dict[str, Any]:
     """A JSON or TOML file as a table. Raises ConfigError with the line where it breaks."""
-    text = path.read_text()
-    try:
-        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except json.JSONDecodeError as e:
-        raise ConfigError(f"{path}:{e.lineno}: not valid JSON: {e.msg}") from None
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{path}: not valid TOML: {e}") from None
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: expected an object of settings, found {type(table).__name__}")
-    return table
+    read = tables.toml_table if path.suffix == ".toml" else tables.json_object
+    return read(path, error=ConfigError)
 
 
 def is_mqrel(table: Mapping[str, Any]) -> bool:

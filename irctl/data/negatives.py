@@ -11,10 +11,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from irctl import tables
 from irctl.data.artefacts import write_whole
 from irctl.data.lines import suffix
 from irctl.data.qrels_files import read_judgements
-from irctl.errors import DataError
 
 Scored = Iterable[tuple[str, float]]
 
@@ -73,8 +73,4 @@ def read_provenance(path: Path) -> dict[str, Any]:
     beside = provenance_path(path)
     if not beside.is_file():
         return {}
-    try:
-        found: dict[str, Any] = json.loads(beside.read_text())
-    except ValueError as e:
-        raise DataError(f"{beside}: not JSON ({e})", hint="Mine the negatives again") from None
-    return found
+    return tables.json_object(beside, hint="Mine the negatives again")

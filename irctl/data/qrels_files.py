@@ -9,7 +9,6 @@ Lines of columns that begin with # are comments; a # elsewhere is part of an id.
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from irctl import tables
+from irctl.data.arrow_files import batches, open_parquet, reading
 from irctl.data.lines import BLANKS, entries, identifier, json_objects, malformed, open_bytes, suffix, words
 from irctl.data.records import ID_NAMES
 from irctl.errors import DataError
@@ -143,7 +144,7 @@ def _judgement(path: Path, line: int, query: object, document: object, score: ob
 def _number(path: Path, line: int, score: object) -> float:
     try:
         value = math.nan if isinstance(score, bool) else float(score)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not abs(value) <= LARGEST_SCORE:  # not a number neither
         raise malformed(path, line, "a finite score (up to 3.4e38)", repr(score))
@@ -204,8 +205,8 @@ def _json_document(path: Path) -> Iterator[Judgement]:
     """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
     with open_bytes(path) as file:
         try:
-            value = json.load(file)
-        except ValueError:
+            value = tables.parse_json(file.read(), str(path))
+        except DataError:
             value = None
     if not isinstance(value, dict) or not all(isinstance(v, (list, dict)) for v in value.values()):
         yield from _json_lines(path)
@@ -220,9 +221,7 @@ def _json_document(path: Path) -> Iterator[Judgement]:
 
 
 def _parquet(path: Path) -> Iterator[Judgement]:
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
+    file = open_parquet(path, str(path))
     order = _header(file.schema_arrow.names)
     if order is None:
         raise DataError(
@@ -231,8 +230,10 @@ def _parquet(path: Path) -> Iterator[Judgement]:
         )
     names = [file.schema_arrow.names[i] for i in order]
     row = 0
-    for batch in file.iter_batches(65536, columns=names):
-        for query, document, score in zip(*(batch.column(n).to_pylist() for n in names), strict=True):
+    for batch in batches(file, str(path), 65536, columns=names):
+        with reading(str(path)):
+            columns = [batch.column(n).to_pylist() for n in names]
+        for query, document, score in zip(*columns, strict=True):
             row += 1
             if isinstance(document, list):
                 yield from _grouped(path, row, query, document, score)

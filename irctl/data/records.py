@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from irctl.data.arrow_files import batches, open_parquet, reading
 from irctl.data.lines import identifier, json_object, malformed, numbered, suffix
 from irctl.errors import DataError
 
@@ -98,17 +99,17 @@ def _column_parser(path: Path) -> Callable[[int, str], Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
+    file = open_parquet(path, str(path))
     names = file.schema_arrow.names
     found = [n for n in (*ID_NAMES, "id") if n in names]
     if not found or "text" not in names:
         raise DataError(f"{path}: expected an id column and a column text, found {', '.join(names)}")
     columns = [found[0], "text", *(["title"] if "title" in names else [])]
     row = 0
-    for batch in file.iter_batches(4096, columns=columns):
-        for value in batch.to_pylist():
+    for batch in batches(file, str(path), 4096, columns=columns):
+        with reading(str(path)):
+            values = batch.to_pylist()
+        for value in values:
             row += 1
             yield _record(path, row, value[found[0]], value.get("title"), value["text"])
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.data.arrow_files import batches, open_parquet, reading
 from irctl.errors import DataError
 
 BATCH = 1000
@@ -25,6 +26,7 @@ ID_SAMPLE = 1000
 ID_OFFSET = 4
 """Bytes that Arrow keeps for each text beside it."""
 ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
+
 Piece = tuple[NDArray[np.floating], list[str] | None]
 
 
@@ -119,13 +121,9 @@ class ParquetPart:
         first_id: int = 0,
     ) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.name = name
-        try:
-            self._file = pq.ParquetFile(open_file(), pre_buffer=False, buffer_size=BUFFER)
-        except (OSError, pa.ArrowInvalid) as e:
-            raise DataError(f"{name}: not a parquet file ({str(e).splitlines()[0]})") from None
+        self._file = open_parquet(open_file(), name, pre_buffer=False, buffer_size=BUFFER)
         schema = self._file.schema_arrow
         self._column = _vector_column(name, schema, column)
         self._id_column = _id_column(name, schema, id_column)
@@ -145,7 +143,7 @@ class ParquetPart:
         self.dim = int(kind.list_size) if pa.types.is_fixed_size_list(kind) else self._first_width()
 
     def _first_width(self) -> int:
-        for batch in self._file.iter_batches(1, columns=[self._column]):
+        for batch in self._batches([self._column], None, 1):
             value = batch.column(0)[0].as_py()
             if not value:
                 raise DataError(f"{self.name}: row 0: expected a vector in column {self._column}, found {value}")
@@ -162,14 +160,15 @@ class ParquetPart:
         last = int(np.searchsorted(self._starts, stop, side="left"))
         columns = [self._column, *([self._id_column] if self._id_column else [])]
         at = int(self._starts[first])
-        for batch in self._file.iter_batches(
-            BATCH, columns=columns, row_groups=list(range(first, last)), use_threads=False
-        ):
+        for batch in self._batches(columns, list(range(first, last))):
             low, high = max(start - at, 0), min(stop - at, len(batch))
             if low < high:
                 rows = batch.slice(low, high - low)
                 yield self._vectors(rows.column(self._column), at + low), self._ids_of(rows, at + low)
             at += len(batch)
+
+    def _batches(self, columns: list[str], groups: list[int] | None, rows: int = BATCH) -> Iterator[Any]:
+        return batches(self._file, self.name, rows, columns=columns, row_groups=groups, use_threads=False)
 
     def _ids_of(self, rows: Any, first_row: int) -> list[str] | None:
         if self._id_column:
@@ -186,7 +185,8 @@ class ParquetPart:
         while start < stop:
             group = int(np.searchsorted(self._starts, start, side="right")) - 1
             if group not in self._known:
-                self._known[group] = self._file.read_row_group(group, [self._id_column]).column(0)
+                with reading(self.name):
+                    self._known[group] = self._file.read_row_group(group, [self._id_column]).column(0)
             first = int(self._starts[group])
             some = self._known[group].slice(start - first, stop - start)
             found += texts(some, self.name, start, f" in column {self._id_column}")
@@ -198,8 +198,7 @@ class ParquetPart:
         for group in np.unique(group_N).tolist():
             mine = np.flatnonzero(group_N == group)
             start, last = int(self._starts[group]), int(rows_N[mine].max())
-            batches = self._file.iter_batches(BATCH, columns=[self._column], row_groups=[group], use_threads=False)
-            for batch in batches:
+            for batch in self._batches([self._column], [group]):
                 here = mine[(rows_N[mine] >= start) & (rows_N[mine] < start + len(batch))]
                 if len(here):
                     out_ND[at_N[here]] = self._vectors(batch.column(0), start)[rows_N[here] - start]
@@ -258,7 +257,8 @@ def texts(column: Any, name: str, first_row: int, where: str = "") -> list[str]:
     if column.null_count:
         nulls = column.is_null().to_numpy(**({} if hasattr(column, "chunks") else {"zero_copy_only": False}))
         raise DataError(f"{name}: row {first_row + int(np.argmax(nulls))}: expected an id{where}, found null")
-    return list(map(str, column.to_pylist()))
+    with reading(name):
+        return list(map(str, column.to_pylist()))
 
 
 class ArrowIds:
@@ -268,11 +268,9 @@ class ArrowIds:
         import pyarrow as pa
 
         self.name = str(path)
-        try:
+        with reading(self.name, "not an Arrow file with a column of ids"):
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowInvalid) as e:
-            raise DataError(f"{path}: not an Arrow file ({e})") from None
-        self._column = table.column("docid" if "docid" in table.column_names else 0)
+            self._column = table.column("docid" if "docid" in table.column_names else 0)
 
     def __len__(self) -> int:
         return len(self._column)

@@ -6,7 +6,6 @@ Dimension key: N rows, D vector width.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.data import artefacts, hub, synthetic
 from irctl.data.lines import numbered
 from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part, StreamIds
@@ -22,6 +21,7 @@ from irctl.errors import DataError
 from irctl.types import VectorBlock
 
 EMBEDDINGS = "irctl-embeddings"
+PART = {"file": str, "rows": int, "sha256": str, "ids?": str}
 
 
 class VectorStream:
@@ -224,12 +224,10 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     if not path.is_file():
         return None
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as e:
-        raise DataError(f"{path}: not JSON ({e})", hint="Encode again") from None
+    manifest = tables.json_object(path, hint="Encode again")
     if manifest.get("format") != EMBEDDINGS:
         raise DataError(f"{path}: expected format {EMBEDDINGS}, found {manifest.get('format')}")
+    tables.check(manifest, {"dim": int, "parts": [PART]}, str(path), hint="Encode again")
     return manifest
 
 

@@ -23,6 +23,15 @@ from irctl.index import shards
 
 FORMAT, VERSION = "irctl-bundle", 1
 QUANTIZER = "quantizer.json"
+SHAPE = {
+    **dict.fromkeys(("rows", "dim", "code_size"), int),
+    **dict.fromkeys(("method", "metric"), str),
+    "parts": [shards.PART | {"row0": int}],
+    "quantizer": {"folder": str, "sha256": str},
+    "source?": dict,
+    "about?": dict,
+    "appended?": [dict],
+}
 
 Loader = Callable[[Path], Any]
 """folder -> trained quantizer. Passed in, because quantizers stand above this package."""
@@ -169,7 +178,7 @@ def is_bundle(folder: Path) -> bool:
 
 def open_bundle(folder: Path, load_quantizer: Loader) -> Bundle:
     """The bundle in a folder. Raises DataError when it is unfinished, torn, or its rows do not add up."""
-    manifest = shards.read_manifest(folder, FORMAT, VERSION)
+    manifest = shards.read_manifest(folder, FORMAT, VERSION, SHAPE)
     try:
         row = 0
         for part in manifest["parts"]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 
@@ -127,7 +127,7 @@ def read(folder: Path) -> Plan:
     """The plan of a folder. Raises DataError when it is missing, torn or altered."""
     path = folder / FILE
     try:
-        stored = json.loads(path.read_text())
+        stored = tables.json_object(path)
         kept = {k: v for k, v in stored.items() if k not in ("format", "version", "sha256")}
         plan = Plan(**{**kept, "files": tuple((str(n), int(r)) for n, r in kept["files"])})
     except FileNotFoundError:

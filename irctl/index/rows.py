@@ -9,16 +9,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from irctl.errors import DataError
+from irctl.types import Stream
 
+LONGEST = 9e18  # |a - b|^2 of two such rows is still a float32
 _ROWS = 2048  # rows divided in float64 at once: 16 MB at 1024 dimensions
 
 
 class NotFinite(DataError):
-    """A row holds NaN or infinity. row: its number in the array that was given. what: the array's name or file."""
+    """A row holds NaN or infinity. row: its number in the array. what: the array's name or file. said: what is wrong"""
+
+    said = "expected finite numbers, found NaN or infinity"
 
     def __init__(self, row: int, what: str = "vectors") -> None:
-        super().__init__(f"{what}: row {row}: expected finite numbers, found NaN or infinity")
+        super().__init__(f"{what}: row {row}: {self.said}")
         self.row = row
+
+
+class TooLong(NotFinite):
+    """A row whose distance to another overflows float32; faiss ends the process over such rows."""
+
+    def __init__(self, row: int, length: float, what: str = "vectors") -> None:
+        self.said = f"expected a length of at most {LONGEST:.1e}, found {length:.3g}"
+        super().__init__(row, what)
 
 
 def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.float32]:
@@ -26,14 +38,28 @@ def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.floa
     rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
     if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
         raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")
-    # one pass without a temporary: a NaN or infinity survives into the sum, a false alarm by overflow is looked at
+    # one pass without a temporary: a NaN, an infinity and a square that overflows survive into the sum of squares
     with np.errstate(over="ignore", invalid="ignore"):
-        total = rows_ND.sum()
+        total = np.dot(rows_ND.reshape(-1), rows_ND.reshape(-1))
     if not np.isfinite(total):
         bad = np.flatnonzero(~np.isfinite(rows_ND).all(axis=1))
         if len(bad):
             raise NotFinite(int(bad[0]), what)
+        longest_N = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND, dtype=np.float64))
+        if (bad := np.flatnonzero(longest_N > LONGEST)).size:
+            raise TooLong(int(bad[0]), float(longest_N[bad[0]]), what)
     return rows_ND
+
+
+def taken(stream: Stream, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows of a stream as `as_rows` has them; the DataError names file and row."""
+    try:
+        return as_rows(stream.take(rows_N), stream.dim)
+    except NotFinite as e:
+        row, files = int(rows_N[e.row]), list(getattr(stream, "files", [("vectors", 0)]))
+        while len(files) > 1 and row >= files[0][1]:
+            row -= files.pop(0)[1]
+        raise DataError(f"{files[0][0]}: row {row}: {e.said}", hint="Remove or repair it") from e
 
 
 def as_codes(codes_NC: ArrayLike, code_size: int) -> NDArray[np.uint8]:

@@ -22,11 +22,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import hashing, tables
+from irctl.data.arrow_files import reading
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal"
+PART = {"file": str, "rows": int, "bytes": int, "sha256": str, "ids?": str, "ids_bytes?": int, "ids_sha256?": str}
 
 
 class Written(NamedTuple):
@@ -107,10 +109,8 @@ def read_ids(path: Path) -> Any:
     """The `docid` column as a memory-mapped pyarrow ChunkedArray."""
     import pyarrow as pa
 
-    try:
+    with reading(str(path), "not an Arrow file with a column docid"):
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("docid")
-    except (OSError, KeyError, pa.ArrowInvalid) as e:
-        raise DataError(f"{path}: not an Arrow file with a column docid ({e})") from e
 
 
 def write_json(path: Path, value: Any) -> Written:
@@ -229,24 +229,32 @@ def drop_journal(folder: Path) -> None:
         (folder / JOURNAL).rmdir()
 
 
-def read_manifest(folder: Path, format: str, version: int = 1) -> dict[str, Any]:
-    """The manifest of a finished folder. Raises DataError when it is absent, torn, or of another format or version."""
+def read_manifest(
+    folder: Path, format: str, version: int = 1, shape: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The manifest of a finished folder. shape: of its keys besides the parts (tables.check).
+
+    Raises DataError when it is absent, torn, or of another format, version or shape.
+    """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         raise DataError(
             f"{folder}: no {MANIFEST}, so it is not finished or not a folder of irctl",
             hint="Run the command that writes it again; it continues",
-        ) from None
-    except (ValueError, OSError) as e:
-        raise DataError(
-            f"{path}: cannot be read ({e})", hint=f"Remove {path} and run the command that wrote it again"
-        ) from e
-    found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else (None, None)
+        )
+    again = f"Remove {path} and run the command that wrote it again"
+    manifest = tables.json_object(path, hint=again)
+    found = manifest.get("format"), manifest.get("version")
     if found != (format, version):
         raise DataError(f"{path}: expected format {format} version {version}, found {found[0]} version {found[1]}")
-    return dict(manifest)
+    tables.check(manifest, {"parts": [PART], **(shape or {})}, str(path), hint=again)
+    return manifest
+
+
+def manifest_in(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder of any format; empty where there is none. Raises DataError when it is torn."""
+    path = folder / MANIFEST
+    return tables.json_object(path) if path.is_file() else {}
 
 
 def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:

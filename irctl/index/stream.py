@@ -102,7 +102,7 @@ def _located(e: BaseException, stage: str, batch: Batch | None) -> BaseException
     where = f"{batch.file}: " if batch.file else ""
     if isinstance(e, NotFinite):
         located: IrctlError = DataError(
-            f"{where}row {batch.file_row0 + e.row}: expected finite numbers, found NaN or infinity",
+            f"{where}row {batch.file_row0 + e.row}: {e.said}",
             hint="Remove or repair it; finished batches are kept",
         )
     else:

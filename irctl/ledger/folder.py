@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from irctl.errors import DataError
+from irctl import tables
 from irctl.paths import RunPaths
 
 
@@ -36,15 +36,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
     """The object in a JSON file. Raises DataError if there is none."""
-    try:
-        value = json.loads(path.read_text())
-    except OSError as e:
-        raise DataError(f"{path}: cannot be read: {e.strerror}", hint=hint) from None
-    except ValueError as e:
-        raise DataError(f"{path}: not valid JSON: {e}", hint=hint) from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(value).__name__}", hint=hint)
-    return value
+    return tables.json_object(path, hint=hint)
 
 
 def append_lines(path: Path, *rows: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from irctl import paths
+from irctl import paths, tables
 from irctl.errors import DataError
 from irctl.ledger import identity
 from irctl.ledger.publish import publish
@@ -52,7 +52,7 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
     if not source.is_file():
         raise DataError(f"{source}: no such file", hint="irctl runs export --to FILE writes one")
     taken, present = [], []
-    with source.open() as f:
+    with source.open("rb") as f:
         for number, line in enumerate(f, 1):
             row = _parse(line, f"{source}:{number}")
             folder = paths.runs() / row["id"]
@@ -89,12 +89,9 @@ def _bytes(name: str, text: str, where: str) -> bytes:
         raise DataError(f"{where}: {name}: {e}") from None
 
 
-def _parse(line: str, where: str) -> dict[str, Any]:
+def _parse(line: bytes, where: str) -> dict[str, Any]:
     """One exported run, with nothing in it that could name a file outside of its folder."""
-    try:
-        row = json.loads(line)
-    except ValueError as e:
-        raise DataError(f"{where}: not valid JSON: {e}") from None
+    row = tables.parse_json(line, where)
     if not isinstance(row, dict) or row.get("format") != FORMAT:
         raise DataError(f"{where}: expected a line of format {FORMAT}", hint="irctl runs export writes such files")
     if not identity.ID_PATTERN.fullmatch(str(row.get("id"))):
@@ -103,10 +100,8 @@ def _parse(line: str, where: str) -> dict[str, Any]:
     if not isinstance(given, dict) or "run.json" not in given or not set(given) <= {*CARRIED, *CARRIED_BYTES}:
         known = ", ".join((*CARRIED, *CARRIED_BYTES))
         raise DataError(f"{where}: expected files among {known}, run.json included")
-    try:
-        same = json.loads(given["run.json"]).get("id") == row["id"]
-    except (ValueError, TypeError, AttributeError):
-        same = False
-    if not same:
+    tables.check(given, dict.fromkeys(given, str), f"{where}: files")
+    record = tables.parse_json(given["run.json"], f"{where}: run.json")
+    if not isinstance(record, dict) or record.get("id") != row["id"]:
         raise DataError(f"{where}: its run.json is not one of run {row['id']}")
     return row

@@ -15,15 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths, stopping
+from irctl import paths, stopping, tables
 from irctl.config import Config
 from irctl.errors import PREEMPTED, DataError, PartlyDone, RunFailed, Stopped
 from irctl.index import shards
-from irctl.models.embedding_folder import FORMAT, VERSION, EmbeddingFolder
+from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
 from irctl.models.hashes import digest
 from irctl.types import Reporter, Silent
 
 PLAN = "plan.json"
+PLANNED = {**SHAPE, "key_parts": dict, "shard_rows": int, "shards": int}
 NAMED_MISSING = 8
 
 
@@ -139,12 +140,10 @@ def _plan(
         plan |= {"dim": encoder.dim, "dtype": config.encoder.store, "similarity": encoder.similarity}
         plan |= {"shard_rows": size, "shards": -(-rows // size), "batch_tokens": encoder.batch_tokens}
         shards.write_json(path, plan)
-    try:
-        found = dict(json.loads(path.read_text()))
-    except ValueError as e:
-        raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
+    found = tables.json_object(path, hint=f"Remove {folder} and run again")
+    tables.check(found, PLANNED, str(path), hint=f"Remove {folder} and run again")
     if (folder / shards.MANIFEST).is_file():
-        found = {**found, **shards.read_manifest(folder, FORMAT, VERSION)}
+        found = {**found, **shards.read_manifest(folder, FORMAT, VERSION, SHAPE)}
     if found.get("key") != key:
         raise DataError(
             f"{folder}: holds embeddings of another content ({_difference(found.get('key_parts', {}), content)})",
@@ -168,7 +167,7 @@ def finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
     """Shards that are there, by the manifest of a finished folder or the journals of an unfinished one."""
     if not (folder / shards.MANIFEST).is_file():
         return shards.done_shards(folder)
-    manifest = shards.read_manifest(folder, FORMAT, VERSION)
+    manifest = shards.read_manifest(folder, FORMAT, VERSION, SHAPE)
     if manifest["key"] != key:
         return {}
     kept = {int(p["index"]): p for p in manifest["parts"] if shards.is_present(folder, p)}

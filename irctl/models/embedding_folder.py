@@ -20,6 +20,7 @@ from irctl.types import VectorBlock
 
 FORMAT = "irctl-embeddings"
 VERSION = 1
+SHAPE = {"rows": int, "dim": int, "dtype": str, "similarity": str, "key": str}
 
 
 class Ids(Sequence[str]):
@@ -62,7 +63,7 @@ class EmbeddingFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest = shards.read_manifest(folder, FORMAT, VERSION)
+        self.manifest = shards.read_manifest(folder, FORMAT, VERSION, SHAPE)
         self.rows = int(self.manifest["rows"])
         self.dim = int(self.manifest["dim"])
         self.dtype = str(self.manifest["dtype"])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
 from irctl.errors import DataError
 from irctl.hashing import remembered
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEADER_BYTES = 8
+HEADER = {"*": {"dtype": str, "shape": [int], "data_offsets": [int]}, "__metadata__?": dict}
 PIECE = 1 << 24
 VOLATILE = (
     "_name_or_path",
@@ -57,10 +59,11 @@ def _tensors(file: Path) -> dict[str, str]:
     """tensor name -> "dtype shape sha256" of a safetensors file, read by its documented layout."""
     found = {}
     with file.open("rb") as f:
-        try:
-            header = json.loads(f.read(int.from_bytes(f.read(HEADER_BYTES), "little")))
-        except ValueError as e:
-            raise DataError(f"{file}: not a safetensors file ({e})") from e
+        size = int.from_bytes(f.read(HEADER_BYTES), "little")
+        if size > file.stat().st_size:
+            raise DataError(f"{file}: not a safetensors file: its header would be {size} bytes long")
+        header = tables.parse_json(f.read(size), f"{file}: not a safetensors file")
+        tables.check(header, HEADER, f"{file}: not a safetensors file")
         base = f.tell()
         for name, entry in sorted(header.items()):
             if name == "__metadata__":

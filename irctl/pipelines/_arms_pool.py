@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -14,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from irctl import stopping
+from irctl import stopping, tables
+from irctl.errors import DataError
 from irctl.ledger.folder import append_lines
 from irctl.types import Reporter
 
@@ -63,10 +63,9 @@ class Memory:
 
 def _row(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError:  # the torn last line of a killed run
+        return tables.as_object(tables.parse_json(text, "line"), "line")
+    except DataError:  # the torn last line of a killed run
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 @dataclass

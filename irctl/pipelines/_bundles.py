@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing, plugins
+from irctl import hashing, plugins, tables
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
-from irctl.index.bundle import FORMAT, QUANTIZER, VERSION, Ids, quantizer_folder, write_bundle
+from irctl.index.bundle import FORMAT, QUANTIZER, SHAPE, VERSION, Ids, quantizer_folder, write_bundle
 from irctl.index.distinct import repeated
 from irctl.index.plan import Plan
 from irctl.ledger import query
@@ -72,8 +71,7 @@ def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
 
 def _method_of(folder: Path) -> str:
     """The method of a bundle; its folder's name if the bundle is gone."""
-    path = folder / shards.MANIFEST
-    return str(json.loads(path.read_text()).get("method")) if path.is_file() else folder.name
+    return str(shards.manifest_in(folder).get("method", folder.name))
 
 
 def _quantizer_folder_of(reference: str) -> Path:
@@ -183,15 +181,15 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         journal = shards.Journal(folder)
         for line in later:
             journal.add(line)
-    return dict(json.loads((folder / shards.MANIFEST).read_text()))
+    return shards.manifest_in(folder)
 
 
 def _appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(parts, entries of `appended`) that earlier --append runs added to the bundle in this folder."""
-    path = folder / shards.MANIFEST
-    if not path.is_file():
+    manifest = shards.manifest_in(folder)
+    if not manifest:
         return [], []
-    manifest = json.loads(path.read_text())
+    tables.check(manifest, SHAPE, str(folder / shards.MANIFEST))
     appended = list(manifest.get("appended", ()))
     names = {str(a["folder"]) for a in appended}
     return [p for p in manifest["parts"] if str(p["file"]).partition("/")[0] in names], appended

@@ -14,6 +14,7 @@ from irctl.index import shards
 from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
 from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
+from irctl.index.rows import taken
 from irctl.pipelines import _bundles, _encoding, _memory, _outputs, _vectors
 from irctl.types import Reporter
 
@@ -155,7 +156,7 @@ class Work:
         if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
             self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
         stopping.check("nothing is done yet")
-        x_ND = stream.take(train_rows)
+        x_ND = taken(stream, train_rows)
         self._warn_about_metric(x_ND)
         for name in wanting:
             started = time.process_time()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
+from irctl.data.arrow_files import reading
 from irctl.errors import DataError
 from irctl.index.shards import write_atomic
 
@@ -27,15 +28,9 @@ def versions() -> dict[str, str]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Raises DataError if the file is missing or is no JSON object."""
-    try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no evaluation there", hint="Run irctl eval first") from None
-    except ValueError as e:
-        raise DataError(f"{path}: not valid JSON: {e}") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(found).__name__}")
-    return found
+    if not path.exists():
+        raise DataError(f"{path}: no evaluation there", hint="Run irctl eval first")
+    return tables.json_object(path)
 
 
 def per_query_rows(dataset: str, split: str, result: RankingResult) -> list[dict[str, Any]]:
@@ -83,7 +78,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
     if not path.is_file():
         raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
-    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    with reading(str(path)):
+        rows: list[dict[str, Any]] = (
+            parquet.read_table(path).select(["dataset", "split", "query_id", "measure", "value"]).to_pylist()
+        )
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
-from irctl.index.shards import MANIFEST
+from irctl.index.shards import manifest_in
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
     from irctl.ledger import query
 
     for made in query.artifacts(compress.id, role="out", kind="bundle"):
-        manifest = Path(made["path"]) / MANIFEST
-        if manifest.is_file() and (name := json.loads(manifest.read_text()).get("about", {}).get("model")):
-            return str(name)
+        about = manifest_in(Path(made["path"])).get("about")
+        if isinstance(about, dict) and about.get("model"):
+            return str(about["model"])
     encode = next((r for r in line if r.columns.get("command") == "encode"), None)
     return str(encode.columns.get("model") or "") if encode is not None else ""
 

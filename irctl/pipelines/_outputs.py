@@ -5,13 +5,13 @@ Caches may lie in TMPDIR.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 
-from irctl.errors import ConfigError
+from irctl import tables
+from irctl.errors import ConfigError, DataError
 from irctl.index import plan, shards
 from irctl.pipelines._vectors import EMBEDDINGS
 
@@ -47,8 +47,8 @@ def _vectors_in(folder: Path) -> str:
 
 def _format(manifest: Path) -> str:
     try:
-        return str(json.loads(manifest.read_text()).get("format"))
-    except (OSError, ValueError, AttributeError):
+        return str(tables.json_object(manifest).get("format"))
+    except DataError:
         return ""
 
 

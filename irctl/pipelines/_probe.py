@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.index.plan import Plan, draw, groups_of
+from irctl.index.rows import taken
 from irctl.index.scoring import similarity
 from irctl.index.topk import top_k
 from irctl.metrics import distortion, recall
@@ -30,8 +31,8 @@ class Probe:
         sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, groups_of(stream))
         sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
         self.metric = plan.metric
-        self.queries_PD = stream.take(probe_rows)
-        self.sample_ND = stream.take(sample_N)
+        self.queries_PD = taken(stream, probe_rows)
+        self.sample_ND = taken(stream, sample_N)
         self.depths = [k for k in DEPTHS if k < len(sample_N)]
         deepest = max(self.depths, default=0)
         exact = [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.index.shards import MANIFEST
+from irctl.index.shards import manifest_in
 from irctl.pipelines._lineage import MEASURED, measured, measures_of, settings, system
 from irctl.reports.neighbours import PROBE, PROBED
 
@@ -43,6 +42,4 @@ def _of(run: RunRecord) -> Iterator[Record]:
 
 def manifest(folder: Path) -> dict[str, Any]:
     """The bundle's own words, as long as it is there."""
-    path = folder / MANIFEST
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    return manifest_in(folder)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
@@ -63,7 +62,7 @@ def _row(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent
         "batches": len(manifest["parts"]),
     }
     if (folder / PROBE).is_file():
-        row |= json.loads((folder / PROBE).read_text())
+        row |= tables.json_object(folder / PROBE)
     if train_s is not None:
         row["train_s"] = train_s
     if spent.rows:
@@ -128,7 +127,7 @@ def trained(work: Work) -> dict[str, Any]:
             row["train_s"] = work.train_s[name]
             shards.write_json(folder / shards.JOURNAL / TRAINED, {"train_s": work.train_s[name]})
         if (folder / PROBE).is_file():
-            row |= json.loads((folder / PROBE).read_text())
+            row |= tables.json_object(folder / PROBE)
         rows.append(row)
     paths = {name: str(folder) for name, folder in work.folders.items()}
     table = [{k: _short(row[k]) for k in ("method", "code_size", *SHOWN[4:]) if k in row} for row in rows]
@@ -230,8 +229,8 @@ def _spent(folder: Path) -> tuple[float | None, Spent]:
 def _numbers(path: Path) -> dict[str, Any]:
     """What the file says; empty where it is gone or spoilt: a bundle is as good without its times."""
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError):
+        return tables.json_object(path)
+    except DataError:
         return {}
 
 

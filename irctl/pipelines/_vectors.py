@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.types import Reporter, Stream
@@ -147,8 +148,8 @@ def default(config: Config, reporter: Reporter) -> Input:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    file = path / shards.MANIFEST
-    manifest = json.loads(file.read_text()) if file.is_file() else {}
+    manifest = shards.manifest_in(path)
+    tables.check(manifest, {"key_parts?": dict}, str(path / shards.MANIFEST))
     return manifest if manifest.get("format") == EMBEDDINGS else {}
 
 

@@ -112,7 +112,7 @@ def plan(config: Config, asked: Asked) -> list[Chain]:
 def seed_numbers(text: str) -> list[int]:
     """[1, 2, 3] of '1,2,3'. Raises ConfigError."""
     words = [w.strip() for w in text.split(",")]
-    if not all(w.isdecimal() for w in words) or len(set(map(int, words))) != len(words):
+    if not all(w.isdecimal() and len(w) < 11 for w in words) or len(set(map(int, words))) != len(words):
         raise ConfigError(f"--seeds {text}: expected whole numbers, each once, such as 1,2,3")
     return [int(w) for w in words]
 

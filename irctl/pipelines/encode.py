@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import paths
-from irctl.errors import ConfigError, PartlyDone
+from irctl import paths, tables
+from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.pipelines import _outputs
 from irctl.types import Reporter
 
@@ -161,9 +160,9 @@ def _width(folder: Path) -> int | None:
         *((p, "out_features") for p in reversed(dense)),
         *((p, "hidden_size") for p in (folder / "config.json", folder / "0_Transformer" / "config.json")),
     ):
-        with suppress(OSError, ValueError):
-            if value := json.loads(path.read_text()).get(name):
-                return int(value)
+        with suppress(DataError):
+            if isinstance(value := tables.json_object(path).get(name), int):
+                return value
     return None
 
 

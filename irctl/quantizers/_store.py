@@ -6,7 +6,6 @@ The digest of quantizer.json covers every array, so it names the quantizer: code
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.errors import DataError
 from irctl.index import shards
 
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
+SHAPE = {
+    "name": str,
+    "dim": int,
+    "metric": str,
+    "seed": int,
+    "settings": dict,
+    "code_size": int,
+    "arrays": {"*": {"sha256": str}},
+}
 
 
 def save(folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[Any]], **more: Any) -> None:
@@ -47,16 +55,12 @@ def save(folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[A
 def describe(folder: Path) -> dict[str, Any]:
     """quantizer.json. Raises DataError when it is absent, torn or of another version."""
     path = folder / FILE
-    try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(
-            f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one"
-        ) from None
-    except (OSError, ValueError) as e:
-        raise DataError(f"{path}: cannot be read ({e})", hint="Train again") from e
-    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+    if not path.exists():
+        raise DataError(f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one")
+    found = tables.json_object(path, hint="Train again")
+    if (found.get("format"), found.get("version")) != (FORMAT, VERSION):
         raise DataError(f"{path}: expected format {FORMAT} version {VERSION}")
+    tables.check(found, SHAPE, str(path), hint="Train again")
     return found
 
 

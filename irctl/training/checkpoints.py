@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from irctl import tables
 from irctl.errors import ConfigError, DataError
 
 MANIFEST = "irctl.json"
@@ -78,7 +79,7 @@ def whole(folder: Path) -> list[Checkpoint]:
     for path in folder.glob(f"{PREFIX}*"):
         manifest = path / MANIFEST
         if manifest.is_file():
-            found.append(Checkpoint(path, json.loads(manifest.read_text())))
+            found.append(Checkpoint(path, tables.json_object(manifest)))
     return sorted(found, key=lambda c: c.step)
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from irctl import tables
 from irctl.config import Config
 from irctl.errors import EnvironmentUnfit
 
@@ -85,7 +85,7 @@ def overflow_warning(config: Config, found: Any) -> str:
     if config.hardware.precision != "fp16" or found is None:
         return ""
     files = [found.folder / "config.json", *found.folder.glob("*/config.json")]
-    stored = [json.loads(f.read_text()) for f in files if f.is_file()]
+    stored = [tables.json_object(f) for f in files if f.is_file()]
     if not any("bfloat16" in (s.get("dtype"), s.get("torch_dtype")) for s in stored):
         return ""
     return (

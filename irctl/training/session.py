@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import transformers
 
+from irctl import tables
 from irctl.config import Config
 from irctl.errors import RunFailed
 from irctl.ledger import facts
@@ -113,7 +114,7 @@ def _train(
     history: list[dict[str, Any]] = []
     if checkpoint:
         method.restore(checkpoint.manifest["method"])
-        history = json.loads((checkpoint.folder / "trainer_state.json").read_text())["log_history"]
+        history = tables.json_object(checkpoint.folder / "trainer_state.json")["log_history"]
         context.reporter.say(f"continuing at step {checkpoint.step} of {steps.total}")
     else:
         trainer.step_module.to(args.device)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from vector_files import IDS, N, X, as_lists, parquet
 
-from irctl.data import hub_vectors, vector_parts
+from irctl.data import hub, hub_vectors, vector_parts
 from irctl.data.synthetic import SyntheticPart
 from irctl.data.vectors import VectorStream, open_vectors
 from irctl.errors import ConfigError, DataError
@@ -143,7 +143,7 @@ def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_read_that_breaks_inside_a_parquet_file_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_vectors.time, "sleep", lambda s: None)
+    monkeypatch.setattr(hub.time, "sleep", lambda s: None)
     path = parquet(tmp_path / "x.parquet", X, IDS)
 
     class Flaky(io.FileIO):
@@ -206,7 +206,7 @@ def test_files_of_several_splits_are_no_one_corpus(tmp_path: Path) -> None:
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(hub_vectors.time, "sleep", waits.append)
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
     calls = 0
 
     def busy() -> int:
@@ -216,6 +216,48 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.M
             raise ConnectionError("reset")
         return 7
 
-    assert hub_vectors.patiently(busy, "s") == 7 and waits == [1, 2, 4]
+    assert hub.asked(busy, "s") == 7 and waits == [1, 2, 4]
     with pytest.raises(DataError, match="s: cannot be read"):
-        hub_vectors.patiently(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
+        hub.asked(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
+
+
+def hub_error(kind: type[Exception], status: int = 0) -> Exception:
+    """An error as huggingface_hub raises it, without the network."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, f"{status or 'no answer'}\nmore")
+    if status:
+        error.response = SimpleNamespace(status_code=status)  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "tries"),
+    [
+        ("HTTPError", 0, 5),  # what httpx raises where the connection breaks: no OSError
+        ("HfHubHTTPError", 503, 5),
+        ("HfHubHTTPError", 429, 5),
+        ("HfHubHTTPError", 400, 1),
+        ("GatedRepoError", 403, 1),
+        ("RepositoryNotFoundError", 401, 1),
+        ("EntryNotFoundError", 0, 1),
+        ("RemoteEntryNotFoundError", 404, 1),
+        ("LocalEntryNotFoundError", 0, 1),
+        ("OfflineModeIsEnabled", 0, 1),
+        ("HFValidationError", 0, 1),
+    ],
+)
+def test_every_error_of_the_hub_names_its_source_and_only_what_may_pass_is_tried_again(
+    name: str, status: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import errors
+
+    monkeypatch.setattr(hub.time, "sleep", lambda s: None)
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(1)
+        raise hub_error(getattr(errors, name), status)
+
+    with pytest.raises(DataError, match=r"^hf://o/n/x\.npy: "):
+        hub.asked(call, "hf://o/n/x.npy")
+    assert len(calls) == tries

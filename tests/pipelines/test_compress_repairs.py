@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from compressing import compressed, save_vectors, tree
+from compressing import DIM, compressed, save_vectors, tree, vectors
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
@@ -93,3 +95,24 @@ def test_a_reused_quantizer_has_the_settings_that_are_asked_for(tmp_path: Path) 
     np.save(tmp_path / "narrow.npy", np.load(source)[:, :16].copy())
     with pytest.raises(ConfigError, match="vectors of one width"):
         compressed(tmp_path / "narrow.npy", tmp_path / "c", init=str(tmp_path / "a"), compress__method="sq")
+
+
+@pytest.mark.parametrize("method", ["pq", "opq", "sq", "flat", "rabitq"])
+def test_vectors_whose_distances_overflow_are_refused_with_file_and_row(method: str, tmp_path: Path) -> None:
+    """1e30 is finite, its square is not: faiss ended the process over it."""
+    x_ND = vectors(600)
+    x_ND[7, 3] = 1e30
+    np.save(tmp_path / "x.npy", x_ND)
+    with pytest.raises(DataError, match=r"x\.npy: row 7: expected a length of at most 9\.0e\+18, found 1e\+30"):
+        compressed(tmp_path / "x.npy", tmp_path / "out", compress__method=method, compress__probe=0)
+
+
+def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"emb": pa.FixedSizeListArray.from_arrays(pa.array(vectors(2000).round(1).reshape(-1)), DIM)})
+    pq.write_table(table, path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[2000:2100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"x\.parquet: cannot be read"):
+        compressed(path, tmp_path / "out")
