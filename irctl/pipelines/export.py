@@ -168,13 +168,17 @@ def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """Ids of the rows and what a reader of the faiss file has to know."""
     ids = target.with_name(target.name + ".ids.txt")
     writing.write_ids(ids, writing.code_blocks(bundle))
+    differs = getattr(bundle.quantizer, "faiss_differs", "")
     about = {
         "format": "irctl-faiss-export",
         **_facts(bundle),
         "ids": ids.name,
         "search_only": True,
         "warning": "search this index, do not add to it: irctl encodes rows with its own rounding",
+        **({"scores": differs} if differs else {}),
     }
+    if differs:
+        reporter.warn(f"{target.name}: {differs}")
     shards.write_json(target.with_name(target.name + ".json"), about)
     reporter.say(f"row i of the index is line i + 1 of {ids.name}")
 

@@ -36,9 +36,18 @@ def by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k
     return best.result()
 
 
-def by_faiss(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate: bool) -> tuple[Scores, Rows]:
+def by_faiss(
+    index: Any,
+    queries_QD: Vectors,
+    codes_NC: Codes,
+    k: int,
+    *,
+    negate: bool = False,
+    finish: Callable[[Scores, NDArray[np.int64]], Scores] | None = None,
+) -> tuple[Scores, Rows]:
     """Search by an empty trained faiss index. negate: its scores are distances.
 
+    finish: from what faiss found for the queries of these numbers to scores, which fall as faiss's do.
     faiss keeps an arbitrary few of the rows that tie at the cut, so more are asked for until the cut is not a tie.
     """
     n, k = len(codes_NC), min(k, len(codes_NC))
@@ -50,6 +59,7 @@ def by_faiss(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate
         while len(wanted):
             found_Qa, rows_Qa = index.search(queries_QD[wanted], asked)
             scores_Qa = -found_Qa if negate else found_Qa
+            scores_Qa = finish(scores_Qa, wanted) if finish else scores_Qa
             settled_Q = (scores_Qa[:, -1] < scores_Qa[:, k - 1]) | (asked == n)
             padded_Qa = np.full((len(queries_QD), asked), -1, np.int64)
             padded_Qa[wanted[settled_Q]] = rows_Qa[settled_Q]

@@ -3,6 +3,11 @@
 Gao and Long 2024, arXiv 2405.12497; more bits: Gao et al. 2024, arXiv 2409.09913. Records are those of faiss 1.15
 (IndexRaBitQ), which trains nothing and applies no rotation: rotation, centre and decoding are ours. Its own decoder
 reads the sign bits only.
+
+Inner products are ours too. faiss takes <x, q> = <c, q> + <x - c, c> + <r, q - c> with the estimated r in the last term
+only, so its ranking changes with the length of a query. Here c is taken a times, a = <q, c> / <c, c>:
+<x, q> = <c, q> + a <x - c, c> + <r, q - a c>, which is linear in q, has the smallest error of any a (q - a c is
+shortest), and is faiss's form for q / a.
 Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries, u grid numbers in [0, 2^bits).
 """
 
@@ -20,6 +25,10 @@ from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers import _bits, _faiss, _rotation, _store
 from irctl.quantizers._search import Codes, Vectors, by_faiss, by_scores, prepare
+
+_NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
+_ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
+_ENLARGED = np.float32(2.0**30)  # of factors given to faiss: it adds |q|^2 and takes it off again, in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +76,14 @@ class Quantizer:
         return _faiss.encode(index, _rotation.apply(self._rotation, rows_ND))
 
     def decode(self, codes_NC: Codes) -> Vectors:
-        """The unbiased reconstruction: its product with a query is the estimate, up to one constant a row."""
-        grid_ND, scale_N, _ = self._read(codes_NC)
-        return _rotation.undo(self._rotation, grid_ND * scale_N[:, None].astype(np.float32) + self._center())
+        """The unbiased reconstruction: its product with a query is the estimate. For l2 up to one constant a row."""
+        grid_ND, scale_N, constant_N = self._read(codes_NC)
+        decoded_ND = grid_ND * scale_N[:, None].astype(np.float32) + self._center()
+        center_D = self._center().astype(np.float64)
+        if self.metric != "l2" and (squared := float(center_D @ center_D)):
+            along_N = (constant_N - (grid_ND @ center_D) * scale_N) / squared  # the codes know <r, c> exactly
+            decoded_ND += (along_N[:, None] * center_D).astype(np.float32)
+        return _rotation.undo(self._rotation, decoded_ND)
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         """The estimate with the exact query."""
@@ -79,8 +93,10 @@ class Quantizer:
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         rotated_QD = self._query(queries_QD)
         if self.config.bits == 1 and self.config.query_bits:
+            if self.metric != "l2":
+                return self._search_products(rotated_QD, as_codes(codes_NC, self.code_size), k)
             index = _faiss.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
-            return by_faiss(index, rotated_QD, codes_NC, k, negate=self.metric == "l2")
+            return by_faiss(index, rotated_QD, codes_NC, k, negate=True)
         # faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks
         return by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
 
@@ -91,18 +107,68 @@ class Quantizer:
             return index
         return _faiss.rotated(index, _rotation.matrix(self._rotation, self.dim))
 
+    @property
+    def faiss_differs(self) -> str:
+        """What a reader of the faiss index has to know: its scores are not ours. Empty where they are."""
+        if self.metric == "l2" or not self._center().any():
+            return ""
+        return (
+            "faiss estimates inner products of RaBitQ otherwise, and ranks longer and shorter queries differently: "
+            "divide a query q by a = <q, c> / <c, c>, c the index's center and q behind its transform, and multiply "
+            "the scores by a: where a is above 0 that ranks as irctl does"
+        )
+
+    def _search_products(self, rotated_QD: Vectors, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        """Search 1-bit codes by faiss around 0: <r, q - a c> / |a| plus the sign of a times <r, c>, scaled back."""
+        product_Q, a_Q, rest_QD = self._parts(rotated_QD)
+        length_Q = np.sqrt(np.einsum("qd,qd->q", rest_QD, rest_QD))
+        far_Q = np.abs(a_Q) * np.linalg.norm(self._center().astype(np.float64)) > _ACROSS * length_Q
+        sign_Q = np.where(far_Q, np.sign(a_Q), 0)
+        scale_Q = np.where(far_Q, np.abs(a_Q), np.where(length_Q > 0, length_Q, 1))
+        factors_N2 = _floats(codes_NC[:, self._signs :])
+        constant_N = self._constant(codes_NC, factors_N2)
+        stored_NC, stored_N2 = codes_NC.copy(), np.empty_like(factors_N2)
+        stored_N2[:, 1] = factors_N2[:, 1] * _ENLARGED
+        index = _faiss.rabitq_index(np.zeros_like(self._center()), 1, self.metric, self.config.query_bits)
+        width = min(k, len(codes_NC))
+        scores_Qk, rows_Qk = (
+            np.empty((len(rotated_QD), width), np.float32),
+            np.empty((len(rotated_QD), width), np.int64),
+        )
+        for sign in np.unique(sign_Q):
+            of_sign = np.flatnonzero(sign_Q == sign)
+            scaled_QD = (rest_QD[of_sign] / scale_Q[of_sign, None]).astype(np.float32)
+            stored_N2[:, 0] = constant_N * (-2 * sign * _ENLARGED)
+            stored_NC[:, self._signs :] = stored_N2.view(np.uint8)
+
+            def finish(found_qa: Scores, q: NDArray[np.int64], of_sign: NDArray[np.int64] = of_sign) -> Scores:
+                scale_q, product_q = scale_Q[of_sign[q], None] / _ENLARGED, product_Q[of_sign[q], None]
+                finished_qa: Scores = (found_qa * scale_q + product_q).astype(np.float32)
+                return finished_qa
+
+            scores_Qk[of_sign], rows_Qk[of_sign] = by_faiss(index, scaled_QD, stored_NC, k, finish=finish)
+        return scores_Qk, rows_Qk
+
+    def _parts(self, rotated_QD: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(<q, c>, a, q - a c) of each query, a = <q, c> / <c, c>; 0 where c is 0."""
+        center_D, q_QD = self._center().astype(np.float64), rotated_QD.astype(np.float64)
+        product_Q = q_QD @ center_D
+        a_Q = product_Q / (float(center_D @ center_D) or np.inf)
+        return product_Q, a_Q, q_QD - a_Q[:, None] * center_D
+
     def _scores(self, rotated_QD: Vectors, codes_NC: Codes) -> Scores:
         grid_ND, scale_N, constant_N = self._read(codes_NC)
-        center_D = self._center().astype(np.float64)
-        from_center_QD = (rotated_QD - center_D).astype(np.float32)
-        products_QN = dot(from_center_QD, grid_ND).astype(np.float64) * scale_N
         if self.metric == "l2":  # |x - q|^2 = |r|^2 + |q - c|^2 - 2 <r, q - c>
+            from_center_QD = (rotated_QD - self._center().astype(np.float64)).astype(np.float32)
+            products_QN = dot(from_center_QD, grid_ND).astype(np.float64) * scale_N
             away_Q = (from_center_QD.astype(np.float64) ** 2).sum(axis=1)
             distance_QN: Scores = (constant_N + away_Q[:, None] - 2 * products_QN).astype(np.float32)
             return -distance_QN
-        # <x, q> = <c, q> + <x - c, c> + <r, q - c>
-        estimate_QN: Scores = ((rotated_QD @ center_D)[:, None] + constant_N + products_QN).astype(np.float32)
-        return estimate_QN
+        product_Q, a_Q, rest_QD = self._parts(rotated_QD)
+        products_QN = dot(rest_QD.astype(np.float32), grid_ND).astype(np.float64) * scale_N
+        products_QN += a_Q[:, None] * constant_N
+        products_QN += product_Q[:, None]
+        return products_QN.astype(np.float32)
 
     def _read(self, codes_NC: Codes) -> tuple[Vectors, NDArray[np.float64], NDArray[np.float64]]:
         """(g [N, D], scale [N], constant [N]): the residual is about scale * g; constant is <r, c>, or |r|^2 for L2."""
@@ -110,15 +176,24 @@ class Quantizer:
         signs_ND = _bits.unpack(codes_NC[:, : self._signs], self.dim, 1).astype(np.float32)
         bits, l2 = self.config.bits, self.metric == "l2"
         if bits == 1:
-            factors_N2 = _floats(codes_NC[:, self._signs :]).astype(np.float64)
-            center_D = self._center().astype(np.float64)
-            # f0 = |r|^2 (L2) or |r|^2 - |x|^2, and |x|^2 = |r|^2 + 2 <r, c> + |c|^2
-            constant_N = factors_N2[:, 0] if l2 else -(factors_N2[:, 0] + center_D @ center_D) / 2
-            return (2 * signs_ND - 1) / np.float32(self.dim**0.5), factors_N2[:, 1], constant_N
+            factors_N2 = _floats(codes_NC[:, self._signs :])
+            constant_N = factors_N2[:, 0].astype(np.float64) if l2 else self._constant(codes_NC, factors_N2)
+            return (2 * signs_ND - 1) / np.float32(self.dim**0.5), factors_N2[:, 1].astype(np.float64), constant_N
         low_ND = _bits.unpack(codes_NC[:, self._signs + 12 : self._signs + 12 + self._low], self.dim, bits - 1)
         grid_ND = signs_ND * np.float32(1 << (bits - 1)) + low_ND - np.float32(((1 << bits) - 1) / 2)
-        factors_N2 = _floats(codes_NC[:, self.code_size - 8 :]).astype(np.float64)
-        return grid_ND, factors_N2[:, 1] / (-2 if l2 else 1), factors_N2[:, 0]
+        factors_N2 = _floats(codes_NC[:, self.code_size - 8 :])
+        return grid_ND, factors_N2[:, 1].astype(np.float64) / (-2 if l2 else 1), factors_N2[:, 0].astype(np.float64)
+
+    def _constant(self, codes_NC: Codes, factors_N2: Vectors) -> NDArray[np.float64]:
+        """<r, c> [N] of 1-bit codes for inner products: f0 = |r|^2 - |x|^2, and |x|^2 = |r|^2 + 2 <r, c> + |c|^2."""
+        center_D = self._center().astype(np.float64)
+        squared = float(center_D @ center_D)
+        constant_N: NDArray[np.float64] = (factors_N2[:, 0] + np.float64(squared)) / -2
+        near = np.flatnonzero(factors_N2[:, 1] > squared**0.5 / _NEAR)
+        if len(near):
+            signs_nD = _bits.unpack(codes_NC[near, : self._signs], self.dim, 1) * 2.0 - 1
+            constant_N[near] = signs_nD @ center_D * factors_N2[near, 1] / self.dim**0.5
+        return constant_N
 
     def _query(self, queries_QD: ArrayLike) -> Vectors:
         self._center()

@@ -31,9 +31,32 @@ def test_scores_are_those_of_faiss_for_an_exact_query(bits: int, metric: str) ->
     codes = ours.encode(x)
     assert (index.sa_encode(x) == codes).all()
     index.add(x)
-    found, rows = index.search(q, 60)  # all rows, so that nothing is pruned
+    a = np.ones((4, 1), np.float32)
+    if metric == "ip":  # for a query that has the centre in it once; ours are proportional to the query
+        a = (q @ ours.center_D / (ours.center_D @ ours.center_D))[:, None]
+    found, rows = index.search(q / a, 60)  # all rows, so that nothing is pruned
     expected = np.take_along_axis(ours.scores(q, codes), rows, 1)
-    np.testing.assert_allclose(-found if metric == "l2" else found, expected, rtol=2e-4, atol=2e-3)
+    np.testing.assert_allclose(-found if metric == "l2" else found * a, expected, rtol=2e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("offset", (0.0, 1e-7, 1e-4, 30.0))
+@pytest.mark.parametrize("bits", (1, 4))
+def test_a_centre_at_or_near_or_far_from_0_loses_no_accuracy(bits: int, offset: float) -> None:
+    # f0 holds <r, c> as a difference of squares: divided by a centre near 0 it would be noise many times the score
+    x = clustered(2000) - clustered(2000).mean(axis=0, dtype=np.float64).astype(np.float32)
+    q = clustered(20, seed=8)
+    q[0] = 0
+    for query_bits in (0, 8):
+        quantizer = _open.make("rabitq", {"bits": bits, "query_bits": query_bits}, D)
+        quantizer.fit(x + np.float32(offset))
+        if offset == 0.0:
+            quantizer.center_D[:] = 0
+        codes = quantizer.encode(x + np.float32(offset))
+        exact = q.astype(np.float64) @ (x + np.float32(offset)).astype(np.float64).T
+        found, rows = quantizer.search(q, codes, 2000)
+        error = found - np.take_along_axis(exact, rows, 1)
+        assert (found[0] == 0).all()
+        assert error.std() < {1: 0.85, 4: 0.13}[bits] * (q @ x.T).std()
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(1, 136), (2, 276), (4, 532), (8, 1044), (9, 1172)])
