@@ -69,7 +69,10 @@ class Options:
         str, _option("--resume", help="continue this run (id, folder, latest); none: new", autocompletion=complete_runs)
     ] = ""
     seed: Annotated[int | None, _option("--seed", help="seed of every random draw")] = None
-    hash_: Annotated[str | None, _option("--hash", help="of files above 1 GB: fast, full or none")] = None
+    hash_: Annotated[
+        str | None,
+        _option("--hash", help="of files above 1 GB: fast, full or none (none: stored files are not checked)"),
+    ] = None
     show: Annotated[bool, _option("--show", help="print every setting with its value and origin, and stop")] = False
     dry_run: Annotated[bool, _option("--dry-run", help="print what would run, and stop")] = False
     json_: Annotated[bool, _option("--json", help="one JSON object on stdout")] = False

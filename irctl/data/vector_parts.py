@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from irctl.data.arrow_files import batches, open_parquet, reading
 from irctl.errors import DataError
+from irctl.ledger import stored
 
 BATCH = 1000
 """Rows of one parquet read: larger batches were slower (a batch fits the cache)."""
@@ -61,9 +62,14 @@ class Part(Protocol):
 
 
 class NpyPart:
-    """A .npy file, memory-mapped: 2-D, C order, float16 or float32."""
+    """A .npy file, memory-mapped: 2-D, C order, float16 or float32.
 
-    def __init__(self, path: Path, ids: Ids | None = None, first_id: int = 0) -> None:
+    sha256: of the whole file, where it is known: checked before the first row is read, with `samples` also for take.
+    """
+
+    def __init__(
+        self, path: Path, ids: Ids | None = None, first_id: int = 0, sha256: str = "", *, samples: bool = True
+    ) -> None:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
@@ -75,8 +81,10 @@ class NpyPart:
         self._vectors_ND = array
         self.has_ids = ids is not None
         self._ids, self._first_id = ids, first_id
+        self.path, self.sha256, self._samples = path, sha256, samples
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        stored.check(self.path, self.sha256)
         if self._ids is None:
             yield self._vectors_ND[start:stop], None
             return
@@ -89,6 +97,8 @@ class NpyPart:
         return self._ids.span(self._first_id + start, self._first_id + stop)
 
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
+        if self._samples:
+            stored.check(self.path, self.sha256)
         order = np.argsort(rows_N, kind="stable")  # ascending reads of a mapped file
         for start in range(0, len(order), BATCH):
             some = order[start : start + BATCH]
@@ -262,20 +272,22 @@ def texts(column: Any, name: str, first_row: int, where: str = "") -> list[str]:
 
 
 class ArrowIds:
-    """Ids of an Arrow file with one text column, memory-mapped."""
+    """Ids of an Arrow file with one text column, memory-mapped. sha256: checked before the first id is read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sha256: str = "") -> None:
         import pyarrow as pa
 
         self.name = str(path)
         with reading(self.name, "not an Arrow file with a column of ids"):
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
             self._column = table.column("docid" if "docid" in table.column_names else 0)
+        self._path, self._sha256 = path, sha256
 
     def __len__(self) -> int:
         return len(self._column)
 
     def span(self, start: int, stop: int) -> list[str]:
+        stored.check(self._path, self._sha256)
         return texts(self._column.slice(start, stop - start), self.name, start)
 
 

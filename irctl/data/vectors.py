@@ -18,6 +18,7 @@ from irctl.data import artefacts, hub, synthetic
 from irctl.data.lines import numbered
 from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part, StreamIds
 from irctl.errors import DataError
+from irctl.ledger import stored
 from irctl.types import VectorBlock
 
 EMBEDDINGS = "irctl-embeddings"
@@ -86,6 +87,11 @@ class VectorStream:
         if bad is not None:
             raise self._bad_row(int(rows_N[bad]))
         return out_ND
+
+    def check(self) -> None:
+        """Hash the files whose hash is known and that were not hashed before. DataError for one that is damaged."""
+        files = [part for part in self.parts if isinstance(part, NpyPart)]
+        stored.check_all((part.path, part.sha256) for part in files)
 
     def groups(self) -> list[tuple[int, int]]:
         """(start, stop) of rows that are read from the first of them on: the row groups of parquet files."""
@@ -232,10 +238,16 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
-    """Shards of irctl encode, by their manifest; its hashes are the fingerprint."""
+    """Shards of irctl encode, by their manifest; its hashes are the fingerprint.
+
+    Rows taken here and there of more than a GB are read as they are: hashing it all would cost more than the rest.
+    """
     parts: list[Part] = []
+    size = sum(int(entry.get("bytes", 0)) for entry in manifest["parts"])
+    samples = size <= hashing.WHOLE_UP_TO or hashing.mode() == "full"
     for entry in manifest["parts"]:
-        part = NpyPart(folder / entry["file"], ArrowIds(folder / entry["ids"]) if entry.get("ids") else None)
+        ids = ArrowIds(folder / entry["ids"], str(entry.get("ids_sha256", ""))) if entry.get("ids") else None
+        part = NpyPart(folder / entry["file"], ids, 0, str(entry.get("sha256", "")), samples=samples)
         expected = (int(entry["rows"]), int(manifest["dim"]))
         if (part.rows, part.dim) != expected:
             raise DataError(f"{part.name}: expected {expected}, found {(part.rows, part.dim)}", hint="Encode again")

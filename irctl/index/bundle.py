@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
+from irctl.ledger import stored
 
 FORMAT, VERSION = "irctl-bundle", 1
 QUANTIZER = "quantizer.json"
@@ -68,16 +69,21 @@ class Ids:
         if not part.get("ids"):
             return str(row)
         if number not in self._open:
-            self._open[number] = shards.read_ids(self._folder / part["ids"])
+            self._open[number] = self._read(part)
         return str(self._open[number][row - int(part["row0"])].as_py())
 
     def __iter__(self) -> Iterator[str]:
         for number, part in enumerate(self._parts):
             if part.get("ids"):
-                yield from shards.read_ids(self._folder / part["ids"]).to_pylist()
+                yield from self._read(part).to_pylist()
             else:
                 start = self._starts[number]
                 yield from map(str, range(start, start + int(part["rows"])))
+
+    def _read(self, part: Mapping[str, Any]) -> Any:
+        path = self._folder / part["ids"]
+        stored.check(path, str(part.get("ids_sha256", "")))
+        return shards.read_ids(path)
 
 
 class Bundle:
@@ -117,7 +123,7 @@ class Bundle:
         return self._quantizer
 
     def codes(self, part: Mapping[str, Any]) -> NDArray[np.uint8]:
-        """Codes of one part, mapped. Raises DataError for a file of another shape."""
+        """Codes of one part, mapped. Raises DataError for a file that is damaged or of another shape."""
         path = self.folder / part["file"]
         if not int(part["rows"]):  # an empty file cannot be mapped
             return np.empty((0, self.code_size), np.uint8)
@@ -125,6 +131,7 @@ class Bundle:
             codes_NC: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as e:
             raise DataError(f"{path}: cannot be read ({e})", hint="Compress again; finished shards are kept") from e
+        stored.check(path, str(part.get("sha256", "")))
         expected = (int(part["rows"]), self.code_size)
         if codes_NC.dtype != np.uint8 or codes_NC.shape != expected:
             raise DataError(f"{path}: expected uint8 {expected}, found {codes_NC.dtype} {codes_NC.shape}")
@@ -160,6 +167,10 @@ class Bundle:
             mine = number_N == number
             out_NC[mine] = self.codes(self.parts[number])[rows_N[mine] - starts[number]]
         return out_NC
+
+    def check(self) -> None:
+        """Hash codes that were not hashed before, several files at once. DataError for one that is damaged."""
+        stored.check_all((self.folder / p["file"], str(p.get("sha256", ""))) for p in self.parts)
 
     def verify(self) -> int:
         """Hash every file again; returns how many. DataError names the first that differs."""

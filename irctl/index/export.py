@@ -166,6 +166,7 @@ def link_batches(bundle: Bundle, folder: Path) -> int:
         raise DataError(
             f"{folder}: holds batches of another export, such as {min(others)}", hint="Choose another --out"
         )
+    bundle.check()
     total = 0
     for name, part in zip(names, bundle.parts, strict=True):
         source, target = bundle.folder / part["file"], folder / name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from irctl import paths, stopping, tables
 from irctl.config import Config
 from irctl.errors import PREEMPTED, DataError, PartlyDone, RunFailed, Stopped
 from irctl.index import shards
+from irctl.ledger import stored
 from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
 from irctl.models.hashes import digest
 from irctl.types import Reporter, Silent
@@ -92,11 +93,14 @@ def embed_corpus(
     done = finished(folder, key)
     missing = [i for i in range(plan["shards"]) if i not in done]
     if not missing and (folder / shards.MANIFEST).is_file():
+        _check(folder, done.values())
         shards.drop_journal(folder)
         return EmbeddingFolder(folder)
     shards.sweep(folder)
     share = range(plan["shards"] * part[0] // part[1], plan["shards"] * (part[0] + 1) // part[1])
     todo = [i for i in missing if i in share]
+    if missing:  # else whoever wrote or checked them leaves the manifest alone to write
+        _check(folder, [line for i, line in done.items() if i in share])
     if done and todo:
         reporter.say(f"{folder}: {len(done)} of {plan['shards']} shards are there; continuing")
     journal = shards.Journal(folder, *part)
@@ -108,6 +112,12 @@ def embed_corpus(
             done[index] = _write(folder, index, plan, encoder, corpus, side, lambda rows, tokens: advance(rows))
             journal.add(done[index])
     return finish(folder, plan, done)
+
+
+def _check(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """DataError where a shard that need not be encoded is damaged."""
+    files = [file for line in lines for file in shards.files_of(line)]
+    stored.check_all((folder / name, digest) for name, _, digest in files)
 
 
 def embed_queries(encoder: Encodes, ids: Sequence[str], texts: Sequence[str], config: Config) -> NDArray[np.float32]:

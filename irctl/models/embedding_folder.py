@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.index import shards
+from irctl.ledger import stored
 from irctl.types import VectorBlock
 
 FORMAT = "irctl-embeddings"
@@ -58,7 +59,8 @@ class Ids(Sequence[str]):
 class EmbeddingFolder:
     """Vectors of a corpus or of queries. fingerprint: the content key of what they were made from.
 
-    Raises DataError where the manifest is absent or a file is missing or of another size.
+    Raises DataError where the manifest is absent or a file is missing or of another size; where one is damaged, as it
+    is first read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,11 +83,13 @@ class EmbeddingFolder:
 
     @cached_property
     def ids(self) -> Ids:
+        stored.check_all((self.folder / p["ids"], str(p["ids_sha256"])) for p in self.parts)
         columns = [shards.read_ids(self.folder / p["ids"]) for p in self.parts]
         return Ids(columns, self._starts, self.rows)
 
     @cached_property
     def _vectors(self) -> list[NDArray[Any]]:
+        stored.check_all((self.folder / p["file"], str(p["sha256"])) for p in self.parts)
         return [np.load(self.folder / p["file"], mmap_mode="r", allow_pickle=False) for p in self.parts]
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
 from irctl.index.plan import Plan
 from irctl.index.plan import read as read_plan
+from irctl.ledger import stored
 from irctl.pipelines import _bundles, _workers
 from irctl.types import Reporter, Silent, Stream
 
@@ -61,6 +62,11 @@ class Encoding:
         for name, folder in self.folders.items():
             done = _bundles.done(folder, self.plans[name], verify=verify)
             targets.append(self._target(name, folder, worker or 0, set(done)))
+            stored.check_all(
+                (folder / file, digest)
+                for b in mine
+                for file, _, digest in (shards.files_of(done[b.index]) if b.index in done else ())
+            )
         left = [b for b in mine if any(b.index not in t.done for t in targets)]
         total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
         if kept:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from irctl.errors import DataError, RunFailed
 from irctl.index import scan
+from irctl.ledger import stored
 from irctl.pipelines import _searched, _workers
 from irctl.pipelines._searched import Searched
 from irctl.types import Reporter
@@ -45,6 +46,7 @@ def search(
     if count == 1:
         with reporter.bar("searching", searched.rows) as advance:
             return searched.search(queries_QD, k, block, advance)
+    searched.check()
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".search-", dir=place) as name:
         folder = Path(name).absolute()
@@ -77,6 +79,7 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     from irctl import config as settings
 
     config = settings.resolve(settings.from_json(job["config"]))
+    stored.trust()  # the process that started these has hashed everything
     searched = _searched.open_index(job["index"], config)
     if searched.fingerprint != job["fingerprint"]:
         raise DataError(f"{job['index']}: changed while it was searched", hint="Search again")

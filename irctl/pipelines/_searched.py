@@ -60,6 +60,11 @@ class Searched:
         return {**found, "compression": self.bundle.method, "code_size": self.bundle.code_size,
                 "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
 
+    def check(self) -> None:
+        """Hash what a scan will read and was not hashed before. DataError where it is damaged."""
+        if check := getattr(self.bundle or self.stream, "check", None):
+            check()
+
     def search(
         self,
         queries_QD: NDArray[np.float32],

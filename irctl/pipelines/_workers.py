@@ -97,7 +97,10 @@ def spread(
     for child, log_file in zip(children, logs, strict=True):
         if child.returncode not in EXPECTED:
             lines = log_file.read_text(errors="replace").strip().splitlines() or [f"exit {child.returncode}"]
-            raise RunFailed(f"{name} failed: {lines[-1]}", hint=f"Its log: {log_file}")
+            kind = next(
+                (k for k in (errors.DataError, errors.ConfigError) if k.exit_code == child.returncode), RunFailed
+            )
+            raise kind(f"{name} failed: {lines[-1]}", hint=f"Its log: {log_file}")
     stopping.check("what the workers finished is kept")
     return [json.loads(text) for text in texts if text.strip()]
 

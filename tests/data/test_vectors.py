@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from vector_files import CUT, IDS, D, N, X, as_lists, parquet
 
+from irctl import hashing
 from irctl.data.vectors import open_vectors
 from irctl.errors import DataError
 from irctl.types import Stream
@@ -43,7 +44,7 @@ def make(kind: str, folder: Path) -> tuple[str, bool]:
         with pa.ipc.new_file(folder / f"ids/part-{number:05d}.arrow", pa.schema([("docid", pa.string())])) as writer:
             writer.write_table(pa.table({"docid": IDS[rows]}))
         names = {"file": f"vectors/part-{number:05d}.npy", "ids": f"ids/part-{number:05d}.arrow"}
-        parts.append(names | {"rows": len(X[rows]), "sha256": str(number)})
+        parts.append(names | {"rows": len(X[rows]), "sha256": hashing.file_digest(folder / names["file"])})
     manifest = {"format": "irctl-embeddings", "version": 1, "rows": N, "dim": D, "similarity": "dot", "parts": parts}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder), True

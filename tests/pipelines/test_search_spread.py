@@ -16,7 +16,7 @@ from compressing import compressed, new_run, settings, vectors
 
 from irctl import stopping
 from irctl.data.trec import read_run
-from irctl.errors import RunFailed, Stopped
+from irctl.errors import DataError, Stopped
 from irctl.index import scan
 from irctl.index.scoring import similarity
 from irctl.pipelines import _search_spread, _searched
@@ -99,7 +99,7 @@ def test_a_process_that_fails_is_the_one_line_of_the_error(tmp_path: Path) -> No
     index, config = opened(tmp_path, 2)
     np.save(tmp_path / "x.npy", vectors(ROWS, seed=3))  # another content under the name that is searched
     os.utime(tmp_path / "x.npy", ns=(1, 1))
-    with pytest.raises(RunFailed, match=r"x\.npy: changed while it was searched") as e:
+    with pytest.raises(DataError, match=r"x\.npy: changed while it was searched") as e:
         _search_spread.search(index, vectors(5), 10, config, tmp_path, Silent())
     assert "\n" not in str(e.value) and not list(tmp_path.glob(".search-*"))
 

@@ -72,7 +72,7 @@ def test_a_share_of_an_input_that_changed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failing_worker_ends_the_others_and_its_line_is_the_error(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match=r"refusing failed: share 1: no such thing") as e:
+    with pytest.raises(DataError, match=r"refusing failed: share 1: no such thing") as e:
         _workers.spread(REFUSING, {"why": "no such thing"}, 2, resolve(), tmp_path, NOTHING, Silent())
     assert "refusing-1.log" in e.value.hint
     assert not list(tmp_path.glob("*.answer"))
