@@ -59,10 +59,16 @@ class Report:
 
 
 class _Ids:
-    """Hashes and lines of a file's ids: 16 bytes each."""
+    """Hashes and lines of a file's ids, and hashes of the texts: 24 bytes each. An empty text has the hash 0."""
 
     def __init__(self) -> None:
-        self.hashes, self.lines = array("Q"), array("q")
+        self.hashes, self.lines, self.texts = array("Q"), array("q"), array("Q")
+
+    def columns(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
+        """(hash of the id, hash of the text, line) of every record, [N] each."""
+        n = np.zeros(0, np.uint64)
+        hashes_N, texts_N = (np.frombuffer(a, np.uint64) if a else n for a in (self.hashes, self.texts))
+        return hashes_N, texts_N, np.frombuffer(self.lines, np.int64) if self.lines else np.zeros(0, np.int64)
 
     def sorted(self) -> NDArray[np.uint64]:
         return np.sort(np.frombuffer(self.hashes, np.uint64) if self.hashes else np.zeros(0, np.uint64))
@@ -127,6 +133,7 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
         report.add("error", "no judgements", str(folder), "no qrels of any split")
     queries: dict[Path, _Ids] = {}
     judged: set[int] = set()
+    relevant: set[int] = set()
     for split in splits:
         try:
             path = layout.query_file(split)
@@ -135,12 +142,14 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
             continue
         if path not in queries:
             queries[path] = _texts(path, report, f"queries in {path.name}", 0, None)
-        judged |= _judgements(layout.qrels_file(split), split, queries[path].sorted(), documents_N, report)
+        known = (queries[path].sorted(), documents_N)
+        judged |= _judgements(layout.qrels_file(split), split, *known, relevant, report)
     for path, ids in queries.items():
         rest = sum(h not in judged for h in ids.hashes)
         if rest:
             report.add("warning", "queries without judgements", path.name, f"{rest} of {len(ids.hashes)} queries")
-    _coincidence(queries, documents_N, report, shared=bool(card and card.ids_shared))
+    _coincidence(queries, documents, report, shared=bool(card and card.ids_shared))
+    _copies(documents, relevant, layout.corpus_file.name, report)
     return report
 
 
@@ -159,6 +168,7 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
         ids.hashes.append(hash_id(record.id))
         ids.lines.append(line)
         passage = join(record.title, record.text)
+        ids.texts.append(hash_id(passage) if passage else 0)
         if not passage:
             report.add("warning", "empty text", f"{path.name}:{line}", f"id {record.id} has no text")
         if count_tokens:  # reservoir: every record is as likely to be in the sample
@@ -178,9 +188,14 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
 
 
 def _judgements(
-    path: Path, split: str, queries_N: NDArray[np.uint64], documents_N: NDArray[np.uint64], report: Report
+    path: Path,
+    split: str,
+    queries_N: NDArray[np.uint64],
+    documents_N: NDArray[np.uint64],
+    relevant: set[int],
+    report: Report,
 ) -> set[int]:
-    """Read one qrels file; returns the hashes of its queries."""
+    """Read one qrels file; returns the hashes of its queries, and adds those of relevant documents to `relevant`."""
     parse = column_parser(path)
     best: dict[int, float] = {}
     judged = Judged()
@@ -206,6 +221,8 @@ def _judgements(
         if not _has(documents_N, document):
             report.add("error", "unknown document", where, f"no document {found.document_id}")
         judged.add(line, found.query_id, found.document_id, found.score)
+        if found.score > 0:
+            relevant.add(document)
         best[query] = max(best.get(query, found.score), found.score)
         names[query] = found.query_id
     for line, earlier in judged.contradicted():
@@ -225,10 +242,35 @@ def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
     return place < len(sorted_N) and int(sorted_N[place]) == value
 
 
-def _coincidence(queries: dict[Path, _Ids], documents_N: NDArray[np.uint64], report: Report, *, shared: bool) -> None:
+def _coincidence(queries: dict[Path, _Ids], documents: _Ids, report: Report, *, shared: bool) -> None:
     """Ids that queries and documents have in common: dropping self-matches is right only where they name the same."""
-    own = np.unique(np.concatenate([np.zeros(0, np.uint64), *(i.sorted() for i in queries.values())]))
-    both = len(np.intersect1d(own, documents_N))
-    if both and not shared:
-        what = f"{both} of {len(own)} query ids are document ids too; self_match = keep unless they name the same text"
-        report.add("warning", "ids coincide", "", what)
+    columns = [i.columns() for i in queries.values()]
+    none = np.zeros(0, np.uint64)
+    own, first = np.unique(np.concatenate([none, *(c[0] for c in columns)]), return_index=True)
+    texts = np.concatenate([none, *(c[1] for c in columns)])[first]
+    ids_N, texts_N, _ = documents.columns()
+    both, mine, theirs = np.intersect1d(own, ids_N, return_indices=True)
+    if not len(both) or shared:
+        return
+    alike = int(((texts[mine] == texts_N[theirs]) & (texts[mine] > 0)).sum())
+    what = f"{len(both)} of {len(own)} query ids are document ids too, {alike} of them with the same text"
+    rule = "self-matches are dropped unless card or setting keeps them" if 2 * alike >= len(both) else "they are kept"
+    report.add("warning", "ids coincide", "", f"{what}: {rule}")
+
+
+def _copies(documents: _Ids, relevant: set[int], name: str, report: Report) -> None:
+    """Passages with the very text of an earlier one, and those of a relevant one that are not judged relevant."""
+    ids_N, texts_N, lines_N = documents.columns()
+    order_N = np.argsort(texts_N, kind="stable")
+    order_N = order_N[texts_N[order_N] > 0]
+    sorted_N = texts_N[order_N]
+    again = np.flatnonzero(sorted_N[1:] == sorted_N[:-1]) + 1
+    report.counts["duplicate texts"] = len(again)
+    for i in again.tolist():
+        report.add("warning", "duplicate text", f"{name}:{lines_N[order_N[i]]}", f"as line {lines_N[order_N[i - 1]]}")
+    is_relevant_N = np.isin(ids_N, np.fromiter(relevant, np.uint64, len(relevant)))
+    copies = np.flatnonzero(~is_relevant_N & (texts_N > 0) & np.isin(texts_N, texts_N[is_relevant_N]))
+    report.counts["copies of positives"] = len(copies)
+    what = "the text of a relevant passage, not judged relevant itself: never a negative, but a miss in evaluation"
+    for i in copies.tolist():
+        report.add("warning", "copy of a positive", f"{name}:{lines_N[i]}", what)

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data import selection
+from irctl.data.copies import open_copies
 from irctl.data.corpus import join
+from irctl.data.false_negatives import leave_out
 from irctl.data.merging import Labels, Merged, Source, pool_of
 from irctl.data.qrels_store import Selection, open_qrels
 from irctl.data.texts import TextPool
@@ -79,6 +81,8 @@ class GroupSource:
             return Merged(some, self.queries, self.passages, settings.on_conflict)
 
         self.parts = [merged(positives), merged(negatives)] if self.is_binary else [merged(graded)]
+        self._copies = open_copies(self.passages, settings.title_join, separator)
+        leave_out(self.parts, self._copies)
         rows = self.parts[0].query_rows()
         if self.is_binary:
             rows = np.intersect1d(rows, self.parts[1].query_rows())
@@ -180,6 +184,10 @@ class GroupSource:
             labels = judged.labels_K.tolist() if label is None else [label] * len(judged)
             found |= dict(zip(judged.rows_K.tolist(), labels, strict=True))
         return found
+
+    def same(self, rows_K: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows by which passages of the very same text are one."""
+        return self._copies.first(rows_K)
 
     def query_id(self, row: int) -> str:
         return _ids(self.queries, [row])[0]

@@ -76,6 +76,23 @@ class QrelsStore:
         start, stop = self.indptr[place : place + 2].tolist()
         return self.document_row_T[start:stop], self.label_T[start:stop]
 
+    def without(self, drop_T: NDArray[np.bool_], reason: str) -> QrelsStore:
+        """The store without some judgements; `about` says how many and why. In memory, not mapped."""
+        place_T = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        counts_Q = np.bincount(place_T[~drop_T], minlength=len(self))
+        left_Q, label_T = counts_Q > 0, self.label_T[~drop_T]
+        arrays = {
+            "query_row": self.query_row_Q[left_Q],
+            "indptr": np.r_[0, np.cumsum(counts_Q[left_Q])].astype(np.int64),
+            "document_row": self.document_row_T[~drop_T],
+            "label": label_T,
+        }
+        dropped = [*self.about["dropped"], [reason, int(drop_T.sum())]]
+        key = hashlib.sha256(f"{self.about['key']} without {reason}".encode()).hexdigest()
+        return QrelsStore(
+            arrays, {**self.about, **_of_labels(label_T, len(arrays["query_row"])), "dropped": dropped, "key": key}
+        )
+
 
 ARRAYS = ("query_row", "indptr", "document_row", "label")
 
@@ -139,12 +156,8 @@ def _build(
     about = {
         "files": [str(f) for f in files],
         "read": _counts(columns.before),
-        "kept": _counts(Counter(f"{v:g}" for v in arrays["label"].tolist())),
         "dropped": [[reason, n] for reason, n in dropped.items() if n],  # in the order of the rules
-        "largest": float(arrays["label"].max()) if len(starts) else 0.0,
-        "lowest": float(arrays["label"].min()) if len(starts) else 0.0,
-        "whole": bool((arrays["label"] == np.trunc(arrays["label"])).all()),
-        "queries": len(starts),
+        **_of_labels(arrays["label"], len(starts)),
     }
     return {
         "query_row": query_row_T[starts],
@@ -152,6 +165,16 @@ def _build(
         "document_row": arrays["document"],
         "label": arrays["label"],
     }, about
+
+
+def _of_labels(label_T: NDArray[np.float32], queries: int) -> dict[str, Any]:
+    return {
+        "kept": _counts(Counter(f"{v:g}" for v in label_T.tolist())),
+        "largest": float(label_T.max()) if queries else 0.0,
+        "lowest": float(label_T.min()) if queries else 0.0,
+        "whole": bool((label_T == np.trunc(label_T)).all()),
+        "queries": queries,
+    }
 
 
 class _Columns:

@@ -24,11 +24,18 @@ RESCORE_BATCH = 32
 
 
 def dense_ranker(
-    collection: Collection, queries: Queries, config: Config, run: RunHandle, reporter: Reporter, out: str | None = None
+    collection: Collection,
+    queries: Queries,
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    left_out: int,
+    out: str | None = None,
 ) -> Ranker:
-    """Candidates by an encoder, exhaustively, encoded and scanned on every device. out: not the cache, but this folder.
+    """Candidates by an encoder, exhaustively, encoded and scanned on every device.
 
-    Vectors there must stay while the ranker is used.
+    left_out: documents of a query that are never mined, at most; so many more are ranked. out: not the cache, but
+    this folder; vectors there must stay while the ranker is used.
     """
     from irctl.models.embedding import embed_queries
     from irctl.models.encoder import load_encoder
@@ -39,7 +46,7 @@ def dense_ranker(
     vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
     searched = _searched.of_vectors(_vectors.of_folder(vectors.folder, str(vectors.folder)), config)
-    most = min(config.hardneg.depth + _most_judged(collection, config, queries), vectors.rows)
+    most = min(config.hardneg.depth + left_out, vectors.rows)
     found = _search_spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
     ranked = _lists(found.scores_Qk, found.rows_Qk, collection)
 
@@ -51,12 +58,11 @@ def dense_ranker(
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})
 
 
-def index_ranker(index: str, collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
-    """Candidates from the codes of a bundle."""
+def index_ranker(index: str, queries: Queries, config: Config, reporter: Reporter, left_out: int) -> Ranker:
+    """Candidates from the codes of a bundle. left_out: as for dense_ranker."""
     from irctl.pipelines.search import search_index
 
-    most = _most_judged(collection, config, queries)
-    scores_Qk, ids, about = search_index(index, queries, config, reporter, k=config.hardneg.depth + most)
+    scores_Qk, ids, about = search_index(index, queries, config, reporter, k=config.hardneg.depth + left_out)
     ranked = [list(zip(i, map(float, s), strict=True)) for i, s in zip(ids, scores_Qk, strict=True)]
     return Ranker(lambda row, k: ranked[row][:k], None, {"retriever": "index", **about})
 
@@ -90,11 +96,6 @@ def rescored(base: Ranker, collection: Collection, queries: Queries, config: Con
         return sorted(scored, key=lambda x: (x[1], x[0]), reverse=True)
 
     return Ranker(ranked, score, {**base.provenance, "rescored_by": name})
-
-
-def _most_judged(collection: Collection, config: Config, queries: Queries) -> int:
-    qrels = collection.qrels(config.data.split or "train")
-    return 1 + max((len(qrels.get(q, {})) for q in queries.ids), default=0)
 
 
 def _lists(scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], collection: Collection) -> list[Ranked]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
+from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.index.mining import Rules, rules, select
+from irctl.pipelines._left_out import LeftOut
 from irctl.types import Qrels, Reporter
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Counts:
 
 
 def mine(
-    queries: Queries, qrels: Qrels, ranker: Ranker, config: Config, advance: Callable[[int], Any], self_match: str
+    queries: Queries, qrels: Qrels, ranker: Ranker, config: Config, advance: Callable[[int], Any], left_out: LeftOut
 ) -> tuple[dict[str, Ranked], Counts]:
     """Negatives of every query that has a positive, in query order, and the counts."""
     chosen = rules(config.hardneg)
@@ -64,17 +66,14 @@ def mine(
         if not positives:
             counts.no_positive += 1
             continue
-        zeros_stay = config.hardneg.keep_annotated == "zero"
-        excluded = {d for d, grade in judged.items() if grade > 0 or not zeros_stay}
-        if self_match == "drop":
-            excluded.add(query_id)
-        # The query's own judged documents may fill the top: search as many more.
+        excluded = left_out.of(row)
+        # They may fill the top: search as many more.
         ranked = ranker.ranked(row, config.hardneg.depth + len(excluded))
         best = _best_positive(row, positives, ranked, ranker, chosen)
         if chosen.need_positive and best is None:
             counts.no_positive += 1
             continue
-        found = select(ranked, excluded, best, chosen, seed=config.run.seed, query_id=query_id)
+        found = select(left_out.distinct(ranked), excluded, best, chosen, seed=config.run.seed, query_id=query_id)
         mined[query_id] = found
         counts.queries += 1
         counts.negatives += len(found)
@@ -145,13 +144,14 @@ def hardneg(
     rules(config.hardneg)  # before an index is built or a model loaded
     suffix = _suffix(config, out)
     queries, qrels = collection.queries(split), collection.qrels(split)
-    ranker = _ranker(config, collection, queries, run, reporter, retriever, index, run_file)
+    left_out = LeftOut(collection, split, config)
+    ranker = _ranker(config, collection, queries, left_out, run, reporter, retriever, index, run_file)
     if config.hardneg.rescore:
         from irctl.pipelines._dense import rescored
 
         ranker = rescored(ranker, collection, queries, config, reporter)
     target = Path(out) if out else run.out / f"negatives.{suffix}"
-    counts = _write(config, collection, split, queries, qrels, ranker, target, reporter)
+    counts = _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
     from irctl.hashing import sha256_file
 
     run.note(
@@ -184,6 +184,7 @@ def _ranker(
     config: Config,
     collection: Collection,
     queries: Queries,
+    left_out: LeftOut,
     run: RunHandle,
     reporter: Reporter,
     retriever: str,
@@ -199,8 +200,8 @@ def _ranker(
     from irctl.pipelines._dense import dense_ranker, index_ranker
 
     if retriever == "index":
-        return index_ranker(str(index), collection, queries, config, reporter)
-    return dense_ranker(collection, queries, config, run, reporter)
+        return index_ranker(str(index), queries, config, reporter, left_out.most())
+    return dense_ranker(collection, queries, config, run, reporter, left_out.most())
 
 
 def _write(
@@ -210,14 +211,14 @@ def _write(
     queries: Queries,
     qrels: Qrels,
     ranker: Ranker,
+    left_out: LeftOut,
     target: Path,
     reporter: Reporter,
 ) -> Counts:
     from irctl.data.negatives import write_negatives
 
-    rule = config.eval.self_match or collection.card.self_match
     with reporter.bar("mining", len(queries.ids)) as advance:
-        mined, counts = mine(queries, qrels, ranker, config, advance, rule)
+        mined, counts = mine(queries, qrels, ranker, config, advance, left_out)
     provenance = {
         **ranker.provenance,
         "collection": collection.name,
@@ -255,11 +256,11 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         "corpus": collection.fingerprint,
         "queries": collection.query_store(split).fingerprint,
         "qrels": collection.qrels_sha256(split),
-        "self_match": config.eval.self_match or collection.card.self_match,
+        "self_match": self_match(collection, split, config.eval.self_match).rule,
         "hardneg": {k: v for k, v in asdict(config.hardneg).items() if k != "every"},
         "bm25": [config.search.bm25_k1, config.search.bm25_b, config.search.bm25_stemmer],
         "seed": config.run.seed,
-        "format": 2,
+        "format": 3,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     target = paths.cache() / "negatives" / f"{digest}.jsonl"
@@ -267,7 +268,8 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split}, once")
         target.parent.mkdir(parents=True, exist_ok=True)
         queries, qrels = collection.queries(split), collection.qrels(split)
-        _write(config, collection, split, queries, qrels, bm25_ranker(collection, queries, config), target, reporter)
+        ranker, left_out = bm25_ranker(collection, queries, config), LeftOut(collection, split, config)
+        _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
     return target
 
 
@@ -282,8 +284,9 @@ def mine_again(config: Config, model: Path, target: Path, run: RunHandle, report
     split = config.data.split or "train"
     queries, qrels = collection.queries(split), collection.qrels(split)
     vectors = model.with_name(f"{model.name}-vectors")
-    ranker = dense_ranker(collection, queries, config, run, reporter, out=str(vectors))
-    _write(config, collection, split, queries, qrels, ranker, target, reporter)
+    left_out = LeftOut(collection, split, config)
+    ranker = dense_ranker(collection, queries, config, run, reporter, left_out.most(), out=str(vectors))
+    _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
 
 
 def describe(config: Config, *, retriever: str) -> dict[str, Any]:

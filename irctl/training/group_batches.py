@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from irctl.data.collate import Listed, View, candidate_view
@@ -28,6 +30,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
     def rows(self, index: int, epoch: int) -> GroupRows: ...
     def known(self, query_row: int) -> Mapping[int, float]: ...
+    def same(self, rows_K: NDArray[np.integer]) -> NDArray[np.int64]: ...
     def query_texts(self, rows: Rows) -> list[str]: ...
     def passage_texts(self, rows: Rows) -> list[str]: ...
 
@@ -72,9 +75,19 @@ class GroupBatches:
         return batch
 
     def _view(self, groups: Sequence[GroupRows], name: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        known = [self.source.known(g.query_row) for g in groups] if name == "masked" else ()
-        view = candidate_view(Listed.of(groups), name, inbatch_label=self.inbatch_label, known=known)
+        known = [self._known(g.query_row) for g in groups] if name == "masked" else ()
+        by_text = [g._replace(passage_rows_K=self.source.same(g.passage_rows_K)) for g in groups]
+        view = candidate_view(Listed.of(by_text), name, inbatch_label=self.inbatch_label, known=known)
         return view.labels_BN, view.mask_BN, view.columns_BK
+
+    def _known(self, query_row: int) -> Mapping[int, float]:
+        """Annotated texts of a query with their grades; of copies that are graded apart the higher one."""
+        found = self.source.known(query_row)
+        grades: dict[int, float] = {}
+        rows = self.source.same(np.fromiter(found, np.int64, len(found)))
+        for row, grade in zip(rows.tolist(), found.values(), strict=True):
+            grades[row] = max(grade, grades.get(row, grade))
+        return grades
 
     def _features(self, chunk: Sequence[GroupRows], tokenise: Tokenise) -> dict[str, dict[str, Tensor]]:
         passages = [row for g in chunk for row in g.passage_rows_K.tolist()]

@@ -83,6 +83,42 @@ def test_rank_window_margins_and_bounds_apply_and_random_picks_follow_the_seed(p
     assert one != two and one == mined(place, "--retriever bm25 --num 5 --pick random --seed 1")[0]
 
 
+@pytest.fixture(scope="module")
+def twins(place: Workspace) -> Path:
+    """d1 answers q1 and d2 is its copy; q2 is a document, q3 has the text of n3; n1 and n2 are copies of each other."""
+    texts = {"d1": "heat shield of a blunt body", "n1": "heat of a plate", "n2": "heat of a plate", "q2": "heat shield"}
+    texts |= {"d2": "heat shield of a blunt body", "n3": "heat of a wing", "n4": "a wing in flow of heat"}
+    folder = place.folder / "twins"
+    folders = {"corpus.jsonl": texts, "queries.jsonl": {"q1": "heat", "q2": "heat shield", "q3": "heat of a wing"}}
+    (folder / "qrels").mkdir(parents=True)
+    for name, rows in folders.items():
+        lines = (json.dumps({"_id": k, "title": "", "text": v}) + "\n" for k, v in rows.items())
+        (folder / name).write_text("".join(lines))
+    (folder / "qrels/train.tsv").write_text("".join(f"{q}\td1\t1\n" for q in ("q1", "q2", "q3")))
+    return folder
+
+
+@pytest.mark.parametrize("retriever", ["bm25", "run", "dense", "index"])
+def test_no_retriever_mines_a_copy_of_the_positive_or_the_query_itself(
+    place: Workspace, twins: Path, retriever: str
+) -> None:
+    option = f"--retriever {retriever}"
+    if retriever == "run":
+        line = f"search --retriever bm25 --data {twins} --split train -k 20 --json"
+        option = f"--run {place.ok(line).json['run_file']}"
+    elif retriever == "index":
+        vectors = place.ok(f"encode --data {twins} {SHORT} --json").json["folder"]
+        option = f"--index {place.ok(f'compress --method flat --data {vectors} --json').json['bundle']}"
+    found, _, _ = mined(place, f"{option} --data {twins} --num 9 --set eval.self_match=keep {SHORT}")
+    # d2 is d1; q2 mines not itself, and q3 not the document of its text; a text is mined once
+    assert {q: sorted({"n1" if d == "n2" else d for d in ids}) for q, ids in found.items()} == {
+        "q1": ["n1", "n3", "n4", "q2"],
+        "q2": ["n1", "n3", "n4"],
+        "q3": ["n1", "n4", "q2"],
+    }
+    assert all(len(ids) == (4, 3, 3)[i] for i, ids in enumerate(found.values()))
+
+
 def test_a_cross_encoder_orders_the_candidates(place: Workspace, tmp_path: Path, minilm: Path) -> None:
     import torch
     from sentence_transformers import CrossEncoder
