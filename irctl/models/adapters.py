@@ -85,7 +85,11 @@ def without_adapter(located: Located) -> Iterator[Located]:
                 if item.name not in ADAPTER_FILES:
                     (links / item.name).unlink(missing_ok=True)
                     (links / item.name).symlink_to(item.resolve())
-        yield replace(located, folder=links)
+        try:
+            yield replace(located, folder=links)
+        except DataError as e:  # the links are gone when it is read
+            shown = e.message.replace(str(links), f"{located.folder} on {base.folder}")
+            raise DataError(shown, hint=e.hint.replace(str(links), str(base.folder))) from e
 
 
 def _base_of(located: Located) -> Located:

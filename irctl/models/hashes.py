@@ -50,11 +50,6 @@ def weights_hash(folder: Path) -> str:
     return digest(tensors)
 
 
-def tensor_names(folder: Path) -> set[str]:
-    """Names of the tensors in a model folder's safetensors files."""
-    return {name for file in folder.glob("*.safetensors") for name in remembered(file, "tensors", _tensors)}
-
-
 def _tensors(file: Path) -> dict[str, str]:
     """tensor name -> "dtype shape sha256" of a safetensors file, read by its documented layout."""
     found = {}

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError, DataError, EnvironmentUnfit
-from irctl.models import adapters, hashes
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
+from irctl.models import adapters, whole
 from irctl.models.locate import Located
 from irctl.models.settings import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
 
@@ -24,8 +24,6 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     where a plain transformers folder does not say how it pools.
     """
     import torch
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
 
     model_kwargs: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
     if attention := _attention(config):
@@ -33,22 +31,35 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
     try:
         with quiet(), adapters.without_adapter(located) as opened:
-            if opened.is_sentence_transformers:
-                module = SentenceTransformer(str(opened.folder), device="cpu", model_kwargs=model_kwargs, **shared)
-            else:
-                module = _plain(opened, config, model_kwargs, shared)
+            module = _whole(opened, config, model_kwargs, shared)
             if adapters.is_adapter(located):
                 adapters.merge_adapter(module, located)
-            else:
-                _check_weights(module, located)
+    except (IrctlError, MemoryError):
+        raise
     except ImportError as e:
         raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_first_line(e)})") from e
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
-        if isinstance(e, (ConfigError, DataError)):
-            raise
+    except Exception as e:  # files of a foreign folder go through five libraries, which raise what they like
         hint = "" if config.model.trust_remote_code else _remote_code_hint(e)
         raise DataError(f"{located.folder}: cannot be opened as a model ({_first_line(e)})", hint=hint) from e
     reset_tokenizer(module)
+    return module
+
+
+def _whole(
+    located: Located, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
+) -> SentenceTransformer:
+    """The model of a folder, with nothing absent, left over or replaced."""
+    from sentence_transformers import SentenceTransformer
+
+    whole.check_files(located, config.model.trust_remote_code)
+    with whole.reports() as said:
+        if located.is_sentence_transformers:
+            module = SentenceTransformer(str(located.folder), device="cpu", model_kwargs=model_kwargs, **shared)
+        else:
+            module = _plain(located, config, model_kwargs, shared)
+    whole.check_weights(module, located, said)
+    whole.check_tokenizer(module, located)
+    whole.check_reads_text(module, located)
     return module
 
 
@@ -133,27 +144,6 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
         module.max_seq_length = settings.passage_max_len
         # read by encode_query and encode_document of sentence-transformers
         module[0].query_length, module[0].document_length = settings.query_max_len, settings.passage_max_len
-
-
-def _check_weights(module: SentenceTransformer, located: Located) -> None:
-    """Refuse a folder most of whose weights have names the model does not know: they would stay random."""
-    model: Any = module.transformers_model
-    names = hashes.tensor_names(located.folder) if model is not None else set()
-    if not names:
-        return
-    known = set().union(*map(_endings, names))
-    wanted = list(model.state_dict())
-    absent = [k for k in wanted if not _endings(k) & known]
-    if 2 * len(absent) > len(wanted):
-        raise DataError(
-            f"{located.folder}: {len(absent)} of {len(wanted)} weights are not in its safetensors, such as {absent[0]}"
-        )
-
-
-def _endings(name: str) -> set[str]:
-    """The name itself, and without one or two leading parts: checkpoints differ in prefixes such as `bert.`."""
-    parts = name.split(".")
-    return {".".join(parts[i:]) for i in range(min(3, len(parts) - 1) or 1)}
 
 
 def _remote_code_hint(e: Exception) -> str:
