@@ -12,10 +12,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import stopping
+from irctl import paths, stopping
 from irctl.errors import EnvironmentUnfit, IrctlError, RunFailed
 from irctl.types import Reporter
 
@@ -101,8 +102,10 @@ def _ray() -> Any:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED)}
     try:
-        ray.init(address=os.environ.get("RAY_ADDRESS"), include_dashboard=False, logging_level=logging.ERROR,
-                 log_to_driver=False, runtime_env={"env_vars": passed})  # fmt: skip
+        # Ray puts the current folder first on its actors' sys.path: let that be the one irctl itself is imported from
+        with chdir(paths.PACKAGE.parent):
+            ray.init(address=os.environ.get("RAY_ADDRESS"), include_dashboard=False, logging_level=logging.ERROR,
+                     log_to_driver=False, runtime_env={"env_vars": passed})  # fmt: skip
     except (ConnectionError, RuntimeError, ValueError) as e:
         raise EnvironmentUnfit(
             f"--runner ray: {str(e).splitlines()[0]}", hint="RAY_ADDRESS names the cluster; unset it for this machine"

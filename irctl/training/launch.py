@@ -26,6 +26,7 @@ from irctl.paths import RunPaths
 from irctl.training.journal import Follower
 
 MODULE = "irctl.training.worker"
+PYTHON = (sys.executable, "-P")  # `-m` alone would import from the current folder first
 POLL_S = 0.2
 _KILLED_RANK = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun itself ends with 1
 KEPT_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "DS_ACCELERATOR")
@@ -41,12 +42,12 @@ def argv(config: Config, folder: Path, launcher: str = "torchrun") -> list[str]:
     if nodes > 1:
         return _on_nodes(devices, nodes, folder)
     if devices == 1:
-        return [sys.executable, "-m", MODULE, str(folder)]
+        return [*PYTHON, "-m", MODULE, str(folder)]
     if launcher == "deepspeed":
-        start = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_gpus", str(devices), "--no_local_rank"]
+        start = [*PYTHON, "-m", "deepspeed.launcher.runner", "--num_gpus", str(devices), "--no_local_rank"]
         return [*start, "--module", MODULE, str(folder)]
     # --standalone: its own rendezvous, so that two runs on one host do not meet
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+    start = [*PYTHON, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
     return [*start, "-m", MODULE, str(folder)]
 
 
@@ -61,7 +62,7 @@ def _on_nodes(devices: int, nodes: int, folder: Path) -> list[str]:
     port = 15000 + int(job) % 15000
     return [
         "srun", "--ntasks-per-node=1",
-        sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={devices // nodes}",
+        *PYTHON, "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={devices // nodes}",
         "--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={_first_host()}:{port}",
         "-m", MODULE, str(folder),
     ]  # fmt: skip
@@ -84,6 +85,7 @@ def environment(config: Config, paths: RunPaths) -> dict[str, str]:
     one_host = os.environ.get("SLURM_NNODES", "1") == "1"
     launcher = str(os.getpid()) if one_host else "0"  # a process id means nothing on another host
     extra = {"TOKENIZERS_PARALLELISM": "false", "IRCTL_LAUNCHER_PID": launcher, "PYTHONUNBUFFERED": "1"}
+    extra["PYTHONSAFEPATH"] = "1"  # as -P, for what torchrun and deepspeed start in their turn
     if hardware.device_kind == "cpu":
         extra |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
         if "OMP_NUM_THREADS" not in os.environ:

@@ -162,3 +162,13 @@ def test_ray_encodes_to_the_bytes_of_one_process(
     one = encoded_by(tmp_path / "one", tiny_encoder, texts)
     two = encoded_by(tmp_path / "two", tiny_encoder, texts, runner="ray")
     assert tree(two) == tree(one)
+
+
+@pytest.mark.slow
+def test_ray_actors_import_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "irctl").mkdir()
+    for name in ("irctl/__init__", "numpy", "ray"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write(__name__ + chr(10))")
+    monkeypatch.chdir(tmp_path)
+    compressed(save_vectors(tmp_path / "x.npy"), tmp_path / "out", compress__workers=2, runner="ray")
+    assert not (tmp_path / "executed").exists()

@@ -33,14 +33,14 @@ def start(paths: RunPaths, code: str, rows: list | None = None) -> None:
 
 def test_one_device_is_a_plain_child() -> None:
     got = launch.argv(tiny.configuration(), Path("runs/with space"))
-    assert got == [sys.executable, "-m", "irctl.training.worker", "runs/with space"]
+    assert got == [sys.executable, "-P", "-m", "irctl.training.worker", "runs/with space"]
 
 
 def test_several_devices_are_started_by_torchrun_or_deepspeed() -> None:
     config = tiny.configuration(**{"hardware.devices": 4})
-    head = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
+    head = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
     assert launch.argv(config, Path("r")) == [*head, "-m", "irctl.training.worker", "r"]
-    head = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_gpus", "4", "--no_local_rank"]
+    head = [sys.executable, "-P", "-m", "deepspeed.launcher.runner", "--num_gpus", "4", "--no_local_rank"]
     assert launch.argv(config, Path("r"), "deepspeed") == [*head, "--module", "irctl.training.worker", "r"]
     with pytest.raises(ConfigError, match="--launcher mpirun: expected torchrun or deepspeed"):
         launch.argv(config, Path("r"), "mpirun")
@@ -54,8 +54,9 @@ def test_several_nodes_are_started_by_srun_on_the_first_host_of_the_job(tmp_path
     for name, value in (("NNODES", "2"), ("JOB_ID", "16001"), ("JOB_NODELIST", "gpu[07-08]")):
         monkeypatch.setenv(f"SLURM_{name}", value)
     got = launch.argv(tiny.configuration(**{"hardware.devices": 16}), Path("r"))
-    assert got[:2] == ["srun", "--ntasks-per-node=1"] and got[2:5] == [sys.executable, "-m", "torch.distributed.run"]
-    assert got[5:] == [
+    assert got[:2] == ["srun", "--ntasks-per-node=1"]
+    assert got[2:6] == [sys.executable, "-P", "-m", "torch.distributed.run"]
+    assert got[6:] == [
         "--nnodes=2",
         "--nproc-per-node=8",
         "--rdzv-backend=c10d",
