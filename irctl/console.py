@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from irctl.files import writing
 from irctl.types import Advance
 
 LINE_EVERY_S = 30.0
@@ -132,5 +133,5 @@ class ConsoleReporter:
 
     def _log(self, line: str) -> None:
         if self.log is not None:
-            with self.log.open("a") as f:
+            with writing(self.log), self.log.open("a") as f:
                 f.write(self.scrub(line) + "\n")

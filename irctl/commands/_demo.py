@@ -16,6 +16,7 @@ import typer
 from irctl import paths
 from irctl.commands._guard import guarded
 from irctl.commands._options import command_line
+from irctl.files import write_atomic
 from irctl.ledger.folder import read_json
 
 Main = Callable[[list[str]], int | None]
@@ -98,10 +99,7 @@ class Memory:
 
     def keep(self, argv: tuple[str, ...], payload: dict[str, Any]) -> None:
         self.steps[json.dumps(argv)] = payload
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        tmp = self.file.with_suffix(".tmp")
-        tmp.write_text(json.dumps(self.steps))
-        tmp.replace(self.file)
+        write_atomic(self.file, json.dumps(self.steps))
 
 
 def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float, say: Callable[[str], None]) -> None:
@@ -115,7 +113,7 @@ def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float, 
     captured = io.StringIO()
     with contextlib.redirect_stdout(captured):
         code = main([*base, "--format", "latex"])
-    (folder / "table.tex").write_text(captured.getvalue())
+    write_atomic(folder / "table.tex", captured.getvalue())
     with contextlib.redirect_stdout(io.StringIO()):
         code = code or main([*base, "--figure", "pareto", "-o", str(folder)])
     if code:

@@ -7,14 +7,14 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
 
 from irctl import errors
+from irctl.files import FULL
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
@@ -72,7 +72,7 @@ def system_errors() -> Iterator[None]:
         yield
     except OSError as e:
         where = _short(str(e.filename or "a file"))
-        if e.errno in _FULL:
+        if e.errno in FULL:
             raise errors.RunFailed(f"{where}: {e.strerror}", hint="Free some space; the same command continues") from e
         if e.errno in _CLOSED:
             raise errors.EnvironmentUnfit(
@@ -101,8 +101,9 @@ def emit_error(kind: str, message: str, hint: str, code: int) -> None:
 
 def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
     text = scrub(traceback.format_exc())
-    if log is not None and log.parent.is_dir():
-        with log.open("a") as f:
-            f.write(text)
+    with suppress(OSError):  # a full disk, perhaps the error itself: its line still comes
+        if log is not None and log.parent.is_dir():
+            with log.open("a") as f:
+                f.write(text)
     if debug:
         sys.stderr.write(text)

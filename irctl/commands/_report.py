@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
     from irctl.pipelines.report import Wanted
@@ -40,12 +40,10 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Raises DataError where the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as e:
-        raise DataError(f"--out {path}: cannot be written: {e.strerror}") from None
+    """The file whole or not at all; see files.write_out for what it raises."""
+    from irctl.files import write_out
+
+    write_out(path, text)
 
 
 def terminal(table: Table, *, ids: bool) -> str:

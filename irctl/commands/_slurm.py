@@ -34,6 +34,7 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
     from irctl import console, paths
     from irctl.commands._run import begin, dry_run
+    from irctl.files import write_atomic
     from irctl.ledger.folder import read_json, utc_now
 
     argv, site = local_argv(options.argv), slurm.site()
@@ -45,7 +46,7 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     jobs: dict[str, str] = {}
     for step in steps(command, argv, config, run.paths.folder.resolve()):
         path = run.paths.job.with_name(f"{step.name}.sbatch")
-        path.write_text(slurm.script(step.argv, resources(command, config, step), site))
+        write_atomic(path, slurm.script(step.argv, resources(command, config, step), site))
         before = list(jobs.values())[-1:]
         try:
             jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")

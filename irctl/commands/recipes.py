@@ -74,19 +74,15 @@ def cp(
     Examples:
       irctl recipes cp sycl-synth-multilevel mine.toml --force
     """
-    from irctl import console, errors, recipes_index
+    from irctl import console, errors, files, recipes_index
 
     with guarded(json_, debug):
+        files.check_file(file)
         if file.exists() and not force:
             raise errors.ConfigError(f"{file}: exists already", hint="Add --force to overwrite it")
         command = str(recipes_index.read(name).get("meta", {}).get("command", f"irctl train --recipe {name}"))
         mine = command.replace(f"--recipe {name}", f"--recipe {file}")
-        try:
-            file.write_text(f"# {mine}\n{recipes_index.path(name).read_text()}")
-        except OSError as e:
-            raise errors.DataError(
-                f"{file}: cannot be written: {e.strerror}", hint="Name a file in a folder that is there"
-            ) from None
+        files.write_out(file, f"# {mine}\n{recipes_index.path(name).read_text()}")
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
         else:

@@ -58,10 +58,12 @@ def report(
     from irctl.commands._guard import guarded
 
     with guarded(json_, debug):
-        from irctl import console
+        from irctl import console, files
         from irctl.commands import _report
         from irctl.pipelines.report import Wanted
 
+        if out:
+            (files.check_folder if figure else files.check_file)(Path(out))
         wanted = Wanted(
             table=table,
             baseline=baseline,

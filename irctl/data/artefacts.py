@@ -6,18 +6,16 @@ A folder is built under a temporary name, its manifest last, and then renamed; s
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing, paths, tables
+from irctl import files, paths, tables
 from irctl.errors import EnvironmentUnfit, RunFailed
 
 MANIFEST = "manifest.json"
@@ -60,10 +58,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def cannot_write(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:
-    """The error a user gets when a file or folder cannot be written."""
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunFailed(f"{path}: no space left on the disk", hint="Free some; the same command continues")
-    return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint="Set IRCTL_CACHE to another folder")
+    """The error a user gets when a file or folder of the cache cannot be written."""
+    return files.write_error(path, e, hint="Set IRCTL_CACHE to another folder")
 
 
 @contextlib.contextmanager
@@ -76,21 +72,3 @@ def _lock(path: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def write_whole(path: Path, write: Callable[[Any], object]) -> str:
-    """Let `write(binary file)` fill a file that appears whole or not at all. Returns its sha256."""
-    tmp = path.with_name(f".{path.name}.tmp.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tmp.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        tmp.replace(path)
-    except OSError as e:
-        raise cannot_write(path, e) from e
-    finally:
-        with contextlib.suppress(OSError):
-            tmp.unlink()
-    return hashing.file_digest(path)

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from irctl.data.artefacts import cannot_write
 from irctl.data.collection import Collection
 from irctl.data.texts import TextStore
 from irctl.errors import ConfigError, DataError
+from irctl.files import write_error
 
 LAYOUTS = ("beir", "msmarco")
 CHUNK = 4096
@@ -42,7 +42,7 @@ def convert(collection: Collection, out: Path, to: str) -> dict[str, Any]:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as e:
-        raise cannot_write(out, e) from e
+        raise write_error(out, e) from e
     return {"folder": str(out), "layout": to, **counts}
 
 

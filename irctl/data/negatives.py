@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from irctl import tables
-from irctl.data.artefacts import write_whole
 from irctl.data.lines import suffix
 from irctl.data.qrels_files import read_judgements
+from irctl.files import write_out
 
 Scored = Iterable[tuple[str, float]]
 
@@ -48,8 +48,8 @@ def write_negatives(
 
     # Provenance first: negatives without it cannot be told from others.
     text = json.dumps(dict(provenance), sort_keys=True, indent=1, ensure_ascii=False, default=str)
-    write_whole(provenance_path(path), lambda file: file.write(text.encode() + b"\n"))
-    return write_whole(path, write)
+    write_out(provenance_path(path), text + "\n")
+    return write_out(path, write).sha256
 
 
 def _rows(query_id: str, scored: Sequence[tuple[str, float]]) -> str:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irctl.data.artefacts import write_whole
 from irctl.data.lines import entries, malformed, words
 from irctl.data.qrels_files import read_judgements
 from irctl.errors import DataError
+from irctl.files import write_out
 from irctl.types import Qrels, Run
 
 if TYPE_CHECKING:
@@ -196,4 +196,4 @@ def _write_lines(path: Path, texts: Iterable[str]) -> str:
             for text in texts:
                 packed.write(text.encode())
 
-    return write_whole(path, write)
+    return write_out(path, write).sha256

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import DataError
-from irctl.index import shards
+from irctl.files import write_out
 from irctl.index.bundle import Bundle
 
 BLOCK = 10_000
@@ -35,7 +35,7 @@ def write_npy(path: Path, rows: int, width: int, dtype: str, blocks: Iterable[Bl
                 raise DataError(f"{path}: values beyond {largest:.0f}, the largest of float16", hint="Use --to fbin")
             sink.write(np.ascontiguousarray(block_NW, dtype=dtype).tobytes())
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def write_bin(path: Path, rows: int, width: int, dtype: str, blocks: Iterable[Block]) -> int:
@@ -46,7 +46,7 @@ def write_bin(path: Path, rows: int, width: int, dtype: str, blocks: Iterable[Bl
         for _, block_NW in blocks:
             sink.write(np.ascontiguousarray(block_NW, dtype=dtype).tobytes())
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def write_fvecs(path: Path, width: int, blocks: Iterable[Block]) -> int:
@@ -59,7 +59,7 @@ def write_fvecs(path: Path, width: int, blocks: Iterable[Block]) -> int:
             record[:, 1:] = block_NW
             sink.write(record.tobytes())
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def write_ids(path: Path, blocks: Iterable[Block]) -> int:
@@ -73,7 +73,7 @@ def write_ids(path: Path, blocks: Iterable[Block]) -> int:
                 raise DataError(f"{path}: the id {bad!r} breaks its line", hint="--to parquet takes any id")
             sink.write(text.encode())
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def write_parquet(
@@ -107,7 +107,7 @@ def write_parquet(
         if writer is not None:
             writer.close()
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def _number(value: float) -> str:
@@ -151,7 +151,7 @@ def write_lines(path: Path, format: str, name: str, blocks: Iterable[Block]) -> 
         for ids, block_ND in blocks:
             sink.write("".join(line(name, i, v) for i, v in zip(ids, block_ND, strict=True)).encode())
 
-    return shards.write_atomic(path, write).bytes
+    return write_out(path, write).bytes
 
 
 def link_batches(bundle: Bundle, folder: Path) -> int:
@@ -205,7 +205,7 @@ def write_faiss(path: Path, bundle: Bundle) -> int:
         raise DataError(f"{bundle.folder}: faiss cannot hold these codes ({str(e).splitlines()[0]})") from e
     finally:
         outer.reset()
-    return shards.write_atomic(path, lambda sink: sink.write(content.data)).bytes
+    return write_out(path, lambda sink: sink.write(content.data)).bytes
 
 
 def code_blocks(bundle: Bundle) -> Iterator[Block]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from irctl import hashing
 from irctl.errors import DataError
+from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.plan import Plan
 from irctl.types import Reporter
@@ -73,7 +74,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
                 raise _changed(path)
             sink.write(np.load(path, allow_pickle=False).tobytes())
 
-    written = shards.write_atomic(folder / name, copy)
+    written = write_atomic(folder / name, copy)
     joined: dict[str, Any] = {
         "file": name,
         "rows": rows,

@@ -8,88 +8,22 @@ The manifest holds no times, hosts or paths: two runs over the same input leave 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
-import io
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from irctl import hashing, tables
 from irctl.data.arrow_files import reading
-from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+from irctl.errors import DataError
+from irctl.files import Written, sync_folder, write_atomic, writing
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal"
 PART = {"file": str, "rows": int, "bytes": int, "sha256": str, "ids?": str, "ids_bytes?": int, "ids_sha256?": str}
-
-
-class Written(NamedTuple):
-    """What became of one file: its size and the digest computed while it was written."""
-
-    bytes: int
-    sha256: str
-
-
-class _Hashing(io.RawIOBase):
-    """A file that hashes what passes through it."""
-
-    def __init__(self, inner: BinaryIO) -> None:
-        self.inner, self.digest, self.count = inner, hashlib.sha256(), 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        self.inner.write(view)
-        self.digest.update(view)
-        self.count += len(view)
-        return len(view)
-
-    def tell(self) -> int:
-        return self.count
-
-
-def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
-    """Write bytes, text, an array (.npy) or what `content(file)` writes, so that the file appears whole or not at all.
-
-    Raises RunFailed when the disk is full, EnvironmentUnfit when the folder cannot be written.
-    """
-    tmp = path.with_name(f".{path.name}.tmp.{socket.gethostname()}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tmp.open("wb") as file:
-            sink = _Hashing(file)
-            if isinstance(content, np.ndarray):
-                np.lib.format.write_array(sink, np.ascontiguousarray(content), allow_pickle=False)
-            elif callable(content):
-                content(sink)
-            else:
-                sink.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        tmp.replace(path)
-        _sync_folder(path.parent)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            tmp.unlink()
-        raise write_error(path, e) from e
-    return Written(sink.count, sink.digest.hexdigest())
-
-
-def write_error(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:
-    """The error a user gets for an OSError while writing `path`."""
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunFailed(f"{path}: no space left on the disk", hint="Free some; the same command continues")
-    return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint="Choose another folder")
 
 
 def write_ids(path: Path, ids: Sequence[str]) -> Written:
@@ -115,15 +49,12 @@ def read_ids(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> Written:
     """Keys sorted, so that equal content is equal bytes."""
-    return write_atomic(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+    return write_atomic(path, as_json(value))
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def as_json(value: Any) -> str:
+    """The text of such a file."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
 class Journal:
@@ -136,7 +67,7 @@ class Journal:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append {index, file, bytes, sha256, ...} once the shard's files are in place."""
-        try:
+        with writing(self.path):
             new = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
@@ -144,9 +75,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             if new:
-                _sync_folder(self.path.parent)
-        except OSError as e:
-            raise write_error(self.path, e) from e
+                sync_folder(self.path.parent)
 
 
 def read_journals(folder: Path) -> dict[int, dict[str, Any]]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import allocator, stopping
+from irctl import allocator, files, stopping
 from irctl.errors import DataError, IrctlError, RunFailed
 from irctl.index import shards, threads
 from irctl.index.plan import Batch
@@ -223,7 +223,7 @@ def _write_one(target: Target, batch: Batch, ids: Sequence[str] | None, codes_NC
     if codes_NC.shape != (batch.rows, target.code_size):
         raise DataError(f"codes: expected shape ({batch.rows}, {target.code_size}), found {codes_NC.shape}")
     file = target.file(batch.index)
-    codes = shards.write_atomic(target.folder / file, codes_NC)
+    codes = files.write_atomic(target.folder / file, codes_NC)
     line: dict[str, Any] = {
         "index": batch.index,
         "file": file,

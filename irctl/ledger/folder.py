@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from irctl import tables
+from irctl.files import write_atomic, writing
 from irctl.paths import RunPaths
 
 
@@ -25,13 +25,7 @@ def utc_now() -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file by rename, so that a reader sees the old text or the new, never half of one."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with partial.open("w") as f:
-        json.dump(value, f, indent=1, ensure_ascii=False)
-        f.write("\n")
-        f.flush()
-        os.fsync(f.fileno())
-    partial.replace(path)
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
@@ -42,7 +36,7 @@ def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
 def append_lines(path: Path, *rows: Mapping[str, Any]) -> None:
     """Append rows as JSON lines in one write; whole rows of several processes never mix."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    with path.open("ab+", buffering=0) as f:  # unbuffered: one write call
+    with writing(path), path.open("ab+", buffering=0) as f:  # unbuffered: one write call
         if f.tell() > 0:
             f.seek(-1, os.SEEK_END)
             if f.read(1) != b"\n":  # a killed writer left half a line: do not glue ours to it

@@ -240,8 +240,8 @@ class RunHandle:
             beats += 1
             try:
                 self.beat()
-            except OSError as e:  # the run folder itself: a full disk now may have room again later
-                log.warning("%s: heartbeat not written: %s", self.paths.run_json, e.strerror)
+            except (OSError, errors.IrctlError) as e:  # the run folder itself: a full disk may have room again later
+                log.warning("heartbeat not written: %s", e)
 
 
 def _check_columns(columns: Mapping[str, Any]) -> None:

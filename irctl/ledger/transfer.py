@@ -13,6 +13,7 @@ from typing import Any
 
 from irctl import paths, tables
 from irctl.errors import DataError
+from irctl.files import write_atomic, write_out
 from irctl.ledger import identity
 from irctl.ledger.publish import publish
 from irctl.ledger.query import RunRecord
@@ -33,18 +34,15 @@ CARRIED_BYTES = ("out/per_query.parquet",)
 
 
 def export_runs(runs: Iterable[RunRecord], target: Path) -> int:
-    """Write the runs to a file by rename; returns how many."""
-    partial = target.with_name(f".{target.name}.tmp")
-    count = 0
-    try:
-        with partial.open("w") as f:
-            for run in runs:
-                f.write(json.dumps({"format": FORMAT, "id": run.id, "files": _texts(run.folder)}) + "\n")
-                count += 1
-        partial.replace(target)
-    except OSError as e:
-        raise DataError(f"{target}: cannot be written: {e.strerror}") from None
-    return count
+    """Write the runs to a file that appears whole or not at all; returns how many."""
+    wanted = list(runs)
+
+    def write(file: Any) -> None:
+        for run in wanted:
+            file.write(json.dumps({"format": FORMAT, "id": run.id, "files": _texts(run.folder)}).encode() + b"\n")
+
+    write_out(target, write)
+    return len(wanted)
 
 
 def import_runs(source: Path) -> tuple[list[str], list[str]]:
@@ -61,11 +59,7 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
                 continue
             folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(row["files"], key=lambda n: n == "run.json"):  # run.json last: it makes it a run
-                target = folder / name
-                target.parent.mkdir(exist_ok=True)
-                partial = target.with_name(f".{target.name}.tmp")
-                partial.write_bytes(_bytes(name, row["files"][name], f"{source}:{number}"))
-                partial.replace(target)
+                write_atomic(folder / name, _bytes(name, row["files"][name], f"{source}:{number}"))
             if reason := publish(folder):
                 log.warning("ledger not written (%s); %s has the run", reason, folder)
             taken.append(row["id"])

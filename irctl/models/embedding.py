@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from irctl import paths, stopping, tables
 from irctl.config import Config
 from irctl.errors import PREEMPTED, DataError, PartlyDone, RunFailed, Stopped
+from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
@@ -209,7 +210,7 @@ def _write(
         raise RunFailed(f"{folder}: values above 65504 do not fit float16", hint="Use --set encoder.store=float32")
     name = f"part-{index:05d}"
     ids = shards.write_ids(folder / "ids" / f"{name}.arrow", list(corpus.ids[rows]))
-    written = shards.write_atomic(folder / "vectors" / f"{name}.npy", stored_ND)
+    written = write_atomic(folder / "vectors" / f"{name}.npy", stored_ND)
     return {
         "index": index,
         "file": f"vectors/{name}.npy",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import tables
 from irctl.data.arrow_files import reading
 from irctl.errors import DataError
-from irctl.index.shards import write_atomic
+from irctl.files import write_atomic
 
 if TYPE_CHECKING:
     from irctl.metrics.ranking import RankingResult

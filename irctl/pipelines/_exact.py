@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from irctl import paths
 from irctl.data.artefacts import key_of
 from irctl.errors import DataError
-from irctl.index import scan, shards
+from irctl.files import write_atomic
+from irctl.index import scan
 from irctl.types import Reporter, Stream, VectorBlock
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def nearest(
         return Nearest(_read(path, (len(queries_QD), min(k, stream.rows))), key, True)
     with reporter.bar("exact search", stream.rows) as advance:
         found = scan.search_vectors(queries_QD, stream, k, metric, block=block, advance=advance)
-    shards.write_atomic(path, found.rows_Qk)
+    write_atomic(path, found.rows_Qk)
     return Nearest(found.rows_Qk, key, False)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import config as schema
 from irctl import paths, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
+from irctl.files import write_atomic
 from irctl.ledger.recording import GROUP
 from irctl.pipelines._arms_pool import RUN, Chain, Memory, Pool
 from irctl.types import Reporter
@@ -229,5 +230,5 @@ def _report(config: Config, run: RunHandle, chains: Sequence[Chain], asked: Aske
         again += f" --baseline {tested}" if tested else ""
         wanted = Wanted(table="losses", baseline=tested, split=split, command=again)
         text += [markdown.render(t) for t in tables_of(mine, wanted, per_query_reader())]
-    (run.out / "report.md").write_text("\n".join(text))
+    write_atomic(run.out / "report.md", "\n".join(text))
     return "\n".join(text).splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import files
 from irctl.index.bm25 import Bm25, Settings
 from irctl.types import Reporter, Run
 
@@ -30,6 +31,8 @@ def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | Non
     from irctl.data.self_match import self_match
     from irctl.data.trec import write_run
 
+    target = Path(out) if out else run.out / "run.trec.gz"
+    files.check_file(target)
     collection = open_for(config)
     split = config.data.split or collection.card.headline_split
     queries = collection.queries(split)
@@ -44,7 +47,6 @@ def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | Non
             rows, scores = bm25.search(text, k)
             found[query_id] = {collection.corpus.ids[int(r)]: float(s) for r, s in zip(rows, scores, strict=True)}
             advance()
-    target = Path(out) if out else run.out / "run.trec.gz"
     write_run(target, found, run.id)
     run.note(
         dataset=config.run.dataset or collection.name,

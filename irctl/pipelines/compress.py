@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import files
 from irctl.errors import ConfigError
 from irctl.index import plan as planning
 from irctl.index.plan import shard_of
@@ -58,6 +59,8 @@ def compress(
             f"{config.compress.max_batches}",
             hint="Leave out one of them",
         )
+    if out:
+        files.check_folder(Path(out))
     methods = _methods(config)
     worker, workers = shard_of(shard or "", os.environ, _workers(config, out, methods))
     folders = _folders(config, run, out, methods, shared=worker is not None or finalize)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import paths, tables
+from irctl import files, paths, tables
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.pipelines import _outputs
 from irctl.types import Reporter
@@ -44,6 +44,8 @@ def encode(
 
     _check_side(side)
     _outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
+    if out:
+        files.check_folder(Path(out))
     config = _with(config, model, data)
     collection = collection_of(config)
     encoder = load_encoder(config)

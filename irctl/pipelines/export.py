@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from irctl import files
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import shards
@@ -75,6 +76,7 @@ def export(
         raise ConfigError(f"--decoded: {what}", hint="Leave it out, or use --to npy, parquet, fbin or fvecs")
     target = Path(out) if out else run.out / FILES[to]
     _outputs.check(target)
+    (files.check_folder if to == "batches" else files.check_file)(target)
     size = _write(found, to, target, decoded, _texts(found, config) if texts else None, reporter)
     if found.bundle is not None and to == "faiss":
         _beside_faiss(found.bundle, target, reporter)
@@ -179,7 +181,7 @@ def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     }
     if differs:
         reporter.warn(f"{target.name}: {differs}")
-    shards.write_json(target.with_name(target.name + ".json"), about)
+    files.write_out(target.with_name(target.name + ".json"), shards.as_json(about))
     reporter.say(f"row i of the index is line i + 1 of {ids.name}")
 
 
@@ -196,7 +198,7 @@ def _beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
         "quantizer": trained.name,
         **({"layout": layout} if layout else {}),
     }
-    shards.write_json(target.with_name(target.name + ".json"), about)
+    files.write_out(target.with_name(target.name + ".json"), shards.as_json(about))
     reporter.say(f"what the codes mean is in {target.name}.json and {trained.name}/")
 
 

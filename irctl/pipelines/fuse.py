@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import files
 from irctl.errors import ConfigError, DataError
 from irctl.types import Reporter, Run
 
@@ -70,11 +71,12 @@ def fuse(
     """Fuse run files, or those of searches named by their runs, into one, cut at search.k."""
     from irctl.data.trec import read_run, write_run
 
+    target = Path(out) if out else run.out / "run.trec.gz"
+    files.check_file(target)
     inputs = [_opened(name) for name in run_files]
     fused = combine(how, [read_run(i.file) for i in inputs])
     k = config.search.k
     cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
-    target = Path(out) if out else run.out / "run.trec.gz"
     write_run(target, cut, run.id)
     for i in inputs:
         run.artifact("in", "run_file", i.file)

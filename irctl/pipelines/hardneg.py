@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import paths
+from irctl import files, paths
 from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.index.mining import Rules, rules, select
@@ -171,6 +171,8 @@ def _suffix(config: Config, out: str | None) -> str:
     """The ending of the file. Raises ConfigError where --out has one and hardneg.format another."""
     from irctl.data.lines import suffix
 
+    if out:
+        files.check_file(Path(out))
     wanted, origin = config.hardneg.format, config.origins.get("hardneg.format")
     if out and origin and (suffix(Path(out)) == ".tsv") != (wanted == "tsv"):
         raise ConfigError(

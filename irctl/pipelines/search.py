@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths, stopping
+from irctl import files, paths, stopping
 from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
@@ -57,6 +57,8 @@ def search(
     """
     check_depth(config.search.rerank, config.search.k)
     _outputs.check(Path(out) if out else run.out)
+    if out:
+        files.check_file(Path(out))  # now, not after the work
     _watched.check(config)
     if queries is not None:
         return _by_vectors(config, run, reporter, queries, index or "latest", out)

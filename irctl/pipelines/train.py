@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
+from irctl import files, plugins
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
@@ -43,6 +43,8 @@ def train(
     started = time.monotonic()
     if resume:
         check_resume(run.paths.folder)
+    if out:
+        _check_out(Path(out))
     config = scaled_lr(config, reporter)
     precision.check_declared(config)
     plan = batching.plan(config, own_only=mixture.own_only(config))
@@ -97,6 +99,18 @@ def check_resume(folder: Path) -> None:
         raise DataError(f"--resume {folder.name}: no checkpoint there", hint="Drop --resume to start new")
 
 
+def _check_out(folder: Path) -> None:
+    """DataError where --out cannot be replaced by a model: only a model of irctl, or an empty folder, may go."""
+    from irctl.models.settings import FILE
+
+    files.check_folder(folder)
+    if folder.is_dir() and not (folder / FILE).is_file() and (other := next(folder.iterdir(), None)):
+        raise DataError(
+            f"{folder}: expected a new or empty folder, or a model of irctl to replace, found {other.name}",
+            hint="Choose another --out",
+        )
+
+
 class _Follow:
     """Turns the worker's rows into progress, warnings and ledger entries."""
 
@@ -149,7 +163,7 @@ def _record(
     )
     model = run.paths.model
     if out:
-        model = Path(out)
+        model = Path(out).resolve() if Path(out).is_symlink() else Path(out)
         staged = model.with_name(f".{model.name}.tmp")
         shutil.rmtree(staged, ignore_errors=True)
         shutil.copytree(run.paths.model, staged)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from irctl import hashing, tables
 from irctl.errors import DataError
+from irctl.files import write_atomic
 from irctl.index import shards
 
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
@@ -33,7 +34,7 @@ def save(folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[A
     """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, digests, and `more`."""
     described = {}
     for key, array in arrays.items():
-        written = shards.write_atomic(folder / f"{key}.npy", array)
+        written = write_atomic(folder / f"{key}.npy", array)
         described[key] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": written.sha256}
     shards.write_json(
         folder / FILE,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
+from irctl.files import check_folder, write_out
 from irctl.reports.records import Record, newest, rows
 
 if TYPE_CHECKING:
@@ -169,16 +170,18 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
 
 def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
     """Write NAME.pdf, .svg, .png and .csv; the same data gives the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     written = []
     with styled() as plt:
         for kind, metadata in METADATA.items():
             path = folder / f"{name}.{kind}"
-            figure.savefig(path, dpi=200, metadata=metadata)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, dpi=200, metadata=metadata)
+            write_out(path, drawn.getvalue())
             written.append(path)
         plt.close(figure)
     table = folder / f"{name}.csv"
-    table.write_text(data)
+    write_out(table, data)
     return [*written, table]
 
 

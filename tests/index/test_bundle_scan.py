@@ -11,6 +11,7 @@ import pytest
 from array_stream import ArrayStream, vectors
 
 from irctl.errors import ConfigError, DataError
+from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import Bundle, open_bundle, write_bundle
 from irctl.index.rerank import check_depth, rerank
@@ -39,7 +40,7 @@ def make(folder: Path, x: np.ndarray, cuts: list[int], ids: list[str] | None = N
     row = 0
     for number, rows in enumerate(cuts):
         file, ids_file = f"codes/h_{number:04d}.npy", f"ids/b_{number:04d}.arrow"
-        codes = shards.write_atomic(folder / file, quantizer.encode(x[row : row + rows]))
+        codes = write_atomic(folder / file, quantizer.encode(x[row : row + rows]))
         part = {"file": file, "rows": rows, "row0": row, "bytes": codes.bytes, "sha256": codes.sha256}
         if ids:
             stored = shards.write_ids(folder / ids_file, ids[row : row + rows])

@@ -16,17 +16,18 @@ import numpy as np
 import pytest
 
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+from irctl.files import write_atomic
 from irctl.index import shards
 
 
 def shard(folder: Path, index: int, value: float = 0.0) -> dict[str, Any]:
-    written = shards.write_atomic(folder / f"part-{index}.npy", np.full((2, 3), value, np.float32))
+    written = write_atomic(folder / f"part-{index}.npy", np.full((2, 3), value, np.float32))
     return {"index": index, "file": f"part-{index}.npy", "rows": 2, **written._asdict()}
 
 
 def test_array_reads_back_and_digest_is_the_files(tmp_path: Path) -> None:
     x_ND = np.arange(12, dtype=np.float32).reshape(3, 4).T  # not C-contiguous
-    written = shards.write_atomic(tmp_path / "x.npy", x_ND)
+    written = write_atomic(tmp_path / "x.npy", x_ND)
     raw = (tmp_path / "x.npy").read_bytes()
     assert written == (len(raw), hashlib.sha256(raw).hexdigest())
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy", allow_pickle=False), x_ND)
@@ -34,7 +35,7 @@ def test_array_reads_back_and_digest_is_the_files(tmp_path: Path) -> None:
 
 def test_object_arrays_are_refused_not_pickled(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        shards.write_atomic(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object))
+        write_atomic(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object))
     assert not (tmp_path / "x.npy").exists()
 
 
@@ -54,7 +55,7 @@ def test_full_disk_is_exit_1_and_leaves_no_file(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(RunFailed, match="no space left") as e:
-        shards.write_atomic(tmp_path / "x.npy", full)
+        write_atomic(tmp_path / "x.npy", full)
     assert e.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -62,7 +63,7 @@ def test_full_disk_is_exit_1_and_leaves_no_file(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_written_is_exit_4(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentUnfit, match="cannot be written"):
-        shards.write_atomic(tmp_path / "file" / "x.npy", b"x")
+        write_atomic(tmp_path / "file" / "x.npy", b"x")
 
 
 def test_done_needs_a_line_and_a_file_of_its_size(tmp_path: Path) -> None:

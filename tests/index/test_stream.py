@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from array_stream import ArrayStream, vectors
 
-from irctl import stopping
+from irctl import files, stopping
 from irctl.errors import DataError, RunFailed, Stopped
 from irctl.index import shards
 from irctl.index.plan import Plan
@@ -114,14 +114,14 @@ def test_a_failing_encoder_says_which_rows(tmp_path: Path) -> None:
 def test_a_failing_writer_says_which_rows_and_keeps_what_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = shards.write_atomic
+    whole = files.write_atomic
 
     def full(path: Path, content: object) -> object:
         if path.name == "c_0002.npy":
             raise RunFailed(f"{path}: no space left on the disk", hint="Free some; the same command continues")
         return whole(path, content)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shards, "write_atomic", full)
+    monkeypatch.setattr(files, "write_atomic", full)
     with pytest.raises(RunFailed, match=r"rows 1000-1499: .*no space left"):
         compress(tmp_path, ArrayStream(vectors(4000)))
     assert set(shards.done_shards(tmp_path)) == {0, 1}

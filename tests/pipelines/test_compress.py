@@ -11,6 +11,7 @@ import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, tree, vectors
 
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, PartlyDone, RunFailed
+from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
@@ -321,7 +322,7 @@ def test_the_newest_encoded_corpus_is_the_default_input(tmp_path: Path) -> None:
     run = new_run("encode")
     with run:
         folder = run.out / "emb"
-        part = shards.write_atomic(folder / "vectors" / "part-00000.npy", vectors(900))
+        part = write_atomic(folder / "vectors" / "part-00000.npy", vectors(900))
         ids = shards.write_ids(folder / "ids" / "part-00000.arrow", [f"d{i}" for i in range(900)])
         line = {"file": "vectors/part-00000.npy", "rows": 900, "bytes": part.bytes, "sha256": part.sha256}
         line |= {"ids": "ids/part-00000.arrow", "ids_bytes": ids.bytes, "ids_sha256": ids.sha256}

@@ -1,0 +1,130 @@
+"""Files that appear whole or not at all: a hidden name in the same folder, fsync, rename, fsync of the folder.
+
+Two kinds: those that irctl names (`write_atomic`), and those that a user named (`write_out`), where a link is followed
+and only a regular file is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Written(NamedTuple):
+    """What became of one file: its size and the digest computed while it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class _Hashing(io.RawIOBase):
+    """A file that hashes what passes through it."""
+
+    def __init__(self, inner: BinaryIO) -> None:
+        self.inner, self.digest, self.count = inner, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.inner.write(view)
+        self.digest.update(view)
+        self.count += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self.count
+
+
+def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
+    """Write bytes, text, an array (.npy) or what `content(file)` writes, so that the file appears whole or not at all.
+
+    A link in its place is replaced. Raises RunFailed when the disk is full, EnvironmentUnfit when the folder cannot be
+    written.
+    """
+    tmp = path.with_name(f".{path.name}.tmp.{socket.gethostname()}.{os.getpid()}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tmp.open("wb") as file:
+                sink = _Hashing(file)
+                if callable(content):
+                    content(sink)
+                elif isinstance(content, (bytes, str)):
+                    sink.write(content.encode() if isinstance(content, str) else content)
+                else:
+                    import numpy as np
+
+                    np.lib.format.write_array(sink, np.ascontiguousarray(content), allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            tmp.replace(path)
+            sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            tmp.unlink()
+        raise
+    return Written(sink.count, sink.digest.hexdigest())
+
+
+def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
+    """write_atomic for a file that a user named: what a link names is written. Raises DataError as check_file does."""
+    check_file(path)
+    return write_atomic(path.resolve() if path.is_symlink() else path, content)
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError where a file cannot be put: a folder, device, pipe or socket stands there, also behind a link."""
+    found = "a folder" if path.is_dir() else "no regular file (a device, pipe or socket)"
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: expected a file or a new name, found {found}", hint="Name another file")
+
+
+def check_folder(path: Path) -> None:
+    """Raise DataError where something that is no folder stands in the place of an output folder."""
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path}: expected a folder or a new name, found a link to nothing", hint="Name another folder")
+    if path.exists() and not path.is_dir():
+        found = "a file" if path.is_file() else "a device, pipe or socket"
+        raise DataError(f"{path}: expected a folder or a new name, found {found}", hint="Name another folder")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` in what a failed write raises: the system's own error of a full disk names no file."""
+    try:
+        yield
+    except OSError as e:
+        raise write_error(path, e) from e
+
+
+def write_error(path: Path, e: OSError, hint: str = "Choose another folder") -> RunFailed | EnvironmentUnfit:
+    """The error a user gets for an OSError while writing `path`. hint: for a place that cannot be written."""
+    if e.errno in FULL:
+        what = "larger than this system allows" if e.errno == errno.EFBIG else "no space left on the disk"
+        return RunFailed(f"{path}: {what}", hint="Free some; the same command continues")
+    return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint=hint)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in the folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,106 @@
+"""Files of the user appear whole or not at all, where the user's name points, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from workspace import Workspace
+
+from irctl import files
+from irctl.commands._guard import guarded
+from irctl.errors import DataError, RunFailed
+from irctl.ledger import folder
+
+
+def names(place: Path) -> list[str]:
+    return sorted(p.name for p in place.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.tex"
+    files.write_out(path, "old")
+
+    def torn(file) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunFailed, match=r"table\.tex: no space left on the disk"):
+        files.write_out(path, torn)
+
+    def stopped(file) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_out(path, stopped)
+    assert path.read_text() == "old" and names(tmp_path) == ["table.tex"]
+
+
+def test_what_a_link_names_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to("real/there.txt")
+    for text in ("new", "newer"):  # first to nothing, then to a file
+        files.write_out(link, text)
+        assert link.is_symlink() and (tmp_path / "real/there.txt").read_text() == text
+    assert names(tmp_path / "real") == ["there.txt"]
+
+
+def test_devices_pipes_and_folders_are_no_places_for_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "null", Path("/dev/null"), tmp_path):
+        with pytest.raises(DataError, match="expected a file or a new name, found"):
+            files.write_out(path, "x")
+    assert Path("/dev/null").is_char_device() and (tmp_path / "null").is_symlink()
+
+
+def test_lines_that_are_appended_to_a_full_disk_name_their_file(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    with pytest.raises(RunFailed, match=r"events\.jsonl: no space left on the disk"):
+        folder.append_lines(tmp_path / "events.jsonl", {"a": 1})
+
+
+def test_a_full_disk_ends_in_one_line_though_the_log_cannot_be_written(tmp_path: Path, capsys) -> None:
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    with pytest.raises(typer.Exit) as ended, guarded(log=lambda: tmp_path / "log.txt"):
+        folder.append_lines(tmp_path / "log.txt", {"a": 1})
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {tmp_path / 'log.txt'}: no space left on the disk. Free some; the same command continues"
+    ]
+
+
+def test_numpy_is_not_imported_for_text() -> None:
+    code = "import sys; from irctl import files; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LINES = (
+    "report --out {}",
+    "report --format latex -o {}",
+    "runs export --to {}",
+    "recipes cp stream-opq {} --force",
+    "search --retriever bm25 --out {}",
+    "hardneg --num 1 --out {}",
+    "train --out {}",
+    "encode --out {}",
+    "compress --out {}",
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_outputs_that_are_no_regular_files_are_refused_before_the_work(place: Workspace, line: str) -> None:
+    for target in ("/dev/null", "pipe"):
+        if target == "pipe" and not (place.folder / "pipe").exists():
+            os.mkfifo(place.folder / "pipe")
+        done = place.run(line.format(target))
+        assert done.code == 3, done.err
+        assert done.err.splitlines()[-1].startswith(f"error: {target}: expected a "), done.err
+    assert Path("/dev/null").is_char_device()
