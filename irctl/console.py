@@ -1,12 +1,14 @@
 """The terminal: results to stdout, everything else to stderr; tables, progress and JSON.
 
-Progress bars are drawn only when stderr is a terminal; otherwise one line every 30 s.
+Progress bars are drawn only when stderr is a terminal; otherwise one line every 30 s. What is shown is data: square
+brackets are no markup, and control characters are shown as \\x1b, so that a run's name cannot steer a terminal.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from irctl.files import writing
 from irctl.types import Advance
 
 LINE_EVERY_S = 30.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 _silent, _plain = False, False
 
 
@@ -42,24 +45,37 @@ def _console(stderr: bool, no_color: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width: do not cut long cells at 80 columns there.
     width = None if stream.isatty() else 200
-    return Console(stderr=stderr, no_color=plain, highlight=False, width=width, soft_wrap=not stream.isatty())
+    return Console(stderr=stderr, no_color=plain, highlight=False, markup=False, emoji=False, width=width,
+                   soft_wrap=not stream.isatty())  # fmt: skip
 
 
-def out(line: str) -> None:
-    """One result line, as it is, to stdout."""
-    print(line, file=sys.stdout)  # noqa: T201
+def visible(text: str) -> str:
+    """The text with every control character but tab and line feed as \\xNN."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def out(line: str, *, is_drawn: bool = False) -> None:
+    """One result line to stdout; is_drawn: with the colours of a drawn table, whose cells are visible() already."""
+    print(line if is_drawn else visible(line), file=sys.stdout)  # noqa: T201
 
 
 def err(line: str) -> None:
     """One line to stderr; of a quiet command only its error."""
     if _silent and not line.startswith("error: "):
         return
-    print(line, file=sys.stderr)  # noqa: T201
+    print(visible(line), file=sys.stderr)  # noqa: T201
+
+
+def as_json(payload: Any) -> str:
+    """One line of JSON that steers no terminal either."""
+    text = json.dumps(payload, ensure_ascii=False, default=str)
+    # JSON itself leaves those from 0x7f on as they are
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def emit_json(payload: Any) -> None:
     """The one JSON object of a command, to stdout."""
-    print(json.dumps(payload, ensure_ascii=False, default=str), file=sys.stdout)  # noqa: T201
+    print(as_json(payload), file=sys.stdout)  # noqa: T201
 
 
 def cell(value: Any) -> str:
@@ -76,12 +92,12 @@ def table(rows: Sequence[Mapping[str, Any]], title: str = "", *, no_color: bool 
     if not rows:
         return
     columns = list(dict.fromkeys(k for row in rows for k in row))
-    drawn = Table(title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    drawn = Table(title=visible(title) or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for column in columns:
         numeric = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=False)
+        drawn.add_column(visible(str(column)), justify="right" if numeric else "left", overflow="fold", no_wrap=False)
     for row in rows:
-        drawn.add_row(*(cell(row.get(column)) for column in columns))
+        drawn.add_row(*(visible(cell(row.get(column))) for column in columns))
     _console(stderr=False, no_color=no_color).print(drawn)
 
 
@@ -97,11 +113,11 @@ class ConsoleReporter:
     def say(self, line: str) -> None:
         self._log(line)
         if not self.quiet:
-            self.console.print(line, markup=False)
+            self.console.print(visible(line))
 
     def warn(self, line: str) -> None:
         self._log(f"warning: {line}")
-        self.console.print(f"warning: {line}", style="yellow", markup=False)
+        self.console.print(f"warning: {visible(line)}", style="yellow")
 
     def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
         if self.quiet:
@@ -110,9 +126,14 @@ class ConsoleReporter:
 
     @contextmanager
     def _drawn(self, label: str, total: int | None, done: int) -> Iterator[Advance]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(label, total=total, completed=done)
+            task = progress.add_task(visible(label), total=total, completed=done)
             yield lambda n=1: progress.advance(task, n)
 
     @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
     """The report in one of the formats, as text."""
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.nearest(format, FORMATS))
+    from irctl import console
     from irctl.pipelines import report
     from irctl.reports import csv_json, html, latex, markdown
 
@@ -35,7 +35,7 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
         return csv_json.render_csv(tables, ids=ids)
     if format == "json":
         payload: dict[str, Any] = {"schema": "irctl/report/1", "tables": [csv_json.to_json(t) for t in tables]}
-        return json.dumps(payload, ensure_ascii=False)
+        return console.as_json(payload)
     return "\n".join(terminal(t, ids=ids) for t in tables)
 
 
@@ -54,23 +54,28 @@ def terminal(table: Table, *, ids: bool) -> str:
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(title=table.title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    from irctl.console import visible
+
+    drawn = Drawn(
+        title=visible(table.title) or None, box=None, pad_edge=False, title_justify="left", header_style="bold"
+    )
     drawn.add_column("System", overflow="fold")
     for column in table.columns:
-        drawn.add_column(column.header, justify="right", no_wrap=True)
+        drawn.add_column(visible(column.header), justify="right", no_wrap=True)
     if ids:
         drawn.add_column("Runs", overflow="fold")
     for row in table.rows:
-        label = Text(f"{row.label} {row.letter}".strip())
+        label = Text(visible(f"{row.label} {row.letter}".strip()))
         runs = dict.fromkeys(run for cell in row.cells for run in cell.runs)
         widest = [max(len(r.cells[i].sign) for r in table.rows) for i in range(len(table.columns))]
         cells = [_cell(cell, width) for cell, width in zip(row.cells, widest, strict=True)]
         drawn.add_row(label, *cells, *([" ".join(runs)] if ids else []))
     is_terminal = sys.stdout.isatty()
-    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else 200)
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else 200,
+                      markup=False, emoji=False)  # fmt: skip
     console.print(drawn)
     for note in table.notes:
-        console.print(Text(note, style="dim"))
+        console.print(Text(visible(note), style="dim"))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import console
 from irctl.errors import ConfigError
+from irctl.reports.formulas import inert
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -69,6 +70,18 @@ def print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:
         console.out(f"|{'---|' * len(names)}")
         for row in rows:
             console.out(f"| {' | '.join(console.cell(row[n]).replace('|', chr(92) + '|') for n in names)} |")
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: a second `a` is `a:1`, as SQLite itself names it in a table made of such a query."""
+    found: list[str] = []
+    for name in names:
+        count, key = 0, name
+        while key in found:
+            count += 1
+            key = f"{name}:{count}"
+        found.append(key)
+    return found
 
 
 def check_format(format: str) -> str:
@@ -156,7 +169,6 @@ def _section(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([inert(value) for value in line] for line in (rows[0], *(row.values() for row in rows)))
     return text.getvalue()

@@ -89,4 +89,4 @@ def report(
                 _report.write(Path(out), text)
                 console.err(f"wrote {out}")
             elif text:
-                console.out(text.rstrip("\n"))
+                console.out(text.rstrip("\n"), is_drawn=format == "table" and not json_)

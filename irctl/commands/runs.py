@@ -143,11 +143,11 @@ def sql(
 
         view.check_format(format)
         names, rows, cut = readonly.select(statement)
-        table = [dict(zip(names, row, strict=True)) for row in rows]
         if json_ or format == "json":
             console.emit_json({"schema": "irctl/runs-sql/1", "columns": names, "rows": rows, "truncated": cut})
         else:
-            view.print_rows(table, format)
+            keys = view.distinct(names)
+            view.print_rows([dict(zip(keys, row, strict=True)) for row in rows], format)
         if cut:
             console.err(f"warning: cut off after {readonly.MOST_ROWS} rows; add a LIMIT or a WHERE")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
+from irctl.reports.formulas import inert
 from irctl.reports.records import Record, newest, rows
 
 if TYPE_CHECKING:
@@ -202,5 +203,5 @@ def to_csv(items: Sequence[Any]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f.name for f in fields(items[0])])
-    writer.writerows(astuple(item) for item in items)
+    writer.writerows(map(inert, astuple(item)) for item in items)
     return out.getvalue()

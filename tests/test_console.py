@@ -1,0 +1,79 @@
+"""What is shown is data: brackets are no markup, control characters steer no terminal, text in CSV is no formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+from workspace import Workspace
+
+from irctl import console
+from irctl.reports.formulas import inert
+
+ODD = "[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"
+SHOWN = r"[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"
+
+
+def test_a_table_shows_brackets_and_control_characters_as_they_are_written(capsys) -> None:
+    console.table([{ODD: ODD, "b[bold]": "[tiny]"}], title=f"a {ODD}")
+    shown = capsys.readouterr().out
+    assert shown.count(SHOWN) == 3 and "b[bold]" in shown and "[tiny]" in shown
+    assert not any(c in shown for c in "\x1b\x07\x9b")
+
+
+def test_lines_of_a_run_are_shown_as_they_are_written(capsys) -> None:
+    reporter = console.ConsoleReporter()
+    reporter.say(f"say {ODD}")
+    reporter.warn(f"warn {ODD}")
+    console.out(f"out {ODD}")
+    console.err(f"error: {ODD}")
+    done = capsys.readouterr()
+    assert done.out.splitlines() == [f"out {SHOWN}"]
+    assert done.err.splitlines() == [f"say {SHOWN}", f"warning: warn {SHOWN}", f"error: {SHOWN}"]
+
+
+def test_a_bar_takes_any_label(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    reporter = console.ConsoleReporter()
+    reporter.console._force_terminal = True
+    with reporter.bar("[/i]", 2) as advance:
+        advance(2)
+    assert "[/i]" in capsys.readouterr().err
+
+
+def test_json_of_control_characters_is_ascii_and_reads_back(capsys) -> None:
+    console.emit_json({"name": ODD})
+    text = capsys.readouterr().out
+    assert not any(c in text for c in "\x1b\x07\x9b") and json.loads(text) == {"name": ODD}
+
+
+def test_text_that_begins_like_a_formula_is_quoted_and_numbers_are_not() -> None:
+    assert [inert(v) for v in ("=1+1", "+a", "-x", "@SUM(A1)", "\t=1")] == ["'=1+1", "'+a", "'-x", "'@SUM(A1)", "'\t=1"]
+    assert [inert(v) for v in ("-0.12", "+1e-9", "-inf", -3, "a=b", "", None)] == [
+        *("-0.12", "+1e-9", "-inf", -3, "a=b", "", None)
+    ]
+
+
+def test_a_query_with_two_columns_of_one_name_shows_both(place: Workspace) -> None:
+    line = 'runs sql "SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a"'
+    assert [line.split() for line in place.ok(line).out.splitlines()] == [["a", "a:1", "b", "a:2"], [*"1234"]]
+    assert place.ok(f"{line} --format csv").out == "a,a:1,b,a:2\n1,2,3,4\n"
+    assert place.ok(f"{line} --format md").out.splitlines()[0] == "| a | a:1 | b | a:2 |"
+    assert place.ok(f"{line} --json").json["rows"] == [[1, 2, 3, 4]]
+
+
+def test_csv_of_the_ledger_quotes_formulas(place: Workspace) -> None:
+    done = place.ok("""runs sql "SELECT '=cmd()' AS x, '-0.5' AS y, -0.5 AS '@z'" --format csv""")
+    assert list(csv.reader(io.StringIO(done.out))) == [["x", "y", "'@z"], ["'=cmd()", "-0.5", "-0.5"]]
+
+
+def test_a_run_with_an_odd_name_is_listed_shown_and_noted(place: Workspace) -> None:
+    place.ok("search --retriever bm25 --set 'run.name=[/i] \x1b[31m'")
+    place.ok("runs note latest 'a [b]note[/b] \x1b]0;x\x07'")
+    for line in ("runs ls", "runs show latest", "runs ls --format md", "runs ls --format csv"):
+        done = place.ok(line)
+        assert r"[/i] \x1b[31m" in done.out and "\x1b" not in done.out + done.err, line
+    assert r"a [b]note[/b] \x1b]0;x\x07" in place.ok("runs show latest").out
