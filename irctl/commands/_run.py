@@ -23,6 +23,8 @@ SHARED = ("encode", "compress")
 """Commands whose work Ray can share out."""
 ON_DEVICES = ("train", "arms", "encode", "hardneg", "eval")
 """Commands that leave a GPU idle only by mistake."""
+BY_DEFAULT = ("train", "arms", "encode")
+"""Commands that read the built-in collection and model where none is named; others begin with what the user named."""
 UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
 """Statuses of a run that the same command continues."""
 DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
@@ -165,14 +167,19 @@ def begin(command: str, options: Options, config: Config, **more: Any) -> RunHan
         argv=list(options.argv),
         config=config,
         method=config.train.method if command == "train" else "",
-        dataset=config.run.dataset or config.data.source,
-        model=config.model.name,
+        dataset=config.run.dataset or (config.data.source if _is_used(command, "data.source", config) else ""),
+        model=config.model.name if _is_used(command, "model.name", config) else "",
         profile=options.profile,
         world_size=config.hardware.devices,
         seed=config.run.seed,
         name=config.run.name,
         **more,
     )
+
+
+def _is_used(command: str, key: str, config: Config) -> bool:
+    """Whether a value is what the run works on, before its work can say so: a default often gives way to an index."""
+    return command in BY_DEFAULT or key in config.origins
 
 
 def resumable(command: str, options: Options, config: Config) -> Path | None:

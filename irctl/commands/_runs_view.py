@@ -132,7 +132,7 @@ def print_diff(found: Mapping[str, Any]) -> None:
         _section(part, found[part])
     _section("measures", _tested(found["measures"], found["tests"]))
     if found["tests"]:
-        console.out(f"paired t-test over queries, Holm-corrected over {len(found['tests'])} measures")
+        console.out(f"paired t-test over queries, Holm-corrected, family of {len(found['tests'])}: the measures above")
     for line in found["warnings"]:
         console.err(f"warning: {line}")
 
@@ -143,12 +143,12 @@ def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, 
     rows = []
     for m in measures:
         t = by_cell.get((m["dataset"], m["split"], m["name"]))
-        row = dict(m)
+        row, corrected = dict(m), f"p, family of {len(tests)}"
         if tests:
             row |= {
                 "95% interval": f"{t['ci_low']:+.4f} to {t['ci_high']:+.4f}" if t else None,
                 "p": ("undefined" if t["p_raw"] is None else f"{t['p_raw']:.4g}") if t else None,
-                "p corrected": ("undefined" if t["p_adj"] is None else f"{t['p_adj']:.4g}") if t else None,
+                corrected: ("undefined" if t["p_adj"] is None else f"{t['p_adj']:.4g}") if t else None,
                 "won/tied/lost": f"{t['wins']}/{t['ties']}/{t['losses']}" if t else None,
             }
         rows.append(row)

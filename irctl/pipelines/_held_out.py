@@ -18,14 +18,13 @@ from irctl.errors import ConfigError, DataError
 from irctl.pipelines import _searched
 from irctl.pipelines._searched import Searched
 from irctl.pipelines._vectors import dataset_of
+from irctl.reports.neighbours import OF_FILE
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
 
-OF_FILE = "queries"
-"""The split of queries that come from a file."""
 _NEAR = 10  # a query that is itself a row is among its own nearest
 _CHECKED = 256  # queries whose nearest rows are fetched together
 

@@ -111,7 +111,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         model = model_of(compress, line)
     if train is not None:
         model = str(settings(train).get("model.name") or model)
-    weights = "" if train is not None else _weights(record, search, line)
+    weights = "" if train is not None else _weights(record, search, line, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, train, model, str(search.get("vectors") or ""), weights)
     base = _hash(parts)
@@ -154,21 +154,41 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
 
 def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
     """The encoder of the vectors that a compression read, by its bundle or by the run that encoded them; else empty."""
-    from irctl.ledger import query
-
-    for made in query.artifacts(compress.id, role="out", kind="bundle"):
-        about = manifest_in(Path(made["path"])).get("about")
-        if isinstance(about, dict) and about.get("model"):
-            return str(about["model"])
+    if name := _about(compress).get("model"):
+        return str(name)
     encode = next((r for r in line if r.columns.get("command") == "encode"), None)
     return str(encode.columns.get("model") or "") if encode is not None else ""
 
 
-def _weights(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> str:
-    """What the encoder's weights hash to: as encoded, else as searched with."""
-    encode = next((r for r in line if r.columns.get("command") == "encode"), record)
-    found = (encode.columns.get("model_fingerprint"), search.get("model_fingerprint"))
-    return str(next(filter(None, (*found, record.columns.get("model_fingerprint"))), ""))
+def _about(compress: RunRecord) -> dict[str, Any]:
+    """What a bundle of this compression says of the vectors in it, as long as it is there."""
+    from irctl.ledger import query
+
+    for made in query.artifacts(compress.id, role="out", kind="bundle"):
+        about = manifest_in(Path(made["path"])).get("about")
+        if isinstance(about, dict):
+            return about
+    return {}
+
+
+def _weights(
+    record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord], compress: RunRecord | None
+) -> str:
+    """What the encoder's weights hash to: as encoded, else as its bundle or its vectors tell, else as searched with.
+
+    What a search says comes last: not every one that reads a bundle knows its encoder, and a bundle is one system.
+    """
+    from irctl.ledger import query
+    from irctl.models import hashes
+
+    encode = next((r for r in line if r.columns.get("command") == "encode"), record if compress is None else None)
+    found = [encode.columns.get("model_fingerprint")] if encode is not None else []
+    if encode is None and compress is not None:
+        encoder = _about(compress).get("encoder") or {}  # as fingerprinted, but for the arithmetic
+        found += [hashes.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
+        found += [a["sha256"] for a in query.artifacts(compress.id, role="in", kind="embeddings")]
+    found += [search.get("model_fingerprint"), record.columns.get("model_fingerprint")]
+    return str(next(filter(None, found), ""))
 
 
 def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:

@@ -72,7 +72,11 @@ def _one(cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: s
 
 def comparison_line(c: Mapping[str, Any]) -> str:
     """One comparison as a line of text."""
-    p = "p undefined" if c["p_adj"] is None else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g}"
+    p = (
+        "p undefined"
+        if c["p_adj"] is None
+        else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g} (family of {c['family']})"
+    )
     counts = f"{c['wins']}/{c['ties']}/{c['losses']} won/tied/lost"
     interval = f"95% {c['ci_low']:+.4f} to {c['ci_high']:+.4f}"
     cell = f"{c['dataset']} {c['split']} {c['measure']}"

@@ -41,7 +41,8 @@ def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
             manifest = merge(folder, work.plans[name], manifest, work.reporter)
         rows.append(_row(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
-    _record(work.run, work.folders, rows, dataset=work.dataset, fingerprint=work.given.stream.fingerprint)
+    fingerprint = work.given.stream.fingerprint
+    _record(work.run, work.folders, rows, work.given.about, dataset=work.dataset, fingerprint=fingerprint)
     return _payload(work.folders, rows, memory=work.memory)
 
 
@@ -81,9 +82,16 @@ def _record_input(work: Work) -> None:
 
 
 def _record(
-    run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *, dataset: str, fingerprint: str
+    run: RunHandle,
+    folders: Mapping[str, Path],
+    rows: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any],
+    *,
+    dataset: str,
+    fingerprint: str,
 ) -> None:
-    run.note(dataset=dataset, dataset_fingerprint=fingerprint, method=",".join(folders))
+    model = str(about.get("model") or "")
+    run.note(dataset=dataset, model=model, dataset_fingerprint=fingerprint, method=",".join(folders))
     for (name, folder), row in zip(folders.items(), rows, strict=True):
         split = name if len(folders) > 1 else ""
         for key, value in row.items():
@@ -118,7 +126,10 @@ def trained(work: Work) -> dict[str, Any]:
     """Payload of --train-only."""
     _record_input(work)
     work.run.note(
-        dataset=work.dataset, dataset_fingerprint=work.given.stream.fingerprint, method=",".join(work.folders)
+        dataset=work.dataset,
+        model=str(work.given.about.get("model") or ""),
+        dataset_fingerprint=work.given.stream.fingerprint,
+        method=",".join(work.folders),
     )
     rows = []
     for name, folder in work.folders.items():
@@ -145,7 +156,10 @@ def shard_done(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str,
     done_now = min(len(mine & set(of)) for of in lines.values())
     _record_input(work)
     work.run.note(
-        dataset=work.dataset, dataset_fingerprint=work.given.stream.fingerprint, method=",".join(work.folders)
+        dataset=work.dataset,
+        model=str(work.given.about.get("model") or ""),
+        dataset_fingerprint=work.given.stream.fingerprint,
+        method=",".join(work.folders),
     )
     line = f"shard {worker}/{plan.workers}: {done_now} of {len(mine)} batches are done; --finalize joins the shards"
     return {"shard": worker, "workers": plan.workers, "batches": done_now, "lines": [line]}
@@ -182,7 +196,7 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
         rows.append(_row(manifest, folder, train_s, spent))
     assert plan is not None
     dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
-    _record(run, folders, rows, dataset=dataset, fingerprint=plan.fingerprint)
+    _record(run, folders, rows, plan.about, dataset=dataset, fingerprint=plan.fingerprint)
     return _payload(folders, rows)
 
 

@@ -9,11 +9,10 @@ from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.measures import parse, parse_one
 from irctl.pipelines import _probes, _report_unjudged
-from irctl.pipelines._held_out import OF_FILE
 from irctl.pipelines._report_records import gather, per_query_reader
 from irctl.reports import grouping, neighbours
 from irctl.reports.columns import choose, headline, is_across
-from irctl.reports.records import Record, find_row, newest
+from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, build
 
@@ -21,8 +20,6 @@ __all__ = ["Wanted", "gather", "measures", "narrowed", "per_query_reader", "tabl
 
 MARKS = ("daggers", "letters")
 COMPRESSION = "compression"
-OF_CODES = (neighbours.PROBED, OF_FILE)
-"""Splits that no collection has: what was measured on codes with queries of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +104,19 @@ def tables_of(
         groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     made = []
-    has_baseline = [bool(wanted.baseline) and _has_row(wanted.baseline, group) for group in groups]
-    if wanted.baseline and not any(has_baseline):
+    tested = [_baseline(wanted.baseline, group, records) for group in groups]
+    if wanted.baseline and not any(tested):
         find_row(wanted.baseline, newest(records))  # says which rows there are
-    for group, is_tested in zip(groups, has_baseline, strict=True):
+    for group, base in zip(groups, tested, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
         made.append(
             build(
                 group,
                 choose(group, wanted.table, measures=shown, columns=columns),
                 title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
-                baseline=wanted.baseline if is_tested else "",
+                baseline=base,
                 remarks=[f"No row '{wanted.baseline}' here: nothing is tested."]
-                if wanted.baseline and not is_tested
+                if wanted.baseline and base is None
                 else [],
                 per_query=per_query,
                 test=wanted.test,
@@ -133,12 +130,16 @@ def tables_of(
     return [_linked(t) for t in made]
 
 
-def _has_row(name: str, records: Sequence[Record]) -> bool:
-    try:
-        find_row(name, newest(records))
-    except ConfigError:
-        return False
-    return True
+def _baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
+    """The row of one table that a user names: as its label is there, or as it is among all records. None: not there.
+
+    Raises ConfigError where the name fits several rows of the table.
+    """
+    shown = newest(group)
+    if not name or rows_named(name, shown):
+        return find_row(name, shown) if name else None
+    alike = [key for key, label in rows(newest(records)).items() if label == name]
+    return next((key for key in alike if key in rows(shown)), None)
 
 
 def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
@@ -151,8 +152,8 @@ def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
             if name not in known:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
         found = [r for r in found if r.dataset in names]
-    codes = [r for r in found if r.split in OF_CODES]
-    found = [r for r in found if r.split not in OF_CODES]
+    codes = [r for r in found if r.split in neighbours.OF_CODES]
+    found = [r for r in found if r.split not in neighbours.OF_CODES]
     if wanted.split:
         found = [r for r in found if r.split == wanted.split]
         if not found:

@@ -13,13 +13,13 @@ from irctl.reports.formulas import inert
 from irctl.reports.significance import Comparison
 from irctl.reports.table import Table
 
-TESTED = ("delta", "p_raw", "p_adj")
+TESTED = ("delta", "p_raw", "p_adj", "family")
 
 
 def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     """One row a system and table, full precision, empty where missing; ids adds the runs behind each row.
 
-    Measures that were tested against a baseline are followed by their difference, p and corrected p.
+    Measures that were tested against a baseline are followed by their difference, p, corrected p and its family.
     """
     keys = list(dict.fromkeys(c.key for t in tables for c in t.columns))
     tested = {c.key for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
@@ -29,7 +29,7 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     writer.writerow(["table", "system", *map(inert, wide), *(["runs"] if ids else [])])
     for table in tables:
         for row in table.rows:
-            values: dict[str, float | str | None] = {
+            values: dict[str, float | int | str | None] = {
                 c.key: cell.text if c.kind == "text" else cell.value
                 for c, cell in zip(table.columns, row.cells, strict=True)
             }

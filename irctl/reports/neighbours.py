@@ -13,8 +13,9 @@ from dataclasses import replace
 from irctl.reports.records import Record, newest
 
 PROBE = "probe_recall"
-PROBED = "probe"
-"""The split of what a compression measures on its own rows."""
+PROBED, OF_FILE = "probe", "queries"
+"""Splits that no collection has: of what a compression measures on its own rows, and of query vectors of a file."""
+OF_CODES = (PROBED, OF_FILE)
 QUALITY = ("recall_exact@10", "recall_exact@100", "probe_recall@10", "probe_recall@100")
 """What stands for quality where nothing was judged, best first."""
 
@@ -36,7 +37,7 @@ def judged(records: Sequence[Record]) -> list[Record]:
 def folded(records: Sequence[Record]) -> list[Record]:
     """Judged records with the recall of their system as facts; a record without a measure for what was never judged.
 
-    The newest recall counts; that of the split at hand before that of another.
+    Recall measured on a collection's split stands with that split alone; that of no split stands with all of them.
     """
     shown = newest(records)
     # an evaluated bundle has the probe's numbers through its lineage, whatever its data set was called
@@ -46,9 +47,11 @@ def folded(records: Sequence[Record]) -> list[Record]:
     for dataset in dict.fromkeys(r.dataset for r in shown):
         mine = [r for r in shown if r.dataset == dataset]
         recalls = [r for r in mine if is_recall(r.measure)]
-        for split in dict.fromkeys(r.split for r in judged(mine)) or ("",):
+        splits = dict.fromkeys(r.split for r in (*judged(mine), *recalls) if r.split not in OF_CODES)
+        for split in splits or ("",):
             here = [r for r in judged(mine) if r.split == split]
-            extra = _by_system(sorted(recalls, key=lambda r: (r.split == split, r.created_at, r.run_id)))
+            fitting = [r for r in recalls if r.split in (split, *OF_CODES)]
+            extra = _by_system(sorted(fitting, key=lambda r: (r.split == split, r.created_at, r.run_id)))
             found += [_with(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
             known = {_key(r) for r in here}
             found += [

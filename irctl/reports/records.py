@@ -148,19 +148,37 @@ def refuse_mixed(column: str, records: Sequence[Record]) -> None:
 
 
 def find_row(name: str, records: Sequence[Record]) -> RowKey:
-    """The row that a user names by run id (or its prefix), label, method, compression or model. Raises ConfigError."""
+    """The row that a user names, as `rows_named` reads it. Raises ConfigError where that is none, or several."""
+    found = rows_named(name, records)
+    labels = rows(records)
+    if not found:
+        raise ConfigError(f"no row '{name}' among the evaluations", hint=f"Rows: {', '.join(labels.values())}")
+    if len(found) > 1:
+        raise ConfigError(
+            f"'{name}' names {len(found)} rows: {', '.join(labels[key] for key in found)}",
+            hint="Write one of them whole",
+        )
+    return found[0]
+
+
+def rows_named(name: str, records: Sequence[Record]) -> list[RowKey]:
+    """Rows with this run id (or its beginning), label, method, compression or loss, or part of a label; none or more.
+
+    Where a name fits several, the uncompressed ones are meant, and of these the ones that nobody trained.
+    """
+    labels = rows(records)
     tests: tuple[Callable[[Record], bool], ...] = (
+        lambda r: labels[r.system, r.variant] == name,
         lambda r: r.run_id == name or name in r.lineage,
         lambda r: r.system == name,
         lambda r: name in (r.compression or "none", r.method, r.loss) and bool(name),
         lambda r: len(name) > 3 and any(i.startswith(name) for i in (r.run_id, *r.lineage)),
-        lambda r: name.lower() in r.system.lower(),
+        lambda r: name.lower() in labels[r.system, r.variant].lower(),
     )
     for test in tests:
-        hits = dict.fromkeys((r.system, r.variant) for r in records if test(r))
+        hits = [r for r in records if test(r)]
+        hits = [r for r in hits if not r.compression] or hits
+        hits = [r for r in hits if not r.loss] or hits
         if hits:
-            # Uncompressed rows come before compressed ones of the same name.
-            plain = [(r.system, r.variant) for r in records if (r.system, r.variant) in hits and not r.compression]
-            return (plain or list(hits))[0]
-    known = ", ".join(rows(records).values())
-    raise ConfigError(f"no row '{name}' among the evaluations", hint=f"Rows: {known}")
+            return list(dict.fromkeys((r.system, r.variant) for r in hits))
+    return []

@@ -43,6 +43,7 @@ class Comparison:
     test: str
     p_raw: float | None
     p_adj: float | None
+    family: int = 1  # comparisons that p_adj is corrected over
     ci_low: float
     ci_high: float
     wins: int
@@ -52,7 +53,11 @@ class Comparison:
     @property
     def line(self) -> str:
         """The comparison in words, for formats that have no place for its numbers."""
-        p = "undefined" if self.p_raw is None or self.p_adj is None else f"{self.p_raw:.3g}, corrected {self.p_adj:.3g}"
+        p = (
+            "undefined"
+            if self.p_raw is None or self.p_adj is None
+            else f"{self.p_raw:.3g}, corrected {self.p_adj:.3g} (family of {self.family})"
+        )
         return (
             f"{self.dataset} {self.split} {self.measure}: {self.system} - {self.baseline} = {self.delta:+.4f} "
             f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], p {p}, n {self.n}"
@@ -183,7 +188,10 @@ def correct(family: Sequence[Comparison], correction: str = "holm") -> list[Comp
     if correction not in rules:
         raise ConfigError(f"no correction named '{correction}'", hint=f"Known: {', '.join(CORRECTIONS)}")
     adjusted = rules[correction]([1.0 if c.p_raw is None else c.p_raw for c in family])
-    return [replace(c, p_adj=None if c.p_raw is None else p) for c, p in zip(family, adjusted, strict=True)]
+    size = len(family)
+    return [
+        replace(c, p_adj=None if c.p_raw is None else p, family=size) for c, p in zip(family, adjusted, strict=True)
+    ]
 
 
 def letters(count: int) -> list[str]:

@@ -54,7 +54,7 @@ def build(
     columns: Sequence[Column],
     *,
     title: str = "",
-    baseline: str = "",
+    baseline: str | RowKey | None = None,
     per_query: PerQuery = lambda _: None,
     test: str = "t",
     correction: str = "holm",
@@ -66,25 +66,26 @@ def build(
 ) -> Table:
     """The table of these records.
 
-    baseline: run id, label or method of the row that the others are tested against; empty: no tests.
+    baseline: the row that the others are tested against, or what names it (find_row); None or empty: no tests.
     marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's.
-    Raises ConfigError for mixed columns unless allow_mixed, and for a baseline that is not there.
+    Raises ConfigError for mixed columns unless allow_mixed.
     """
     shown = newest(records)
     for column in columns:
         cells = [r for r in shown if r.cell == column.cell]
         if column.kind == "measure" and not allow_mixed:
             refuse_mixed(column.key, cells)
-    base = find_row(baseline, shown) if baseline else None
     labels = rows(shown)
-    keys = sorted(labels, key=lambda key: _order(key, base, shown))
-    body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
+    key = find_row(baseline, shown) if isinstance(baseline, str) and baseline else baseline or None
+    base = labels[key] if key is not None else ""
+    keys = sorted(labels, key=lambda k: _order(k, key, shown))
+    body = [Row(k, labels[k], tuple(_cell(c, k, shown, columns) for c in columns)) for k in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
-    macro = family.macro_means(shown, labels, columns, base, per_query) if base is not None else []
-    if base is not None or marks == "letters":
+    macro = family.macro_means(shown, labels, columns, key, per_query) if key is not None else []
+    if key is not None or marks == "letters":
         compared = family.compare_rows(
-            shown, labels, columns, base if marks != "letters" else None, per_query, test, correction
+            shown, labels, columns, key if marks != "letters" else None, per_query, test, correction
         )
         body = _sign(body, columns, compared, marks)
     return Table(
@@ -92,8 +93,8 @@ def build(
         columns=tuple(columns),
         rows=tuple(body),
         notes=tuple(
-            notes.footnotes(shown, columns, labels.get(base, "") if base else "", compared, correction, marks)
-            + notes.macro(macro, labels.get(base, "") if base else "")
+            notes.footnotes(shown, columns, base, compared, correction, marks)
+            + notes.macro(macro, base)
             + list(remarks)
         ),
         comparisons=tuple(compared),

@@ -157,6 +157,40 @@ def test_the_baseline_comes_first_and_the_others_are_tested_against_it(ledger: d
     assert signs["all-MiniLM-L6-v2 + pq m=48"] == "††" and signs["all-MiniLM-L6-v2"] == ""
 
 
+def test_every_row_that_the_message_lists_is_a_baseline(ledger: dict[str, RunHandle]) -> None:
+    sets = ("data.negatives=none", "loss.name=infonce", "train.lr=0.1")
+    more = step("train", *sets, kind="model", negatives_per_query=31, seed=42)
+    evaluation(more, 0.2, dim=384)
+    evaluation(ledger["train"], 0.3, split="train", dim=384)  # alone there, so its label is shorter
+    message = irctl("--baseline", "nothing").stderr
+    labels = message.partition("Rows: ")[2].strip().split(", ")
+    assert "dense infonce lr=0.1" in labels
+    for label in labels:
+        result = irctl("--json", "--baseline", label)
+        assert result.exit_code == 0, (label, result.stderr)
+        assert label in [t["rows"][0]["system"] for t in json.loads(result.stdout)["tables"]], label
+
+
+def test_a_baseline_that_names_several_rows_is_refused_with_their_names(ledger: dict[str, RunHandle]) -> None:
+    sets = ("data.negatives=none", "loss.name=infonce", "train.lr=0.1")
+    more = step("train", *sets, kind="model", negatives_per_query=31, seed=42)
+    evaluation(more, 0.2, dim=384)
+    for name in ("infonce", "nfonc"):
+        result = irctl("--baseline", name)
+        assert result.exit_code == 2, name
+        assert f"'{name}' names 2 rows: dense infonce, dense infonce lr=0.1" in result.stderr
+
+
+def test_a_corrected_p_stands_beside_its_family(ledger: dict[str, RunHandle]) -> None:
+    one = json.loads(irctl("--baseline", "bm25", "--json").stdout)["tables"][0]["comparisons"][0]
+    assert one["family"] == 6
+    rows = list(csv.DictReader(io.StringIO(irctl("--baseline", "bm25", "--format", "csv").stdout)))
+    assert {r[f"{one['measure']} family"] for r in rows} == {"6", ""}
+    for form in ("latex", "markdown"):
+        text = irctl("--baseline", "bm25", "--format", form).stdout
+        assert text.count("(family of 6)") == 6, form
+
+
 def test_p_values_are_in_every_text_format(ledger: dict[str, RunHandle]) -> None:
     one = json.loads(irctl("--baseline", "bm25", "--json").stdout)["tables"][0]["comparisons"][0]
     rows = list(csv.DictReader(io.StringIO(irctl("--baseline", "bm25", "--format", "csv").stdout)))

@@ -138,3 +138,47 @@ def test_a_figure_without_its_runs_is_one_line(place: Workspace) -> None:
     done = place.run("report --figure curves")
     assert done.code == 3 and "irctl train makes one" in done.err
     assert place.run("report --figure spectra").code == 2
+
+
+def test_recall_measured_on_one_split_is_not_shown_under_another(place: Workspace) -> None:
+    runs = [
+        place.ok(line).json["run"]
+        for line in (
+            "compress --method sq --json",
+            "eval --index latest:sq --split dev --json",
+            "eval --index latest:sq --split test --recall-against exact --json",
+        )
+    ]
+    shown = tables(place, " ".join(f"--run {run}" for run in runs))
+    (dev,), (test,) = (shown[f"cranfield {split}"].values() for split in ("dev", "test"))
+    assert "recall_exact@10" not in dev and "nDCG@10" not in test
+    assert dev["nDCG@10"]["runs"] == [runs[1]] and test["recall_exact@10"]["runs"] == [runs[2]]
+    assert dev["probe_recall@10"]["value"] == test["probe_recall@10"]["value"]  # of the bundle, whatever the split
+
+
+def test_a_bundle_is_one_row_where_the_ledger_does_not_know_who_encoded_its_vectors(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.ok("encode --out vectors")
+    monkeypatch.setenv("IRCTL_RUNS", str(place.folder / "other"))
+    place.ok("compress --method sq --data vectors")
+    place.ok("eval --index latest")
+    place.ok("eval --index latest --recall-against exact")
+    place.ok("eval --model sentence-transformers/all-MiniLM-L6-v2")
+    shown = tables(place)["cranfield test"]
+    (sq,) = (cells for system, cells in shown.items() if "sq" in system)
+    assert sq["recall_exact@10"]["value"] > 0 and sq["nDCG@10"]["value"] > 0 and sq["kept"]["value"] > 0
+
+
+def test_runs_that_failed_stand_with_what_they_read_not_with_defaults(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IRCTL_RUNS", str(place.folder / "failing"))
+    for line in ("compress --data synthetic:10,4 --method faiss", "export nothing", "eval --index nothing"):
+        assert place.run(line).code > 0, line
+    found = place.ok("runs ls --json").json["runs"]
+    for row in found:
+        shown = place.ok(f"runs show {row['id']} --json").json
+        assert row["status"] == "failed" and not shown["model"] and not shown["dataset"], shown["argv"]
+    assert place.run("eval nothing.trec --data cranfield").code > 0
+    assert place.ok("runs show latest --json").json["dataset"] == "cranfield"

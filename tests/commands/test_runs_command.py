@@ -132,7 +132,7 @@ def test_diff_tests_two_evaluations_query_by_query() -> None:
     high = {q: v + 0.3 + 0.02 * (int(q) % 5) for q, v in low.items()}
     a, b = evaluated(low), evaluated(high)
     page = typed("diff", a.id, b.id)
-    assert "12/0/0" in page and "Holm-corrected over 1 measures" in page
+    assert "12/0/0" in page and "Holm-corrected, family of 1: " in page and "p, family of 1" in page
     (test,) = json.loads(typed("diff", a.id, b.id, "--json"))["tests"]
     expected = scipy.stats.ttest_rel([high[q] for q in low], list(low.values()))
     assert test["p_raw"] == pytest.approx(expected.pvalue) and test["p_adj"] == test["p_raw"]
