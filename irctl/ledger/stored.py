@@ -72,12 +72,13 @@ def again(path: Path) -> str:
     if added is not None:
         return f"repeat the command that appended it (irctl compress --append {added.parent} --data ...)"
     with contextlib.suppress(IrctlError):  # a ledger or a run.json that cannot be read leaves the words
-        for folder in path.absolute().parents[:_LEVELS]:
-            run = RunPaths(folder)
+        above = path.absolute().parents[:_LEVELS]
+        for run in map(RunPaths, above):
             if run.run_json.is_file():
                 argv = [str(word) for word in read_json(run.run_json).get("argv", ())]
                 named = "compress" not in argv or any(w.partition("=")[0] in ("--out", "--append") for w in argv)
                 return shlex.join(argv if named else [*argv, "--out", str(run.out)])
+        for folder in above:
             if found := _written(folder):
                 return shlex.join(found)
     return "run the command that wrote it again; the others stay"

@@ -48,6 +48,7 @@ class Work:
             check_batch(self.batch)
         self.plans = {name: self._plan(name, workers) for name in folders}
         self.train_s: dict[str, float] = {}
+        self.told: set[str] = set()
         self.spent = streaming.Spent()
         self.memory = self._check_memory(stream, here)
 
@@ -162,8 +163,7 @@ class Work:
             started = time.process_time()
             self.reporter.say(f"training {name} on {len(x_ND)} rows")
             self.quantizers[name].fit(x_ND)
-            for line in getattr(self.quantizers[name], "warnings", ()):
-                self.reporter.warn(line)
+            _encoding.tell(self.quantizers, self.told, self.reporter)
             self.train_s[name] = time.process_time() - started
             self.quantizers[name].save(quantizer_folder(self.folders[name], name))
             stopping.check(f"the trained {name} is kept")
@@ -178,6 +178,7 @@ class Work:
         probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows)
         for name, folder in self.folders.items():
             shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
+        _encoding.tell(self.quantizers, self.told, self.reporter)
 
     def _warn_about_metric(self, x_ND: Any) -> None:
         import numpy as np
@@ -197,7 +198,7 @@ class Work:
         With a plan of several workers and no worker named they run side by side here, or as actors of Ray.
         """
         work = _encoding.Encoding(
-            self.given.stream, self.folders, self.plans, self.quantizers, self.config.compress.max_batches
+            self.given.stream, self.folders, self.plans, self.quantizers, self.config.compress.max_batches, self.told
         )
         count = next(iter(self.plans.values())).workers
         if worker is None and (count > 1 or runner == "ray"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,27 @@ if TYPE_CHECKING:
     from irctl.pipelines._vectors import Input
 
 SHARE = "irctl.pipelines._encoding:compress_share"
+TOLD = "told"  # in a worker's answer: lines for the user
+
+
+class Heard(Silent):
+    """A Reporter of a worker: what it warns of is told by the process that started it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warned: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+
+
+def tell(quantizers: Mapping[str, Any], told: set[str], reporter: Reporter) -> None:
+    """What quantizers had to say of the rows, in training or encoding, each line once."""
+    for quantizer in quantizers.values():
+        for line in getattr(quantizer, "warnings", ()):
+            if line not in told:
+                reporter.warn(line)
+                told.add(line)
 
 
 @dataclass
@@ -34,6 +55,7 @@ class Encoding:
     plans: Mapping[str, Plan]
     quantizers: Mapping[str, Any]
     limit: int = 0
+    told: set[str] = field(default_factory=set)  # what the quantizers said that the user was told
 
     @property
     def plan(self) -> Plan:
@@ -74,7 +96,9 @@ class Encoding:
         if not left:
             return None
         with reporter.bar("compressing", total, kept) as advance:
-            return streaming.run(self.stream, mine, targets, advance)
+            spent = streaming.run(self.stream, mine, targets, advance)
+        tell(self.quantizers, self.told, reporter)
+        return spent
 
     def _target(self, name: str, folder: Path, worker: int, done: set[int]) -> streaming.Target:
         plan, quantizer = self.plan, self.quantizers[name]
@@ -104,6 +128,11 @@ def spread(
     progress = _workers.Progress("compressing", work.rows(), work.rows_done)
     count = work.plan.workers
     answers = _workers.spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
+    told: dict[str, None] = {}
+    for answer in answers:
+        told |= dict.fromkeys(answer.pop(TOLD, ()))
+    for line in told:
+        reporter.warn(line)
     total = {key: sum(a[key] for a in answers) for key in (answers[0] if answers else ())}
     return streaming.Spent(**total)
 
@@ -111,7 +140,7 @@ def spread(
 def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
     """One worker's batches. job: source, root, folders (by method, with plan.json and quantizer), limit.
 
-    Returns what was spent. Raises DataError if the input is no longer the one of the plan.
+    Returns what was spent, and what the quantizers had to say. Raises DataError if the input is not that of the plan.
     """
     from irctl.data.vectors import open_vectors
     from irctl.quantizers import _open
@@ -128,4 +157,5 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
             )
     quantizers = {name: _open.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
     work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
-    return asdict(work.encode(index, Silent()) or streaming.Spent())
+    heard = Heard()
+    return {**asdict(work.encode(index, heard) or streaming.Spent()), TOLD: heard.warned}

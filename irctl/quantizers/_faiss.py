@@ -167,6 +167,14 @@ def code_size(index: Any, factory: str) -> int:
         raise ConfigError(f"faiss.factory: {factory} has no codes that stand alone: {_reason(e)}") from e
 
 
+def halves_from(index: Any) -> int | None:
+    """First byte of the half-precision numbers in a code of this index; None where it has none."""
+    if isinstance(index, faiss.IndexPreTransform):
+        index = faiss.downcast_index(index.index)
+    is_half = getattr(getattr(index, "sq", None), "qtype", None) == faiss.ScalarQuantizer.QT_fp16
+    return int(index.sa_code_size()) - 2 * index.d if is_half else None  # an IVF code begins with its list
+
+
 def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
     """Train it; what faiss printed meanwhile, each line once: it may say the same thing hundreds of times.
 

@@ -1,6 +1,6 @@
 """Half precision: what lies beyond its range is kept as its largest number, and that is said.
 
-Dimension key: N rows, D dimensions.
+Dimension key: N rows, D dimensions, C code bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,27 @@ LOOKED_AT = 1000
 def halves(rows_ND: NDArray[np.float32], method: str, warnings: list[str]) -> NDArray[np.float16]:
     """The rows in half precision, little-endian, clamped. A line is added to warnings, once, where that changed any."""
     if np.abs(rows_ND).max(initial=0) > LARGEST:
-        line = (
-            f"{method}: values beyond {LARGEST:.0f} are kept as {LARGEST:.0f}, the largest of half precision; "
-            "--method flat --set flat.dtype=float32 keeps them"
-        )
-        if line not in warnings:
-            warnings.append(line)
+        _say(method, warnings)
     return np.clip(rows_ND, -LARGEST, LARGEST).astype("<f2")
+
+
+def within_codes(codes_NC: NDArray[np.uint8], first: int, method: str, warnings: list[str]) -> None:
+    """Infinities among the half-precision numbers that begin at byte `first` of codes become the largest, in place.
+
+    For encoders that change the rows first: only what is stored tells what did not fit.
+    """
+    stored_NW = np.ascontiguousarray(codes_NC[:, first:]).view("<u2")
+    infinite_NW = (stored_NW & 0x7C00) == 0x7C00  # all bits of the exponent
+    if infinite_NW.any():
+        _say(method, warnings)
+        stored_NW[infinite_NW] = (stored_NW[infinite_NW] & 0x8000) | 0x7BFF
+        codes_NC[:, first:] = stored_NW.view(np.uint8)
+
+
+def _say(method: str, warnings: list[str]) -> None:
+    line = (
+        f"{method}: values beyond {LARGEST:.0f} are kept as {LARGEST:.0f}, the largest of half precision; "
+        "--method flat --set flat.dtype=float32 keeps them"
+    )
+    if line not in warnings:
+        warnings.append(line)

@@ -21,7 +21,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _blocks, _faiss, _store
+from irctl.quantizers import _blocks, _faiss, _half, _store
 from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 
 
@@ -55,7 +55,7 @@ class Quantizer:
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         check_factory(config.factory)
-        self.warnings: list[str] = []  # what faiss had to say in training
+        self.warnings: list[str] = []  # what faiss had to say in training, and `encode`
         self._index_of_codes = _faiss.from_factory(config.factory, dim, metric)
         self.code_size = _faiss.code_size(self._index_of_codes, config.factory)
 
@@ -77,6 +77,8 @@ class Quantizer:
                 out_NC[rows] = index.sa_encode(block_BD)[: rows.stop - rows.start]
 
         _blocks.over_blocks(rows_ND, work)
+        if (first := _faiss.halves_from(index)) is not None:
+            _half.within_codes(out_NC, first, "faiss", self.warnings)
         return out_NC
 
     def decode(self, codes_NC: Codes) -> Vectors:

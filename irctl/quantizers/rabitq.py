@@ -30,6 +30,8 @@ _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a differ
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
 _ENLARGED = np.float32(2.0**30)  # of factors given to faiss: it adds |q|^2 and takes it off again, in float32
 
+_ROOM = 1e25  # factors up to here can be enlarged within float32
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -128,7 +130,9 @@ class Quantizer:
         factors_N2 = _floats(codes_NC[:, self._signs :])
         constant_N = self._constant(codes_NC, factors_N2)
         stored_NC, stored_N2 = codes_NC.copy(), np.empty_like(factors_N2)
-        stored_N2[:, 1] = factors_N2[:, 1] * _ENLARGED
+        most = max(np.abs(constant_N).max(initial=0), factors_N2[:, 1].max(initial=0))
+        enlarged = _ENLARGED if most < _ROOM else np.float32(1)
+        stored_N2[:, 1] = factors_N2[:, 1] * enlarged
         index = _faiss.rabitq_index(np.zeros_like(self._center()), 1, self.metric, self.config.query_bits)
         width = min(k, len(codes_NC))
         scores_Qk, rows_Qk = (
@@ -138,11 +142,11 @@ class Quantizer:
         for sign in np.unique(sign_Q):
             of_sign = np.flatnonzero(sign_Q == sign)
             scaled_QD = (rest_QD[of_sign] / scale_Q[of_sign, None]).astype(np.float32)
-            stored_N2[:, 0] = constant_N * (-2 * sign * _ENLARGED)
+            stored_N2[:, 0] = constant_N * (-2 * sign * enlarged)
             stored_NC[:, self._signs :] = stored_N2.view(np.uint8)
 
             def finish(found_qa: Scores, q: NDArray[np.int64], of_sign: NDArray[np.int64] = of_sign) -> Scores:
-                scale_q, product_q = scale_Q[of_sign[q], None] / _ENLARGED, product_Q[of_sign[q], None]
+                scale_q, product_q = scale_Q[of_sign[q], None] / enlarged, product_Q[of_sign[q], None]
                 finished_qa: Scores = (found_qa * scale_q + product_q).astype(np.float32)
                 return finished_qa
 

@@ -171,6 +171,7 @@ def test_the_command_that_makes_a_file_again_is_that_of_its_run(tmp_path: Path) 
         path = run.out / "codes" / "x.npy"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x")
+        run.artifact("out", "bundle", run.out, sha256="0")
         run.artifact("out", "bundle", tmp_path / "elsewhere", sha256="0")
     words = stored.again(path)
     assert words.startswith("irctl compress") and words.endswith(f"--out {run.out}")
