@@ -24,10 +24,12 @@ from irctl.data.lines import entries, numbered
 from irctl.data.msmarco import MsMarcoFolder
 from irctl.data.qrels_files import column_parser
 from irctl.data.records import line_parser
+from irctl.data.run_ids import unfit
 from irctl.errors import DataError
 
 SAMPLE = 10_000
 """Texts tokenised for the truncation rate; a share of so many is within half a point."""
+PASSAGES = "passages"
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
 
@@ -126,7 +128,7 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     except DataError as e:
         card = None
         report.add("error", "card", str(folder), e.message)
-    documents = _texts(layout.corpus_file, report, "passages", max_len, count_tokens)
+    documents = _texts(layout.corpus_file, report, PASSAGES, max_len, count_tokens)
     documents_N = documents.sorted()
     splits = layout.splits()
     if not splits:
@@ -167,6 +169,8 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
             continue
         ids.hashes.append(hash_id(record.id))
         ids.lines.append(line)
+        if why := unfit(record.id, query=name != PASSAGES):
+            report.add("error", "id of no run file", f"{path.name}:{line}", f"id {record.id!r} {why}")
         passage = join(record.title, record.text)
         ids.texts.append(hash_id(passage) if passage else 0)
         if not passage:

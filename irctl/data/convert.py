@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from irctl.data.collection import Collection
+from irctl.data.lines import COMMENT
+from irctl.data.run_ids import HINT, unfit
 from irctl.data.texts import TextStore
 from irctl.errors import ConfigError, DataError
 from irctl.files import write_error
@@ -32,6 +34,9 @@ def convert(collection: Collection, out: Path, to: str) -> dict[str, Any]:
         raise DataError(f"{out}: already there", hint="Name a folder that is empty or new")
     if not collection.splits():
         raise DataError(f"{collection.name}: no judgements to convert")
+    for split in collection.splits():
+        if name := next((q for q in collection.qrels(split) if q.startswith(COMMENT)), ""):
+            raise DataError(f"{collection.name} {split}: query id {name!r} {unfit(name, query=True)}", hint=HINT)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp.", dir=out.parent))

@@ -16,6 +16,7 @@ import numpy as np
 
 from irctl.data.lines import entries, malformed, words
 from irctl.data.qrels_files import read_judgements
+from irctl.data.run_ids import unfit
 from irctl.errors import DataError
 from irctl.files import write_out
 from irctl.types import Qrels, Run
@@ -181,8 +182,10 @@ def _checked(path: Path, query_id: str, ranking: Ranking) -> dict[str, float]:
         raise DataError(f"{path}: query {query_id}, document {bad}: expected a finite score, found {documents[bad]}")
     if len(documents) < len(pairs):
         raise DataError(f"{path}: query {query_id} ranks a document twice")
-    if (blank := next((i for i in (query_id, *documents) if i.split() != [i]), None)) is not None:
-        raise DataError(f"{path}: id {blank!r} has a blank in it; run files separate columns by blanks")
+    if why := unfit(query_id, query=True):
+        raise DataError(f"{path}: query id {query_id!r} {why}")
+    if (bad := next((d for d in documents if unfit(d)), None)) is not None:
+        raise DataError(f"{path}: document id {bad!r} {unfit(bad)}")
     return _ordered(documents)
 
 

@@ -27,6 +27,7 @@ def index(corpus: Corpus, config: Config) -> Bm25:
 
 def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
     """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
+    from irctl.data import run_ids
     from irctl.data.collection import open_for
     from irctl.data.self_match import self_match
     from irctl.data.trec import write_run
@@ -36,6 +37,7 @@ def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | Non
     collection = open_for(config)
     split = config.data.split or collection.card.headline_split
     queries = collection.queries(split)
+    run_ids.refuse(collection, split)
     bm25 = index(collection.corpus, config)
     rule, said = self_match(collection, split, config.eval.self_match)
     if said:

@@ -40,6 +40,7 @@ def encode(
 
     A signal ends it after the shard in hand; the same command continues.
     """
+    from irctl.data import run_ids
     from irctl.models.encoder import load_encoder
 
     _check_side(side)
@@ -58,6 +59,10 @@ def encode(
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
+    if side == "passage" and (name := run_ids.unfit_document(collection.corpus.store)):
+        reporter.warn(
+            f"{collection.name}: document id {name!r} {run_ids.unfit(name)}: these vectors cannot be searched"
+        )
     started = time.monotonic()
     rows = texts(collection, config, side)
     made, computed = embedded(encoder, rows, config, run, reporter, out=out, side=side, runner=runner)

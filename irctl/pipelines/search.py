@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import files, paths, stopping
+from irctl.data import run_ids
 from irctl.data.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
@@ -65,6 +66,7 @@ def search(
     searched = _searched.open_index(index, config) if index else None
     collection, split = collection_for(config, searched)
     asked = collection.queries(split)
+    run_ids.refuse(collection, split)
     encoder, name = encoder_for(config, model, searched)
     if searched is None:
         searched = _corpus(encoder, name, collection, config, run, reporter)

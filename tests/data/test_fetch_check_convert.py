@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import json
 import sys
 import tarfile
 import types
@@ -152,6 +153,17 @@ def test_a_pair_with_two_grades_is_found_and_one_that_is_said_twice_is_not(tmp_p
     assert found == [("test.tsv:5", "another grade for the pair of line 3")]
 
 
+def test_ids_that_no_run_file_can_hold_are_found(tmp_path: Path) -> None:
+    folder = folders.beir(tmp_path)
+    names = ["New York", "a\tb", "a\nb", "New\u00a0York", "#d"]
+    with (folder / "corpus.jsonl").open("a") as file:
+        file.writelines(json.dumps({"_id": d, "text": d}) + "\n" for d in names)
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "#q", "text": "a comment"}\n')
+    found = [f["where"] for f in check_folder(folder).findings if f["kind"] == "id of no run file"]
+    assert found == ["corpus.jsonl:4", "corpus.jsonl:5", "corpus.jsonl:6", "queries.jsonl:4"]
+
+
 def test_no_more_than_the_limit_is_listed_and_all_are_counted(tmp_path: Path) -> None:
     folder = folders.beir(tmp_path, qrels="query-id\tcorpus-id\tscore\n" + "q1\tdX\t1\n" * 30)
     report = check_folder(folder, limit=3)
@@ -193,6 +205,14 @@ def test_a_converted_collection_has_the_same_texts_and_judgements(tmp_path: Path
     assert check_folder(tmp_path / "out").errors == 0
     with pytest.raises(DataError, match="already there"):
         convert(source, tmp_path / "out", to)
+
+
+def test_a_query_id_that_would_become_a_comment_is_not_converted(tmp_path: Path) -> None:
+    folder = folders.beir(tmp_path / "in", qrels="query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    collection = open_collection(str(folder))
+    collection._qrels["test"] = {"#q": {"d1": 1}}  # judgements of other forms may have it
+    with pytest.raises(DataError, match="query id '#q' begins with #"):
+        convert(collection, tmp_path / "out", "beir")
 
 
 def test_tabs_and_line_ends_become_blanks_in_tsv(tmp_path: Path) -> None:

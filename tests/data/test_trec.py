@@ -100,11 +100,21 @@ def test_a_file_that_ranks_nothing_is_refused(tmp_path: Path, text: str) -> None
             read(path)
 
 
-@pytest.mark.parametrize("run", [{"q": {"a b": 1.0}}, {"q": {"a": float("nan")}}, {"q": {"": 1.0}}])
+@pytest.mark.parametrize(
+    "run",
+    [{"q": {"a b": 1.0}}, {"q": {"a": float("nan")}}, {"q": {"": 1.0}}, {"#q": {"a": 1.0}}, {"q": {"a\x00": 1.0}}],
+)
 def test_a_run_that_could_not_be_read_back_is_not_written(tmp_path: Path, run: dict[str, dict[str, float]]) -> None:
     with pytest.raises(DataError):
         write_run(tmp_path / "r.trec", run, "t")
     assert not list(tmp_path.glob("*r.trec*"))
+
+
+def test_what_trec_eval_reads_as_one_word_is_an_id(tmp_path: Path) -> None:
+    """C's isspace on bytes: str.split would also cut at a no-break space, a line separator and \\x1c."""
+    run = {"q\u00a0#1": {"New\u00a0York": 2.0, "a\u2028b": 1.5, "#d": 1.0, "c\x1cd": 0.5}}
+    write_run(tmp_path / "r.trec", run, "t")
+    assert read_run(tmp_path / "r.trec") == run
 
 
 def test_msmarco_runs_follow_the_rank_column(tmp_path: Path) -> None:

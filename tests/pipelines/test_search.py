@@ -233,6 +233,19 @@ def test_one_more_document_is_kept_where_self_matches_drop(collection: Path, tin
     assert all(dropped[q][:10] == kept[q] for q in kept)
 
 
+def test_ids_that_no_run_file_holds_are_refused_before_anything_is_encoded(collection: Path) -> None:
+    from irctl.pipelines import bm25
+
+    with (collection / "corpus.jsonl").open("a") as file:
+        file.write('{"_id": "New York", "text": "wing"}\n')
+    config = settings(data__source=collection, data__split="test", model__name="no-such-model")
+    said = "document id 'New York' has ' ' in it, and run files separate columns"
+    with pytest.raises(DataError, match=said):
+        searched(config)
+    with new_run("search", config) as run, pytest.raises(DataError, match=said):
+        bm25.search(config, run, Silent())
+
+
 def test_the_index_brings_its_model_and_collection(collection: Path, tiny_encoder: Path) -> None:
     config = toy(collection, tiny_encoder)
     expected = ranking(searched(config))
