@@ -79,9 +79,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
     with reading(str(path)):
-        rows: list[dict[str, Any]] = (
-            parquet.read_table(path).select(["dataset", "split", "query_id", "measure", "value"]).to_pylist()
-        )
+        table = parquet.read_table(path)
+        table.select(["dataset", "split", "query_id", "measure", "value"])  # what every reader needs
+        rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
