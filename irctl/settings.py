@@ -63,9 +63,15 @@ class Data:
         "which passages of a graded query",
         choices=("file", "random", "most_relevant", "least_relevant", "spread"),
     )
-    short: str = key("pad", "what to do with fewer than K passages", choices=("pad", "cycle"))
-    binary: bool = key(
-        False, "read judgements as positives (>= loss.positive_threshold) and negatives, one positive a group"
+    short: str = key(
+        "pad",
+        "fewer than K passages: pad, or cycle: repeat them, but not the one positive",
+        choices=("pad", "cycle"),
+    )
+    binary: str = key(
+        "",
+        "one positive (>= loss.positive_threshold) a group, the rest negatives; empty: if all losses have a threshold",
+        choices=("", "true", "false"),
     )
     pin_positive: bool = key(False, "always the first positive, not one an epoch in turn")
     pin_negatives: bool = key(False, "always the first negatives")

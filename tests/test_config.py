@@ -59,7 +59,7 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
             "loss.inbatch=al",
             "loss.inbatch: expected one of all, own, masked, found 'al' (from --set). Did you mean 'all'?",
         ),
-        ("data.binary=yes", "data.binary: expected bool, found 'yes' (from --set)"),
+        ("data.fix_encoding=yes", "data.fix_encoding: expected bool, found 'yes' (from --set)"),
         ("loss.name=infonec", "no loss named 'infonec' (loss.name, from --set). Did you mean 'infonce'?"),
         (
             "compress.method=opqq",

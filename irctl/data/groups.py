@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.data import positives as positive
 from irctl.data import selection
 from irctl.data.copies import open_copies
 from irctl.data.corpus import join
 from irctl.data.false_negatives import leave_out
-from irctl.data.merging import Labels, Merged, Source, pool_of
+from irctl.data.merging import Judged, Labels, Merged, Source, pool_of
 from irctl.data.qrels_store import Selection, open_qrels
 from irctl.data.texts import TextPool
 from irctl.errors import ConfigError, DataError
@@ -36,7 +36,11 @@ Rows = Sequence[int] | NDArray[np.integer]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides a group; every field is a setting of the same name in `data.` or `run.`."""
+    """What decides a group; every field is a setting of the same name in `data.` or `run.`.
+
+    positive_from: the grade from which a passage of graded data is a positive, of which a group holds one; 0: half the
+    largest grade; None: groups hold all grades.
+    """
 
     group_size: int = 8
     selection: str = "most_relevant"
@@ -47,6 +51,7 @@ class Settings:
     title_join: str = "space"
     max_queries: int = 0
     seed: int = 42
+    positive_from: float | None = None
 
 
 class GroupRows(NamedTuple):
@@ -58,7 +63,11 @@ class GroupRows(NamedTuple):
 
 
 class GroupSource:
-    """Groups of graded sources, or of positives and negatives (then column 0 is the positive)."""
+    """Groups of graded sources, or of positives and negatives (then column 0 is the positive).
+
+    threshold: the grade that divides graded sources into positives and negatives; None where nothing does. Queries are
+    those with a judgement, or with a positive; sources of positives and negatives must give a query both.
+    """
 
     def __init__(
         self,
@@ -70,9 +79,9 @@ class GroupSource:
         separator: str = "[SEP]",
     ) -> None:
         self.settings = settings
-        self.is_binary = bool(positives or negatives)
+        has_sides = bool(positives or negatives)
         self._separator = separator
-        sources = [*positives, *negatives] if self.is_binary else [*graded]
+        sources = [*positives, *negatives] if has_sides else [*graded]
         self.queries = pool_of([s.queries for s in sources])
         self.passages = pool_of([s.passages for s in sources])
         self._has_titles = any(s.has_titles for s in self.passages.stores)
@@ -80,21 +89,28 @@ class GroupSource:
         def merged(some: Sequence[Source]) -> Merged:
             return Merged(some, self.queries, self.passages, settings.on_conflict)
 
-        self.parts = [merged(positives), merged(negatives)] if self.is_binary else [merged(graded)]
+        self.parts = [merged(positives), merged(negatives)] if has_sides else [merged(graded)]
+        self.threshold: float | None = None
+        if not has_sides and settings.positive_from is not None and len(self.parts[0].query_rows()):
+            self.threshold = positive.threshold(settings.positive_from, self.parts[0].labels)
         self._copies = open_copies(self.passages, settings.title_join, separator)
-        leave_out(self.parts, self._copies)
+        leave_out(self.parts, self._copies, self.threshold)
         rows = self.parts[0].query_rows()
-        if self.is_binary:
+        if has_sides:
             rows = np.intersect1d(rows, self.parts[1].query_rows())
+        elif self.threshold is not None:
+            keys_T, labels_T = self.parts[0].settled()
+            rows = np.unique(keys_T[labels_T >= self.threshold] // len(self.passages))
+        self.is_binary = has_sides or self.threshold is not None
         self.query_rows = rows[: settings.max_queries] if settings.max_queries else rows
         if not len(self.query_rows):
-            what = "both a positive and a negative passage" if self.is_binary else "a judgement"
+            what = "both a positive and a negative passage" if has_sides else "a judgement"
             raise DataError(
                 f"training data: no query has {what}", hint="Check the split, the filters and the negatives"
             )
         for part in self.parts:  # now, not in the middle of an epoch
             part.refuse_conflicts()
-        if self.is_binary:
+        if has_sides:
             self._refuse_both()
 
     def __len__(self) -> int:
@@ -107,12 +123,15 @@ class GroupSource:
     @property
     def labels(self) -> Labels:
         """What labels a loss will see."""
-        return Labels(0.0, 1.0) if self.is_binary else self.parts[0].labels
+        found = self.parts[0].labels
+        if self.threshold is not None:
+            return Labels(0.0 if found.lowest < self.threshold else 1.0, 1.0)
+        return Labels(0.0, 1.0) if self.is_binary else found
 
     @property
     def positive_threshold(self) -> float:
-        """Half the largest grade, rounded up; 1 for positives and negatives."""
-        return float(max(math.ceil(self.largest_grade / 2), 1)) if not self.is_binary else 1.0
+        """The label from which a passage is a positive: half the largest grade, rounded up; 1 where labels are 0, 1."""
+        return 1.0 if self.is_binary else positive.half(self.largest_grade)
 
     @property
     def fingerprint(self) -> str:
@@ -143,21 +162,38 @@ class GroupSource:
         content = self._content(query_row)
         key = (self.settings.seed, epoch, content)
         s = self.settings
+        refill = s.short == "cycle"
         if self.is_binary:
-            positives, negatives = (p.of(query_row, (*key, side)) for side, p in zip("pn", self.parts, strict=True))
+            positives, negatives = self._sides(query_row, key)
             pins = (s.pin_positive, s.pin_negatives)
             passages, labels = selection.one_positive(
-                positives, negatives, s.group_size, seed=s.seed, epoch=epoch, content=content, pins=pins
+                positives, negatives, s.group_size, seed=s.seed, epoch=epoch, content=content, pins=pins, refill=refill
             )
         else:
             judged = self.parts[0].of(query_row, key)
-            ids = self.passage_ids(judged.rows_K) if s.selection.endswith("relevant") else None
-            order = selection.choose(judged, s.selection, s.group_size, key, ids)
+            names = self._names(judged.rows_K) if s.selection.endswith("relevant") else None
+            order = selection.choose(judged, s.selection, s.group_size, key, names)
+            if refill and 0 < len(order) < s.group_size:
+                order = order[selection.repeated(s.group_size, len(order))]
             passages, labels = judged.rows_K[order], judged.labels_K[order]
-        if s.short == "cycle" and 0 < len(passages) < s.group_size:
-            places = selection.repeated(s.group_size, len(passages))
-            passages, labels = passages[places], labels[places]
         return GroupRows(query_row, passages, np.asarray(labels, dtype=np.float32))
+
+    def _sides(self, query_row: int, key: tuple[object, ...]) -> list[Judged]:
+        """Positives and negatives of a query. Positives of graded sources take turns, so no draw leaves any out."""
+        if self.threshold is None:
+            return [p.of(query_row, (*key, side)) for side, p in zip("pn", self.parts, strict=True)]
+        whole = self.parts[0].of(query_row)
+        drawn = self.parts[0].of(query_row, key) if any(s.random_k for s in self.parts[0].sources) else whole
+        return [whole.at(whole.labels_K >= self.threshold), drawn.at(drawn.labels_K < self.threshold)]
+
+    def _names(self, rows_K: NDArray[np.int64]) -> selection.Names:
+        corpora = np.searchsorted(self.passages.starts, rows_K, side="right") - 1
+        return selection.Names(self.passages.column("id", rows_K), corpora.tolist())
+
+    def mined(self, query_row: int) -> frozenset[int]:
+        """Rows of a query's negatives that were mined and are judged nowhere."""
+        found = [p.of(query_row) for p in self.parts]
+        return frozenset(r for j in found if j.mined_K is not None for r in j.rows_K[j.mined_K].tolist())
 
     def describe(self) -> dict[str, Any]:
         """Counts by source and grade, conflicts and sizes of groups: what --dry-run prints."""
@@ -179,6 +215,10 @@ class GroupSource:
     def known(self, query_row: int) -> Mapping[int, float]:
         """Every annotated passage of a query: row -> label, whatever was drawn."""
         found: dict[int, float] = {}
+        if self.threshold is not None:
+            judged = self.parts[0].of(query_row)
+            labels_K = (judged.labels_K >= self.threshold).astype(float)
+            return dict(zip(judged.rows_K.tolist(), labels_K.tolist(), strict=True))
         for label, part in zip((1.0, 0.0) if self.is_binary else (None,), self.parts, strict=True):
             judged = part.of(query_row)
             labels = judged.labels_K.tolist() if label is None else [label] * len(judged)
@@ -227,47 +267,26 @@ def refuse_mined(labels: Labels, where: str) -> None:
 def build_groups(collection: Collection, split: str, negatives_path: Path | None, config: Config) -> GroupSource:
     """The groups of a collection's split, with mined negatives labelled 0; or of a mqrel configuration.
 
-    Judgements win over negatives of the same document. data.binary: positives from loss.positive_threshold up, one a
-    group; the rest and the mined ones are negatives.
+    Judgements win over negatives of the same document. Where the run wants one positive a group (data.binary), it is
+    one from loss.positive_threshold up; the rest and the mined ones are negatives.
     """
     from irctl.data.mqrel import MqrelCollection
 
     d = config.data
-    settings = Settings(
-        **{f.name: getattr(d, f.name) for f in fields(Settings) if f.name != "seed"}, seed=config.run.seed
-    )
+    named = {f.name: getattr(d, f.name) for f in fields(Settings) if f.name not in ("seed", "positive_from")}
+    settings = Settings(**named, seed=config.run.seed, positive_from=positive.asked(config))
     if isinstance(collection, MqrelCollection):  # has its own sources
         return collection.groups(settings)
     queries, passages = TextPool([collection.query_store(split)]), TextPool([collection.corpus.store])
     settings = replace(settings, title_join=collection.corpus.title_join)
 
-    def source(name: str, path: Path, rule: Selection) -> Source:
-        return Source(name, queries, passages, open_qrels([path], queries, passages, rule))
-
     qrels = collection.qrels_file(split)
+    judged = Source("judged", queries, passages, open_qrels([qrels], queries, passages, Selection()))
     mined = []
     if negatives_path is not None:
-        zero = Selection(key={"label": 0.0}, label=lambda q, d, s: 0.0)
-        mined = [source("mined", negatives_path, zero)]
-    if not d.binary:
-        judged = source("judged", qrels, Selection())
-        if mined:
+        if settings.positive_from is None:
             refuse_mined(Merged([judged], queries, passages, "last").labels, str(qrels))
-        return GroupSource([*mined, judged], settings)
-    whole = open_qrels([qrels], queries, passages, Selection())
-    theta = config.loss.positive_threshold or max(math.ceil(whole.about["largest"] / 2), 1)
-    high = Selection(
-        key={"min": theta, "label": 1.0},
-        keep=lambda q, d, s: s >= theta,
-        rule=f"grade below {theta:g}",
-        label=lambda q, d, s: 1.0,
-    )
-    low = Selection(
-        key={"max": theta, "label": 0.0},
-        keep=lambda q, d, s: s < theta,
-        rule=f"grade {theta:g} and above",
-        label=lambda q, d, s: 0.0,
-    )
-    return GroupSource(
-        [], settings, positives=[source("judged", qrels, high)], negatives=[source("judged", qrels, low), *mined]
-    )
+        zero = Selection(key={"label": 0.0}, label=lambda q, d, s: 0.0)
+        store = open_qrels([negatives_path], queries, passages, zero)
+        mined = [Source("mined", queries, passages, store, is_mined=True)]
+    return GroupSource([*mined, judged], settings)

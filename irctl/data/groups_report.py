@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.data.groups_shares import shares
 from irctl.data.merging import Merged
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def describe(source: GroupSource) -> dict[str, Any]:
         "passages": len(source.passages),
         "conflicts": conflicts,
         "group sizes": _histogram(source),
-        "largest grade": source.largest_grade,
-        "positive from grade": source.positive_threshold,
+        "largest grade": source.largest_grade if source.threshold is None else source.parts[0].labels.largest,
+        "positive from grade": source.threshold or source.positive_threshold,
+        "groups": "one positive, and negatives" if source.is_binary else "of all grades",
+        "a group": shares(source).line(),
     }
-    if source.is_binary and settings.group_size:
-        about["negatives a query"] = settings.group_size - 1
     if conflicts and settings.on_conflict == "last":
         about["advice"] = (
             f"{conflicts} pairs are judged differently by two sources: on_conflict max keeps the higher grade"
@@ -67,22 +68,18 @@ def _queries_dropped(source: GroupSource) -> str:
     """Queries with judgements that make no group, by reason; empty where there are none."""
     reasons = []
     every = [part.query_rows() for part in source.parts]
-    if source.is_binary:
+    if len(every) == 2:
         positive, negative = every
         reasons.append((len(np.setdiff1d(negative, positive)), "have no positive"))
         reasons.append((len(np.setdiff1d(positive, negative)), "have no negative"))
         usable = len(np.intersect1d(positive, negative))
+    elif source.threshold is not None:
+        usable = len(every[0]) - int((_available(source, source.parts[0], every[0], of_positives=True) == 0).sum())
+        reasons.append((len(every[0]) - usable, "have no positive"))
     else:
         usable = len(every[0])
     reasons.append((usable - len(source), "are beyond data.max_queries"))
     return ", ".join(f"{n} {reason}" for n, reason in reasons if n)
-
-
-def queries_with(source: GroupSource, grade: float) -> int:
-    """Queries that have a passage of at least this grade."""
-    part, passages = source.parts[0], max(len(source.passages), 1)
-    found = [keys_T[labels_T >= grade] // passages for keys_T, labels_T in map(part.pairs, range(len(part.sources)))]
-    return len(np.intersect1d(np.concatenate(found), source.query_rows))
 
 
 def largest_group(source: GroupSource) -> int:
@@ -93,8 +90,12 @@ def largest_group(source: GroupSource) -> int:
 
 def _sizes(source: GroupSource) -> NDArray[np.int64]:
     """Passages of every group: at most one positive of a binary one, at most K."""
-    positives, *negatives = (_available(source, part) for part in source.parts)
-    available = np.minimum(positives, 1) + negatives[0] if negatives else positives
+    rows = source.query_rows
+    if source.threshold is not None:
+        available = 1 + _available(source, source.parts[0], rows, of_positives=False)
+    else:
+        positives, *negatives = (_available(source, part, rows) for part in source.parts)
+        available = np.minimum(positives, 1) + negatives[0] if negatives else positives
     size = source.settings.group_size
     return np.minimum(available, size) if size else available
 
@@ -105,25 +106,36 @@ def _histogram(source: GroupSource) -> str:
     return ", ".join(f"{v} x {n}" for v, n in reversed(list(zip(values.tolist(), counts.tolist(), strict=True))))
 
 
-def _available(source: GroupSource, part: Merged) -> NDArray[np.int64]:
-    """Passages that each query of `source` can draw from: a passage of two sources once, random_k applied."""
-    available = np.zeros(len(source), dtype=np.int64)
+def _available(
+    source: GroupSource, part: Merged, rows: NDArray[np.int64], *, of_positives: bool | None = None
+) -> NDArray[np.int64]:
+    """Passages that each query of `rows` can draw from: a passage of two sources once, random_k applied.
+
+    of_positives: those on this side of the threshold only; positives are drawn whatever random_k is.
+    """
+    available = np.zeros(len(rows), dtype=np.int64)
     whole = []
+    kept = None
+    if of_positives is not None and source.threshold is not None:
+        keys_T, labels_T = part.settled()
+        kept = keys_T[(labels_T >= source.threshold) == of_positives]
     for i, one in enumerate(part.sources):
         keys_T = part.pairs(i)[0]
-        if one.random_k:
-            available += np.minimum(_per_query(source, keys_T), one.random_k)
+        if kept is not None:
+            keys_T = keys_T[np.isin(keys_T, kept)]
+        if one.random_k and not of_positives:
+            available += np.minimum(_per_query(source, keys_T, rows), one.random_k)
         else:
             whole.append(keys_T)
     if whole:
-        available += _per_query(source, np.unique(np.concatenate(whole)))
+        available += _per_query(source, np.unique(np.concatenate(whole)), rows)
     return available
 
 
-def _per_query(source: GroupSource, keys_T: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of each query of `source`; keys as Merged.pairs numbers them."""
+def _per_query(source: GroupSource, keys_T: NDArray[np.int64], rows_Q: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of each of these queries; keys as Merged.pairs numbers them."""
     rows, counts = np.unique(keys_T // max(len(source.passages), 1), return_counts=True)
-    place = np.minimum(np.searchsorted(rows, source.query_rows), max(len(rows) - 1, 0))
+    place = np.minimum(np.searchsorted(rows, rows_Q), max(len(rows) - 1, 0))
     if not len(rows):
-        return np.zeros(len(source), dtype=np.int64)
-    return np.where(rows[place] == source.query_rows, counts[place], 0)
+        return np.zeros(len(rows_Q), dtype=np.int64)
+    return np.where(rows[place] == rows_Q, counts[place], 0)

@@ -28,7 +28,10 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One source with its own files. random_k: documents drawn anew each epoch; 0: all. weight: of random selection."""
+    """One source with its own files. random_k: documents drawn anew each epoch; 0: all. weight: of random selection.
+
+    is_mined: negatives that were found by search, not by judges; a judgement of the same document stands before them.
+    """
 
     name: str
     queries: TextPool
@@ -36,6 +39,7 @@ class Source:
     store: QrelsStore | None
     random_k: int = 0
     weight: float = 1.0
+    is_mined: bool = False
 
 
 def pool_of(pools: Sequence[TextPool]) -> TextPool:
@@ -77,15 +81,21 @@ class Rows:
 class Judged:
     """One query's documents [K]: rows of the common pool, labels, and the weight of the source each came from.
 
-    weights_K: None where all sources weigh the same.
+    weights_K: None where all sources weigh the same. mined_K: those that were mined; None where none were.
     """
 
     rows_K: NDArray[np.int64]
     labels_K: NDArray[np.float32]
     weights_K: NDArray[np.float32] | None = None
+    mined_K: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.rows_K)
+
+    def at(self, places: NDArray[Any]) -> Judged:
+        """Some of the documents: places, or True for those that stay."""
+        columns = (self.rows_K, self.labels_K, self.weights_K, self.mined_K)
+        return Judged(*(None if column is None else column[places] for column in columns))  # type: ignore[arg-type]
 
 
 class Merged:
@@ -98,13 +108,17 @@ class Merged:
         self._passages = [Rows(s.passages, passages) for s in self.sources]
         self.pool = passages
         self._is_weighted = len({s.weight for s in self.sources}) > 1
+        self._has_mined = any(s.is_mined for s in self.sources)
+        names = [s.name for s in self.sources]
+        # sources of one name draw apart: the second one's key has a 1 besides
+        self._draw_names = [(name, *[n for n in (names[:i].count(name),) if n]) for i, name in enumerate(names)]
 
-    def query_rows(self) -> NDArray[np.int64]:
-        """Rows of the queries that have a judgement, ascending."""
+    def query_rows(self, *, mined: bool = False) -> NDArray[np.int64]:
+        """Rows of the queries that have a judgement, or mined: that have a mined negative; ascending."""
         found = [
             rows.common(np.asarray(s.store.query_row_Q))
             for s, rows in zip(self.sources, self._queries, strict=True)
-            if s.store is not None
+            if s.store is not None and s.is_mined == mined
         ]
         return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
@@ -118,17 +132,20 @@ class Merged:
             return parts[0][1]
         labels: dict[int, float] = {}
         weights: dict[int, float] = {}
+        mined: dict[int, bool] = {}
         for i, part in parts:
-            weight = self.sources[i].weight
+            weight, is_mined = self.sources[i].weight, self.sources[i].is_mined
             for row, label in zip(part.rows_K.tolist(), part.labels_K.tolist(), strict=True):
                 before = labels.get(row)
                 labels[row] = label if before is None or before == label else self._settle(row, before, label)
                 weights[row] = weight
+                mined[row] = is_mined and mined.get(row, True)
         n = len(labels)
         return Judged(
             np.fromiter(labels, np.int64, n),
             np.fromiter(labels.values(), np.float32, n),
             np.fromiter(weights.values(), np.float32, n) if self._is_weighted else None,
+            np.fromiter(mined.values(), np.bool_, n) if self._has_mined else None,
         )
 
     def _part(self, i: int, query_row: int, draw: tuple[object, ...] | None) -> Judged:
@@ -136,9 +153,10 @@ class Merged:
         assert source.store is not None
         rows, labels = source.store.of(self._queries[i].own(query_row))  # -1, of no file, has no documents
         if draw is not None and 0 < source.random_k < len(rows):
-            chosen = np.sort(draws.order(len(rows), *draw, "random_k", source.name)[: source.random_k])
+            chosen = np.sort(draws.order(len(rows), *draw, "random_k", *self._draw_names[i])[: source.random_k])
             rows, labels = rows[chosen], labels[chosen]
-        return Judged(self._passages[i].common(rows), labels)
+        mined_K = np.full(len(rows), source.is_mined) if self._has_mined else None
+        return Judged(self._passages[i].common(rows), labels, mined_K=mined_K)
 
     def _settle(self, row: int, before: float, label: float) -> float:
         if self.on_conflict == "error":
@@ -156,6 +174,15 @@ class Merged:
         queries = self._queries[i].common(np.asarray(store.query_row_Q, dtype=np.int64))
         documents = self._passages[i].common(np.asarray(store.document_row_T, dtype=np.int64))
         return np.repeat(queries, np.diff(store.indptr)) * len(self.pool) + documents, np.asarray(store.label_T)
+
+    def settled(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Every pair once, ascending, with the label that `on_conflict` leaves it; [T] each. A pass over everything."""
+        parts = [self.pairs(i) for i in range(len(self.sources))]
+        keys_T, labels_T = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order_T = np.lexsort((labels_T, keys_T)) if self.on_conflict == "max" else np.argsort(keys_T, kind="stable")
+        keys_T, labels_T = keys_T[order_T], labels_T[order_T]
+        is_last_T = np.r_[keys_T[1:] != keys_T[:-1], np.ones(min(len(keys_T), 1), np.bool_)]
+        return keys_T[is_last_T], labels_T[is_last_T]
 
     def conflicts(self) -> int:
         """Pairs that sources judge differently."""

@@ -98,7 +98,7 @@ class Method(nn.Module):
             fingerprint=fingerprint,
             settings={
                 "loss": config.loss.name,
-                "positive_threshold": mixture.thresholds_used(config, source.largest_grade),
+                "positive_threshold": source.threshold or mixture.thresholds_used(config, source.largest_grade),
                 "run": context.paths.folder.name,
             },
             inbatch_label=config.loss.inbatch_label,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.data import groups_report
 from irctl.data.groups import refuse_mined
+from irctl.data.groups_shares import Shares, shares
 from irctl.data.merging import Labels
 from irctl.errors import ConfigError, DataError
 from irctl.models.settings import names_of
+from irctl.pipelines import _train_groups
 from irctl.training import labels, mixture
 from irctl.training.group_data import collection_of, dev_split, groups_of, train_split
 from irctl.types import Reporter
@@ -50,8 +51,10 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
             path = Path(config.data.negatives)
             run.artifact("in", "negatives", path, sha256=sha256_file(path))
     source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
-    for notice in [*_notices(config, collection), *_check(config, source.labels, source.is_binary)]:
+    found = shares(source)
+    for notice in [*_notices(config, collection), *_check(config, source, source.labels, found)]:
         reporter.warn(notice)
+    reporter.say(f"a group: {found.line()}")
     extra: dict[str, Any] = {"training_queries": len(source), "largest_group": largest_group(source)}
     split = dev_split(config, collection)
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
@@ -67,6 +70,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
 
 def describe(config: Config) -> tuple[dict[str, Any], int]:
     """(what --dry-run prints of the data, number of training queries; 0 while the data is not here)."""
+    from irctl.pipelines.hardneg import default_file
+
     collection = collection_of(config)
     _check_patience(config, collection)
     shown: dict[str, Any] = {"collection": collection.name}
@@ -76,20 +81,29 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     _check_every(config, own_negatives)
     if own_negatives and getattr(collection, "missing", list)():
         return shown | getattr(collection, "describe", dict)(), 0
-    will_mine = not own_negatives and not config.data.negatives
+    to_mine = 0
     if not own_negatives:
         shown["split"] = train_split(config)
-        shown["negatives"] = (
-            f"{config.hardneg.num} a query by BM25, mined once at the start: not counted below"
-            if will_mine
-            else config.data.negatives
-        )
-    if will_mine:
-        return shown, _before_mining(config, collection, shown)
+        shown["negatives"] = config.data.negatives
+        if not config.data.negatives:
+            _judged(config, collection)
+            mined = default_file(config, collection)
+            shown["negatives"] = f"{config.hardneg.num} a query by BM25, mined once"
+            to_mine = 0 if mined.is_file() else config.hardneg.num
+            shown["negatives"] += " at the start: not among the sources below" if to_mine else ", before now"
+            config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, "mined")
+        elif config.data.negatives != "none":
+            config = config.replace(
+                {"data.negatives": str(_given(config.data.negatives))}, config.origins["data.negatives"]
+            )
     source = groups_of(config, collection)
-    notices += _check(config, source.labels, source.is_binary)
-    shown |= source.describe() | ({"notices": notices} if notices else {})
-    shown["positive from grade"] = _threshold(config, source.largest_grade)
+    seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
+    found = shares(source, to_mine=to_mine)
+    notices += _check(config, source, seen, found)
+    shown |= source.describe() | {"a group": found.line()} | ({"notices": notices} if notices else {})
+    shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
+    if to_mine:
+        del shown["group sizes"]
     return shown, len(source)
 
 
@@ -98,47 +112,31 @@ def _threshold(config: Config, largest_grade: float) -> Any:
     return ", ".join(f"{theta:g} ({name})" for name, theta in used.items()) if isinstance(used, dict) else used
 
 
-def _check(config: Config, found: Labels, is_binary: bool) -> list[str]:
-    """Refuse what these labels make no sense of; return what else to say of them."""
+def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) -> list[str]:
+    """Refuse what these labels make no sense of, and settings without effect; return what else to say of them."""
     parts = mixture.parts(config, found.largest)
     labels.check(config, parts, found)
+    _train_groups.check(config)
     for key, is_set in (
         ("data.pin_positive", config.data.pin_positive),
         ("data.pin_negatives", config.data.pin_negatives),
     ):
-        if is_set and not is_binary:
+        if is_set and not source.is_binary:
             raise ConfigError(
-                f"{key} (from {config.origins[key]}): groups of graded data have no one positive to put first",
+                f"{key} (from {config.origins[key]}): groups of all grades have no one positive to put first",
                 hint="Drop it, or set data.binary=true (in an mqrel file: pos_mqrel and neg_mqrel)",
             )
-    return labels.notices(config, parts, found)
+    return labels.notices(config, parts, found) + _train_groups.notices(config, source, made_of)
 
 
-def _judged(config: Config, collection: Collection) -> GroupSource:
-    """The groups of the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
+def _judged(config: Config, collection: Collection) -> None:
+    """Open the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
     from irctl.pipelines.hardneg import refuse_rescore
 
     refuse_rescore(config)
-    source = groups_of(config.replace({"data.negatives": "none", "data.binary": False}, "judgements"), collection)
-    refuse_mined(source.labels, f"{collection.name}/{train_split(config)}")
-    return source
-
-
-def _before_mining(config: Config, collection: Collection, shown: dict[str, Any]) -> int:
-    """Add what the judgements alone tell, and return the number of training queries."""
-    source = _judged(config, collection)
-    shown |= source.describe()
-    theta = config.loss.positive_threshold or source.positive_threshold
-    found = Labels(0.0, 1.0) if config.data.binary else source.labels
-    with_mined = found._replace(lowest=min(found.lowest, 0.0))
-    if notices := [*shown.get("notices", ()), *_check(config, with_mined, config.data.binary)]:
-        shown["notices"] = notices
-    shown["positive from grade"] = theta if config.data.binary else _threshold(config, found.largest)
-    if not config.data.binary:
-        return len(source)
-    shown["queries"] = groups_report.queries_with(source, theta)
-    shown["group sizes"] = f"{config.data.group_size}: one positive, and negatives as far as they are found"
-    return int(shown["queries"])
+    source = groups_of(config.replace({"data.negatives": "none"}, "judgements"), collection)
+    if not source.is_binary:
+        refuse_mined(source.labels, f"{collection.name}/{train_split(config)}")
 
 
 def _notices(config: Config, collection: Collection) -> list[str]:
@@ -182,11 +180,7 @@ def _own_negatives(config: Config, collection: Collection) -> bool:
             "its sources name their files of judgements",
             hint="Drop it",
         )
-    if config.data.binary:
-        raise ConfigError(
-            f"data.binary (from {config.origins['data.binary']}): {collection.name} says itself what is positive",
-            hint="Use pos_mqrel with min_score and neg_mqrel with max_score",
-        )
+    _train_groups.check_sides(config, collection.name, getattr(collection, "config"))  # noqa: B009
     return True
 
 

@@ -19,7 +19,8 @@ CODES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rabitq", ("rabitq.bits=4",)),
     ("sq", ("sq.bits=8",)),
 )
-# Groups of 4 take half the memory of the default 8, so a step of 16 queries is one chunk.
+# Groups of 4 take half the memory of the default 8, so a step of 16 queries is one chunk. infonce gets a positive with
+# three negatives, judged or mined; ws2 three judged passages, of different grades where there are, and a mined one.
 SMALL = ("--set", "data.group_size=4", "--set", "batch.micro=16")
 TRAIN = ("--epochs", "1", "--batch", "16", *SMALL, "--set", "eval.during=off")
 QUICK = ("--max-steps", "4", "--set", "train.warmup_ratio=0")

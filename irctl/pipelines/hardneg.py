@@ -247,8 +247,8 @@ def refuse_rescore(config: Config) -> None:
         )
 
 
-def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
-    """BM25 negatives of the training split, mined once: a cached file keyed by corpus, judgements and settings."""
+def default_file(config: Config, collection: Collection) -> Path:
+    """Where BM25 negatives of the training split are, once mined: keyed by corpus, judgements and settings."""
     import hashlib
     import json
 
@@ -265,7 +265,13 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         "format": 3,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    target = paths.cache() / "negatives" / f"{digest}.jsonl"
+    return paths.cache() / "negatives" / f"{digest}.jsonl"
+
+
+def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
+    """BM25 negatives of the training split, mined once."""
+    target = default_file(config, collection)
+    split = config.data.split or "train"
     if not target.is_file():
         reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split}, once")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from irctl import plugins
 from irctl.config import Config
+from irctl.data import positives
 from irctl.errors import ConfigError
 
 VIEWS = ("own", "all", "masked")
@@ -58,14 +59,14 @@ def positive_threshold(config: Config, largest_grade: float | None) -> float | N
     theta = config.loss.positive_threshold
     if largest_grade is None:
         return theta or None
-    if config.data.binary:  # the threshold has done its work: labels are 1 and 0
+    if positives.is_binary(config):  # the threshold has done its work: labels are 1 and 0
         return 1.0
     if theta and theta > largest_grade:
         raise ConfigError(
             f"loss.positive_threshold={theta:g}: no passage is positive, for the largest grade is {largest_grade:g}",
             hint=f"Use at most {largest_grade:g}",
         )
-    return theta or float(max(1, math.ceil(largest_grade / 2)))
+    return theta or positives.half(largest_grade)
 
 
 def thresholds_used(config: Config, largest_grade: float) -> float | dict[str, float] | None:
@@ -119,6 +120,8 @@ def _part(config: Config, name: str, weight: float, threshold: float | None, lar
         )
     fields = _fields(name)
     if "positive_threshold" in fields and threshold is not None:
+        if largest_grade is not None and positives.is_binary(config):
+            settings["positive_threshold"] = threshold  # what was set for the loss has divided the grades
         settings.setdefault("positive_threshold", threshold)
     if "max_label" in fields and largest_grade:
         settings.setdefault("max_label", largest_grade)

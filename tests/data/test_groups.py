@@ -10,39 +10,18 @@ from typing import Any
 import folders
 import numpy as np
 import pytest
+from graded_folder import GRADED, drawn, graded_folder, source
 
 from irctl import config
 from irctl.data.collection import open_collection
-from irctl.data.groups import GroupSource, build_groups
+from irctl.data.groups import build_groups
 from irctl.data.negatives import write_negatives
 from irctl.errors import DataError
-
-GRADED = (
-    "query-id\tcorpus-id\tscore\n"
-    + "".join(f"q1\td{i}\t{g}\n" for i, g in enumerate([1, 3, 0, 3, 2, 0]))
-    + "q2\td0\t2\n"
-)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """q1 has grades 1 3 0 3 2 0 on d0..d5 in file order, q2 has d0 alone; d6..d9 are judged for nobody."""
-    folders.jsonl(tmp_path / "c/corpus.jsonl", [{"_id": f"d{i}", "text": f"passage {i}"} for i in range(10)])
-    folders.jsonl(tmp_path / "c/queries.jsonl", [{"_id": f"q{i}", "text": f" query {i} "} for i in (1, 2, 3)])
-    folders.write(tmp_path / "c/qrels/train.tsv", GRADED)
-    write_negatives(tmp_path / "neg.jsonl", {"q1": [("d6", 0.9), ("d7", 0.8), ("d1", 0.7)], "q2": [("d8", 1.0)]}, {})
-    return tmp_path
-
-
-def source(folder: Path, *sets: str, negatives: bool = False) -> GroupSource:
-    settings = config.resolve(config.from_sets([f"data.{s}" if not s.startswith("run.") else s for s in sets]))
-    collection = open_collection(str(folder / "c"))
-    return build_groups(collection, "train", folder / "neg.jsonl" if negatives else None, settings)
-
-
-def drawn(groups: GroupSource, index: int = 0, epoch: int = 0) -> list[tuple[str, float]]:
-    group = groups.group(index, epoch)
-    return list(zip(group.passage_ids, group.labels, strict=True))
+    return graded_folder(tmp_path)
 
 
 def test_every_judged_query_is_a_group_in_query_file_order(folder: Path) -> None:
@@ -109,16 +88,18 @@ def test_binary_groups_rotate_the_positive_and_move_the_window_of_negatives(fold
     assert drawn(pinned, 0, 0) == drawn(pinned, 0, 7) and drawn(pinned, 0, 0)[0] == ("d1", 1)
 
 
-def test_binary_refuses_a_document_that_is_both(folder: Path) -> None:
-    with pytest.raises(DataError, match="query q1, document d1: both positive and negative"):
-        source(folder, "binary=true", negatives=True)
+def test_a_mined_document_that_is_judged_positive_stays_one_in_binary_groups(folder: Path) -> None:
+    groups = source(folder, "binary=true", "group_size=0", negatives=True)  # d1 was mined, and has grade 3
+    seen = [drawn(groups, 0, e) for e in range(3)]
+    assert {group[0] for group in seen} == {("d1", 1), ("d3", 1), ("d4", 1)}
+    assert all({d for d, _ in group[1:]} == {"d0", "d2", "d5", "d6", "d7"} for group in seen)
 
 
-def test_a_query_without_negatives_is_left_out_of_binary_groups(folder: Path) -> None:
+def test_a_query_without_negatives_keeps_its_positive_and_meets_those_of_others(folder: Path) -> None:
+    groups = source(folder, "binary=true")
+    assert len(groups) == 2 and drawn(groups, 1) == [("d0", 1)]
+    folders.write(folder / "c/qrels/train.tsv", "q1\td0\t2\nq2\td0\t0\n")  # q2 has no positive
     assert len(source(folder, "binary=true")) == 1
-    with pytest.raises(DataError, match="no query has both"):
-        folders.write(folder / "c/qrels/train.tsv", "q1\td0\t1\n")
-        source(folder, "binary=true")
 
 
 def _draw_in_another_process(folder: Path, send: Any) -> None:
@@ -167,7 +148,9 @@ def test_the_fingerprint_follows_content_and_settings(folder: Path) -> None:
 
 def test_rows_of_the_built_in_collection_match_its_judgements() -> None:
     collection = open_collection("cranfield")
-    groups = build_groups(collection, "train", None, config.resolve(config.from_sets(["data.group_size=0"])))
+    groups = build_groups(
+        collection, "train", None, config.resolve(config.from_sets(["data.group_size=0", "loss.name=ranknet"]))
+    )
     qrels = collection.qrels("train")
     assert len(groups) == 135
     for index in range(0, 135, 20):

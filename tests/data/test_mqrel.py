@@ -164,7 +164,9 @@ def test_toml_takes_the_same_keys(toy: Path) -> None:
     lines = ["[[mqrel]]", *(f"{k} = {json.dumps(v)}" for k, v in real(min_score=2).items())]
     (toy / "conf.toml").write_text("\n".join(lines))
     opened = open_collection(str(toy / "conf.toml"))
-    source = build_groups(opened, "train", None, config.resolve(config.from_sets(["data.group_size=0"])))
+    source = build_groups(
+        opened, "train", None, config.resolve(config.from_sets(["data.group_size=0", "loss.name=ranknet"]))
+    )
     assert labels(source) == {"r2": 2, "r3": 3, "r4": 2} and opened.splits() == ()
 
 

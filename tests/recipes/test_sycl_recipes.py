@@ -57,6 +57,7 @@ def test_settings_are_those_of_source_002(name: str) -> None:
     assert (c.train.lr, c.train.epochs, c.train.warmup_ratio, c.train.warmup_shape) == (1e-5, 1.0, 0.05, "log")
     assert (c.batch.global_, c.batch.loss) == (256, 64)
     assert (c.loss.temperature, c.loss.inbatch, c.eval.during) == (1.0, "all", "off")
+    assert c.data.short == "cycle"
     expected = {
         "infonce": [("real-binary", 3), ("synth-binary", 3)],
         "ws2": [("synth-multilevel", 4), ("synth-plus-real", 7)],
@@ -82,6 +83,13 @@ def test_synth_binary_takes_grades_two_and_three_as_positives(hub: Path) -> None
     first, second = source.group(0, 0), source.group(0, 1)
     assert {first.passage_ids[0], second.passage_ids[0]} == {"a_l_3_d_0", "a_l_2_d_0"}
     assert set(first.passage_ids[1:]) == {"a_l_1_d_0", "a_l_0_d_0"}
+
+
+def test_a_short_group_is_refilled_with_negatives_as_by_the_original(hub: Path) -> None:
+    only = [{"qid": "a", "docid": ["1"], "score": [9]}, {"qid": "b", "docid": ["6", "7"], "score": [9, 8]}]
+    jsonl(hub / "BatsResearch/sycl/real_data/bm25_top_docs/train_qrels.jsonl", only)
+    group = groups("sycl-real-binary", hub).group(0, 0)
+    assert (group.passage_ids, group.labels) == (("0", "1", "1"), (1.0, 0.0, 0.0))
 
 
 def test_synth_multilevel_groups_hold_one_passage_of_each_grade(hub: Path) -> None:

@@ -234,19 +234,27 @@ def test_a_threshold_chooses_the_positives_of_binary_groups(tiny_encoder, small,
     values = {"data.source": small, "data.binary": True, "loss.positive_threshold": 2.0, "data.negatives": "none"}
     plan = pipeline.describe(configuration(tiny_encoder, **values))
     shown = plan["data"]
-    assert shown["queries"] == 12 and shown["group sizes"] == "2 x 12" and shown["positive from grade"] == 1
-    assert "12 dropped (12 by grade below 2)" in plan["sources"][0]
-    (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [{"corpus_path": f"{small}/corpus.jsonl"}]}))
-    with pytest.raises(ConfigError, match="says itself what is positive"):
-        pipeline.describe(configuration(tiny_encoder, **{**values, "data.source": str(tmp_path / "graded.json")}))
+    assert shown["queries"] == 12 and shown["group sizes"] == "2 x 12" and shown["positive from grade"] == 2
+    assert shown["a group"] == "1.00 positives, 1.00 other judged, 0.00 mined (means of 12 groups)"
+    files = {"query_path": f"{small}/queries.jsonl", "corpus_path": f"{small}/corpus.jsonl"}
+    one = {"qrel_path": f"{small}/qrels/train.tsv", **files}
+    (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [one]}))
+    values["data.source"] = str(tmp_path / "graded.json")
+    assert pipeline.describe(configuration(tiny_encoder, **values))["data"]["a group"] == shown["a group"]
+    sides = {"pos_mqrel": [one | {"min_score": 2}], "neg_mqrel": [one | {"max_score": 2}]}
+    (tmp_path / "graded.json").write_text(json.dumps(sides))
+    for given in ({}, {"data.binary": ""}):
+        with pytest.raises(ConfigError, match="says itself what is positive"):
+            pipeline.describe(configuration(tiny_encoder, **values | given))
 
 
 def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, small) -> None:
     plan = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))
     shown, (judged,) = plan["data"], plan["sources"]
     assert judged.startswith("judged (graded): 12 queries; 24 judgements by score {1: 12, 2: 12}; 24 kept")
-    assert shown["queries"] == 12 and "not counted below" in shown["negatives"]
-    given = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.negatives": "none"}))["data"]
+    assert shown["queries"] == 12 and "not among the sources below" in shown["negatives"]
+    values = {"data.source": small, "data.negatives": "none", "loss.name": "ranknet"}
+    given = pipeline.describe(configuration(tiny_encoder, **values))["data"]
     assert given["group sizes"] == "2 x 12" and given["negatives"] == "none"
 
 

@@ -130,6 +130,7 @@ def configuration(**values: Any) -> settings.Config:
         "loss.temperature": 1.0,
         "eval.during": "off",
         "batch.global": 8,
+        "data.binary": "false",  # the tiny source has all grades
         **{k.replace("__", "."): v for k, v in values.items()},
     }
     return settings.resolve({k: (v, "test") for k, v in given.items()})

@@ -1,0 +1,117 @@
+"""What a training says of its groups before it starts, and what it refuses: judgements and negatives without use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from irctl import config as settings
+from irctl.errors import ConfigError
+from irctl.pipelines import train as pipeline
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """Six queries, q0 to q3 in train, each with grades 2 2 1 in the first three documents; dev has q4, test q5."""
+    folder = tmp_path / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    for name, rows in (("corpus", 12), ("queries", 6)):
+        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": f"{name} number {i}"}) for i in range(rows)]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    for split, asked in (("train", range(4)), ("dev", [4]), ("test", [5])):
+        rows = [f"q{q}\tc{d}\t{grade}" for q in asked for d, grade in enumerate((2, 2, 1))]
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+def described(toy: Path, mined: dict[str, list[str]] | None = None, **values: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"data.source": str(toy), "loss.positive_threshold": 2.0}
+    if mined is not None:
+        file = toy.parent / "negatives.jsonl"
+        rows = [{"qid": q, "docid": d, "score": [1.0] * len(d)} for q, d in mined.items()]
+        file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+        given["data.negatives"] = str(file)
+    given |= {k.replace("__", "."): v for k, v in values.items()}
+    return pipeline.describe(settings.resolve({k: (v, "test") for k, v in given.items()}))
+
+
+ALL = {f"q{q}": ["c8", "c9", "c10", "c11"] for q in range(4)}
+
+
+def test_a_dry_run_says_what_a_group_holds_before_and_after_mining(toy: Path) -> None:
+    before = described(toy)["data"]
+    assert before["a group"] == (
+        "1.00 positives, 1.00 other judged, 4.00 mined (means of 4 groups, if so many are found)"
+    )
+    assert "group sizes" not in before and before["queries"] == 4
+    after = described(toy, ALL)
+    assert after["data"]["a group"] == "1.00 positives, 1.00 other judged, 4.00 mined (means of 4 groups)"
+    assert "notices" not in after
+    graded = described(toy, ALL, loss__name="listnet", loss__positive_threshold=0.0, data__group_size=4)["data"]
+    assert graded["a group"] == "3.00 positives, 0.00 other judged, 1.00 mined (means of 4 groups)"
+
+
+def test_queries_without_mined_negatives_and_negatives_without_judgements_are_counted(toy: Path) -> None:
+    some = {q: d for q, d in ALL.items() if q != "q1"} | {"q5": ["c7"]}
+    notices = described(toy, some)["notices"]
+    assert notices == [
+        "1 of 4 training queries have no mined negative",
+        "1 queries that negatives were mined for have no judgement here: not used",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"data__negatives": "none"}, "4 of 4 groups have no negative of their own: there other queries' passages are"),
+        ({"data__negatives": "none", "loss__name": "listnet"}, "4 of 4 groups hold passages of one label only: there"),
+        (
+            {"data__negatives": "none", "loss__name": "listnet", "loss__inbatch": "own"},
+            "such a query teaches nothing",
+        ),
+    ],
+)
+def test_groups_without_a_negative_of_their_own_are_warned_of(toy: Path, values: dict[str, Any], expected: str) -> None:
+    (toy / "qrels/train.tsv").write_text("".join(f"q{q}\tc0\t1\n" for q in range(4)) + "q0\tc1\t0\n" * 0)
+    if values.get("loss__inbatch") == "own":  # one query can be ordered, or there would be nothing to learn
+        with (toy / "qrels/train.tsv").open("a") as f:
+            f.write("q0\tc1\t0\n")
+        expected = f"3 of 4 groups hold passages of one label only: {expected}"
+    (notice,) = described(toy, loss__positive_threshold=0.0, **values)["notices"]
+    assert notice.startswith(expected)
+
+
+def test_judged_passages_that_no_epoch_uses_are_counted(toy: Path) -> None:
+    values = {
+        "loss__name": "listnet",
+        "loss__positive_threshold": 0.0,
+        "data__group_size": 2,
+        "data__negatives": "none",
+    }
+    notices = described(toy, **values)["notices"]
+    assert any("1.00 judged ones a query are in no group" in n for n in notices)
+    assert not any("in no group" in n for n in described(toy, **values, data__selection="spread").get("notices", []))
+
+
+def test_negatives_without_a_place_are_refused(toy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a group of data\.group_size=1 has no place for a negative"):
+        described(toy, ALL, data__group_size=1)
+
+
+def test_negatives_that_are_never_mined_again_are_said(toy: Path) -> None:
+    assert "before negatives are mined again" in described(toy, ALL, hardneg__every=3)["notices"][0]
+    assert "notices" not in described(toy, ALL, hardneg__every=2)
+
+
+def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from irctl.ledger.recording import start_run
+    from irctl.pipelines import hardneg
+    from irctl.types import Silent
+
+    config = settings.resolve({"data.source": (str(toy), "test")})
+    with start_run(command="hardneg", argv=["irctl", "hardneg"], config=config) as run:
+        hardneg.hardneg(config, run, Silent())
+    assert "mined (means of 4 groups)" in described(toy, data__negatives=run.id)["data"]["a group"]
