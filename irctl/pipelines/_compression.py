@@ -150,7 +150,7 @@ class Work:
         probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed, groups_of(stream))
         if wanting:
             self._train(wanting, train_rows)
-        self._probe(probe_rows)
+        self._probe(probe_rows, None if self.init_sha256 else train_rows)
 
     def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
         config, stream = self.config, self.given.stream
@@ -168,14 +168,17 @@ class Work:
             self.quantizers[name].save(quantizer_folder(self.folders[name], name))
             stopping.check(f"the trained {name} is kept")
 
-    def _probe(self, probe_rows: Any) -> None:
-        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too."""
+    def _probe(self, probe_rows: Any, trained_rows: Any) -> None:
+        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too.
+
+        trained_rows: None where the quantizer of --init may have been trained on any.
+        """
         from irctl.pipelines._probe import Probe
 
         if not len(probe_rows):
             return
-        self.reporter.say(f"measuring on {len(probe_rows)} held-out rows")
-        probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows)
+        probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
+        self.reporter.say(f"measuring on {probe.on()}")
         for name, folder in self.folders.items():
             shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
         _encoding.tell(self.quantizers, self.told, self.reporter)

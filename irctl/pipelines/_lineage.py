@@ -251,6 +251,7 @@ MEASURED = {
     **{name: name for name in ("rows", "partial", "ratio", "index_bytes", "bytes_per_row", "train_s")},
     **{name: name for name in (f"{part}_rows_per_cpu_s" for part in ("reader", "encoder", "writer"))},
     "relative_mse": "mse",
+    "held_out_rows": "held_out_rows",
     "recall@10": "probe_recall@10",
     "recall@100": "probe_recall@100",
 }

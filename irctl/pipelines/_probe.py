@@ -1,7 +1,9 @@
 """Measuring a trained quantizer on held-out rows: distortion, estimator error, recall of the exact neighbours.
 
-Probe rows are queries against a sample of rows without them, so none finds itself.
-Dimension key: P probe rows, N sampled rows, D dimensions.
+Distortion and the estimator's error are of rows that were not trained on. Recall is of held-out rows as queries among
+other rows, so that none finds itself; those were not trained on where there are enough, and are counted where not.
+Queries are not rows: others between them, by inner product much shorter, are asked too.
+Dimension key: P probe rows, A others as queries, N sampled rows, D dimensions.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.index.plan import Plan, draw, groups_of
-from irctl.index.rows import taken
+from irctl.index.rows import unit
 from irctl.index.scoring import similarity
 from irctl.index.topk import top_k
 from irctl.metrics import distortion, recall
@@ -20,44 +22,76 @@ from irctl.types import Stream
 
 SAMPLE = 20_000
 DEPTHS = (10, 100)
+_ENOUGH = SAMPLE // 2  # rows that were not trained on, to do without the others
 _ESTIMATED = 100  # probe rows whose every estimate is compared with the exact similarity
+_BETWEEN = 200  # queries between two probe rows
+_SHORTER = np.float32(0.01)  # their length by inner product, where it must not matter
 _CHUNK = 128
 
 
 class Probe:
-    """Exact answers, computed once and compared with any number of quantizers."""
+    """Exact answers, computed once and compared with any number of quantizers.
 
-    def __init__(self, stream: Stream, plan: Plan, probe_rows: NDArray[np.int64]) -> None:
+    trained_rows: those that the quantizers were trained on; None where they are not known.
+    """
+
+    def __init__(
+        self, stream: Stream, plan: Plan, probe_rows: NDArray[np.int64], trained_rows: NDArray[np.int64] | None
+    ) -> None:
         sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, groups_of(stream))
         sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
+        self.trained: int | None = None
+        if trained_rows is not None:
+            unseen_N = np.setdiff1d(sample_N, trained_rows)
+            sample_N = unseen_N if len(unseen_N) >= _ENOUGH else sample_N
+            self.trained = len(np.intersect1d(sample_N, trained_rows))
         self.metric = plan.metric
-        self.queries_PD = taken(stream, probe_rows)
-        self.sample_ND = taken(stream, sample_N)
+        self.held_PD = stream.take(probe_rows)
+        self.sample_ND = stream.take(sample_N)
         self.depths = [k for k in DEPTHS if k < len(sample_N)]
+        asked = {"recall": self.held_PD, "query_recall": between(self.held_PD, self.metric)}
+        self.asked = {name: (queries_QD, self._exact(queries_QD)) for name, queries_QD in asked.items()}
+
+    def _exact(self, queries_QD: NDArray[np.float32]) -> NDArray[np.int64]:
         deepest = max(self.depths, default=0)
         exact = [
-            top_k(similarity(self.queries_PD[a : a + _CHUNK], self.sample_ND, self.metric), deepest)[1]
-            for a in range(0, len(self.queries_PD), _CHUNK)
+            top_k(similarity(queries_QD[a : a + _CHUNK], self.sample_ND, self.metric), deepest)[1]
+            for a in range(0, len(queries_QD), _CHUNK)
         ]
-        self.exact_Pk = np.concatenate(exact) if exact else np.empty((0, 0), np.int64)
+        return np.concatenate(exact) if exact else np.empty((0, 0), np.int64)
 
-    def measure(self, quantizer: Any) -> dict[str, float]:
-        """relative_mse, estimator_error, estimator_bias, recall@10, recall@100 (if the sample is deep enough)."""
-        codes_NC = quantizer.encode(self.sample_ND)
-        found = {"relative_mse": _distortion(quantizer, codes_NC, self.sample_ND, self.metric)}
-        some_PD = self.queries_PD[:_ESTIMATED]
-        if len(some_PD):
-            estimated = quantizer.scores(some_PD, codes_NC)
-            error = distortion.estimator_error(estimated, similarity(some_PD, self.sample_ND, self.metric))
+    def on(self) -> str:
+        """Which rows are measured, in words."""
+        known = "not known which of them" if self.trained is None else f"{self.trained} of them"
+        held = "rows" if self.trained is None else "held-out rows"
+        return f"{len(self.held_PD)} {held}; recall among {len(self.sample_ND)} others, {known} trained on"
+
+    def measure(self, quantizer: Any) -> dict[str, Any]:
+        """relative_mse, estimator_error, estimator_bias, recall@10 and 100, query_recall@10 and 100; and of which rows.
+
+        Depths are left out where the sample is not deep enough, held_out_rows where what was trained on is not known.
+        """
+        found: dict[str, Any] = {"measured_on": self.on(), "sample_rows": len(self.sample_ND)}
+        if self.trained is not None:
+            found |= {"held_out_rows": len(self.held_PD), "sample_trained_rows": self.trained}
+        codes_PC = quantizer.encode(self.held_PD)
+        expected_PD = unit(self.held_PD) if self.metric == "cosine" else self.held_PD
+        found["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
+        some = min(_ESTIMATED, len(self.held_PD) // 2)
+        if some:
+            exact = similarity(self.held_PD[:some], self.held_PD[some:], self.metric)
+            error = distortion.estimator_error(quantizer.scores(self.held_PD[:some], codes_PC[some:]), exact)
             found |= {"estimator_error": error.error, "estimator_bias": error.bias}
-        if self.depths and len(self.queries_PD):
-            rows_Pk = quantizer.search(self.queries_PD, codes_NC, max(self.depths))[1]
-            found |= {f"recall@{k}": recall.recall_at(rows_Pk, self.exact_Pk, k) for k in self.depths}
+        if self.depths:
+            codes_NC = quantizer.encode(self.sample_ND)
+            for name, (queries_QD, exact_Qk) in self.asked.items():
+                rows_Qk = quantizer.search(queries_QD, codes_NC, max(self.depths))[1]
+                found |= {f"{name}@{k}": recall.recall_at(rows_Qk, exact_Qk, k) for k in self.depths}
         return found
 
 
-def _distortion(quantizer: Any, codes_NC: NDArray[np.uint8], sample_ND: NDArray[np.float32], metric: str) -> float:
-    from irctl.index.rows import unit
-
-    expected_ND = unit(sample_ND) if metric == "cosine" else sample_ND
-    return distortion.relative_mse(expected_ND, quantizer.decode(codes_NC))
+def between(held_PD: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+    """Query-like vectors [A, D]: the middle of two probe rows, which is no row; a hundredth as long for ip."""
+    some_AD = held_PD[:_BETWEEN]
+    middle_AD = (some_AD + np.roll(some_AD, 1, axis=0)) / np.float32(2)
+    return middle_AD * _SHORTER if metric == "ip" else middle_AD

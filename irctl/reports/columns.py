@@ -84,7 +84,7 @@ FACTS: dict[str, tuple[Column, Reader]] = {
     "writer_rows_per_cpu_s": _rate("writer", "K written/CPU-s"),
     "train_s": (fact_column("train_s", "Train CPU-s", "low", decimals=2), _fact("train_s")),
     "ratio": (fact_column("ratio", "Ratio", "high", decimals=1), _fact("ratio")),
-    "mse": (fact_column("mse", "Relative MSE", "low", decimals=5), _fact("mse")),
+    "mse": (fact_column("mse", "Held-out MSE", "low", decimals=5), _fact("mse")),
     "seeds": (fact_column("seeds", "Seeds"), lambda r, _: None),  # counted over the row
     "negatives": (fact_column("negatives", "Negatives a query"), lambda r, _: r.negatives_per_query),
     "params": (fact_column("params", "Trained parameters"), _fact("params")),

@@ -82,8 +82,15 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         notes.append(f"Partial: stopped before the end of the input: {', '.join(some)}.")
     if "bytes_per_row" in keys:
         notes.append("Bytes a row: of the files of codes, ids not counted; 4 bytes a dimension where not compressed.")
+    if "mse" in keys:
+        notes.append("Held-out MSE: over the squared length, of rows that were not trained on.")
+        if of_others := sorted({r.system for r in records if "mse" in r.facts and "held_out_rows" not in r.facts}):
+            notes.append(f"MSE of rows that may have been trained on: {', '.join(of_others)}.")
     if keys & {"probe_recall@10", "probe_recall@100"}:
-        notes.append("Probe: recall x100 of exact neighbours in a sample of rows, held-out rows as queries.")
+        notes.append(
+            "Probe: recall x100 of exact neighbours in a sample of rows, held-out rows as queries; the sample is of "
+            "rows that were not trained on where there are enough."
+        )
     if keys & {"recall_exact@10", "recall_exact@100"}:
         notes.append("Exact: recall x100 of exact neighbours among all rows, held-out queries.")
     if "recall_codes@10" in keys:

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from compressing import compressed, vectors
 
+from irctl.index.plan import read, samples
+from irctl.metrics.distortion import relative_mse
+from irctl.pipelines import _probe
+from irctl.quantizers import _open
 from irctl.types import Silent
 
 
@@ -21,3 +25,49 @@ def test_values_that_a_later_row_has_beyond_half_precision_are_told(tmp_path: Pa
     reporter = Silent()
     compressed(tmp_path / "x.npy", tmp_path / "b", reporter, **keys, compress__train_size=100, compress__probe=0)
     assert sum("beyond 65504 are kept as 65504" in line for line in reporter.lines) == 1
+
+
+def test_errors_are_of_rows_that_were_not_trained_on(tmp_path: Path) -> None:
+    # 16 centroids a slice learn 90 random rows nearly by heart, and the error of those was called held out
+    np.save(tmp_path / "x.npy", vectors(100))
+    reporter = Silent()
+    row = compressed(tmp_path / "x.npy", tmp_path / "b", reporter, pq__m=16, pq__bits=6)["results"][0]
+    plan = read(tmp_path / "b")
+    held, trained = samples(100, plan.train_rows, plan.probe, plan.seed)
+    quantizer, x = _open.load(tmp_path / "b" / "pq"), vectors(100)
+
+    def error(rows: np.ndarray) -> float:
+        return relative_mse(x[rows], quantizer.decode(quantizer.encode(x[rows])))
+
+    assert row["relative_mse"] == pytest.approx(error(held)) and error(trained) < 0.7 * error(held)
+    assert (row["held_out_rows"], row["sample_rows"], row["sample_trained_rows"]) == (10, 90, 90)
+    assert row["measured_on"] == "10 held-out rows; recall among 90 others, 90 of them trained on"
+    assert f"measuring on {row['measured_on']}" in reporter.lines
+
+
+def test_recall_is_among_rows_that_were_not_trained_on_where_there_are_enough(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(_probe, "_ENOUGH", 300)
+    np.save(tmp_path / "x.npy", vectors(2000))
+    row = compressed(tmp_path / "x.npy", tmp_path / "b", compress__method="sq", compress__train_size=1000)["results"][0]
+    assert (row["sample_trained_rows"], row["held_out_rows"]) == (0, 200) and row["sample_rows"] > 300
+
+
+def test_what_a_reused_quantizer_was_trained_on_is_not_claimed_to_be_known(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", vectors(600))
+    compressed(tmp_path / "x.npy", tmp_path / "a", compress__method="sq")
+    again = compressed(tmp_path / "x.npy", tmp_path / "b", init=str(tmp_path / "a"), compress__method="sq")["results"][
+        0
+    ]
+    assert "held_out_rows" not in again and "not known which of them trained on" in again["measured_on"]
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_the_probe_asks_with_vectors_that_are_no_rows(tmp_path: Path, metric: str) -> None:
+    # recall of queries of another length fell to .18 and the probe, asking with rows alone, said .94
+    np.save(tmp_path / "x.npy", vectors(1500) + 1)
+    keys = {"compress__method": "rabitq", "rabitq__bits": 4, "compress__metric": metric}
+    row = compressed(tmp_path / "x.npy", tmp_path / "b", **keys)["results"][0]
+    assert row["query_recall@10"] > 0.7 and row["query_recall@100"] > 0.7
+    asked = _probe.between(vectors(4), metric)
+    lengths = np.linalg.norm(asked, axis=1) / np.linalg.norm(vectors(4), axis=1).mean()
+    assert (lengths < 0.02).all() == (metric == "ip")
