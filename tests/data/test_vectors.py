@@ -254,6 +254,26 @@ def test_ids_of_a_column_are_read_by_row_without_the_vectors(tmp_path: Path) -> 
     assert list(known) == IDS and len(known) == N
 
 
+def test_no_read_of_a_parquet_file_starts_arrows_thread_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file keeps the setting of the last read: ids read with threads made the vectors be decoded by the pool, whose
+    CPU seconds were taken for the encoder's."""
+    asked: list[object] = []
+    for name in ("iter_batches", "read_row_group"):
+        plain = getattr(pq.ParquetFile, name)
+
+        def watched(*args: Any, plain: Any = plain, **options: Any) -> Any:
+            asked.append(options.get("use_threads", True))
+            return plain(*args, **options)
+
+        monkeypatch.setattr(pq.ParquetFile, name, watched)
+    table = pa.table({"docid": ["a", "b", "c"], "emb": np.eye(3, dtype=np.float32).tolist()})
+    pq.write_table(table, tmp_path / "v.parquet")
+    stream = open_vectors(str(tmp_path / "v.parquet"))
+    assert [b.ids for b in stream.blocks(2)] == [["a", "b"], ["c"]]
+    assert list(stream.document_ids() or ()) == ["a", "b", "c"] and stream.take(np.array([2])).tolist() == [[0, 0, 1]]
+    assert len(asked) >= 3 and not any(asked)
+
+
 def test_files_of_different_width_and_ids_of_another_count_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", X)
     np.save(tmp_path / "b.npy", X[:, :3])
