@@ -46,17 +46,17 @@ class Tokens:
         ids = (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         return next((i for i in ids if i is not None), 0)
 
-    def padded(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Model inputs [B, W] of these rows, padded on the tokenizer's side."""
+    def padded(self, rows: NDArray[np.int64], multiple: int = 0) -> dict[str, Tensor]:
+        """Model inputs [B, W] of these rows, padded after the text, to a multiple of tokens where one is given."""
         import torch
 
         width = int(self.lengths_N[rows].max())
-        left = self.tokenizer.padding_side == "left"
+        width = -(-width // multiple) * multiple if multiple else width
         fill = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
         made = {k: np.full((len(rows), width), fill.get(k, 0), np.int64) for k in (*self.columns, "attention_mask")}
         for place, row in enumerate(rows):
             length = int(self.lengths_N[row])
-            at = slice(width - length, width) if left else slice(0, length)
+            at = slice(0, length)
             made["attention_mask"][place, at] = 1
             for name, column in self.columns.items():
                 made[name][place, at] = column[row]
@@ -76,13 +76,10 @@ def by_length(forward: Callable[[Mapping[str, Any]], Tensor], features: Mapping[
     parts = list(batches(lengths_B, budget))
     if len(parts) < 2:
         return forward(features)
-    width = mask_BW.shape[1]
-    left = bool(lengths_B.min() < width and mask_BW[int(lengths_B.argmin()), 0] == 0)
     made = []
     for rows in parts:
         longest = int(lengths_B[rows].max())
-        at = slice(width - longest, width) if left else slice(0, longest)
-        cut = {k: v[rows, at] if getattr(v, "shape", None) == mask_BW.shape else v for k, v in features.items()}
+        cut = {k: v[rows, :longest] if getattr(v, "shape", None) == mask_BW.shape else v for k, v in features.items()}
         made.append(forward(cut))
     back = np.argsort(np.concatenate(parts), kind="stable")
     return torch.cat(made)[torch.from_numpy(back).to(made[0].device)]

@@ -91,7 +91,6 @@ def _plain(
     tokenizer = transformer.tokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
     if pooling == "last_token":
         end_with_eos(tokenizer)
     width = transformer.get_embedding_dimension()
@@ -114,7 +113,13 @@ def end_with_eos(tokenizer: Any) -> None:
 
 
 def reset_tokenizer(module: SentenceTransformer) -> None:
-    """Drop truncation and padding stored in tokenizer.json: all-MiniLM-L6-v2's cut and pad to 128 tokens."""
+    """Drop truncation and padding stored in tokenizer.json: all-MiniLM-L6-v2's cut and pad to 128 tokens.
+
+    Padding, where a batch needs it, comes after the text: before it, it moves the positions of models that count them
+    from the left, and a text's vector would depend on its neighbours. Poolings go by the mask on either side.
+    """
+    if hasattr(module.tokenizer, "padding_side"):
+        module.tokenizer.padding_side = "right"
     backend = getattr(module.tokenizer, "backend_tokenizer", None)
     if backend is not None:
         backend.no_truncation()
