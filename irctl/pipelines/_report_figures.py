@@ -13,6 +13,8 @@ from irctl.pipelines._lineage import settings
 from irctl.pipelines.report import Wanted
 from irctl.reports import figures, lines, neighbours
 from irctl.reports.columns import headline
+from irctl.training import journal
+from irctl.training.curve import Epochs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,14 +106,20 @@ def _label(run: RunRecord) -> str:
 
 
 def _curves(folder: Path, wanted: Wanted) -> list[Path]:
-    """Loss and dev measure of training runs."""
+    """Loss of full batches, and dev measure, of training runs."""
     from irctl.ledger import query
 
     points: list[lines.CurvePoint] = []
     runs = _runs(wanted, "train")
     names = _distinct([_label(r) for r in runs], runs)
     for run, name in zip(runs, names, strict=True):
-        for m in query.metrics(run.id):
+        measured = query.metrics(run.id)
+        epochs = Epochs.read(journal.events(run.paths.metrics))
+        logged = {int(m["step"]) for m in measured if m["name"] == lines.LOSS and m["step"] is not None}
+        drawn = epochs.comparable(logged) if epochs else logged
+        for m in measured:
+            if m["name"] == lines.LOSS and m["step"] is not None and int(m["step"]) not in drawn:
+                continue
             is_dev = bool(m["split"])
             if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == lines.LOSS):
                 points.append(lines.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))

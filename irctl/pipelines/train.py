@@ -36,7 +36,8 @@ def train(
     """Train in the run's folder, from its newest checkpoint if there is one.
 
     out: also copy the model there. resume: the user asked to continue, so a checkpoint must be there.
-    Payload: model, steps, dev scores before and after, first and last loss, temperatures, negatives_per_query.
+    Payload: model, steps, dev scores before and after, temperatures, negatives_per_query, and the mean loss of the
+    first and the last whole epoch, over full batches (None where there is one epoch, or negatives changed).
     """
     from irctl.models.locate import find_local
 
@@ -189,7 +190,7 @@ def _record(
     run.metric("train_memory_gib", done["peak_memory_gib"])
     lines = [f"model: {model}", f"{done['steps']} steps"]
     if done["first_loss"] is not None:
-        lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f}"
+        lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:
         lines.append(
             f"dev {MEASURE} {done['dev_before']:.4f} -> {done['dev_after']:.4f} (step {done['model_step']}, the best)"

@@ -41,10 +41,14 @@ class SpectrumPoint:
 
 
 def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, str]:
-    """(figure, CSV): a panel for the loss and one a development measure, over optimiser steps; a line a training."""
+    """(figure, CSV): a panel for the loss and one a development measure, over optimiser steps; a line a training.
+
+    The values of two losses, or of one loss with other batches, have scales of their own: the axis says so.
+    """
     if not points:
         raise DataError("no training with measured steps to draw", hint="irctl train makes one; name it with --run")
     measures = sorted({p.measure for p in points}, key=lambda m: (m != LOSS, m))
+    loss_label = "Loss" if len({p.system for p in points}) == 1 else "Loss (each line has its own scale)"
     with styled() as plt:
         size = (4.2 * len(measures), 3.2)
         figure, panels = plt.subplots(1, len(measures), figsize=size, squeeze=False)
@@ -54,7 +58,7 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
                 marker = "" if measure == LOSS else "osD^vPX*"[i % 8]
                 x, y = [p.step for p in mine], [p.value for p in mine]
                 axes.plot(x, y, marker=marker, markersize=4, linewidth=1, color=f"C{i % 10}", label=system)
-            axes.set(xlabel="Step", ylabel="Loss" if measure == LOSS else f"{measure} (dev)", title=title)
+            axes.set(xlabel="Step", ylabel=loss_label if measure == LOSS else f"{measure} (dev)", title=title)
         panels[0][-1].legend(frameon=False, fontsize=8)
     return figure, to_csv(points)
 

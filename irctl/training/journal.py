@@ -1,8 +1,8 @@
 """metrics.jsonl: what a worker says about training, one JSON object a line; the launcher reads it. Imports no torch.
 
 Rows with `name` are measurements, as the ledger takes them. Rows with `event` are: warn (message), error (kind,
-message, hint, exit_code), plan (steps, step, inputs), stopped (step), mine (epochs, step: negatives are wanted), done
-(the trained model).
+message, hint, exit_code), plan (steps, step, inputs, epochs: how they are filled), stopped (step), mine (epochs, step:
+negatives are wanted), done (the trained model).
 """
 
 from __future__ import annotations

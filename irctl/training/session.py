@@ -22,7 +22,7 @@ from irctl.errors import RunFailed
 from irctl.ledger import facts
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
-from irctl.training import batching, checkpoints, distributed, gather, mixture, precision, refresh
+from irctl.training import batching, checkpoints, curve, distributed, gather, mixture, precision, refresh
 from irctl.training.flow import Flow
 from irctl.training.journal import Journal
 from irctl.training.method import Context, Method
@@ -123,7 +123,9 @@ def _train(
         # the same dropout masks on every process would tie their shares together
         torch.manual_seed(config.run.seed + args.process_index)
     if gather.world()[0] == 0:
-        journal.event("plan", steps=steps.total, step=checkpoint.step if checkpoint else 0, inputs=method.inputs())
+        filled = curve.Epochs.of(plan, steps, method.queries, config.train.log_steps)
+        at = checkpoint.step if checkpoint else 0
+        journal.event("plan", steps=steps.total, step=at, epochs=filled.as_dict(), inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     flow.mines = not is_over and bool(refresh.is_wanted(config, paths))
     if not is_over and not flow.mines:
@@ -164,15 +166,18 @@ def _finish(
     chosen = (checkpoints.at(paths.checkpoints, best) if best else None) or last
     about = _write_model(config, context, trainer, chosen, paths.model, build)
     dev = {row["step"]: row[f"dev_{BEST}"] for row in history if f"dev_{BEST}" in row}
-    losses = [row["loss"] for row in history if "loss" in row]
+    losses = {int(row["step"]): float(row["loss"]) for row in history if "loss" in row}
+    epochs = curve.Epochs.of(context.plan, trainer.steps, trainer.method.queries, config.train.log_steps)
+    # negatives mined again are harder than those before: no loss compares with an earlier one
+    means = None if config.hardneg.every else curve.means(losses, epochs)
     journal.event(
         "done",
         steps=last.step,
         model_step=chosen.step,
         dev_before=dev.get(0),
         dev_after=dev.get(chosen.step),
-        first_loss=losses[0] if losses else None,
-        last_loss=losses[-1] if losses else None,
+        first_loss=means[0] if means else None,
+        last_loss=means[1] if means else None,
         state=chosen.manifest["method"],
         peak_memory_gib=_peak_memory_gib(),
         **about,

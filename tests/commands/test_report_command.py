@@ -18,6 +18,7 @@ from irctl.commands.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines import _eval_store as store
+from irctl.training.journal import Journal
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 QUERIES = 20
@@ -296,6 +297,18 @@ def test_curves_show_the_steps_of_the_newest_training_with_its_group(own_folders
         ("dense ws2 seed 2", "nDCG@10"),
     }
     assert [float(p["value"]) for p in points if p["measure"] == "loss"] == [2.0, 1.0, 0.5]
+
+
+def test_curves_leave_out_the_smaller_last_batch_of_an_epoch(own_folders: Path) -> None:
+    with start_run(command="train", argv=["irctl", "train"], config=resolve({})) as run:
+        epochs = {"steps": 3, "even": 2, "logged": 1}
+        Journal(run.paths).event("plan", steps=6, step=0, epochs=epochs, inputs=[])
+        for at, value in enumerate((4.0, 3.0, 0.1, 2.0, 1.0, 0.1), 1):
+            run.metric("loss", value, step=at)
+    folder = own_folders / "figures"
+    assert irctl("--figure", "curves", "--run", run.id, "-o", str(folder)).exit_code == 0
+    with (folder / "curves.csv").open() as f:
+        assert [float(p["value"]) for p in csv.DictReader(f)] == [4.0, 3.0, 2.0, 1.0]
 
 
 def test_every_evaluation_can_be_a_row_of_its_own(ledger: dict[str, RunHandle]) -> None:
