@@ -207,6 +207,10 @@ class ParquetPart:
             start += len(some)
         return found
 
+    def forget_ids(self) -> None:
+        """Give back the memory of ids that were asked for."""
+        self._known.clear()
+
     def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
         group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
         for group in np.unique(group_N).tolist():
@@ -329,6 +333,8 @@ class StreamIds(Sequence[str]):
         for number, part in enumerate(self._parts):
             for low in range(0, part.rows, ID_BLOCK):
                 yield from self._span(number, low, min(low + ID_BLOCK, part.rows))
+            if isinstance(part, ParquetPart):
+                part.forget_ids()
 
     def _span(self, number: int, start: int, stop: int) -> list[str]:
         if self._parts[number].has_ids:

@@ -5,12 +5,21 @@ Dimension key: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.index.bundle import Ids
+
+class Known(Protocol):
+    """Ids by row: of a bundle, or of vectors."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __getitem__(self, row: int, /) -> str: ...
+
 
 _SUSPECTS = 100_000  # hashes looked at more closely at once; more than one is either a repetition or very bad luck
 _BLOCK = 1 << 20
@@ -21,9 +30,13 @@ def hashes(ids: Iterable[str], count: int) -> NDArray[np.int64]:
     return np.fromiter((hash(i) for i in ids), np.int64, count)
 
 
-def repeated(ids: Ids) -> tuple[str, int, int] | None:
-    """(id, row, row) of an id that stands in two rows; None if all are distinct. Equal hashes are looked up."""
-    hashes_N = hashes(ids, len(ids))
+def repeated(ids: Known, rows: int | None = None) -> tuple[str, int, int] | None:
+    """(id, row, row) of an id that stands in two of the first `rows`; None if all are distinct.
+
+    Equal hashes are looked up.
+    """
+    count = len(ids) if rows is None else rows
+    hashes_N = hashes(islice(iter(ids), count), count)
     sorted_N = np.sort(hashes_N)
     suspects = np.unique(sorted_N[1:][sorted_N[1:] == sorted_N[:-1]])
     del sorted_N
@@ -33,7 +46,7 @@ def repeated(ids: Ids) -> tuple[str, int, int] | None:
     return None
 
 
-def _same(ids: Ids, hashes_N: NDArray[np.int64], suspects: NDArray[np.int64]) -> tuple[str, int, int] | None:
+def _same(ids: Known, hashes_N: NDArray[np.int64], suspects: NDArray[np.int64]) -> tuple[str, int, int] | None:
     """The first row whose id stands in an earlier one, among rows with these hashes (sorted)."""
     seen: dict[str, int] = {}
     for start in range(0, len(hashes_N), _BLOCK):

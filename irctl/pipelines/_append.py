@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines._compression import Work
 
+_LOOKED_AT = 1 << 16  # ids checked at once
+
 
 class Distinct:
     """A stream whose document ids are checked against those of a bundle and against each other."""
@@ -47,6 +50,17 @@ class Distinct:
         """Ids of batches that an earlier attempt has finished."""
         if not ids.are_rows:
             self._seen.update(ids)
+
+    def look_ahead(self) -> None:
+        """Check every id that is to come before anything is encoded, without reading vectors."""
+        ids = self._inner.document_ids() if hasattr(self._inner, "document_ids") else None
+        if ids is None:
+            return
+        names = iter(ids)
+        for start in range(0, self.rows, _LOOKED_AT):
+            some = list(islice(names, _LOOKED_AT))
+            self._check(VectorBlock(start, some, np.empty((len(some), 0), np.float32)))
+        self._seen.clear()
 
     def blocks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[VectorBlock]:
         for block in self._inner.blocks(size, start, stop):
@@ -119,6 +133,7 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
         return _payload(folder, opened.rows, 0)
     if path := _bundles.lost(folder, opened.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
+    distinct.look_ahead()
     work.folders = {opened.method: sub}
     work.plan_and_train(may_train=False)
     kept = list(_bundles.done(sub, plan).values())

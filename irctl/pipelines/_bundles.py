@@ -218,11 +218,22 @@ def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: S
 
 
 def _check_ids(plan: Plan, ids: Ids) -> None:
-    if ids.are_rows:
-        return
-    if found := repeated(ids):
-        document, one, two = found
-        raise DataError(
-            f"{plan.source}: rows {one} and {two} have the same id '{document}'",
-            hint="Make the ids distinct and use another --out; the finished batches stay where they are",
-        )
+    if not ids.are_rows and (found := repeated(ids)):
+        raise _repeated(plan.source, found, "Then use another --out: what was made of these ids stays here")
+
+
+def check_distinct(source: str, stream: Any, rows: int) -> None:
+    """DataError where an id stands in two of the first `rows`, from the ids alone: no vector is read."""
+    ids = stream.document_ids() if hasattr(stream, "document_ids") else None
+    if ids is not None and (found := repeated(ids, rows)):
+        raise _repeated(source, found, "Nothing was encoded yet")
+
+
+def _repeated(source: str, found: tuple[str, int, int], then: str) -> DataError:
+    document, one, two = found
+    place = source.partition("#")[0]
+    return DataError(
+        f"{source}: rows {one} and {two} have the same id '{document}'",
+        hint=f"Give every row an id of its own, or drop the rows that repeat; --data '{place}#VECTORS,IDS' takes "
+        f"another column of ids, and .npy files without ids.txt or ids.arrow beside them are numbered. {then}",
+    )

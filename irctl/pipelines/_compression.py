@@ -12,7 +12,7 @@ from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index import stream as streaming
-from irctl.index.bundle import quantizer_folder
+from irctl.index.bundle import FORMAT, VERSION, quantizer_folder
 from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
 from irctl.index.rows import taken
 from irctl.pipelines import _bundles, _encoding, _memory, _outputs, _vectors
@@ -126,6 +126,10 @@ class Work:
         stream = self.given.stream
         if stream.rows == 0:
             raise DataError(f"{self.given.name}: holds no vectors")
+        if may_train and not all(self._is_checked(name, folder) for name, folder in self.folders.items()):
+            limit = self.config.compress.max_batches
+            batches = next(iter(self.plans.values())).batches()[: limit or None]
+            _bundles.check_distinct(self.given.name, stream, sum(b.rows for b in batches))
         wanting: list[str] = []
         for name, folder in self.folders.items():
             _outputs.check(folder)
@@ -151,6 +155,12 @@ class Work:
         if wanting:
             self._train(wanting, train_rows)
         self._probe(probe_rows, None if self.init_sha256 else train_rows)
+
+    def _is_checked(self, name: str, folder: Path) -> bool:
+        """Whether an earlier run of the same command has looked at all ids: it trained or reused a quantizer then."""
+        if (folder / shards.MANIFEST).is_file():  # partial: --max-batches looked at those rows alone
+            return str(shards.read_manifest(folder, FORMAT, VERSION).get("coverage", "full")) != "partial"
+        return (quantizer_folder(folder, name) / "quantizer.json").is_file()
 
     def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
         config, stream = self.config, self.given.stream

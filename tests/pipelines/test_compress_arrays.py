@@ -12,6 +12,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
+from irctl.pipelines import _bundles
 from irctl.pipelines._bundles import load_quantizer
 
 
@@ -119,17 +120,25 @@ def test_spoilt_times_do_not_stop_a_finalize(tmp_path: Path, spoilt: bool) -> No
     assert row["rows"] == 2600 and "train_s" not in row and "reader_rows_per_cpu_s" not in row
 
 
-def test_ids_that_repeat_are_refused_at_the_end_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_ids_that_repeat_are_refused_also_in_folders_that_were_begun_without_a_look_at_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     save_vectors(folder / "x.npy", 1200)
     names = [f"d{i}" for i in range(1200)]
     names[1100] = "d7"
     (folder / "ids.txt").write_text("\n".join(names) + "\n")
-    for out, run in (("one", lambda o: compressed(folder, o)), ("two", lambda o: by_two(folder, o))):
+    for train_only in (False, True):
         with pytest.raises(DataError, match="rows 7 and 1100 have the same id 'd7'"):
+            compressed(folder, tmp_path / "none", train_only=train_only)
+        assert not list((tmp_path / "none").rglob("*.json"))
+    monkeypatch.setattr(_bundles, "check_distinct", lambda *_: None)  # as earlier versions
+    for out, run in (("one", lambda o: compressed(folder, o)), ("two", lambda o: by_two(folder, o))):
+        with pytest.raises(DataError, match="rows 7 and 1100 have the same id 'd7'") as e:
             run(tmp_path / out)
             compressed("", tmp_path / out, finalize=True)
+        assert "use another --out" in e.value.hint
         assert sorted(shards.done_shards(tmp_path / out)) == [0, 1, 2]
         assert not (tmp_path / out / "manifest.json").exists()
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from compressing import compressed, vectors
 
+from irctl.errors import DataError
 from irctl.index.plan import read, samples
 from irctl.metrics.distortion import relative_mse
 from irctl.pipelines import _probe
@@ -71,3 +74,45 @@ def test_the_probe_asks_with_vectors_that_are_no_rows(tmp_path: Path, metric: st
     asked = _probe.between(vectors(4), metric)
     lengths = np.linalg.norm(asked, axis=1) / np.linalg.norm(vectors(4), axis=1).mean()
     assert (lengths < 0.02).all() == (metric == "ip")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_repeated_ids_are_found_before_anything_is_encoded(tmp_path: Path, kind: str) -> None:
+    # found after the last of 53 million rows, with a folder left whose hint led to the same error
+    ids = [f"d{i % 1100}" for i in range(1500)]
+    (tmp_path / "in").mkdir()
+    if kind == "parquet":
+        pq.write_table(pa.table({"docid": ids, "emb": list(vectors(1500))}), tmp_path / "in" / "x.parquet")
+    else:
+        np.save(tmp_path / "in" / "x.npy", vectors(1500))
+        (tmp_path / "in" / "ids.txt").write_text("".join(f"{i}\n" for i in ids))
+    reporter = Silent()
+    with pytest.raises(DataError, match="rows 0 and 1100 have the same id 'd0'") as e:
+        compressed(tmp_path / "in", tmp_path / "b", reporter)
+    assert "Nothing was encoded yet" in e.value.hint and reporter.lines == []
+    assert not list((tmp_path / "b").rglob("*.json")) and not list((tmp_path / "b").rglob("*.npy"))
+    compressed(tmp_path / "in", tmp_path / "b", compress__max_batches=2)  # of rows whose ids are distinct
+    with pytest.raises(DataError, match="rows 0 and 1100"):
+        compressed(tmp_path / "in", tmp_path / "b", reporter)
+    assert not any(line.startswith("training") for line in reporter.lines)
+    if kind == "npy":  # as the hint says
+        (tmp_path / "in" / "ids.txt").unlink()
+    else:
+        pq.write_table(
+            pa.table({"docid": ids, "own": list(map(str, range(1500))), "emb": list(vectors(1500))}),
+            tmp_path / "in" / "x.parquet",
+        )
+    named = f"{tmp_path / 'in'}#emb,own" if kind == "parquet" else tmp_path / "in"
+    assert compressed(named, tmp_path / "c")["results"][0]["rows"] == 1500
+
+
+def test_ids_that_a_bundle_has_are_found_before_new_rows_are_encoded(tmp_path: Path) -> None:
+    for name, first in (("a", 0), ("b", 100)):  # the last of the new rows is in the bundle
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", vectors(1200))
+        ids = range(1199, -1, -1) if first == 0 else [*range(2000, 3199), 5]
+        (tmp_path / name / "ids.txt").write_text("".join(f"d{i}\n" for i in ids))
+    compressed(tmp_path / "a", tmp_path / "bundle")
+    with pytest.raises(DataError, match="row 1199: document 'd5' is in the bundle already"):
+        compressed(tmp_path / "b", append=str(tmp_path / "bundle"))
+    assert not list((tmp_path / "bundle").glob("append-*"))
