@@ -7,7 +7,10 @@ ledger's journal mode on a file system that irctl misjudges.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from irctl.errors import DataError
 
 PACKAGE = Path(__file__).parent
 
@@ -40,6 +43,14 @@ def tested_versions() -> Path:
     """The constraints file of the package versions that this irctl was tested with."""
     inside = PACKAGE / "constraints.txt"
     return inside if inside.is_file() else PACKAGE.parent / ".ci" / "constraints.txt"
+
+
+def check_inside(name: Any, where: Path) -> str:
+    """The name that a manifest, `where`, gives to a file of its own folder. DataError if it leads out of it."""
+    path = PurePosixPath(name) if isinstance(name, str) and name and "\0" not in name else None
+    if path is None or path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{where}: expected names of files in its own folder, found {name!r}", hint="Make it again")
+    return str(name)
 
 
 class RunPaths:

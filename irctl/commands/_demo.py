@@ -95,7 +95,12 @@ class Memory:
 
     def recall(self, argv: tuple[str, ...]) -> dict[str, Any] | None:
         payload = self.steps.get(json.dumps(argv))
-        return payload if payload and (Path(payload["run_dir"]) / "run.json").is_file() else None
+        if not payload:
+            return None
+        here = paths.runs() / str(payload["run"])
+        # of a copy, or of runs that were moved, the paths in it are another place's
+        same = (here / "run.json").is_file() and here.resolve() == Path(payload["run_dir"]).resolve()
+        return payload if same else None
 
     def keep(self, argv: tuple[str, ...], payload: dict[str, Any]) -> None:
         self.steps[json.dumps(argv)] = payload

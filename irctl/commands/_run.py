@@ -221,11 +221,11 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
 
 def _is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
-    from irctl.ledger.folder import read_json
+    from irctl.ledger import run_json
 
-    if not slurm.job() or not (folder / "run.json").is_file():
+    if not slurm.job() or not run_json.is_run(folder):
         return False
-    record = read_json(folder / "run.json")
+    record = run_json.read(folder)
     return record.get("status") == "queued" or slurm.is_own(record)
 
 

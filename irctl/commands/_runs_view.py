@@ -118,7 +118,7 @@ def print_run(run: RunRecord) -> None:
     _section("settings that are not defaults", _settings(indexing.read_config(run.paths)))
     _section("measures", [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in query.measures(run.id)])
     keep = ("role", "kind", "path", "size", "sha256")
-    made = query.artifacts(run.id)
+    made = query.artifacts(run)
     _section("artifacts", [{k: a[k] for k in keep} | {"sha256": (a["sha256"] or "")[:12]} for a in made])
     line = query.lineage(run.id)
     _section("lineage", [{"direction": d, "run": r["id"], "relation": r["relation"]} for d in line for r in line[d]])

@@ -35,7 +35,8 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     from irctl import console, paths
     from irctl.commands._run import begin, dry_run
     from irctl.files import write_atomic
-    from irctl.ledger.folder import read_json, utc_now
+    from irctl.ledger import run_json
+    from irctl.ledger.folder import utc_now
 
     argv, site = local_argv(options.argv), slurm.site()
     if options.dry_run:
@@ -56,7 +57,7 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
             run.note(status="failed", exit_code=e.exit_code, error_kind=e.kind, error_msg=str(e), ended_at=utc_now())
             raise
     # a job that has begun keeps its run's record itself
-    if read_json(run.paths.run_json)["status"] == "queued":
+    if run_json.read(run.paths.folder)["status"] == "queued":
         run.note(slurm_job_id=jobs["job"])
     payload = {
         "schema": f"irctl/{command}/1",

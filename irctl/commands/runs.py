@@ -83,7 +83,7 @@ def show(
         elif json_:
             more = {
                 "config": indexing.read_config(found.paths),
-                "artifacts": query.artifacts(found.id),
+                "artifacts": query.artifacts(found),
                 "lineage": query.lineage(found.id),
                 "events": query.events(found.id),
             }

@@ -19,6 +19,7 @@ from irctl.data.lines import numbered
 from irctl.data.vector_parts import ArrowIds, Ids, ListedIds, NpyPart, ParquetPart, Part, StreamIds
 from irctl.errors import DataError
 from irctl.ledger import stored
+from irctl.paths import check_inside
 from irctl.types import VectorBlock
 
 EMBEDDINGS = "irctl-embeddings"
@@ -246,6 +247,9 @@ def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
     size = sum(int(entry.get("bytes", 0)) for entry in manifest["parts"])
     samples = size <= hashing.WHOLE_UP_TO or hashing.mode() == "full"
     for entry in manifest["parts"]:
+        for key in ("file", "ids"):
+            if entry.get(key):
+                check_inside(entry[key], folder / "manifest.json")
         ids = ArrowIds(folder / entry["ids"], str(entry.get("ids_sha256", ""))) if entry.get("ids") else None
         part = NpyPart(folder / entry["file"], ids, 0, str(entry.get("sha256", "")), samples=samples)
         expected = (int(entry["rows"]), int(manifest["dim"]))

@@ -20,6 +20,7 @@ from irctl import hashing, tables
 from irctl.data.arrow_files import reading
 from irctl.errors import DataError
 from irctl.files import Written, sync_folder, write_atomic, writing
+from irctl.paths import check_inside
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal"
@@ -94,9 +95,11 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
             try:
                 line = json.loads(text)
                 index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
-                files_of(line)
+                names = [name for name, _, _ in files_of(line)]
             except (ValueError, KeyError, TypeError):
                 continue
+            for name in names:
+                check_inside(name, file)
             before = found.setdefault(index, line)
             if any(before.get(k) != v for k, v in digests.items()):
                 raise DataError(
@@ -177,6 +180,7 @@ def read_manifest(
     if found != (format, version):
         raise DataError(f"{path}: expected format {format} version {version}, found {found[0]} version {found[1]}")
     tables.check(manifest, {"parts": [PART], **(shape or {})}, str(path), hint=again)
+    check_names(path, manifest)
     return manifest
 
 
@@ -184,6 +188,15 @@ def manifest_in(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of any format; empty where there is none. Raises DataError when it is torn."""
     path = folder / MANIFEST
     return tables.json_object(path) if path.is_file() else {}
+
+
+def check_names(path: Path, manifest: Mapping[str, Any]) -> None:
+    """DataError where the manifest at `path` names a file or a folder outside of its own folder."""
+    told = [manifest.get("parts"), manifest.get("appended"), [manifest.get("quantizer")]]
+    for entry in (e for some in told if isinstance(some, list) for e in some):
+        for key in ("file", "ids", "folder"):
+            if isinstance(entry, Mapping) and entry.get(key):
+                check_inside(entry[key], path)
 
 
 def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:

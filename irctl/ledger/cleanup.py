@@ -1,4 +1,7 @@
-"""Disk space that runs no longer need: training state of completed runs, leftovers of killed ones, old failures."""
+"""Disk space that runs no longer need: training state of completed runs, leftovers of killed ones, old failures.
+
+Only what lies in folders of this project's runs is looked at, and no link is followed: what is elsewhere is another's.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from irctl.ledger import indexing, query
+from irctl import paths
+from irctl.errors import DataError, PartlyDone
+from irctl.ledger import indexing, query, run_json
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import Ledger
+from irctl.ledger.store import Ledger, reason
 
 OPEN = ("running", "queued")
 FAILURES = ("failed", "killed", "lost", "interrupted")
@@ -25,6 +30,7 @@ class Waste:
     path: Path
     size: int
     why: str
+    is_run: bool = False  # the whole folder goes
 
 
 def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
@@ -34,44 +40,74 @@ def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
     """
     found = []
     for run in query.list_runs():
-        if run.columns["status"] in OPEN or run.tags or run.columns["notes"] or not run.folder.is_dir():
+        if run.columns["status"] in OPEN or run.tags or run.columns["notes"] or not _is_here(run.folder):
             continue
         if failed and _is_old_failure(run, older_than_days) and not query.lineage(run.id)["to"]:
-            found.append(Waste(run.id, run.folder, size(run.folder), f"run is {run.columns['status']}"))
+            found.append(Waste(run.id, run.folder, size(run.folder), f"run is {run.columns['status']}", is_run=True))
             continue
-        if run.columns["status"] == "completed" and run.paths.model.is_dir() and run.paths.checkpoints.is_dir():
+        kept = run.paths.checkpoints
+        if (
+            run.columns["status"] == "completed"
+            and run.paths.model.is_dir()
+            and kept.is_dir()
+            and not kept.is_symlink()
+        ):
             why = "training is complete and the model is kept"
-            found.append(Waste(run.id, run.paths.checkpoints, size(run.paths.checkpoints), why))
+            found.append(Waste(run.id, kept, size(kept), why))
         for leftover in _half_written(run.folder):
             found.append(Waste(run.id, leftover, size(leftover), "half-written by a killed process"))
     return found
 
 
 def remove(waste: list[Waste]) -> int:
-    """Remove it; returns the bytes freed. A run whose whole folder goes is dropped from the ledger too."""
-    gone = []
+    """Remove it; returns the bytes freed. A run whose whole folder goes is dropped from the ledger too.
+
+    Raises PartlyDone, once all else is gone, if something could not be removed; DataError if the ledger is damaged.
+    """
+    freed, failed = 0, []
     for item in waste:
-        if item.path.name == item.run_id:
-            gone.append(item.run_id)
-            (item.path / "run.json").unlink(missing_ok=True)  # first: a half-removed folder is no run
-        if item.path.is_dir():
-            shutil.rmtree(item.path)
-        else:
-            item.path.unlink(missing_ok=True)
+        try:
+            if item.is_run:
+                _end_run(item)
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+            freed += item.size
+        except OSError as e:
+            failed.append(f"{e.filename or item.path}: {e.strerror}")
+        except sqlite3.Error as e:
+            raise DataError(f"{paths.ledger()}: {reason(e)}", hint="Nothing was removed of the run") from None
+    if failed:
+        raise PartlyDone(
+            f"{len(failed)} of {len(waste)} places could not be removed, such as {failed[0]}",
+            hint=f"{freed / 2**20:.1f} MiB are freed; what is left of a removed run's folder is no run any more",
+        )
+    return freed
+
+
+def _end_run(item: Waste) -> None:
+    """Make a run's folder one that is no run, in the ledger and on the disk together: both or neither."""
 
     def forget(connection: sqlite3.Connection) -> None:
-        for run_id in gone:
-            indexing.forget(connection, run_id)
+        indexing.forget(connection, item.run_id)
+        (item.path / run_json.NAME).unlink(missing_ok=True)  # before the commit: if it fails, the rows stay
 
-    if gone:
-        Ledger().write(forget)
-    return sum(item.size for item in waste)
+    Ledger().write(forget)
+
+
+def _is_here(folder: Path) -> bool:
+    """Whether a folder lies among this project's runs, itself and not by a link."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return folder.resolve().parent == paths.runs().resolve()
 
 
 def _half_written(folder: Path) -> list[Path]:
     """What lies under a temporary name: .NAME.tmp, .NAME.tmp.HOST.PID, and .tmp-NAME of a model or checkpoint."""
     named = sorted({*folder.rglob("*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".tmp-*")})
-    return [path for path in named if not any(parent in named for parent in path.parents)]
+    own = [path for path in named if not path.is_symlink() and path.resolve().is_relative_to(folder.resolve())]
+    return [path for path in own if not any(parent in own for parent in path.parents)]
 
 
 def size(folder: Path) -> int:

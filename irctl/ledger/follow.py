@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from irctl.ledger import folder as files
-from irctl.ledger import identity
+from irctl.ledger import identity, run_json
 from irctl.ledger.query import RunRecord
 
 POLL_S = 1.0
@@ -19,7 +18,7 @@ def follow(run: RunRecord, *, poll_s: float = POLL_S) -> Iterator[str]:
     at = run.paths
     read: dict[Path, int] = {}
     while True:
-        record = files.read_json(at.run_json)  # before the files: what was written before the end is still shown
+        record = run_json.read(run.folder)  # before the files: what was written before the end is still shown
         for path in (at.log, at.events, at.metrics):
             for line in _new_lines(path, read):
                 yield line if path == at.log else _readable(line)

@@ -12,6 +12,7 @@ from typing import Any
 from irctl import paths
 from irctl.errors import DataError
 from irctl.ledger import folder as files
+from irctl.ledger import places, run_json
 from irctl.ledger.schema import RUN_COLUMNS, RUN_TABLES
 
 PARTS = ("run", "params", "env", "artifacts", "events", "metrics")
@@ -19,11 +20,33 @@ POINTS_A_SERIES = 1000  # a longer series is thinned evenly in the ledger; metri
 ARTIFACT_COLUMNS = ("role", "kind", "path", "size", "sha256", "mtime_ns", "n_rows", "dim", "format")
 METRIC_COLUMNS = ("dataset", "split", "name", "step", "epoch", "value", "at")
 EVENT_COLUMNS = ("at", "level", "code", "msg")
+_WRONG = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+_NOT_TAKEN = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError)
+"""What values of a wrong kind raise here and in SQLite; all else that SQLite raises is about the database."""
+IS_AT = "(o.path = {0} OR substr({0}, -length(o.run_id) - length(o.path) - 2) = '/' || o.run_id || '/' || o.path)"
+"""SQL: whether the output `o` is what lies at a path; outputs in their run folder are kept relative to it."""
 
 
 def run_folders(root: Path | None = None) -> list[Path]:
-    """Folders that hold a run, oldest first."""
-    return sorted(p.parent for p in (root or paths.runs()).glob("*/run.json"))
+    """Folders among the runs that hold a run.json, sound or not, oldest first; those not named by its id last."""
+    found = (p.parent for p in (root or paths.runs()).glob("*/run.json"))
+    return sorted(found, key=lambda p: (p.name != run_json.claimed_id(p), p))
+
+
+def index_all(connection: sqlite3.Connection, folders: Iterable[Path]) -> tuple[set[str], list[str]]:
+    """(ids indexed, what is wrong with the folders that are left out). Of two folders of one run the first counts."""
+    done: dict[str, Path] = {}
+    skipped: list[str] = []
+    for folder in folders:
+        try:
+            run_id = str(run_json.read(folder)["id"])
+            if run_id not in done:
+                done[index_folder(connection, folder)] = folder
+            elif folder.parent.resolve() == done[run_id].parent.resolve():
+                skipped.append(f"{folder}: holds the same run as {done[run_id]}. Remove one of them")
+        except DataError as e:
+            skipped.append(str(e))
+    return set(done), skipped
 
 
 def index_folder(connection: sqlite3.Connection, folder: Path, parts: Iterable[str] = PARTS) -> str:
@@ -31,12 +54,22 @@ def index_folder(connection: sqlite3.Connection, folder: Path, parts: Iterable[s
 
     parts: what may have changed. A run that the ledger does not know yet is read whole.
     Call it inside a transaction: the folder is read there, so that of two writers the later one has the newer state.
+    Raises DataError, with nothing changed, for files that are not as irctl writes them.
     """
-    at = paths.RunPaths(folder)
-    record = files.read_json(at.run_json)
-    run_id = str(record.get("id", ""))
-    if not run_id or not record.get("command"):
-        raise DataError(f"{at.run_json}: expected a run with id and command", hint="Remove the folder or the file")
+    record = run_json.read(folder)
+    connection.execute("SAVEPOINT one_run")
+    try:
+        _index(connection, paths.RunPaths(folder), record, parts)
+    except (*_WRONG, *_NOT_TAKEN) as e:
+        connection.execute("ROLLBACK TO one_run")
+        connection.execute("RELEASE one_run")
+        raise DataError(f"{folder}: its files are not as irctl writes them ({e})", hint=run_json.HINT) from None
+    connection.execute("RELEASE one_run")
+    return str(record["id"])
+
+
+def _index(connection: sqlite3.Connection, at: paths.RunPaths, record: Mapping[str, Any], parts: Iterable[str]) -> None:
+    run_id = str(record["id"])
     known = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone()
     wanted = set(parts) if known else set(PARTS)
     if "run" in wanted:
@@ -51,10 +84,11 @@ def index_folder(connection: sqlite3.Connection, folder: Path, parts: Iterable[s
         rows = thinned(files.read_lines(at.metrics))
         _replace(connection, "metrics", run_id, METRIC_COLUMNS, rows)
     if "artifacts" in wanted:
-        rows = [tuple(a.get(c) for c in ARTIFACT_COLUMNS) for a in record.get("artifacts", [])]
-        _replace(connection, "artifacts", run_id, ARTIFACT_COLUMNS, rows)
+        made = [{**a, "path": places.relative(a["path"], run_id)} for a in record["artifacts"]]
+        _replace(
+            connection, "artifacts", run_id, ARTIFACT_COLUMNS, (tuple(a.get(c) for c in ARTIFACT_COLUMNS) for a in made)
+        )
         _link(connection, run_id)
-    return run_id
 
 
 def forget(connection: sqlite3.Connection, run_id: str) -> None:
@@ -171,11 +205,12 @@ def _link(connection: sqlite3.Connection, run_id: str) -> None:
         connection.execute(
             # Of several runs that made the same bytes, the one at the path that was read, else the newest before it.
             # Files of no bytes are all alike and link nothing.
-            """INSERT OR IGNORE INTO links
+            f"""INSERT OR IGNORE INTO links
                SELECT src, dst, relation FROM (
                  SELECT s.id AS src, d.id AS dst, s.command || '>' || d.command AS relation,
                         row_number() OVER (PARTITION BY i.rowid
-                                           ORDER BY o.path = i.path DESC, s.created_at DESC, s.id DESC) AS place
+                                           ORDER BY {IS_AT.format("i.path")} DESC,
+                                                    s.created_at DESC, s.id DESC) AS place
                  FROM artifacts i
                  JOIN artifacts o ON o.sha256 = i.sha256 AND o.role = 'out' AND o.run_id != i.run_id
                  JOIN runs d ON d.id = i.run_id

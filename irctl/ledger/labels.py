@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from irctl import paths
 from irctl.errors import ConfigError
 from irctl.ledger import folder as files
 from irctl.ledger.publish import publish
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import log
+from irctl.ledger.store import warn_once
 
 _TAG = re.compile(r"[\w][\w.+:-]*")
 
@@ -35,4 +36,4 @@ def _append(run: RunRecord, *events: tuple[str, str]) -> None:
     now = files.utc_now()
     files.append_lines(run.paths.events, *({"at": now, "level": "info", "code": c, "msg": m} for c, m in events))
     if reason := publish(run.folder, ("events",)):
-        log.warning("ledger not written (%s); the run's folder has it", reason)
+        warn_once(f"ledger not written ({reason}); the run's folder has it", paths.ledger())

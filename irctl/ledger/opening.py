@@ -11,7 +11,7 @@ from typing import Any
 from irctl import paths, slurm
 from irctl.config import Config
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import facts, identity, indexing
+from irctl.ledger import facts, identity, indexing, run_json
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
 
@@ -47,9 +47,9 @@ def reopen(folder: Path, given: Mapping[str, Any], masker: Masker, config: Confi
     Raises DataError if there is no run in the folder, or if it is still running.
     """
     at = paths.RunPaths(folder)
-    if not at.run_json.is_file():
+    if not run_json.is_run(folder):
         raise DataError(f"{folder}: no run there", hint="Drop --resume to start new; irctl runs ls lists runs")
-    record = files.read_json(at.run_json)
+    record = run_json.read(folder)
     # A scheduler that starts the same job again knows that the first one is gone.
     if record["status"] == "running" and not slurm.is_restart_of(record) and identity.is_alive(record):
         raise DataError(

@@ -14,8 +14,8 @@ from pathlib import Path
 from irctl import paths
 from irctl.errors import DataError
 from irctl.ledger import folder as files
-from irctl.ledger import indexing
-from irctl.ledger.store import FAILURES, PATIENCE_S, Ledger, log
+from irctl.ledger import indexing, places, run_json
+from irctl.ledger.store import FAILURES, PATIENCE_S, Ledger, log, reason, warn_once
 
 HOME = ".home.jsonl"
 """How a note ends that is for the ledger beside the runs alone."""
@@ -28,13 +28,13 @@ def publish(
 
     spool: whether a failure leaves a note; heartbeats do not, as the next one says it all again.
     """
-    wanted = tuple(parts)
+    wanted, folder = tuple(parts), places.here_of(str(folder.absolute()))
     try:
         _write(lambda connection: indexing.index_folder(connection, folder, wanted), patience_s)
     except FAILURES as e:
         if spool:
             _leave_note(folder)
-        return " ".join(str(e).split())
+        return reason(e)
     return ""
 
 
@@ -66,11 +66,11 @@ def _write(work: Callable[[sqlite3.Connection], object], patience_s: float) -> N
     def all_at_once(connection: sqlite3.Connection) -> None:
         notes[:] = waiting()
         for folder in dict.fromkeys(f for note in notes for f in _folders(note)):
-            if (folder / "run.json").is_file():
+            if run_json.is_run(folder):
                 try:
                     indexing.index_folder(connection, folder)
                 except DataError as e:
-                    log.warning("%s", e)
+                    warn_once(str(e))
         work(connection)
 
     Ledger().write(all_at_once, patience_s=patience_s)
@@ -79,7 +79,7 @@ def _write(work: Callable[[sqlite3.Connection], object], patience_s: float) -> N
 
 
 def _folders(note: Path) -> list[Path]:
-    return [Path(row["run_dir"]) for row in files.read_lines(note) if "run_dir" in row]
+    return [places.here_of(str(row["run_dir"])) for row in files.read_lines(note) if "run_dir" in row]
 
 
 def _leave_note(folder: Path, suffix: str = ".jsonl") -> None:

@@ -6,22 +6,22 @@ Where the database cannot be read, the run folders are indexed in memory, so a b
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from irctl import paths, plugins
+from irctl import plugins
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import folder as files
-from irctl.ledger import identity, publish, schema
-from irctl.ledger.store import FAILURES, Ledger, fill, log
+from irctl.ledger import identity, indexing, places, publish, run_json, schema
+from irctl.ledger.store import FAILURES, Ledger, fill, reason, warn_once
 from irctl.ledger.where import Condition, order_by, translate
 from irctl.paths import RunPaths
 
 DRAIN_PATIENCE_S = 1.0
 SHOWN_CANDIDATES = 5
+T = TypeVar("T")
 OWNER = ("host", "pid", "pid_start_ticks", "boot_id")
 
 
@@ -39,28 +39,24 @@ class RunRecord:
         return RunPaths(self.folder)
 
 
-@contextmanager
-def reading() -> Iterator[sqlite3.Connection]:
-    """A connection to read from, spool drained; in memory, from the folders, where the file cannot be read."""
+def ask(work: Callable[[sqlite3.Connection], T]) -> T:
+    """What `work` reads, spool drained; from the folders, in memory, where the file is damaged or cannot be read."""
     ledger = Ledger()
-    connection: sqlite3.Connection | None = None
     try:
         if publish.waiting() or not ledger.path.is_file():
             publish.drain(DRAIN_PATIENCE_S)
         with ledger.read() as connection:
-            yield connection
-        return
+            return work(connection)
     except FAILURES as e:
-        if isinstance(e, sqlite3.Error) and connection is not None:
-            raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again from the folders") from None
-        if connection is not None:  # raised by the caller's own work
-            raise
-        log.warning("%s. Reading the run folders instead", " ".join(str(e).rstrip(".").split()))
+        warn_once(f"{ledger.path}: {reason(e)}. Reading the run folders instead", ledger.path)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         schema.create(memory)
         fill(memory)
         memory.row_factory = sqlite3.Row
-        yield memory
+        try:
+            return work(memory)
+        except sqlite3.Error as e:
+            raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again from the folders") from None
 
 
 def find_run(ref: str) -> RunRecord:
@@ -72,11 +68,10 @@ def find_run(ref: str) -> RunRecord:
     """
     path = Path(ref)
     if "/" in ref or path.is_dir():
-        at = RunPaths(path)
-        if at.run_json.is_file():
+        if run_json.is_run(path):
             return _from_folder(path)
         if path.is_dir():
-            raise DataError(f"{ref}: no run there (no run.json)", hint="irctl runs ls lists runs")
+            raise DataError(f"{ref}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
     if ref == "latest":
         return _only(*_others(), ref)
     if ref.startswith("latest:"):
@@ -142,10 +137,30 @@ def _check_sort(name: str) -> None:
         raise ConfigError(f"--sort {name}: no run has it", hint=hint)
 
 
-def artifacts(run_id: str, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:
-    """Artifacts of a run, in the order they were recorded."""
-    sql = "SELECT * FROM artifacts WHERE run_id = ? AND coalesce(role = ?, 1) AND coalesce(kind = ?, 1) ORDER BY rowid"
-    return rows(sql, (run_id, role, kind))
+def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:
+    """Artifacts of a run, in the order they were recorded, each with the path where it lies now.
+
+    As its folder has them; as the ledger has them where the folder is gone or spoilt.
+    """
+    try:
+        told = run_json.read(run.folder)["artifacts"]
+    except DataError as e:
+        if run.folder.is_dir():
+            warn_once(str(e))
+        told = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
+    found = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in told]
+    found = [a for a in found if role in (None, a["role"]) and kind in (None, a["kind"])]
+    return [{"run_id": run.id, **a, "path": places.located(a["path"], run.folder, run.id, a["role"])} for a in found]
+
+
+def outputs(kind: str, sha256: str) -> list[Path]:
+    """Where outputs of this kind and content lie, of whichever runs."""
+    sql = (
+        "SELECT o.run_id, o.path, r.run_dir FROM artifacts o JOIN runs r ON r.id = o.run_id"
+        " WHERE o.role = 'out' AND o.kind = ? AND o.sha256 = ? ORDER BY o.rowid"
+    )
+    found = rows(sql, (kind, sha256))
+    return [Path(places.located(a["path"], places.run_folder(a["run_id"], a["run_dir"]), a["run_id"])) for a in found]
 
 
 def metrics(run_id: str) -> list[dict[str, Any]]:
@@ -186,19 +201,26 @@ def ancestors(run_id: str) -> list[RunRecord]:
 
 def rows(sql: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
     """Rows of our own SQL as dicts."""
-    with reading() as connection:
-        return [dict(row) for row in connection.execute(sql, values).fetchall()]
+    return ask(lambda connection: [dict(row) for row in connection.execute(sql, values).fetchall()])
 
 
 def _select(condition: str, values: tuple[Any, ...], order: Condition | None = None, limit: int = 0) -> list[RunRecord]:
     order = order or Condition("created_at DESC, id DESC")
     sql = f"SELECT * FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
-    with reading() as connection:
+
+    def read(connection: sqlite3.Connection) -> list[RunRecord]:
         found = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()
         tags: dict[str, list[str]] = {}
         for run_id, tag in connection.execute("SELECT run_id, tag FROM tags ORDER BY tag"):
             tags.setdefault(run_id, []).append(tag)
-    return [RunRecord(row["id"], _folder(row), dict(row), tuple(tags.get(row["id"], ()))) for row in found]
+        return [_record(dict(row), tuple(tags.get(row["id"], ()))) for row in found]
+
+    return ask(read)
+
+
+def _record(row: dict[str, Any], tags: tuple[str, ...]) -> RunRecord:
+    folder = places.run_folder(row["id"], row["run_dir"])
+    return RunRecord(row["id"], folder, {**row, "run_dir": str(folder.resolve())}, tags)
 
 
 def _others() -> tuple[str, tuple[Any, ...]]:
@@ -217,23 +239,14 @@ def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
 
 def _from_folder(folder: Path) -> RunRecord:
     """The record of a run in a folder, also of one that the ledger of this project does not know."""
-    run_id = str(files.read_json(folder / "run.json").get("id", ""))
+    run_id = str(run_json.read(folder)["id"])
     for found in _select("id = ?", (run_id,)):
         if found.folder.resolve() == folder.resolve():
             return found
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
-        from irctl.ledger.indexing import index_folder
-
         schema.create(memory)
         memory.row_factory = sqlite3.Row
-        index_folder(memory, folder)
+        indexing.index_folder(memory, folder)
         row = memory.execute("SELECT * FROM runs").fetchone()
         tags = tuple(r["tag"] for r in memory.execute("SELECT tag FROM tags ORDER BY tag"))
     return RunRecord(run_id, folder, dict(row), tags)
-
-
-def _folder(row: sqlite3.Row) -> Path:
-    """Where the run lies now: where it was indexed, or among this project's runs if it was moved."""
-    folder = Path(row["run_dir"])
-    moved = paths.runs() / row["id"]
-    return moved if not folder.is_dir() and moved.is_dir() else folder

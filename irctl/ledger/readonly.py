@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.ledger import publish
-from irctl.ledger.store import FAILURES, Ledger, log
+from irctl.ledger.store import FAILURES, Ledger, is_damage, reason, warn_once
 
 MOST_ROWS = 10_000
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
@@ -20,7 +20,8 @@ def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
         try:
             publish.drain()
         except FAILURES as e:
-            log.warning("%s", e)
+            if not is_damage(e):  # which is said below, as an error
+                warn_once(f"{ledger.path}: {reason(e)}")
     with ledger.read() as connection:
         connection.row_factory = None
         connection.set_authorizer(_authorize)
@@ -28,6 +29,8 @@ def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
             cursor = connection.execute(sql)
             rows = cursor.fetchmany(MOST_ROWS + 1)
         except sqlite3.Error as e:
+            if is_damage(e):
+                raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again") from None
             hint = "Only reading is allowed; irctl runs tag, note and reindex change the ledger"
             code = getattr(e, "sqlite_errorcode", 0) & 0xFF  # none on an error of Python's module itself
             denied = code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY)

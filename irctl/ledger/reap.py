@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from irctl import paths
 from irctl.errors import DataError
 from irctl.ledger import folder as files
-from irctl.ledger import identity, indexing, query
+from irctl.ledger import identity, indexing, query, run_json
 from irctl.ledger.publish import publish
-from irctl.ledger.store import log
+from irctl.ledger.store import warn_once
 from irctl.paths import RunPaths
 
 SACCT_TIMEOUT_S = 10.0
@@ -40,9 +41,9 @@ def reap(*, now: float | None = None) -> list[str]:
 def _reap(folder: Path, now: float | None) -> bool:
     at = RunPaths(folder)
     try:
-        record = files.read_json(at.run_json)  # the folder may know more than the ledger
+        record = run_json.read(folder)  # the folder may know more than the ledger
     except DataError as e:
-        log.warning("%s", e)
+        warn_once(str(e))
         return False
     end = _end(record, now)
     if end is None:
@@ -58,7 +59,7 @@ def _reap(folder: Path, now: float | None) -> bool:
     files.append_lines(at.events, {"at": files.utc_now(), "level": "error", "code": status, "msg": message})
     files.write_json(at.run_json, record)
     if reason := publish(folder, indexing.PARTS):
-        log.warning("ledger not written (%s); %s has it", reason, at.run_json)
+        warn_once(f"ledger not written ({reason}); {at.run_json} has it", paths.ledger())
     return True
 
 

@@ -18,12 +18,12 @@ from typing import Any, Literal, Self
 from irctl import errors, hashing, paths
 from irctl.config import Config
 from irctl.errors import DataError
-from irctl.ledger import facts, filesystem, identity, indexing, opening
+from irctl.ledger import facts, filesystem, identity, indexing, opening, places
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
 from irctl.ledger.publish import hand_home, publish
 from irctl.ledger.schema import RUN_COLUMNS, STATUSES
-from irctl.ledger.store import PATIENCE_S, log
+from irctl.ledger.store import PATIENCE_S, log, warn_once
 from irctl.paths import RunPaths
 
 IMPATIENT_S = 5.0  # heartbeats, and everything after a first failure
@@ -147,11 +147,12 @@ class RunHandle:
         sha256: the content's key where the caller has one; both sides must use the same. Else it is computed here.
         Raises DataError if the path does not exist.
         """
-        row = {"role": role, "kind": kind, **_described(Path(path), sha256)}
+        row = {"role": role, "kind": kind, **_described(Path(path), sha256, self.paths.folder)}
         row |= {"n_rows": n_rows, "dim": dim, "format": format}
         with self._lock:
             same = (role, kind, row["path"])
-            kept = [a for a in self._record["artifacts"] if (a["role"], a["kind"], a["path"]) != same]
+            before = [{**a, "path": places.relative(a["path"], self.id)} for a in self._record["artifacts"]]
+            kept = [a for a in before if (a["role"], a["kind"], a["path"]) != same]
             self._record["artifacts"] = [*kept, row]
             self._save(("run", "artifacts"))
 
@@ -219,7 +220,7 @@ class RunHandle:
         elif not self._warned:
             self._warned = True
             message = f"ledger not written ({reason}); the run goes on, its folder {self.paths.folder} has everything"
-            log.warning("%s", message)
+            warn_once(message, paths.ledger())
             self.event("warning", "ledger", message)
 
     def _used(self) -> dict[str, float | None]:
@@ -249,18 +250,21 @@ def _check_columns(columns: Mapping[str, Any]) -> None:
     assert not wrong, f"no column {wrong} in the ledger's table runs"
 
 
-def _described(path: Path, sha256: str | None) -> dict[str, Any]:
+def _described(path: Path, sha256: str | None, folder: Path) -> dict[str, Any]:
     """{path, size, sha256, mtime_ns} of a file or folder; its content is read only where no hash is given.
 
-    A name that is no path (a hub model, a built-in collection) needs its hash. Raises DataError if it has none.
+    A path in the run's `folder` is told relative to it. A name that is no path (a hub model, a built-in collection)
+    needs its hash. Raises DataError if it has none.
     """
     if not path.exists():
         if sha256 is None:
             raise DataError(f"{path}: no such file or folder", hint="An artifact that is no path needs its sha256")
-        return {"path": str(path), "size": None, "sha256": sha256, "mtime_ns": None}
+        name = path.absolute() if ".." in path.parts else path
+        return {"path": str(name), "size": None, "sha256": sha256, "mtime_ns": None}
     at = path.absolute()
     size, mtime_ns = _measured(at)
-    return {"path": str(at), "size": size, "sha256": sha256 or hashing.content(at), "mtime_ns": mtime_ns}
+    digest = sha256 or hashing.content(at)
+    return {"path": places.stored(at, folder), "size": size, "sha256": digest, "mtime_ns": mtime_ns}
 
 
 def _measured(at: Path) -> tuple[int, int]:

@@ -7,18 +7,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import indexing, publish
+from irctl.errors import EnvironmentUnfit
+from irctl.ledger import indexing, publish, run_json
 from irctl.ledger.schema import RUN_TABLES
-from irctl.ledger.store import Ledger, log
+from irctl.ledger.store import Ledger, is_damage, log
 
-_NOT_READABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+class _Damaged(Exception):
+    """A database that can be opened, and is not sound."""
 
 
 def reindex() -> tuple[int, list[str]]:
     """(runs indexed, what was wrong with folders that were left out). One transaction: readers see the old or the new.
 
-    Runs whose folders lie outside of this project's `runs` stay if those folders still exist.
+    Runs whose folders lie outside of this project's `runs` stay if those folders still exist and no copy lies here.
     A file that is no readable database, or of a newer version, is moved aside first.
     """
     skipped: list[str] = []
@@ -26,24 +28,23 @@ def reindex() -> tuple[int, list[str]]:
     notes: list[Path] = []
 
     def rebuild(connection: sqlite3.Connection) -> None:
+        if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise _Damaged(f"{ledger.path}: {' '.join(str(found).split())}")
         skipped.clear()
         indexed.clear()
         notes[:] = publish.waiting()
         elsewhere = [Path(row[0]) for row in connection.execute("SELECT run_dir FROM runs ORDER BY created_at, id")]
         for table in ("runs", "links", *RUN_TABLES):
             connection.execute(f"DELETE FROM {table}")
-        for folder in _unique([*indexing.run_folders(), *elsewhere]):
-            try:
-                indexed.add(indexing.index_folder(connection, folder))
-            except DataError as e:
-                skipped.append(str(e))
+        done, left_out = indexing.index_all(connection, _unique([*indexing.run_folders(), *elsewhere]))
+        indexed.update(done)
+        skipped.extend(left_out)
 
     ledger = Ledger()
     try:
         ledger.write(rebuild)
-    except (sqlite3.DatabaseError, EnvironmentUnfit) as e:
-        code = getattr(e, "sqlite_errorcode", None)
-        if isinstance(e, sqlite3.Error) and (code is None or code & 0xFF not in _NOT_READABLE):
+    except (sqlite3.DatabaseError, EnvironmentUnfit, _Damaged) as e:
+        if isinstance(e, sqlite3.Error) and not is_damage(e):
             raise
         _move_aside(ledger.path, str(e))
         ledger.write(rebuild)
@@ -54,11 +55,7 @@ def reindex() -> tuple[int, list[str]]:
 
 def _unique(folders: Iterable[Path]) -> list[Path]:
     """Each existing run folder once, by where it really is."""
-    found: dict[Path, None] = {}
-    for folder in folders:
-        if (folder / "run.json").is_file():
-            found[folder.resolve()] = None
-    return list(found)
+    return list(dict.fromkeys(folder.resolve() for folder in folders if (folder / run_json.NAME).is_file()))
 
 
 def _move_aside(path: Path, why: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from irctl import hashing
-from irctl.ledger import facts, query
+from irctl.ledger import facts, indexing, query
 from irctl.ledger.query import RunRecord
 
 TAKEN = "taken"
@@ -16,8 +16,8 @@ TAKEN = "taken"
 WHOLE_FILES = ("run_file", "negatives")
 """Kinds of input that are known by the hash of their bytes."""
 WRITERS = (
-    "SELECT r.id FROM artifacts a JOIN runs r ON r.id = a.run_id WHERE a.role = 'out' AND a.kind = 'run_file' "
-    "AND a.sha256 = ? ORDER BY a.path = ? DESC, r.created_at DESC, r.id DESC"
+    "SELECT r.id FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' AND o.kind = 'run_file' "
+    f"AND o.sha256 = ?1 ORDER BY {indexing.IS_AT.format('?2')} DESC, r.created_at DESC, r.id DESC"
 )
 REPLACED = {"--recipe": 1, "--config": 1, "--resume": 1, "--tiny": 0}
 """Options that the settings file makes needless, and how many words follow them."""
@@ -72,7 +72,7 @@ def _pinned(run: RunRecord, argv: list[str]) -> list[str]:
 def _sources(run: RunRecord) -> dict[str, str]:
     """What was measured or searched, by the option that names it; by "" the run file, or the run that wrote it."""
     found: dict[str, str] = {}
-    for a in query.artifacts(run.id, role="in"):
+    for a in query.artifacts(run, role="in"):
         if a["kind"] == "run_file":
             made = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
             found[""] = str(made[0]) if made else str(a["path"])
@@ -86,7 +86,7 @@ def _sources(run: RunRecord) -> dict[str, str]:
 def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:
     """Files that the run read and that are gone, or have other bytes now; folders are known by keys of their own."""
     changed = []
-    for a in query.artifacts(run.id, role="in"):
+    for a in query.artifacts(run, role="in"):
         path = Path(a["path"])
         if not path.exists():
             now = None

@@ -26,6 +26,14 @@ RUN_COLUMNS = (
     "selected_on_eval", "parent_id", "group_id", "retry_of", "notes",
 )  # fmt: skip
 
+# What run.json must hold in these columns; the others are text.
+INTEGERS = (
+    "exit_code", "signal", "pid", "pid_start_ticks", "world_size", "nnodes", "global_batch", "negatives_per_query",
+    "slurm_restart_count", "git_dirty", "seed", "selected_on_eval",
+)  # fmt: skip
+REALS = ("duration_s", "cpu_s", "gpu_s")
+TIMES = ("created_at", "started_at", "heartbeat_at", "ended_at")
+
 VERSION_1 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)",
     """CREATE TABLE runs (

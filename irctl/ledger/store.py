@@ -23,11 +23,13 @@ PATIENCE_S = 60.0
 LONGEST_PAUSE_S = 2.0
 # Another writer holds the file; SQLITE_PROTOCOL is how write-ahead logging says so when many processes start at once.
 _RETRY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 FAILURES = (sqlite3.Error, OSError, EnvironmentUnfit, DataError)
 """What can go wrong with the file itself; none of it may stop a run."""
 
 T = TypeVar("T")
 log = logging.getLogger("irctl")
+_warned: set[object] = set()
 
 
 class Ledger:
@@ -105,11 +107,29 @@ class Ledger:
 
 def fill(connection: sqlite3.Connection) -> None:
     """Index every run folder there is; one that cannot be read is named and left out."""
-    for folder in indexing.run_folders():
-        try:
-            indexing.index_folder(connection, folder)
-        except DataError as e:
-            log.warning("%s", e)
+    _, skipped = indexing.index_all(connection, indexing.run_folders())
+    for what in skipped:
+        warn_once(what)
+
+
+def warn_once(text: str, about: object = None) -> None:
+    """A warning that this process has not given yet. about: what it is about, where its words may differ."""
+    key = text if about is None else about
+    if key not in _warned:
+        _warned.add(key)
+        log.warning("%s", text)
+
+
+def reason(e: Exception) -> str:
+    """Why the ledger could not be used, in one line, with the way out where its file is damaged."""
+    text = " ".join(str(e).rstrip(".").split())
+    return f"{text}; irctl runs reindex makes it again" if is_damage(e) else text
+
+
+def is_damage(e: Exception) -> bool:
+    """Whether an error says that the ledger's file is damaged, which no waiting mends."""
+    code = getattr(e, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in DAMAGED
 
 
 def is_in_wal_mode(path: Path) -> bool:

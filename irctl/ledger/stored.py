@@ -15,7 +15,7 @@ from pathlib import Path
 
 from irctl import hashing, stopping
 from irctl.errors import DataError, IrctlError
-from irctl.ledger.folder import read_json
+from irctl.ledger import run_json
 from irctl.paths import RunPaths
 
 _THREADS = 4  # hashing one file takes one core; more threads than that wait for the disk
@@ -74,8 +74,8 @@ def again(path: Path) -> str:
     with contextlib.suppress(IrctlError):  # a ledger or a run.json that cannot be read leaves the words
         above = path.absolute().parents[:_LEVELS]
         for run in map(RunPaths, above):
-            if run.run_json.is_file():
-                argv = [str(word) for word in read_json(run.run_json).get("argv", ())]
+            if run_json.is_run(run.folder):
+                argv = list(run_json.read(run.folder).get("argv", ()))
                 named = "compress" not in argv or any(w.partition("=")[0] in ("--out", "--append") for w in argv)
                 return shlex.join(argv if named else [*argv, "--out", str(run.out)])
         for folder in above:
@@ -86,11 +86,11 @@ def again(path: Path) -> str:
 
 def _written(folder: Path) -> list[str]:
     """The words of the newest command that wrote this folder."""
-    from irctl.ledger import query
+    from irctl.ledger import indexing, query
 
     sql = (
-        "SELECT r.argv_json FROM artifacts a JOIN runs r ON r.id = a.run_id WHERE a.role = 'out' AND a.path = ? "
-        "ORDER BY r.created_at DESC"
+        "SELECT r.argv_json FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' "
+        f"AND {indexing.IS_AT.format('?1')} ORDER BY r.created_at DESC"
     )
     found = [json.loads(row["argv_json"] or "[]") for row in query.rows(sql, (str(folder),))]
     return next(([str(w) for w in argv] for argv in found if not any(str(w).startswith("--append") for w in argv)), [])

@@ -14,10 +14,10 @@ from typing import Any
 from irctl import paths, tables
 from irctl.errors import DataError
 from irctl.files import write_atomic, write_out
-from irctl.ledger import identity
+from irctl.ledger import identity, run_json
 from irctl.ledger.publish import publish
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import log
+from irctl.ledger.store import warn_once
 
 FORMAT = "irctl-run/1"
 CARRIED = (
@@ -61,7 +61,7 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
             for name in sorted(row["files"], key=lambda n: n == "run.json"):  # run.json last: it makes it a run
                 write_atomic(folder / name, _bytes(name, row["files"][name], f"{source}:{number}"))
             if reason := publish(folder):
-                log.warning("ledger not written (%s); %s has the run", reason, folder)
+                warn_once(f"ledger not written ({reason}); {folder} has the run", paths.ledger())
             taken.append(row["id"])
     return taken, present
 
@@ -85,7 +85,7 @@ def _bytes(name: str, text: str, where: str) -> bytes:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     """One exported run, with nothing in it that could name a file outside of its folder."""
-    row = tables.parse_json(line, where)
+    row = tables.parse_json(line.rstrip(), where)
     if not isinstance(row, dict) or row.get("format") != FORMAT:
         raise DataError(f"{where}: expected a line of format {FORMAT}", hint="irctl runs export writes such files")
     if not identity.ID_PATTERN.fullmatch(str(row.get("id"))):
@@ -98,4 +98,5 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     record = tables.parse_json(given["run.json"], f"{where}: run.json")
     if not isinstance(record, dict) or record.get("id") != row["id"]:
         raise DataError(f"{where}: its run.json is not one of run {row['id']}")
+    run_json.check(record, f"{where}: run.json")
     return row

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from irctl import paths
 from irctl.data import hub
 from irctl.errors import DataError
+from irctl.ledger import run_json
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -46,7 +47,7 @@ def find_local(name: str, revision: str = "") -> Located | None:
     if name in DEFAULT_NAMES and not revision and (folder := bundled_default()):
         return Located(folder, DEFAULT_NAMES[0], "", "package")
     path = Path(name).expanduser()
-    if path.is_dir() and not (path / "run.json").is_file():
+    if path.is_dir() and not run_json.is_run(path):
         return Located(_model_in(path), name, "", "folder")
     run = _run_named(name)
     if run is None:
@@ -65,7 +66,7 @@ def resolved(name: str) -> str:
     A run of another place than this project's is named by its folder.
     """
     path = Path(name).expanduser()
-    if name in DEFAULT_NAMES or (path.is_dir() and not (path / "run.json").is_file()):
+    if name in DEFAULT_NAMES or (path.is_dir() and not run_json.is_run(path)):
         return name
     run = _run_named(name)
     if run is None:

@@ -15,7 +15,9 @@ from typing import IO, Any
 
 from irctl import stopping, tables
 from irctl.errors import DataError
+from irctl.ledger import run_json
 from irctl.ledger.folder import append_lines
+from irctl.ledger.identity import ID_PATTERN
 from irctl.types import Reporter
 
 RUN = "{run}"
@@ -53,8 +55,12 @@ class Memory:
 
     def recall(self, words: Sequence[str]) -> str | None:
         run = self._done.get(shlex.join(words))
-        file = self._runs / (run or "") / "run.json"
-        return run if run and file.is_file() and _row(file.read_text()).get("status") == "completed" else None
+        if not run or not ID_PATTERN.fullmatch(run):
+            return None
+        try:
+            return run if run_json.read(self._runs / run)["status"] == "completed" else None
+        except DataError:
+            return None
 
     def keep(self, words: Sequence[str], run: str) -> None:
         self._done[shlex.join(words)] = run

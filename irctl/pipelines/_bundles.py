@@ -12,7 +12,7 @@ from irctl.index import shards
 from irctl.index.bundle import FORMAT, QUANTIZER, SHAPE, VERSION, Ids, quantizer_folder, write_bundle
 from irctl.index.distinct import repeated
 from irctl.index.plan import Plan
-from irctl.ledger import query
+from irctl.ledger import query, run_json
 
 Lines = dict[int, dict[str, Any]]
 
@@ -30,7 +30,7 @@ def folder_of(reference: str) -> Path:
     `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method.
     """
     path = Path(reference)
-    if path.is_dir() and not (path / "run.json").is_file():
+    if path.is_dir() and not run_json.is_run(path):
         return path
     run, method = method_named(reference)
     if run == "latest":
@@ -41,6 +41,11 @@ def folder_of(reference: str) -> Path:
         record = found[0]
     else:
         record = query.find_run(run)
+    return of_run(record, method)
+
+
+def of_run(record: query.RunRecord, method: str = "") -> Path:
+    """The bundle that a run wrote; that of `method` if it wrote several. DataError if there is none, or no one."""
     written = _written(record)
     if not written:
         command = record.columns.get("command")
@@ -64,8 +69,7 @@ def method_named(reference: str) -> tuple[str, str]:
 
 def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
     """The bundles that a run wrote, by method; only that of `method` if given."""
-    found = [Path(a["path"]) for a in query.artifacts(record.id, role="out", kind="bundle")]
-    found = [p if p.is_absolute() or p.is_dir() else record.folder / p for p in found]
+    found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="bundle")]
     return {name: p for p in found if method in ("", name := _method_of(p))}
 
 

@@ -224,13 +224,14 @@ def run_file_of(reference: str, dataset: str = "", split: str = "") -> Path:
     from irctl.ledger import query
 
     record = query.find_run(reference)
-    found = [Path(a["path"]) for a in query.artifacts(record.id, role="out", kind="run_file")]
-    found = [p if p.is_absolute() or p.is_file() else record.folder / p for p in found]
+    found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="run_file")]
     if len(found) > 1:
         wanted = (f"{dataset}.{split}".replace("/", "-"), f"run.{split}.trec.gz")
         fits = [p for p in found if p.parent.name == wanted[0] or p.name == wanted[1]]
         if len(fits) != 1:
-            shown = ", ".join(p.name if p.parent == record.folder / "out" else p.parent.name for p in found)
+            shown = ", ".join(
+                p.name if p.parent.resolve() == (record.folder / "out").resolve() else p.parent.name for p in found
+            )
             raise DataError(
                 f"run {record.id} wrote {len(found)} run files ({shown}), {len(fits)} of them for {dataset} {split}",
                 hint="Name the file, or give --split",
@@ -262,17 +263,16 @@ def _maker(path: Path) -> RunRecord | None:
     """
     from irctl import hashing
     from irctl.data.trec import tag_of
-    from irctl.ledger import query
+    from irctl.ledger import indexing, query, run_json
 
-    folder = next((p for p in path.resolve().parents if (p / "run.json").is_file()), None)
+    folder = run_json.above(path)
     if folder is not None:
         return query.find_run(str(folder))
     sql = (
-        "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'run_file' AND sha256 = ?"
-        " AND (path = ? OR run_id = ?) ORDER BY path = ? DESC, rowid DESC"
+        "SELECT o.run_id FROM artifacts o WHERE o.role = 'out' AND o.kind = 'run_file' AND o.sha256 = ?1"
+        f" AND ({indexing.IS_AT.format('?2')} OR o.run_id = ?3) ORDER BY {indexing.IS_AT.format('?2')} DESC, rowid DESC"
     )
-    at = str(path.absolute())
-    found = query.rows(sql, (hashing.content(path.absolute()), at, tag_of(path), at))
+    found = query.rows(sql, (hashing.content(path.absolute()), str(path.absolute()), tag_of(path)))
     return query.find_run(str(found[0]["run_id"])) if found else None
 
 

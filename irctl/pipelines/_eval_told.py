@@ -66,6 +66,6 @@ def _kept(made: RunRecord, dataset: str, split: str) -> dict[str, Any]:
             fits = [s for s in searches if s.get("split", "") == split and s.get("dataset") == dataset]
             fits = fits or [s for s in searches if s.get("split", "") == split] or searches
             return {k: v for k, v in (fits[0] if fits else {}).items() if k in OF_SEARCH}
-    inputs = query.artifacts(made.id, role="in")
+    inputs = query.artifacts(made, role="in")
     dims = [a["dim"] for a in inputs if a["kind"] in ("embeddings", "bundle") and a["dim"]]
     return {"dim": dims[0]} if dims else {}

@@ -164,7 +164,7 @@ def _about(compress: RunRecord) -> dict[str, Any]:
     """What a bundle of this compression says of the vectors in it, as long as it is there."""
     from irctl.ledger import query
 
-    for made in query.artifacts(compress.id, role="out", kind="bundle"):
+    for made in query.artifacts(compress, role="out", kind="bundle"):
         about = manifest_in(Path(made["path"])).get("about")
         if isinstance(about, dict):
             return about
@@ -186,7 +186,7 @@ def _weights(
     if encode is None and compress is not None:
         encoder = _about(compress).get("encoder") or {}  # as fingerprinted, but for the arithmetic
         found += [hashes.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
-        found += [a["sha256"] for a in query.artifacts(compress.id, role="in", kind="embeddings")]
+        found += [a["sha256"] for a in query.artifacts(compress, role="in", kind="embeddings")]
     found += [search.get("model_fingerprint"), record.columns.get("model_fingerprint")]
     return str(next(filter(None, found), ""))
 

@@ -25,7 +25,7 @@ def _of(run: RunRecord) -> Iterator[Record]:
     from irctl.ledger import query
 
     line = [run, *query.ancestors(run.id)]
-    bundles = query.artifacts(run.id, role="out", kind="bundle")
+    bundles = query.artifacts(run, role="out", kind="bundle")
     for bundle in bundles:
         told = manifest(Path(bundle["path"]))
         method = str(told.get("method") or settings(run).get("compress.method", ""))

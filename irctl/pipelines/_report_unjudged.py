@@ -64,7 +64,7 @@ def next_of_bundles(runs: Sequence[RunRecord]) -> Iterator[str]:
     from irctl.ledger import query
 
     for run in runs:
-        bundles = query.artifacts(run.id, role="out", kind="bundle")
+        bundles = query.artifacts(run, role="out", kind="bundle")
         for bundle in bundles:
             told = _probes.manifest(Path(bundle["path"]))
             name = f"{run.id}:{told['method']}" if len(bundles) > 1 and told.get("method") else run.id

@@ -152,7 +152,7 @@ def of_vectors(given: _vectors.Input, config: Config) -> Searched:
 def _resolve(reference: str) -> Path:
     """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
     from irctl.data.vectors import is_name
-    from irctl.ledger import query
+    from irctl.ledger import query, run_json
 
     path = Path(reference)
     if reference == "latest":
@@ -160,14 +160,14 @@ def _resolve(reference: str) -> Path:
         if not found:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
-    elif is_name(reference) or (path.exists() and not (path / "run.json").is_file()):
+    elif is_name(reference) or (path.exists() and not run_json.is_run(path)):
         return path  # synthetic:..., hf://... or what lies here
     elif _bundles.method_named(reference)[1]:
         return _bundles.folder_of(reference)
     record = query.find_run(reference)
-    if query.artifacts(record.id, role="out", kind="bundle"):
-        return _bundles.folder_of(record.id)
-    for artifact in query.artifacts(record.id, role="out", kind="embeddings"):
+    if query.artifacts(record, role="out", kind="bundle"):
+        return _bundles.of_run(record)
+    for artifact in query.artifacts(record, role="out", kind="embeddings"):
         return Path(artifact["path"])
     raise DataError(
         f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds neither codes nor vectors",
@@ -262,14 +262,12 @@ def exact_vectors(searched: Searched, config: Config) -> Stream:
 def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
     from irctl.data.vectors import columns_named, is_name, open_vectors
+    from irctl.ledger import places, query
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
-    candidates: list[str] = [name]
+    candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]
     if key:
-        from irctl.ledger import query
-
-        sql = "SELECT path FROM artifacts WHERE kind = 'embeddings' AND sha256 = ?"
-        candidates += [str(row["path"]) for row in query.rows(sql, (key,))]
+        candidates += map(str, query.outputs("embeddings", key))
         candidates.append(str(paths.cache() / "emb" / key[:16]))
     with hashing.like(expected):
         for candidate in candidates:

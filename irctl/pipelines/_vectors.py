@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import tables
 from irctl.errors import DataError
 from irctl.index import shards
+from irctl.ledger import run_json
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def named(source: str, config: Config) -> Input:
         from irctl.ledger import query
 
         return of_run(query.find_run(source))
-    if (path / "run.json").is_file():
+    if run_json.is_run(path):
         from irctl.ledger import query
 
         return of_run(query.find_run(source))
@@ -112,11 +113,8 @@ def of_run(record: RunRecord) -> Input:
 def _folder_of(record: RunRecord) -> Path | None:
     from irctl.ledger import query
 
-    for artifact in query.artifacts(record.id, role="out", kind="embeddings"):
-        for path in (Path(artifact["path"]), record.folder / artifact["path"]):
-            if path.exists():
-                return path
-    return None
+    found = (Path(a["path"]) for a in query.artifacts(record, role="out", kind="embeddings"))
+    return next((path for path in found if path.exists()), None)
 
 
 def newest() -> RunRecord | None:

@@ -17,6 +17,7 @@ from irctl import hashing, tables
 from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.index import shards
+from irctl.paths import check_inside
 
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
 SHAPE = {
@@ -70,7 +71,9 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any
     found = describe(folder)
     if found["name"] != name:
         raise DataError(f"{folder / FILE}: expected a {name} quantizer, found {found['name']}")
-    return found, {key: _array(folder / f"{key}.npy", spec) for key, spec in found["arrays"].items()}
+    return found, {
+        key: _array(folder / check_inside(f"{key}.npy", folder / FILE), spec) for key, spec in found["arrays"].items()
+    }
 
 
 def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:

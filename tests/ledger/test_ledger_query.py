@@ -139,7 +139,7 @@ def test_what_a_run_reads_links_it_to_the_run_that_made_it() -> None:
     assert [(r["id"], r["relation"]) for r in query.lineage(encode.id)["from"]] == [(train.id, "train>encode")]
     assert [(r["id"], r["relation"]) for r in query.lineage(encode.id)["to"]] == [(search.id, "encode>search")]
     assert [r.id for r in query.ancestors(search.id)] == [encode.id, train.id]
-    assert query.artifacts(encode.id, role="out", kind="embeddings")[0]["dim"] == 4
+    assert query.artifacts(query.find_run(encode.id), role="out", kind="embeddings")[0]["dim"] == 4
 
 
 def test_a_model_overwritten_in_place_is_not_the_one_that_was_trained() -> None:
@@ -166,7 +166,7 @@ def test_of_two_runs_with_the_same_output_the_one_that_was_read_is_linked() -> N
     encode.artifact("in", "model", made[0].out / "model")
     encode.finish("completed")
     copy = start("encode")
-    copy.artifact("in", "model", "a copy", sha256=query.artifacts(made[0].id)[0]["sha256"])
+    copy.artifact("in", "model", "a copy", sha256=query.artifacts(query.find_run(made[0].id))[0]["sha256"])
     copy.finish("completed")
     assert [r["id"] for r in query.lineage(encode.id)["from"]] == [made[0].id]
     assert [r["id"] for r in query.lineage(copy.id)["from"]] == [made[1].id]

@@ -65,7 +65,7 @@ def test_files_that_vanish_while_an_artifact_is_measured_do_not_count(
     monkeypatch.setattr(Path, "stat", vanished)
     with start("compress") as run:
         run.artifact("out", "bundle", tmp_path / "made", sha256="abc")
-    (artifact,) = query.artifacts(run.id)
+    (artifact,) = query.artifacts(query.find_run(run.id))
     assert (artifact["size"], artifact["sha256"]) == (5, "abc")
 
 

@@ -70,7 +70,7 @@ def test_the_ledger_holds_sizes_quality_and_lineage(tmp_path: Path) -> None:
     assert found["ratio"] == pytest.approx(4 * DIM * 2600 / sizes)
     assert 0 < found["relative_mse"] < 0.001 and abs(found["estimator_bias"]) < 0.01 and found["recall@10"] > 0.9
     assert {"encoder_rows_per_cpu_s", "reader_rows_per_cpu_s", "writer_rows_per_cpu_s", "train_s"} <= set(found)
-    kinds = {(a["role"], a["kind"]) for a in query.artifacts(record.id)}
+    kinds = {(a["role"], a["kind"]) for a in query.artifacts(record)}
     assert kinds == {("in", "embeddings"), ("out", "bundle")}
 
 

@@ -13,7 +13,7 @@ import pytest
 from irctl import stopping
 from irctl.config import Config, from_sets, resolve
 from irctl.errors import ConfigError, RunFailed, Stopped
-from irctl.ledger.query import artifacts
+from irctl.ledger.query import artifacts, find_run
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
@@ -61,9 +61,9 @@ def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encode
         "key": made.fingerprint,
     }
     assert payload["tokens"] > 8 and payload["tokens_per_second"] > 0
-    (out,) = artifacts(run.id, role="out", kind="embeddings")
+    (out,) = artifacts(find_run(run.id), role="out", kind="embeddings")
     assert (out["sha256"], out["n_rows"], out["dim"], out["format"]) == (made.fingerprint, 4, 32, "float32")
-    (model,) = artifacts(run.id, role="in", kind="model")
+    (model,) = artifacts(find_run(run.id), role="in", kind="model")
     assert model["sha256"] == load_encoder(config).fingerprint("passage")
     again, _ = encoded(config, verify=True)
     assert again["cached"] and again["folder"] == payload["folder"] and again["tokens"] == payload["tokens"]

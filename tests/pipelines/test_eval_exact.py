@@ -128,7 +128,7 @@ def test_the_ledger_has_the_recall_and_the_bundle_it_is_of(inputs: tuple[str, st
     got = measured(*inputs)
     stored = {m["name"]: m["value"] for m in query.measures(got["id"])}
     assert stored["recall_exact@10"] == values(got)["recall_exact@10"]
-    assert [a["kind"] for a in query.artifacts(got["id"], role="in")] == ["bundle"]
+    assert [a["kind"] for a in query.artifacts(query.find_run(got["id"]), role="in")] == ["bundle"]
     assert [r["command"] for r in query.lineage(got["id"])["from"]] == ["compress"]
     columns = query.find_run(got["id"]).columns
     assert (columns["dataset"], columns["model"]) == (got["results"][0]["dataset"], "")

@@ -75,7 +75,7 @@ def test_default_data_trains_and_the_model_opens_in_sentence_transformers(tiny_e
     about = json.loads((run.paths.model / "irctl.json").read_text())
     assert about["loss"] == "ws2" and about["positive_threshold"] == 2 and about["run"] == run_id
     assert about["temperatures"] == payload["temperatures"]
-    kinds = {(a["role"], a["kind"]): a for a in query.artifacts(run_id)}
+    kinds = {(a["role"], a["kind"]): a for a in query.artifacts(query.find_run(run_id))}
     assert {("in", "collection"), ("in", "negatives"), ("in", "model"), ("out", "model")} <= set(kinds)
     assert kinds["out", "model"]["sha256"] == payload["model_fingerprint"] != kinds["in", "model"]["sha256"]
     assert run.columns["global_batch"] == 8 and run.columns["negatives_per_query"] == 31

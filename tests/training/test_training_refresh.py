@@ -80,9 +80,9 @@ def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_enc
     assert mined(again, 1) == expected and len(expected) == 8
     about = json.loads(provenance_path(again.paths.negatives / "epoch-0001.jsonl").read_text())
     assert about["retriever"] == "dense" and about["model_fingerprint"]
-    assert [a["path"].rpartition("/")[2] for a in query.artifacts(again.id, role="out", kind="negatives")] == [
-        "epoch-0001.jsonl"
-    ]
+    assert [
+        a["path"].rpartition("/")[2] for a in query.artifacts(query.find_run(again.id), role="out", kind="negatives")
+    ] == ["epoch-0001.jsonl"]
 
 
 def test_new_negatives_change_what_is_learned_and_none_are_mined_for_the_end(tiny_encoder: Path, toy: str) -> None:
