@@ -211,8 +211,7 @@ def _search(
         kept = store.read_json(note)
         if kept["key"] == key:
             reporter.say(f"{target.dataset} {target.split}: searched already")
-            found: dict[str, Any] = kept["search"]
-            return found
+            return {**kept["search"], "run_file": str(made)}  # this run's own, wherever it was searched
     reporter.say(f"searching {target.dataset} {target.split}")
     payload = search(target.config, run, reporter, model=source.model, index=source.index, out=str(made))
     told = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(made)}
