@@ -87,6 +87,8 @@ class Method(nn.Module):
             source = group_data.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
         parts = mixture.parts(config, source.largest_grade)
         encoder = load_encoder(config)
+        for line in encoder.notices:
+            context.reporter.say(line)
         if config.train.gradient_checkpointing:
             _checkpoint_activations(encoder.module)
         dev = group_data.dev_of(config, collection, context.paths)

@@ -87,6 +87,8 @@ def embed_corpus(
     stop: asked before every shard; when true, finished shards are kept and Stopped is raised.
     Raises DataError where `out` holds other embeddings, PartlyDone where the shares of other processes are missing.
     """
+    for line in getattr(encoder, "notices", ()):
+        reporter.say(line)
     content = key_parts(encoder, corpus, config, side)
     key = digest(content)
     folder = out or folder_of(key)

@@ -59,6 +59,7 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
     module = modules.load(located, config)
     about = settings.read_file(located)
     how = settings.resolve(module, about, config, located)
+    notices = settings.notices(module, about, how)
     modules.apply(module, how)
     if name is None and config.model.lora_r:
         adapters.add_lora(module, config)
@@ -73,6 +74,7 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
         batch_tokens=config.encoder.batch_tokens or config.hardware.encode_tokens,
         about=about,
         names=settings.names_of(config.data.source),
+        notices=notices,
     )
 
 
@@ -97,7 +99,7 @@ class Encoder:
     """A SentenceTransformer with everything that decides its vectors.
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
-    names: of the data set that is encoded, for prompts of its own.
+    names: of the data set that is encoded, for prompts of its own. notices: what a user should know of the folder.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Encoder:
         batch_tokens: int,
         about: Mapping[str, Any],
         names: Sequence[str] = (),
+        notices: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.settings = how
@@ -118,6 +121,7 @@ class Encoder:
         self.batch_tokens = batch_tokens
         self.about = dict(about)
         self.names = tuple(names)
+        self.notices = tuple(notices)
         self.similarity = how.similarity
         self.query_max_len, self.passage_max_len = how.query_max_len, how.passage_max_len
         self.title_join = how.title_join

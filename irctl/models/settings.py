@@ -107,9 +107,9 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
     """
     limit, own_len = _limits(module)
     prompts = dict(module.prompts or {})
-    default = prompts.get(module.default_prompt_name or "", "")
-    query_prompt = prompts.get("query") or default
-    passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), default)
+    # not the default prompt: encode_query and encode_document of sentence-transformers do not prepend it either
+    query_prompt = prompts.get("query")
+    passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), None)
     says: dict[str, Any] = {
         "encoder.pooling": pooling_of(module),
         "encoder.normalize": normalizes(module) if pooling_of(module) else None,
@@ -154,6 +154,21 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         pad_multiple=int(about.get("pad_multiple", 0)),
         prompts=prompts,
     )
+
+
+def notices(module: Any, about: Mapping[str, Any], how: Settings) -> list[str]:
+    """What to say of a folder's default prompt, for it is read by neither side; `module` as it was loaded."""
+    prompts = dict(module.prompts or {})
+    default = prompts.get(module.default_prompt_name or "", "")
+    keys = {"query": ("query",), "passage": PASSAGE_PROMPTS}
+    sides = [side for side, names in keys.items() if not any(prompts.get(name) for name in names)]
+    sides = [side for side in sides if f"{side}_prompt" not in about and how.prompt(side) != default]
+    if not default or not sides:
+        return []
+    return [
+        f"the model's default prompt {default!r} is not prepended to a {' or a '.join(sides)}, as in encode_query and "
+        f"encode_document of sentence-transformers; --set encoder.{sides[0]}_prompt=... does so"
+    ]
 
 
 def _refuse_contradictions(says: Mapping[str, Any], given: Mapping[str, Any], located: Located) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,34 @@ def test_a_prompt_without_a_data_set_or_side_is_refused() -> None:
     for wrong in ("prompts.query=x", "prompts.scifact.passages=x"):
         with pytest.raises(ConfigError, match="no setting named"):
             settings(wrong)
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"query": "heat of: "}, {"document": "flow of: "}, {"query": "a", "document": "b"}]
+)
+def test_a_default_prompt_is_prepended_where_sentence_transformers_does_and_that_is_said(
+    own: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    path = folder / "config_sentence_transformers.json"
+    about = {
+        **json.loads(path.read_text()),
+        "prompts": {"instruct": "shock: ", **own},
+        "default_prompt_name": "instruct",
+    }
+    path.write_text(json.dumps(about))
+    theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    encoder = load_encoder(settings(), str(folder))
+    np.testing.assert_allclose(encoder.encode(TEXTS, "query"), theirs.encode_query(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(TEXTS, "passage"), theirs.encode_document(TEXTS), atol=1e-5)
+    said = " ".join(encoder.notices)
+    assert ("a query" in said, "a passage" in said) == ("query" not in own, "document" not in own)
+    assert bool(said) == (len(own) < 2) and len(encoder.notices) <= 1
+
+
+def test_a_model_saved_with_its_default_prompt_on_both_sides_keeps_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    given = ("encoder.query_prompt=shock: ", "encoder.passage_prompt=shock: ")
+    encoder = load_encoder(settings(*given), str(tiny_encoder))
+    encoder.save(tmp_path / "model")
+    again = load_encoder(settings(), str(tmp_path / "model"))
+    assert again.prompt("query") == again.prompt("passage") == "shock: " and not again.notices
