@@ -118,12 +118,16 @@ def check(text: str) -> None:
         commands_began |= bool(line.strip()) and not line.startswith("#")
 
 
-def submit(path: Path, *, dependency: str = "") -> str:
-    """Hand a script to sbatch; returns the job id. Raises EnvironmentUnfit without Slurm, RunFailed if it refuses."""
+def submit(path: Path, *, dependency: str = "", text: str | None = None) -> str:
+    """Hand a script to sbatch; returns the job id. text: what runs in its place, with secrets that the file hides.
+
+    Raises EnvironmentUnfit without Slurm, RunFailed if it refuses.
+    """
     if shutil.which("sbatch") is None:
         raise EnvironmentUnfit("--runner slurm: no sbatch on PATH", hint="Run on a login node, or use --runner local")
-    argv = ["sbatch", "--parsable", *([f"--dependency={dependency}"] if dependency else []), str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    argv = ["sbatch", "--parsable", *([f"--dependency={dependency}"] if dependency else [])]
+    argv += [] if text else [str(path)]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunFailed(f"sbatch refused {path}: {done.stderr.strip()}")
     return done.stdout.strip().split(";")[0]

@@ -47,10 +47,14 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     jobs: dict[str, str] = {}
     for step in steps(command, argv, config, run.paths.folder.resolve()):
         path = run.paths.job.with_name(f"{step.name}.sbatch")
-        write_atomic(path, slurm.script(step.argv, resources(command, config, step), site))
+        text = slurm.script(step.argv, resources(command, config, step), site)
+        hidden = run.scrub(text)
+        write_atomic(path, hidden)
         before = list(jobs.values())[-1:]
         try:
-            jobs[step.name] = slurm.submit(path, dependency=f"afterok:{before[0]}" if before else "")
+            jobs[step.name] = slurm.submit(
+                path, dependency=f"afterok:{before[0]}" if before else "", text=text if hidden != text else None
+            )
         except IrctlError as e:
             if before:
                 e.hint = f"Its first jobs wait for nothing now: scancel {' '.join(jobs.values())}"

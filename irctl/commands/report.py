@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,7 @@ def report(
     with guarded(json_, debug):
         from irctl import console, files
         from irctl.commands import _report
+        from irctl.ledger.masking import Masker
         from irctl.pipelines.report import Wanted
 
         if out:
@@ -84,7 +86,7 @@ def report(
         elif figure:
             _report.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
-            text = _report.render("json" if json_ else format, wanted, ids=ids)
+            text = Masker(sys.argv, os.environ).text(_report.render("json" if json_ else format, wanted, ids=ids))
             if out:
                 _report.write(Path(out), text)
                 console.err(f"wrote {out}")

@@ -14,7 +14,11 @@ from irctl import config
 from irctl.errors import ConfigError
 
 MASK = "***"
-SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    # PWD alone is the current folder, and AUTHOR is no AUTH
+    r"TOKEN|KEY|SECRET|PASSW|PASSPHRASE|CREDENTIAL|BEARER|PASS(?![A-Z])|[_.-]PWD(?![A-Z])|(?<![A-Z])(AUTH|PAT)(?![A-Z])",
+    re.IGNORECASE,
+)
 SHORTEST_VALUE = 8  # an environment value below this is a word such as 'false', not a secret
 
 ALLOWED_ENV = (
@@ -30,6 +34,8 @@ ALLOWED_ENV = (
 )  # fmt: skip
 
 _URL_USER = re.compile(r"(?<=:/)(/?)[^/\s@'\"]+:[^/\s@'\"]+(?=@)")  # a Path of a URL has lost one slash
+_URL_VALUE = re.compile(r"(?<=[?&;])([\w.-]+)=([^&;#\s'\"]+)")
+_SIGNATURES = ("sig", "signature", "x-amz-signature", "x-goog-signature")  # parameters of signed URLs
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
@@ -51,7 +57,12 @@ class Masker:
     def text(self, text: str) -> str:
         for value in self._values:
             text = text.replace(value, MASK)
+        text = _URL_VALUE.sub(lambda m: f"{m[1]}={MASK}" if _is_secret_parameter(m[1]) else m[0], text)
         return _HUB_TOKEN.sub(MASK, _URL_USER.sub(rf"\1{MASK}", text))
+
+    def environment(self) -> dict[str, str]:
+        """What lets child processes know the secrets of this command line: variables whose name says what they are."""
+        return {f"IRCTL_SECRET_{i}": value for i, value in enumerate(self._values) if len(value) >= SHORTEST_VALUE}
 
     def value(self, value: Any) -> Any:
         """The same for every string inside lists and dicts."""
@@ -64,18 +75,23 @@ class Masker:
         return value
 
 
+def _is_secret_parameter(name: str) -> bool:
+    return bool(SECRET_NAME.search(name)) or name.lower() in _SIGNATURES
+
+
 def _mask_argv(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """(argv with masks, the secrets found)."""
     masked: list[str] = []
     secrets: list[str] = []
     secret_next = False
     for word in argv:
+        secrets += [m[2] for m in _URL_VALUE.finditer(word) if _is_secret_parameter(m[1])]
         name, sign, value = word.rpartition("=") if word.startswith("--set=") else word.partition("=")
         if secret_next and not word.startswith("--"):
             secrets.append(word)
             masked.append(MASK)
             secret_next = False
-        elif sign and _names_a_secret(name):
+        elif sign and "?" not in name and _names_a_secret(name):  # values inside a URL are found above
             secrets.append(value)
             masked.append(f"{name}={MASK}")
         else:

@@ -123,7 +123,8 @@ class RunHandle:
     ) -> None:
         """One value into metrics.jsonl. It reaches the ledger with the next heartbeat."""
         with self._lock:
-            files.append_metric(self.paths, name, value, dataset=dataset, split=split, step=step, epoch=epoch)
+            place = {"dataset": self.scrub(dataset), "split": self.scrub(split)}
+            files.append_metric(self.paths, self.scrub(name), value, **place, step=step, epoch=epoch)
             self._dirty.add("metrics")
 
     def collect_metrics(self) -> None:
@@ -155,6 +156,14 @@ class RunHandle:
             kept = [a for a in before if (a["role"], a["kind"], a["path"]) != same]
             self._record["artifacts"] = [*kept, row]
             self._save(("run", "artifacts"))
+
+    def scrubbed(self, value: Any) -> Any:
+        """scrub() for every string in lists and dicts: for files that the run writes about itself."""
+        return self._masker.value(value)
+
+    def secrets(self) -> dict[str, str]:
+        """Variables for child processes that write into the run folder too."""
+        return self._masker.environment()
 
     def scrub(self, text: str) -> str:
         """The text without the secrets that this process knows of: for logs and tracebacks."""

@@ -97,10 +97,11 @@ def evaluate(
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
         payload["left_out"] = left_out
-    store.write_per_query(run.out / store.PER_QUERY, rows)
+    names = {n: run.scrub(n) for row in rows for n in (row["dataset"], row["split"])}
+    store.write_per_query(run.out / store.PER_QUERY, [r | {k: names[r[k]] for k in ("dataset", "split")} for r in rows])
     facts = {"canonical_version": checks.CANONICAL_VERSION, "versions": store.versions()}
     stable = {**payload, "searches": [checks.stable(s, run.out) for s in searches]}
-    write_json(run.out / store.EVAL, {"schema": "irctl/eval/1", **stable, **facts})
+    write_json(run.out / store.EVAL, run.scrubbed({"schema": "irctl/eval/1", **stable, **facts}))
     _record(run, config, results, searches)
     lines += [line for r in results for line in summary.remarks(r)]
     if export == "repconc":
@@ -150,7 +151,7 @@ def _one(
     """{results, per_query, search} of one target; taken from the run folder if it stands there for the same content."""
     from irctl.metrics.ranking import canonical, evaluate, run_sha256
 
-    part = run.out / "parts" / target.slug
+    part = run.out / "parts" / run.scrub(target.slug)
     part.mkdir(parents=True, exist_ok=True)
     made = run.out / "run.trec.gz" if alone else part / "run.trec.gz"
     if target.run_file is None:
@@ -170,8 +171,8 @@ def _one(
     result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=search.get("k"))
     ordered = canonical(ranked, search.get("k"), self_match=target.self_match)
     same = {
-        "dataset": target.dataset,
-        "split": target.split,
+        "dataset": run.scrub(target.dataset),
+        "split": run.scrub(target.split),
         "n_queries": result.n_queries,
         "n_missing": result.n_missing,
         "n_unjudged": result.n_unjudged,
@@ -185,7 +186,7 @@ def _one(
     }
     results = [{**same, "measure": name, "value": value} for name, value in result.means.items()]
     results = [checks.with_boundary(r, search) for r in results]
-    rows = store.per_query_rows(target.dataset, target.split, result)
+    rows = store.per_query_rows(run.scrub(target.dataset), run.scrub(target.split), result)
     checks.keep_part(part, key, results, rows)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         from irctl.data.trec import write_run
@@ -215,7 +216,7 @@ def _search(
     reporter.say(f"searching {target.dataset} {target.split}")
     payload = search(target.config, run, reporter, model=source.model, index=source.index, out=str(made))
     told = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(made)}
-    write_json(note, {"key": key, "search": told})
+    write_json(note, run.scrubbed({"key": key, "search": told}))
     return told
 
 

@@ -119,7 +119,7 @@ def each_split(
         mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
         payloads.append(one(mine, own.replace("{split}", split) if own else None))
     told = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
-    write_json(run.out / store.SEARCH, {"schema": "irctl/search/1", "searches": told})
+    write_json(run.out / store.SEARCH, run.scrubbed({"schema": "irctl/search/1", "searches": told}))
     if len(payloads) == 1:
         return payloads[0]
     files = [str(p["run_file"]) for p in payloads]

@@ -65,12 +65,13 @@ def train(
     if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
         reporter.warn(warning)
     follow = _Follow(run, reporter)
+    surroundings = {**launch.environment(config, run.paths), **run.secrets()}
     try:
         with follow:
             follow.wanted = True
             while follow.wanted:
                 follow.wanted = False
-                launch.run(command, launch.environment(config, run.paths), run.paths, on_row=follow, also=extra)
+                launch.run(command, surroundings, run.paths, on_row=follow, also=extra)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
                 refresh.drop_models(run.paths)  # also those of a run that was killed before it came here
@@ -80,7 +81,7 @@ def train(
     if follow.done is None:
         raise RunFailed(f"training ended without a model; see {run.paths.log}")
     config = with_measured(config, follow.done["state"])
-    write_json(run.paths.config, config.to_json())
+    write_json(run.paths.config, run.scrubbed(config.to_json()))
     return _record(config, run, plan, follow.done, out, time.monotonic() - started)
 
 

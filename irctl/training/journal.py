@@ -8,11 +8,13 @@ negatives are wanted), done (the trained model).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from irctl.ledger import folder as files
+from irctl.ledger.masking import Masker
 from irctl.paths import RunPaths
 
 
@@ -20,7 +22,8 @@ class Journal:
     """Appends; every process may write, a line at a time. dataset: the ledger's name of what dev scores are of."""
 
     def __init__(self, paths: RunPaths, dataset: str = "") -> None:
-        self.paths, self.dataset = paths, dataset
+        self._masker = Masker((), os.environ)
+        self.paths, self.dataset = paths, self._masker.text(dataset)
 
     def step(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Loss and its company at one step."""
@@ -31,7 +34,8 @@ class Journal:
         files.append_metrics(self.paths, values, dataset=self.dataset, split=split, step=step, epoch=epoch)
 
     def event(self, event: str, **row: Any) -> None:
-        files.append_lines(self.paths.metrics, {"event": event, **row})
+        said: dict[str, Any] = {k: self._masker.text(str(row[k])) for k in ("message", "hint") if k in row}
+        files.append_lines(self.paths.metrics, {"event": event, **row, **said})
 
 
 class Follower:

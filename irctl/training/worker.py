@@ -18,11 +18,12 @@ def main(folder: Path) -> int:
     from irctl import config as settings
     from irctl import plugins
     from irctl.errors import RUN_FAILED, IrctlError
+    from irctl.ledger.masking import Masker
     from irctl.paths import RunPaths
     from irctl.training import launch
     from irctl.training.journal import Journal
 
-    paths = RunPaths(folder)
+    paths, scrub = RunPaths(folder), Masker((), os.environ).text
     if os.environ.get("WORLD_SIZE", "1") == "1":
         # a scheduler signals every process of a job: save and stop, as if the launcher had asked
         for number in (signal.SIGTERM, signal.SIGUSR2):
@@ -35,14 +36,15 @@ def main(folder: Path) -> int:
         session.leave()
     except IrctlError as e:
         Journal(paths).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
-        traceback.print_exc()
+        sys.stderr.write(scrub(traceback.format_exc()))  # into the run's log
         return e.exit_code
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001  told to the launcher, with its traceback in the log
         line = " ".join(str(e).split()) or "no message"
         Journal(paths).event(
             "error", kind="RunFailed", message=f"{type(e).__name__}: {line}", hint="", exit_code=RUN_FAILED
         )
-        raise
+        sys.stderr.write(scrub(traceback.format_exc()))
+        return RUN_FAILED
     return 0
 
 
