@@ -33,6 +33,11 @@ def restore() -> None:
     _listeners.clear()
 
 
+def forget() -> None:
+    """Take a signal as answered: it came when the work was done already, and nothing is left to stop."""
+    _received.clear()
+
+
 def on_stop(listener: Callable[[int], None]) -> None:
     """Call `listener(signal number)` at the first signal, from the handler: keep it short."""
     _listeners.append(listener)

@@ -83,9 +83,13 @@ def append_metrics(
     split: str = "",
     step: int | None = None,
     epoch: float | None = None,
+    launcher: str = "",
 ) -> None:
-    """Several values of one moment into metrics.jsonl. NaN and infinity are written as null: JSON has neither."""
-    same = {"dataset": dataset, "split": split, "step": step, "epoch": epoch, "at": utc_now()}
+    """Several values of one moment into metrics.jsonl. NaN and infinity are written as null: JSON has neither.
+
+    launcher: the start of a training that they belong to.
+    """
+    same = {"dataset": dataset, "split": split, "step": step, "epoch": epoch, "at": utc_now(), "launcher": launcher}
     same = {k: v for k, v in same.items() if v not in ("", None)}
     rows = [
         {"name": name, "value": float(value) if math.isfinite(value) else None, **same}

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files, plugins
+from irctl import files, plugins, stopping
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
@@ -71,6 +71,7 @@ def train(
             follow.wanted = True
             while follow.wanted:
                 follow.wanted = False
+                stopping.check("the last checkpoint is kept")
                 launch.run(command, surroundings, run.paths, on_row=follow, also=extra)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
@@ -80,6 +81,7 @@ def train(
         raise
     if follow.done is None:
         raise RunFailed(f"training ended without a model; see {run.paths.log}")
+    stopping.forget()  # asked after the last step: the training is whole
     config = with_measured(config, follow.done["state"])
     write_json(run.paths.config, run.scrubbed(config.to_json()))
     return _record(config, run, plan, follow.done, out, time.monotonic() - started)

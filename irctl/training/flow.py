@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from irctl.ledger.identity import start_ticks
 from irctl.training import gather
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Flow(TrainerCallback):
 
     def _is_orphan(self) -> bool:
         """True once the launcher has gone: nobody would record what this process does."""
-        return bool(self._launcher) and not Path(f"/proc/{self._launcher}").exists() and Path("/proc").exists()
+        return bool(self._launcher) and Path("/proc").exists() and start_ticks(self._launcher) is None
 
     def _ends_epoch(self, state: TrainerState) -> bool:
         assert self.trainer is not None

@@ -2,7 +2,8 @@
 
 Rows with `name` are measurements, as the ledger takes them. Rows with `event` are: warn (message), error (kind,
 message, hint, exit_code), plan (steps, step, inputs, epochs: how they are filled), stopped (step), mine (epochs, step:
-negatives are wanted), done (the trained model).
+negatives are wanted), done (the trained model). `launcher` is the start that a row belongs to: a worker whose launcher
+was killed may still write when the next launcher reads.
 """
 
 from __future__ import annotations
@@ -17,32 +18,40 @@ from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
 from irctl.paths import RunPaths
 
+LAUNCHER = "IRCTL_LAUNCH"
+"""Environment of a worker: the start that it belongs to."""
+
 
 class Journal:
     """Appends; every process may write, a line at a time. dataset: the ledger's name of what dev scores are of."""
 
     def __init__(self, paths: RunPaths, dataset: str = "") -> None:
-        self._masker = Masker((), os.environ)
+        self._masker, self._launcher = Masker((), os.environ), os.environ.get(LAUNCHER, "")
         self.paths, self.dataset = paths, self._masker.text(dataset)
 
     def step(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Loss and its company at one step."""
-        files.append_metrics(self.paths, values, step=step, epoch=epoch)
+        files.append_metrics(self.paths, values, step=step, epoch=epoch, launcher=self._launcher)
 
     def dev(self, step: int, epoch: float, values: Mapping[str, float], split: str) -> None:
         """Scores on the development split."""
-        files.append_metrics(self.paths, values, dataset=self.dataset, split=split, step=step, epoch=epoch)
+        place = {"dataset": self.dataset, "split": split, "launcher": self._launcher}
+        files.append_metrics(self.paths, values, **place, step=step, epoch=epoch)
 
     def event(self, event: str, **row: Any) -> None:
         said: dict[str, Any] = {k: self._masker.text(str(row[k])) for k in ("message", "hint") if k in row}
-        files.append_lines(self.paths.metrics, {"event": event, **row, **said})
+        of = {"launcher": self._launcher} if self._launcher else {}
+        files.append_lines(self.paths.metrics, {"event": event, **row, **said, **of})
 
 
 class Follower:
-    """Reads the lines that were added since the last look; half a line waits for its end."""
+    """Reads the lines that were added since the last look; half a line waits for its end.
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
-        self.path = path
+    launcher: leave out the rows of others. The name itself is not part of a row as it is given.
+    """
+
+    def __init__(self, path: Path, *, from_end: bool = False, launcher: str = "") -> None:
+        self.path, self.launcher = path, launcher
         self._at = path.stat().st_size if from_end and path.is_file() else 0
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -55,7 +64,9 @@ class Follower:
         self._at += end
         for line in block[:end].splitlines():
             if (row := _parsed(line)) is not None:
-                yield row
+                by = row.pop("launcher", "")
+                if not by or self.launcher in ("", by):
+                    yield row
 
 
 def events(path: Path) -> list[dict[str, Any]]:

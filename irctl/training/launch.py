@@ -23,7 +23,7 @@ from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
 from irctl.ledger.folder import read_json, write_json
 from irctl.paths import RunPaths
-from irctl.training.journal import Follower
+from irctl.training.journal import LAUNCHER, Follower
 
 MODULE = "irctl.training.worker"
 PYTHON = (sys.executable, "-P")  # `-m` alone would import from the current folder first
@@ -132,7 +132,8 @@ def run(
         request_stop(paths, number)
 
     stopping.on_stop(on_signal)
-    follower = Follower(paths.metrics, from_end=True)
+    launcher = f"{os.getpid()}-{time.time_ns()}"
+    follower = Follower(paths.metrics, from_end=True, launcher=launcher)
     reported: list[dict[str, Any]] = []
     stopped: list[dict[str, Any]] = []
 
@@ -145,7 +146,7 @@ def run(
     with paths.log.open("ab") as log:
         child = subprocess.Popen(
             command,
-            env={**os.environ, **extra},
+            env={**os.environ, **extra, LAUNCHER: launcher},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
