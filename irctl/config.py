@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -201,11 +202,14 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> 
             break
     else:
         kinds = " or ".join("none" if k is types.NoneType else k.__name__ for k in options)
-        raise ConfigError(f"{name}: expected {kinds}, found {tables.shown(value)} (from {origin})")
+        finite = " (finite)" if float in options else ""
+        raise ConfigError(f"{name}: expected {kinds}{finite}, found {tables.shown(value)} (from {origin})")
     meta = spec.metadata
-    if (choices := meta.get("choices")) and converted not in choices:
+    # a number with words beside it is checked by its range
+    if (choices := meta.get("choices")) and isinstance(converted, str) and converted not in choices:
+        legal = ("a finite number or " if float in options else "one of ") + ", ".join(c or "(empty)" for c in choices)
         raise ConfigError(
-            f"{name}: expected one of {', '.join(c or '(empty)' for c in choices)}, found {value!r} (from {origin})",
+            f"{name}: expected {legal}, found {value!r} (from {origin})",
             hint=plugins.nearest(str(value), [c for c in choices if c]),
         )
     low, high = meta.get("low"), meta.get("high")
@@ -237,7 +241,7 @@ def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
         except (ValueError, OverflowError):
             return value, False
         if kind is float:
-            return number, number == number
+            return number, math.isfinite(number)
         is_whole = isinstance(number, int) or number.is_integer()
         return (int(number), True) if is_whole else (value, False)
     if kind is str:

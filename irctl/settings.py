@@ -13,6 +13,14 @@ LARGEST = 2**31 - 1
 MOST_DEVICES = 4096
 
 
+SNOWBALL = (
+    "arabic armenian basque catalan czech danish dutch dutch_porter english esperanto estonian finnish french german "
+    "greek hindi hungarian indonesian irish italian lithuanian nepali norwegian persian polish porter portuguese "
+    "romanian russian serbian sesotho spanish swedish tamil turkish yiddish"
+)
+"""Languages that PyStemmer stems; a test compares them with its own list."""
+
+
 def key(
     default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
@@ -132,14 +140,16 @@ class Train:
     log_steps: int = key(1, "steps between two lines of metrics.jsonl", low=1)
     gradient_checkpointing: bool = key(False, "save memory by computing activations twice")
     lr_scaling: str = key("none", "when the global batch differs from the recipe's", choices=("none", "linear", "sqrt"))
-    report_to: str = key("none", "transformers report_to: none, wandb, tensorboard, mlflow")
+    report_to: str = key(
+        "none", "where else steps are reported, by transformers", choices=("none", "wandb", "tensorboard", "mlflow")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     name: str = key("infonce", "a loss, or a weighted sum such as ws2:1,infonce:0.1")
     temperature: float | str = key(
-        "auto", "scores are divided by it; auto: from the spread of the first batches' scores"
+        "auto", "scores are divided by it; auto: from the spread of the first batches' scores", choices=("auto",)
     )
     label_temperature: float = key(
         1.0,
@@ -176,7 +186,7 @@ class Search:
     watch_docs: str = key("", "a qrels file: score its documents too, among the k best or not; into *.watched.trec.gz")
     bm25_k1: float = key(1.5, "BM25 term saturation", low=0)
     bm25_b: float = key(0.75, "BM25 length normalisation", low=0, high=1)
-    bm25_stemmer: str = key("english", "Snowball stemmer; none: no stemming")
+    bm25_stemmer: str = key("english", "Snowball stemmer; none: no stemming", choices=("none", *SNOWBALL.split()))
     latency: int = key(0, "queries also searched one at a time, to measure the latency of one; 0: none", low=0)
 
 

@@ -52,7 +52,7 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
             "pq.zzzz=1",
             "no setting named 'pq.zzzz' (from --set). Known: pq.m, pq.bits, pq.iterations, pq.points_per_centroid",
         ),
-        ("train.lr=fast", "train.lr: expected float, found 'fast' (from --set)"),
+        ("train.lr=fast", "train.lr: expected float (finite), found 'fast' (from --set)"),
         ("train.lr=-1", "train.lr: expected 0 to inf, found '-1' (from --set). The nearest legal value is 0"),
         ("batch.global=2.5", "batch.global: expected int, found '2.5' (from --set)"),
         (

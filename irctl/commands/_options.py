@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +40,13 @@ def complete_runs(incomplete: str) -> list[str]:
     """Completion over run folders, newest first."""
     folders = sorted((p.name for p in paths.runs().glob(f"{incomplete}*") if (p / "run.json").is_file()), reverse=True)
     return [*folders[:50], *(["latest"] if "latest".startswith(incomplete) else [])]
+
+
+def finite(value: float) -> float:
+    """A number of an option, refused where it is infinite or none at all."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"expected a finite number, found {value}")
+    return value
 
 
 SHARED = "Every command"

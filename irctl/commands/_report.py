@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 FORMATS = ("table", "latex", "markdown", "html", "csv", "json")
 
 
-def render(format: str, wanted: Wanted, *, ids: bool) -> str:
-    """The report in one of the formats, as text."""
+def check_format(format: str) -> None:
+    """Raise ConfigError for a format that there is not."""
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.nearest(format, FORMATS))
+
+
+def render(format: str, wanted: Wanted, *, ids: bool) -> str:
+    """The report in one of the formats, as text."""
+    check_format(format)
     from irctl import console
     from irctl.pipelines import report
     from irctl.reports import csv_json, html, latex, markdown

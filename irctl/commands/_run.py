@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import errors, hashing, slurm
 from irctl.commands._guard import guarded, system_errors
 from irctl.commands._options import Options
+from irctl.plugins import nearest
 from irctl.settings import MOST_DEVICES
 
 if TYPE_CHECKING:
@@ -107,12 +108,19 @@ def execute(
             return show_settings(config, options)
         runners = (*RUNNERS, "ray") if command in SHARED else RUNNERS
         if options.runner not in runners:
-            raise errors.ConfigError(f"--runner {options.runner}: irctl {command} has {', '.join(runners)}")
+            raise errors.ConfigError(
+                f"--runner {options.runner}: irctl {command} has {', '.join(runners)}",
+                hint=nearest(options.runner, runners),
+            )
         if options.runner == "slurm":
             from irctl.commands._slurm import submit
 
             return submit(command, options, config, describe)
         if options.dry_run:
+            if options.resume and options.resume != "none":
+                folder = named_run(command, options)
+                if check_resume and not _is_own_job(folder):
+                    check_resume(folder)
             return dry_run(command, options, config, describe)
         if command in ON_DEVICES:
             slurm.check_devices(config)
@@ -182,6 +190,19 @@ def _is_used(command: str, key: str, config: Config) -> bool:
     return command in BY_DEFAULT or key in config.origins
 
 
+def named_run(command: str, options: Options) -> Path:
+    """Folder of the run that --resume names. Raises DataError where there is none, ConfigError for another command."""
+    from irctl.ledger import query
+
+    record = query.find_run(options.resume)
+    if record.columns.get("command") != command:
+        raise errors.ConfigError(
+            f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
+            hint=f"latest:{command} is the newest of those",
+        )
+    return Path(record.folder)
+
+
 def resumable(command: str, options: Options, config: Config) -> Path | None:
     """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one here.
 
@@ -194,13 +215,7 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
     if options.resume == "none":
         return None
     if options.resume:
-        record = query.find_run(options.resume)
-        if record.columns.get("command") != command:
-            raise errors.ConfigError(
-                f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
-                hint=f"latest:{command} is the newest of those",
-            )
-        return Path(record.folder)
+        return named_run(command, options)
     same = [
         r
         for r in query.list_runs(command=command)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Quiet, complete_runs
+from irctl.commands._options import Debug, Json, Quiet, complete_runs, finite
 
 Run = Annotated[
     str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)
@@ -140,7 +140,9 @@ def import_(
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="also whole folders of runs that ended badly")] = False,
-    older_than: Annotated[float, typer.Option(help="--failed: only those that ended so many days ago", min=0)] = 30.0,
+    older_than: Annotated[
+        float, typer.Option(help="--failed: only those that ended so many days ago", min=0, callback=finite)
+    ] = 30.0,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:

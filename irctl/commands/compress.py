@@ -77,6 +77,7 @@ def compress(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import compress as pipeline
 
+        pipeline.check_steps(config, train_only=train_only, finalize=finalize, verify=verify, **arguments())  # type: ignore[arg-type]
         return pipeline.describe(config, runner=options.runner)  # type: ignore[arg-type]
 
     named = {

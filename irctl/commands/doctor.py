@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Options, Quiet, complete_files
+from irctl.commands._options import Debug, Json, Options, Quiet, complete_files, finite
 
 MARKS = {"ok": "ok", "warning": "WARN", "error": "FAIL"}
 
@@ -24,7 +24,9 @@ def doctor(
     preflight: Annotated[
         bool, typer.Option("--preflight", help="try the training in small: data, two steps, save, resume, evaluation")
     ] = False,
-    limit: Annotated[float, typer.Option(help="--preflight: seconds that one check may take", min=1)] = 600.0,
+    limit: Annotated[
+        float, typer.Option(help="--preflight: seconds that one check may take", min=1, callback=finite)
+    ] = 600.0,
     issue: Annotated[bool, typer.Option("--issue", help="print a block for a bug report, without secrets")] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -56,7 +58,7 @@ def doctor(
                 if not (json_ or quiet):
                     console.err(f"{MARKS[found.level]:4}  {found.check}: {found.found}")
         else:
-            findings = checks.run(profile) + (list(_doctor_recipe.checks(config)) if recipe else [])
+            findings = checks.run(profile) + (list(_doctor_recipe.checks(config)) if recipe or set_ else [])
         bad = [f for f in findings if f.level == "error"]
         if json_:
             rows = [vars(f) for f in findings]

@@ -45,7 +45,7 @@ def encode(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import encode as pipeline
 
-        return pipeline.describe(config)  # type: ignore[arg-type]
+        return pipeline.describe(config, side=side)  # type: ignore[arg-type]
 
     named = {"data.source": data, "model.name": model, "data.split": split, "encoder.store": dtype}
     execute("encode", options, named=named, names=NAMES, work=work, describe=describe)

@@ -96,8 +96,25 @@ def evaluate(
         )
 
     def describe(config: Config) -> dict[str, object]:
+        from irctl.ledger import query
+        from irctl.pipelines import _eval_options
         from irctl.pipelines import evaluate as pipeline
 
+        _eval_options.check(
+            config,
+            run_files=tuple(runs or ()),
+            qrels=qrels,
+            model=model,
+            index=index,
+            queries=queries,
+            format=format,
+            recall_against=recall_against,
+            export=export,
+            oracle=oracle,
+            trust_rank=trust_rank,
+        )
+        if baseline and baseline != "latest":
+            query.find_run(baseline)
         if recall_against is not None:
             return {"recall": {"against": recall_against, "of": index or ", ".join(runs or ()) or "latest"}}
         return pipeline.describe(

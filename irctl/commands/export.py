@@ -49,6 +49,6 @@ def export(
     def describe(config: object) -> dict[str, object]:
         from irctl.pipelines import export as pipeline
 
-        return pipeline.describe(config, source=source, to=to)  # type: ignore[arg-type]
+        return pipeline.describe(config, source=source, to=to, decoded=decoded, texts=texts)  # type: ignore[arg-type]
 
     execute("export", options, named={}, names={}, work=work, describe=describe)

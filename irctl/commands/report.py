@@ -81,6 +81,8 @@ def report(
             group_by=group_by,
             command=command_line(("irctl", *sys.argv[1:])),
         )
+        _report.check_format(format)
+        wanted.check()
         if checklist:
             _report.show_checklist(wanted, json_=json_)
         elif figure:

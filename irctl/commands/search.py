@@ -70,9 +70,16 @@ def search(
         return pipeline.each_split(job.config, job.run, one, out)
 
     def describe(config: Config) -> dict[str, object]:
+        from irctl.pipelines import bm25
+        from irctl.pipelines import fuse as fusing
         from irctl.pipelines import search as pipeline
 
-        return pipeline.describe(config, index=index)
+        if fuse:
+            return fusing.describe(fuse, runs or [])
+        if retriever == "bm25":
+            return bm25.describe(config)
+
+        return pipeline.describe(config, index=index, queries=queries)
 
     if retriever not in ("dense", "bm25"):
         raise typer.BadParameter(f"expected dense or bm25, found {retriever!r}", param_hint="--retriever")

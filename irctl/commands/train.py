@@ -92,8 +92,10 @@ def train(
         "batch.global": batch,
     }
     from irctl.pipelines import arms
+    from irctl.training import launch
 
     with guarded(options.json_, options.debug):
+        launch.check_launcher(launcher)
         has_arms = arms.is_group(options.recipe, seeds)
         if probe and (has_arms or not options.dry_run):
             raise ConfigError("--probe: goes with --dry-run of one training", hint="Add --dry-run, and name one arm")

@@ -35,6 +35,8 @@ class VectorStream:
     def __init__(
         self, parts: Sequence[Part], fingerprint: str, about: Mapping[str, Any] | None = None, source: str = ""
     ) -> None:
+        if empty := next((p for p in parts if p.rows and p.dim < 1), None):
+            raise DataError(f"{empty.name}: expected vectors of width 1 or more, found width 0")
         widths = {p.dim for p in parts if p.rows}
         if len(widths) > 1:
             odd = next(p for p in parts if p.rows and p.dim != parts[0].dim)

@@ -7,7 +7,7 @@ weights `lambdarank`: Burges 2010, "From RankNet to LambdaRank to LambdaMART", M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ MU = 10.0  # share of the ndcg2 part in ndcg2pp, as in the paper
 @dataclass(frozen=True, kw_only=True)
 class Config:
     temperature: float = 1.0  # scores are divided by it
-    weights: str = "lambdarank"  # lambdarank, ndcg2 or ndcg2pp
+    # lambdarank, ndcg2 or ndcg2pp
+    weights: str = field(default="lambdarank", metadata={"choices": ("lambdarank", "ndcg2", "ndcg2pp")})
     sigma: float = 1.0  # steepness
     k: int = 0  # ideal DCG and pairs cut at rank k; 0: no cut
 
@@ -33,7 +34,7 @@ class Config:
             raise ConfigError(
                 f"lambdaloss: temperature and sigma must be above 0, got {self.temperature} and {self.sigma}"
             )
-        if self.weights not in ("lambdarank", "ndcg2", "ndcg2pp"):
+        if self.weights not in self.__dataclass_fields__["weights"].metadata["choices"]:
             raise ConfigError(f"lambdaloss: weights must be lambdarank, ndcg2 or ndcg2pp, got '{self.weights}'")
         if self.k < 0:
             raise ConfigError(f"lambdaloss: k must be 0 or more, got {self.k}")

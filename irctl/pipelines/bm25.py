@@ -25,6 +25,21 @@ def index(corpus: Corpus, config: Config) -> Bm25:
     return Bm25(texts, settings)
 
 
+def describe(config: Config) -> dict[str, Any]:
+    """What --dry-run prints: collection, queries, and the settings of BM25."""
+    from irctl.data.collection import open_for
+
+    s, collection = config.search, open_for(config)
+    return {
+        "search": {
+            "in": f"{collection.name}, {len(collection.corpus)} documents",
+            "split": config.data.split or collection.card.headline_split,
+            "by": Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer).label(),
+            "k": s.k,
+        }
+    }
+
+
 def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
     """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
     from irctl.data import run_ids

@@ -46,19 +46,13 @@ def compress(
     verify: hash finished batches again, and nothing else where the bundle is whole.
     runner: local, or ray for workers that are actors of Ray.
     """
-    steps = {"--train-only": train_only, "--shard": bool(shard), "--finalize": finalize}
+    check_steps(
+        config, out=out, append=append, init=init, shard=shard, train_only=train_only, finalize=finalize, verify=verify
+    )
     if append is not None:
         from irctl.pipelines import _append
 
-        _refuse_together({"--append": True, "--out": bool(out), "--init": bool(init), **steps, "--verify": verify})
         return _append.append(config, run, reporter, bundle=append, stream=stream)
-    _refuse_together(steps)
-    if config.compress.merge and config.compress.max_batches:
-        raise ConfigError(
-            f"compress.merge joins the batches of a whole input: found compress.max_batches = "
-            f"{config.compress.max_batches}",
-            hint="Leave out one of them",
-        )
     if out:
         files.check_folder(Path(out))
     methods = _methods(config)
@@ -82,6 +76,35 @@ def compress(
         return _results.trained(work)
     done = work.encode(worker, verify=verify, runner=runner)
     return _results.finished(work, done) if worker is None else _results.shard_done(work, worker, done)
+
+
+def check_steps(
+    config: Config,
+    *,
+    out: str | None,
+    append: str | None,
+    init: str | None,
+    shard: str | None,
+    train_only: bool,
+    finalize: bool,
+    verify: bool,
+) -> None:
+    """Raise ConfigError for options that are none, or that do not go together."""
+    steps = {"--train-only": train_only, "--shard": bool(shard), "--finalize": finalize}
+    if append is not None:
+        _refuse_together({"--append": True, "--out": bool(out), "--init": bool(init), **steps, "--verify": verify})
+        return
+    _refuse_together(steps)
+    if config.compress.merge and config.compress.max_batches:
+        raise ConfigError(
+            f"compress.merge joins the batches of a whole input: found compress.max_batches = "
+            f"{config.compress.max_batches}",
+            hint="Leave out one of them",
+        )
+    if shard:
+        shard_of(shard, {}, config.compress.workers)
+    if (shard or finalize) and not out:
+        raise ConfigError("--shard and --finalize work on the folder of another step", hint="Name it with --out")
 
 
 def _refuse_together(options: dict[str, bool]) -> None:

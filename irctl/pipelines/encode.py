@@ -139,10 +139,11 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     return {}
 
 
-def describe(config: Config) -> dict[str, Any]:
+def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
     from irctl.models import locate
 
+    _check_side(side)
     collection = collection_of(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows

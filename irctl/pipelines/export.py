@@ -60,20 +60,7 @@ def export(
 
     decoded: vectors that the codes stand for instead of the codes. texts: also the documents' text (parquet).
     """
-    if to not in FILES:
-        from irctl import plugins
-
-        raise ConfigError(f"--to {to}: no such format", hint=plugins.nearest(to, list(FILES)))
-    if texts and to != "parquet":
-        raise ConfigError("--texts goes with --to parquet")
-    found = _searched.open_index(source, config)
-    if found.bundle is None and to in OF_CODES:
-        raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
-    if decoded and (to in (*OF_CODES, "ids") or found.bundle is None):
-        what = (
-            f"--to {to} holds {'ids' if to == 'ids' else 'codes'}" if found.bundle else f"{found.folder} has no codes"
-        )
-        raise ConfigError(f"--decoded: {what}", hint="Leave it out, or use --to npy, parquet, fbin or fvecs")
+    found = _opened(source, config, to, decoded=decoded, texts=texts)
     target = Path(out) if out else run.out / FILES[to]
     _outputs.check(target)
     (files.check_folder if to == "batches" else files.check_file)(target)
@@ -213,8 +200,29 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def describe(config: Config, *, source: str = "latest", to: str = "faiss", **_: Any) -> dict[str, Any]:
-    """What --dry-run prints."""
+def _opened(source: str, config: Config, to: str, *, decoded: bool, texts: bool) -> Searched:
+    """What is exported. Raises ConfigError for a format that there is not, or that cannot hold what was asked for."""
+    if to not in FILES:
+        from irctl import plugins
+
+        raise ConfigError(f"--to {to}: no such format", hint=plugins.nearest(to, list(FILES)))
+    if texts and to != "parquet":
+        raise ConfigError("--texts goes with --to parquet")
     found = _searched.open_index(source, config)
+    if found.bundle is None and to in OF_CODES:
+        raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
+    if decoded and (to in (*OF_CODES, "ids") or found.bundle is None):
+        what = (
+            f"--to {to} holds {'ids' if to == 'ids' else 'codes'}" if found.bundle else f"{found.folder} has no codes"
+        )
+        raise ConfigError(f"--decoded: {what}", hint="Leave it out, or use --to npy, parquet, fbin or fvecs")
+    return found
+
+
+def describe(
+    config: Config, *, source: str = "latest", to: str = "faiss", decoded: bool = False, texts: bool = False
+) -> dict[str, Any]:
+    """What --dry-run prints."""
+    found = _opened(source, config, to, decoded=decoded, texts=texts)
     facts = {k: v for k, v in found.facts.items() if k != "bundle"}
-    return {"export": {"from": str(found.folder), "to": f"{to} ({FILES.get(to, '?')})", **facts}}
+    return {"export": {"from": str(found.folder), "to": f"{to} ({FILES[to]})", **facts}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,24 +46,36 @@ def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
 
 def combine(how: str, runs: Sequence[Run]) -> Run:
     """Fuse by name: rrf, combsum, or weighted:0.7,0.3. Raises ConfigError if the name or the weights do not fit."""
-    if len(runs) < 2:
+    weights = weights_of(how, len(runs))
+    return weighted(runs, weights) if weights else rrf(runs)
+
+
+def weights_of(how: str, count: int) -> list[float]:
+    """One weight a run, each 1 for combsum; none for rrf. Raises ConfigError for another name, or unfit weights."""
+    if count < 2:
         raise ConfigError(
-            f"--fuse {how}: expected at least 2 run files, found {len(runs)}", hint="irctl search --fuse rrf A B"
+            f"--fuse {how}: expected at least 2 run files, found {count}", hint="irctl search --fuse rrf A B"
         )
     name, _, text = how.partition(":")
     if name == "rrf":
-        return rrf(runs)
+        return []
     if name == "combsum":
-        return weighted(runs, [1.0] * len(runs))
+        return [1.0] * count
     if name == "weighted":
         try:
             weights = [float(w) for w in text.split(",")]
         except ValueError:
             weights = []
-        if len(weights) != len(runs):
-            raise ConfigError(f"--fuse {how}: expected {len(runs)} weights, one a run file", hint="weighted:0.7,0.3")
-        return weighted(runs, weights)
+        if len(weights) != count or not all(map(math.isfinite, weights)):
+            raise ConfigError(f"--fuse {how}: expected {count} weights, one a run file", hint="weighted:0.7,0.3")
+        return weights
     raise ConfigError(f"--fuse {how}: expected rrf, combsum or weighted:...", hint="irctl search --fuse rrf A B")
+
+
+def describe(how: str, run_files: Sequence[str]) -> dict[str, Any]:
+    """What --dry-run prints: the run files, opened by name, and how they are fused."""
+    weights_of(how, len(run_files))
+    return {"fusion": {"how": how, "of": ", ".join(str(_opened(name).file) for name in run_files)}}
 
 
 def fuse(
@@ -73,6 +86,7 @@ def fuse(
 
     target = Path(out) if out else run.out / "run.trec.gz"
     files.check_file(target)
+    weights_of(how, len(run_files))
     inputs = [_opened(name) for name in run_files]
     fused = combine(how, [read_run(i.file) for i in inputs])
     k = config.search.k

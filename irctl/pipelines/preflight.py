@@ -17,7 +17,7 @@ from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed
 from irctl.pipelines._finding import Finding
 from irctl.pipelines._trial import SMALL, elsewhere
-from irctl.training import batching, checkpoints, journal, mixture, schedule
+from irctl.training import batching, checkpoints, journal, mixture, schedule, trackers
 from irctl.types import Silent
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _schedule(trial: Trial) -> str:
     from irctl.pipelines import _train_data
 
     config = trial.config
+    trackers.check(config)
     plan = batching.plan(config, own_only=mixture.own_only(config))
     steps = batching.steps(config, plan, _train_data.describe(config)[1])
     shape = {"warmup": steps.warmup, "total": steps.total, "shape": config.train.warmup_shape}

@@ -11,7 +11,7 @@ from irctl.metrics.measures import parse, parse_one
 from irctl.pipelines import _probes, _report_unjudged
 from irctl.pipelines._report_records import gather, per_query_reader
 from irctl.reports import grouping, neighbours
-from irctl.reports.columns import choose, headline, is_across
+from irctl.reports.columns import PRESETS, choose, headline, is_across
 from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, build
@@ -42,10 +42,13 @@ class Wanted:
 
     def check(self) -> None:
         """Raise ConfigError for a word that is none of the legal ones."""
-        legal = {"marks": MARKS, "test": TESTS, "correction": CORRECTIONS}
+        legal = {"table": tuple(PRESETS), "marks": MARKS, "test": TESTS, "correction": CORRECTIONS}
+        legal["group_by"] = ("", *grouping.LEGAL)
         for name, words in legal.items():
             if (value := getattr(self, name)) not in words:
-                raise ConfigError(f"--{name} {value}: expected {', '.join(words)}", hint=plugins.nearest(value, words))
+                known = [w for w in words if w]
+                said = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
+                raise ConfigError(said, hint=plugins.nearest(value, known))
 
 
 def tables(wanted: Wanted) -> list[Table]:

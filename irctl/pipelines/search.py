@@ -285,12 +285,16 @@ def search_index(
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}
 
 
-def describe(config: Config, *, index: str | None = None) -> dict[str, Any]:
+def describe(config: Config, *, index: str | None = None, queries: str | None = None) -> dict[str, Any]:
     """What --dry-run prints: what is searched, and the memory that takes, as far as no encoder has to be opened."""
     plan: dict[str, Any] = {"k": config.search.k, "rerank": config.search.rerank, "block": config.search.block}
+    if queries is not None:
+        index = index or "latest"
     if not index:
         return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
     searched = _searched.open_index(index, config)
+    if queries is not None:
+        plan["queries"] = len(read_queries(Path(queries), searched.dim))
     memory = config.search.block * (searched.dim * 4 + 4 * 512)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
     plan["processes"] = _search_spread.processes(searched, config)

@@ -5,7 +5,7 @@ Dimension key: N vectors, D dimensions, C code bytes a vector (2 D or 4 D), Q qu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    dtype: str = "float16"  # float16 (2 bytes a dimension) or float32 (4)
+    # float16 (2 bytes a dimension) or float32 (4)
+    dtype: str = field(default="float16", metadata={"choices": ("float16", "float32")})
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float16", "float32"):
+        if self.dtype not in self.__dataclass_fields__["dtype"].metadata["choices"]:
             raise ConfigError(f"flat.dtype: expected float16 or float32, found {self.dtype!r}")
 
 

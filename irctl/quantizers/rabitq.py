@@ -13,7 +13,7 @@ Dimension key: N vectors, D dimensions, C code bytes a vector, Q queries, u grid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ _ROOM = 1e25  # factors up to here can be enlarged within float32
 @dataclass(frozen=True, kw_only=True)
 class Config:
     bits: int = 1  # bits a dimension, 1 to 9
-    rotation: str = "auto"  # auto (Hadamard for powers of two, else dense), dense, hadamard, none
+    # auto (Hadamard for powers of two, else dense), dense, hadamard, none
+    rotation: str = field(default="auto", metadata={"choices": ("auto", "dense", "hadamard", "none")})
     query_bits: int = (
         8  # bits a dimension of the query when bits = 1 (0: exact, far slower); longer codes score it exactly
     )
@@ -44,7 +45,7 @@ class Config:
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 9:
             raise ConfigError(f"rabitq.bits: expected 1 to 9, found {self.bits}")
-        if self.rotation not in ("auto", "dense", "hadamard", "none"):
+        if self.rotation not in self.__dataclass_fields__["rotation"].metadata["choices"]:
             raise ConfigError(f"rabitq.rotation: expected auto, dense, hadamard or none, found {self.rotation!r}")
         if not 0 <= self.query_bits <= 8:
             raise ConfigError(f"rabitq.query_bits: expected 0 to 8, found {self.query_bits}")

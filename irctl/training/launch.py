@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from irctl import errors, stopping
+from irctl import errors, plugins, stopping
 from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
 from irctl.ledger.folder import read_json, write_json
@@ -26,6 +26,7 @@ from irctl.paths import RunPaths
 from irctl.training.journal import LAUNCHER, Follower
 
 MODULE = "irctl.training.worker"
+LAUNCHERS = ("torchrun", "deepspeed")
 PYTHON = (sys.executable, "-P")  # `-m` alone would import from the current folder first
 POLL_S = 0.2
 _KILLED_RANK = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun itself ends with 1
@@ -33,10 +34,16 @@ KEPT_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TOKENIZERS_PARAL
 """What launch.json records of the environment: nothing that could hold a secret."""
 
 
+def check_launcher(launcher: str) -> None:
+    """Raise ConfigError for a launcher that there is not."""
+    if launcher not in LAUNCHERS:
+        hint = plugins.nearest(launcher, LAUNCHERS)
+        raise ConfigError(f"--launcher {launcher}: expected {' or '.join(LAUNCHERS)}", hint=hint)
+
+
 def argv(config: Config, folder: Path, launcher: str = "torchrun") -> list[str]:
     """Command line of the training processes."""
-    if launcher not in ("torchrun", "deepspeed"):
-        raise ConfigError(f"--launcher {launcher}: expected torchrun or deepspeed")
+    check_launcher(launcher)
     devices = config.hardware.devices
     nodes = int(os.environ.get("SLURM_NNODES", "1"))
     if nodes > 1:

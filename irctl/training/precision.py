@@ -12,6 +12,7 @@ from typing import Any
 from irctl import tables
 from irctl.config import Config
 from irctl.errors import EnvironmentUnfit
+from irctl.training import trackers
 
 AMPERE = 8.0
 """First CUDA capability with bfloat16, TF32 and FlashAttention-2."""
@@ -25,7 +26,8 @@ def attention(config: Config) -> str:
 
 
 def check_declared(config: Config) -> None:
-    """Refuse settings that contradict themselves; needs no torch and no device."""
+    """Refuse settings that contradict themselves, or that lack a package; needs no torch and no device."""
+    trackers.check(config)
     hardware = config.hardware
     origin = config.origins.get("hardware.precision", "default")
     if hardware.device_kind == "cpu" and hardware.precision in ("fp16", "tf32"):

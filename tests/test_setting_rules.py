@@ -1,0 +1,167 @@
+"""Rules for every setting of the schema, and for options that take names: refused before anything, in dry runs too."""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workspace import Workspace
+
+from irctl import config as settings
+from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError
+
+KEYS = [k for k in settings.known_keys() if not k.startswith("prompts.")]
+
+
+def kinds(name: str) -> tuple[type, ...]:
+    """The types that a setting takes."""
+    cls = settings._class_of(name.rpartition(".")[0])
+    assert cls is not None
+    wanted = settings._hints(cls)[settings.schema(name).name]
+    return typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+
+
+NUMBERS = [k for k in KEYS if {int, float} & set(kinds(k))]
+FLOATS = [k for k in KEYS if float in kinds(k)]
+CHOICES = [k for k in KEYS if settings.schema(k).metadata.get("choices")]
+NAMED = ("loss.name", "compress.method", "train.method")  # by the files of a package
+
+
+def test_the_rules_have_settings_to_hold_for() -> None:
+    assert {"train.lr", "hardneg.abs_margin", "loss.temperature", "loss.ws2.temperature", "saq.bits"} <= set(FLOATS)
+    assert {"train.report_to", "flat.dtype", "rabitq.rotation", "loss.lambdaloss.weights"} <= set(CHOICES)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_is_infinite_or_none_at_all(name: str) -> None:
+    for value in ("inf", "-inf", "nan", "1e999", math.inf, -math.inf, math.nan):
+        layer = settings.from_sets([f"{name}={value}"]) if isinstance(value, str) else {name: (value, "file.toml")}
+        with pytest.raises(ConfigError) as caught:
+            settings.resolve(layer)
+        assert name in caught.value.message, value
+
+
+@pytest.mark.parametrize("name", [*CHOICES, *NAMED])
+def test_a_word_that_is_no_choice_is_refused_with_the_nearest_one(name: str) -> None:
+    legal = settings.schema(name).metadata.get("choices") or (settings.resolve().flat()[name],)
+    word = max(legal, key=len)
+    with pytest.raises(ConfigError) as caught:
+        settings.resolve(settings.from_sets([f"{name}={word}x"]))
+    assert f"{word}x" in caught.value.message and "--set" in caught.value.message
+    assert caught.value.hint == f"Did you mean '{word}'?"
+
+
+def test_the_stemmers_are_those_of_the_library() -> None:
+    import Stemmer
+
+    assert set(settings.schema("search.bm25_stemmer").metadata["choices"]) == {"none", *Stemmer.algorithms()}
+
+
+# (command line, exit code, what the message names): each refused in the same words with and without --dry-run
+NONSENSE = [
+    ("encode --side left", 2, "--side left"),
+    ("train --launcher torchrum", 2, "Did you mean 'torchrun'?"),
+    ("train --set train.report_to=wandbb", 2, "Did you mean 'wandb'?"),
+    ("train --resume nothing", 3, "nothing"),
+    ("train --runner slurmm", 2, "Did you mean 'slurm'?"),
+    ("search --retriever bm52", 2, "bm52"),
+    ("search --fuse rff a b", 2, "--fuse rff"),
+    ("search --fuse weighted:inf,1 a b", 2, "expected 2 weights"),
+    ("search --fuse rrf a b", 3, "a"),
+    ("search --retriever bm25 --set search.bm25_stemmer=englisch", 2, "Did you mean 'english'?"),
+    ("eval --recall-against exakt", 2, "--recall-against exakt"),
+    ("eval --format trek a.trec", 2, "--format trek"),
+    ("eval --export mtab", 2, "--export mtab"),
+    ("eval --measures nDGC@10", 2, "nDGC@10"),
+    ("eval --queries q.npy", 2, "--queries"),
+    ("eval --baseline nothing --model sentence-transformers/all-MiniLM-L6-v2", 3, "nothing"),
+    ("hardneg --retriever bm52", 2, "bm52"),
+    ("hardneg --pick topp", 2, "Did you mean 'top'?"),
+    ("hardneg --range 5:x", 2, "5:x"),
+    ("compress --shard 3/2 --out o", 2, "--shard 3/2"),
+    ("compress --finalize", 2, "--out"),
+    ("compress --train-only --finalize --out o", 2, "cannot be given together"),
+    ("export {bundle} --to fais", 2, "Did you mean 'faiss'?"),
+    ("export {bundle} --to ids --decoded", 2, "--decoded"),
+    ("export {bundle} --to npy --texts", 2, "--texts"),
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(place: Workspace) -> str:
+    return str(place.ok("compress --method sq --data synthetic:60,8,0.5 --json").json["run"])
+
+
+@pytest.mark.parametrize(("line", "code", "said"), NONSENSE)
+def test_a_dry_run_refuses_what_the_real_run_refuses(
+    place: Workspace, bundle: str, line: str, code: int, said: str
+) -> None:
+    asked = line.replace("{bundle}", bundle)
+    dry = place.run(f"{asked} --dry-run")
+    assert dry.code == code and said in dry.err and not dry.out, dry.err
+    real = place.run(asked)
+    assert real.code == code and real.err.splitlines()[-1] == dry.err.splitlines()[-1], (dry.err, real.err)
+
+
+@pytest.mark.parametrize(
+    "option", ["table mian", "format docx", "group-by los", "marks stars", "test u", "correction holmm"]
+)
+def test_words_of_a_report_are_checked_before_the_ledger_is_asked(
+    tmp_path: Path, place: Workspace, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
+    for more in ("", " --checklist"):
+        done = place.run(f"report --{option}{more}")
+        assert done.code == 2 and f"--{option}: expected" in done.err, done.err
+
+
+def test_numbers_of_options_are_finite(place: Workspace) -> None:
+    for line in ("doctor --limit inf", "runs gc --older-than inf --dry-run", "train --lr inf --dry-run"):
+        done = place.run(line)
+        assert done.code == 2 and "finite" in done.err, line
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_and_by_doctor(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irctl.pipelines import _doctor_recipe
+    from irctl.training import trackers
+
+    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    for name in trackers.PACKAGES:
+        config = settings.resolve(settings.from_sets([f"train.report_to={name}"]))
+        with pytest.raises(EnvironmentUnfit, match=f"train.report_to={name} .*not installed"):
+            trackers.check(config)
+        (first, *_) = _doctor_recipe.checks(config)
+        assert first.level == "error" and f"pip install {name}" in first.fix
+    for line in ("train --set train.report_to=wandb --dry-run", "train --set train.report_to=wandb"):
+        done = place.run(line)
+        assert done.code == 4 and done.err.splitlines()[-1].startswith("error: train.report_to=wandb"), line
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    trackers.check(config)
+
+
+def test_vectors_of_width_0_are_refused(tmp_path: Path) -> None:
+    from irctl.data.vectors import open_vectors
+
+    np.save(tmp_path / "none.npy", np.empty((5, 0), np.float32))
+    with pytest.raises(IrctlError, match=r"none.npy: .*width"):
+        open_vectors(str(tmp_path / "none.npy"))
+
+
+def test_a_run_without_a_command_is_not_imported(place: Workspace, bundle: str) -> None:
+    place.ok(f"runs export {bundle} --to one.jsonl")
+    row = json.loads((place.folder / "one.jsonl").read_text())
+    for wrong in (None, "", 3):
+        record = json.loads(row["files"]["run.json"]) | {"command": wrong, "id": "20200101-000000000-aaaa"}
+        files = row["files"] | {"run.json": json.dumps(record)}
+        text = json.dumps(row | {"id": "20200101-000000000-aaaa", "files": files})
+        (place.folder / "odd.jsonl").write_text(text + "\n")
+        done = place.run("runs import odd.jsonl")
+        assert done.code == 3 and "odd.jsonl:1: run.json: command: expected" in done.err
+        assert not (place.folder / "runs" / "20200101-000000000-aaaa").exists()
