@@ -77,6 +77,7 @@ class Method(nn.Module):
     def build(cls, config: Config, profile: Hardware, context: Context) -> Method:
         """Open the encoder, the collection and its groups."""
         from irctl.models.encoder import load_encoder, load_guide
+        from irctl.models.similarity import check_similarity
         from irctl.training import group_data
         from irctl.training.dev_score import DevScore
 
@@ -87,6 +88,7 @@ class Method(nn.Module):
             source = group_data.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
         parts = mixture.parts(config, source.largest_grade)
         encoder = load_encoder(config)
+        check_similarity(config, encoder.similarity, encoder.settings.normalize)
         for line in encoder.notices:
             context.reporter.say(line)
         if config.train.gradient_checkpointing:

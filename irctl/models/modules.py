@@ -136,12 +136,14 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
         if new.pooling_output_dimension != old.pooling_output_dimension and any(isinstance(m, Dense) for m in module):
             raise ConfigError(f"encoder.pooling={settings.pooling}: the model's dense layer needs another width")
         module[place] = new
-    if settings.pooling and settings.normalize != normalizes(module):
+    if settings.normalize != normalizes(module):
         if settings.normalize:
             module.append(Normalize())
         else:
             for place in reversed([i for i, m in enumerate(module) if isinstance(m, Normalize)]):
                 del module[place]
+    if settings.similarity == "dot" and not normalizes(module):
+        module.similarity_fn_name = "dot"
     module.prompts = {**(module.prompts or {}), "query": settings.query_prompt, "document": settings.passage_prompt}
     for dataset, own in settings.prompts.items():  # by the names that mteb looks for
         module.prompts |= {f"{dataset}-{'query' if side == 'query' else 'document'}": own[side] for side in own}

@@ -15,6 +15,7 @@ from irctl import tables
 from irctl.data import cards, hub
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import Located
+from irctl.models.similarity import similarity
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -31,7 +32,6 @@ POOLINGS: dict[str, Any] = {
 }
 # Plain transformers folders whose papers say how they pool; neither normalises.
 KNOWN_POOLING = {"facebook/contriever": "mean", "facebook/contriever-msmarco": "mean"}
-SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 FALLBACK_MAX_LEN = 512
 SAVED = {  # irctl.json, as far as it is read back
@@ -105,6 +105,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
 
     Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
     """
+    _refuse_without_transformer(module, config, located)
     limit, own_len = _limits(module)
     prompts = dict(module.prompts or {})
     # not the default prompt: encode_query and encode_document of sentence-transformers do not prepend it either
@@ -112,7 +113,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
     passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), None)
     says: dict[str, Any] = {
         "encoder.pooling": pooling_of(module),
-        "encoder.normalize": normalizes(module) if pooling_of(module) else None,
+        "encoder.normalize": normalizes(module),
         "encoder.query_max_len": about.get("query_max_len"),
         "encoder.passage_max_len": about.get("passage_max_len"),
         # an empty prompt of a foreign folder says nothing; one that irctl saved says "none"
@@ -150,7 +151,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         query_prompt=value["encoder.query_prompt"] or "",
         passage_prompt=value["encoder.passage_prompt"] or "",
         title_join=value["data.title_join"],
-        similarity=_similarity(module, located, bool(value["encoder.normalize"])),
+        similarity=similarity(module.similarity_fn_name, located, config, normalizes(module)),
         pad_multiple=int(about.get("pad_multiple", 0)),
         prompts=prompts,
     )
@@ -169,6 +170,18 @@ def notices(module: Any, about: Mapping[str, Any], how: Settings) -> list[str]:
         f"the model's default prompt {default!r} is not prepended to a {' or a '.join(sides)}, as in encode_query and "
         f"encode_document of sentence-transformers; --set encoder.{sides[0]}_prompt=... does so"
     ]
+
+
+def _refuse_without_transformer(module: Any, config: Config, located: Located) -> None:
+    """ConfigError for settings of a transformer where the model is none, such as a static embedding."""
+    asked: dict[str, Any] = {"encoder.pooling": config.encoder.pooling} if pooling_of(module) is None else {}
+    if module.transformers_model is None:
+        asked |= {"encoder.query_max_len": config.encoder.query_max_len}
+        asked |= {"encoder.passage_max_len": config.encoder.passage_max_len, "model.lora_r": config.model.lora_r}
+        asked |= {"model.attention": config.model.attention.replace("auto", "")}
+    for key, value in asked.items():
+        if value:
+            raise ConfigError(f"{key}={value}: {located.name} has nothing it applies to", hint="Leave it out")
 
 
 def _refuse_contradictions(says: Mapping[str, Any], given: Mapping[str, Any], located: Located) -> None:
@@ -220,11 +233,3 @@ def _limits(module: Any) -> tuple[int, int]:
         limit = int(getattr(module.config, "max_position_embeddings", 0) or limit) if module.config else limit
     stated = own if own is not None and own < UNBOUNDED else FALLBACK_MAX_LEN
     return limit, int(min(stated, limit))
-
-
-def _similarity(module: Any, located: Located, is_normalized: bool) -> str:
-    name = module.similarity_fn_name
-    if name not in SIMILARITIES:
-        raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")
-    # of unit vectors the cosine is the dot product, and is cheaper so
-    return "dot" if is_normalized and name == "cosine" else SIMILARITIES[name]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
 from irctl.errors import DataError
 from irctl.models.locate import Located
 
@@ -42,10 +42,7 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     path = folder / "modules.json"
     if not path.is_file():
         return []
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as e:
-        raise DataError(f"{path}: cannot be read ({e})") from e
+    found = tables.parse_json(path.read_bytes(), str(path))
     if not isinstance(found, list) or not found or not all(isinstance(entry, dict) for entry in found):
         raise DataError(f"{path}: expected a list of modules")
     return found
@@ -67,11 +64,8 @@ def _check_dense(path: Path, trusts_code: bool) -> None:
     from sentence_transformers.util import import_from_string
     from torch import nn
 
-    try:
-        config = json.loads(path.read_text())
-    except ValueError as e:
-        raise DataError(f"{path}: cannot be read ({e})") from e
-    if not isinstance(config, dict) or not {"in_features", "out_features"} <= set(config):
+    config = tables.json_object(path)
+    if not {"in_features", "out_features"} <= set(config):
         return
     if unknown := sorted(set(config) - set(inspect.signature(Dense).parameters)):
         raise DataError(f"{path}: a dense layer has no {unknown[0]}, which sentence-transformers would leave out")

@@ -142,6 +142,7 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
     from irctl.models import locate
+    from irctl.models.similarity import in_force
 
     _check_side(side)
     collection = collection_of(config)
@@ -154,6 +155,7 @@ def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
             "collection": f"{collection.name}, {rows} documents",
             "encoder": f"{config.model.name} ({found.folder if found else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
+            "similarity": in_force(config, found),
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
             "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",

@@ -139,6 +139,11 @@ def describe(
     found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=True, format=format)
     what = source.index or (resolved(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(found)}}
+    if not (source.index or source.files):
+        from irctl.models.locate import find_local
+        from irctl.models.similarity import in_force
+
+        plan["evaluate"]["similarity"] = in_force(config, find_local(source.model or config.model.name))
     for t in found:
         file = {"run file": str(t.run_file)} if t.run_file else {}
         plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}

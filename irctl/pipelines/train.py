@@ -250,6 +250,17 @@ def _recipe_batch(config: Config) -> int | None:
     return None
 
 
+def _similarity(config: Config) -> str:
+    """By which the model compares while it is trained. Raises ConfigError where another one is asked for."""
+    from irctl.models import locate, similarity
+
+    found = locate.find_local(config.model.name, config.model.revision)
+    if found is not None:
+        own, unit = similarity.stated_similarity(found, config), similarity.makes_unit_vectors(found, config)
+        similarity.check_similarity(config, own, unit)
+    return similarity.in_force(config, found)
+
+
 def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
     """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory.
 
@@ -280,6 +291,7 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
         for p in mixture.parts(config)
     }
+    described["similarity"] = {"scores": _similarity(config)}
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
     uses = distributed.uses_deepspeed(config)

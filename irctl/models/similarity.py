@@ -1,0 +1,69 @@
+"""By what a model's vectors are compared: dot, cosine or euclid, by its folder's word and the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from irctl import tables
+from irctl.errors import ConfigError, DataError
+from irctl.models.locate import ADAPTER, Located
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
+
+
+def in_force(config: Config, found: Located | None) -> str:
+    """What a dry run says of the similarity: asked for, or the model's own, whose folder is read without torch."""
+    own = stated_similarity(found, config) if found is not None else ""
+    return config.search.similarity or own or "the model's own, known when it is opened"
+
+
+def stated_similarity(located: Located, config: Config) -> str:
+    """The similarity that `resolve` finds, from the folder's files alone; empty for adapters, whose model says it."""
+    if (located.folder / ADAPTER).is_file():
+        return ""
+    if not located.is_sentence_transformers:
+        return "dot"
+    path = located.folder / "config_sentence_transformers.json"
+    name = tables.json_object(path).get("similarity_fn_name") if path.is_file() else None
+    return similarity(str(name or "cosine"), located, config, _had_normalize(located))
+
+
+def makes_unit_vectors(located: Located, config: Config) -> bool:
+    """Whether the model normalises, from its folder's files and the settings."""
+    if config.encoder.normalize:
+        return config.encoder.normalize == "true"
+    return _had_normalize(located)
+
+
+def _had_normalize(located: Located) -> bool:
+    path = located.folder / "modules.json"
+    if not path.is_file():
+        return False
+    entries = tables.parse_json(path.read_bytes(), str(path))
+    tables.check(entries, [{"type": str}], str(path))
+    return any(entry["type"].endswith(".Normalize") for entry in entries)
+
+
+def similarity(name: str, located: Located, config: Config, had: bool) -> str:
+    """had: the folder normalises. Vectors that were normalised and shall not be are compared as they are: by dot."""
+    if name not in SIMILARITIES:
+        raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")
+    is_normalized = config.encoder.normalize == "true" or (had and config.encoder.normalize != "false")
+    if name == "cosine" and had and not is_normalized:
+        return "dot"
+    # of unit vectors the cosine is the dot product, and is cheaper so
+    return "dot" if is_normalized and name == "cosine" else SIMILARITIES[name]
+
+
+def check_similarity(config: Config, own: str, is_normalized: bool) -> None:
+    """ConfigError where training is asked for another similarity than the model's own, by which it compares."""
+    asked = config.search.similarity
+    same = {own, *(("dot", "cosine") if is_normalized and own == "dot" else ())}
+    if asked and own and asked not in same:
+        raise ConfigError(
+            f"search.similarity={asked}: training compares by the model's own similarity, {own}",
+            hint="Leave it out; encoder.normalize=false compares by the dot product of vectors as they are",
+        )
