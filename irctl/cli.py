@@ -68,6 +68,8 @@ _finish(app)
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="print the version and stop")) -> None:
+    with _guard.guarded("--json" in sys.argv):
+        _guard.check_text()
     if version:
         from importlib.metadata import version as installed
 

@@ -205,6 +205,10 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> 
         finite = " (finite)" if float in options else ""
         raise ConfigError(f"{name}: expected {kinds}{finite}, found {tables.shown(value)} (from {origin})")
     meta = spec.metadata
+    if isinstance(converted, str) and "\0" in converted:
+        raise ConfigError(
+            f"{name}: expected a text without null characters, found {tables.shown(value)} (from {origin})"
+        )
     # a number with words beside it is checked by its range
     if (choices := meta.get("choices")) and isinstance(converted, str) and converted not in choices:
         legal = ("a finite number or " if float in options else "one of ") + ", ".join(c or "(empty)" for c in choices)

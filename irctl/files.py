@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError, RunFailed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,11 +113,13 @@ def writing(path: Path) -> Iterator[None]:
         raise write_error(path, e) from e
 
 
-def write_error(path: Path, e: OSError, hint: str = "Choose another folder") -> RunFailed | EnvironmentUnfit:
+def write_error(path: Path, e: OSError, hint: str = "Choose another folder") -> IrctlError:
     """The error a user gets for an OSError while writing `path`. hint: for a place that cannot be written."""
     if e.errno in FULL:
         what = "larger than this system allows" if e.errno == errno.EFBIG else "no space left on the disk"
         return RunFailed(f"{path}: {what}", hint="Free some; the same command continues")
+    if e.errno == errno.ENAMETOOLONG:
+        return ConfigError(f"{path}: cannot be written ({e.strerror})")
     return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint=hint)
 
 

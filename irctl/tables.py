@@ -57,8 +57,8 @@ def check(value: Any, shape: Any, where: str, *, hint: str = "", error: Raised =
     """Raise `error` naming the first place of `value` that is not of this shape.
 
     A shape is a type; {key: shape}, where `key?` may be absent or null, `*` stands for every other key, and without it
-    further keys are free; [shape], a list of such; or a tuple of types. A whole number is a number too, true is none,
-    and none is beyond 64 bits.
+    further keys are free; [shape], a list of such; a frozenset of texts, one of them; or a tuple of types. A whole
+    number is a number too, true is none, and none is beyond 64 bits.
     """
     if isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -79,6 +79,9 @@ def check(value: Any, shape: Any, where: str, *, hint: str = "", error: Raised =
             raise error(f"{where}: expected a list, found {shown(value)}", hint=hint)
         for i, one in enumerate(value):
             check(one, shape[0], f"{where}[{i}]", hint=hint, error=error)
+    elif isinstance(shape, frozenset):
+        if not isinstance(value, str) or value not in shape:
+            raise error(f"{where}: expected one of {', '.join(sorted(shape))}, found {shown(value)}", hint=hint)
     else:
         kinds = shape if isinstance(shape, tuple) else (shape,)
         if not any(_is(value, kind) for kind in kinds):

@@ -53,7 +53,13 @@ def test_a_file_that_cannot_be_read_is_named(read: Any, name: str, tmp_path: Pat
         read(tmp_path / name)
 
 
-SHAPE = {"rows": int, "dim?": float, "parts": [{"file": str}], "names?": {"*": str, "own?": int}}
+SHAPE = {
+    "metric?": frozenset({"l2", "ip"}),
+    "rows": int,
+    "dim?": float,
+    "parts": [{"file": str}],
+    "names?": {"*": str, "own?": int},
+}
 FITS = {"rows": 3, "dim": 2, "parts": [{"file": "a", "more": []}], "names": {"x": "y", "own": 1}, "further": None}
 
 
@@ -73,6 +79,7 @@ def test_what_has_the_shape_passes() -> None:
         ({"parts": {}}, "m: parts: expected a list, found dict"),
         ({"parts": [5]}, "m: parts[0]: expected an object, found 5"),
         ({"parts": [{}]}, "m: parts[0]: no key 'file'"),
+        ({"metric": "l3"}, "m: metric: expected one of ip, l2, found 'l3'"),
         ({"names": {"x": 5}}, "m: names: x: expected a text, found 5"),
     ],
 )

@@ -65,6 +65,21 @@ def guarded(
         raise typer.Exit(errors.RUN_FAILED) from None
 
 
+def check_text() -> None:
+    """ConfigError for bytes that are no UTF-8 on the command line or in its places: no record could hold them."""
+    given = {f"argument {i}": word for i, word in enumerate(sys.argv[1:], 1)}
+    given |= {name: value for name, value in os.environ.items() if name.startswith("IRCTL_")}
+    try:
+        given["the current folder"] = str(Path.cwd())
+    except FileNotFoundError:
+        raise errors.EnvironmentUnfit("the current folder is gone", hint="cd to one that is there") from None
+    for where, text in given.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise errors.ConfigError(f"{where}: expected UTF-8, found {_short(ascii(text))}") from None
+
+
 @contextmanager
 def system_errors() -> Iterator[None]:
     """A full disk fails the run (1), a place that may not be written is an unfit environment (4): said in one line."""

@@ -57,6 +57,7 @@ def show(name: Name, json_: Json = False, debug: Debug = False) -> None:
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, **recipes_index.read(name)})
         else:
+            recipes_index.read(name)  # or its error
             console.out(recipes_index.path(name).read_text().rstrip())
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from irctl import files, paths, tables
-from irctl.errors import EnvironmentUnfit, RunFailed
+from irctl.errors import IrctlError
 
 MANIFEST = "manifest.json"
 
@@ -57,7 +57,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return tables.json_object(folder / MANIFEST, hint=f"Remove {folder} and run again")
 
 
-def cannot_write(path: Path, e: OSError) -> RunFailed | EnvironmentUnfit:
+def cannot_write(path: Path, e: OSError) -> IrctlError:
     """The error a user gets when a file or folder of the cache cannot be written."""
     return files.write_error(path, e, hint="Set IRCTL_CACHE to another folder")
 

@@ -56,11 +56,24 @@ class Card:
         return self.measures.get(self.headline_split, "")
 
 
+SHAPE: dict[str, Any] = {
+    **{f"{f.name}?": type(f.default) for f in dataclasses.fields(Card) if isinstance(f.default, (str, int, float))},
+    "name?": str,
+    "headline?": {"*": str},
+    **{f"{key}?": [str] for key in ("splits", "parts", "groups")},
+    "measures?": {"*": str},
+    "files?": [{"*": str}],
+    "extra_splits?": {"*": {"*": str}},
+}
+"""What a card's values are (tables.check)."""
+
+
 def card_from(table: Mapping[str, Any], where: str, *, name: str = "") -> Card:
     """A card from TOML. Raises DataError naming an unknown key or a value that cannot be."""
+    tables.check(table, SHAPE, where)
     values = dict(table)
     headline = values.pop("headline", {})
-    if not isinstance(headline, Mapping) or not set(headline) <= {"measure", "split"}:
+    if not set(headline) <= {"measure", "split"}:
         raise DataError(f"{where}: headline: expected {{ measure = ..., split = ... }}, found {headline}")
     values |= {f"headline_{k}": v for k, v in headline.items()}
     legal = [f.name for f in dataclasses.fields(Card)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -40,6 +41,16 @@ def open_bytes(path: Path) -> BinaryIO:
     magic = raw.read(2)
     raw.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if magic == GZIP_MAGIC else raw
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file of `open_bytes`; a gzip file that is damaged is a DataError wherever in here that shows."""
+    with open_bytes(path) as file:
+        try:
+            yield file
+        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+            raise DataError(f"{path}: gzip file is damaged ({e})", hint="Fetch it again") from None
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:

@@ -101,7 +101,12 @@ def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda ke
         )
     lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in top[:3]}
     notices = {
-        f"{k} has no effect: caches follow content" for s in lists.values() for o in s for k in IGNORED if k in o
+        f"{k} has no effect: caches follow content"
+        for s in lists.values()
+        for o in s
+        if isinstance(o, Mapping)
+        for k in IGNORED
+        if k in o
     }
     specs = _specs(lists, where)
     if ("pos_mqrel" in specs) != ("neg_mqrel" in specs):

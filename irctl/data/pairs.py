@@ -18,7 +18,7 @@ from irctl import hashing
 from irctl.data import artefacts
 from irctl.data.beir import BeirFolder
 from irctl.data.cards import Card
-from irctl.data.lines import first, json_objects, malformed, numbered, open_bytes, suffix
+from irctl.data.lines import first, json_objects, malformed, numbered, opened, suffix
 
 FORMAT = 1
 CHUNK = 1 << 20
@@ -30,7 +30,7 @@ def is_pairs(path: Path) -> bool:
     """Whether a file holds records rather than one table of settings."""
     if suffix(path) != ".json":
         return suffix(path) == ".jsonl"
-    with open_bytes(path) as file:
+    with opened(path) as file:
         if file.read(64).lstrip().startswith(b"["):
             return True
     text = first(path)
@@ -65,14 +65,14 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise malformed(path, line, "2 or 3 columns (query, positive, negative)", len(fields))
             yield line, dict(zip(FIELDS, fields, strict=False))
         return
-    with open_bytes(path) as file:
+    with opened(path) as file:
         start = file.read(64).lstrip()
     if not start.startswith(b"["):
         yield from json_objects(path)
         return
     parse, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
     buffer, place, line = "", 0, 1
-    with open_bytes(path) as file:
+    with opened(path) as file:
         while chunk := file.read(CHUNK):
             try:
                 buffer, place = buffer[place:] + text.decode(chunk), 0

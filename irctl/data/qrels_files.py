@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from irctl import tables
 from irctl.data.arrow_files import batches, open_parquet, reading
-from irctl.data.lines import BLANKS, entries, identifier, json_objects, malformed, open_bytes, suffix, words
+from irctl.data.lines import BLANKS, entries, identifier, json_objects, malformed, opened, suffix, words
 from irctl.data.records import ID_NAMES
 from irctl.errors import DataError
 
@@ -203,7 +203,7 @@ def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
 
 def _json_document(path: Path) -> Iterator[Judgement]:
     """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
-    with open_bytes(path) as file:
+    with opened(path) as file:
         try:
             value = tables.parse_json(file.read(), str(path))
         except DataError:

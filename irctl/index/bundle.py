@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
+from irctl.index.scoring import METRICS
 from irctl.ledger import stored
 
 FORMAT, VERSION = "irctl-bundle", 1
 QUANTIZER = "quantizer.json"
 SHAPE = {
     **dict.fromkeys(("rows", "dim", "code_size"), int),
-    **dict.fromkeys(("method", "metric"), str),
+    "method": str,
+    "metric": frozenset(METRICS),
     "parts": [shards.PART | {"row0": int}],
     "quantizer": {"folder": str, "sha256": str},
     "source?": dict,
@@ -184,7 +186,7 @@ def _joined(pieces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def is_bundle(folder: Path) -> bool:
     """True if the folder says that it is one."""
-    return (folder / shards.MANIFEST).is_file() and f'"{FORMAT}"' in (folder / shards.MANIFEST).read_text()
+    return (folder / shards.MANIFEST).is_file() and f'"{FORMAT}"'.encode() in (folder / shards.MANIFEST).read_bytes()
 
 
 def open_bundle(folder: Path, load_quantizer: Loader) -> Bundle:

@@ -67,11 +67,18 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    found = {name: (folder / name).read_text() for name in CARRIED if (folder / name).is_file()}
+    found = {name: _text(folder / name) for name in CARRIED if (folder / name).is_file()}
     for name in CARRIED_BYTES:
         if (folder / name).is_file():
             found[name] = base64.b64encode((folder / name).read_bytes()).decode()
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as e:
+        raise DataError(f"{path}: expected UTF-8: {e}") from None
 
 
 def _bytes(name: str, text: str, where: str) -> bytes:

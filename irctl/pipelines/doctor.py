@@ -12,15 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from irctl import paths, profiles
+from irctl import config, paths, profiles
 from irctl.errors import IrctlError
 from irctl.ledger import filesystem
 from irctl.ledger.store import FAILURES, Ledger
 from irctl.pipelines._finding import Finding
+from irctl.settings import Train
 from irctl.training import precision
 
 LOCK_AGE_S = 600  # a compile of a DeepSpeed op takes minutes; an older lock belongs to a killed one
@@ -31,7 +33,7 @@ OPEN_FILES = 1024
 
 def run(profile: str) -> list[Finding]:
     """All checks for a hardware profile, in the order they are printed. Raises ConfigError for an unknown profile."""
-    hardware = profiles.read(profile)["hardware"]
+    hardware = asdict(config.resolve(profiles.layer(profile, Train().method)).hardware)
     found = [*_python(), *_packages(), *_accelerator(profile, hardware), *_locks(), *_folders(), *_limits()]
     return [*found, *_hub(), *_encoder(), *_slurm()]
 

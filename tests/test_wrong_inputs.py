@@ -1,0 +1,195 @@
+"""Every kind of wrong input x every command that reads it: exit code, one line of error, nothing written.
+
+Caches are no output; a run that had begun when the input was read stays in the ledger as failed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workspace import Workspace
+
+BIG, LONG, DEEP = "9" * 400, "x" * 5000, "[" * 100_000
+USAGE, DATA = 2, 3
+
+
+def jsonl(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def used(place: Workspace) -> Iterator[Workspace]:
+    """A folder with a collection, vectors, a run file and a bundle, none of which is wrong."""
+    folder = place.folder
+    (folder / "d/qrels").mkdir(parents=True)
+    (folder / "d/corpus.jsonl").write_text(jsonl(*({"_id": f"d{i}", "text": f"heat shield {i}"} for i in range(9))))
+    (folder / "d/queries.jsonl").write_text(jsonl(*({"_id": f"q{i}", "text": f"heat {i}"} for i in range(3))))
+    for split in ("train", "test"):
+        rows = "".join(f"q{i}\td{i}\t1\n" for i in range(3))
+        (folder / f"d/qrels/{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}")
+    rng = np.random.default_rng(0)
+    np.save(folder / "x.npy", rng.standard_normal((300, 8)).astype(np.float32))
+    np.save(folder / "q.npy", rng.standard_normal((2, 8)).astype(np.float32))
+    place.ok("compress --data x.npy --method sq --out bundle")
+    place.ok("search --retriever bm25 --data d --split test -k 2 --out r.trec")
+    (folder / "wrong").mkdir()
+    yield place
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file with its size and time, but those of the cache and of failed runs."""
+    failed = {p.parent for p in (folder / "runs").glob("*/run.json") if json.loads(p.read_text())["status"] == "failed"}
+    skipped = (
+        folder / "cache",
+        folder / "wrong",
+        *failed,
+        *(folder / "runs").glob("ledger*"),
+        *(folder / "runs").glob(".*"),
+    )
+    return {
+        p.relative_to(folder).as_posix(): (p.stat().st_size, p.stat().st_mtime_ns)
+        for p in folder.rglob("*")
+        if p.is_file() and not any(p == s or s in p.parents for s in skipped)
+    }
+
+
+def refused(used: Workspace, line: str, code: int) -> str:
+    """Run a line that must be refused; returns its error."""
+    before = tree(used.folder)
+    done = used.run(line)
+    said = [text for text in done.err.splitlines() if text.startswith("error: ")]
+    assert done.code == code, f"$ {line[:200]}\n{done.code}\n{done.out[-500:]}{done.err[-800:]}"
+    assert len(said) == 1 and done.err.rstrip("\n").endswith(said[0]), done.err[-800:]
+    assert "internal error" not in done.err and "Traceback" not in done.err, done.err[-800:]
+    assert tree(used.folder) == before, line[:200]
+    return said[0]
+
+
+NUMBERS = {
+    "train --data d --dry-run": "--seed --batch --max-steps --devices --seeds",
+    "search --retriever bm25 --data d --split test": "--seed -k --rerank --devices",
+    "compress --data x.npy --dry-run": "--batch --train-size --max-batches --seed",
+    "encode --data d --dry-run": "--seed --devices",
+    "hardneg --data d --split train --retriever bm25": "--num --depth --seed",
+    "eval r.trec --data d": "-k --rerank --seed",
+}
+
+
+@pytest.mark.parametrize("number", [BIG, str(2**70), "0-2000000000"], ids=["400 digits", "2**70", "a long range"])
+@pytest.mark.parametrize(("command", "option"), [(c, o) for c, os in NUMBERS.items() for o in os.split()])
+def test_a_number_that_is_too_large_is_refused(command: str, option: str, number: str, used: Workspace) -> None:
+    if "-" in number and option != "--devices":
+        pytest.skip("a range is read by --devices alone")
+    said = used.run(f"{command} {option} {number}")
+    assert said.code == USAGE and "internal" not in said.err
+
+
+@pytest.mark.parametrize("key", ["batch.global", "data.group_size", "encoder.batch_tokens", "search.block", "pq.m"])
+@pytest.mark.parametrize("number", [BIG, str(2**70), "1e999"])
+def test_a_setting_that_is_too_large_names_its_key(key: str, number: str, used: Workspace) -> None:
+    assert key in refused(used, f"search --show --set {key}={number}", USAGE)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("train --dry-run --data {}", USAGE),
+        ("train --data d --dry-run --model {}", USAGE),
+        ("train --data d --dry-run --negatives {}", USAGE),
+        ("train --dry-run --recipe {}", USAGE),
+        ("train --dry-run --recipe {}.toml", USAGE),
+        ("train --dry-run --profile {}.toml", USAGE),
+        ("train --dry-run --config {}.toml", USAGE),
+        ("search --retriever bm25 --data d --split test --out {}", USAGE),
+        ("search --index {} --queries q.npy", USAGE),
+        ("search --index bundle --queries {}", DATA),
+        ("search --fuse rrf {} r.trec", USAGE),
+        ("eval {}", USAGE),
+        ("eval r.trec --qrels {}", USAGE),
+        ("eval r.trec --data {}", USAGE),
+        ("encode --data d --model {}", USAGE),
+        ("compress --data {}", USAGE),
+        ("compress --data x.npy --method sq --init {}", USAGE),
+        ("compress --data x.npy --append {}", USAGE),
+        ("export {} --to npy", USAGE),
+        ("hardneg --data d --split train --run {}", DATA),
+        ("data check {}", USAGE),
+        ("data convert {} out", USAGE),
+        ("runs show {}", USAGE),
+        ("runs import {}", USAGE),
+        ("runs diff {} latest", USAGE),
+    ],
+)
+def test_a_name_of_5000_letters_is_refused(line: str, code: int, used: Workspace) -> None:
+    assert len(refused(used, line.format(LONG), code)) < 12_000
+
+
+BYTES: dict[str, bytes] = {
+    "empty": b"",
+    "binary": bytes(range(256)) * 8,
+    "half a JSON object": b'{"a": {"b": ',
+    "a list": b"[]",
+    "nested deeply": b'{"a":' * 100_000,
+    "a number of 5000 digits": b'{"a": ' + b"9" * 5000 + b"}",
+    "half a character": b'{"a": "\\ud800"}',
+    "damaged gzip": b"\x1f\x8b" + bytes(range(60)),
+    "a folder": b"",
+}
+READERS: dict[str, int] = {  # {} is the file; the ending chooses the reader
+    "train --dry-run --data {}.json --negatives none": USAGE,
+    "train --dry-run --config {}.json": USAGE,
+    "train --dry-run --recipe {}.toml": USAGE,
+    "train --dry-run --profile {}.toml": USAGE,
+    "recipes check {}.toml": USAGE,
+    "eval r.trec --data {}.json:x": USAGE,
+    "eval {}.trec --data d": DATA,
+    "eval r.trec --data d --qrels {}.tsv": DATA,
+    "eval r.trec --data d --qrels {}.json": DATA,
+    "eval r.trec --data d --qrels {}.parquet": DATA,
+    "search --fuse rrf r.trec {}.trec": DATA,
+    "search --index bundle --queries {}.npy": DATA,
+    "compress --method sq --data {}.npy": DATA,
+    "compress --method sq --data {}.parquet": DATA,
+    "hardneg --data d --split train --run {}.trec": DATA,
+    "train --dry-run --data d --negatives {}.jsonl": DATA,
+    "runs import {}.jsonl": DATA,
+}
+OTHER_CODES = {  # what is looked for as settings, and is data
+    ("train --dry-run --data {}.json --negatives none", "a list"): DATA,
+    ("train --dry-run --data {}.json --negatives none", "damaged gzip"): DATA,
+    ("train --dry-run --data {}.json --negatives none", "a folder"): DATA,
+    ("train --dry-run --config {}.json", "a folder"): DATA,
+    ("eval r.trec --data {}.json:x", "a folder"): DATA,
+}
+NAMELESS = "query"  # of files that are right as far as they go, and hold nothing
+NOT_WRONG = {
+    ("train --dry-run --config {}.json", "half a character"),
+    *((line, "empty") for line in READERS if ".toml" in line and "check" not in line),
+    ("train --dry-run --data d --negatives {}.jsonl", "empty"),
+    ("runs import {}.jsonl", "empty"),
+}
+
+
+def wrong_file(folder: Path, kind: str, ending: str) -> str:
+    path = folder / "wrong" / f"{kind.replace(' ', '-')}{ending}"
+    if kind == "a folder":
+        path.mkdir(exist_ok=True)
+    else:
+        path.write_bytes(BYTES[kind])
+    return str(path.relative_to(folder))
+
+
+@pytest.mark.parametrize("kind", BYTES)
+@pytest.mark.parametrize("line", READERS)
+def test_a_file_that_is_not_what_it_should_be_is_named(line: str, kind: str, used: Workspace) -> None:
+    if (line, kind) in NOT_WRONG:
+        pytest.skip("says nothing wrong")
+    ending = next(e for e in (".jsonl", ".json", ".toml", ".trec", ".tsv", ".npy", ".parquet") if f"{{}}{e}" in line)
+    name = wrong_file(used.folder, kind, ending)
+    said = refused(used, line.replace(f"{{}}{ending}", shlex.quote(name)), OTHER_CODES.get((line, kind), READERS[line]))
+    assert Path(name).stem in said or NAMELESS in said
