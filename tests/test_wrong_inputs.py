@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,3 +194,67 @@ def test_a_file_that_is_not_what_it_should_be_is_named(line: str, kind: str, use
     name = wrong_file(used.folder, kind, ending)
     said = refused(used, line.replace(f"{{}}{ending}", shlex.quote(name)), OTHER_CODES.get((line, kind), READERS[line]))
     assert Path(name).stem in said or NAMELESS in said
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("train --data d --dry-run --set train.lr=inf", USAGE),
+        ("train --data d --dry-run --lr 1e999", USAGE),
+        ("train --data d --dry-run --set train.report_to=wandbb", USAGE),
+        ("hardneg --data d --split train --set hardneg.abs_margin=inf", USAGE),
+        ("encode --data d --side left --dry-run", USAGE),
+        ("compress --data wrong/wide0.npy --method sq", DATA),
+        ("runs import wrong/no-command.jsonl", DATA),
+        ("data check wrong/blank", DATA),
+        ("search --retriever bm25 --data wrong/blank --split test", DATA),
+        ("search --data wrong/blank --split test", DATA),
+        ("compress --method sq --data wrong/twice", DATA),
+    ],
+)
+def test_what_was_accepted_though_wrong_is_refused(line: str, code: int, used: Workspace) -> None:
+    wrong = used.folder / "wrong"
+    np.save(wrong / "wide0.npy", np.zeros((5, 0), np.float32))
+    run = {"id": "20260101-000000000-aaaa", "schema": "irctl/run/1", "status": "completed"}
+    files = {"run.json": json.dumps(run)}
+    (wrong / "no-command.jsonl").write_text(jsonl({"format": "irctl-run/1", "id": run["id"], "files": files}))
+    shutil.copytree(used.folder / "d", wrong / "blank", dirs_exist_ok=True)
+    (wrong / "blank/corpus.jsonl").write_text(jsonl({"_id": "New York", "text": "a"}, {"_id": "d1", "text": "b"}))
+    (wrong / "twice").mkdir(exist_ok=True)
+    np.save(wrong / "twice/x.npy", np.ones((300, 8), np.float32))
+    (wrong / "twice/ids.txt").write_text("".join(f"d{i % 299}\n" for i in range(300)))
+    if line.startswith("data check"):  # its findings are its output
+        assert used.run(line).code == code
+    else:
+        refused(used, line, code)
+
+
+ODD = ['{"q_1": {"doc_1": 0.1}}', "[]", "{", '{"id": 5, "status": ["x"]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("line", ["runs ls", "report", "eval r.trec --data d --resume none", "runs show latest"])
+def test_an_odd_run_json_stops_no_command(line: str, text: str, used: Workspace) -> None:
+    odd = used.folder / "runs/odd/run.json"
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    odd.write_text(text)
+    try:
+        done = used.run(line)
+    finally:
+        shutil.rmtree(odd.parent)
+    assert done.code == 0 and "internal error" not in done.err, done.err
+
+
+@pytest.mark.parametrize("line", ["runs show {}", "runs diff {} latest", "runs reindex"])
+@pytest.mark.parametrize("text", ["[]", "{", '{"run.name": ["x"]}', '{"run.name": {"value": 5}}'])
+def test_a_run_whose_settings_are_damaged_ends_in_one_line(line: str, text: str, used: Workspace) -> None:
+    run = used.ok("runs ls --command search --status completed -q").out.split()[-1]
+    path = used.folder / "runs" / run / "config.json"
+    whole = path.read_text()
+    path.write_text(text)
+    try:
+        done = used.run(line.format(run))
+    finally:
+        path.write_text(whole)
+        used.run("runs reindex")
+    assert "internal error" not in done.err and done.err.count("error: ") == (done.code != 0), done.err

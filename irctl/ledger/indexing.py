@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import paths
+from irctl import paths, tables
 from irctl.errors import DataError
 from irctl.ledger import folder as files
 from irctl.ledger import places, run_json
@@ -104,7 +104,11 @@ def forget(connection: sqlite3.Connection, run_id: str) -> None:
 
 def read_config(at: paths.RunPaths) -> dict[str, Any]:
     """{key: {value, origin}} of a run's config.json; empty for a run without one."""
-    return files.read_json(at.config) if at.config.is_file() else {}
+    if not at.config.is_file():
+        return {}
+    found = files.read_json(at.config)
+    tables.check(found, {"*": {"value": object, "origin": str}}, str(at.config))
+    return found
 
 
 def labels(events: Iterable[Mapping[str, Any]]) -> tuple[list[str], str]:
