@@ -161,7 +161,7 @@ def test_resume_of_a_training_without_a_checkpoint_is_refused_also_inside_a_job(
         f"error: --resume {unfinished}: no checkpoint there. Drop --resume to start new"
     )
     kept = place.ok(f"runs show {unfinished} --json").json
-    assert (kept["status"], kept["error_msg"]) == ("failed", "out"), "the refusal leaves the run as it was"
+    assert kept["status"] == "failed" and "(out)" in kept["error_msg"], "the refusal leaves the run as it was"
 
 
 @pytest.mark.parametrize("columns", [{"status": "queued"}, {"status": "preempted", "slurm_job_id": "600"}])
