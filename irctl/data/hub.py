@@ -115,30 +115,33 @@ def asked(call: Callable[[], T], source: str) -> T:
     for attempt in range(TRIES):
         try:
             return call()
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as e:
-            why = "the hub cannot be reached or is switched off, and it is not in the cache"
-            raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
         except (HTTPError, EntryNotFoundError, HFValidationError, OSError, ValueError) as e:
             if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk, not the hub
-            status = getattr(getattr(e, "response", None), "status_code", 0)
-            may_pass = isinstance(e, (HTTPError, ConnectionError, TimeoutError)) and not 0 < status < 500
-            if attempt == TRIES - 1 or not (may_pass or status == 429):
-                raise DataError(f"{source}: {_reason(e)}", hint=_hint(status)) from e
-        time.sleep(FIRST_WAIT_S * 2**attempt)
+            # "not in the cache" is said of a hub that is busy or out of reach too: the cause tells them apart
+            first = e.__cause__ if isinstance(e, LocalEntryNotFoundError) else e
+            status = getattr(getattr(first, "response", None), "status_code", 0)
+            may_pass = isinstance(first, (HTTPError, ConnectionError, TimeoutError)) and not 0 < status < 500
+            may_pass &= not isinstance(first, OfflineModeIsEnabled)
+            if attempt < TRIES - 1 and (may_pass or status == 429):
+                time.sleep(FIRST_WAIT_S * 2**attempt)
+                continue
+            if isinstance(e, (LocalEntryNotFoundError, OfflineModeIsEnabled)):
+                why = "the hub cannot be reached or is switched off, and it is not in the cache"
+                raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
+            raise DataError(f"{source}: {_reason(e)}", hint=_hint(status)) from e
     raise AssertionError("unreachable")
 
 
 def _reason(e: Exception) -> str:
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
-    why = "cannot be read"
-    for kind, said in (
-        (GatedRepoError, "its owner lets in only those who were accepted"),
+    reasons: tuple[tuple[type[Exception], str], ...] = (
+        (GatedRepoError, "its owner lets in only those who were accepted"),  # a kind of the next one
         (RepositoryNotFoundError, "no such repository on the hub, or a private one"),
         (EntryNotFoundError, "no such file in that repository"),
-    ):
-        why = said if isinstance(e, kind) and why == "cannot be read" else why
+    )
+    why = next((said for kind, said in reasons if isinstance(e, kind)), "cannot be read")
     lines = [line.strip() for line in str(e).splitlines() if line.strip()]
     return f"{why} ({lines[0] if lines else type(e).__name__})"
 

@@ -261,3 +261,25 @@ def test_every_error_of_the_hub_names_its_source_and_only_what_may_pass_is_tried
     with pytest.raises(DataError, match=r"^hf://o/n/x\.npy: "):
         hub.asked(call, "hf://o/n/x.npy")
     assert len(calls) == tries
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "tries"),
+    [("HTTPError", 0, 5), ("HfHubHTTPError", 503, 5), ("HfHubHTTPError", 400, 1), ("OfflineModeIsEnabled", 0, 1)],
+)
+def test_a_file_that_the_cache_lacks_is_asked_for_again_where_only_the_hub_was_out_of_reach(
+    cause: str, status: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # hf_hub_download and snapshot_download say LocalEntryNotFoundError for whatever kept them from asking
+    from huggingface_hub import errors
+
+    monkeypatch.setattr(hub.time, "sleep", lambda s: None)
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(1)
+        raise hub_error(errors.LocalEntryNotFoundError) from hub_error(getattr(errors, cause), status)
+
+    with pytest.raises(DataError, match=r"^hf://o/n/x\.npy: the hub cannot be reached or is switched off"):
+        hub.asked(call, "hf://o/n/x.npy")
+    assert len(calls) == tries
