@@ -33,6 +33,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"factory": "IVF4,SQfp16"},
         {"factory": "PCA32,SQfp16"},
         {"factory": "SQbf16"},
+        {"factory": "MinMaxFP16,SQ8"},
     ],
 }
 CASES = [(name, settings) for name in plugins.names("quantizers") for settings in VARIANTS.get(name, [{}])]
@@ -145,7 +146,8 @@ def test_a_value_too_large_for_a_code_is_clamped_and_said_never_infinite(
         codes = quantizer.encode(x)
         assert np.isfinite(quantizer.decode(codes)).all() and np.isfinite(quantizer.scores(x[:3], codes)).all()
         assert np.isfinite(quantizer.search(x[:3], codes, 20)[0]).all()
-        half = settings in ({"dtype": "float16"}, {"bits": 16}, {"factory": "IVF4,SQfp16"}, {"factory": "PCA32,SQfp16"})
+        factories = ("IVF4,SQfp16", "PCA32,SQfp16", "MinMaxFP16,SQ8")
+        half = settings in ({"dtype": "float16"}, {"bits": 16}, *({"factory": f} for f in factories))
         if half and rows_seen is not x:  # else an IVF list may lie at the very row
             said = [line for line in quantizer.warnings if "beyond 65504 are kept as 65504" in line]
             assert len(said) == (metric != "cosine")

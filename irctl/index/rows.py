@@ -38,10 +38,10 @@ def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.floa
     rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
     if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
         raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")
-    # one pass without a temporary: a NaN, an infinity and a square that overflows survive into the sum of squares
+    # one pass without a temporary: a NaN, an infinity and too long a row survive into the sum of squares
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.dot(rows_ND.reshape(-1), rows_ND.reshape(-1))
-    if not np.isfinite(total):
+    if not total <= LONGEST**2:  # of a NaN neither
         bad = np.flatnonzero(~np.isfinite(rows_ND).all(axis=1))
         if len(bad):
             raise NotFinite(int(bad[0]), what)

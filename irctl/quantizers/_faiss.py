@@ -167,12 +167,16 @@ def code_size(index: Any, factory: str) -> int:
         raise ConfigError(f"faiss.factory: {factory} has no codes that stand alone: {_reason(e)}") from e
 
 
-def halves_from(index: Any) -> int | None:
-    """First byte of the half-precision numbers in a code of this index; None where it has none."""
+def halves_in(index: Any) -> slice:
+    """Bytes of a code of this index that are half-precision numbers; none of them where it has none."""
     if isinstance(index, faiss.IndexPreTransform):
         index = faiss.downcast_index(index.index)
-    is_half = getattr(getattr(index, "sq", None), "qtype", None) == faiss.ScalarQuantizer.QT_fp16
-    return int(index.sa_code_size()) - 2 * index.d if is_half else None  # an IVF code begins with its list
+    if isinstance(index, faiss.IndexRowwiseMinMaxFP16):
+        return slice(4)  # a row's own scale and minimum
+    if getattr(getattr(index, "sq", None), "qtype", None) != faiss.ScalarQuantizer.QT_fp16:
+        return slice(0)
+    size = int(index.sa_code_size())
+    return slice(size - 2 * index.d, size)  # an IVF code begins with its list
 
 
 def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:

@@ -20,17 +20,17 @@ def halves(rows_ND: NDArray[np.float32], method: str, warnings: list[str]) -> ND
     return np.clip(rows_ND, -LARGEST, LARGEST).astype("<f2")
 
 
-def within_codes(codes_NC: NDArray[np.uint8], first: int, method: str, warnings: list[str]) -> None:
-    """Infinities among the half-precision numbers that begin at byte `first` of codes become the largest, in place.
+def within_codes(codes_NC: NDArray[np.uint8], at: slice, method: str, warnings: list[str]) -> None:
+    """Infinities among the half-precision numbers at these bytes of codes become the largest, in place.
 
     For encoders that change the rows first: only what is stored tells what did not fit.
     """
-    stored_NW = np.ascontiguousarray(codes_NC[:, first:]).view("<u2")
+    stored_NW = np.ascontiguousarray(codes_NC[:, at]).view("<u2")
     infinite_NW = (stored_NW & 0x7C00) == 0x7C00  # all bits of the exponent
     if infinite_NW.any():
         _say(method, warnings)
         stored_NW[infinite_NW] = (stored_NW[infinite_NW] & 0x8000) | 0x7BFF
-        codes_NC[:, first:] = stored_NW.view(np.uint8)
+        codes_NC[:, at] = stored_NW.view(np.uint8)
 
 
 def _say(method: str, warnings: list[str]) -> None:

@@ -77,8 +77,7 @@ class Quantizer:
                 out_NC[rows] = index.sa_encode(block_BD)[: rows.stop - rows.start]
 
         _blocks.over_blocks(rows_ND, work)
-        if (first := _faiss.halves_from(index)) is not None:
-            _half.within_codes(out_NC, first, "faiss", self.warnings)
+        _half.within_codes(out_NC, _faiss.halves_in(index), "faiss", self.warnings)
         return out_NC
 
     def decode(self, codes_NC: Codes) -> Vectors:
