@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 8
 HEADER = {"*": {"dtype": str, "shape": [int], "data_offsets": [int]}, "__metadata__?": dict}
+FETCH = "Fetch the model again"
 PIECE = 1 << 24
 VOLATILE = (
     "_name_or_path",
@@ -50,19 +51,27 @@ def weights_hash(folder: Path) -> str:
     return digest(tensors)
 
 
-def _tensors(file: Path) -> dict[str, str]:
-    """tensor name -> "dtype shape sha256" of a safetensors file, read by its documented layout."""
-    found = {}
+def header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """(tensor name -> dtype, shape, data_offsets; byte from which these count) of a safetensors file.
+
+    Raises DataError where it is none.
+    """
+    what = f"{file}: not a safetensors file"
     with file.open("rb") as f:
         size = int.from_bytes(f.read(HEADER_BYTES), "little")
         if size > file.stat().st_size:
-            raise DataError(f"{file}: not a safetensors file: its header would be {size} bytes long")
-        header = tables.parse_json(f.read(size), f"{file}: not a safetensors file")
-        tables.check(header, HEADER, f"{file}: not a safetensors file")
-        base = f.tell()
-        for name, entry in sorted(header.items()):
-            if name == "__metadata__":
-                continue
+            raise DataError(f"{what}: its header would be {size} bytes long", hint=FETCH)
+        found = tables.parse_json(f.read(size), what, hint=FETCH)
+        tables.check(found, HEADER, what, hint=FETCH)
+        return {name: entry for name, entry in found.items() if name != "__metadata__"}, f.tell()
+
+
+def _tensors(file: Path) -> dict[str, str]:
+    """tensor name -> "dtype shape sha256" of a safetensors file."""
+    found = {}
+    entries, base = header(file)
+    with file.open("rb") as f:
+        for name, entry in sorted(entries.items()):
             start, stop = entry["data_offsets"]
             f.seek(base + start)
             sha, left = hashlib.sha256(), stop - start

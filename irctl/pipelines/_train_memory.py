@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import DataError
 from irctl.training.batching import BatchPlan
 
 if TYPE_CHECKING:
@@ -63,14 +60,7 @@ def checkpoint_bytes(config: Config) -> int:
 
 def count_parameters(folder: Path) -> int:
     """Numbers in the safetensors files of a model folder, from their headers alone. Raises DataError if one is torn."""
-    total = 0
-    for file in sorted(folder.rglob("*.safetensors")):
-        with file.open("rb") as f:
-            head = f.read(8)
-            size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-            try:
-                header = json.loads(f.read(size))
-            except ValueError:
-                raise DataError(f"{file}: not a safetensors file", hint="Fetch the model again") from None
-        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
-    return total
+    from irctl.models.hashes import header
+
+    headers = [header(file)[0] for file in folder.rglob("*.safetensors")]
+    return sum(math.prod(entry["shape"]) for entries in headers for entry in entries.values())

@@ -313,9 +313,10 @@ def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
 
     safetensors.numpy.save_file({"a": np.zeros((3, 4)), "b": np.zeros(5)}, tmp_path / "model.safetensors")
     assert _train_memory.count_parameters(tmp_path) == 17
-    (tmp_path / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
-    with pytest.raises(DataError, match="not a safetensors file"):
-        _train_memory.count_parameters(tmp_path)
+    for damaged in (b"", b"\x08\0\0\0\0\0\0\0not json", b"\x02\0\0\0\0\0\0\0[]", b"\xff" * 9):
+        (tmp_path / "model.safetensors").write_bytes(damaged)
+        with pytest.raises(DataError, match="not a safetensors file"):
+            _train_memory.count_parameters(tmp_path)
 
 
 def test_learning_rate_follows_the_batch_only_where_asked() -> None:
