@@ -195,12 +195,10 @@ class ParquetPart:
         while start < stop:
             group = int(np.searchsorted(self._starts, start, side="right")) - 1
             if group not in self._known:
-                with reading(
-                    self.name
-                ):  # threads would stay on for the vectors: their CPU time then is not the reader's
-                    self._known[group] = self._file.read_row_group(group, [self._id_column], use_threads=False).column(
-                        0
-                    )
+                with reading(self.name):
+                    # with threads, Arrow's pool would decode the vectors too, and their CPU time not be the reader's
+                    table = self._file.read_row_group(group, [self._id_column], use_threads=False)
+                    self._known[group] = table.column(0)
             first = int(self._starts[group])
             some = self._known[group].slice(start - first, stop - start)
             found += texts(some, self.name, start, f" in column {self._id_column}")

@@ -9,6 +9,7 @@ Dimension key: B queries that share a loss, K passages of a group, N passages of
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,20 +65,21 @@ class GroupBatches:
         mine = [groups[i] for i in shares[self.rank]]
         # a process without queries in a small last batch forwards one all the same: collectives wait for everyone
         chunked = [mine[i : i + self.micro] for i in range(0, len(mine), self.micro)] or [groups[:1]]
+        listed = Listed.of(groups)
+        listed = replace(listed, passage_rows_N=self.source.same(listed.passage_rows_N))
         batch = {
             "chunks": [self._features(chunk, self.tokenise) for chunk in chunked],
             "query_counts": [len(rows) for rows in shares],
             "passage_counts": [sum(len(groups[i].passage_rows_K) for i in rows) for rows in shares],
-            "views": {name: self._view(groups, name) for name in self.views},
+            "views": {name: self._view(listed, name) for name in self.views},
         }
         if self.guide is not None:
             batch["guide"] = [self._features(chunk, self.guide) for chunk in chunked]
         return batch
 
-    def _view(self, groups: Sequence[GroupRows], name: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        known = [self._known(g.query_row) for g in groups] if name == "masked" else ()
-        by_text = [g._replace(passage_rows_K=self.source.same(g.passage_rows_K)) for g in groups]
-        view = candidate_view(Listed.of(by_text), name, inbatch_label=self.inbatch_label, known=known)
+    def _view(self, listed: Listed, name: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        known = [self._known(int(row)) for row in listed.query_rows_B] if name == "masked" else ()
+        view = candidate_view(listed, name, inbatch_label=self.inbatch_label, known=known)
         return view.labels_BN, view.mask_BN, view.columns_BK
 
     def _known(self, query_row: int) -> Mapping[int, float]:

@@ -75,7 +75,7 @@ def test_queries_without_mined_negatives_and_negatives_without_judgements_are_co
     ],
 )
 def test_groups_without_a_negative_of_their_own_are_warned_of(toy: Path, values: dict[str, Any], expected: str) -> None:
-    (toy / "qrels/train.tsv").write_text("".join(f"q{q}\tc0\t1\n" for q in range(4)) + "q0\tc1\t0\n" * 0)
+    (toy / "qrels/train.tsv").write_text("".join(f"q{q}\tc0\t1\n" for q in range(4)))
     if values.get("loss__inbatch") == "own":  # one query can be ordered, or there would be nothing to learn
         with (toy / "qrels/train.tsv").open("a") as f:
             f.write("q0\tc1\t0\n")
