@@ -106,21 +106,33 @@ def check_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name `path` in what a failed write raises: the system's own error of a full disk names no file."""
+    """Name `path` in what a failed write raises: the system's own error of a full disk names no file.
+
+    An error about another file, one that is read for what is written, stays as it is.
+    """
     try:
         yield
     except OSError as e:
+        if isinstance(e.filename, str) and not _is_of(Path(e.filename), path):
+            raise
         raise write_error(path, e) from e
 
 
 def write_error(path: Path, e: OSError, hint: str = "Choose another folder") -> IrctlError:
     """The error a user gets for an OSError while writing `path`. hint: for a place that cannot be written."""
+    if e.errno == errno.EFBIG:
+        said = "larger than a file may be here"
+        return RunFailed(f"{path}: {said}", hint="Raise the limit (ulimit -f), or write elsewhere")
     if e.errno in FULL:
-        what = "larger than this system allows" if e.errno == errno.EFBIG else "no space left on the disk"
-        return RunFailed(f"{path}: {what}", hint="Free some; the same command continues")
+        return RunFailed(f"{path}: no space left on the disk", hint="Free some; the same command continues")
     if e.errno == errno.ENAMETOOLONG:
-        return ConfigError(f"{path}: cannot be written ({e.strerror})")
+        return ConfigError(f"{path}: cannot be written ({e.strerror})", hint="Choose a shorter name")
     return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint=hint)
+
+
+def _is_of(found: Path, path: Path) -> bool:
+    """Whether an error about `found` is about writing `path`: itself, its temporary name, or a folder above."""
+    return path.is_relative_to(found) or found.name.startswith(f".{path.name}.tmp.")
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from workspace import Workspace
 
 from irctl import files
 from irctl.commands._guard import guarded
-from irctl.errors import DataError, RunFailed
+from irctl.errors import DataError, EnvironmentUnfit, RunFailed
 from irctl.ledger import folder
 
 
@@ -40,6 +40,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         files.write_out(path, stopped)
     assert path.read_text() == "old" and names(tmp_path) == ["table.tex"]
+
+
+def test_a_source_that_cannot_be_read_is_not_called_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="source"):
+        files.write_out(tmp_path / "runs.jsonl", lambda file: file.write((tmp_path / "source").read_bytes()))
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentUnfit, match=r"file/in/runs\.jsonl: cannot be written"):
+        files.write_out(tmp_path / "file" / "in" / "runs.jsonl", "x")
 
 
 def test_what_a_link_names_is_written_and_the_link_stays(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def remove(waste: list[Waste]) -> int:
     if failed:
         raise PartlyDone(
             f"{len(failed)} of {len(waste)} places could not be removed, such as {failed[0]}",
-            hint=f"{freed / 2**20:.1f} MiB are freed; what is left of a removed run's folder is no run any more",
+            hint=f"{freed / 2**20:.1f} MiB are freed; what is left of those folders is no run any more, remove it",
         )
     return freed
 

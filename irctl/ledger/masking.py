@@ -19,7 +19,7 @@ SECRET_NAME = re.compile(
     r"TOKEN|KEY|SECRET|PASSW|PASSPHRASE|CREDENTIAL|BEARER|PASS(?![A-Z])|[_.-]PWD(?![A-Z])|(?<![A-Z])(AUTH|PAT)(?![A-Z])",
     re.IGNORECASE,
 )
-SHORTEST_VALUE = 8  # an environment value below this is a word such as 'false', not a secret
+SHORTEST_VALUE = 8  # a shorter one is masked where it stands; looked for elsewhere, a `2` would spoil ids and times
 
 ALLOWED_ENV = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_CUDA_ALLOC_CONF",
@@ -44,13 +44,9 @@ class Masker:
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self.argv, from_argv = _mask_argv(argv)
-        from_env = [
-            value
-            for name, value in environ.items()
-            if SECRET_NAME.search(name) and name not in ALLOWED_ENV and len(value) >= SHORTEST_VALUE
-        ]
-        # Longest first: one secret may begin with another.
-        self._values = sorted({v for v in (*from_argv, *from_env) if v}, key=len, reverse=True)
+        from_env = [v for name, v in environ.items() if SECRET_NAME.search(name) and name not in ALLOWED_ENV]
+        long = {v for v in (*from_argv, *from_env) if len(v) >= SHORTEST_VALUE}
+        self._values = sorted(long, key=len, reverse=True)  # longest first: one secret may begin with another
         self.argv = [self.text(word) for word in self.argv]
         self.env = {k: self.text(environ[k]) for k in ALLOWED_ENV if k in environ}
 
@@ -62,7 +58,7 @@ class Masker:
 
     def environment(self) -> dict[str, str]:
         """What lets child processes know the secrets of this command line: variables whose name says what they are."""
-        return {f"IRCTL_SECRET_{i}": value for i, value in enumerate(self._values) if len(value) >= SHORTEST_VALUE}
+        return {f"IRCTL_SECRET_{i}": value for i, value in enumerate(self._values)}
 
     def value(self, value: Any) -> Any:
         """The same for every string inside lists and dicts."""

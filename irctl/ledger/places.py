@@ -49,9 +49,9 @@ def here_of(text: str, runs: Path | None = None) -> Path:
     return Path(text)
 
 
-def run_folder(run_id: str, recorded: str) -> Path:
-    """The folder of a run: among this project's runs if it is there, else where it was indexed."""
-    here = paths.runs().absolute() / run_id
+def run_folder(run_id: str, recorded: str, runs: Path | None = None) -> Path:
+    """The folder of a run: among these runs (default: the project's) if it is there, else where it was indexed."""
+    here = (runs or paths.runs().absolute()) / run_id
     return here if ID_PATTERN.fullmatch(run_id) and (here / run_json.NAME).is_file() else Path(recorded)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irctl import plugins
+from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import identity, indexing, places, publish, run_json, schema
 from irctl.ledger.store import FAILURES, Ledger, fill, reason, warn_once
@@ -211,16 +211,16 @@ def _select(condition: str, values: tuple[Any, ...], order: Condition | None = N
     def read(connection: sqlite3.Connection) -> list[RunRecord]:
         found = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()
         tags: dict[str, list[str]] = {}
+        here = paths.runs().absolute()  # once: there may be thousands of runs
         for run_id, tag in connection.execute("SELECT run_id, tag FROM tags ORDER BY tag"):
             tags.setdefault(run_id, []).append(tag)
-        return [_record(dict(row), tuple(tags.get(row["id"], ()))) for row in found]
+        folders = [places.run_folder(row["id"], row["run_dir"], here) for row in found]
+        return [
+            RunRecord(row["id"], at, {**dict(row), "run_dir": str(at)}, tuple(tags.get(row["id"], ())))
+            for row, at in zip(found, folders, strict=True)
+        ]
 
     return ask(read)
-
-
-def _record(row: dict[str, Any], tags: tuple[str, ...]) -> RunRecord:
-    folder = places.run_folder(row["id"], row["run_dir"])
-    return RunRecord(row["id"], folder, {**row, "run_dir": str(folder.resolve())}, tags)
 
 
 def _others() -> tuple[str, tuple[Any, ...]]:

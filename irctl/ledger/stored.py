@@ -52,7 +52,7 @@ def check(path: Path, expected: str) -> None:
 
 def check_all(files: Iterable[tuple[Path, str]]) -> None:
     """`check` of many files, several at once. A signal ends it."""
-    wanted = list(files)
+    wanted = dict.fromkeys(files)  # a merged file stands for many batches
     if _trusted or hashing.mode() == "none":
         return
     with ThreadPoolExecutor(_THREADS) as pool:

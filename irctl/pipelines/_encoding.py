@@ -84,11 +84,9 @@ class Encoding:
         for name, folder in self.folders.items():
             done = _bundles.done(folder, self.plans[name], verify=verify)
             targets.append(self._target(name, folder, worker or 0, set(done)))
-            stored.check_all(
-                (folder / file, digest)
-                for b in mine
-                for file, _, digest in (shards.files_of(done[b.index]) if b.index in done else ())
-            )
+            if not verify:  # which has hashed them all just now
+                lines = (done[b.index] for b in mine if b.index in done)
+                stored.check_all((folder / file, digest) for line in lines for file, _, digest in shards.files_of(line))
         left = [b for b in mine if any(b.index not in t.done for t in targets)]
         total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
         if kept:

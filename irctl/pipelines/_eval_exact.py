@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ def measure(
     given = _held_out.of_file(Path(queries), searched, config) if queries else None
     for asked in given or _held_out.of_collection(searched, config, model, reporter):
         stopping.check("nothing of a measured recall is kept")
+        asked = replace(asked, dataset=run.scrub(asked.dataset), split=run.scrub(asked.split))
         reporter.say(f"recall of the exact {', '.join(map(str, task.depths))} nearest, {asked.dataset} {asked.split}")
         _add(made, asked, task)
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from irctl.index.shards import manifest_in
 from irctl.pipelines._lineage import MEASURED, measured, measures_of, settings, system
@@ -27,7 +27,7 @@ def _of(run: RunRecord) -> Iterator[Record]:
     line = [run, *query.ancestors(run.id)]
     bundles = query.artifacts(run, role="out", kind="bundle")
     for bundle in bundles:
-        told = manifest(Path(bundle["path"]))
+        told = manifest_in(Path(bundle["path"]))  # empty where the bundle is gone
         method = str(told.get("method") or settings(run).get("compress.method", ""))
         about = told.get("about", {})
         vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")
@@ -38,8 +38,3 @@ def _of(run: RunRecord) -> Iterator[Record]:
         for measure, value in (recalls or {"": math.nan}).items():
             dataset = str(run.columns.get("dataset") or "")
             yield measured(run, made, dataset=dataset, split=PROBED, measure=measure, value=value)
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """The bundle's own words, as long as it is there."""
-    return manifest_in(folder)

@@ -41,8 +41,7 @@ def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
             manifest = merge(folder, work.plans[name], manifest, work.reporter)
         rows.append(_row(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
-    fingerprint = work.given.stream.fingerprint
-    _record(work.run, work.folders, rows, work.given.about, dataset=work.dataset, fingerprint=fingerprint)
+    _record(work.run, work.folders, rows, work.dataset)
     return _payload(work.folders, rows, memory=work.memory)
 
 
@@ -76,22 +75,22 @@ def _row(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent
 
 
 def _record_input(work: Work) -> None:
+    """What was read, and what the run is of."""
     stream, folder = work.given.stream, work.given.folder
     if folder is not None:
         work.run.artifact("in", "embeddings", folder, sha256=work.given.key, n_rows=stream.rows, dim=stream.dim)
+    _note(work.run, work.folders, work.dataset, work.given.about, stream.fingerprint)
 
 
-def _record(
-    run: RunHandle,
-    folders: Mapping[str, Path],
-    rows: Sequence[Mapping[str, Any]],
-    about: Mapping[str, Any],
-    *,
-    dataset: str,
-    fingerprint: str,
+def _note(
+    run: RunHandle, folders: Mapping[str, Path], dataset: str, about: Mapping[str, Any], fingerprint: str
 ) -> None:
+    """What was compressed, by which encoder, and how, into the run's row."""
     model = str(about.get("model") or "")
     run.note(dataset=dataset, model=model, dataset_fingerprint=fingerprint, method=",".join(folders))
+
+
+def _record(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], dataset: str) -> None:
     for (name, folder), row in zip(folders.items(), rows, strict=True):
         split = name if len(folders) > 1 else ""
         for key, value in row.items():
@@ -125,12 +124,6 @@ def _short(value: Any) -> Any:
 def trained(work: Work) -> dict[str, Any]:
     """Payload of --train-only."""
     _record_input(work)
-    work.run.note(
-        dataset=work.dataset,
-        model=str(work.given.about.get("model") or ""),
-        dataset_fingerprint=work.given.stream.fingerprint,
-        method=",".join(work.folders),
-    )
     rows = []
     for name, folder in work.folders.items():
         row: dict[str, Any] = {"method": name, "code_size": work.quantizers[name].code_size}
@@ -155,12 +148,6 @@ def shard_done(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str,
             _keep_spent(folder, worker, plan.workers, work.spent)
     done_now = min(len(mine & set(of)) for of in lines.values())
     _record_input(work)
-    work.run.note(
-        dataset=work.dataset,
-        model=str(work.given.about.get("model") or ""),
-        dataset_fingerprint=work.given.stream.fingerprint,
-        method=",".join(work.folders),
-    )
     line = f"shard {worker}/{plan.workers}: {done_now} of {len(mine)} batches are done; --finalize joins the shards"
     return {"shard": worker, "workers": plan.workers, "batches": done_now, "lines": [line]}
 
@@ -196,7 +183,8 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
         rows.append(_row(manifest, folder, train_s, spent))
     assert plan is not None
     dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
-    _record(run, folders, rows, plan.about, dataset=dataset, fingerprint=plan.fingerprint)
+    _note(run, folders, dataset, plan.about, plan.fingerprint)
+    _record(run, folders, rows, dataset)
     return _payload(folders, rows)
 
 

@@ -100,7 +100,7 @@ def _tested(names: list[str]) -> Finding:
             other.append(f"{name} {installed} (tested {tested[name]})")
     if not other:
         return Finding("tested versions", "ok", f"those of {paths.tested_versions().name}")
-    fix = "Fine if the tests pass; else install with -c .ci/constraints.txt, as the README does"
+    fix = f"Fine if the tests pass; else pip install with -c {paths.tested_versions()}"
     return Finding("tested versions", "warning", ", ".join(other), fix)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ def evaluate(
             run.event("info", TAKEN, shlex.join(source.words()))
         found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
         format = "rank" if trust_rank else format
+        found = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in found]
         for target in found:
             stopping.check("the data sets that are done")
             one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
@@ -97,8 +99,7 @@ def evaluate(
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
         payload["left_out"] = left_out
-    names = {n: run.scrub(n) for row in rows for n in (row["dataset"], row["split"])}
-    store.write_per_query(run.out / store.PER_QUERY, [r | {k: names[r[k]] for k in ("dataset", "split")} for r in rows])
+    store.write_per_query(run.out / store.PER_QUERY, rows)
     facts = {"canonical_version": checks.CANONICAL_VERSION, "versions": store.versions()}
     stable = {**payload, "searches": [checks.stable(s, run.out) for s in searches]}
     write_json(run.out / store.EVAL, run.scrubbed({"schema": "irctl/eval/1", **stable, **facts}))
@@ -156,7 +157,7 @@ def _one(
     """{results, per_query, search} of one target; taken from the run folder if it stands there for the same content."""
     from irctl.metrics.ranking import canonical, evaluate, run_sha256
 
-    part = run.out / "parts" / run.scrub(target.slug)
+    part = run.out / "parts" / target.slug
     part.mkdir(parents=True, exist_ok=True)
     made = run.out / "run.trec.gz" if alone else part / "run.trec.gz"
     if target.run_file is None:
@@ -176,8 +177,8 @@ def _one(
     result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=search.get("k"))
     ordered = canonical(ranked, search.get("k"), self_match=target.self_match)
     same = {
-        "dataset": run.scrub(target.dataset),
-        "split": run.scrub(target.split),
+        "dataset": target.dataset,
+        "split": target.split,
         "n_queries": result.n_queries,
         "n_missing": result.n_missing,
         "n_unjudged": result.n_unjudged,
@@ -191,7 +192,7 @@ def _one(
     }
     results = [{**same, "measure": name, "value": value} for name, value in result.means.items()]
     results = [checks.with_boundary(r, search) for r in results]
-    rows = store.per_query_rows(run.scrub(target.dataset), run.scrub(target.split), result)
+    rows = store.per_query_rows(target.dataset, target.split, result)
     checks.keep_part(part, key, results, rows)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         from irctl.data.trec import write_run

@@ -30,6 +30,14 @@ def test_secret_parameters_of_urls_are_masked_and_the_rest_of_the_url_stays() ->
     assert masker.text("of abcdefghijk: https://h/y?sig=1234&n=2") == "of ***: https://h/y?sig=***&n=2"
 
 
+def test_short_secrets_are_masked_where_they_stand_and_spoil_no_other_text() -> None:
+    masker = Masker(["irctl", "encode", "--data", "https://h/x?token=2", "--hub-pass=k3f9"], {})
+    assert masker.argv[2:] == ["--data", "https://h/x?token=***", "--hub-pass=***"]
+    # each would be no id and no time with a part of it masked, and its run none
+    record = {"id": "20261128-142233417-k3f9", "created_at": "2026-11-28T14:22:33.417Z"}
+    assert masker.value(record) == record and masker.text("https://h/y?token=2&n=2") == "https://h/y?token=***&n=2"
+
+
 def test_child_processes_know_the_secrets_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in Masker(["irctl", "train", f"--hub-pass={SECRET}"], {}).environment().items():
         monkeypatch.setenv(name, value)

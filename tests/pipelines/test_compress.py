@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
-from irctl.pipelines import _memory
 from irctl.pipelines import compress as pipeline
 from irctl.pipelines._bundles import load_quantizer
 from irctl.types import Silent
@@ -221,40 +219,6 @@ def test_what_cannot_be_is_refused_before_or_in_training(tmp_path: Path, keys: d
     assert not (tmp_path / "a" / "codes").exists()
 
 
-def test_a_file_too_large_for_memory_asks_for_streaming(tmp_path: Path) -> None:
-    source = save_vectors(tmp_path / "x.npy", 200_000)
-    with pytest.raises(ConfigError, match="Use --stream"):
-        compressed(source, tmp_path / "a", stream=False, compress__memory_gib=0.6)
-    # the same limit is enough for batches
-    compressed(source, tmp_path / "a", compress__memory_gib=0.6, compress__batch=10_000, compress__max_batches=1)
-
-
-def test_every_local_worker_counts_in_the_memory_and_an_array_task_only_itself(tmp_path: Path) -> None:
-    source = save_vectors(tmp_path / "x.npy")
-    keys = {"compress__workers": 4, "compress__memory_gib": 1.2}  # a quarter for each and a half beside them
-    with pytest.raises(ConfigError, match=r"1\.5 GiB of memory for 4 local workers, the limit is 1.2 GiB") as e:
-        compressed(source, tmp_path / "a", **keys)
-    assert "compress.workers=2" in e.value.hint
-    compressed(source, tmp_path / "b", train_only=True, **keys)
-    assert compressed(source, tmp_path / "b", shard="3/4", **keys)["shard"] == 3
-    compressed(source, tmp_path / "c", compress__workers=2, compress__memory_gib=1.2)
-    four = settings(compress__source=source, compress__workers=4, compress__stream="true")
-    assert "1.50 GiB for 4 local workers" in pipeline.describe(four)["pq"]["memory"]
-    assert "workers" not in pipeline.describe(four, runner="slurm")["pq"]["memory"]
-
-
-@pytest.mark.parametrize("workers", (1, 2, 7))
-@pytest.mark.parametrize("method", ("pq", "opq", "saq"))
-def test_the_sizes_that_the_memory_error_names_fit(method: str, workers: int) -> None:
-    cap = 3 << 30
-    with pytest.raises(ConfigError) as e:
-        _memory.check(method, 1024, 1_000_000, 50_000, cap, stream=True, workers=workers)
-    found = {key: int(value) for key, value in re.findall(r"(--train-size |--batch )(\d+)", e.value.hint)}
-    assert found["--train-size "] > 0 and found["--batch "] % 500 == 0
-    assert _memory.needed(method, 1024, found["--train-size "], found["--batch "]) <= cap
-    assert ("one worker" in e.value.hint) == (workers > 1)
-
-
 def test_few_training_rows_are_said_once(tmp_path: Path) -> None:
     reporter = Silent()
     compressed(save_vectors(tmp_path / "x.npy", 1400), tmp_path / "a", reporter, pq__bits=8)
@@ -284,38 +248,6 @@ def test_an_array_task_takes_its_share(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")  # this task alone was resubmitted
     assert compressed(source, tmp_path / "a", compress__workers=2)["batches"] == 3
     assert sorted(shards.done_shards(tmp_path / "a")) == [3, 4, 5]
-
-
-def test_the_memory_limit_is_the_smallest_of_the_job_and_its_control_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tmp_path / "cgroup"
-    (root / "slurm" / "job_1").mkdir(parents=True)
-    (root / "slurm" / "memory.max").write_text(f"{900 << 20}\n")
-    (root / "slurm" / "job_1" / "memory.max").write_text("max\n")
-    (tmp_path / "own").write_text("0::/slurm/job_1\n")
-    monkeypatch.setattr(_memory, "_CGROUP", (root / "memory.max", root / "memory" / "memory.limit_in_bytes"))
-    monkeypatch.setattr(_memory, "_OWN", tmp_path / "own")
-    assert _memory.limit(settings()) == 900 << 20
-    monkeypatch.setenv("SLURM_MEM_PER_CPU", "200")
-    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
-    assert _memory.limit(settings()) == 800 << 20
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # all of the node
-    assert _memory.limit(settings()) == 800 << 20
-
-
-def test_rows_of_length_one_are_in_memory_beside_the_sample() -> None:
-    plain = _memory.needed("sq", 1024, 100_000, 1000)
-    assert _memory.needed("sq", 1024, 100_000, 1000, is_cosine=True) - plain == 100_000 * 1024 * 4
-
-
-def test_dry_run_says_batches_memory_and_disk(tmp_path: Path) -> None:
-    config = settings(compress__source=save_vectors(tmp_path / "x.npy"), compress__method="pq,sq")
-    assert pipeline.describe(config)["batches"] == 1  # without --stream a file is a batch
-    plan = pipeline.describe(config.replace({"compress.stream": True}, "test"))
-    assert (plan["rows"], plan["dimensions"], plan["batches"]) == (2600, DIM, 6)
-    assert plan["pq"]["bytes a row"] == "4" and plan["sq"]["bytes a row"] == "32" and "GiB" in plan["pq"]["memory"]
-    assert "refused" in pipeline.describe(settings(compress__source=tmp_path / "x.npy", pq__m=5))["pq"]
 
 
 def test_the_newest_encoded_corpus_is_the_default_input(tmp_path: Path) -> None:

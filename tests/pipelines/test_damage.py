@@ -107,6 +107,27 @@ def test_a_content_is_hashed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch)
         stored.check(file, digest)
 
 
+def test_a_merged_file_is_hashed_once_for_all_its_batches_and_verify_hashes_nothing_twice(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, hashed = tmp_path / "in", []
+    real = hashing.file_digest
+    monkeypatch.setattr(hashing, "file_digest", lambda path: hashed.append(path.name) or real(path))
+    compressed(source, bundle, finalize=True, compress__merge="true")
+    monkeypatch.setattr(stored, "_checked", set())
+    hashed.clear()
+    compressed(source, bundle)
+    codes = [name for name in hashed if name.startswith("part-") and name.endswith(".npy")]
+    assert len(codes) == len(set(codes)) == 1
+    partial = tmp_path / "partial"
+    compressed(source, partial, compress__max_batches=2)
+    monkeypatch.setattr(stored, "_checked", set())
+    hashed.clear()
+    compressed(source, partial, verify=True)
+    batches = [name for name in hashed if "_batch_" in name and name.endswith(".npy")]
+    assert sorted(batches) == ["pq_compressed_batch_0000.npy", "pq_compressed_batch_0001.npy"]
+
+
 def test_several_processes_hash_nothing_that_the_first_has_hashed(bundle: Path) -> None:
     index = _searched.open_index(str(bundle), settings(search__block=500))
     job = {"config": settings(search__block=500).to_json(), "index": str(bundle), "fingerprint": index.fingerprint}
