@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +148,7 @@ class Encoder:
             multiple = self.settings.pad_multiple if pad_multiple is None else pad_multiple
             if pad_multiple is None and not multiple and self.module.training and self.device.type == "cuda":
                 multiple = CUDA_MULTIPLE
-            if texts and self._reads_plain_text and self._may_find_nothing:
+            if texts and self._reads_plain_text:
                 tokens = Tokens(self.module.tokenizer, [self.prompt(side) + t for t in texts], self.max_len(side))
                 return dict(tokens.padded(np.arange(len(texts)), multiple))
             if multiple:
@@ -224,11 +223,6 @@ class Encoder:
     def _reads_plain_text(self) -> bool:
         first = self.module[0]
         return isinstance(first, Transformer) and "message" not in first.modality_config and not self._skips_prompt
-
-    @cached_property
-    def _may_find_nothing(self) -> bool:
-        """True where the tokenizer adds nothing, so that a text may have no token: encoded as one, it has a vector."""
-        return not self.module.tokenizer("")["input_ids"]
 
     @property
     def _skips_prompt(self) -> bool:
