@@ -61,10 +61,14 @@ class Report:
 
 
 class _Ids:
-    """Hashes and lines of a file's ids, and hashes of the texts: 24 bytes each. An empty text has the hash 0."""
+    """Hashes and lines of a file's ids, and hashes of the texts with and without title: 32 bytes each.
+
+    An empty text has the hash 0.
+    """
 
     def __init__(self) -> None:
-        self.hashes, self.lines, self.texts = array("Q"), array("q"), array("Q")
+        self.hashes, self.lines = array("Q"), array("q")
+        self.texts, self.untitled = array("Q"), array("Q")
 
     def columns(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
         """(hash of the id, hash of the text, line) of every record, [N] each."""
@@ -173,6 +177,8 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
             report.add("error", "id of no run file", f"{path.name}:{line}", f"id {record.id!r} {why}")
         passage = join(record.title, record.text)
         ids.texts.append(hash_id(passage) if passage else 0)
+        alone = join("", record.text)
+        ids.untitled.append(ids.texts[-1] if alone == passage else hash_id(alone) if alone else 0)
         if not passage:
             report.add("warning", "empty text", f"{path.name}:{line}", f"id {record.id} has no text")
         if count_tokens:  # reservoir: every record is as likely to be in the sample
@@ -247,7 +253,10 @@ def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
 
 
 def _coincidence(queries: dict[Path, _Ids], documents: _Ids, report: Report, *, shared: bool) -> None:
-    """Ids that queries and documents have in common: dropping self-matches is right only where they name the same."""
+    """Ids that queries and documents have in common: dropping self-matches is right only where they name the same.
+
+    As data/self_match.py sees it: a query may be a document without its title.
+    """
     columns = [i.columns() for i in queries.values()]
     none = np.zeros(0, np.uint64)
     own, first = np.unique(np.concatenate([none, *(c[0] for c in columns)]), return_index=True)
@@ -256,10 +265,11 @@ def _coincidence(queries: dict[Path, _Ids], documents: _Ids, report: Report, *, 
     both, mine, theirs = np.intersect1d(own, ids_N, return_indices=True)
     if not len(both) or shared:
         return
-    alike = int(((texts[mine] == texts_N[theirs]) & (texts[mine] > 0)).sum())
+    untitled_n = np.array(documents.untitled)[theirs]
+    alike = int(((texts[mine] > 0) & ((texts[mine] == texts_N[theirs]) | (texts[mine] == untitled_n))).sum())
     what = f"{len(both)} of {len(own)} query ids are document ids too, {alike} of them with the same text"
-    rule = "self-matches are dropped unless card or setting keeps them" if 2 * alike >= len(both) else "they are kept"
-    report.add("warning", "ids coincide", "", f"{what}: {rule}")
+    rule = "where at least half of a split's are, self-matches are dropped, unless card or eval.self_match keeps them"
+    report.add("warning", "ids coincide", "", f"{what}; {rule}")
 
 
 def _copies(documents: _Ids, relevant: set[int], name: str, report: Report) -> None:
