@@ -13,11 +13,10 @@ from typing import Any
 
 import typer
 
-from irctl import paths
+from irctl import paths, tables
 from irctl.commands._guard import guarded
 from irctl.commands._options import command_line
 from irctl.files import write_atomic
-from irctl.ledger.folder import read_json
 
 Main = Callable[[list[str]], int | None]
 
@@ -91,7 +90,7 @@ class Memory:
         self.file = file
         self.steps: dict[str, dict[str, Any]] = {}
         if file.is_file() and not fresh:
-            self.steps = read_json(file, hint="irctl demo --fresh starts over")
+            self.steps = tables.json_object(file, hint="irctl demo --fresh starts over")
 
     def recall(self, argv: tuple[str, ...]) -> dict[str, Any] | None:
         payload = self.steps.get(json.dumps(argv))

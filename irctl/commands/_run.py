@@ -117,10 +117,8 @@ def execute(
 
             return submit(command, options, config, describe)
         if options.dry_run:
-            if options.resume and options.resume != "none":
-                folder = named_run(command, options)
-                if check_resume and not _is_own_job(folder):
-                    check_resume(folder)
+            if options.resume not in ("", "none"):
+                named_run(command, options, check_resume)
             return dry_run(command, options, config, describe)
         if command in ON_DEVICES:
             slurm.check_devices(config)
@@ -145,9 +143,7 @@ def recorded(
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
     from irctl import stopping
 
-    folder = resumable(command, options, config)
-    if check_resume and folder and options.resume and not _is_own_job(folder):
-        check_resume(folder)
+    folder = resumable(command, options, config, check_resume)
     run = begin(command, options, config, runner=options.runner, resume=folder)
     reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
@@ -190,7 +186,7 @@ def _is_used(command: str, key: str, config: Config) -> bool:
     return command in BY_DEFAULT or key in config.origins
 
 
-def named_run(command: str, options: Options) -> Path:
+def named_run(command: str, options: Options, check_resume: Callable[[Path], None] | None) -> Path:
     """Folder of the run that --resume names. Raises DataError where there is none, ConfigError for another command."""
     from irctl.ledger import query
 
@@ -200,10 +196,14 @@ def named_run(command: str, options: Options) -> Path:
             f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
             hint=f"latest:{command} is the newest of those",
         )
-    return Path(record.folder)
+    if check_resume and not _is_own_job(record.folder):
+        check_resume(record.folder)
+    return record.folder
 
 
-def resumable(command: str, options: Options, config: Config) -> Path | None:
+def resumable(
+    command: str, options: Options, config: Config, check_resume: Callable[[Path], None] | None
+) -> Path | None:
     """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one here.
 
     Relative paths mean other files in another folder, so a run begun there is another's. A requeued Slurm job takes its
@@ -215,7 +215,7 @@ def resumable(command: str, options: Options, config: Config) -> Path | None:
     if options.resume == "none":
         return None
     if options.resume:
-        return named_run(command, options)
+        return named_run(command, options, check_resume)
     same = [
         r
         for r in query.list_runs(command=command)

@@ -88,12 +88,19 @@ def remove(waste: list[Waste]) -> int:
 
 def _end_run(item: Waste) -> None:
     """Make a run's folder one that is no run, in the ledger and on the disk together: both or neither."""
+    record, aside = item.path / run_json.NAME, item.path / f".{run_json.NAME}.tmp"
 
     def forget(connection: sqlite3.Connection) -> None:
         indexing.forget(connection, item.run_id)
-        (item.path / run_json.NAME).unlink(missing_ok=True)  # before the commit: if it fails, the rows stay
+        if record.exists():  # the transaction may be done again
+            record.replace(aside)  # before the commit: if it fails, the rows stay
 
-    Ledger().write(forget)
+    try:
+        Ledger().write(forget)
+    except BaseException:
+        if aside.exists():
+            aside.replace(record)
+        raise
 
 
 def _is_here(folder: Path) -> bool:

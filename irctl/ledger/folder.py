@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from irctl import tables
 from irctl.files import write_atomic, writing
 from irctl.paths import RunPaths
 
@@ -26,11 +25,6 @@ def utc_now() -> str:
 def write_json(path: Path, value: Any) -> None:
     """Replace the file by rename, so that a reader sees the old text or the new, never half of one."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path, *, hint: str = "") -> dict[str, Any]:
-    """The object in a JSON file. Raises DataError if there is none."""
-    return tables.json_object(path, hint=hint)
 
 
 def append_lines(path: Path, *rows: Mapping[str, Any]) -> None:

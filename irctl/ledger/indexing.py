@@ -106,7 +106,7 @@ def read_config(at: paths.RunPaths) -> dict[str, Any]:
     """{key: {value, origin}} of a run's config.json; empty for a run without one."""
     if not at.config.is_file():
         return {}
-    found = files.read_json(at.config)
+    found = tables.json_object(at.config)
     tables.check(found, {"*": {"value": object, "origin": str}}, str(at.config))
     return found
 
@@ -185,7 +185,7 @@ def _number(value: Any) -> float | None:
 
 
 def _env(at: paths.RunPaths) -> dict[str, Any]:
-    launch = files.read_json(at.launch) if at.launch.is_file() else {}
+    launch = tables.json_object(at.launch) if at.launch.is_file() else {}
     return {
         "packages_json": json.dumps(launch.get("packages", {})),
         "gpus_json": json.dumps(launch.get("gpus", [])),

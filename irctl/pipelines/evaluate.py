@@ -144,7 +144,8 @@ def describe(
         from irctl.models.locate import find_local
         from irctl.models.similarity import in_force
 
-        plan["evaluate"]["similarity"] = in_force(config, find_local(source.model or config.model.name))
+        local = find_local(source.model or config.model.name, config.model.revision)
+        plan["evaluate"]["similarity"] = in_force(config, local)
     for t in found:
         file = {"run file": str(t.run_file)} if t.run_file else {}
         plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}

@@ -18,10 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from irctl import errors, plugins, stopping
+from irctl import errors, plugins, stopping, tables
 from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
-from irctl.ledger.folder import read_json, write_json
+from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
 from irctl.training.journal import LAUNCHER, Follower
 
@@ -130,7 +130,9 @@ def run(
     """
     paths.stop.unlink(missing_ok=True)
     kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
-    run_facts = read_json(paths.launch) if paths.launch.is_file() else {}  # machine and packages, for the ledger
+    run_facts = (
+        tables.json_object(paths.launch) if paths.launch.is_file() else {}
+    )  # machine and packages, for the ledger
     write_json(paths.launch, {**run_facts, "training": {"argv": command, "env": kept}, **(also or {})})
     asked: list[int] = []
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from typer.testing import CliRunner
 
-from irctl import config, paths
+from irctl import config, paths, tables
 from irctl.commands.runs import app
 from irctl.ledger import folder, query
 from irctl.ledger.recording import RunHandle, start_run
@@ -66,7 +66,7 @@ def test_measures_of_ls_are_those_of_evaluations() -> None:
 
 def test_ls_marks_runs_whose_process_is_gone() -> None:
     run = start_run(command="train", argv=["irctl", "train"], config=None)
-    stored = folder.read_json(run.paths.run_json)
+    stored = tables.json_object(run.paths.run_json)
     folder.write_json(run.paths.run_json, stored | {"pid_start_ticks": 1})
     rows = json.loads(typed("ls", "--json"))["runs"]
     assert [(r["id"], r["status"]) for r in rows] == [(run.id, "lost")]

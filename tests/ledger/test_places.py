@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from irctl.errors import DataError, PartlyDone
 from irctl.index import shards
 from irctl.ledger import cleanup, labels, places, query, reindex, reproduce
 from irctl.ledger.recording import RunHandle
+from irctl.ledger.store import Ledger
 
 OTHER = "20260101-120000000-aaaa"
 
@@ -178,19 +180,19 @@ def test_a_cleanup_that_fails_half_way_leaves_ledger_and_folders_agreeing(monkey
         run.finish("failed", exit_code=1)
     waste = cleanup.find(failed=True, older_than_days=0)
     locked, half = waste[0].path, waste[1].path
-    real_unlink, real_rmtree = Path.unlink, shutil.rmtree
+    real_replace, real_rmtree = Path.replace, shutil.rmtree
 
-    def unlink(self: Path, missing_ok: bool = False) -> None:
+    def replace(self: Path, target: Path) -> Path:
         if self == locked / "run.json":
             raise PermissionError(13, "Permission denied", str(self))
-        real_unlink(self, missing_ok)
+        return real_replace(self, target)
 
     def rmtree(path: Path) -> None:
         if path == half:
             raise PermissionError(13, "Permission denied", str(path))
         real_rmtree(path)
 
-    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(Path, "replace", replace)
     monkeypatch.setattr(shutil, "rmtree", rmtree)
     with pytest.raises(PartlyDone, match=r"2 of 3 places could not be removed, such as .*run\.json: Permission denied"):
         cleanup.remove(waste)
@@ -199,6 +201,25 @@ def test_a_cleanup_that_fails_half_way_leaves_ledger_and_folders_agreeing(monkey
     live = dump(paths.ledger())
     assert reindex.reindex() == (1, [])
     assert dump(paths.ledger()) == live
+
+
+def test_a_cleanup_that_the_ledger_does_not_take_leaves_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start("train")
+    run.finish("failed", exit_code=1)
+    before, real = dump(paths.ledger()), Ledger.write
+
+    def full(self: Ledger, work: Any) -> None:
+        def rolled_back(connection: sqlite3.Connection) -> None:
+            work(connection)
+            raise sqlite3.DatabaseError("database or disk is full")
+
+        real(self, rolled_back)
+
+    waste = cleanup.find(failed=True, older_than_days=0)
+    with monkeypatch.context() as patched, pytest.raises(DataError, match="disk is full"):
+        patched.setattr(Ledger, "write", full)
+        cleanup.remove(waste)
+    assert dump(paths.ledger()) == before and query.find_run(run.id).paths.run_json.is_file()
 
 
 @pytest.mark.parametrize(

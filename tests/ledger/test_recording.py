@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ledger_runs import finished, start
 
-from irctl import config, errors, paths
+from irctl import config, errors, paths, tables
 from irctl.errors import DataError, EnvironmentUnfit
 from irctl.ledger import folder, identity, indexing, query, reap, recording
 from irctl.ledger.recording import start_run
@@ -34,13 +34,13 @@ def test_the_folder_tells_the_whole_run() -> None:
         run.metric("loss", 0.5, step=1)
         run.event("info", "checkpoint", "step 1")
         run.note(global_batch=32, negatives_per_query=31)
-    stored = folder.read_json(run.paths.run_json)
+    stored = tables.json_object(run.paths.run_json)
     assert (stored["id"], stored["status"], stored["seed"], stored["global_batch"]) == (run.id, "completed", 7, 32)
     assert stored["argv"] == ["irctl", "train"]
-    assert folder.read_json(run.paths.config)["train.lr"] == {"value": 1e-5, "origin": "--set"}
+    assert tables.json_object(run.paths.config)["train.lr"] == {"value": 1e-5, "origin": "--set"}
     assert [e["code"] for e in folder.read_lines(run.paths.events)] == ["running", "checkpoint", "completed"]
     assert folder.read_lines(run.paths.metrics)[0]["name"] == "loss"
-    launch = folder.read_json(run.paths.launch)
+    launch = tables.json_object(run.paths.launch)
     assert launch["packages"]["pytest"] == pytest.__version__ and launch["ram_gib"] > 0
     row = query.find_run(run.id).columns
     assert row["dataset"] == "cranfield" and row["duration_s"] >= 0 and row["cpu_s"] >= 0
@@ -170,10 +170,10 @@ def test_secrets_never_reach_a_file_of_the_run_or_the_ledger(monkeypatch: pytest
     for file in files:
         content = file.read_bytes()
         assert not [s for s in SECRETS if s.encode() in content], file
-    stored = folder.read_json(run.paths.run_json)["argv"]
+    stored = tables.json_object(run.paths.run_json)["argv"]
     assert stored[:5] == ["irctl", "train", "--hub-token", "***", "--wandb-key=***"]
     assert stored[-1] == "encoder.batch_tokens=2048"  # a setting, though its name holds 'token'
-    assert "MY_API_KEY" not in folder.read_json(run.paths.launch)["env"]
+    assert "MY_API_KEY" not in tables.json_object(run.paths.launch)["env"]
     assert run.scrub(f"a {SECRETS[2]}") == "a ***"
 
 
@@ -191,7 +191,7 @@ def test_a_resumed_run_keeps_its_id_and_appends() -> None:
     assert [m["value"] for m in query.metrics(first.id) if m["name"] == "loss"] == [2.0, 1.0]
     found = {e["code"]: e["msg"] for e in query.events(first.id)}
     assert "resumed" in found and "train.epochs: 3.0 -> 5.0" in found["config"]
-    assert folder.read_json(first.paths.config)["train.epochs"]["value"] == 5.0
+    assert tables.json_object(first.paths.config)["train.epochs"]["value"] == 5.0
     assert row["config_sha256"] == settings.sha256()
     assert len(query.list_runs()) == 1
 
@@ -250,7 +250,7 @@ def test_a_run_killed_outright_is_found_and_marked_lost() -> None:
 
 def test_elsewhere_the_heartbeat_decides() -> None:
     run = start()
-    stored = folder.read_json(run.paths.run_json) | {"host": "another", "heartbeat_at": folder.utc_now()}
+    stored = tables.json_object(run.paths.run_json) | {"host": "another", "heartbeat_at": folder.utc_now()}
     assert identity.is_alive(stored)
     assert identity.is_alive(stored, now=time.time() + 25)
     assert not identity.is_alive(stored, now=time.time() + 35)
@@ -259,7 +259,7 @@ def test_elsewhere_the_heartbeat_decides() -> None:
 
 def test_a_pid_used_again_by_another_process_is_not_the_run() -> None:
     run = start()
-    stored = folder.read_json(run.paths.run_json)
+    stored = tables.json_object(run.paths.run_json)
     assert identity.is_alive(stored)
     assert not identity.is_alive(stored | {"pid_start_ticks": stored["pid_start_ticks"] - 1})
     run.finish("completed")
@@ -286,7 +286,7 @@ def test_the_scheduler_says_why_a_job_went(
     monkeypatch.setenv("PATH", f"{sacct.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     run = start()
-    stored = folder.read_json(run.paths.run_json)
+    stored = tables.json_object(run.paths.run_json)
     folder.write_json(run.paths.run_json, stored | {"host": "node7", "heartbeat_at": "2026-01-01T00:00:00.000Z"})
     reap.reap()
     row = query.find_run(run.id).columns
