@@ -1,6 +1,7 @@
 """Which passages have the very same text: a passage is its text, not its id.
 
-One pass over a corpus, kept in the cache as mapped arrays of 16 to 20 bytes a passage, shared by every process.
+One pass over a corpus, kept in the cache as mapped arrays of 16 bytes a passage (24 from 2^31 on), shared by every
+process.
 Dimension key: N passages of a pool, M rows asked for.
 """
 
@@ -51,32 +52,29 @@ class Copies:
         return rows
 
 
-def open_copies(pool: TextPool, title_join: str = "space", separator: str = "[SEP]") -> Copies:
+def open_copies(pool: TextPool, title_join: str = "space") -> Copies:
     """The copies among the passages of a pool as a model reads them, found once for texts of this content.
 
     64 bits of a hash decide: among 53 million passages two texts share one with a probability of 1e-4. Passages
     without text are no copies of each other.
     """
     titled = any(s.has_titles for s in pool.stores)
-    how = f"{title_join} {separator}" if title_join == "sep" else title_join
-    parts = {"texts": [s.fingerprint for s in pool.stores], "join": how if titled else "", "format": FORMAT}
-    return Copies(
-        artefacts.made_once("copies", artefacts.key_of(parts), lambda f: _write(f, pool, title_join, separator))
-    )
+    parts = {"texts": [s.fingerprint for s in pool.stores], "join": title_join if titled else "", "format": FORMAT}
+    return Copies(artefacts.made_once("copies", artefacts.key_of(parts), lambda f: _write(f, pool, title_join)))
 
 
-def _passages(pool: TextPool, title_join: str, separator: str) -> Iterator[str]:
+def _passages(pool: TextPool, title_join: str) -> Iterator[str]:
     for store in pool.stores:
         for start in range(0, len(store), CHUNK):
             rows = slice(start, start + CHUNK)
             titles = store.column("title", rows) if store.has_titles else None
             for i, text in enumerate(store.column("text", rows)):
-                yield join(titles[i] if titles else "", text, title_join, separator)
+                yield join(titles[i] if titles else "", text, title_join)
 
 
-def _write(folder: Path, pool: TextPool, title_join: str, separator: str) -> dict[str, Any]:
+def _write(folder: Path, pool: TextPool, title_join: str) -> dict[str, Any]:
     hashes, empty = array("Q"), array("q")
-    for row, text in enumerate(_passages(pool, title_join, separator)):
+    for row, text in enumerate(_passages(pool, title_join)):
         hashes.append(hash_text(text))
         if not text:
             empty.append(row)

@@ -13,20 +13,21 @@ from irctl.errors import ConfigError
 
 SENTENCE_ENDS = ".!?。！？．"
 JOINS = ("space", "sentence", "sep", "none")
+SEPARATOR = "[SEP]"
 
 
-def join(title: str, text: str, how: str = "space", separator: str = "[SEP]") -> str:
+def join(title: str, text: str, how: str = "space") -> str:
     """(title + " " + text).strip() for `space`.
 
-    sentence: a full stop after the title unless it ends a sentence. sep: the tokenizer's separator between them.
-    none: the text alone.
+    sentence: a full stop after the title unless it ends a sentence. sep: BERT's [SEP] between them. none: the text
+    alone.
     """
     if how == "none" or not title:
         return text.strip()
     if how == "sentence":
         title = title.rstrip()
         title += "" if not title or title[-1] in SENTENCE_ENDS else "."
-    between = f" {separator} " if how == "sep" and text.strip() else " "
+    between = f" {SEPARATOR} " if how == "sep" and text.strip() else " "
     return (title + between + text).strip()
 
 
@@ -36,16 +37,15 @@ class Corpus:
     fingerprint: sha256 of ids and texts in order, and of how titles are joined where there are any.
     """
 
-    def __init__(self, store: TextStore, title_join: str = "space", separator: str = "[SEP]") -> None:
+    def __init__(self, store: TextStore, title_join: str = "space") -> None:
         if title_join not in JOINS:
             raise ConfigError(f"data.title_join: expected {', '.join(JOINS)}, found {title_join!r}")
         self.store = store
         self.title_join = title_join
-        self.separator = separator
         self.ids: Ids = store.ids
         self.fingerprint = store.fingerprint
         if store.has_titles and title_join != "space":
-            how = f"{title_join} {separator}" if title_join == "sep" else title_join
+            how = f"{title_join} {SEPARATOR}" if title_join == "sep" else title_join
             self.fingerprint = hashlib.sha256(f"{store.fingerprint} {how}".encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Corpus:
         if not self.store.has_titles or self.title_join == "none":
             return [t.strip() for t in texts]
         titles = self.store.column("title", rows)
-        return [join(a, b, self.title_join, self.separator) for a, b in zip(titles, texts, strict=True)]
+        return [join(a, b, self.title_join) for a, b in zip(titles, texts, strict=True)]
 
     def titles(self, rows: Rows) -> list[str]:
         return self.store.column("title", rows)

@@ -76,11 +76,9 @@ class GroupSource:
         *,
         positives: Sequence[Source] = (),
         negatives: Sequence[Source] = (),
-        separator: str = "[SEP]",
     ) -> None:
         self.settings = settings
         has_sides = bool(positives or negatives)
-        self._separator = separator
         sources = [*positives, *negatives] if has_sides else [*graded]
         self.queries = pool_of([s.queries for s in sources])
         self.passages = pool_of([s.passages for s in sources])
@@ -93,7 +91,7 @@ class GroupSource:
         self.threshold: float | None = None
         if not has_sides and settings.positive_from is not None and len(self.parts[0].query_rows()):
             self.threshold = positive.threshold(settings.positive_from, self.parts[0].labels)
-        self._copies = open_copies(self.passages, settings.title_join, separator)
+        self._copies = open_copies(self.passages, settings.title_join)
         leave_out(self.parts, self._copies, self.threshold)
         rows = self.parts[0].query_rows()
         if has_sides:
@@ -244,7 +242,7 @@ class GroupSource:
         if how == "none" or not self._has_titles:
             return [t.strip() for t in texts]
         titles = self.passages.column("title", rows)
-        return [join(a, b, how, self._separator) for a, b in zip(titles, texts, strict=True)]
+        return [join(a, b, how) for a, b in zip(titles, texts, strict=True)]
 
 
 def _ids(pool: TextPool, rows: Rows) -> list[str]:

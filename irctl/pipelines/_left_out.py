@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
 
+MOST = 1000
+"""One query whose positive has many copies must not fill the memory with rankings of all others; it may find fewer."""
+
 
 class LeftOut:
     """By query, in the order of the split's queries."""
@@ -24,7 +27,7 @@ class LeftOut:
         self._queries, self._qrels = collection.queries(split), collection.qrels(split)
         self._zeros_stay = config.hardneg.keep_annotated == "zero"
         self._drops_own_id = self_match(collection, split, config.eval.self_match).rule == "drop"
-        self._copies = open_copies(TextPool([corpus.store]), corpus.title_join, corpus.separator)
+        self._copies = open_copies(TextPool([corpus.store]), corpus.title_join)
 
     def of(self, row: int) -> set[str]:
         """Ids that must not be mined for a query."""
@@ -40,8 +43,8 @@ class LeftOut:
         return names | set(self._corpus.store.column("id", sorted(alike)))
 
     def most(self) -> int:
-        """The largest number of documents that any query leaves out."""
-        return max((len(self.of(row)) for row in range(len(self._queries))), default=0)
+        """The largest number of documents that any query leaves out, up to MOST: all are ranked so much deeper."""
+        return min(max((len(self.of(row)) for row in range(len(self._queries))), default=0), MOST)
 
     def distinct(self, ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
         """The ranking with each text once, at its best place; documents outside the corpus stay."""

@@ -119,6 +119,19 @@ def test_no_retriever_mines_a_copy_of_the_positive_or_the_query_itself(
     assert all(len(ids) == (4, 3, 3)[i] for i, ids in enumerate(found.values()))
 
 
+def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
+    twins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irctl import config
+    from irctl.data.collection import open_collection
+    from irctl.pipelines import _left_out
+
+    left_out = _left_out.LeftOut(open_collection(str(twins)), "train", config.resolve())
+    assert [len(left_out.of(row)) for row in range(3)] == [3, 3, 4] and left_out.most() == 4
+    monkeypatch.setattr(_left_out, "MOST", 2)
+    assert left_out.most() == 2
+
+
 def test_a_cross_encoder_orders_the_candidates(place: Workspace, tmp_path: Path, minilm: Path) -> None:
     import torch
     from sentence_transformers import CrossEncoder
