@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from irctl.reports import family, notes
 from irctl.reports.columns import FACTS, Column
 from irctl.reports.notes import SEEDS_FOR_SD
-from irctl.reports.records import Record, RowKey, find_row, kept, newest, refuse_mixed, rows
+from irctl.reports.records import Record, RowKey, kept, newest, refuse_mixed, rows
 from irctl.reports.significance import Comparison, letters
 
 PerQuery = Callable[[Record], Mapping[str, float] | None]
@@ -54,7 +54,7 @@ def build(
     columns: Sequence[Column],
     *,
     title: str = "",
-    baseline: str | RowKey | None = None,
+    baseline: RowKey | None = None,
     per_query: PerQuery = lambda _: None,
     test: str = "t",
     correction: str = "holm",
@@ -66,7 +66,7 @@ def build(
 ) -> Table:
     """The table of these records.
 
-    baseline: the row that the others are tested against, or what names it (find_row); None or empty: no tests.
+    baseline: the row that the others are tested against; None: no tests.
     marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's.
     Raises ConfigError for mixed columns unless allow_mixed.
     """
@@ -76,16 +76,15 @@ def build(
         if column.kind == "measure" and not allow_mixed:
             refuse_mixed(column.key, cells)
     labels = rows(shown)
-    key = find_row(baseline, shown) if isinstance(baseline, str) and baseline else baseline or None
-    base = labels[key] if key is not None else ""
-    keys = sorted(labels, key=lambda k: _order(k, key, shown))
-    body = [Row(k, labels[k], tuple(_cell(c, k, shown, columns) for c in columns)) for k in keys]
+    base = labels[baseline] if baseline is not None else ""
+    keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
+    body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
-    macro = family.macro_means(shown, labels, columns, key, per_query) if key is not None else []
-    if key is not None or marks == "letters":
+    macro = family.macro_means(shown, labels, columns, baseline, per_query) if baseline is not None else []
+    if baseline is not None or marks == "letters":
         compared = family.compare_rows(
-            shown, labels, columns, key if marks != "letters" else None, per_query, test, correction
+            shown, labels, columns, baseline if marks != "letters" else None, per_query, test, correction
         )
         body = _sign(body, columns, compared, marks)
     return Table(

@@ -13,6 +13,7 @@ from report_records import record, systems
 
 from irctl.reports import csv_json, html, latex, markdown
 from irctl.reports.columns import choose
+from irctl.reports.records import find_row
 from irctl.reports.table import Table, build
 
 
@@ -24,7 +25,7 @@ def table() -> Table:
         records,
         choose(records),
         title="cranfield test",
-        baseline="MiniLM",
+        baseline=find_row("MiniLM", records),
         per_query=values,
         command="irctl report --format latex",
         commit="abc123",

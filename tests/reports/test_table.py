@@ -11,7 +11,7 @@ from report_records import record, systems
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines import report
 from irctl.reports.columns import choose, is_across
-from irctl.reports.records import Record, kept, newest
+from irctl.reports.records import Record, find_row, kept, newest
 from irctl.reports.table import Table, build
 
 
@@ -157,7 +157,7 @@ def test_a_run_without_vectors_or_training_mixes_with_anything() -> None:
 
 
 def test_daggers_mark_what_differs_from_the_baseline_after_correction() -> None:
-    table = build(systems(), choose(systems()), baseline="MiniLM", per_query=per_query)
+    table = build(systems(), choose(systems()), baseline=find_row("MiniLM", systems()), per_query=per_query)
     assert table.rows[0].label == "MiniLM"
     assert len(table.comparisons) == 9
     sign = {row.label: row.cells[0].sign for row in table.rows}
@@ -176,14 +176,15 @@ def test_letters_name_the_rows_that_are_beaten() -> None:
 
 def test_a_baseline_is_found_by_run_label_or_method_and_a_wrong_one_refused() -> None:
     for name in ("run-MiniLM pq-cranfield-0", "MiniLM pq", "pq"):
-        assert build(systems(), choose(systems()), baseline=name, per_query=per_query).rows[0].label == "MiniLM pq"
+        base = find_row(name, systems())
+        assert build(systems(), choose(systems()), baseline=base, per_query=per_query).rows[0].label == "MiniLM pq"
     with pytest.raises(ConfigError, match="no row 'dense2'"):
-        build(systems(), choose(systems()), baseline="dense2")
+        find_row("dense2", systems())
 
 
 def test_a_test_without_per_query_values_names_the_run() -> None:
     with pytest.raises(DataError, match="no per-query values of nDCG@10 on cranfield test"):
-        build(systems(), choose(systems()), baseline="MiniLM")
+        build(systems(), choose(systems()), baseline=find_row("MiniLM", systems()))
 
 
 def test_footnotes_tell_selection_on_the_reported_split_missing_queries_and_seen_data() -> None:
@@ -209,7 +210,7 @@ def test_systems_of_one_name_are_told_apart_by_the_settings_in_which_they_differ
 def test_the_average_is_compared_by_a_bootstrap_within_each_data_set() -> None:
     both = [record(s, v, dataset=d) for s, v in (("A", 0.4), ("B", 0.5)) for d in ("cranfield", "toy")]
     half = [*both, record("C", 0.6, dataset="toy")]
-    table = build(half, choose(half, "beir"), baseline="A", per_query=per_query)
+    table = build(half, choose(half, "beir"), baseline=find_row("A", half), per_query=per_query)
     (macro,) = table.macro  # C has one data set alone
     assert macro.system == "B" and macro.delta == pytest.approx(0.1, abs=0.01)
     assert macro.low < macro.delta < macro.high and macro.high - macro.low < 0.02
