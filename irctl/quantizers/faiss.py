@@ -24,6 +24,9 @@ from irctl.index.topk import Rows, Scores
 from irctl.quantizers import _blocks, _faiss, _half, _store
 from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
 
+BYTES = {"SQ8_direct": (0, 255), "SQ8_direct_signed": (-128, 127)}
+"""Strings whose codes are the values themselves, as whole numbers: faiss lets those beyond these bounds wrap around."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -45,6 +48,10 @@ def check_factory(factory: str) -> None:
         raise ConfigError(alone, hint=f"Drop fs: {plain}; the fast scan is for --method pq and opq")
     if re.search(r"IDMap|Refine|fsr?(_\d+)?$|\+\d+\w*$", factory):
         raise ConfigError(alone, hint="Drop that part")
+
+    if "_direct" in factory and factory not in BYTES:
+        what = "SQ8_direct keeps whole numbers of one byte, and what stands before it makes others of them"
+        raise ConfigError(f"faiss.factory: {factory}: {what}", hint=f"Take {factory.partition('_direct')[0]}")
 
 
 class Quantizer:
@@ -70,6 +77,8 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         index = self.faiss_index()
+        if bounds := BYTES.get(self.config.factory):
+            rows_ND = self._within(rows_ND, *bounds)
         out_NC = np.empty((len(rows_ND), self.code_size), np.uint8)
 
         def work(block_BD: Vectors, rows: slice) -> None:
@@ -79,6 +88,13 @@ class Quantizer:
         _blocks.over_blocks(rows_ND, work)
         _half.within_codes(out_NC, _faiss.halves_in(index), "faiss", self.warnings)
         return out_NC
+
+    def _within(self, rows_ND: Vectors, low: int, high: int) -> Vectors:
+        within_ND: Vectors = np.clip(rows_ND, low, high)
+        said = f"faiss: values beyond {low} to {high} are kept as {low} or {high}; SQ8 fits its range to the rows"
+        if said not in self.warnings and (within_ND != rows_ND).any():
+            self.warnings.append(said)
+        return within_ND
 
     def decode(self, codes_NC: Codes) -> Vectors:
         return _faiss.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))

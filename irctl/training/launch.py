@@ -130,9 +130,8 @@ def run(
     """
     paths.stop.unlink(missing_ok=True)
     kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
-    run_facts = (
-        tables.json_object(paths.launch) if paths.launch.is_file() else {}
-    )  # machine and packages, for the ledger
+    # machine and packages, for the ledger
+    run_facts = tables.json_object(paths.launch) if paths.launch.is_file() else {}
     write_json(paths.launch, {**run_facts, "training": {"argv": command, "env": kept}, **(also or {})})
     asked: list[int] = []
 

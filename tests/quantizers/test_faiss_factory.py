@@ -55,12 +55,26 @@ def test_ivf_lists_are_all_searched() -> None:
         ("IVF8,PQ8x4fs", "Drop fs: IVF8,PQ8x4"),
         ("ITQ16,SQ8", "cannot undo ITQ"),
         ("PCAW16,SQ8", "cannot undo whitening"),
+        ("IVF8,SQ8_direct", "Take IVF8,SQ8"),
     ],
 )
 def test_strings_that_cannot_be_say_why(factory: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as e:
         _open.make("faiss", {"factory": factory}, 32)
     assert "/project/" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("factory", "kept"), [("SQ8_direct", [0, 7, 255, 0]), ("SQ8_direct_signed", [-5, 7, 127, -128])]
+)
+def test_values_beyond_a_byte_are_clamped_and_said_never_wrapped(factory: str, kept: list[int]) -> None:
+    # faiss made 44 of 300 and 251 of -5
+    quantizer = _open.make("faiss", {"factory": factory}, 4)
+    inside = np.array([[1, 2, 3, 4]] * 100, np.float32)
+    quantizer.fit(inside)
+    assert (quantizer.decode(quantizer.encode(inside)) == inside).all() and quantizer.warnings == []
+    assert quantizer.decode(quantizer.encode([[-5, 7, 300, -1e6]])).tolist() == [kept]
+    assert len(quantizer.warnings) == 1 and "are kept as" in quantizer.warnings[0]
 
 
 def test_too_few_rows_are_refused_and_repeated_remarks_said_once(capfd: pytest.CaptureFixture[str]) -> None:
