@@ -46,9 +46,7 @@ def test_training_processes_import_nothing_from_the_current_folder(hostile, laun
     config = resolve(from_sets([f"hardware.devices={devices}", "hardware.device_kind=cpu"]))
     # the folder has no config.json: the worker says so once it has imported everything
     with pytest.raises((DataError, RunFailed)) as raised:
-        launch.run(
-            launch.argv(config, run.folder, launcher), launch.environment(config, run), run, on_row=lambda r: None
-        )
+        launch.run(launch.argv(config, run.folder, launcher), launch.environment(config), run, on_row=lambda r: None)
     assert executed(hostile) == ""
     assert "config.json" in raised.value.message
 

@@ -28,7 +28,6 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
 
     with guarded(json_, debug):
         memory = Memory(paths.runs() / ("demo-quick.json" if quick else "demo.json"), fresh)
-        reporter = console.ConsoleReporter()
         started, number = time.monotonic(), 0
         steps = demo.plan(quick=quick)
         payload: Any = None
@@ -54,7 +53,7 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
             summary = finished.value
         if dry_run:
             return
-        finish(main, summary, json_=json_, seconds=time.monotonic() - started, say=reporter.say)
+        finish(main, summary, json_=json_, seconds=time.monotonic() - started)
 
 
 def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
@@ -106,7 +105,7 @@ class Memory:
         write_atomic(self.file, json.dumps(self.steps))
 
 
-def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float, say: Callable[[str], None]) -> None:
+def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float) -> None:
     """Print the table and write LaTeX and figure, each by `irctl report`."""
     from irctl import console
 

@@ -50,11 +50,6 @@ class Card:
     groups: tuple[str, ...] = ()
     note: str = ""
 
-    @property
-    def measures_preset(self) -> str:
-        """Preset of measures for the headline split; empty: the default."""
-        return self.measures.get(self.headline_split, "")
-
 
 SHAPE: dict[str, Any] = {
     **{f"{f.name}?": type(f.default) for f in dataclasses.fields(Card) if isinstance(f.default, (str, int, float))},

@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl import tables
 from irctl.data.lines import suffix
 from irctl.data.qrels_files import read_judgements
 from irctl.files import write_out
@@ -66,11 +65,3 @@ def read_negatives(path: Path) -> Iterator[Negatives]:
     for query_id, rows in groupby(read_judgements(path), key=lambda j: j.query_id):
         found = list(rows)
         yield Negatives(query_id, [j.document_id for j in found], [j.score for j in found])
-
-
-def read_provenance(path: Path) -> dict[str, Any]:
-    """What made the negatives; empty where nobody wrote it. Raises DataError where it is torn."""
-    beside = provenance_path(path)
-    if not beside.is_file():
-        return {}
-    return tables.json_object(beside, hint="Mine the negatives again")

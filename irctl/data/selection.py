@@ -19,7 +19,6 @@ from irctl.data.merging import Judged
 
 MINED_SHARE = 0.25
 """Of a graded group's places, those kept for mined negatives, at least one: as source 002 has one of four grades 0."""
-GRADED = ("file", "random", "most_relevant", "least_relevant", "spread")
 
 
 class Names(NamedTuple):

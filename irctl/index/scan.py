@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import stopping
-from irctl.errors import DataError
 from irctl.index.bundle import Bundle
 from irctl.index.rows import as_rows
 from irctl.index.scoring import similarity
@@ -120,10 +119,3 @@ def _gathered(best: list[TopK], k: int) -> Found:
         np.concatenate([r for _, r in results]),
         sum(top.boundary_ties() for top in best),
     )
-
-
-def exact_rows(stream: Stream, bundle_rows: int) -> Stream:
-    """The stream itself, if its rows are those of the codes. Raises DataError otherwise."""
-    if stream.rows != bundle_rows:
-        raise DataError(f"re-ranking: the vectors have {stream.rows} rows, the codes {bundle_rows}")
-    return stream

@@ -136,7 +136,7 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
     distinct.look_ahead()
     work.folders = {opened.method: sub}
     work.plan_and_train(may_train=False)
-    kept = list(_bundles.done(sub, plan).values())
+    kept = list(_bundles.done(sub).values())
     distinct.remember(Ids(sub, sorted(kept, key=lambda line: int(line["row0"]))))
     lines = work.encode(None, verify=False)[opened.method]
     if gaps := work.missing(opened.method, lines):

@@ -106,7 +106,7 @@ def check_settings(what: str, method: str, found: Mapping[str, Any], asked: Mapp
             )
 
 
-def done(folder: Path, plan: Plan, *, verify: bool = False) -> Lines:
+def done(folder: Path, *, verify: bool = False) -> Lines:
     """Finished batches of a folder by number. verify: hash their files again.
 
     Raises ConfigError for batches of another quantizer, DataError for files that changed.

@@ -218,7 +218,7 @@ class Work:
             self.spent = _encoding.spread(work, self.given, self.config, self.run, self.reporter, runner)
             worker = count  # of no batch: what is left are the journals
         self.spent = work.encode(worker, self.reporter, verify=verify) or self.spent
-        return {name: _bundles.done(folder, self.plans[name]) for name, folder in self.folders.items()}
+        return {name: _bundles.done(folder) for name, folder in self.folders.items()}
 
     def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
         """Batches of the plan (as far as --max-batches goes) without a journal line."""

@@ -82,7 +82,7 @@ class Encoding:
             mine = plan.mine(worker, self.limit) if worker < plan.workers else []
         targets = []
         for name, folder in self.folders.items():
-            done = _bundles.done(folder, self.plans[name], verify=verify)
+            done = _bundles.done(folder, verify=verify)
             targets.append(self._target(name, folder, worker or 0, set(done)))
             if not verify:  # which has hashed them all just now
                 lines = (done[b.index] for b in mine if b.index in done)

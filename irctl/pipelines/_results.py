@@ -167,7 +167,7 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
                 f"{folder}: was begun with --method {plan.method}, asked for is {name}",
                 hint="Leave out --method: --finalize finds it",
             )
-        lines = done(folder, plan)
+        lines = done(folder)
         if gaps := [b.index for b in missing(plan, list(lines), limit)]:
             count = len(plan.batches()[: limit or None])
             again = _workers_of(plan, gaps, limit)

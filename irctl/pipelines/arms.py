@@ -62,7 +62,7 @@ def train(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) -> d
     slots = [environment | _device(config, number) for number in asked.devices] or [environment]
     pool = Pool(Memory(run.out / "done.jsonl", paths.runs()), run.out / "logs", slots)
     pool.run(chains, reporter)
-    lines = _report(config, run, chains, asked)
+    lines = _report(run, chains, asked)
     failed = [c for c in chains if c.error]
     if failed:
         for line in lines:
@@ -207,7 +207,7 @@ def _device(config: Config, number: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": str(number)} if config.hardware.device_kind == "cuda" else {}
 
 
-def _report(config: Config, run: RunHandle, chains: Sequence[Chain], asked: Asked) -> list[str]:
+def _report(run: RunHandle, chains: Sequence[Chain], asked: Asked) -> list[str]:
     """Tables of the group, one a data set and split, as lines of Markdown; also out/report.md."""
     evals = [run_id for c in chains for run_id in (c.runs[1:] if c.lines[0][0] == "train" else c.runs)]
     if not evals:

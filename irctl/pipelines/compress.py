@@ -57,7 +57,7 @@ def compress(
         files.check_folder(Path(out))
     methods = _methods(config)
     worker, workers = shard_of(shard or "", os.environ, _workers(config, out, methods))
-    folders = _folders(config, run, out, methods, shared=worker is not None or finalize)
+    folders = _folders(run, out, methods, shared=worker is not None or finalize)
     there = (_there(config, out) if finalize or verify else {}) or folders
     if finalize:  # always hashes what the workers wrote
         return _results.finalized(there, config, run, reporter)
@@ -139,9 +139,7 @@ def _methods(config: Config) -> list[str]:
     return methods
 
 
-def _folders(
-    config: Config, run: RunHandle, out: str | None, methods: Sequence[str], *, shared: bool
-) -> dict[str, Path]:
+def _folders(run: RunHandle, out: str | None, methods: Sequence[str], *, shared: bool) -> dict[str, Path]:
     if shared and not out:
         raise ConfigError("--shard and --finalize work on the folder of another step", hint="Name it with --out")
     base = Path(out) if out else run.out

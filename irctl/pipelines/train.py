@@ -65,7 +65,7 @@ def train(
     if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
         reporter.warn(warning)
     follow = _Follow(run, reporter)
-    surroundings = {**launch.environment(config, run.paths), **run.secrets()}
+    surroundings = {**launch.environment(config), **run.secrets()}
     try:
         with follow:
             follow.wanted = True

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError
 from irctl.quantizers import _blocks
 
-KINDS = ("auto", "dense", "hadamard", "none")
 _ROUNDS = 3  # one round leaves sparse rows on a few equal magnitudes
 
 

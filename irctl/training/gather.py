@@ -53,14 +53,6 @@ def gather_rows(local_LD: Tensor, counts: Sequence[int]) -> Tensor:
     return torch.cat(pieces)
 
 
-def sum_over_processes(values: Tensor) -> Tensor:
-    """Element-wise sum over all processes, without gradient."""
-    total = values.detach().clone()
-    if world()[1] > 1:
-        dist.all_reduce(total)
-    return total
-
-
 def from_first(value: float | int, device: torch.device | str = "cpu") -> float:
     """The first process's value, on every process."""
     if world()[1] == 1:

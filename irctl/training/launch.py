@@ -86,7 +86,7 @@ def _first_host() -> str:
     return found.stdout.split()[0]
 
 
-def environment(config: Config, paths: RunPaths) -> dict[str, str]:
+def environment(config: Config) -> dict[str, str]:
     """What is set for the training processes, beside the caller's environment."""
     hardware = config.hardware
     one_host = os.environ.get("SLURM_NNODES", "1") == "1"

@@ -49,6 +49,7 @@ train.lr = 1e-4
 max_steps = 1
 """
 
+FIRST = "20260801-120000000-0001"
 # Stands for irctl: notes its words; a training fails if the file `fail` names its seed; answers like `--json`.
 FAKE = """
 import json, os, sys
@@ -61,10 +62,11 @@ fail = (here / "fail").read_text() if (here / "fail").is_file() else ""
 if words[0] == "train" and words[words.index("--seed") + 1] in fail.split():
     print(json.dumps({"schema": "irctl/error/1", "message": "the loss is NaN", "hint": "Lower it"}))
     sys.exit(1)
-run = f"run{len((here / 'calls.jsonl').read_text().splitlines())}"
+run = f"20260801-120000000-000{len((here / 'calls.jsonl').read_text().splitlines())}"
 folder = Path(os.environ["IRCTL_RUNS"]) / run
 folder.mkdir(parents=True)
-(folder / "run.json").write_text(json.dumps({"id": run, "status": "completed"}))
+record = {"id": run, "command": words[0], "status": "completed", "created_at": "2026-08-01T12:00:00Z"}
+(folder / "run.json").write_text(json.dumps(record))
 print("progress")
 print(json.dumps({"run": run}))
 """
@@ -205,8 +207,8 @@ def pool(folder: Path, slots: int = 1) -> Pool:
 def test_later_lines_of_a_chain_get_the_id_of_its_first_run(fake: Path) -> None:
     chain = Chain("a", (("train", "--seed", "1"), ("eval", "--model", RUN)))
     pool(fake).run([chain], Silent())
-    assert chain.runs == ["run1", "run2"]
-    assert calls(fake)[1][:3] == ["eval", "--model", "run1"]
+    assert chain.runs == [FIRST, "20260801-120000000-0002"]
+    assert calls(fake)[1][:3] == ["eval", "--model", FIRST]
 
 
 def test_a_run_whose_folder_is_gone_or_incomplete_is_done_again(fake: Path) -> None:
@@ -214,7 +216,8 @@ def test_a_run_whose_folder_is_gone_or_incomplete_is_done_again(fake: Path) -> N
     pool(fake).run([Chain("a", lines)], Silent())
     pool(fake).run([Chain("a", lines)], Silent())
     assert len(calls(fake)) == 1
-    (fake / "runs/run1/run.json").write_text(json.dumps({"status": "killed"}))
+    record = fake / "runs" / FIRST / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "status": "killed"}))
     pool(fake).run([Chain("a", lines)], Silent())
     assert len(calls(fake)) == 2
 

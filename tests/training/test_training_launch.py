@@ -177,14 +177,13 @@ def test_nothing_of_the_group_outlives_the_launcher(tmp_path) -> None:
     pytest.fail(f"process {pid} still lives")
 
 
-def test_children_see_no_more_gpus_than_the_run_uses(tmp_path, monkeypatch) -> None:
-    paths = RunPaths(tmp_path)
-    assert launch.environment(tiny.configuration(), paths)["CUDA_VISIBLE_DEVICES"] == ""
+def test_children_see_no_more_gpus_than_the_run_uses(monkeypatch) -> None:
+    assert launch.environment(tiny.configuration())["CUDA_VISIBLE_DEVICES"] == ""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     one = tiny.configuration(**{"hardware.device_kind": "cuda"})
-    assert launch.environment(one, paths)["CUDA_VISIBLE_DEVICES"] == "5"
+    assert launch.environment(one)["CUDA_VISIBLE_DEVICES"] == "5"
     two = tiny.configuration(**{"hardware.device_kind": "cuda", "hardware.devices": 2})
-    assert "CUDA_VISIBLE_DEVICES" not in launch.environment(two, paths)
+    assert "CUDA_VISIBLE_DEVICES" not in launch.environment(two)
 
 
 @pytest.mark.parametrize(
