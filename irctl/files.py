@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_read: set[tuple[int, int]] = set()  # device and inode of the inputs of the run at work: names may be links
 
 
 class Written(NamedTuple):
@@ -51,10 +52,16 @@ class _Hashing(io.RawIOBase):
         return self.count
 
 
-def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
+def write_atomic(
+    path: Path,
+    content: bytes | str | NDArray[Any] | Callable[[Any], object],
+    *,
+    last: Callable[[Path], None] | None = None,
+) -> Written:
     """Write bytes, text, an array (.npy) or what `content(file)` writes, so that the file appears whole or not at all.
 
-    A link in its place is replaced. Raises RunFailed when the disk is full, EnvironmentUnfit when the folder cannot be
+    A link in its place is replaced. last: looks at the place once the content is
+    made, which may have read inputs. Raises RunFailed when the disk is full, EnvironmentUnfit when the folder cannot be
     written.
     """
     tmp = path.with_name(f".{path.name}.tmp.{socket.gethostname()}.{os.getpid()}")
@@ -73,6 +80,8 @@ def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any
                     np.lib.format.write_array(sink, np.ascontiguousarray(content), allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
+            if last is not None:
+                last(path)
             tmp.replace(path)
             sync_folder(path.parent)
     except BaseException:
@@ -85,14 +94,36 @@ def write_atomic(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any
 def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:
     """write_atomic for a file that a user named: what a link names is written. Raises DataError as check_file does."""
     check_file(path)
-    return write_atomic(path.resolve() if path.is_symlink() else path, content)
+    return write_atomic(path.resolve() if path.is_symlink() else path, content, last=check_file)
+
+
+def is_input(path: Path) -> None:
+    """An output of this run may not be written over this file from now on: what was read could not be read again."""
+    with contextlib.suppress(OSError):  # who reads it says that it is not there
+        stat = path.stat()
+        _read.add((stat.st_dev, stat.st_ino))
+
+
+def forget_inputs() -> None:
+    """A new run begins in this process: the outputs of the last may be its inputs, and the other way round."""
+    _read.clear()
 
 
 def check_file(path: Path) -> None:
-    """Raise DataError where a file cannot be put: a folder, device, pipe or socket stands there, also behind a link."""
-    found = "a folder" if path.is_dir() else "no regular file (a device, pipe or socket)"
-    if path.exists() and not path.is_file():
+    """Raise DataError where a file cannot be put: a folder, device, pipe or input stands there, also behind a link."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise DataError(
+            f"{path}: expected a file or a new name, found {e.strerror}", hint="Name another file"
+        ) from None
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no regular file (a device, pipe or socket)"
         raise DataError(f"{path}: expected a file or a new name, found {found}", hint="Name another file")
+    if (stat.st_dev, stat.st_ino) in _read:
+        raise DataError(f"{path}: expected a file or a new name, found an input of this run", hint="Name another file")
 
 
 def check_folder(path: Path) -> None:

@@ -70,6 +70,24 @@ def test_devices_pipes_and_folders_are_no_places_for_a_file(tmp_path: Path) -> N
     assert Path("/dev/null").is_char_device() and (tmp_path / "null").is_symlink()
 
 
+def test_an_input_of_the_run_is_no_place_for_an_output_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "q.npy").write_text("vectors")
+    (tmp_path / "link.npy").symlink_to("q.npy")
+    files.is_input(tmp_path / "link.npy")
+    for name in ("q.npy", "link.npy"):
+        with pytest.raises(DataError, match=rf"{name}: expected a file or a new name, found an input of this run"):
+            files.write_out(tmp_path / name, "ranks")
+    assert (tmp_path / "q.npy").read_text() == "vectors"
+    files.forget_inputs()  # as the next run in this process does
+    files.write_out(tmp_path / "q.npy", "ranks")
+
+
+def test_a_link_to_itself_is_no_place_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="loop: expected a file or a new name, found Too many levels of symbolic links"):
+        files.write_out(tmp_path / "loop", "x")
+
+
 def test_lines_that_are_appended_to_a_full_disk_name_their_file(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").symlink_to("/dev/full")
     with pytest.raises(RunFailed, match=r"events\.jsonl: no space left on the disk"):

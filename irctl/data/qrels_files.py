@@ -21,6 +21,7 @@ from irctl.data.arrow_files import batches, open_parquet, reading
 from irctl.data.lines import BLANKS, entries, identifier, json_objects, malformed, opened, suffix, words
 from irctl.data.records import ID_NAMES
 from irctl.errors import DataError
+from irctl.files import is_input
 
 QUERY_NAMES = ("qid", "query_id", "query-id")
 DOCUMENT_NAMES = ("docid", "doc_id", "passage_id", "passage-id", "corpus-id")
@@ -47,6 +48,7 @@ def read_judgements(path: Path) -> Iterator[Judgement]:
     """Judgements of a file in file order. Raises DataError with file:line for what is malformed."""
     if path.is_dir():
         return read_judgements(path / "qrels" / "train.tsv")
+    is_input(path)
     kind = suffix(path)
     if kind in (".pkl", ".pickle"):
         raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to grouped JSON lines or tsv")

@@ -23,6 +23,7 @@ from irctl.data import artefacts, qrels_arrays
 from irctl.data.lines import malformed
 from irctl.data.qrels_files import LARGEST_SCORE, Judgement, read_judgements
 from irctl.data.texts import TextPool
+from irctl.files import is_input
 
 MOST_GRADES = 32
 """More different scores than that are no grades."""
@@ -102,6 +103,8 @@ def open_qrels(files: Sequence[Path], queries: TextPool, passages: TextPool, sel
 
     Raises DataError with file:line for an id that is not among the queries or passages.
     """
+    for file in files:
+        is_input(file)
     if selection.key is None:
         arrays, about = _build(files, queries, passages, selection)
         digest = hashlib.sha256()

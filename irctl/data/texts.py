@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import files, hashing
 from irctl.data import artefacts, id_map
 from irctl.data.lines import suffix
 from irctl.data.records import READER_VERSION, Record, read_texts
@@ -160,6 +160,7 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    files.is_input(path)
     digest = hashing.sha256_file(path)
     key = artefacts.key_of(
         {"file": digest, "ending": suffix(path), "reader": READER_VERSION, "format": FORMAT}

@@ -18,7 +18,7 @@ from irctl.data.lines import entries, malformed, words
 from irctl.data.qrels_files import read_judgements
 from irctl.data.run_ids import unfit
 from irctl.errors import DataError
-from irctl.files import write_out
+from irctl.files import is_input, write_out
 from irctl.types import Qrels, Run
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = No
     Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the corpus,
     and for a file that ranks nothing.
     """
+    is_input(path)
     run: Run = {}
     for line, text in entries(path, indented=True):
         fields = words(text)

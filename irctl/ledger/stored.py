@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from irctl import hashing, stopping
+from irctl import files, hashing, stopping
 from irctl.errors import DataError, IrctlError
 from irctl.ledger import run_json
 from irctl.paths import RunPaths
@@ -32,6 +32,7 @@ def trust() -> None:
 
 def check(path: Path, expected: str) -> None:
     """DataError, with the command that makes the file again, unless it has this sha256; empty is not looked at."""
+    files.is_input(path)
     if _trusted or not expected or hashing.mode() == "none":
         return
     try:

@@ -16,6 +16,8 @@ from irctl.training.group_data import collection_of, dev_split, groups_of, train
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from irctl.config import Config
     from irctl.data.collection import Collection
     from irctl.data.groups import GroupSource
@@ -60,12 +62,22 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
         mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
         extra["dev_negatives"] = str(mined)
+    elif config.eval.during == "candidates" and split and _one_grade(collection.qrels(split)):
+        reporter.warn(
+            f"{collection.name}/{split}: every query's candidates are of one grade (data.negatives=none adds none): "
+            "the dev measure is the same for every model and chooses nothing. Use eval.during=corpus"
+        )
     if config.eval.during != "off" and split is None:
         reporter.warn(f"{collection.name} has no dev split apart from '{train_split(config)}': the last model is kept")
     if split and split == collection.card.headline_split:
         reporter.warn(f"the best checkpoint is chosen on {split}, which is also what {collection.name} reports")
         run.note(selected_on_eval=1)
     return config, extra
+
+
+def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether no query has candidates that could be ranked wrongly."""
+    return all(len(set(grades.values())) < 2 for grades in qrels.values())
 
 
 def describe(config: Config) -> tuple[dict[str, Any], int]:

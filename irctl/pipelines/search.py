@@ -140,6 +140,7 @@ def _by_vectors(
     watched = _watched.beside(target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter)
     dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
+    run.artifact("in", "queries", Path(queries), n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _payload(config, run, target, searched, found, about)
 
@@ -148,6 +149,7 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     """Query vectors [Q, D] of a .npy file. Raises DataError."""
     from irctl.index.rows import as_rows
 
+    files.is_input(path)
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:

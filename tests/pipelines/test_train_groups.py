@@ -10,6 +10,7 @@ import pytest
 
 from irctl import config as settings
 from irctl.errors import ConfigError
+from irctl.pipelines import _train_data
 from irctl.pipelines import train as pipeline
 
 
@@ -115,3 +116,8 @@ def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytes
     with start_run(command="hardneg", argv=["irctl", "hardneg"], config=config) as run:
         hardneg.hardneg(config, run, Silent())
     assert "mined (means of 4 groups)" in described(toy, data__negatives=run.id)["data"]["a group"]
+
+
+def test_a_dev_measure_that_no_model_can_change_is_warned_of() -> None:
+    assert _train_data._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
+    assert not _train_data._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})

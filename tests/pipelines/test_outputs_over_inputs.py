@@ -1,0 +1,63 @@
+"""No command writes its output over a file that it reads: the input would be gone and the run not repeatable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compressing import compressed, new_run, save_vectors, settings
+
+from irctl.errors import DataError
+from irctl.ledger import query
+from irctl.pipelines import bm25, export, fuse, hardneg, search
+from irctl.types import Silent
+
+QUIET = Silent()
+
+
+def refused(file: Path, work: Callable[[Any], object]) -> None:
+    before, run = file.read_bytes(), new_run("search", settings())
+    with pytest.raises(DataError, match="found an input of this run"), run:
+        work(run)
+    assert file.read_bytes() == before
+
+
+def test_neither_query_vectors_nor_codes_nor_run_files_are_written_over(tmp_path: Path) -> None:
+    q = save_vectors(tmp_path / "q.npy", 3)
+    bundle = compressed(save_vectors(tmp_path / "x.npy", 900), tmp_path / "bundle")["bundle"]
+    part = next((tmp_path / "bundle" / "codes").iterdir())
+    config = settings(search__k=5)
+    refused(q, lambda r: search.search(config, r, QUIET, index=bundle, queries=str(q), out=str(q)))
+    refused(part, lambda r: export.export(config, r, QUIET, source=bundle, to="npy", out=str(part)))
+    ranks = tmp_path / "a.trec"
+    with new_run("search", config) as run:
+        search.search(config, run, QUIET, index=bundle, queries=str(q), out=str(ranks))
+    refused(ranks, lambda r: fuse.fuse(config, r, QUIET, how="rrf", run_files=[str(ranks)] * 2, out=str(ranks)))
+
+
+def test_query_vectors_are_recorded_with_their_content(tmp_path: Path) -> None:
+    q = save_vectors(tmp_path / "q.npy", 3)
+    bundle = compressed(save_vectors(tmp_path / "x.npy", 900))["bundle"]
+    with new_run("search", settings(search__k=5)) as run:
+        search.search(settings(search__k=5), run, QUIET, index=bundle, queries=str(q))
+    (told,) = query.artifacts(query.find_run(run.id), role="in", kind="queries")
+    assert told["path"] == str(q) and told["n_rows"] == 3 and len(told["sha256"]) == 64
+
+
+def test_files_of_the_collection_are_not_written_over(tmp_path: Path) -> None:
+    collection = tmp_path / "toy"
+    (collection / "qrels").mkdir(parents=True)
+    for name in ("corpus", "queries"):
+        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": f"wing flow {i}"}) for i in range(9)]
+        (collection / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (collection / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tc1\t1\n")
+    config = settings(data__source=str(collection), data__split="test", search__k=5)
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
+        file = collection / name
+        if name.startswith("qrels"):
+            refused(file, lambda r, f=file: hardneg.hardneg(config, r, QUIET, out=str(f)))
+        else:
+            refused(file, lambda r, f=file: bm25.search(config, r, QUIET, out=str(f)))
