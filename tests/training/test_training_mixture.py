@@ -62,7 +62,7 @@ def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
             {"loss.name": "kl", "loss.label_temperature": 0.0},
             "loss.label_temperature: kl: temperatures must be above 0",
         ),
-        ({"loss.name": "infonce", "loss.temperature": "warm"}, "expected auto or a number above 0, found 'warm'"),
+        ({"loss.name": "infonce", "loss.temperature": "warm"}, "expected a finite number or auto, found 'warm'"),
         ({"loss.name": "infonce", "loss.temperature": -1.0}, "found -1.0"),
         ({"loss.name": "infonce", "loss.positive_threshold": 4.0}, "the largest grade is 3"),
         ({"loss.name": "listnet", "loss.label_temperature": 0.5}, "loss.listnet.target=softmax"),
