@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _read: set[tuple[int, int]] = set()  # device and inode of the inputs of the run at work: names may be links
+_own: list[Path] = []  # its folder
 
 
 class Written(NamedTuple):
@@ -98,15 +99,20 @@ def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], 
 
 
 def is_input(path: Path) -> None:
-    """An output of this run may not be written over this file from now on: what was read could not be read again."""
+    """An output of this run may not be written over this file from now on: what was read could not be read again.
+
+    The run's own outputs may: it reads them to see whether they still hold.
+    """
     with contextlib.suppress(OSError):  # who reads it says that it is not there
-        stat = path.stat()
-        _read.add((stat.st_dev, stat.st_ino))
+        if not any(path.resolve().is_relative_to(own) for own in _own):
+            stat = path.stat()
+            _read.add((stat.st_dev, stat.st_ino))
 
 
-def forget_inputs() -> None:
+def begin_run(folder: Path) -> None:
     """A new run begins in this process: the outputs of the last may be its inputs, and the other way round."""
     _read.clear()
+    _own[:] = [folder.resolve()]
 
 
 def check_file(path: Path) -> None:
@@ -116,6 +122,8 @@ def check_file(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as e:
+        if e.errno != errno.ELOOP:
+            return  # who writes there says what is wrong
         raise DataError(
             f"{path}: expected a file or a new name, found {e.strerror}", hint="Name another file"
         ) from None

@@ -78,7 +78,7 @@ def test_an_input_of_the_run_is_no_place_for_an_output_under_any_name(tmp_path: 
         with pytest.raises(DataError, match=rf"{name}: expected a file or a new name, found an input of this run"):
             files.write_out(tmp_path / name, "ranks")
     assert (tmp_path / "q.npy").read_text() == "vectors"
-    files.forget_inputs()  # as the next run in this process does
+    files.begin_run(tmp_path / "run")  # as the next run in this process does
     files.write_out(tmp_path / "q.npy", "ranks")
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from irctl import errors, hashing, paths
 from irctl.config import Config
 from irctl.errors import DataError
-from irctl.files import forget_inputs
+from irctl.files import begin_run
 from irctl.ledger import facts, filesystem, identity, indexing, opening, places
 from irctl.ledger import folder as files
 from irctl.ledger.masking import Masker
@@ -79,7 +79,7 @@ class RunHandle:
     """One run, from its launcher. As a context manager it beats, and closes the run with what ended the block."""
 
     def __init__(self, folder: Path, record: dict[str, Any], masker: Masker) -> None:
-        forget_inputs()
+        begin_run(folder)
         self.id = str(record["id"])
         self.paths = RunPaths(folder)
         self.out = self.paths.out
