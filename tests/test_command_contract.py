@@ -106,7 +106,7 @@ def test_a_dry_run_makes_no_run_folder(place: Workspace) -> None:
 def test_a_fault_of_ours_is_one_line_and_its_traceback_is_in_the_log(
     place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.pipelines import bm25
+    from irctl.pipelines.search import bm25
 
     def broken(*args: object, **given: object) -> None:
         raise ZeroDivisionError("oh")

@@ -16,7 +16,7 @@ import pytest
 from workspace import Workspace
 
 from irctl import errors
-from irctl.pipelines import bm25
+from irctl.pipelines.search import bm25
 
 SEARCH = "search --retriever bm25 -k 3"
 

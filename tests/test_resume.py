@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from workspace import Workspace
 
-from irctl.pipelines import bm25
-from irctl.pipelines import train as training
+from irctl.pipelines.search import bm25
+from irctl.pipelines.train import train as training
 
 SEARCH = "search --retriever bm25 -k 3"
 

@@ -129,7 +129,7 @@ def test_numbers_of_options_are_finite(place: Workspace) -> None:
 def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_and_by_doctor(
     place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.pipelines import _doctor_recipe
+    from irctl.pipelines.doctor import recipe_checks
     from irctl.training import trackers
 
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
@@ -137,7 +137,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_
         config = settings.resolve(settings.from_sets([f"train.report_to={name}"]))
         with pytest.raises(EnvironmentUnfit, match=f"train.report_to={name} .*not installed"):
             trackers.check(config)
-        (first, *_) = _doctor_recipe.checks(config)
+        (first, *_) = recipe_checks.checks(config)
         assert first.level == "error" and f"pip install {name}" in first.fix
     for line in ("train --set train.report_to=wandb --dry-run", "train --set train.report_to=wandb"):
         done = place.run(line)

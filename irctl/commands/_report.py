@@ -10,7 +10,7 @@ from irctl import plugins
 from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from irctl.pipelines.report import Wanted
+    from irctl.pipelines.report.report import Wanted
     from irctl.reports.table import Cell, Table
 
 FORMATS = ("table", "latex", "markdown", "html", "csv", "json")
@@ -26,7 +26,7 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
     """The report in one of the formats, as text."""
     check_format(format)
     from irctl import console
-    from irctl.pipelines import report
+    from irctl.pipelines.report import report
     from irctl.reports import csv_json, html, latex, markdown
 
     tables = report.tables(wanted)
@@ -96,9 +96,9 @@ def _cell(cell: Cell, sign_width: int) -> Any:
 def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
     """Save a figure and name its files."""
     from irctl import console
-    from irctl.pipelines import _report_figures
+    from irctl.pipelines.report import figures
 
-    written = [str(p) for p in _report_figures.figure(kind, folder, wanted)]
+    written = [str(p) for p in figures.figure(kind, folder, wanted)]
     if json_:
         console.emit_json({"schema": "irctl/report/1", "figure": kind, "files": written})
         return
@@ -111,7 +111,7 @@ def show_checklist(wanted: Wanted, *, json_: bool) -> None:
     from dataclasses import asdict
 
     from irctl import console
-    from irctl.pipelines import report
+    from irctl.pipelines.report import report
     from irctl.reports import neighbours
     from irctl.reports.checklist import checklist
 

@@ -60,7 +60,7 @@ def compress(
         return {"out": out, "append": append, "init": init, "shard": shard}
 
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import compress as pipeline
+        from irctl.pipelines.compress import compress as pipeline
 
         return pipeline.compress(
             job.config,
@@ -75,7 +75,7 @@ def compress(
         )
 
     def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines import compress as pipeline
+        from irctl.pipelines.compress import compress as pipeline
 
         pipeline.check_steps(config, train_only=train_only, finalize=finalize, verify=verify, **arguments())  # type: ignore[arg-type]
         return pipeline.describe(config, runner=options.runner)  # type: ignore[arg-type]

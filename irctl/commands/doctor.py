@@ -45,9 +45,9 @@ def doctor(
     """
     from irctl import console, errors
     from irctl.commands._run import settings
-    from irctl.pipelines import _doctor_recipe
-    from irctl.pipelines import doctor as checks
-    from irctl.pipelines import preflight as trial
+    from irctl.pipelines.doctor import doctor as checks
+    from irctl.pipelines.doctor import preflight as trial
+    from irctl.pipelines.doctor import recipe_checks
 
     with guarded(json_, debug):
         config = settings(Options(profile=profile, recipe=recipe, tiny=tiny, set_=set_ or []), {}, {})
@@ -58,7 +58,7 @@ def doctor(
                 if not (json_ or quiet):
                     console.err(f"{MARKS[found.level]:4}  {found.check}: {found.found}")
         else:
-            findings = checks.run(profile) + (list(_doctor_recipe.checks(config)) if recipe or set_ else [])
+            findings = checks.run(profile) + (list(recipe_checks.checks(config)) if recipe or set_ else [])
         bad = [f for f in findings if f.level == "error"]
         if json_:
             rows = [vars(f) for f in findings]

@@ -72,7 +72,7 @@ def evaluate(
     """
 
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import evaluate as pipeline
+        from irctl.pipelines.evaluate import evaluate as pipeline
 
         return pipeline.evaluate(
             job.config,
@@ -97,10 +97,10 @@ def evaluate(
 
     def describe(config: Config) -> dict[str, object]:
         from irctl.ledger import query
-        from irctl.pipelines import _eval_options
-        from irctl.pipelines import evaluate as pipeline
+        from irctl.pipelines.evaluate import evaluate as pipeline
+        from irctl.pipelines.evaluate import options as evaluate_options
 
-        _eval_options.check(
+        evaluate_options.check(
             config,
             run_files=tuple(runs or ()),
             qrels=qrels,

@@ -50,12 +50,12 @@ def hardneg(
     """
 
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import hardneg as pipeline
+        from irctl.pipelines.hardneg import hardneg as pipeline
 
         return pipeline.hardneg(job.config, job.run, job.reporter, retriever=chosen, index=index, run_file=run, out=out)
 
     def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines import hardneg as pipeline
+        from irctl.pipelines.hardneg import hardneg as pipeline
 
         return pipeline.describe(config, retriever=chosen)  # type: ignore[arg-type]
 

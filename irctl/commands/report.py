@@ -62,7 +62,7 @@ def report(
         from irctl import console, files
         from irctl.commands import _report
         from irctl.ledger.masking import Masker
-        from irctl.pipelines.report import Wanted
+        from irctl.pipelines.report.report import Wanted
 
         if out:
             (files.check_folder if figure else files.check_file)(Path(out))

@@ -107,10 +107,10 @@ def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
 
     with guarded(json_, debug):
         from irctl.ledger import compare, query
-        from irctl.pipelines import _paired
+        from irctl.pipelines.evaluate import paired_tests
 
         left, right = query.find_run(a), query.find_run(b)
-        tests, untested = _paired.compare_runs(left, right)
+        tests, untested = paired_tests.compare_runs(left, right)
         found = compare.diff(left, right)
         found |= {"tests": tests, "warnings": [*found["warnings"], *untested]}
         if json_:

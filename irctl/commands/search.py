@@ -8,6 +8,7 @@ import typer
 
 from irctl.commands._options import Options, with_options
 from irctl.commands._run import Job, execute
+from irctl.pipelines.search import splits
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -56,23 +57,23 @@ def search(
 
     def work(job: Job) -> dict[str, object]:
         if fuse:
-            from irctl.pipelines import fuse as fusing
+            from irctl.pipelines.search import fuse as fusing
 
             return fusing.fuse(job.config, job.run, job.reporter, how=fuse, run_files=runs or [], out=out)
-        from irctl.pipelines import bm25
-        from irctl.pipelines import search as pipeline
+        from irctl.pipelines.search import bm25
+        from irctl.pipelines.search import search as pipeline
 
         def one(config: Config, out: str | None) -> dict[str, object]:
             if retriever == "bm25":
                 return bm25.search(config, job.run, job.reporter, out=out)
             return pipeline.search(config, job.run, job.reporter, model=model, index=index, queries=queries, out=out)
 
-        return pipeline.each_split(job.config, job.run, one, out)
+        return splits.each_split(job.config, job.run, one, out)
 
     def describe(config: Config) -> dict[str, object]:
-        from irctl.pipelines import bm25
-        from irctl.pipelines import fuse as fusing
-        from irctl.pipelines import search as pipeline
+        from irctl.pipelines.search import bm25
+        from irctl.pipelines.search import fuse as fusing
+        from irctl.pipelines.search import search as pipeline
 
         if fuse:
             return fusing.describe(fuse, runs or [])

@@ -12,6 +12,7 @@ from irctl.commands._guard import guarded
 from irctl.commands._options import Options, complete, with_options
 from irctl.commands._run import Job, device_numbers, execute
 from irctl.errors import ConfigError
+from irctl.pipelines.train import dry_run
 
 NAMES = {
     "train.method": "--method",
@@ -65,17 +66,16 @@ def train(
     """
 
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import train as pipeline
+        from irctl.pipelines.train import train as pipeline
 
         return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher)
 
     def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines import train as pipeline
 
-        return pipeline.describe(config, probe=probe)  # type: ignore[arg-type]
+        return dry_run.describe(config, probe=probe)  # type: ignore[arg-type]
 
     def check_resume(folder: Path) -> None:
-        from irctl.pipelines import train as pipeline
+        from irctl.pipelines.train import train as pipeline
 
         pipeline.check_resume(folder)
 
@@ -91,7 +91,7 @@ def train(
         "train.max_steps": max_steps,
         "batch.global": batch,
     }
-    from irctl.pipelines import arms
+    from irctl.pipelines.arms import arms
     from irctl.training import launch
 
     with guarded(options.json_, options.debug):
@@ -106,7 +106,7 @@ def train(
 
 def _group(options: Options, named: Mapping[str, object], seeds: str) -> None:
     """A recipe of several arms, or one training with several seeds: child command lines under one run."""
-    from irctl.pipelines import arms
+    from irctl.pipelines.arms import arms
 
     devices = tuple(device_numbers(options.devices)) if options.devices else ()
     asked = arms.Asked(recipe=options.recipe, tiny=options.tiny, seeds=seeds, devices=devices, argv=options.argv)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files, paths, tables
 from irctl.errors import ConfigError, DataError, PartlyDone
-from irctl.pipelines import _outputs
+from irctl.pipelines import outputs
+from irctl.pipelines.workers import worker
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def encode(
     from irctl.models.encoder import load_encoder
 
     _check_side(side)
-    _outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
+    outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
     if out:
         files.check_folder(Path(out))
     config = _with(config, model, data)
@@ -104,7 +105,7 @@ def embedded(
     """(the folder, tokens computed now), on one device or several."""
     from irctl.models import embedding
     from irctl.models.hashes import digest
-    from irctl.pipelines import _workers
+    from irctl.pipelines.workers import spread
 
     key = digest(embedding.key_parts(encoder, rows, config, side))
     folder = Path(out).absolute() if out else embedding.folder_of(key)
@@ -117,8 +118,8 @@ def embedded(
             return sum(int(line["rows"]) for line in embedding.finished(folder, key).values())
 
         job = {"config": config.to_json(), "side": side, "folder": str(folder)}
-        progress = _workers.Progress("encoding", len(rows), rows_done)
-        _workers.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
+        progress = worker.Progress("encoding", len(rows), rows_done)
+        spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
     made = embedding.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
     return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
 

@@ -19,8 +19,10 @@ from irctl.index import export as writing
 from irctl.index import shards
 from irctl.index.bundle import Bundle, quantizer_folder
 from irctl.index.export import BLOCK, Block
-from irctl.pipelines import _outputs, _searched
-from irctl.pipelines._searched import Documents, Searched
+from irctl.pipelines import outputs
+from irctl.pipelines.search import opened_index
+from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.opened_index import Searched
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def export(
     """
     found = _opened(source, config, to, decoded=decoded, texts=texts)
     target = Path(out) if out else run.out / FILES[to]
-    _outputs.check(target)
+    outputs.check(target)
     (files.check_folder if to == "batches" else files.check_file)(target)
     size = _write(found, to, target, decoded, _texts(found, config) if texts else None, reporter)
     if found.bundle is not None and to == "faiss":
@@ -141,7 +143,7 @@ def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[st
     if "data.source" not in config.origins:
         source = str(found.about.get("data") or source)
     collection = open_for(config, source)
-    _searched.check_corpus(found, collection)
+    opened_index.check_corpus(found, collection)
     corpus = collection.corpus
 
     def of(ids: Sequence[str]) -> list[str]:
@@ -208,7 +210,7 @@ def _opened(source: str, config: Config, to: str, *, decoded: bool, texts: bool)
         raise ConfigError(f"--to {to}: no such format", hint=plugins.nearest(to, list(FILES)))
     if texts and to != "parquet":
         raise ConfigError("--texts goes with --to parquet")
-    found = _searched.open_index(source, config)
+    found = opened_index.open_index(source, config)
     if found.bundle is None and to in OF_CODES:
         raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
     if decoded and (to in (*OF_CODES, "ids") or found.bundle is None):

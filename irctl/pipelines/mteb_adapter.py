@@ -24,7 +24,7 @@ from irctl.types import Reporter, Run, Silent
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collection import Collection
-    from irctl.pipelines._searched import Searched
+    from irctl.pipelines.search.opened_index import Searched
 
 NAME = "irctl"
 READ = 10_000  # rows of mteb's corpus read at once
@@ -76,12 +76,13 @@ class MtebModel:
     def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
         """Encode mteb's corpus (id, title, text), or take it from the cache; compress it where a method is given."""
         from irctl.models.embedding import embed_corpus
-        from irctl.pipelines import _searched, _vectors
+        from irctl.pipelines.references import vectors as references_vectors
+        from irctl.pipelines.search import opened_index
 
         self._read_as(task_metadata)
         rows = Rows(corpus, self.encoder.title_join)
         made = embed_corpus(self.encoder, rows, self.config, self.reporter)
-        searched = _searched.of_vectors(_vectors.of_folder(made.folder, task_metadata.name), self.config)
+        searched = opened_index.of_vectors(references_vectors.of_folder(made.folder, task_metadata.name), self.config)
         if self.method:
             searched = self._compressed(made.folder, made.key, searched.metric)
         self._indexed = rows.ids, searched
@@ -127,8 +128,8 @@ class MtebModel:
         from irctl.index.bundle import is_bundle
         from irctl.ledger.recording import start_run
         from irctl.models.hashes import digest
-        from irctl.pipelines import _searched
-        from irctl.pipelines.compress import compress
+        from irctl.pipelines.compress.compress import compress
+        from irctl.pipelines.search import opened_index
 
         given = {"compress.source": str(vectors), "compress.metric": metric}
         config = self.config.replace(given, "MtebModel")
@@ -138,7 +139,7 @@ class MtebModel:
         if not is_bundle(folder):
             with start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config) as run:
                 compress(config, run, self.reporter, out=str(folder), stream=True)
-        return _searched.open_index(str(folder), self.config)
+        return opened_index.open_index(str(folder), self.config)
 
 
 class Rows:

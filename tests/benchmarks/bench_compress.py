@@ -29,7 +29,7 @@ from irctl import config as configuration
 from irctl.data.vectors import open_vectors
 from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
-from irctl.pipelines.compress import compress
+from irctl.pipelines.compress.compress import compress
 from irctl.quantizers import _open
 from irctl.types import Silent
 
@@ -45,7 +45,7 @@ MEMORY = """
 import resource, sys
 from irctl import config as c
 from irctl.ledger.recording import start_run
-from irctl.pipelines.compress import compress
+from irctl.pipelines.compress.compress import compress
 from irctl.types import Silent
 pairs = [f"compress.source={sys.argv[1]}", "compress.method=" + sys.argv[4], f"compress.train_size={sys.argv[3]}",
          "compress.batch=1000", f"compress.max_batches={sys.argv[2]}", "compress.probe=0", "sq.clip_quantile=0"]

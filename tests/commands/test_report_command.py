@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from irctl.commands.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
-from irctl.pipelines import _eval_store as store
+from irctl.pipelines.evaluate import files as store
 from irctl.training.journal import Journal
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"

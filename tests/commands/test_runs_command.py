@@ -16,7 +16,7 @@ from irctl import config, paths, tables
 from irctl.commands.runs import app
 from irctl.ledger import folder, query
 from irctl.ledger.recording import RunHandle, start_run
-from irctl.pipelines import _eval_store as store
+from irctl.pipelines.evaluate import files as store
 
 
 def made(

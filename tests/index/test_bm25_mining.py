@@ -9,7 +9,7 @@ import pytest
 
 from irctl.errors import ConfigError
 from irctl.index.bm25 import Bm25, Settings, best
-from irctl.index.mining import ceiling, rules, select
+from irctl.pipelines.hardneg.rules import ceiling, rules, select
 from irctl.settings import HardNeg
 
 RANKED = [("p", 9.0), ("a", 8.0), ("b", 7.0), ("j", 6.5), ("c", 6.0), ("d", 1.0)]

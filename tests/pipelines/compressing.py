@@ -10,7 +10,7 @@ import numpy as np
 from irctl import config as configuration
 from irctl.config import Config
 from irctl.ledger.recording import RunHandle, start_run
-from irctl.pipelines.compress import compress
+from irctl.pipelines.compress.compress import compress
 from irctl.types import Silent
 
 SMALL = {"pq.m": 8, "pq.bits": 4, "pq.iterations": 3, "opq.m": 8, "opq.bits": 4, "opq.iterations": 2}

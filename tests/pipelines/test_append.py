@@ -13,7 +13,7 @@ from compressing import compressed, save_vectors, tree, vectors
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index.bundle import open_bundle, quantizer_folder
 from irctl.index.shards import Journal
-from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
 
@@ -107,7 +107,7 @@ def test_rows_are_appended_all_or_not_at_all(tmp_path: Path, bundle: Path) -> No
 def test_a_batch_that_is_missing_leaves_the_manifest_alone(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.pipelines._compression import Work
+    from irctl.pipelines.compress.work import Work
 
     before = (bundle / "manifest.json").read_bytes()
     encode = Work.encode

@@ -12,9 +12,11 @@ from irctl import config, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
 from irctl.ledger.query import RunRecord
 from irctl.ledger.recording import GROUP, RunHandle, start_run
-from irctl.pipelines import _arms_pool, _report_records, arms
-from irctl.pipelines._arms_pool import RUN, Chain, Memory, Pool
-from irctl.pipelines._lineage import changed
+from irctl.pipelines.arms import arms
+from irctl.pipelines.arms import chains as arms_chains
+from irctl.pipelines.arms.chains import RUN, Chain, Memory, Pool
+from irctl.pipelines.lineage.run_settings import changed
+from irctl.pipelines.report import records
 from irctl.types import Silent
 
 GROUP_RECIPE = """
@@ -83,7 +85,7 @@ def recipe(tmp_path: Path) -> str:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of a stand-in for irctl that children run."""
     (tmp_path / "fake.py").write_text(FAKE)
-    monkeypatch.setattr(_arms_pool, "COMMAND", (sys.executable, str(tmp_path / "fake.py")))
+    monkeypatch.setattr(arms_chains, "COMMAND", (sys.executable, str(tmp_path / "fake.py")))
     monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
     return tmp_path
 
@@ -242,8 +244,8 @@ def test_report_takes_a_group_for_its_evaluations(monkeypatch: pytest.MonkeyPatc
     with start_run(command="eval", argv=["irctl", "eval"], config=None):
         pass
     seen: list[str] = []
-    monkeypatch.setattr(_report_records, "records_of", lambda record: seen.append(record.id) or [])
-    _report_records.gather([group.id])
+    monkeypatch.setattr(records, "records_of", lambda record: seen.append(record.id) or [])
+    records.gather([group.id])
     assert seen == [member.id]
 
 

@@ -14,8 +14,8 @@ from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
-from irctl.pipelines import compress as pipeline
-from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.compress import compress as pipeline
+from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
 

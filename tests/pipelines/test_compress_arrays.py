@@ -12,8 +12,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
-from irctl.pipelines import _bundles
-from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.compress import manifest
+from irctl.pipelines.references.bundles import load_quantizer
 
 
 def by_two(source: Path, out: Path, **keys: object) -> None:
@@ -133,7 +133,7 @@ def test_ids_that_repeat_are_refused_also_in_folders_that_were_begun_without_a_l
         with pytest.raises(DataError, match="rows 7 and 1100 have the same id 'd7'"):
             compressed(folder, tmp_path / "none", train_only=train_only)
         assert not list((tmp_path / "none").rglob("*.json"))
-    monkeypatch.setattr(_bundles, "check_distinct", lambda *_: None)  # as earlier versions
+    monkeypatch.setattr(manifest, "check_distinct", lambda *_: None)  # as earlier versions
     for out, run in (("one", lambda o: compressed(folder, o)), ("two", lambda o: by_two(folder, o))):
         with pytest.raises(DataError, match="rows 7 and 1100 have the same id 'd7'") as e:
             run(tmp_path / out)

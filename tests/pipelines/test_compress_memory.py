@@ -9,8 +9,8 @@ import pytest
 from compressing import DIM, compressed, save_vectors, settings
 
 from irctl.errors import ConfigError
-from irctl.pipelines import _memory
-from irctl.pipelines import compress as pipeline
+from irctl.pipelines.compress import compress as pipeline
+from irctl.pipelines.compress import memory
 
 
 def test_a_file_too_large_for_memory_asks_for_streaming(tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_every_local_worker_counts_in_the_memory_and_an_array_task_only_itself(t
 def test_the_sizes_that_the_memory_error_names_fit(method: str, workers: int) -> None:
     cap = 3 << 30
     with pytest.raises(ConfigError) as e:
-        _memory.check(method, 1024, 1_000_000, 50_000, cap, stream=True, workers=workers)
+        memory.check(method, 1024, 1_000_000, 50_000, cap, stream=True, workers=workers)
     found = {key: int(value) for key, value in re.findall(r"(--train-size |--batch )(\d+)", e.value.hint)}
     assert found["--train-size "] > 0 and found["--batch "] % 500 == 0
-    assert _memory.needed(method, 1024, found["--train-size "], found["--batch "]) <= cap
+    assert memory.needed(method, 1024, found["--train-size "], found["--batch "]) <= cap
     assert ("one worker" in e.value.hint) == (workers > 1)
 
 
@@ -55,19 +55,19 @@ def test_the_memory_limit_is_the_smallest_of_the_job_and_its_control_groups(
     (root / "slurm" / "memory.max").write_text(f"{900 << 20}\n")
     (root / "slurm" / "job_1" / "memory.max").write_text("max\n")
     (tmp_path / "own").write_text("0::/slurm/job_1\n")
-    monkeypatch.setattr(_memory, "_CGROUP", (root / "memory.max", root / "memory" / "memory.limit_in_bytes"))
-    monkeypatch.setattr(_memory, "_OWN", tmp_path / "own")
-    assert _memory.limit(settings()) == 900 << 20
+    monkeypatch.setattr(memory, "_CGROUP", (root / "memory.max", root / "memory" / "memory.limit_in_bytes"))
+    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    assert memory.limit(settings()) == 900 << 20
     monkeypatch.setenv("SLURM_MEM_PER_CPU", "200")
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
-    assert _memory.limit(settings()) == 800 << 20
+    assert memory.limit(settings()) == 800 << 20
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # all of the node
-    assert _memory.limit(settings()) == 800 << 20
+    assert memory.limit(settings()) == 800 << 20
 
 
 def test_rows_of_length_one_are_in_memory_beside_the_sample() -> None:
-    plain = _memory.needed("sq", 1024, 100_000, 1000)
-    assert _memory.needed("sq", 1024, 100_000, 1000, is_cosine=True) - plain == 100_000 * 1024 * 4
+    plain = memory.needed("sq", 1024, 100_000, 1000)
+    assert memory.needed("sq", 1024, 100_000, 1000, is_cosine=True) - plain == 100_000 * 1024 * 4
 
 
 def test_dry_run_says_batches_memory_and_disk(tmp_path: Path) -> None:

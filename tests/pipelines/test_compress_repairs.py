@@ -12,7 +12,7 @@ from compressing import DIM, compressed, save_vectors, tree, vectors
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
-from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
 

@@ -13,7 +13,7 @@ from compressing import compressed, vectors
 from irctl.errors import DataError
 from irctl.index.plan import read, samples
 from irctl.metrics.distortion import relative_mse
-from irctl.pipelines import _probe
+from irctl.pipelines.compress import probe
 from irctl.quantizers import _open
 from irctl.types import Silent
 
@@ -49,7 +49,7 @@ def test_errors_are_of_rows_that_were_not_trained_on(tmp_path: Path) -> None:
 
 
 def test_recall_is_among_rows_that_were_not_trained_on_where_there_are_enough(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(_probe, "_ENOUGH", 300)
+    monkeypatch.setattr(probe, "_ENOUGH", 300)
     np.save(tmp_path / "x.npy", vectors(2000))
     row = compressed(tmp_path / "x.npy", tmp_path / "b", compress__method="sq", compress__train_size=1000)["results"][0]
     assert (row["sample_trained_rows"], row["held_out_rows"]) == (0, 200) and row["sample_rows"] > 300
@@ -71,7 +71,7 @@ def test_the_probe_asks_with_vectors_that_are_no_rows(tmp_path: Path, metric: st
     keys = {"compress__method": "rabitq", "rabitq__bits": 4, "compress__metric": metric}
     row = compressed(tmp_path / "x.npy", tmp_path / "b", **keys)["results"][0]
     assert row["query_recall@10"] > 0.7 and row["query_recall@100"] > 0.7
-    asked = _probe.between(vectors(4), metric)
+    asked = probe.between(vectors(4), metric)
     lengths = np.linalg.norm(asked, axis=1) / np.linalg.norm(vectors(4), axis=1).mean()
     assert (lengths < 0.02).all() == (metric == "ip")
 

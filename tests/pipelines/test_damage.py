@@ -16,8 +16,8 @@ from irctl.errors import DataError
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import EmbeddingFolder
-from irctl.pipelines import _search_spread, _searched
 from irctl.pipelines.export import export
+from irctl.pipelines.search import document_ids, opened_index, spread
 from irctl.types import Silent
 
 ROWS = 1500
@@ -44,11 +44,11 @@ def flip(path: Path) -> Path:
 
 def searched(bundle: Path, k: int = 3, **keys: object) -> list[str]:
     config = settings(**keys)
-    index = _searched.open_index(str(bundle), config)
+    index = opened_index.open_index(str(bundle), config)
     place = bundle.parent / "logs"
     place.mkdir(exist_ok=True)
-    found = _search_spread.search(index, vectors(2, seed=9), k, config, place, Silent())
-    return _searched.Documents(index, None, Silent()).of(found.rows_Qk.ravel())
+    found = spread.search(index, vectors(2, seed=9), k, config, place, Silent())
+    return document_ids.Documents(index, None, Silent()).of(found.rows_Qk.ravel())
 
 
 def exporting(to: str) -> Callable[[Path], object]:
@@ -99,7 +99,7 @@ def test_hash_none_leaves_it_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_content_is_hashed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(bundle)
     monkeypatch.setattr(hashing, "file_digest", lambda path: pytest.fail(f"{path} hashed again"))
-    monkeypatch.setattr(_searched._bundles, "load_quantizer", lambda folder: pytest.fail("not needed"))
+    monkeypatch.setattr(opened_index._bundles, "load_quantizer", lambda folder: pytest.fail("not needed"))
     for file in (bundle / "codes").iterdir():
         digest = next(
             p["sha256"] for p in shards.read_manifest(bundle, "irctl-bundle")["parts"] if file.name in p["file"]
@@ -129,15 +129,15 @@ def test_a_merged_file_is_hashed_once_for_all_its_batches_and_verify_hashes_noth
 
 
 def test_several_processes_hash_nothing_that_the_first_has_hashed(bundle: Path) -> None:
-    index = _searched.open_index(str(bundle), settings(search__block=500))
+    index = opened_index.open_index(str(bundle), settings(search__block=500))
     job = {"config": settings(search__block=500).to_json(), "index": str(bundle), "fingerprint": index.fingerprint}
     job |= {"k": 3, "folder": str(bundle.parent)}
-    np.save(bundle.parent / _search_spread.QUERIES, vectors(2, seed=9))
+    np.save(bundle.parent / spread.QUERIES, vectors(2, seed=9))
     flip(bundle / "codes" / "pq_compressed_batch_0001.npy")
     with pytest.raises(DataError, match="is damaged"):
         searched(bundle, hardware__devices=2, search__block=500)
     try:
-        _search_spread.search_share(job, 0, 2)  # what the processes do: trusts the one that started them
+        spread.search_share(job, 0, 2)  # what the processes do: trusts the one that started them
     finally:
         stored._trusted = False
 

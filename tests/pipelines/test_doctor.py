@@ -16,8 +16,8 @@ import pytest
 
 from irctl import config, paths, profiles
 from irctl.errors import ConfigError
-from irctl.pipelines import _doctor_recipe, doctor
-from irctl.pipelines._finding import Finding
+from irctl.pipelines.doctor import doctor, recipe_checks
+from irctl.pipelines.doctor.finding import Finding
 
 GPU = {"devices": 8, "device_kind": "cuda", "precision": "bf16", "attention": "sdpa", "torch_wheel": "cu126"}
 
@@ -215,7 +215,7 @@ def test_the_block_for_a_bug_report_holds_no_secret_and_no_home(monkeypatch: pyt
 
 def recipe(profile: str = "cpu", **values: object) -> list[Finding]:
     layer = {k.replace("__", "."): (v, "test") for k, v in values.items()}
-    return list(_doctor_recipe.checks(config.resolve(profiles.layer(profile, "dense"), layer)))
+    return list(recipe_checks.checks(config.resolve(profiles.layer(profile, "dense"), layer)))
 
 
 def test_a_recipe_fits_with_numbers(tiny_encoder: Path) -> None:
@@ -240,6 +240,6 @@ def test_a_recipe_that_does_not_fit_says_what_would(tiny_encoder: Path, monkeypa
     assert "Nearest legal" in of(recipe(batch__global=20), "recipe").fix
     assert "irctl data" in of(recipe(data__source="beir/scifact"), "recipe data").fix
     assert of(recipe(model__name="no/model"), "recipe model").level == "warning"
-    monkeypatch.setattr(_doctor_recipe.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
+    monkeypatch.setattr(recipe_checks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
     found = recipe(model__name=str(tiny_encoder), hardware__memory_gib=0.001)
     assert "zero_stage=3" in of(found, "recipe memory").fix and "IRCTL_RUNS" in of(found, "recipe disk").fix

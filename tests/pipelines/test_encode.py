@@ -17,8 +17,8 @@ from irctl.ledger.query import artifacts, find_run
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
-from irctl.pipelines import _workers
 from irctl.pipelines import encode as pipeline
+from irctl.pipelines.workers import spread, worker
 from irctl.types import Silent
 
 
@@ -118,7 +118,7 @@ def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
     gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
     job = {"config": gone.to_json(), "side": "passage", "folder": str(tmp_path / "x")}
     with pytest.raises(RunFailed, match="no such folder or run"):
-        _workers.spread(pipeline.SHARE, job, 2, gone, tmp_path, _workers.Progress("", 4, lambda: 0), Silent())
+        spread.spread(pipeline.SHARE, job, 2, gone, tmp_path, worker.Progress("", 4, lambda: 0), Silent())
 
 
 def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path, minilm: Path) -> None:

@@ -13,8 +13,8 @@ from workspace import workspace
 from irctl.errors import ConfigError, DataError
 from irctl.index import scan
 from irctl.ledger import query
-from irctl.pipelines import _eval_exact, _exact
-from irctl.pipelines.evaluate import evaluate
+from irctl.pipelines.evaluate import exact_neighbours, neighbour_recall
+from irctl.pipelines.evaluate.evaluate import evaluate
 from irctl.types import Silent
 
 ROWS = 1500
@@ -48,7 +48,7 @@ def inputs(tmp_path: Path) -> tuple[str, str]:
 
 def test_recall_is_that_of_a_brute_force_in_numpy(inputs: tuple[str, str]) -> None:
     from irctl.index.bundle import open_bundle
-    from irctl.pipelines._bundles import load_quantizer
+    from irctl.pipelines.references.bundles import load_quantizer
 
     bundle = open_bundle(Path(inputs[0]), load_quantizer)
     codes = np.concatenate([bundle.codes(p) for p in bundle.parts])
@@ -186,7 +186,7 @@ def test_rows_of_the_query_itself_do_not_count_where_the_collection_says_so() ->
             return [f"d{r}" for r in rows_k]
 
     rows = np.array([[4, 2, 7], [1, 3, -1]])
-    kept = _eval_exact._without_own(rows, ["d2", "d9"], Named())  # type: ignore[arg-type]
+    kept = neighbour_recall._without_own(rows, ["d2", "d9"], Named())  # type: ignore[arg-type]
     assert kept.tolist() == [[4, 7], [1, 3]]
 
 
@@ -194,7 +194,7 @@ def test_the_first_rows_of_a_stream_have_their_own_fingerprint(tmp_path: Path) -
     from irctl.data.vectors import open_vectors
 
     stream = open_vectors(save_vectors(tmp_path / "x.npy", 100))
-    first = _exact.First(stream, 30)
+    first = exact_neighbours.First(stream, 30)
     assert sum(len(b.vectors_ND) for b in first.blocks(8)) == 30
     assert first.fingerprint != stream.fingerprint
 

@@ -14,7 +14,7 @@ from workspace import Workspace
 
 from irctl.data.cards import load_card
 from irctl.metrics.measures import parse
-from irctl.pipelines._eval_targets import _preset
+from irctl.pipelines.evaluate.targets import _preset
 
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
 

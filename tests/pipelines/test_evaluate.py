@@ -14,9 +14,8 @@ from irctl.data.collection import open_collection
 from irctl.data.trec import read_run, write_run
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
-from irctl.pipelines import _eval_store
-from irctl.pipelines import _eval_summary as summary
-from irctl.pipelines import evaluate as pipeline
+from irctl.pipelines.evaluate import evaluate as pipeline
+from irctl.pipelines.evaluate import files, summary
 from irctl.types import Silent
 
 
@@ -70,7 +69,7 @@ def test_an_evaluation_says_that_queries_find_themselves(
 
 def test_per_query_values_are_sorted_and_say_how_many_were_relevant_and_retrieved(toy: Path, toy_run: Path) -> None:
     _, run = ran(toy, toy_run, "eval.measures=RR@10,RR(rel=2)@10")
-    rows = _eval_store.read_rows(run.out / "per_query.parquet")
+    rows = files.read_rows(run.out / "per_query.parquet")
     assert [(r["measure"], r["query_id"], r["value"], r["n_relevant"], r["n_retrieved"]) for r in rows] == [
         ("RR(rel=2)@10", "q1", 0.0, 0, 2),
         ("RR(rel=2)@10", "q2", 0.0, 1, 0),

@@ -13,7 +13,7 @@ from irctl.config import Config
 from irctl.data.trec import write_run
 from irctl.errors import RunFailed
 from irctl.ledger.recording import RunHandle
-from irctl.pipelines import evaluate as pipeline
+from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.types import Silent
 
 
@@ -37,7 +37,7 @@ class FakeSearch:
 
 
 def searched(monkeypatch: pytest.MonkeyPatch, fake: FakeSearch) -> FakeSearch:
-    monkeypatch.setitem(sys.modules, "irctl.pipelines.search", fake)
+    monkeypatch.setitem(sys.modules, "irctl.pipelines.search.search", fake)
     return fake
 
 

@@ -16,8 +16,8 @@ from compressing import DIM, compressed, new_run, save_vectors, settings, vector
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
-from irctl.pipelines._bundles import load_quantizer
 from irctl.pipelines.export import export
+from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.pipelines.fuse import combine
+from irctl.pipelines.search.fuse import combine
 
 A = {"q": {"x": 10.0, "y": 5.0, "z": 0.0}}
 B = {"q": {"y": 2.0, "x": 1.0}}

@@ -124,11 +124,11 @@ def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
 ) -> None:
     from irctl import config
     from irctl.data.collection import open_collection
-    from irctl.pipelines import _left_out
+    from irctl.pipelines.hardneg import left_out as hardneg_left_out
 
-    left_out = _left_out.LeftOut(open_collection(str(twins)), "train", config.resolve())
+    left_out = hardneg_left_out.LeftOut(open_collection(str(twins)), "train", config.resolve())
     assert [len(left_out.of(row)) for row in range(3)] == [3, 3, 4] and left_out.most() == 4
-    monkeypatch.setattr(_left_out, "MOST", 2)
+    monkeypatch.setattr(hardneg_left_out, "MOST", 2)
     assert left_out.most() == 2
 
 

@@ -16,8 +16,8 @@ from irctl.data.trec import read_run
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query
-from irctl.pipelines import search as pipeline
-from irctl.pipelines._bundles import load_quantizer
+from irctl.pipelines.references.bundles import load_quantizer
+from irctl.pipelines.search import search as pipeline
 from irctl.types import Silent
 
 NAME = "hf://Cohere/set"

@@ -16,9 +16,9 @@ from irctl.data.cards import built_in
 from irctl.data.collection import Collection, open_collection
 from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.models.encoder import load_encoder
-from irctl.pipelines import evaluate as pipeline
 from irctl.pipelines import mteb_adapter
-from irctl.pipelines._mteb_results import task_name
+from irctl.pipelines.evaluate import evaluate as pipeline
+from irctl.pipelines.evaluate.mteb_files import task_name
 from irctl.pipelines.mteb_adapter import MtebModel, task_of
 from irctl.types import Silent
 

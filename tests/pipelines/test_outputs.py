@@ -11,7 +11,8 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 
 from irctl import paths
 from irctl.errors import ConfigError
-from irctl.pipelines import encode, export, search
+from irctl.pipelines import encode, export
+from irctl.pipelines.search import search
 from irctl.types import Silent
 
 

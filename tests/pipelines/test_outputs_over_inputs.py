@@ -12,7 +12,9 @@ from compressing import compressed, new_run, save_vectors, settings
 
 from irctl.errors import DataError
 from irctl.ledger import query
-from irctl.pipelines import bm25, export, fuse, hardneg, search
+from irctl.pipelines import export
+from irctl.pipelines.hardneg import hardneg
+from irctl.pipelines.search import bm25, fuse, search
 from irctl.types import Silent
 
 QUIET = Silent()

@@ -14,8 +14,8 @@ import safetensors.numpy
 from irctl import config as settings
 from irctl import paths, profiles
 from irctl.errors import ConfigError
-from irctl.pipelines import preflight
-from irctl.pipelines._finding import Finding
+from irctl.pipelines.doctor import preflight
+from irctl.pipelines.doctor.finding import Finding
 from irctl.training import journal
 
 pytestmark = pytest.mark.usefixtures("in_process")

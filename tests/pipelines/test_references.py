@@ -13,8 +13,12 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 from irctl.config import resolve
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
-from irctl.pipelines import _bundles, _eval_checks, _searched, _vectors, evaluate, export, search
-from irctl.pipelines._eval_targets import Source, Target
+from irctl.pipelines import export
+from irctl.pipelines.evaluate import evaluate, reuse
+from irctl.pipelines.evaluate.targets import Source, Target
+from irctl.pipelines.references import bundles
+from irctl.pipelines.references import vectors as references_vectors
+from irctl.pipelines.search import opened_index, search
 from irctl.types import Silent
 
 
@@ -28,7 +32,7 @@ def several(tmp_path: Path) -> tuple[str, dict[str, str]]:
 
 
 def method_of(reference: str) -> str:
-    bundle = _searched.open_index(reference, settings()).bundle
+    bundle = opened_index.open_index(reference, settings()).bundle
     assert bundle is not None
     return bundle.method
 
@@ -37,7 +41,7 @@ def method_of(reference: str) -> str:
 def test_one_of_several_bundles_is_named_by_run_and_method(several: tuple[str, dict[str, str]], method: str) -> None:
     run, folders = several
     for reference in (f"{run}:{method}", f"{query.find_run(run).folder}:{method}", f"latest:compress:{method}"):
-        assert _bundles.folder_of(reference) == Path(folders[method])
+        assert bundles.folder_of(reference) == Path(folders[method])
         assert method_of(reference) == method
 
 
@@ -45,20 +49,20 @@ def test_the_newest_bundle_of_a_method_is_found_behind_newer_runs(
     several: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
     compressed(save_vectors(tmp_path / "y.npy", 1200), compress__method="sq", sq__bits=4)
-    assert _bundles.folder_of("latest:pq") == Path(several[1]["pq"])
-    assert _bundles.folder_of("latest:sq") != Path(several[1]["sq"]) and method_of("latest") == "sq"
+    assert bundles.folder_of("latest:pq") == Path(several[1]["pq"])
+    assert bundles.folder_of("latest:sq") != Path(several[1]["sq"]) and method_of("latest") == "sq"
     assert method_of(query.newest("compress").id + ":sq") == "sq"  # type: ignore[union-attr]  # of the only bundle too
 
 
 def test_a_run_with_several_bundles_says_how_one_is_named(several: tuple[str, dict[str, str]]) -> None:
     with pytest.raises(DataError, match="several bundles") as e:
-        _searched.open_index(several[0], settings())
+        opened_index.open_index(several[0], settings())
     assert f"{several[0]}:pq" in e.value.hint
     with pytest.raises(DataError, match="wrote no rabitq bundle") as e:
-        _searched.open_index(f"{several[0]}:rabitq", settings())
+        opened_index.open_index(f"{several[0]}:rabitq", settings())
     assert "pq, sq" in e.value.hint
     with pytest.raises(DataError, match="no finished compression of saq codes"):
-        _searched.open_index("latest:saq", settings())
+        opened_index.open_index("latest:saq", settings())
 
 
 def test_search_eval_export_init_and_append_take_a_bundle_of_a_run(
@@ -104,13 +108,13 @@ def test_codes_in_the_place_of_a_run_file_name_the_option_for_them() -> None:
 
 def test_a_run_named_after_latest_is_an_index_and_no_source_of_vectors(several: tuple[str, dict[str, str]]) -> None:
     with pytest.raises(DataError, match="several bundles"):
-        _searched.open_index("latest:compress", settings())
+        opened_index.open_index("latest:compress", settings())
     with pytest.raises(DataError, match="holds no vectors"):
-        _vectors.named("latest:compress", settings())
+        references_vectors.named("latest:compress", settings())
 
 
 def test_a_kept_ranking_is_keyed_by_the_codes_behind_the_name(several: tuple[str, dict[str, str]]) -> None:
     target = Target("d", "test", {}, "q", "keep", "nDCG@10", resolve(), SimpleNamespace(fingerprint="c"))  # type: ignore[arg-type]
-    by_name = _eval_checks.search_key(target, Source(index="latest:pq"))
-    assert by_name == _eval_checks.search_key(target, Source(index=several[1]["pq"]))
-    assert by_name != _eval_checks.search_key(target, Source(index="latest:sq"))
+    by_name = reuse.search_key(target, Source(index="latest:pq"))
+    assert by_name == reuse.search_key(target, Source(index=several[1]["pq"]))
+    assert by_name != reuse.search_key(target, Source(index="latest:sq"))

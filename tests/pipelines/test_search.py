@@ -17,7 +17,8 @@ from irctl.data.trec import read_run
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import similarity
 from irctl.ledger import query
-from irctl.pipelines import search as pipeline
+from irctl.pipelines.search import rank
+from irctl.pipelines.search import search as pipeline
 from irctl.types import Silent
 
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
@@ -171,7 +172,7 @@ def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
     save_queries(tmp_path / "q.npy")
     code = (
         "import sys; sys.path.insert(0, {tests!r}); from compressing import *;"
-        "from irctl.pipelines.search import search;"
+        "from irctl.pipelines.search.search import search;"
         "c = settings(search__k=5); r = new_run('search', c); search(c, r, Silent(), index={index!r}, queries={q!r});"
         "print(sorted({{'torch', 'transformers', 'datasets', 'pandas', 'sentence_transformers'}} & set(sys.modules)))"
     ).format(tests=str(Path(__file__).parent), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
@@ -216,7 +217,7 @@ def test_codes_that_lose_nothing_rank_like_the_encoder(collection: Path, tiny_en
     assert ranking(by_codes) == ranking(plain) and by_codes["compression"] == "flat"
     assert list(read_run(Path(plain["run_file"]))) == ["q9", "q1", "3", "q4", "q0"]
     assert {"dataset", "split", "queries", "k", "method", "model", "similarity", "run_file"} <= set(plain)
-    lists = pipeline.search_index(bundle, _queries(config), config, Silent(), k=4)
+    lists = rank.search_index(bundle, _queries(config), config, Silent(), k=4)
     assert lists[1] == [docs[:4] for docs in ranking(plain).values()] and len(lists[0][0]) == 4
 
 
@@ -234,7 +235,7 @@ def test_one_more_document_is_kept_where_self_matches_drop(collection: Path, tin
 
 
 def test_ids_that_no_run_file_holds_are_refused_before_anything_is_encoded(collection: Path) -> None:
-    from irctl.pipelines import bm25
+    from irctl.pipelines.search import bm25
 
     with (collection / "corpus.jsonl").open("a") as file:
         file.write('{"_id": "New York", "text": "wing"}\n')

@@ -19,8 +19,8 @@ from irctl.data.trec import read_run
 from irctl.errors import DataError, Stopped
 from irctl.index import scan
 from irctl.index.scoring import similarity
-from irctl.pipelines import _search_spread, _searched
-from irctl.pipelines import search as pipeline
+from irctl.pipelines.search import opened_index, spread
+from irctl.pipelines.search import search as pipeline
 from irctl.types import Silent
 
 ROWS = 2100
@@ -78,10 +78,8 @@ def test_shares_are_whole_blocks_that_cover_every_row_once(rows: int, count: int
 
 
 def test_no_process_is_started_for_less_than_a_block(tmp_path: Path) -> None:
-    opened = _searched.open_index(str(tied(tmp_path / "x.npy")), settings())
-    counts = [
-        _search_spread.processes(opened, settings(hardware__devices=4, search__block=b)) for b in (100, 1000, 4000)
-    ]
+    opened = opened_index.open_index(str(tied(tmp_path / "x.npy")), settings())
+    counts = [spread.processes(opened, settings(hardware__devices=4, search__block=b)) for b in (100, 1000, 4000)]
     assert counts == [4, 3, 1]
 
 
@@ -92,7 +90,7 @@ def test_vectors_without_a_file_are_opened_by_name_in_every_process(tmp_path: Pa
 
 def opened(tmp_path: Path, processes: int) -> tuple[Any, Any]:
     config = settings(search__block=256, hardware__devices=processes)
-    return _searched.open_index(str(tied(tmp_path / "x.npy")), config), config
+    return opened_index.open_index(str(tied(tmp_path / "x.npy")), config), config
 
 
 def test_a_process_that_fails_is_the_one_line_of_the_error(tmp_path: Path) -> None:
@@ -100,12 +98,12 @@ def test_a_process_that_fails_is_the_one_line_of_the_error(tmp_path: Path) -> No
     np.save(tmp_path / "x.npy", vectors(ROWS, seed=3))  # another content under the name that is searched
     os.utime(tmp_path / "x.npy", ns=(1, 1))
     with pytest.raises(DataError, match=r"x\.npy: changed while it was searched") as e:
-        _search_spread.search(index, vectors(5), 10, config, tmp_path, Silent())
+        spread.search(index, vectors(5), 10, config, tmp_path, Silent())
     assert "\n" not in str(e.value) and not list(tmp_path.glob(".search-*"))
 
 
 def test_a_signal_ends_every_process_and_leaves_no_half_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_search_spread, "SHARE", f"{__name__}:endless")
+    monkeypatch.setattr(spread, "SHARE", f"{__name__}:endless")
     index, config = opened(tmp_path, 2)
     stopping.install()
 
@@ -118,7 +116,7 @@ def test_a_signal_ends_every_process_and_leaves_no_half_result(tmp_path: Path, m
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PIDS", str(tmp_path))
     with pytest.raises(Stopped, match="SIGTERM"):
-        _search_spread.search(index, vectors(5), 10, config, tmp_path, Silent())
+        spread.search(index, vectors(5), 10, config, tmp_path, Silent())
     for file in tmp_path.glob("pid-*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.name.removeprefix("pid-")), 0)

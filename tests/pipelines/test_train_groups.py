@@ -10,8 +10,7 @@ import pytest
 
 from irctl import config as settings
 from irctl.errors import ConfigError
-from irctl.pipelines import _train_data
-from irctl.pipelines import train as pipeline
+from irctl.pipelines.train import dry_run, prepare
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def described(toy: Path, mined: dict[str, list[str]] | None = None, **values: An
         file.write_text("".join(json.dumps(r) + "\n" for r in rows))
         given["data.negatives"] = str(file)
     given |= {k.replace("__", "."): v for k, v in values.items()}
-    return pipeline.describe(settings.resolve({k: (v, "test") for k, v in given.items()}))
+    return dry_run.describe(settings.resolve({k: (v, "test") for k, v in given.items()}))
 
 
 ALL = {f"q{q}": ["c8", "c9", "c10", "c11"] for q in range(4)}
@@ -109,7 +108,7 @@ def test_negatives_that_are_never_mined_again_are_said(toy: Path) -> None:
 
 def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from irctl.ledger.recording import start_run
-    from irctl.pipelines import hardneg
+    from irctl.pipelines.hardneg import hardneg
     from irctl.types import Silent
 
     config = settings.resolve({"data.source": (str(toy), "test")})
@@ -119,5 +118,5 @@ def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytes
 
 
 def test_a_dev_measure_that_no_model_can_change_is_warned_of() -> None:
-    assert _train_data._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
-    assert not _train_data._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})
+    assert prepare._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
+    assert not prepare._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})

@@ -11,7 +11,7 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 
 from irctl.data.trec import read_run
 from irctl.errors import DataError
-from irctl.pipelines import search as pipeline
+from irctl.pipelines.search import search as pipeline
 from irctl.types import Run, Silent
 
 

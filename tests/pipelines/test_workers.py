@@ -17,11 +17,12 @@ from irctl import stopping
 from irctl.config import from_sets, resolve
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed, Stopped
 from irctl.index.bundle import open_bundle
-from irctl.pipelines import _bundles, _ray, _workers
-from irctl.pipelines._encoding import compress_share
+from irctl.pipelines.compress.encode_batches import compress_share
+from irctl.pipelines.references import bundles
+from irctl.pipelines.workers import local, ray_actors, spread, worker
 from irctl.types import Silent
 
-NOTHING = _workers.Progress("working", 4, lambda: 0)
+NOTHING = worker.Progress("working", 4, lambda: 0)
 
 
 def refusing(job: dict[str, Any], index: int, count: int) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_workers_continue_what_one_worker_began_under_their_plan(tmp_path: Path)
     compressed(source, out, shard="1/2", compress__workers=2)
     reporter = Silent()
     made = compressed(source, out, reporter, compress__workers=2)
-    bundle = open_bundle(out, _bundles.load_quantizer)
+    bundle = open_bundle(out, bundles.load_quantizer)
     assert made["results"][0]["coverage"] == "full" and bundle.rows == 2600 and bundle.verify()
 
 
@@ -73,7 +74,7 @@ def test_a_share_of_an_input_that_changed_is_refused(tmp_path: Path) -> None:
 
 def test_a_failing_worker_ends_the_others_and_its_line_is_the_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"refusing failed: share 1: no such thing") as e:
-        _workers.spread(REFUSING, {"why": "no such thing"}, 2, resolve(), tmp_path, NOTHING, Silent())
+        spread.spread(REFUSING, {"why": "no such thing"}, 2, resolve(), tmp_path, NOTHING, Silent())
     assert "refusing-1.log" in e.value.hint
     assert not list(tmp_path.glob("*.answer"))
 
@@ -102,10 +103,10 @@ def _signal_after_one_batch(out: Path) -> None:
 
 def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(_workers, "cores", lambda: 8)
-    assert _workers.environment(resolve(), 1, 3)["OMP_NUM_THREADS"] == "2"
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    assert local.environment(resolve(), 1, 3)["OMP_NUM_THREADS"] == "2"
     asked = resolve(from_sets(["hardware.omp_threads=5"]))
-    assert _workers.environment(asked, 0, 3)["OMP_NUM_THREADS"] == "5"
+    assert local.environment(asked, 0, 3)["OMP_NUM_THREADS"] == "5"
 
 
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +114,7 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EnvironmentUnfit, match=r"Ray is not installed\. pip install 'irctl\[ray\]'"):
-        _ray._ray()
+        ray_actors._ray()
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_ray_writes_the_bytes_of_local_workers_skips_what_is_done_and_names_a_fa
     compressed(source, tmp_path / "again", compress__workers=2, runner="ray")
     assert _times(tmp_path / "again") == before
     with pytest.raises(RunFailed, match="share 1 of 2: share 1: nothing there"):
-        _workers.spread(REFUSING, {"why": "nothing there"}, 2, resolve(), tmp_path, NOTHING, Silent(), runner="ray")
+        spread.spread(REFUSING, {"why": "nothing there"}, 2, resolve(), tmp_path, NOTHING, Silent(), runner="ray")
 
 
 def _times(folder: Path) -> dict[str, int]:

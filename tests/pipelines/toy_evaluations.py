@@ -8,7 +8,7 @@ from typing import Any
 
 from irctl.config import Config, from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
-from irctl.pipelines import evaluate as pipeline
+from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.types import Silent
 
 BEIR = {

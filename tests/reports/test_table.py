@@ -9,7 +9,7 @@ import pytest
 from report_records import record, systems
 
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines import report
+from irctl.pipelines.report import report
 from irctl.reports.columns import choose, is_across
 from irctl.reports.records import Record, find_row, kept, newest
 from irctl.reports.table import Table, build

@@ -18,7 +18,7 @@ from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.models import adapters
 from irctl.models.encoder import load_encoder
-from irctl.pipelines import train as pipeline
+from irctl.pipelines.train import train as pipeline
 from irctl.training import checkpoints
 from irctl.types import Silent
 

@@ -15,8 +15,8 @@ from irctl import config as settings
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
-from irctl.pipelines import _train_memory
-from irctl.pipelines import train as pipeline
+from irctl.pipelines.train import dry_run, learning_rate, memory
+from irctl.pipelines.train import train as pipeline
 from irctl.training import journal, launch
 from irctl.types import Silent
 
@@ -171,8 +171,8 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
 
 def test_a_probe_measures_the_memory_of_two_steps_and_leaves_no_run(tiny_encoder, in_process) -> None:
     config = configuration(tiny_encoder)
-    assert pipeline.describe(config)["memory"]["activations"] == "not estimated"
-    said = pipeline.describe(config, probe=True)["memory"]["activations"]
+    assert dry_run.describe(config)["memory"]["activations"] == "not estimated"
+    said = dry_run.describe(config, probe=True)["memory"]["activations"]
     assert float(said.split(" GiB")[0]) > 0.1 and "over two steps" in said, said
     assert query.list_runs() == []
 
@@ -210,7 +210,7 @@ def no_sockets(monkeypatch):
 def test_patience_without_a_dev_score_is_refused(tiny_encoder, small, values, message) -> None:
     config = configuration(tiny_encoder, **{"data.source": small, "eval.patience": 2, **values})
     with pytest.raises(ConfigError, match=message):
-        pipeline.describe(config)
+        dry_run.describe(config)
     with pytest.raises(ConfigError, match=message):
         train(config)
 
@@ -225,14 +225,14 @@ def test_a_stalled_dev_score_ends_the_training_of_a_real_encoder(tiny_encoder, s
 
 def test_a_loss_that_the_labels_do_not_fit_is_refused_before_training(tiny_encoder, small) -> None:
     config = configuration(tiny_encoder, **{"data.source": small, "loss.name": "infonce", "loss.inbatch_label": 1.0})
-    for work in (pipeline.describe, train):
+    for work in (dry_run.describe, train):
         with pytest.raises(ConfigError, match="take other queries' passages for positives"):
             work(config)
 
 
 def test_a_threshold_chooses_the_positives_of_binary_groups(tiny_encoder, small, tmp_path) -> None:
     values = {"data.source": small, "data.binary": True, "loss.positive_threshold": 2.0, "data.negatives": "none"}
-    plan = pipeline.describe(configuration(tiny_encoder, **values))
+    plan = dry_run.describe(configuration(tiny_encoder, **values))
     shown = plan["data"]
     assert shown["queries"] == 12 and shown["group sizes"] == "2 x 12" and shown["positive from grade"] == 2
     assert shown["a group"] == "1.00 positives, 1.00 other judged, 0.00 mined (means of 12 groups)"
@@ -240,21 +240,21 @@ def test_a_threshold_chooses_the_positives_of_binary_groups(tiny_encoder, small,
     one = {"qrel_path": f"{small}/qrels/train.tsv", **files}
     (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [one]}))
     values["data.source"] = str(tmp_path / "graded.json")
-    assert pipeline.describe(configuration(tiny_encoder, **values))["data"]["a group"] == shown["a group"]
+    assert dry_run.describe(configuration(tiny_encoder, **values))["data"]["a group"] == shown["a group"]
     sides = {"pos_mqrel": [one | {"min_score": 2}], "neg_mqrel": [one | {"max_score": 2}]}
     (tmp_path / "graded.json").write_text(json.dumps(sides))
     for given in ({}, {"data.binary": ""}):
         with pytest.raises(ConfigError, match="says itself what is positive"):
-            pipeline.describe(configuration(tiny_encoder, **values | given))
+            dry_run.describe(configuration(tiny_encoder, **values | given))
 
 
 def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, small) -> None:
-    plan = pipeline.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))
+    plan = dry_run.describe(configuration(tiny_encoder, **{"data.source": small, "data.binary": True}))
     shown, (judged,) = plan["data"], plan["sources"]
     assert judged.startswith("judged (graded): 12 queries; 24 judgements by score {1: 12, 2: 12}; 24 kept")
     assert shown["queries"] == 12 and "not among the sources below" in shown["negatives"]
     values = {"data.source": small, "data.negatives": "none", "loss.name": "ranknet"}
-    given = pipeline.describe(configuration(tiny_encoder, **values))["data"]
+    given = dry_run.describe(configuration(tiny_encoder, **values))["data"]
     assert given["group sizes"] == "2 x 12" and given["negatives"] == "none"
 
 
@@ -273,7 +273,7 @@ def test_the_settings_of_deepspeed_lie_in_the_run_folder(tiny_encoder, small, mo
 
 
 def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) -> None:
-    shown = pipeline.describe(
+    shown = dry_run.describe(
         settings.resolve({"loss.name": ("ws2", "test"), "hardware.micro_batch": (4, "profile cpu")})
     )
     assert shown["data"]["queries"] == 135 and shown["data"]["largest grade"] == 4
@@ -300,7 +300,7 @@ def test_dry_run_of_data_and_model_that_are_elsewhere_needs_no_network(tmp_path,
             "hardware.zero_stage": (2, "test"),
         }
     )
-    shown = pipeline.describe(config)
+    shown = dry_run.describe(config)
     assert len(shown["not on this machine"]) == 3
     assert json.loads(shown["deepspeed"])["zero_optimization"]["stage"] == 2
     assert "optimizer" not in json.loads(shown["deepspeed"]) and "scheduler" not in json.loads(shown["deepspeed"])
@@ -312,11 +312,11 @@ def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
     import safetensors.numpy
 
     safetensors.numpy.save_file({"a": np.zeros((3, 4)), "b": np.zeros(5)}, tmp_path / "model.safetensors")
-    assert _train_memory.count_parameters(tmp_path) == 17
+    assert memory.count_parameters(tmp_path) == 17
     for damaged in (b"", b"\x08\0\0\0\0\0\0\0not json", b"\x02\0\0\0\0\0\0\0[]", b"\xff" * 9):
         (tmp_path / "model.safetensors").write_bytes(damaged)
         with pytest.raises(DataError, match="not a safetensors file"):
-            _train_memory.count_parameters(tmp_path)
+            memory.count_parameters(tmp_path)
 
 
 def test_learning_rate_follows_the_batch_only_where_asked() -> None:
@@ -325,7 +325,7 @@ def test_learning_rate_follows_the_batch_only_where_asked() -> None:
     def lr(**more) -> tuple[float, list[str]]:
         said = Silent()
         config = settings.resolve(recipe, {k: (v, "--set") for k, v in more.items()})
-        return pipeline.scaled_lr(config, said).train.lr, said.lines
+        return learning_rate.scaled_lr(config, said).train.lr, said.lines
 
     assert lr() == (1e-4, [])
     kept, lines = lr(**{"batch.global": 64})
@@ -333,4 +333,4 @@ def test_learning_rate_follows_the_batch_only_where_asked() -> None:
     assert lr(**{"batch.global": 64, "train.lr_scaling": "linear"})[0] == pytest.approx(4e-4)
     assert lr(**{"batch.global": 64, "train.lr_scaling": "sqrt"})[0] == pytest.approx(2e-4)
     with pytest.raises(ConfigError, match="the run has none"):
-        pipeline.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", "--set")}), Silent())
+        learning_rate.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", "--set")}), Silent())

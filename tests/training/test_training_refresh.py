@@ -16,8 +16,8 @@ from irctl.errors import ConfigError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.encoder import load_encoder
-from irctl.pipelines import hardneg
-from irctl.pipelines import train as pipeline
+from irctl.pipelines.hardneg import for_training, hardneg
+from irctl.pipelines.train import train as pipeline
 from irctl.training import journal
 from irctl.types import Silent
 
@@ -100,7 +100,7 @@ def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
 ) -> None:
     config = configuration(tiny_encoder, toy, hardneg__every=1)
     whole = trained(config)
-    mine = hardneg.mine_again
+    mine = for_training.mine_again
 
     def broken(*args: Any, **more: Any) -> None:
         if where == "after":
@@ -109,7 +109,7 @@ def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
 
     run = start_run(command="train", argv=["irctl", "train"], config=config)
     with monkeypatch.context() as patch, pytest.raises(RunFailed), run:
-        patch.setattr(hardneg, "mine_again", broken)
+        patch.setattr(for_training, "mine_again", broken)
         pipeline.train(config, run, Silent())
     pipeline.train(config, run, Silent(), resume=True)
     assert not [p for p in run.paths.negatives.iterdir() if p.is_dir()]

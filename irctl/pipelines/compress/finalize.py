@@ -1,0 +1,101 @@
+"""The end of a compression whose batches were encoded by workers: hashes checked, the manifest written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import tables
+from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.index import shards
+from irctl.index.merging import merge
+from irctl.index.plan import Plan, missing
+from irctl.index.plan import read as read_plan
+from irctl.index.stream import Spent
+from irctl.pipelines.compress.manifest import Lines, done, write
+from irctl.pipelines.compress.results import SPENT, TRAINED, _note, _payload, _record, _row
+from irctl.pipelines.references.vectors import dataset_of
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+
+def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
+    """Check that the workers covered the plan as far as --max-batches goes, hash what they wrote, write the manifests.
+
+    PartlyDone and DataError name what to redo.
+    """
+    rows = []
+    plan: Plan | None = None
+    limit = config.compress.max_batches
+    for name, folder in folders.items():
+        plan = read_plan(folder)
+        if plan.method != name:
+            raise ConfigError(
+                f"{folder}: was begun with --method {plan.method}, asked for is {name}",
+                hint="Leave out --method: --finalize finds it",
+            )
+        lines = done(folder)
+        if gaps := [b.index for b in missing(plan, list(lines), limit)]:
+            count = len(plan.batches()[: limit or None])
+            again = _workers_of(plan, gaps, limit)
+            raise PartlyDone(
+                f"{folder}: {len(gaps)} of {count} batches are missing, the first is {gaps[0]}",
+                hint=f"Redo --array={','.join(map(str, again))} (or --shard {again[0]}/{plan.workers})",
+            )
+        _check_hashes(folder, plan, lines, limit, reporter)
+        train_s, spent = _spent(folder)
+        manifest = write(folder, plan, lines)
+        if config.compress.merge:
+            manifest = merge(folder, plan, manifest, reporter)
+        rows.append(_row(manifest, folder, train_s, spent))
+    assert plan is not None
+    dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
+    _note(run, folders, dataset, plan.about, plan.fingerprint)
+    _record(run, folders, rows, dataset)
+    return _payload(folders, rows)
+
+
+def _workers_of(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
+    """Workers whose share holds one of these batches."""
+    wanted = set(batches)
+    return [w for w in range(plan.workers) if any(b.index in wanted for b in plan.mine(w, limit))]
+
+
+def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: Reporter) -> None:
+    """Hash every batch again. DataError names the file that changed, and the worker that makes it again."""
+    reporter.say(f"hashing {folder}")
+    checked: set[str] = set()
+    for index, line in lines.items():
+        if str(line["file"]) in checked:
+            continue
+        checked.add(str(line["file"]))
+        try:
+            shards.verify(folder, [line])
+        except DataError as e:
+            again = _workers_of(plan, [index], limit)
+            redo = (
+                f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
+            )
+            raise DataError(
+                e.message, hint=f"Remove that file alone, {redo}, then --finalize: the other batches stay"
+            ) from None
+
+
+def _spent(folder: Path) -> tuple[float | None, Spent]:
+    """(seconds of training, what the workers spent together), as far as they have left word of it."""
+    journal = folder / shards.JOURNAL
+    trained = _numbers(journal / TRAINED).get("train_s")
+    found = [n for p in sorted(journal.glob(f"{SPENT}.*.json")) if (n := _numbers(p))]
+    return trained, Spent(**{key: sum(f[key] for f in found) for key in (found[0] if found else ())})
+
+
+def _numbers(path: Path) -> dict[str, Any]:
+    """What the file says; empty where it is gone or spoilt: a bundle is as good without its times."""
+    try:
+        return tables.json_object(path)
+    except DataError:
+        return {}

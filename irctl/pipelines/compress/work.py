@@ -1,0 +1,227 @@
+"""One compression at work: plans, training on a sample of the whole input, measuring, and encoding in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import stopping
+from irctl.errors import ConfigError, DataError
+from irctl.index import shards
+from irctl.index import stream as streaming
+from irctl.index.bundle import FORMAT, VERSION, quantizer_folder
+from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
+from irctl.index.rows import taken
+from irctl.pipelines import outputs
+from irctl.pipelines.compress import encode_batches, manifest, memory
+from irctl.pipelines.references import bundles, vectors
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+
+class Work:
+    """One compression: its input, plans, quantizers and what was measured on the way."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunHandle,
+        reporter: Reporter,
+        given: vectors.Input,
+        folders: dict[str, Path],
+        *,
+        init: str | None,
+        stream: bool,
+        workers: int,
+        here: int = 1,
+    ) -> None:
+        """workers: those of the plan. here: how many of them work on this machine at once, for the memory."""
+        self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
+        self.quantizers = {name: self._quantizer(name, init) for name in folders}
+        self.init_sha256 = bundles.quantizer_digest(init) if init else ""
+        self.batch = config.compress.batch if stream else 0
+        if stream:
+            check_batch(self.batch)
+        self.plans = {name: self._plan(name, workers) for name in folders}
+        self.train_s: dict[str, float] = {}
+        self.told: set[str] = set()
+        self.spent = streaming.Spent()
+        self.memory = self._check_memory(stream, here)
+
+    @property
+    def dataset(self) -> str:
+        """The ledger's name for the input."""
+        collection = str(self.given.about.get("collection", ""))
+        return self.config.run.dataset or collection or vectors.dataset_of(self.given.name, self.given.key)
+
+    def _quantizer(self, name: str, init: str | None) -> Any:
+        from irctl.quantizers import _open
+
+        seed, metric = self.config.run.seed, self.config.compress.metric
+        if init is None:
+            return _open.make(name, self.config.plugin(name), self.given.stream.dim, metric, seed)
+        quantizer = bundles.quantizer_of(init)
+        found = (type(quantizer).__module__.rpartition(".")[2], quantizer.dim, quantizer.metric)
+        if found != (name, self.given.stream.dim, metric):
+            raise ConfigError(
+                f"--init {init}: is {found[0]} for {found[1]} dimensions and {found[2]}, "
+                f"asked for is {name} for {self.given.stream.dim} and {metric}",
+                hint=f"--method {found[0]} --set compress.metric={found[2]}"
+                if found[1] == self.given.stream.dim
+                else "A quantizer fits vectors of one width: leave out --init to train one for these",
+            )
+        manifest.check_settings(init, name, asdict(quantizer.config), self.config.plugin(name))
+        return quantizer
+
+    def _plan(self, name: str, workers: int) -> Plan:
+        stream = self.given.stream
+        wanted = getattr(self.quantizers[name], "train_rows", None)
+        most = self.config.compress.train_size
+        return Plan(
+            source=self.given.name,
+            fingerprint=stream.fingerprint,
+            key=self.given.key,
+            files=self.given.files,
+            dim=stream.dim,
+            batch=self.batch,
+            method=name,
+            metric=self.config.compress.metric,
+            settings=asdict(self.quantizers[name].config),
+            seed=self.config.run.seed,
+            train_rows=min(most, stream.rows, most if wanted is None else wanted),
+            probe=self.config.compress.probe,
+            workers=workers,
+            quantizer=self.init_sha256,
+            about=dict(self.given.about),
+        )
+
+    def _check_memory(self, stream: bool, here: int) -> int:
+        cap = memory.limit(self.config)
+        largest = self.batch or max(rows for _, rows in self.given.files)
+        return max(
+            memory.check(
+                p.method,
+                p.dim,
+                p.train_rows,
+                largest,
+                cap,
+                stream=stream,
+                workers=here,
+                is_cosine=p.metric == "cosine",
+            )
+            for p in self.plans.values()
+        )
+
+    def plan_and_train(self, *, may_train: bool) -> None:
+        """Write or match plan.json, then train and measure, or load the quantizer that is there.
+
+        may_train: False for workers of an array and for --append, which come after that step.
+        """
+        from irctl.quantizers import _open
+
+        stream = self.given.stream
+        if stream.rows == 0:
+            raise DataError(f"{self.given.name}: holds no vectors")
+        if may_train and not all(self._is_checked(name, folder) for name, folder in self.folders.items()):
+            limit = self.config.compress.max_batches
+            batches = next(iter(self.plans.values())).batches()[: limit or None]
+            manifest.check_distinct(self.given.name, stream, sum(b.rows for b in batches))
+        wanting: list[str] = []
+        for name, folder in self.folders.items():
+            outputs.check(folder)
+            shards.sweep(folder)
+            write_or_match(folder, self.plans[name])
+            where = quantizer_folder(folder, name)
+            if (where / "quantizer.json").is_file():
+                self.quantizers[name] = _open.load(where)
+            elif self.init_sha256:
+                self.quantizers[name].save(where)
+            else:
+                wanting.append(name)
+        if wanting and not may_train:
+            raise DataError(
+                f"{self.folders[wanting[0]]}: no trained quantizer",
+                hint="Run irctl compress --train-only --out ... first",
+            )
+        if not may_train or (not wanting and all((f / "probe.json").is_file() for f in self.folders.values())):
+            return
+        first = next(iter(self.plans.values()))
+        most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
+        probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed, groups_of(stream))
+        if wanting:
+            self._train(wanting, train_rows)
+        self._probe(probe_rows, None if self.init_sha256 else train_rows)
+
+    def _is_checked(self, name: str, folder: Path) -> bool:
+        """Whether an earlier run of the same command has looked at all ids: it trained or reused a quantizer then."""
+        if (folder / shards.MANIFEST).is_file():  # partial: --max-batches looked at those rows alone
+            return str(shards.read_manifest(folder, FORMAT, VERSION).get("coverage", "full")) != "partial"
+        return (quantizer_folder(folder, name) / "quantizer.json").is_file()
+
+    def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
+        config, stream = self.config, self.given.stream
+        if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
+            self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
+        stopping.check("nothing is done yet")
+        x_ND = taken(stream, train_rows)
+        self._warn_about_metric(x_ND)
+        for name in wanting:
+            started = time.process_time()
+            self.reporter.say(f"training {name} on {len(x_ND)} rows")
+            self.quantizers[name].fit(x_ND)
+            encode_batches.tell(self.quantizers, self.told, self.reporter)
+            self.train_s[name] = time.process_time() - started
+            self.quantizers[name].save(quantizer_folder(self.folders[name], name))
+            stopping.check(f"the trained {name} is kept")
+
+    def _probe(self, probe_rows: Any, trained_rows: Any) -> None:
+        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too.
+
+        trained_rows: None where the quantizer of --init may have been trained on any.
+        """
+        from irctl.pipelines.compress.probe import Probe
+
+        if not len(probe_rows):
+            return
+        probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
+        self.reporter.say(f"measuring on {probe.on()}")
+        for name, folder in self.folders.items():
+            shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
+        encode_batches.tell(self.quantizers, self.told, self.reporter)
+
+    def _warn_about_metric(self, x_ND: Any) -> None:
+        import numpy as np
+
+        similarity, metric = self.given.about.get("similarity"), self.config.compress.metric
+        if similarity == "euclid" and metric != "l2":
+            self.reporter.warn(f"the encoder compares by distance, the codes keep {metric}; --set compress.metric=l2")
+        elif similarity == "cosine" and metric == "ip":
+            lengths_N = np.linalg.norm(x_ND[:1000], axis=1)
+            if np.abs(lengths_N - 1).max(initial=0) > 1e-3:
+                self.reporter.warn("the encoder compares by cosine and its vectors are not of length 1; "
+                                   "--set compress.metric=cosine")  # fmt: skip
+
+    def encode(self, worker: int | None, *, verify: bool, runner: str = "local") -> dict[str, manifest.Lines]:
+        """Encode the batches (of one worker) that are not done; the journal lines of all that are, by method.
+
+        With a plan of several workers and no worker named they run side by side here, or as actors of Ray.
+        """
+        work = encode_batches.Encoding(
+            self.given.stream, self.folders, self.plans, self.quantizers, self.config.compress.max_batches, self.told
+        )
+        count = next(iter(self.plans.values())).workers
+        if worker is None and (count > 1 or runner == "ray"):
+            self.spent = encode_batches.spread(work, self.given, self.config, self.run, self.reporter, runner)
+            worker = count  # of no batch: what is left are the journals
+        self.spent = work.encode(worker, self.reporter, verify=verify) or self.spent
+        return {name: manifest.done(folder) for name, folder in self.folders.items()}
+
+    def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
+        """Batches of the plan (as far as --max-batches goes) without a journal line."""
+        return [b.index for b in missing(self.plans[name], list(done), self.config.compress.max_batches)]

@@ -1,0 +1,102 @@
+"""Checks of a machine against a recipe: are its model and data here, is there memory and disk for its training?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl import paths
+from irctl.errors import IrctlError
+from irctl.pipelines.doctor.finding import Finding
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+GIB = 2**30
+
+
+def checks(config: Config) -> Iterator[Finding]:
+    """What these settings describe, a training or a compression, against the memory, disk and data that are here."""
+    sections = {k.split(".")[0] for k in config.origins}
+    if "compress" in sections and not sections & {"train", "loss", "batch"}:
+        yield from _compression(config)
+        return
+    from irctl.models.locate import find_local
+    from irctl.training import batching, mixture, precision
+
+    try:
+        precision.check_declared(config)
+        plan = batching.plan(config, own_only=mixture.own_only(config))
+    except IrctlError as e:
+        yield Finding("recipe", "error", e.message, e.hint or "Change the recipe")
+        return
+    yield Finding("recipe", "ok", f"{plan.global_} queries a step, {plan.micro} at once on each of {plan.devices}")
+    yield _data(config)
+    found = find_local(config.model.name, config.model.revision)
+    if found is None:
+        fix = "Fetch it where there is a network, or name a folder with --set model.name=FOLDER"
+        yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
+        return
+    yield from _room(config, found.folder, plan.devices)
+
+
+def _compression(config: Config) -> Iterator[Finding]:
+    """Input, and for each method its settings and its memory."""
+    from irctl.pipelines.compress import dry_run
+
+    methods = [m.strip() for m in config.compress.method.split(",")]
+    try:
+        plan = dry_run.compression(config, methods, "local")
+    except IrctlError as e:
+        yield Finding("recipe input", "warning", e.message, e.hint or "Name them with --set compress.source=FOLDER")
+        return
+    rows = f", {plan['rows']:,} rows" if "rows" in plan else ""
+    yield Finding("recipe input", "ok", f"{plan['input']}{rows}")
+    for method in methods:
+        told = plan.get(method)
+        if told is None:
+            yield Finding(f"recipe {method}", "ok", "memory and disk are known once the input is open")
+        elif "refused" in told:
+            yield Finding(f"recipe {method}", "error", told["refused"], "Change the recipe")
+        else:
+            needed, there = (float(told["memory"].split()[i]) for i in (0, -2))
+            fix = "" if needed < there else "Lower compress.train_size or compress.batch, or ask for more memory"
+            found = f"memory {told['memory']}; {told['codes on disk']}"
+            yield Finding(f"recipe {method}", "error" if fix else "ok", found, fix)
+
+
+def _data(config: Config) -> Finding:
+    from irctl.training.group_data import collection_of
+
+    try:
+        collection_of(config)
+    except IrctlError as e:
+        return Finding("recipe data", "warning", e.message, e.hint or "irctl data ls lists what is here")
+    return Finding("recipe data", "ok", config.data.source)
+
+
+def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
+    """Weights, gradients and optimizer against memory; checkpoints against the disk of the runs."""
+    from irctl.pipelines.train import memory
+
+    parameters = memory.count_parameters(model)
+    needed = parameters * memory.state_bytes(config, devices) / GIB
+    there = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    told = f"{needed:.1f} of {there:.0f} GiB for weights and optimizer, activations not counted"
+    fits = needed < there
+    fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
+    yield Finding("recipe memory", "ok" if fits else "error", told, fix)
+    needed = parameters * memory.checkpoint_bytes(config) / GIB
+    there = shutil.disk_usage(_existing(paths.runs())).free / GIB
+    fits = needed < there
+    fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"
+    yield Finding("recipe disk", "ok" if fits else "error", f"{needed:.1f} of {there:.0f} GiB for checkpoints", fix)
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that is there."""
+    folder = folder.absolute()
+    return folder if folder.is_dir() else _existing(folder.parent)

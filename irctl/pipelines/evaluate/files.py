@@ -1,0 +1,120 @@
+"""Files of an evaluation: eval.json, per_query.parquet, RepCONC's metric.json. Each appears whole, by rename."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import tables
+from irctl.data.arrow_files import reading
+from irctl.errors import DataError
+from irctl.files import write_atomic
+from irctl.pipelines.search.splits import STABLE
+
+if TYPE_CHECKING:
+    from irctl.metrics.ranking import RankingResult
+
+EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
+VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the numbers."""
+    return {name: version(name) for name in VERSIONS}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises DataError if the file is missing or is no JSON object."""
+    if not path.exists():
+        raise DataError(f"{path}: no evaluation there", hint="Run irctl eval first")
+    return tables.json_object(path)
+
+
+def per_query_rows(dataset: str, split: str, result: RankingResult) -> list[dict[str, Any]]:
+    """One row a query and measure."""
+    rel = {m.name: m.rel for m in result.measures}
+    return [
+        {
+            "dataset": dataset,
+            "split": split,
+            "query_id": query_id,
+            "measure": measure,
+            "value": value,
+            "n_relevant": result.n_relevant[rel[measure]][query_id],
+            "n_retrieved": result.n_retrieved[query_id],
+        }
+        for measure, values in result.per_query.items()
+        for query_id, value in values.items()
+    ]
+
+
+def write_per_query(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Parquet (zstd), sorted by data set, split, measure and query id."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("split", pa.string()),
+            ("query_id", pa.string()),
+            ("measure", pa.string()),
+            ("value", pa.float64()),
+            ("n_relevant", pa.int32()),
+            ("n_retrieved", pa.int32()),
+        ]
+    )
+    ordered = sorted(rows, key=lambda r: (r["dataset"], r["split"], r["measure"], r["query_id"]))
+    table = pa.Table.from_pylist(ordered, schema=schema)
+    write_atomic(path, lambda sink: parquet.write_table(table, sink, compression="zstd"))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a per-query file. Raises DataError if it is missing."""
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
+    with reading(str(path)):
+        table = parquet.read_table(path)
+        table.select(["dataset", "split", "query_id", "measure", "value"])  # what every reader needs
+        rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
+    """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in read_rows(path):
+        found.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
+    return found
+
+
+def repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """RepCONC's metric.json: measures by its names, per query and as means, rounded to 5 decimals."""
+    families = {"nDCG": "ndcg", "AP": "map", "R": "recall", "P": "precision", "RR": "mrr"}
+    trec = {"nDCG": "NDCG", "AP": "MAP", "R": "Recall", "P": "P", "RR": "MRR"}
+    exported: dict[str, Any] = {name: {} for name in families.values()} | {"perquery": {}}
+
+    def name(measure: str) -> tuple[str, str] | None:
+        family, at, cut = measure.partition("@")
+        return (families[family], f"{trec[family]}@{cut}") if at and family in families else None
+
+    for r in results:
+        if (key := name(r["measure"])) is not None:
+            exported[key[0]][key[1]] = round(r["value"], 5)
+    for row in rows:
+        if (key := name(row["measure"])) is not None:
+            exported["perquery"].setdefault(row["query_id"], {})[key[1]] = round(row["value"], 5)
+    return exported
+
+
+def stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """What eval.json keeps of a search: no times and no absolute paths, so that the same work leaves the same bytes."""
+    kept = {k: v for k, v in search.items() if k in STABLE and v is not None}
+    if "run_file" not in search:  # recall of exact neighbours leaves no ranking
+        return kept
+    file = Path(search["run_file"])
+    return kept | {"run_file": str(file.relative_to(out)) if file.is_relative_to(out) else str(file)}

@@ -1,0 +1,103 @@
+"""Held-out queries for an index: those of the collection behind its rows, encoded, or vectors of a file.
+
+Dimension key: Q queries, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.data.self_match import self_match
+from irctl.errors import ConfigError, DataError
+from irctl.pipelines.references.vectors import dataset_of
+from irctl.pipelines.search import opened_index
+from irctl.pipelines.search.opened_index import Searched
+from irctl.reports.neighbours import OF_FILE
+from irctl.types import Reporter, Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+
+_NEAR = 10  # a query that is itself a row is among its own nearest
+_CHECKED = 256  # queries whose nearest rows are fetched together
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Held-out queries. self_match: drop where rows with the query's own id must not count."""
+
+    dataset: str
+    split: str
+    ids: list[str]
+    vectors_QD: NDArray[np.float32]
+    model: str = ""
+    self_match: str = ""
+    collection: Collection | None = None
+
+
+def of_file(path: Path, searched: Searched, config: Config) -> Iterator[Asked]:
+    """The vectors of a .npy file. Raises DataError."""
+    from irctl.pipelines.search.query_vectors import read_queries
+
+    vectors_QD = read_queries(path, searched.dim)
+    if not len(vectors_QD):
+        raise DataError(f"{path}: holds no query vectors")
+    dataset = config.run.dataset or str(searched.about.get("collection", "")) or dataset_of(source_name(searched))
+    yield Asked(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
+
+
+def of_collection(searched: Searched, config: Config, model: str | None, reporter: Reporter) -> Iterator[Asked]:
+    """The queries of each split asked for of the collection that the rows are the documents of.
+
+    Raises ConfigError where the rows come from no collection.
+    """
+    from irctl.pipelines.search import query_vectors
+    from irctl.pipelines.search.query_vectors import collection_for, encoder_for
+
+    if not (searched.about.get("data") or searched.about.get("corpus") or "data.source" in config.origins):
+        raise ConfigError(
+            f"{searched.folder}: made from {source_name(searched)}, which has no queries of its own",
+            hint="Give held-out query vectors with --queries q.npy",
+        )
+    collection, splits = collection_for(config, searched)
+    opened_index.check_corpus(searched, collection)
+    encoder, name = encoder_for(config, model, searched)
+    opened_index.check_encoder(searched, encoder, name)
+    for split in (s.strip() for s in splits.split(",")):
+        asked = collection.queries(split)
+        vectors_QD = query_vectors(encoder, asked, config)
+        rule, said = self_match(collection, split, config.eval.self_match)
+        if said:
+            reporter.say(said)
+        dataset = config.run.dataset or collection.name
+        yield Asked(dataset, split, list(asked.ids), vectors_QD, name, rule, collection)
+
+
+def source_name(searched: Searched) -> str:
+    """What the rows of a bundle were made of, by the name it was given."""
+    return str(searched.about.get("source", {}).get("name", "")) or str(searched.folder)
+
+
+def check_held_out(
+    queries_QD: NDArray[np.float32], exact_Qk: NDArray[np.int64], stream: Stream, reporter: Reporter
+) -> None:
+    """DataError if most queries are rows of the index, which find themselves; a warning if some are."""
+    own = 0
+    for start in range(0, len(queries_QD), _CHECKED):
+        near_qk = exact_Qk[start : start + _CHECKED, :_NEAR]
+        rows_n = np.unique(near_qk[near_qk >= 0])
+        vectors_nD = stream.take(rows_n)
+        for query_D, rows_k in zip(queries_QD[start : start + _CHECKED], near_qk, strict=True):
+            own += bool((vectors_nD[np.searchsorted(rows_n, rows_k[rows_k >= 0])] == query_D).all(axis=1).any())
+    said = f"--queries: {own} of {len(queries_QD)} query vectors are rows of the index, so they find themselves"
+    if 2 * own > len(queries_QD):
+        raise DataError(said, hint="Use vectors that were held out")
+    if own:
+        reporter.warn(said)

@@ -1,0 +1,83 @@
+"""Paired tests of two evaluations, query by query, over every data set and measure that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.pipelines.evaluate import files as store
+from irctl.reports.significance import Comparison, compare, correct
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+PerQuery = Mapping[tuple[str, str, str], Mapping[str, float]]
+"""(data set, split, measure) -> query id -> value."""
+
+
+def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, Any]]:
+    """Tests of this evaluation against another, Holm-corrected over all of them.
+
+    Raises DataError if the baseline is no evaluation, or shares no data set and measure with this one.
+    """
+    from irctl.ledger import query
+
+    record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline)
+    if record is None:
+        raise DataError("--baseline latest: no evaluation before this one")
+    theirs = store.read_per_query(_file(record))
+    ours = store.read_per_query(per_query)
+    if not ours.keys() & theirs.keys():
+        places = ", ".join(sorted({f"{d} {s}" for d, s, _ in ours}))
+        raise DataError(
+            f"run {record.id} was not evaluated on {places} with these measures",
+            hint="Evaluate both on the same data and measures",
+        )
+    family = [_one(cell, ours, theirs, run_id, record.id) for cell in ours if cell in theirs]
+    return [asdict(c) for c in correct(family)]
+
+
+def compare_runs(a: RunRecord, b: RunRecord) -> tuple[list[dict[str, Any]], list[str]]:
+    """(tests of b against a, Holm-corrected over all of them; why a data set that both have was not tested).
+
+    Nothing where one of the two is no evaluation.
+    """
+    if not (_file(a).is_file() and _file(b).is_file()):
+        return [], []
+    ours, theirs = store.read_per_query(_file(b)), store.read_per_query(_file(a))
+    family: list[Comparison] = []
+    untested: dict[tuple[str, str], str] = {}
+    for cell in ours:
+        if cell in theirs and cell[:2] not in untested:
+            try:
+                family.append(_one(cell, ours, theirs, b.id, a.id))
+            except DataError as e:  # other queries under the same name
+                untested[cell[:2]] = e.message
+    lines = [f"{dataset} {split}: not tested: {why}" for (dataset, split), why in untested.items()]
+    return [asdict(c) for c in correct(family)], lines
+
+
+def _file(record: RunRecord) -> Path:
+    return record.folder / "out" / store.PER_QUERY
+
+
+def _one(cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str) -> Comparison:
+    dataset, split, measure = cell
+    one = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
+    return replace(one, dataset=dataset, split=split, measure=measure)
+
+
+def comparison_line(c: Mapping[str, Any]) -> str:
+    """One comparison as a line of text."""
+    p = (
+        "p undefined"
+        if c["p_adj"] is None
+        else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g} (family of {c['family']})"
+    )
+    counts = f"{c['wins']}/{c['ties']}/{c['losses']} won/tied/lost"
+    interval = f"95% {c['ci_low']:+.4f} to {c['ci_high']:+.4f}"
+    cell = f"{c['dataset']} {c['split']} {c['measure']}"
+    return f"{cell}: {c['delta']:+.4f} ({interval}), {p}, {counts} against {c['baseline']}"

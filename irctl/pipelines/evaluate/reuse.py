@@ -1,0 +1,94 @@
+"""What an evaluation is checked against: earlier work on the same content, and published values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from irctl.errors import DataError
+from irctl.hashing import sha256_file
+from irctl.index.shards import write_json
+from irctl.metrics.ranking import CANONICAL_VERSION
+from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.evaluate.targets import Source, Target
+from irctl.pipelines.references import bundles
+
+__all__ = ["CANONICAL_VERSION"]
+
+WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def content_key(file: Path, target: Target, format: str) -> str:
+    """What the numbers of a target depend on: run, judgements, measures, rule, and how runs are ordered."""
+    return _hash(
+        {
+            "run": sha256_file(file) if file.is_file() else "",
+            "qrels": target.qrels_sha256,
+            "measures": target.measures,
+            "self_match": target.self_match,
+            "k": target.config.search.k,
+            "format": format,
+            "canonical": CANONICAL_VERSION,
+            "versions": store.versions(),
+        }
+    )
+
+
+def search_key(target: Target, source: Source) -> str:
+    """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
+    assert target.collection is not None
+    sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
+    settings = {k: v for k, v in target.config.flat().items() if k.startswith(sections)}
+    index = source.index or ""
+    if bundles.method_named(index)[1]:
+        index = str(bundles.folder_of(index))
+    return _hash(
+        {
+            "model": _identity(source.model or target.config.model.name, "model"),
+            "index": _identity(index, "bundle"),
+            "corpus": target.collection.fingerprint,
+            "qrels": target.qrels_sha256,
+            "settings": settings,
+        }
+    )
+
+
+def _identity(reference: str, kind: str) -> list[str]:
+    """Name and content of a model or an index: a folder is hashed, a run stands for its output."""
+    folder = Path(reference)
+    if not reference or not folder.is_dir():
+        from irctl.ledger import query
+
+        try:
+            record = query.find_run(reference or "latest") if reference else None
+        except DataError:  # a name of the hub: its revision is among the settings
+            record = None
+        if record is None:
+            return [reference]
+        made = query.artifacts(record, role="out", kind=kind)
+        return [record.id, *(str(a["sha256"]) for a in made)]
+    files = sorted({f for pattern in WEIGHTS for f in folder.glob(pattern)})
+    return [f"{f.relative_to(folder)} {sha256_file(f)}" for f in files]
+
+
+def keep_part(part: Path, key: str, results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the results of one target, the file with the key last."""
+    store.write_per_query(part / store.PER_QUERY, rows)
+    write_json(part / store.EVAL, {"key": key, "results": list(results)})
+
+
+def kept_part(part: Path, key: str) -> dict[str, Any] | None:
+    """{results, per_query} of an earlier attempt at the same content, or None."""
+    if not (part / store.EVAL).is_file():
+        return None
+    kept = store.read_json(part / store.EVAL)
+    if kept["key"] != key:
+        return None
+    return {"results": kept["results"], "per_query": store.read_rows(part / store.PER_QUERY)}

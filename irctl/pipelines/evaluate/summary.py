@@ -1,0 +1,100 @@
+"""Results put together: CQADupStack's mean, the average over data sets, remarks, and rows for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from irctl.metrics.measures import parse_one
+from irctl.reports import oracles as published
+
+CQADUPSTACK_PARTS = 12
+
+
+def cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
+    found = []
+    parts = [r for r in results if r["dataset"].startswith("cqadupstack/")]
+    for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
+        mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
+        if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
+            counts = {k: sum(r[k] for r in mine) for k in mine[0] if k.startswith("n_")}
+            value = math.fsum(r["value"] for r in mine) / len(mine)
+            found.append(
+                {**mine[0], **counts, "run_sha256": "", "qrels_sha256": "", "dataset": "cqadupstack", "value": value}
+            )
+    return found
+
+
+def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
+    """Means over the data sets, with the exact list of them; None for a measure that one of them lacks."""
+    whole = [r for r in results if not r["dataset"].startswith("cqadupstack/")]
+    cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
+    values: dict[str, float | None] = {}
+    for measure in dict.fromkeys(r["measure"] for r in whole):
+        found = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
+        complete = len(found) == len(cells) and not left_out
+        values[measure] = math.fsum(found.values()) / len(cells) if complete else None
+    names = [f"{dataset} {split}" for dataset, split in cells]
+    return {"datasets": names, "missing": sorted(left_out), "values": values}
+
+
+def remarks(r: dict[str, Any]) -> list[str]:
+    """Lines about a result that a table cannot hold."""
+    name = f"{r['dataset']} {r['split']} {r['measure']}"
+    cutoff = int(r["measure"].partition("@")[2] or 0)
+    lines = []
+    if r["k"] and cutoff > r["k"]:
+        lines.append(f"{name}: looks at {cutoff} documents, the run holds k = {r['k']}")
+    if r.get("boundary"):
+        lines.append(
+            f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"
+        )
+    return lines
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a data set and split, a column a measure."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for r in results:
+        at = (r["dataset"], r["split"])
+        row = rows.setdefault(at, {"dataset": r["dataset"], "split": r["split"], "queries": r["n_queries"]})
+        row[r["measure"]] = r["value"]
+        if r["n_missing"]:
+            row["missing"] = r["n_missing"]
+        if r["n_unjudged"]:
+            row["unjudged"] = r["n_unjudged"]
+        if r["self_match"] == "drop":
+            row["self-matches dropped"] = r["n_self_removed"]
+    return list(rows.values())
+
+
+def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a query, a column a measure."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for r in rows:
+        at = (r["dataset"], r["split"], r["query_id"])
+        row = found.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
+        row[r["measure"]] = r["value"]
+    return list(found.values())
+
+
+def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
+    """Note ties cut at k where the measure looks at exactly that many documents."""
+    ties = int(search.get("boundary_ties") or 0)
+    at_k = parse_one(result["measure"]).cutoff == search.get("k")
+    return result | {"boundary": ties} if ties and at_k else result
+
+
+def oracles(
+    searches: Sequence[Mapping[str, Any]], results: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(checks, lines) against published values of the model that searched."""
+    model = next((str(s["model"]) for s in searches if s.get("model")), "")
+    checks = published.check(model, results)
+    if not checks:
+        return [], [f"no published value of {model or 'this run'} on these data sets"]
+    found = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]
+    return found, [c.line for c in checks]

@@ -1,0 +1,230 @@
+"""What an evaluation scores: each data set and split with its judgements and its run file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError, DataError
+from irctl.pipelines.references.run_files import _maker, run_behind, run_file_of
+from irctl.types import Qrels
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+    from irctl.ledger.query import RunRecord
+
+ORIGIN = "the evaluated run"
+SHOWN_NAMES = 20
+"""Names of missing data sets in one line."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One data set and split. run_file is None where a search has to make it; made_by is the run that made the file."""
+
+    dataset: str
+    split: str
+    qrels: Qrels = field(repr=False)
+    qrels_sha256: str
+    self_match: str
+    measures: str  # preset or list
+    config: Config = field(repr=False)
+    collection: Collection | None = field(repr=False, default=None)
+    run_file: Path | None = None
+    made_by: RunRecord | None = None
+    said: str = ""  # what the user is told of it
+
+    @property
+    def slug(self) -> str:
+        return f"{self.dataset}.{self.split}".replace("/", "-")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rankings come from: files (pattern or run), or a model and an index to search with."""
+
+    files: tuple[str, ...] = ()
+    model: str | None = None
+    index: str | None = None
+
+    def words(self) -> list[str]:
+        """How a command line names it."""
+        named = {"--model": self.model, "--index": self.index}
+        return [*self.files, *(w for option, value in named.items() if value for w in (option, value))]
+
+
+def newest_source() -> Source:
+    """The newest finished search, else the newest trained model or index, else the default model."""
+    from irctl.ledger import query
+
+    found = [r for c in ("search", "train", "compress") if (r := query.newest(command=c)) is not None]
+    if not found:
+        return Source()
+    last = max(found, key=lambda r: str(r.columns.get("created_at", "")))
+    command = last.columns["command"]
+    if command == "search":
+        return Source(files=(last.id,))
+    return Source(model=last.id) if command == "train" else Source(index=last.id)
+
+
+def targets(
+    config: Config, source: Source, *, qrels: str | None, split: str | None, keep_going: bool, format: str
+) -> tuple[list[Target], dict[str, str]]:
+    """(targets, data set -> why it is left out). Every missing collection is named before any work is done.
+
+    Raises DataError if some are missing without keep_going, or none is left.
+    """
+    from irctl.metrics.measures import parse
+
+    made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
+    if made_by is not None:
+        config = _like_its_run(config, made_by)
+    if qrels is not None:
+        return [_explicit(config, source, qrels, split, made_by)], {}
+    found: list[Target] = []
+    missing: dict[str, DataError] = {}
+    for name in names_of(config):
+        try:
+            found += _of_collection(name, config, source, split, made_by, format)
+        except DataError as e:
+            missing[name] = e
+    if missing and (not keep_going or not found):
+        if len(missing) == 1 and not found:
+            raise next(iter(missing.values()))
+        raise _missing(missing, len(found), config.data.source)
+    for wanted in dict.fromkeys(t.measures for t in found):  # of a user's card too: before anything is encoded
+        parse(wanted)
+    return found, {name: str(e) for name, e in missing.items()}
+
+
+def names_of(config: Config) -> list[str]:
+    """The data sets that the settings name, groups taken apart; of `all`, those that are here."""
+    from irctl.data.cards import expand
+    from irctl.data.collection import is_present
+
+    sources = [s.strip() for s in config.data.source.split(",")]
+    return expand(sources, lambda name: is_present(name, root=config.data.root))
+
+
+def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataError:
+    """One line for all data sets that cannot be used: each once, below what is wrong with it."""
+    from irctl.data.cards import groups
+
+    reasons: dict[str, dict[str, None]] = {}
+    for name, e in missing.items():
+        whole = "cqadupstack" if "cqadupstack/" in name else name.removeprefix("beir/")
+        reasons.setdefault(e.message.partition(f"{name.removeprefix('beir/')}: ")[2] or e.message, {})[whole] = None
+    shown = []
+    for why, names in reasons.items():
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        shown.append(f"{', '.join(list(names)[:SHOWN_NAMES])}{more} ({why})")
+    count = sum(map(len, reasons.values()))
+    fetch = f"irctl data fetch {source if source in groups() else 'NAME'}"
+    return DataError(
+        f"{count} of {count + found} data sets cannot be used: {'; '.join(shown)}",
+        hint=f"{fetch}, or --keep-going does the rest" if found else fetch,
+    )
+
+
+def _of_collection(
+    name: str, config: Config, source: Source, split: str | None, made_by: RunRecord | None, format: str
+) -> list[Target]:
+    from irctl.data.collection import open_for
+    from irctl.data.self_match import self_match
+    from irctl.data.trec import qrels_sha256
+
+    collection = open_for(config, name)
+    card = collection.card
+    found = []
+    for part in (split or config.data.split or card.headline_split).split(","):
+        qrels = collection.qrels(part.strip())
+        dataset = config.run.dataset or collection.name
+        file = _file(source.files, dataset, part.strip())
+        maker = made_by or (_maker(file) if file is not None and file.is_file() else None)
+        mine = _like_its_run(config, maker) if maker is not None else config
+        rule, said = self_match(collection, part.strip(), config.eval.self_match)
+        found.append(
+            Target(
+                dataset=dataset,
+                split=part.strip(),
+                qrels=qrels,
+                qrels_sha256=qrels_sha256(qrels),
+                self_match=rule,
+                measures=config.eval.measures or _preset(card, part.strip(), format),
+                config=mine.replace({"data.source": name, "data.split": part.strip()}, ORIGIN),
+                collection=collection,
+                run_file=file,
+                made_by=maker,
+                said=said,
+            )
+        )
+    return found
+
+
+def _explicit(config: Config, source: Source, qrels: str, split: str | None, made_by: RunRecord | None) -> Target:
+    """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
+    from irctl.data.trec import qrels_sha256, read_qrels
+
+    path = Path(qrels)
+    found = read_qrels(path)
+    stem = path.name.split(".")[0]
+    in_beir = path.resolve().parent.name == "qrels"
+    dataset = config.run.dataset or (path.resolve().parents[1].name if in_beir else stem)
+    part = split or (stem if in_beir else "test")
+    if not source.files:
+        raise ConfigError("--qrels: goes with a run file", hint="irctl eval my.trec --qrels qrels/dev.tsv")
+    return Target(
+        dataset=dataset,
+        split=part,
+        qrels=found,
+        qrels_sha256=qrels_sha256(found),
+        self_match=config.eval.self_match or "keep",
+        measures=config.eval.measures or "default",
+        config=config,
+        run_file=_file(source.files, dataset, part),
+        made_by=made_by,
+    )
+
+
+def _preset(card: Any, split: str, format: str) -> str:
+    """Measures of the split by its card. The headline measure is among them, but for a split with measures of its own:
+    RR@10 of MS MARCO takes grade 1, the TREC tracks beside it grade 2."""
+    own = str(card.measures.get(split, ""))
+    if own and split != card.headline_split:
+        return own
+    preset = own or ("msmarco" if format == "msmarco" else "default")
+    return f"{preset} {card.headline_measure}".strip()
+
+
+def _file(files: Sequence[str], dataset: str, split: str) -> Path | None:
+    """The run file of a data set and split: a pattern filled in, or the file of a search run."""
+    if not files:
+        return None
+    if len(files) > 1:
+        fits = [f for f in files if dataset in Path(f).name and (len(files) == 1 or split in Path(f).name)]
+        fits = fits or [f for f in files if dataset in Path(f).name]
+        if len(fits) != 1:
+            raise ConfigError(
+                f"{len(files)} run files, {len(fits)} of them named after {dataset} {split}",
+                hint="Give one file, or a pattern such as 'out/{dataset}.{split}.trec'",
+            )
+        return Path(fits[0])
+    path = Path(files[0].replace("{dataset}", dataset).replace("{split}", split))
+    if path.is_file():
+        return path
+    if path.suffix or (len(path.parts) > 1 and not path.is_dir()):
+        raise DataError(f"{path}: no such run file", hint="irctl search writes one")
+    return run_file_of(files[0], dataset, split)
+
+
+def _like_its_run(config: Config, made_by: RunRecord) -> Config:
+    """Data settings of the run that made the file, where the user did not give others."""
+    import json
+
+    stored: Mapping[str, Any] = json.loads(made_by.columns.get("config_json") or "{}")
+    keys = ("data.source", "data.split", "data.root", "data.title_join", "search.k", "run.dataset")
+    taken = {k: stored[k]["value"] for k in keys if k in stored and k not in config.origins}
+    return config.replace(taken, f"run {made_by.id}") if taken else config

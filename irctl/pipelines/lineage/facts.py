@@ -1,0 +1,80 @@
+"""What a run and those it stands on measured: quality, bytes a vector, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from irctl import slurm
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+
+SPEED = ("queries_per_s", "latency_ms", "latency_p95_ms")
+"""How fast a search was."""
+
+
+def _bytes(search: Mapping[str, Any], compress: RunRecord | None, compression: str) -> float | None:
+    """Bytes stored for a vector, ids not counted."""
+    found = search.get("bytes_per_vector") or search.get("code_size")
+    if found is None and compress is not None:
+        found = measures_of(compress, compression).get("code_size")
+    if found is None and compress is None and search.get("dim"):
+        found = 4 * float(search["dim"])
+    return float(found) if found is not None else None
+
+
+# What a compression measures, and the name of the fact.
+MEASURED = {
+    **{name: name for name in ("rows", "partial", "ratio", "index_bytes", "bytes_per_row", "train_s")},
+    **{name: name for name in (f"{part}_rows_per_cpu_s" for part in ("reader", "encoder", "writer"))},
+    "relative_mse": "mse",
+    "held_out_rows": "held_out_rows",
+    "recall@10": "probe_recall@10",
+    "recall@100": "probe_recall@100",
+}
+
+
+def _facts(
+    train: RunRecord | None, compress: RunRecord | None, compression: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Numbers of training and compression that tables can show, and the run that each is from."""
+    facts: dict[str, float] = {}
+    runs: dict[str, str] = {}
+    if train is not None:
+        for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours")):
+            if train.columns.get(column):
+                facts[name] = float(train.columns[column]) / 3600
+        if "gpu_hours" in facts and (price := slurm.site().price_per_hour):
+            facts["price"] = facts["gpu_hours"] * price
+        known = measures_of(train)
+        facts |= {k: known[k] for k in ("params", "iso", "iso_n", "iso_d") if k in known}
+        runs = dict.fromkeys(facts, train.id)
+    if compress is not None:
+        known = measures_of(compress, compression)
+        own = {short: known[name] for name, short in MEASURED.items() if name in known}
+        facts |= own
+        runs |= dict.fromkeys(own, compress.id)
+    return facts, runs
+
+
+def _speed(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> tuple[dict[str, float], str]:
+    """How fast the system's search was, and the run that measured it: the evaluation, or a search before it."""
+    from irctl.ledger import query
+
+    place = (search.get("dataset"), search.get("split", ""))
+    for run in (record, *(r for r in line if r.columns.get("command") == "search")):
+        known = [m for m in query.measures(run.id) if m["name"] in SPEED and m["value"] is not None]
+        if mine := {m["name"]: float(m["value"]) for m in known if (m["dataset"], m["split"] or "") == place}:
+            return mine, run.id
+    return {}, ""
+
+
+def measures_of(record: RunRecord, part: str = "") -> dict[str, float]:
+    """Last values of a run by name; those of one method where it compressed by several."""
+    from irctl.ledger import query
+
+    known = [m for m in query.measures(record.id) if m["value"] is not None]
+    mine = [m for m in known if m["split"] == part] if part else []
+    return {m["name"]: float(m["value"]) for m in mine or known}

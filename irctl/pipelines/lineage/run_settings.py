@@ -1,0 +1,55 @@
+"""Settings as a run recorded them, and which of them tell it from others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+
+# Settings that say where or how fast, not what: two runs that differ in them are the same system.
+NOT_SCIENCE = (
+    "hardware.",
+    "run.",
+    "data.root",
+    "train.save",
+    "train.keep",
+    "train.log_steps",
+    "train.report_to",
+    "compress.workers",
+)
+
+FOUND = ("default", "measured", "mined")
+"""Origins of values that nobody chose."""
+
+
+def settings(record: RunRecord) -> dict[str, Any]:
+    """Resolved settings of a run by key."""
+    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
+    return {k: v["value"] for k, v in stored.items()}
+
+
+def changed(record: RunRecord) -> dict[str, Any]:
+    """Settings of a run that somebody chose and that belong to the science.
+
+    What the run found out itself (a temperature, the file of its negatives) follows from them, and differs by seed.
+    """
+    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
+    return {k: v["value"] for k, v in stored.items() if v["origin"] not in FOUND and not k.startswith(NOT_SCIENCE)}
+
+
+def short_name(model: str) -> str:
+    """Last part of a hub name or folder."""
+    return model.rstrip("/").rsplit("/", 1)[-1]
+
+
+def selected_on(line: Sequence[RunRecord]) -> set[tuple[str, str]]:
+    """(data set, split) pairs that a checkpoint of this lineage was chosen on."""
+    found = set()
+    for record in line:
+        if record.columns.get("command") == "train" and settings(record).get("eval.during", "off") != "off":
+            found.add((str(record.columns.get("dataset") or ""), "dev"))
+    return found

@@ -1,0 +1,206 @@
+"""From an evaluation back to what it measured: search, compress, encode and train runs, and the name of the system."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.index.shards import manifest_in
+from irctl.pipelines.lineage.facts import _bytes, _facts, _speed
+from irctl.pipelines.lineage.run_settings import changed, settings, short_name
+from irctl.reports.records import Record
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+FOREIGN = "run"
+"""The method of a run file that no search of irctl stands behind."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What was evaluated. Texts are empty and numbers None where the lineage does not say."""
+
+    label: str
+    variant: str
+    traits: Mapping[str, str]
+    method: str
+    loss: str
+    model: str
+    compression: str
+    base: str
+    seed: int | None
+    bytes_per_vector: float | None
+    rerank: int
+    negatives_per_query: int | None
+    facts: Mapping[str, float]
+    fact_runs: Mapping[str, str]
+    lineage: tuple[str, ...]
+
+
+def measured(
+    run: RunRecord, made: System, *, dataset: str, split: str, measure: str, value: float, **more: Any
+) -> Record:
+    """A record of what this run measured of the system. more: other fields of the record."""
+    columns = run.columns
+    return Record(
+        dataset=dataset,
+        split=split,
+        measure=measure,
+        value=value,
+        run_id=run.id,
+        created_at=str(columns.get("created_at") or ""),
+        command=str(columns.get("argv_json") or ""),
+        commit=str(columns.get("git_commit") or ""),
+        system=made.label,
+        **{f.name: getattr(made, f.name) for f in fields(made) if f.name != "label"},
+        **more,
+    )
+
+
+def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+    """The system behind one search of an evaluation run; line: the runs it stands on, newest first.
+
+    A compression is a system too: record is its run and first of the line, search says {compression, model, vectors}.
+    """
+    train = next((r for r in line if r.columns.get("command") == "train"), None)
+    compress = next((r for r in line if r.columns.get("command") == "compress"), None)
+    method = str(search.get("method") or "")
+    if method.startswith(("bm25", "fuse", FOREIGN)):
+        return _without_vectors(record, method, search, line)
+    model = str(search.get("model") or "")
+    if not model and compress is not None:
+        model = model_of(compress, line)
+    if train is not None:
+        model = str(settings(train).get("model.name") or model)
+    weights = "" if train is not None else _weights(record, search, line, compress)
+    asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
+    label, parts = _base_label(asked, train, model, str(search.get("vectors") or ""), weights)
+    base = _hash(parts)
+    compression = ""
+    if compress is not None:
+        known = settings(compress).get("compress.method") or compress.columns.get("method") or "codes"
+        compression = str(search.get("compression") or known)
+        own = {k: v for k, v in changed(compress).items() if k.startswith((f"{compression}.", "compress.metric"))}
+        words = [f"{k.removeprefix(compression + '.')}={v}" for k, v in sorted(own.items())]
+        label = " ".join([f"{label} + {compression}", *words])
+        parts = {**parts, "compress": {"method": compression, **own}}
+    if rerank := int(search.get("rerank") or 0):
+        label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
+    if name := settings(record).get("run.name"):
+        label = str(name)
+    traits = {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
+    if train is None and model:
+        traits["model"] = model  # whole: two folders of one name are told apart by what lies above
+    facts, fact_runs = _facts(train, compress, compression)
+    speed, timed = _speed(record, search, line)
+    facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
+    return System(
+        label=label,
+        variant=_hash(parts),
+        traits=traits,
+        method=str(settings(train).get("train.method", "")) if train else "dense",
+        loss=str(settings(train).get("loss.name", "")) if train else "",
+        model=model,
+        compression=compression,
+        base=base,
+        seed=train.columns.get("seed") if train else None,
+        bytes_per_vector=_bytes(search, compress, compression),
+        rerank=rerank,
+        negatives_per_query=train.columns.get("negatives_per_query") if train else None,
+        facts=facts,
+        fact_runs=fact_runs,
+        lineage=tuple(r.id for r in line),
+    )
+
+
+def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
+    """The encoder of the vectors that a compression read, by its bundle or by the run that encoded them; else empty."""
+    if name := _about(compress).get("model"):
+        return str(name)
+    encode = next((r for r in line if r.columns.get("command") == "encode"), None)
+    return str(encode.columns.get("model") or "") if encode is not None else ""
+
+
+def _about(compress: RunRecord) -> dict[str, Any]:
+    """What a bundle of this compression says of the vectors in it, as long as it is there."""
+    from irctl.ledger import query
+
+    for made in query.artifacts(compress, role="out", kind="bundle"):
+        about = manifest_in(Path(made["path"])).get("about")
+        if isinstance(about, dict):
+            return about
+    return {}
+
+
+def _weights(
+    record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord], compress: RunRecord | None
+) -> str:
+    """What the encoder's weights hash to: as encoded, else as its bundle or its vectors tell, else as searched with.
+
+    What a search says comes last: not every one that reads a bundle knows its encoder, and a bundle is one system.
+    """
+    from irctl.ledger import query
+    from irctl.models import hashes
+
+    encode = next((r for r in line if r.columns.get("command") == "encode"), record if compress is None else None)
+    found = [encode.columns.get("model_fingerprint")] if encode is not None else []
+    if encode is None and compress is not None:
+        encoder = _about(compress).get("encoder") or {}  # as fingerprinted, but for the arithmetic
+        found += [hashes.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
+        found += [a["sha256"] for a in query.artifacts(compress, role="in", kind="embeddings")]
+    found += [search.get("model_fingerprint"), record.columns.get("model_fingerprint")]
+    return str(next(filter(None, found), ""))
+
+
+def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], line: Sequence[RunRecord]) -> System:
+    """BM25, a fusion, or a run file that came from elsewhere, which is known by its content alone."""
+    model = str(search.get("model") or "")
+    label = "BM25" if method == "bm25" else method
+    parts = {"method": method, "model": search.get("model")}
+    words = [w.partition("=") for w in model.split()] if method.startswith("bm25") else [("of", "=", model)]
+    if method == FOREIGN:
+        label = f"{search.get('name') or FOREIGN} {str(search.get('run_sha256') or '')[:8]}".strip()
+        parts, words, model = {"run": search.get("run_sha256")}, [], ""
+    return System(
+        label=str(settings(record).get("run.name") or label),
+        variant=_hash(parts),
+        traits={name: value for name, sign, value in words if sign},
+        method=method,
+        loss="",
+        model=model,
+        compression="",
+        base="",
+        seed=None,
+        bytes_per_vector=None,
+        rerank=0,
+        negatives_per_query=None,
+        facts={},
+        fact_runs={},
+        lineage=tuple(r.id for r in line),
+    )
+
+
+def _base_label(
+    record: RunRecord, train: RunRecord | None, model: str, vectors: str, weights: str
+) -> tuple[str, dict[str, Any]]:
+    """(label, identity) of the uncompressed system: the model, how it was trained, or vectors that came as they are."""
+    used = {k: v for k, v in changed(record).items() if k.startswith(("encoder.", "search.similarity"))}
+    if not model and vectors:
+        return short_name(vectors), {"vectors": vectors, "use": used}
+    parts: dict[str, Any] = {"model": short_name(model), "use": used}
+    if weights:
+        parts["weights"] = weights
+    if train is None:
+        return short_name(model) or "unknown", parts
+    had = settings(train)
+    label = str(had.get("run.name") or f"{had.get('train.method', 'train')} {had.get('loss.name', '')}".strip())
+    return label, {**parts, "train": changed(train)}
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,61 @@
+"""Where outputs may lie: not below a Slurm job's TMPDIR, which is deleted when the job ends, and not among the inputs.
+
+Caches may lie in TMPDIR.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from irctl import tables
+from irctl.errors import ConfigError, DataError
+from irctl.index import plan, shards
+from irctl.pipelines.references.vectors import EMBEDDINGS
+
+ANOTHER = "Choose another --out"
+
+
+def check(folder: Path, hint: str = "") -> None:
+    """ConfigError for an output that would be deleted with the job's TMPDIR, or would make its input unreadable.
+
+    hint: of the command that writes embedding folders. It may go on in one; to others such a folder is an input.
+    """
+    tmp = os.environ.get("TMPDIR", "")
+    if tmp and "SLURM_JOB_ID" in os.environ and folder.resolve().is_relative_to(Path(tmp).resolve()):
+        raise ConfigError(f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint=hint or ANOTHER)
+    found = _vectors_in(folder)
+    if found and not (hint and found == shards.MANIFEST):
+        raise ConfigError(
+            f"{folder}: expected a folder for outputs, found vectors there ({found}), which would be no input any more",
+            hint=hint or ANOTHER,
+        )
+
+
+def _vectors_in(folder: Path) -> str:
+    """The file that makes a folder one of vectors; empty where none does, or where a compression has begun."""
+    manifest = folder / shards.MANIFEST
+    if manifest.is_file() and _format(manifest) == EMBEDDINGS:
+        return manifest.name
+    if not folder.is_dir() or (folder / plan.FILE).is_file():
+        return ""
+    files = [p for p in sorted(folder.iterdir()) if p.suffix == ".parquet" or (p.suffix == ".npy" and _is_floats(p))]
+    return files[0].name if files else ""
+
+
+def _format(manifest: Path) -> str:
+    try:
+        return str(tables.json_object(manifest).get("format"))
+    except DataError:
+        return ""
+
+
+def _is_floats(path: Path) -> bool:
+    """Whether a .npy file holds floats in rows: exported codes lie in such files too, as bytes."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(array.ndim == 2 and array.dtype.kind == "f")

@@ -1,0 +1,91 @@
+"""What PATH, RUN and RUN:METHOD mean where a bundle or its quantizer is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from irctl import hashing, plugins
+from irctl.errors import DataError
+from irctl.index import shards
+from irctl.index.bundle import QUANTIZER
+from irctl.ledger import query, run_json
+
+
+def load_quantizer(folder: Path) -> Any:
+    """The loader that bundles are opened with."""
+    from irctl.quantizers import _open
+
+    return _open.load(folder)
+
+
+def folder_of(reference: str) -> Path:
+    """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest compression).
+
+    `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method.
+    """
+    path = Path(reference)
+    if path.is_dir() and not run_json.is_run(path):
+        return path
+    run, method = method_named(reference)
+    if run == "latest":
+        found = [r for r in query.list_runs(command="compress", status="completed") if _written(r, method)]
+        if not found:
+            of = f" of {method} codes" if method else ""
+            raise DataError(f"no finished compression{of} in the ledger", hint="irctl compress makes one")
+        record = found[0]
+    else:
+        record = query.find_run(run)
+    return of_run(record, method)
+
+
+def of_run(record: query.RunRecord, method: str = "") -> Path:
+    """The bundle that a run wrote; that of `method` if it wrote several. DataError if there is none, or no one."""
+    written = _written(record)
+    if not written:
+        command = record.columns.get("command")
+        raise DataError(f"run {record.id} is a run of 'irctl {command}' and holds no bundle", hint="irctl compress")
+    fitting = {name: path for name, path in written.items() if method in ("", name)}
+    names = ", ".join(written)
+    if not fitting:
+        raise DataError(f"run {record.id} wrote no {method} bundle", hint=f"It wrote {names}")
+    if len(fitting) > 1:
+        raise DataError(
+            f"run {record.id} wrote several bundles ({names})", hint=f"Name one: {record.id}:{next(iter(written))}"
+        )
+    return next(iter(fitting.values()))
+
+
+def method_named(reference: str) -> tuple[str, str]:
+    """(run, method) of RUN:METHOD; method is empty where the reference names none."""
+    run, _, method = reference.rpartition(":")
+    return (run, method) if run and method in plugins.names("quantizers") else (reference, "")
+
+
+def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
+    """The bundles that a run wrote, by method; only that of `method` if given."""
+    found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="bundle")]
+    return {name: p for p in found if method in ("", name := _method_of(p))}
+
+
+def _method_of(folder: Path) -> str:
+    """The method of a bundle; its folder's name if the bundle is gone."""
+    return str(shards.manifest_in(folder).get("method", folder.name))
+
+
+def _quantizer_folder_of(reference: str) -> Path:
+    folder = folder_of(reference)
+    for candidate in (folder, folder / "quantizer", folder / "pq"):
+        if (candidate / QUANTIZER).is_file():
+            return candidate
+    raise DataError(f"{folder}: holds no trained quantizer", hint="irctl compress --train-only writes one")
+
+
+def quantizer_of(reference: str) -> Any:
+    """The trained quantizer of a bundle (finished or not), of a folder, or of a run."""
+    return load_quantizer(_quantizer_folder_of(reference))
+
+
+def quantizer_digest(reference: str) -> str:
+    """The hash that names it."""
+    return hashing.file_digest(_quantizer_folder_of(reference) / QUANTIZER)

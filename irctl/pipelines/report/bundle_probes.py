@@ -1,0 +1,42 @@
+"""What compressions measured on their own rows, as records: a bundle can be reported before anybody evaluates it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl.index.shards import manifest_in
+from irctl.pipelines.lineage.facts import MEASURED, measures_of
+from irctl.pipelines.lineage.run_settings import settings
+from irctl.pipelines.lineage.system import measured, system
+from irctl.reports.neighbours import PROBE, PROBED
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
+
+
+def records(runs: Sequence[RunRecord]) -> list[Record]:
+    """The recall that each bundle of these compressions had on held-out rows; its other numbers are the facts."""
+    return [r for run in runs for r in _of(run)]
+
+
+def _of(run: RunRecord) -> Iterator[Record]:
+    from irctl.ledger import query
+
+    line = [run, *query.ancestors(run.id)]
+    bundles = query.artifacts(run, role="out", kind="bundle")
+    for bundle in bundles:
+        told = manifest_in(Path(bundle["path"]))  # empty where the bundle is gone
+        method = str(told.get("method") or settings(run).get("compress.method", ""))
+        about = told.get("about", {})
+        vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")
+        search = {"compression": method, "model": about.get("model"), "vectors": vectors}
+        made = system(run, search, line)
+        known = {MEASURED.get(k, ""): v for k, v in measures_of(run, method if len(bundles) > 1 else "").items()}
+        recalls = {k: v for k, v in known.items() if k.startswith(PROBE)}
+        for measure, value in (recalls or {"": math.nan}).items():
+            dataset = str(run.columns.get("dataset") or "")
+            yield measured(run, made, dataset=dataset, split=PROBED, measure=measure, value=value)

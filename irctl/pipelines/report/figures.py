@@ -1,0 +1,147 @@
+"""Figures of `irctl report`: what each kind is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl import plugins
+from irctl.errors import ConfigError, DataError
+from irctl.pipelines.lineage.run_settings import settings
+from irctl.pipelines.report import report
+from irctl.pipelines.report.report import Wanted
+from irctl.reports import figures, lines, neighbours
+from irctl.reports.columns import headline
+from irctl.training import journal
+from irctl.training.curve import Epochs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
+
+    Draw = Callable[..., tuple[Figure, str]]
+
+SPECTRUM_ROWS = 20_000
+"""Vectors that a spectrum is estimated from."""
+
+
+def figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
+    """Draw a figure and save it in every format; the files written."""
+    kinds: dict[str, Callable[[Path, Wanted], list[Path]]] = {
+        "pareto": _pareto,
+        "speed": _speed,
+        "delta": _delta,
+        "curves": _curves,
+        "spectrum": _spectrum,
+    }
+    if kind not in kinds:
+        raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
+    wanted.check()
+    return kinds[kind](folder, wanted)
+
+
+def _delta(folder: Path, wanted: Wanted) -> list[Path]:
+    compared = [c for t in report.tables(wanted) for c in t.comparisons]
+    return figures.save(*figures.delta(compared), folder, "delta")
+
+
+def _pareto(folder: Path, wanted: Wanted) -> list[Path]:
+    """Judged quality where there is some, else recall of exact neighbours, else that of the probe; one a data set."""
+    records = report.narrowed(report.gather(wanted.runs, probes=True), wanted)
+    if not report.measures(wanted):
+        records = neighbours.judged(records) or records
+    return _one_a_place("pareto", figures.pareto, records, folder, wanted)
+
+
+def _speed(folder: Path, wanted: Wanted) -> list[Path]:
+    """Recall of exact neighbours where it was measured, else judged quality; one a data set."""
+    records = [r for r in report.narrowed(report.gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
+    if not report.measures(wanted):
+        records = [r for r in records if neighbours.is_recall(r.measure)] or records
+    return _one_a_place("speed", figures.speed, records, folder, wanted)
+
+
+def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:
+    """A figure for every data set and split, of the measures asked for or the best known of neighbours."""
+    measures = report.measures(wanted)
+    if not measures and not neighbours.judged(records):
+        measures = [next((m for m in neighbours.QUALITY if any(r.measure == m for r in records)), "")]
+    if measures:
+        records = [r for r in records if r.measure in measures] or records
+    written: list[Path] = []
+    places = list(dict.fromkeys((r.dataset, r.split) for r in records))
+    for dataset, split in places or [("", "")]:
+        mine = [r for r in records if (r.dataset, r.split) == (dataset, split)]
+        drawn = draw(mine, headline(mine, measures), title=f"{dataset} {split}")
+        name = kind if len(places) < 2 else f"{kind}-{dataset}-{split}".replace("/", "-")
+        written += figures.save(*drawn, folder, name)
+    return written
+
+
+def _runs(wanted: Wanted, command: str) -> list[RunRecord]:
+    """The runs named (a group stands for its members), else the newest with its whole group."""
+    from irctl.ledger import query
+
+    known = query.list_runs(command=command, status="completed")
+    if not wanted.runs:
+        group = known[0].columns.get("group_id") if known else None
+        return [r for r in known if group and r.columns.get("group_id") == group] or known[:1]
+    found: list[RunRecord] = []
+    for named in map(query.find_run, wanted.runs):
+        members = [r for r in known if r.columns.get("group_id") == named.id]
+        if not members and named.columns.get("command") != command:
+            raise DataError(f"run {named.id} is a run of 'irctl {named.columns.get('command')}', expected {command}")
+        found += members or [named]
+    return found
+
+
+def _label(run: RunRecord) -> str:
+    """Name, else method and loss; with the seed."""
+    had = settings(run)
+    label = str(had.get("run.name") or f"{had.get('train.method', '')} {had.get('loss.name', '')}".strip())
+    return f"{label} seed {run.columns.get('seed')}"
+
+
+def _curves(folder: Path, wanted: Wanted) -> list[Path]:
+    """Loss of full batches, and dev measure, of training runs."""
+    from irctl.ledger import query
+
+    points: list[lines.CurvePoint] = []
+    runs = _runs(wanted, "train")
+    names = _distinct([_label(r) for r in runs], runs)
+    for run, name in zip(runs, names, strict=True):
+        measured = query.metrics(run.id)
+        epochs = Epochs.read(journal.events(run.paths.metrics))
+        logged = {int(m["step"]) for m in measured if m["name"] == lines.LOSS and m["step"] is not None}
+        drawn = epochs.comparable(logged) if epochs else logged
+        for m in measured:
+            if m["name"] == lines.LOSS and m["step"] is not None and int(m["step"]) not in drawn:
+                continue
+            is_dev = bool(m["split"])
+            if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == lines.LOSS):
+                points.append(lines.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))
+    return figures.save(*lines.curves(points), folder, "curves")
+
+
+def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
+    """Variance by direction of the vectors of encode runs."""
+    from irctl.index.plan import draw
+    from irctl.metrics.spectrum import eigenvalues
+    from irctl.pipelines.references import vectors
+
+    runs = _runs(wanted, "encode")
+    names = _distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
+    points: list[lines.SpectrumPoint] = []
+    for run, name in zip(runs, names, strict=True):
+        stream = vectors.of_run(run).stream
+        x_ND = stream.take(draw(stream.rows, min(stream.rows, SPECTRUM_ROWS), 0))
+        points += lines.spectrum_points(name, run.id, eigenvalues(x_ND).tolist(), len(x_ND))
+    return figures.save(*lines.spectrum(points), folder, "spectrum")
+
+
+def _distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:
+    """Names; those that several runs have get the run's id."""
+    return [n if names.count(n) == 1 else f"{n} {r.id}" for n, r in zip(names, runs, strict=True)]

@@ -1,0 +1,113 @@
+"""Records of what the ledger holds: evaluations with their lineage, and compressions that were only probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import paths
+from irctl.errors import DataError
+from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.evaluate.ranking_origin import of_record
+from irctl.pipelines.lineage.run_settings import selected_on
+from irctl.pipelines.lineage.system import System, measured, system
+from irctl.pipelines.report import bundle_probes
+from irctl.settings import Model
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+    from irctl.reports.records import Record
+
+SIMILARITY = {"ip": "dot", "l2": "euclid"}
+
+
+def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | None = None) -> list[Record]:
+    """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
+
+    probes: those of compressions too, by what they measured on their own rows. lost: takes the ids of evaluations whose
+    values are not in their run folders any more. Raises DataError if there is none, or if one that was named is lost.
+    """
+    from irctl.ledger import query
+
+    evals = query.list_runs(command="eval", status="completed")
+    compressions = query.list_runs(command="compress", status="completed")
+    found = evals if not runs else []
+    probed = compressions if not runs else []
+    for named in map(query.find_run, runs):
+        if named.columns.get("command") == "compress":
+            probed.append(named)
+            continue
+        members = [r for r in evals if r.columns.get("group_id") == named.id]
+        found += members or [named]
+    gone = [] if runs else [r for r in found if not (r.folder / "out" / store.EVAL).is_file()]
+    records = [r for record in found if record not in gone for r in records_of(record)]
+    if lost is not None:
+        lost += [r.id for r in gone]
+    if probes:
+        records += bundle_probes.records(probed)
+    if gone and not records:
+        raise DataError(f"{gone[0].folder / 'out' / store.EVAL}: no evaluation there any more", hint="irctl eval again")
+    if not found and not records:
+        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=bool(probed)))
+    return records
+
+
+def _how_to_get_one(*, is_probed: bool) -> str:
+    """Commands that work on the ledger as it is."""
+    from irctl.ledger import query
+
+    if is_probed:
+        return "irctl report --table compression shows compressions; irctl eval adds one"
+    if any(query.newest(command) for command in ("search", "train")):
+        return "irctl eval evaluates the newest search, else the newest model"
+    return f"irctl demo makes some; irctl eval --model {Model().name} adds one"
+
+
+def records_of(record: RunRecord) -> list[Record]:
+    """Records of one evaluation run, from its eval.json and its lineage."""
+    from irctl.ledger import query
+
+    payload = store.read_json(Path(record.folder) / "out" / store.EVAL)
+    searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
+    line = query.ancestors(record.id)
+    selected = selected_on(line)
+    is_trained = any(r.columns.get("command") == "train" for r in line)  # else only the run itself can say it
+    systems: dict[tuple[str, str], System] = {}
+    found = []
+    for r in payload["results"]:
+        place = (r["dataset"], r["split"])
+        if place not in systems:
+            told = searches.get(place) or next(iter(searches.values()), {})
+            systems[place] = system(record, of_record(told, str(r.get("run_sha256") or ""), line), line)
+        found.append(
+            measured(
+                record,
+                systems[place],
+                dataset=r["dataset"],
+                split=r["split"],
+                measure=r["measure"],
+                value=float(r["value"]),
+                qrels_sha256=r["qrels_sha256"],
+                k=r.get("k"),
+                similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
+                self_match=r["self_match"],
+                selected_on_eval=place in selected or (not is_trained and bool(record.columns.get("selected_on_eval"))),
+                n_queries=r["n_queries"],
+                n_missing=r["n_missing"],
+            )
+        )
+    return found
+
+
+def per_query_reader() -> Callable[[Record], Mapping[str, float] | None]:
+    """Per-query values of a record, from its run folder; each file is read once."""
+    from irctl.ledger import query
+
+    @cache
+    def file(run_id: str) -> dict[tuple[str, str, str], dict[str, float]]:
+        path = Path(query.find_run(run_id).folder) / "out" / store.PER_QUERY
+        return store.read_per_query(path) if path.is_file() else {}
+
+    return lambda record: file(record.run_id).get(record.cell)

@@ -1,0 +1,187 @@
+"""`irctl report`: records from the evaluations of the ledger, tables and figures from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from irctl import paths, plugins
+from irctl.errors import ConfigError, DataError
+from irctl.metrics.measures import parse, parse_one
+from irctl.pipelines.report import bundle_probes, unjudged
+from irctl.pipelines.report.records import gather, per_query_reader
+from irctl.reports import grouping, neighbours
+from irctl.reports.columns import PRESETS, choose, headline, is_across
+from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
+from irctl.reports.significance import CORRECTIONS, TESTS
+from irctl.reports.table import Table, build
+
+__all__ = ["Wanted", "gather", "measures", "narrowed", "per_query_reader", "tables", "tables_of"]
+
+MARKS = ("daggers", "letters")
+COMPRESSION = "compression"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a user asks of a report. Empty means the usual."""
+
+    table: str = "main"
+    baseline: str = ""
+    runs: Sequence[str] = ()
+    datasets: str = ""
+    split: str = ""
+    measures: str = ""
+    columns: str = ""
+    marks: str = "daggers"
+    test: str = "t"
+    correction: str = "holm"
+    mixed: bool = False
+    group_by: str = ""
+    command: str = ""
+
+    def check(self) -> None:
+        """Raise ConfigError for a word that is none of the legal ones."""
+        legal = {"table": tuple(PRESETS), "marks": MARKS, "test": TESTS, "correction": CORRECTIONS}
+        legal["group_by"] = ("", *grouping.LEGAL)
+        for name, words in legal.items():
+            if (value := getattr(self, name)) not in words:
+                known = [w for w in words if w]
+                said = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
+                raise ConfigError(said, hint=plugins.nearest(value, known))
+
+
+def tables(wanted: Wanted) -> list[Table]:
+    """The tables asked for: one a data set and split, or one with a column a data set.
+
+    Where nothing was evaluated, and nothing in particular asked for: what was compressed, and what was trained.
+    """
+    wanted.check()
+    if wanted == Wanted(command=wanted.command) and (found := _unjudged(wanted)):
+        return found
+    lost: list[str] = []
+    records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
+    made = tables_of(records, wanted, per_query_reader())
+    remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
+    return [replace(t, notes=(*t.notes, remark)) for t in made] if lost else made
+
+
+def _unjudged(wanted: Wanted) -> list[Table]:
+    """Compressions and trainings of a ledger without evaluations, each with what takes it further; else empty."""
+    from irctl.ledger import query
+
+    if query.newest("eval") is not None:
+        return []
+    compressions = query.list_runs(command="compress", status="completed")
+    trainings = query.list_runs(command="train", status="completed")
+    made = []
+    if compressions:
+        of_codes = replace(wanted, table=COMPRESSION)
+        for table in tables_of(bundle_probes.records(compressions), of_codes, lambda _: None):
+            here = {run for row in table.rows for cell in row.cells for run in cell.runs}
+            further = unjudged.next_of_bundles([r for r in compressions if r.id in here])
+            made.append(replace(table, notes=(*table.notes, *further)))
+    if trainings:
+        made.append(_linked(unjudged.trainings(trainings, wanted.command)))
+    return made
+
+
+def tables_of(
+    records: Sequence[Record], wanted: Wanted, per_query: Callable[[Record], Mapping[str, float] | None]
+) -> list[Table]:
+    """The same from records: pure but for per_query."""
+    records = narrowed(records, wanted)
+    shown = measures(wanted)
+    columns = [_column_name(c) for c in wanted.columns.replace(",", " ").split()]
+    if wanted.table == COMPRESSION:
+        bases = {r.base for r in records if r.compression}
+        records = neighbours.folded([r for r in records if r.base in bases])
+        if not records:
+            raise DataError("no compressed vectors to report", hint="irctl compress makes some")
+    elif not any(map(neighbours.is_recall, (*shown, *columns))):
+        records = neighbours.judged(records) or records  # recall of neighbours is shown where it is all there is
+    records = grouping.grouped(records, wanted.group_by, allow_mixed=wanted.mixed)
+    groups = [list(records)]
+    if not is_across(wanted.table, columns, records):
+        places = dict.fromkeys((r.dataset, r.split) for r in newest(records))
+        groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
+    commits = sorted({r.commit for r in records if r.commit})
+    made = []
+    tested = [_baseline(wanted.baseline, group, records) for group in groups]
+    if wanted.baseline and not any(tested):
+        find_row(wanted.baseline, newest(records))  # says which rows there are
+    for group, base in zip(groups, tested, strict=True):
+        places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
+        made.append(
+            build(
+                group,
+                choose(group, wanted.table, measures=shown, columns=columns),
+                title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
+                baseline=base,
+                remarks=[f"No row '{wanted.baseline}' here: nothing is tested."]
+                if wanted.baseline and base is None
+                else [],
+                per_query=per_query,
+                test=wanted.test,
+                correction=wanted.correction,
+                marks=wanted.marks,
+                allow_mixed=wanted.mixed,
+                command=wanted.command,
+                commit=commits[-1] if len(commits) == 1 else "",
+            )
+        )
+    return [_linked(t) for t in made]
+
+
+def _baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
+    """The row of one table that a user names: as its label is there, or as it is among all records. None: not there.
+
+    Raises ConfigError where the name fits several rows of the table.
+    """
+    shown = newest(group)
+    if not name or rows_named(name, shown):
+        return find_row(name, shown) if name else None
+    alike = [key for key, label in rows(newest(records)).items() if label == name]
+    return next((key for key in alike if key in rows(shown)), None)
+
+
+def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
+    """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits."""
+    found = list(records)
+    if wanted.datasets:
+        names = wanted.datasets.replace(",", " ").split()
+        known = sorted({r.dataset for r in found})
+        for name in names:
+            if name not in known:
+                raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
+        found = [r for r in found if r.dataset in names]
+    codes = [r for r in found if r.split in neighbours.OF_CODES]
+    found = [r for r in found if r.split not in neighbours.OF_CODES]
+    if wanted.split:
+        found = [r for r in found if r.split == wanted.split]
+        if not found:
+            known = sorted({r.split for r in records})
+            raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
+        return found + codes
+    reported = {r.dataset for r in found if r.split != "dev" and not neighbours.is_recall(r.measure)}
+    return [r for r in found if r.split != "dev" or r.dataset not in reported] + codes
+
+
+def measures(wanted: Wanted) -> list[str]:
+    """The measures named, in their own spelling; recall of neighbours among them. Raises ConfigError."""
+    words = wanted.measures.replace(",", " ").split()
+    judged = [w for w in words if not neighbours.is_recall(w)]
+    return [*(m.name for m in (parse(" ".join(judged)) if judged else ())), *(w for w in words if w not in judged)]
+
+
+def _column_name(text: str) -> str:
+    """A measure in its own spelling, any other column as it is."""
+    try:
+        return parse_one(text).name
+    except ConfigError:
+        return text
+
+
+def _linked(table: Table) -> Table:
+    runs = {run for row in table.rows for cell in row.cells for run in cell.runs}
+    return replace(table, links={run: str(paths.runs().resolve() / run) for run in runs})

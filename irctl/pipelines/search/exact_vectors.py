@@ -1,0 +1,59 @@
+"""Candidates scored again by the vectors that codes were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import hashing, paths
+from irctl.errors import DataError
+from irctl.index.chain import Chain
+from irctl.index.rerank import rerank
+from irctl.pipelines.search.opened_index import Searched
+from irctl.types import Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def reranked(
+    searched: Searched, queries_QD: NDArray[np.float32], rows_QK: NDArray[np.int64], k: int, config: Config
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+    """(scores, rows, boundary ties) of the candidates by their exact vectors. DataError if those are gone."""
+    stream = exact_vectors(searched, config)
+    return rerank(queries_QD, rows_QK, stream.take, k, searched.metric)
+
+
+def exact_vectors(searched: Searched, config: Config) -> Stream:
+    """The vectors that a bundle was made of, with those appended to it. DataError if they are gone."""
+    if searched.stream is not None:
+        return searched.stream
+    first = _found(searched, searched.about.get("source", {}), config)
+    later = [_found(searched, a["source"], config) for a in searched.about.get("appended", ())]
+    return Chain([first, *later]) if later else first
+
+
+def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
+    """One input by name, ledger or cache; the same content, or DataError."""
+    from irctl.data.vectors import columns_named, is_name, open_vectors
+    from irctl.ledger import places, query
+
+    name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
+    candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]
+    if key:
+        candidates += map(str, query.outputs("embeddings", key))
+        candidates.append(str(paths.cache() / "emb" / key[:16]))
+    with hashing.like(expected):
+        for candidate in candidates:
+            if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
+                stream = open_vectors(candidate, root=config.data.root)
+                if stream.fingerprint == expected:
+                    return stream
+    raise DataError(
+        f"{searched.folder}: the vectors it was made of ({name}) are not here any more, so nothing can be re-scored",
+        hint="Search without --rerank, or encode the corpus again",
+    )

@@ -1,0 +1,120 @@
+"""Fusing run files: reciprocal rank fusion, CombSUM after min-max scaling, or a weighted sum of scaled scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import files
+from irctl.errors import ConfigError, DataError
+from irctl.pipelines.references import run_files as references_run_files
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+RRF_K = 60
+"""Cormack, Clarke and Buettcher, SIGIR 2009."""
+
+
+def rrf(runs: Sequence[Run]) -> Run:
+    """Sum over runs of 1 / (60 + rank), rank from 1, ties by document id descending as trec_eval orders them."""
+    fused: Run = {}
+    for run in runs:
+        for query, documents in run.items():
+            target = fused.setdefault(query, {})
+            for rank, document in enumerate(sorted(documents, key=lambda d: (documents[d], d), reverse=True), 1):
+                target[document] = target.get(document, 0.0) + 1 / (RRF_K + rank)
+    return fused
+
+
+def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
+    """Sum of weight x score, each query's scores scaled to 0..1 first; a missing document counts 0."""
+    fused: Run = {}
+    for run, weight in zip(runs, weights, strict=True):
+        for query, documents in run.items():
+            target = fused.setdefault(query, {})
+            low, high = min(documents.values(), default=0.0), max(documents.values(), default=0.0)
+            for document, score in documents.items():
+                scaled = (score - low) / (high - low) if high > low else 1.0
+                target[document] = target.get(document, 0.0) + weight * scaled
+    return fused
+
+
+def combine(how: str, runs: Sequence[Run]) -> Run:
+    """Fuse by name: rrf, combsum, or weighted:0.7,0.3. Raises ConfigError if the name or the weights do not fit."""
+    weights = weights_of(how, len(runs))
+    return weighted(runs, weights) if weights else rrf(runs)
+
+
+def weights_of(how: str, count: int) -> list[float]:
+    """One weight a run, each 1 for combsum; none for rrf. Raises ConfigError for another name, or unfit weights."""
+    if count < 2:
+        raise ConfigError(
+            f"--fuse {how}: expected at least 2 run files, found {count}", hint="irctl search --fuse rrf A B"
+        )
+    name, _, text = how.partition(":")
+    if name == "rrf":
+        return []
+    if name == "combsum":
+        return [1.0] * count
+    if name == "weighted":
+        try:
+            weights = [float(w) for w in text.split(",")]
+        except ValueError:
+            weights = []
+        if len(weights) != count or not all(map(math.isfinite, weights)):
+            raise ConfigError(f"--fuse {how}: expected {count} weights, one a run file", hint="weighted:0.7,0.3")
+        return weights
+    raise ConfigError(f"--fuse {how}: expected rrf, combsum or weighted:...", hint="irctl search --fuse rrf A B")
+
+
+def describe(how: str, run_files: Sequence[str]) -> dict[str, Any]:
+    """What --dry-run prints: the run files, opened by name, and how they are fused."""
+    weights_of(how, len(run_files))
+    return {"fusion": {"how": how, "of": ", ".join(str(_opened(name).file) for name in run_files)}}
+
+
+def fuse(
+    config: Config, run: RunHandle, reporter: Reporter, *, how: str, run_files: Sequence[str], out: str | None
+) -> dict[str, Any]:
+    """Fuse run files, or those of searches named by their runs, into one, cut at search.k."""
+    from irctl.data.trec import read_run, write_run
+
+    target = Path(out) if out else run.out / "run.trec.gz"
+    files.check_file(target)
+    weights_of(how, len(run_files))
+    inputs = [_opened(name) for name in run_files]
+    fused = combine(how, [read_run(i.file) for i in inputs])
+    k = config.search.k
+    cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
+    write_run(target, cut, run.id)
+    for i in inputs:
+        run.artifact("in", "run_file", i.file)
+    run.artifact("out", "run_file", target, n_rows=len(cut))
+    run.note(method=f"fuse {how}", model=" + ".join(i.name for i in inputs))
+    return {"run_file": str(target), "queries": len(cut), "method": how, "fused": [str(i.file) for i in inputs]}
+
+
+@dataclass(frozen=True)
+class _Input:
+    file: Path
+    name: str
+    """What it is a ranking of: the model of its search, else the file's name and hash."""
+
+
+def _opened(name: str) -> _Input:
+    """A run file, or that of a search run. Raises DataError where it is neither."""
+    from irctl import hashing
+
+    file = Path(name) if Path(name).is_file() else None
+    if file is None and (Path(name).suffix or ("/" in name and not Path(name).is_dir())):
+        raise DataError(f"{name}: no such run file", hint="irctl search writes one")
+    file = file or references_run_files.run_file_of(name)
+    made = references_run_files.run_behind(str(file))
+    told = made and (made.columns.get("model") or made.columns.get("method"))
+    return _Input(file, str(told) if told else f"{file.name} {hashing.content(file.absolute())[:8]}")

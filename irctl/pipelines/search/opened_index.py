@@ -1,0 +1,200 @@
+"""What a search looks in: codes of a bundle or vectors of an encoded corpus; and the documents behind the rows.
+
+Dimension key: Q queries, N rows, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.errors import ConfigError, DataError
+from irctl.index import plan, scan, shards
+from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.pipelines.references import bundles as references_bundles
+from irctl.pipelines.references import vectors
+from irctl.types import Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+
+METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
+SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
+COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
+"""What must be the same of the encoder of the rows and that of the queries; prompts and lengths differ by side."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known.
+
+    reference: what another process opens it by. fast: by the approximate scan of 4-bit codes.
+    """
+
+    rows: int
+    dim: int
+    metric: str
+    fingerprint: str
+    folder: Path | None
+    about: Mapping[str, Any]
+    reference: str
+    bundle: Bundle | None = None
+    stream: Stream | None = None
+    fast: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the payload and the ledger say of it."""
+        found: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
+        if self.bundle is None:
+            return found
+        fast = {"fastscan": True} if self.fast else {}
+        return {**found, "compression": self.bundle.method, "code_size": self.bundle.code_size,
+                "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
+
+    def check(self) -> None:
+        """Hash what a scan will read and was not hashed before. DataError where it is damaged."""
+        if check := getattr(self.bundle or self.stream, "check", None):
+            check()
+
+    def search(
+        self,
+        queries_QD: NDArray[np.float32],
+        k: int,
+        block: int,
+        advance: Callable[[int], object],
+        *,
+        rows: tuple[int, int] | None = None,
+    ) -> scan.Found:
+        """The k best of these rows, or of all, in this process."""
+        if self.bundle is not None:
+            return scan.search_codes(
+                queries_QD, self.bundle, k, block=block, rows=rows, advance=advance, fast=self.fast
+            )
+        assert self.stream is not None
+        return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, rows=rows, advance=advance)
+
+
+def open_index(reference: str, config: Config) -> Searched:
+    """A bundle or an embedding folder, by path, run or RUN:METHOD. Raises DataError if it is neither."""
+    folder = _resolve(reference)
+    if is_bundle(folder):
+        bundle = open_bundle(folder, references_bundles.load_quantizer)
+        if config.search.similarity and METRIC[config.search.similarity] != bundle.metric:
+            raise ConfigError(
+                f"search.similarity: asked {config.search.similarity}, these codes keep {SIMILARITY[bundle.metric]}",
+                hint=f"Compress again with --set compress.metric={METRIC[config.search.similarity]}",
+            )
+        about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
+        about["appended"] = bundle.manifest.get("appended", [])
+        _check_fastscan(bundle, config)
+        named, fast = str(folder.absolute()), config.search.fastscan
+        return Searched(
+            bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle, fast=fast
+        )
+    _refuse_unfinished(folder)
+    given = vectors.named(reference, config) if reference != "latest" else vectors.of_folder(folder, str(folder))
+    return of_vectors(given, config)
+
+
+def _refuse_unfinished(folder: Path) -> None:
+    """DataError for a folder of a compression that is no bundle: not finished, or the parent of several."""
+    if (folder / shards.MANIFEST).is_file() or not folder.is_dir():
+        return
+    if (folder / plan.FILE).is_file():
+        again = "--finalize, once every --shard is done" if plan.read(folder).workers > 1 else "the same options"
+        raise DataError(
+            f"{folder}: this compression is not finished: {plan.FILE} is there, {shards.MANIFEST} is not",
+            hint=f"Run irctl compress --out {folder} again with {again}",
+        )
+    begun = sorted(p.parent for p in folder.glob(f"*/{plan.FILE}"))
+    bundles = [p for p in begun if is_bundle(p)]
+    if bundles:
+        names = ", ".join(p.name for p in bundles)
+        raise DataError(
+            f"{folder}: expected a bundle, found a folder of bundles: {names}", hint=f"Name one: {bundles[0]}"
+        )
+    if begun:
+        _refuse_unfinished(begun[0])
+
+
+def _check_fastscan(bundle: Bundle, config: Config) -> None:
+    """ConfigError where the approximate scan is asked for and the codes have none."""
+    if not config.search.fastscan:
+        return
+    if not hasattr(bundle.quantizer, "search_fast"):
+        raise ConfigError(
+            f"search.fastscan: is for pq and opq codes of 4 bits, these are {bundle.method}", hint="Leave it off"
+        )
+    bundle.quantizer.search_fast(np.empty((0, bundle.dim), np.float32), np.empty((0, bundle.code_size), np.uint8), 1)
+
+
+def of_vectors(given: vectors.Input, config: Config) -> Searched:
+    """Float vectors, compared as the settings or else their encoder say."""
+    if config.search.fastscan:
+        raise ConfigError("search.fastscan: is for pq and opq codes, these are vectors", hint="Leave it off")
+    similarity = config.search.similarity or str(given.about.get("similarity", "")) or "dot"
+    stream = given.stream
+    named = str(given.folder.absolute()) if given.folder else given.name
+    return Searched(
+        stream.rows, stream.dim, METRIC[similarity], given.key, given.folder, given.about, named, stream=stream
+    )
+
+
+def _resolve(reference: str) -> Path:
+    """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
+    from irctl.data.vectors import is_name
+    from irctl.ledger import query, run_json
+
+    path = Path(reference)
+    if reference == "latest":
+        found = [r for r in (query.newest("compress"), vectors.newest()) if r is not None]
+        if not found:
+            raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
+        reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
+    elif is_name(reference) or (path.exists() and not run_json.is_run(path)):
+        return path  # synthetic:..., hf://... or what lies here
+    elif references_bundles.method_named(reference)[1]:
+        return references_bundles.folder_of(reference)
+    record = query.find_run(reference)
+    if query.artifacts(record, role="out", kind="bundle"):
+        return references_bundles.of_run(record)
+    for artifact in query.artifacts(record, role="out", kind="embeddings"):
+        return Path(artifact["path"])
+    raise DataError(
+        f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds neither codes nor vectors",
+        hint="irctl encode or irctl compress",
+    )
+
+
+def check_corpus(searched: Searched, collection: Collection) -> None:
+    """DataError when the index was made from other documents than the collection's."""
+    known = searched.about.get("corpus")
+    if known and known != collection.corpus.fingerprint:
+        raise DataError(
+            f"{searched.folder}: was made from {searched.about.get('collection') or 'another corpus'}, "
+            f"not from the documents of {collection.name}",
+            hint="Name its collection with --data",
+        )
+
+
+def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
+    """DataError when the rows were encoded by another model: their scores would mean nothing."""
+    if encoder.dim != searched.dim:
+        raise DataError(
+            f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
+        )
+    known = searched.about.get("encoder") or {}
+    own = encoder.key("passage")
+    differs = next((k for k in COMPARED if k in known and k in own and known[k] != own[k]), None)
+    if differs:
+        raise DataError(
+            f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
+            hint=f"Use --model {searched.about.get('model') or 'NAME of its encoder'}",
+        )

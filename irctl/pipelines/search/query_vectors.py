@@ -1,0 +1,71 @@
+"""Queries as vectors: read from a file, or encoded by the encoder that the index belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import files
+from irctl.errors import DataError
+from irctl.pipelines.search.opened_index import Searched
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection, Queries
+
+
+def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
+    """Query vectors [Q, D] of a .npy file. Raises DataError."""
+    from irctl.index.rows import as_rows
+
+    files.is_input(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as e:
+        raise DataError(f"{path}: not a .npy file of query vectors ({e})") from e
+    return as_rows(loaded, dim, str(path))
+
+
+def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
+    """The collection asked for, else the one the index was made from; and the split of its queries."""
+    from irctl.pipelines.encode import collection_of
+
+    collection = collection_of(_of_index(config, searched))
+    return collection, config.data.split or collection.card.headline_split
+
+
+def _of_index(config: Config, searched: Searched | None) -> Config:
+    """The settings with the collection that the index was made from, unless they name one."""
+    if searched is None or "data.source" in config.origins or not searched.about.get("data"):
+        return config
+    return config.replace({"data.source": searched.about["data"]}, "the index")
+
+
+def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
+    """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's.
+
+    The name of a run's model is the run's id, also where it was asked for as the latest.
+    """
+    from irctl.models.encoder import load_encoder
+    from irctl.models.locate import resolved
+
+    name = model or (config.model.name if "model.name" in config.origins else "")
+    own = searched.folder / "query_encoder" if searched is not None and searched.folder else None
+    if not name and own is not None and own.is_dir():
+        name = str(own)
+    if not name and searched is not None:
+        name = str(searched.about.get("model") or "")
+    name = resolved(name or config.model.name)
+    config = _of_index(config, searched)  # prompts may be those of a data set
+    return load_encoder(config, None if name == config.model.name else name), name
+
+
+def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
+    """The queries, encoded [Q, D]."""
+    from irctl.models.embedding import embed_queries
+
+    vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config)
+    return vectors

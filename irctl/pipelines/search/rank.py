@@ -1,0 +1,76 @@
+"""The k nearest rows of an opened index for each query.
+
+Dimension key: Q queries, k results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import paths
+from irctl.pipelines.search import exact_vectors, opened_index, spread
+from irctl.pipelines.search import speed as search_speed
+from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.opened_index import Searched
+from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Queries
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Result of a search. scores, rows [Q, k']; row -1 is no result."""
+
+    scores_Qk: NDArray[np.float32]
+    rows_Qk: NDArray[np.int64]
+    boundary_ties: int
+    speed: Mapping[str, float]
+
+
+def rank(
+    searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
+) -> Ranking:
+    """The k best rows of each query, re-scored where asked. place: folder for the logs of several processes."""
+    depth, started = max(k, config.search.rerank), time.perf_counter()
+    found = spread.search(searched, queries_QD, depth, config, place, reporter)
+    ranked = (found.scores_Qk, found.rows_Qk, found.boundary_ties)
+    if config.search.rerank:
+        ranked = exact_vectors.reranked(searched, queries_QD, found.rows_Qk, k, config)
+    seconds = time.perf_counter() - started
+    return Ranking(*ranked, search_speed.measured(searched, queries_QD, k, seconds, config))
+
+
+def _lists(found: Ranking, documents: Documents) -> Any:
+    """(scores, document ids) of one query after the other."""
+    for scores_k, rows_k in zip(found.scores_Qk, found.rows_Qk, strict=True):
+        real_k = rows_k >= 0
+        yield scores_k[real_k].tolist(), documents.of(rows_k[real_k])
+
+
+def search_index(
+    index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
+) -> tuple[list[list[float]], list[list[str]], dict[str, Any]]:
+    """(scores, document ids, facts) of the k best documents of each query by the codes or vectors of an index.
+
+    place: folder for the logs of several processes; default: the cache.
+    """
+    searched = opened_index.open_index(index, config)
+    encoder, name = encoder_for(config, None, searched)
+    opened_index.check_encoder(searched, encoder, name)
+    collection, _ = collection_for(config, searched)
+    opened_index.check_corpus(searched, collection)
+    queries_QD = query_vectors(encoder, queries, config)
+    found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
+    pairs = list(_lists(found, Documents(searched, collection, reporter)))
+    about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
+    return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}

@@ -1,0 +1,174 @@
+"""`irctl search`: every query against all vectors or codes, to a TREC run file.
+
+Query vectors from a .npy file need no encoder, so neither torch nor transformers is imported for them.
+Dimension key: Q queries, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import files
+from irctl.data import run_ids
+from irctl.data.self_match import self_match
+from irctl.index.rerank import check_depth
+from irctl.pipelines import outputs
+from irctl.pipelines.references import vectors
+from irctl.pipelines.search import opened_index, spread, watched_documents
+from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.opened_index import Searched
+from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors, read_queries
+from irctl.pipelines.search.rank import Ranking, _lists, rank
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+    from irctl.ledger.recording import RunHandle
+
+
+def search(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    model: str | None = None,
+    index: str | None = None,
+    queries: str | None = None,
+    out: str | None = None,
+) -> dict[str, Any]:
+    """Search and write the run file; the payload of --json.
+
+    model: encoder of the queries; default: the index's own, else the configuration's. index: bundle or vectors, by
+    folder or run; default: the collection, encoded. queries: a .npy file of query vectors in place of the collection's.
+    """
+    check_depth(config.search.rerank, config.search.k)
+    outputs.check(Path(out) if out else run.out)
+    if out:
+        files.check_file(Path(out))  # now, not after the work
+    watched_documents.check(config)
+    if queries is not None:
+        return _by_vectors(config, run, reporter, queries, index or "latest", out)
+    searched = opened_index.open_index(index, config) if index else None
+    collection, split = collection_for(config, searched)
+    asked = collection.queries(split)
+    run_ids.refuse(collection, split)
+    encoder, name = encoder_for(config, model, searched)
+    if searched is None:
+        searched = _corpus(encoder, name, collection, config, run, reporter)
+    else:
+        opened_index.check_corpus(searched, collection)
+        opened_index.check_encoder(searched, encoder, name)
+    queries_QD = query_vectors(encoder, asked, config)
+    rule, said = self_match(collection, split, config.eval.self_match)
+    if said:
+        reporter.say(said)
+    k = config.search.k + (rule == "drop")
+    found = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
+    documents = Documents(searched, collection, reporter)
+    target = _write(out, run, asked.ids, found, documents)
+    watched = watched_documents.beside(
+        target, searched, documents, dict(zip(asked.ids, queries_QD, strict=True)), config, reporter
+    )
+    fingerprint = encoder.fingerprint("passage")
+    run.note(
+        dataset=config.run.dataset or collection.name,
+        dataset_fingerprint=collection.fingerprint,
+        method="dense",
+        model=name,
+        model_fingerprint=fingerprint,
+    )
+    run.artifact("in", "model", encoder.located.folder, sha256=_trained(encoder) or fingerprint, dim=encoder.dim)
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
+    about |= {"k": config.search.k, "queries": len(asked.ids), **watched}
+    return _payload(config, run, target, searched, found, about)
+
+
+def _by_vectors(
+    config: Config, run: RunHandle, reporter: Reporter, queries: str, index: str, out: str | None
+) -> dict[str, Any]:
+    searched = opened_index.open_index(index, config)
+    queries_QD = read_queries(Path(queries), searched.dim)
+    found = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
+    documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
+    target = _write(out, run, ids, found, documents)
+    watched = watched_documents.beside(
+        target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter
+    )
+    dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
+    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
+    run.artifact("in", "queries", Path(queries), n_rows=len(ids), dim=searched.dim)
+    about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
+    return _payload(config, run, target, searched, found, about)
+
+
+def _trained(encoder: Any) -> str:
+    """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
+    from irctl.ledger import indexing, query
+
+    sql = f"SELECT sha256 FROM artifacts o WHERE role = 'out' AND kind = 'model' AND {indexing.IS_AT.format('?1')}"
+    return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")
+
+
+def _corpus(
+    encoder: Any, name: str, collection: Collection, config: Config, run: RunHandle, reporter: Reporter
+) -> Searched:
+    """The collection's vectors: from the cache, or encoded now on every device."""
+    from irctl.pipelines.encode import embedded
+
+    named = config.replace({"model.name": name}, "the search")
+    made, _ = embedded(encoder, collection.corpus, named, run, reporter)
+    return opened_index.of_vectors(vectors.of_folder(Path(made.folder), collection.name), config)
+
+
+def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> Path:
+    from irctl.data.trec import write_run
+
+    target = Path(out) if out else run.out / "run.trec.gz"
+    ranked = zip(ids, _lists(found, documents), strict=True)
+    write_run(target, ((q, zip(names, scores, strict=True)) for q, (scores, names) in ranked), run.id)
+    return target
+
+
+def _payload(
+    config: Config, run: RunHandle, target: Path, searched: Searched, found: Ranking, about: dict[str, Any]
+) -> dict[str, Any]:
+    if searched.folder is not None:
+        kind = "bundle" if searched.bundle is not None else "embeddings"
+        run.artifact("in", kind, searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+    run.artifact("out", "run_file", target, n_rows=int(about["queries"]))
+    for name, value in {"boundary_ties": float(found.boundary_ties), **found.speed}.items():
+        run.metric(name, value, dataset=str(about["dataset"]), split=str(about.get("split", "")))
+    payload = {
+        "run_file": str(target),
+        "method": "dense",
+        **about,
+        **searched.facts,
+        "rerank": config.search.rerank,
+        "boundary_ties": found.boundary_ties,
+        **{name: round(value, 3) for name, value in found.speed.items()},
+    }
+    return {**payload, "ids": [str(target)]}
+
+
+def describe(config: Config, *, index: str | None = None, queries: str | None = None) -> dict[str, Any]:
+    """What --dry-run prints: what is searched, and the memory that takes, as far as no encoder has to be opened."""
+    plan: dict[str, Any] = {"k": config.search.k, "rerank": config.search.rerank, "block": config.search.block}
+    if queries is not None:
+        index = index or "latest"
+    if not index:
+        from irctl.models.locate import find_local
+        from irctl.models.similarity import in_force
+
+        plan["similarity"] = in_force(config, find_local(config.model.name, config.model.revision))
+        return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
+    searched = opened_index.open_index(index, config)
+    if queries is not None:
+        plan["queries"] = len(read_queries(Path(queries), searched.dim))
+    memory = config.search.block * (searched.dim * 4 + 4 * 512)
+    facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
+    plan["processes"] = spread.processes(searched, config)
+    return {"search": {**plan, "in": str(searched.folder), **facts, "working memory": f"{memory / 2**20:.0f} MiB"}}

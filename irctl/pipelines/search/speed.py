@@ -1,0 +1,42 @@
+"""How fast a search was: queries a second of the whole, and the time of one query alone.
+
+Wall-clock time of this machine with whatever ran beside it: numbers of one run compare, those of two hardly do.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.pipelines.search import exact_vectors
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.pipelines.search.opened_index import Searched
+
+
+def measured(
+    searched: Searched, queries_QD: NDArray[np.float32], k: int, seconds: float, config: Config
+) -> dict[str, float]:
+    """{queries_per_s, latency_ms, latency_p95_ms} of a search that took so many seconds.
+
+    Latencies are there where search.latency asks for some: the median and the 95th percentile over queries searched one
+    at a time in this process.
+    """
+    found = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
+    times = [_alone(searched, query_D[None], k, config) for query_D in queries_QD[: config.search.latency]]
+    if times:
+        middle, late = np.percentile(times, [50, 95])
+        found |= {"latency_ms": 1000 * float(middle), "latency_p95_ms": 1000 * float(late)}
+    return found
+
+
+def _alone(searched: Searched, query_1D: NDArray[np.float32], k: int, config: Config) -> float:
+    started = time.perf_counter()
+    found = searched.search(query_1D, max(k, config.search.rerank), config.search.block, lambda rows: None)
+    if config.search.rerank:
+        exact_vectors.reranked(searched, query_1D, found.rows_Qk, k, config)
+    return time.perf_counter() - started

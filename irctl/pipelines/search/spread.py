@@ -1,0 +1,99 @@
+"""One search in several processes: each scans a contiguous share of the rows, and their best are merged here.
+
+The merge has the order of the scan (score down, row up), so the number of processes changes neither ids nor scores.
+Dimension key: Q queries, D dimensions, k results.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from irctl.errors import DataError, RunFailed
+from irctl.index import scan
+from irctl.ledger import stored
+from irctl.pipelines.search import opened_index
+from irctl.pipelines.search.opened_index import Searched
+from irctl.pipelines.workers import local, spread, worker
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+SHARE = "irctl.pipelines.search.spread:search_share"
+QUERIES = "queries.npy"
+
+
+def processes(searched: Searched, config: Config) -> int:
+    """How many scan: one a device, but none for less than a block."""
+    return max(1, min(config.hardware.devices, -(-searched.rows // config.search.block)))
+
+
+def search(
+    searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
+) -> scan.Found:
+    """The k best rows of each query, by as many processes as there are devices. place: folder of the processes' logs.
+
+    Raises what `_workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
+    """
+    count, block = processes(searched, config), config.search.block
+    if count == 1:
+        with reporter.bar("searching", searched.rows) as advance:
+            return searched.search(queries_QD, k, block, advance)
+    searched.check()
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".search-", dir=place) as name:
+        folder = Path(name).absolute()
+        np.save(folder / QUERIES, queries_QD)
+        job = {
+            "config": config.to_json(),
+            "index": searched.reference,
+            "fingerprint": searched.fingerprint,
+            "k": k,
+            "folder": str(folder),
+        }
+
+        def done() -> int:
+            blocks = sum(path.stat().st_size for path in folder.glob("*.blocks"))
+            return min(blocks * block, searched.rows)
+
+        progress = worker.Progress("searching", searched.rows, done)
+        answers = spread.spread(SHARE, job, count, config, place, progress, reporter)
+        if len(answers) < count:  # one was asked to stop by someone else
+            raise RunFailed(f"{count - len(answers)} of {count} search processes were ended", hint="Search again")
+        found = [tuple(np.load(folder / f"{part}-{i}.npy") for part in ("scores", "rows")) for i in range(count)]
+        return scan.join([(scores, rows) for scores, rows in found], min(k, searched.rows))
+
+
+def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
+    """One process's share. job: config (as config.json has it), index and its fingerprint, k, folder of the queries.
+
+    Writes scores-I.npy and rows-I.npy [Q, k'], k' up to k + 1. Raises DataError if the index is no longer the same.
+    """
+    from irctl import config as settings
+
+    config = settings.resolve(settings.from_json(job["config"]))
+    stored.trust()  # the process that started these has hashed everything
+    searched = opened_index.open_index(job["index"], config)
+    if searched.fingerprint != job["fingerprint"]:
+        raise DataError(f"{job['index']}: changed while it was searched", hint="Search again")
+    folder = Path(job["folder"])
+    queries_QD = np.load(folder / QUERIES)
+    # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
+    threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.cores() // count)
+    share = scan.share(searched.rows, config.search.block, index, count)
+    with threadpool_limits(threads), (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
+        # one result more than asked for, so that ties at the cut are counted as by one process
+        found = searched.search(
+            queries_QD, job["k"] + 1, config.search.block, lambda rows: blocks.write(b"."), rows=share
+        )
+    np.save(folder / f"scores-{index}.npy", found.scores_Qk)
+    np.save(folder / f"rows-{index}.npy", found.rows_Qk)
+    return {"rows": share[1] - share[0]}

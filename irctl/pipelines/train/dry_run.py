@@ -1,0 +1,59 @@
+"""What `irctl train --dry-run` prints: data, batch arithmetic, launch, memory, disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import plugins
+from irctl.pipelines.train.train import _similarity
+from irctl.training import batching, distributed, launch, mixture, precision
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
+    """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory.
+
+    probe: train two steps here, to measure the memory that they take.
+    """
+    from irctl.pipelines.train import memory, prepare, trial
+
+    precision.check_declared(config)
+    plan = batching.plan(config, own_only=mixture.own_only(config))
+    described: dict[str, Any] = {}
+    queries = 0
+    if plugins.literal("methods", config.train.method, "DATA") == "groups":
+        described["data"], queries = prepare.describe(config)
+        for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
+            if lines := described["data"].pop(name, None):
+                described[name] = lines
+    described["batch"] = batching.plan(config, own_only=mixture.own_only(config), training_queries=queries).as_dict()
+    if queries:
+        steps = batching.steps(config, plan, queries)
+        every = batching.save_every(config, steps)
+        described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
+        if config.hardneg.every:
+            described["steps"]["negatives mined again"] = f"after every {config.hardneg.every} epochs, by the model"
+    else:
+        described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
+    described["loss"] = {
+        p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
+        + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
+        for p in mixture.parts(config)
+    }
+    described["similarity"] = {"scores": _similarity(config)}
+    folder = Path("runs/ID")
+    described["launch"] = " ".join(launch.argv(config, folder))
+    uses = distributed.uses_deepspeed(config)
+    described["deepspeed"] = (
+        json.dumps(distributed.settings(config), indent=1) if uses else "not used: plain data parallel"
+    )
+    described["memory"] = memory.estimate(config, plan)
+    if probe:
+        whose = "the first device" if config.hardware.device_kind == "cuda" else "a process, libraries included"
+        peak = trial.peak_memory_gib(config)
+        described["memory"]["activations"] = f"{peak:.2f} GiB with all else: the peak of {whose} over two steps"
+    return described

@@ -1,0 +1,57 @@
+"""Rows of a training's journal as they come: into the ledger, and onto the terminal."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from irctl.types import Advance, Reporter
+
+if TYPE_CHECKING:
+    from irctl.ledger.recording import RunHandle
+
+
+MEASURE = "nDCG@10"
+
+
+class _Follow:
+    """Turns the worker's rows into progress, warnings and ledger entries."""
+
+    def __init__(self, run: RunHandle, reporter: Reporter) -> None:
+        self.done: dict[str, Any] | None = None
+        self.wanted = False  # negatives, before training goes on
+        self._run, self._reporter = run, reporter
+        self._stack = ExitStack()
+        self._advance: Advance | None = None
+        self._step = 0
+
+    def __enter__(self) -> _Follow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        event = row.get("event")
+        if event == "plan":
+            self._step = int(row["step"])
+            self._stack.close()  # of a start before negatives were mined again
+            self._advance = self._stack.enter_context(self._reporter.bar("training", row["steps"], self._step))
+            for used in row.get("inputs", ()):
+                self._run.artifact("in", used["kind"], used["path"], sha256=used["sha256"], dim=used.get("dim"))
+        elif event == "warn":
+            self._reporter.warn(row["message"])
+            self._run.event("warning", "training", row["message"])
+        elif event == "done":
+            self.done = row
+        elif event == "mine":
+            self.wanted = True
+            self._stack.close()
+            self._reporter.say(
+                f"step {row['step']}: mining negatives again with the model after {row['epochs']} epochs"
+            )
+        elif row.get("name") == "loss" and self._advance and row["step"] > self._step:
+            self._advance(row["step"] - self._step)
+            self._step = row["step"]
+        elif row.get("name") == MEASURE and row.get("split"):
+            self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {MEASURE} {row['value']:.4f}")

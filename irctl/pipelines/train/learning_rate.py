@@ -1,0 +1,49 @@
+"""The learning rate at another batch size than its recipe's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from irctl.errors import ConfigError
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def scaled_lr(config: Config, reporter: Reporter) -> Config:
+    """train.lr for a global batch that differs from the recipe's, by train.lr_scaling."""
+    recipe = _recipe_batch(config)
+    how = config.train.lr_scaling
+    if recipe is None:
+        if how != "none":
+            raise ConfigError(
+                f"train.lr_scaling={how}: scales from the global batch of a recipe, and the run has none",
+                hint="Use --recipe, or set train.lr itself",
+            )
+        return config
+    ratio = config.batch.global_ / recipe
+    if ratio == 1:
+        return config
+    if how == "none":
+        reporter.warn(
+            f"batch.global={config.batch.global_}, the recipe has {recipe}: train.lr={config.train.lr:g} is kept "
+            "(train.lr_scaling=linear or sqrt scales it)"
+        )
+        return config
+    lr = config.train.lr * (ratio if how == "linear" else ratio**0.5)
+    return config.replace({"train.lr": lr}, f"train.lr_scaling={how}")
+
+
+def _recipe_batch(config: Config) -> int | None:
+    """batch.global of the recipe that the settings came from."""
+    from irctl import recipes_index
+
+    named = {o.split()[1].partition(":")[0] for o in config.origins.values() if o.startswith("recipe ")}
+    for name in named:
+        stem = name.removesuffix(".toml")
+        if stem in recipes_index.names():
+            tiny = any(o.startswith(f"recipe {name}") and o.endswith("[tiny]") for o in config.origins.values())
+            found = recipes_index.layer(stem, tiny=tiny).get("batch.global")
+            return int(found[0]) if found else None
+    return None

@@ -1,0 +1,218 @@
+"""The data of a training run, before its processes start: negatives mined once, artifacts recorded, plans shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.data.groups import refuse_mined
+from irctl.data.groups_shares import Shares, shares
+from irctl.data.merging import Labels
+from irctl.errors import ConfigError
+from irctl.models.settings import names_of
+from irctl.pipelines.references.negatives import _given
+from irctl.pipelines.train import group_checks
+from irctl.training import labels, mixture
+from irctl.training.group_data import collection_of, dev_split, groups_of, train_split
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from irctl.config import Config
+    from irctl.data.collection import Collection
+    from irctl.data.groups import GroupSource
+    from irctl.ledger.recording import RunHandle
+
+
+def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
+    """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
+    from irctl.data.groups_report import largest_group
+    from irctl.hashing import sha256_file
+    from irctl.pipelines.hardneg.for_training import default_negatives
+
+    collection = collection_of(config)
+    _check_patience(config, collection)
+    own_negatives = _own_negatives(config, collection)
+    _check_every(config, own_negatives)
+    if own_negatives:
+        run.note(dataset=config.run.dataset or collection.name)
+    else:
+        run.note(dataset=config.run.dataset or collection.name, dataset_fingerprint=collection.fingerprint)
+        run.artifact(
+            "in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus)
+        )
+        if not config.data.negatives:
+            _judged(config, collection)
+            path = default_negatives(config, collection, reporter)
+            config = config.replace({"data.negatives": str(path)}, "mined")
+        elif config.data.negatives != "none":
+            config = config.replace(
+                {"data.negatives": str(_given(config.data.negatives))}, config.origins["data.negatives"]
+            )
+        if config.data.negatives != "none":
+            path = Path(config.data.negatives)
+            run.artifact("in", "negatives", path, sha256=sha256_file(path))
+    source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
+    found = shares(source)
+    for notice in [*_notices(config, collection), *_check(config, source, source.labels, found)]:
+        reporter.warn(notice)
+    reporter.say(f"a group: {found.line()}")
+    extra: dict[str, Any] = {"training_queries": len(source), "largest_group": largest_group(source)}
+    split = dev_split(config, collection)
+    if config.eval.during == "candidates" and split and config.data.negatives != "none":
+        mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
+        extra["dev_negatives"] = str(mined)
+    elif config.eval.during == "candidates" and split and _one_grade(collection.qrels(split)):
+        reporter.warn(
+            f"{collection.name}/{split}: every query's candidates are of one grade (data.negatives=none adds none): "
+            "the dev measure is the same for every model and chooses nothing. Use eval.during=corpus"
+        )
+    if config.eval.during != "off" and split is None:
+        reporter.warn(f"{collection.name} has no dev split apart from '{train_split(config)}': the last model is kept")
+    if split and split == collection.card.headline_split:
+        reporter.warn(f"the best checkpoint is chosen on {split}, which is also what {collection.name} reports")
+        run.note(selected_on_eval=1)
+    return config, extra
+
+
+def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether no query has candidates that could be ranked wrongly."""
+    return all(len(set(grades.values())) < 2 for grades in qrels.values())
+
+
+def describe(config: Config) -> tuple[dict[str, Any], int]:
+    """(what --dry-run prints of the data, number of training queries; 0 while the data is not here)."""
+    from irctl.pipelines.hardneg.for_training import default_file
+
+    collection = collection_of(config)
+    _check_patience(config, collection)
+    shown: dict[str, Any] = {"collection": collection.name}
+    if notices := _notices(config, collection):
+        shown["notices"] = notices
+    own_negatives = _own_negatives(config, collection)
+    _check_every(config, own_negatives)
+    if own_negatives and getattr(collection, "missing", list)():
+        return shown | getattr(collection, "describe", dict)(), 0
+    to_mine = 0
+    if not own_negatives:
+        shown["split"] = train_split(config)
+        shown["negatives"] = config.data.negatives
+        if not config.data.negatives:
+            _judged(config, collection)
+            mined = default_file(config, collection)
+            shown["negatives"] = f"{config.hardneg.num} a query by BM25, mined once"
+            to_mine = 0 if mined.is_file() else config.hardneg.num
+            shown["negatives"] += " at the start: not among the sources below" if to_mine else ", before now"
+            config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, "mined")
+        elif config.data.negatives != "none":
+            config = config.replace(
+                {"data.negatives": str(_given(config.data.negatives))}, config.origins["data.negatives"]
+            )
+    source = groups_of(config, collection)
+    seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
+    found = shares(source, to_mine=to_mine)
+    notices += _check(config, source, seen, found)
+    shown |= source.describe() | {"a group": found.line()} | ({"notices": notices} if notices else {})
+    shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
+    if to_mine:
+        del shown["group sizes"]
+    return shown, len(source)
+
+
+def _threshold(config: Config, largest_grade: float) -> Any:
+    used = mixture.thresholds_used(config, largest_grade)
+    return ", ".join(f"{theta:g} ({name})" for name, theta in used.items()) if isinstance(used, dict) else used
+
+
+def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) -> list[str]:
+    """Refuse what these labels make no sense of, and settings without effect; return what else to say of them."""
+    parts = mixture.parts(config, found.largest)
+    labels.check(config, parts, found)
+    group_checks.check(config)
+    for key, is_set in (
+        ("data.pin_positive", config.data.pin_positive),
+        ("data.pin_negatives", config.data.pin_negatives),
+    ):
+        if is_set and not source.is_binary:
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}): groups of all grades have no one positive to put first",
+                hint="Drop it, or set data.binary=true (in an mqrel file: pos_mqrel and neg_mqrel)",
+            )
+    return labels.notices(config, parts, found) + group_checks.notices(config, source, made_of)
+
+
+def _judged(config: Config, collection: Collection) -> None:
+    """Open the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
+    from irctl.pipelines.hardneg.for_training import refuse_rescore
+
+    refuse_rescore(config)
+    source = groups_of(config.replace({"data.negatives": "none"}, "judgements"), collection)
+    if not source.is_binary:
+        refuse_mined(source.labels, f"{collection.name}/{train_split(config)}")
+
+
+def _notices(config: Config, collection: Collection) -> list[str]:
+    """What a configuration of several sources holds that has no effect, and prompts of other data sets."""
+    found = list(getattr(getattr(collection, "config", None), "notices", ()))
+    known = names_of(config.data.source)
+    others = [name for name in config.prompts() if name not in known]
+    return found + [
+        f"prompts.{name}: not used in this training, whose data is called {' or '.join(known)}; saved with the model"
+        for name in others
+    ]
+
+
+def _check_patience(config: Config, collection: Collection) -> None:
+    """Refuse to wait for a score that nobody measures."""
+    patience = f"eval.patience={config.eval.patience}"
+    if not config.eval.patience:
+        return
+    if config.eval.during == "off":
+        raise ConfigError(f"{patience}: eval.during=off measures nothing to stop by", hint="Set eval.during=candidates")
+    if dev_split(config, collection) is None:
+        raise ConfigError(
+            f"{patience}: {collection.name} has no dev split apart from '{train_split(config)}' to stop by",
+            hint="Drop it, or train on a collection with a dev split",
+        )
+
+
+def _own_negatives(config: Config, collection: Collection) -> bool:
+    """True for a configuration of several sources, which names its own negatives."""
+    if not hasattr(collection, "groups"):
+        return False
+    if config.data.negatives not in ("", "none"):
+        raise ConfigError(
+            f"data.negatives={config.data.negatives} (from {config.origins['data.negatives']}): {collection.name} "
+            "lists its negatives itself",
+            hint="Add the file to it as a source with score_transform 0",
+        )
+    if config.data.split:
+        raise ConfigError(
+            f"data.split={config.data.split} (from {config.origins['data.split']}): {collection.name} has no splits: "
+            "its sources name their files of judgements",
+            hint="Drop it",
+        )
+    group_checks.check_sides(config, collection.name, getattr(collection, "config"))  # noqa: B009
+    return True
+
+
+def _check_every(config: Config, own_negatives: bool) -> None:
+    """Refuse to mine again where nothing was mined, or where it would be done by other rules."""
+    from irctl.pipelines.hardneg.for_training import refuse_rescore
+
+    if not config.hardneg.every:
+        return
+    if own_negatives or config.data.negatives == "none":
+        raise ConfigError(
+            f"hardneg.every={config.hardneg.every} (from {config.origins['hardneg.every']}): this training has no "
+            "mined negatives",
+            hint="Drop it, or leave out --negatives none",
+        )
+    if not config.train.save_state:
+        raise ConfigError(
+            f"hardneg.every={config.hardneg.every}: training goes on from a checkpoint after it, and "
+            "train.save_state=false keeps none",
+            hint="Drop one of them",
+        )
+    refuse_rescore(config)

@@ -1,0 +1,178 @@
+"""Training: prepare data, start the processes, follow them, record the model. Imports no torch."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import files, plugins, stopping
+from irctl.errors import DataError, RunFailed
+from irctl.ledger.folder import write_json
+from irctl.paths import RunPaths
+from irctl.pipelines.train.follow import MEASURE, _Follow
+from irctl.pipelines.train.learning_rate import scaled_lr
+from irctl.training import batching, checkpoints, distributed, launch, mixture, precision, refresh
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+
+
+def train(
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    out: str | None = None,
+    launcher: str = "torchrun",
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train in the run's folder, from its newest checkpoint if there is one.
+
+    out: also copy the model there. resume: the user asked to continue, so a checkpoint must be there.
+    Payload: model, steps, dev scores before and after, temperatures, negatives_per_query, and the mean loss of the
+    first and the last whole epoch, over full batches (None where there is one epoch, or negatives changed).
+    """
+    from irctl.models.locate import find_local
+
+    started = time.monotonic()
+    if resume:
+        check_resume(run.paths.folder)
+    if out:
+        _check_out(Path(out))
+    config = scaled_lr(config, reporter)
+    precision.check_declared(config)
+    plan = batching.plan(config, own_only=mixture.own_only(config))
+    command = launch.argv(config, run.paths.folder, launcher)
+    run.note(global_batch=plan.global_, negatives_per_query=plan.negatives_per_query)
+    extra: dict[str, Any] = {}
+    if plugins.literal("methods", config.train.method, "DATA") == "groups":
+        from irctl.pipelines.train import prepare
+
+        config, extra = prepare.prepare(config, run, reporter)
+        sizes = {key: extra.pop(key) for key in ("training_queries", "largest_group")}
+        plan = batching.plan(config, own_only=mixture.own_only(config), **sizes)
+        run.note(negatives_per_query=plan.negatives_per_query)
+    write_json(run.paths.config, config.to_json())
+    if distributed.uses_deepspeed(config):
+        write_json(run.paths.deepspeed, distributed.settings(config))
+    if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
+        reporter.warn(warning)
+    follow = _Follow(run, reporter)
+    surroundings = {**launch.environment(config), **run.secrets()}
+    try:
+        with follow:
+            follow.wanted = True
+            while follow.wanted:
+                follow.wanted = False
+                stopping.check("the last checkpoint is kept")
+                launch.run(command, surroundings, run.paths, on_row=follow, also=extra)
+                if follow.wanted:
+                    _mine_again(config, run, reporter)
+                refresh.drop_models(run.paths)  # also those of a run that was killed before it came here
+    except launch.Killed as e:
+        run.finish("killed", exit_code=e.exit_code, signal=e.signal, error_kind=e.kind, error_msg=str(e))
+        raise
+    if follow.done is None:
+        raise RunFailed(f"training ended without a model; see {run.paths.log}")
+    stopping.forget()  # asked after the last step: the training is whole
+    config = with_measured(config, follow.done["state"])
+    write_json(run.paths.config, run.scrubbed(config.to_json()))
+    return _record(config, run, plan, follow.done, out, time.monotonic() - started)
+
+
+def _mine_again(config: Config, run: RunHandle, reporter: Reporter) -> None:
+    from irctl.hashing import sha256_file
+    from irctl.pipelines.hardneg.for_training import mine_again
+
+    epochs = refresh.is_wanted(config, run.paths)
+    target = refresh.file(run.paths, epochs)
+    mine_again(config, refresh.model(run.paths, epochs), target, run, reporter)
+    run.artifact("out", "negatives", target, sha256=sha256_file(target))
+
+
+def check_resume(folder: Path) -> None:
+    """Raise DataError unless the run in this folder has a checkpoint to continue from."""
+    if checkpoints.newest(RunPaths(folder).checkpoints) is None:
+        raise DataError(f"--resume {folder.name}: no checkpoint there", hint="Drop --resume to start new")
+
+
+def _check_out(folder: Path) -> None:
+    """DataError where --out cannot be replaced by a model: only a model of irctl, or an empty folder, may go."""
+    from irctl.models.settings import FILE
+
+    files.check_folder(folder)
+    if folder.is_dir() and not (folder / FILE).is_file() and (other := next(folder.iterdir(), None)):
+        raise DataError(
+            f"{folder}: expected a new or empty folder, or a model of irctl to replace, found {other.name}",
+            hint="Choose another --out",
+        )
+
+
+def _record(
+    config: Config, run: RunHandle, plan: batching.BatchPlan, done: Mapping[str, Any], out: str | None, seconds: float
+) -> dict[str, Any]:
+    run.note(model_fingerprint=done["fingerprint"])
+    run.artifact(
+        "out", "model", run.paths.model, sha256=done["fingerprint"], dim=done["dim"], format="sentence-transformers"
+    )
+    model = run.paths.model
+    if out:
+        model = Path(out).resolve() if Path(out).is_symlink() else Path(out)
+        staged = model.with_name(f".{model.name}.tmp")
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(run.paths.model, staged)
+        shutil.rmtree(model, ignore_errors=True)
+        staged.rename(model)
+    payload = {
+        "model": str(model),
+        "model_fingerprint": done["fingerprint"],
+        "method": config.train.method,
+        "loss": config.loss.name,
+        "steps": done["steps"],
+        "model_step": done["model_step"],
+        "first_loss": done["first_loss"],
+        "last_loss": done["last_loss"],
+        "dev_before": done["dev_before"],
+        "dev_after": done["dev_after"],
+        "temperatures": done["state"].get("learned_temperatures") or done["state"].get("temperatures", {}),
+        "global_batch": plan.global_,
+        "negatives_per_query": plan.negatives_per_query,
+        "peak_memory_gib": done["peak_memory_gib"],
+        "seconds": round(seconds, 1),
+    }
+    run.metric("train_memory_gib", done["peak_memory_gib"])
+    lines = [f"model: {model}", f"{done['steps']} steps"]
+    if done["first_loss"] is not None:
+        lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
+    if done["dev_before"] is not None and done["dev_after"] is not None:
+        lines.append(
+            f"dev {MEASURE} {done['dev_before']:.4f} -> {done['dev_after']:.4f} (step {done['model_step']}, the best)"
+        )
+    return {**payload, "lines": lines}
+
+
+def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
+    """The configuration with the temperatures that were measured, so that it reruns exactly."""
+    measured = [part.name for part in mixture.parts(config) if part.temperature is None]
+    values = state.get("temperatures", {})
+    if not measured or not values:
+        return config
+    if len(config.loss.name.split(",")) == 1:
+        return config.replace({"loss.temperature": values[measured[0]]}, "measured")
+    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, "measured")
+
+
+def _similarity(config: Config) -> str:
+    """By which the model compares while it is trained. Raises ConfigError where another one is asked for."""
+    from irctl.models import locate, similarity
+
+    found = locate.find_local(config.model.name, config.model.revision)
+    if found is not None:
+        own, unit = similarity.stated_similarity(found, config), similarity.makes_unit_vectors(found, config)
+        similarity.check_similarity(config, own, unit)
+    return similarity.in_force(config, found)
