@@ -147,7 +147,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_
 
 
 def test_vectors_of_width_0_are_refused(tmp_path: Path) -> None:
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors.open import open_vectors
 
     np.save(tmp_path / "none.npy", np.empty((5, 0), np.float32))
     with pytest.raises(IrctlError, match=r"none.npy: .*width"):

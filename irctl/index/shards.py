@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from irctl import hashing, tables
-from irctl.data.arrow_files import reading
+from irctl.data.files.arrow import reading
 from irctl.errors import DataError
 from irctl.files import Written, sync_folder, write_atomic, writing
 from irctl.paths import check_inside

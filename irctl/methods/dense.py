@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from irctl.config import Config
-from irctl.data.collate import View
+from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
 from irctl.settings import Hardware
 from irctl.training import gather, mixture, refresh

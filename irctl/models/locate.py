@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import paths
-from irctl.data import hub
+from irctl.data.files import hub
 from irctl.errors import DataError
 from irctl.ledger import run_json
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
-from irctl.data import cards, hub
+from irctl.data.collections import cards
+from irctl.data.files import hub
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import Located
 from irctl.models.similarity import similarity

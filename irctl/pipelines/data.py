@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from irctl.data import cards
-from irctl.data.collection import is_present, open_collection
+from irctl.data.collections import cards
+from irctl.data.collections.open import is_present, open_collection
 from irctl.errors import DataError
 from irctl.types import Reporter
 
@@ -37,7 +37,7 @@ def _row(name: str, card: cards.Card, root: str) -> dict[str, Any]:
 
 def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
     """Fetch one collection, or each of a group; returns their folders."""
-    from irctl.data.fetch import fetch as fetch_one
+    from irctl.data.collections.fetch import fetch as fetch_one
 
     names = cards.groups().get(name, (name,))
     return {"folders": {n: str(fetch_one(n, reporter, root=root)) for n in names}}
@@ -45,7 +45,7 @@ def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
 
 def check(path: str, *, max_len: int = 0, model: str = "", limit: int = 10, root: str = "") -> dict[str, Any]:
     """Everything that is wrong with a folder or a known collection."""
-    from irctl.data.check import check_folder
+    from irctl.data.collections.check import check_folder
 
     folder = Path(path)
     if not folder.is_dir() and cards.key_of(path):
@@ -78,6 +78,6 @@ def _counter(model: str) -> Callable[[Sequence[str]], Sequence[int]]:
 
 def convert(source: str, out: str, to: str, *, root: str = "", fix_encoding: bool = False) -> dict[str, Any]:
     """Write a collection in another layout."""
-    from irctl.data.convert import convert as write
+    from irctl.data.collections.convert import convert as write
 
     return write(open_collection(source, root=root, fix_encoding=fix_encoding), Path(out), to)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files, paths, tables
+from irctl.data.collections.open import collection_of
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.pipelines import outputs
 from irctl.pipelines.workers import worker
@@ -16,7 +17,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
     from irctl.models.embedding_folder import EmbeddingFolder
     from irctl.models.encoder import Encoder
@@ -41,7 +42,7 @@ def encode(
 
     A signal ends it after the shard in hand; the same command continues.
     """
-    from irctl.data import run_ids
+    from irctl.data.judgements import run_ids
     from irctl.models.encoder import load_encoder
 
     _check_side(side)
@@ -181,17 +182,6 @@ def _with(config: Config, model: str | None, data: str | None) -> Config:
     given: Mapping[str, Any] = {"model.name": model, "data.source": data}
     given = {k: v for k, v in given.items() if v is not None}
     return config.replace(given, "the caller") if given else config
-
-
-def collection_of(config: Config) -> Collection:
-    from irctl.data.collection import open_collection
-
-    return open_collection(
-        config.data.source,
-        root=config.data.root,
-        title_join=config.data.title_join,
-        fix_encoding=config.data.fix_encoding,
-    )
 
 
 def texts(collection: Collection, config: Config, side: str) -> Any:

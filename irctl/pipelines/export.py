@@ -137,7 +137,7 @@ def _shown(blocks: Iterator[Block], rows: int, reporter: Reporter) -> Iterator[B
 
 def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[str]]:
     """Document texts by id, from the collection that the rows were made of."""
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
 
     source = config.data.source
     if "data.source" not in config.origins:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
-from irctl.data.corpus import join
-from irctl.data.self_match import self_match
+from irctl.data.collections.self_match import self_match
+from irctl.data.texts.corpus import join
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.types import Reporter, Run, Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
     from irctl.pipelines.search.opened_index import Searched
 
 NAME = "irctl"

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from irctl.data.collate import Listed, View, candidate_view
-from irctl.data.groups import GroupRows, Rows
+from irctl.data.groups.candidates import Listed, View, candidate_view
+from irctl.data.groups.group_source import GroupRows, Rows
 from irctl.training import gather
 from irctl.training.method import Item
 

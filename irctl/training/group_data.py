@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.config import Config
-from irctl.data.collection import open_for
-from irctl.data.groups import GroupSource, build_groups
-from irctl.data.self_match import self_match
+from irctl.data.collections.open import open_for
+from irctl.data.collections.self_match import self_match
+from irctl.data.groups import positives as positive
+from irctl.data.groups.group_source import GroupSource, Settings, refuse_mined
+from irctl.data.groups.merged_sources import Merged, Source
+from irctl.data.judgements.qrels_store import Selection, open_qrels
+from irctl.data.texts.store import TextPool
 from irctl.errors import ConfigError, DataError
 from irctl.paths import RunPaths
 
 if TYPE_CHECKING:
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
 
 DEV = "dev"
 LARGEST_DEV_CORPUS = 50_000
@@ -85,6 +89,34 @@ def _mined(paths: RunPaths) -> dict[str, list[str]]:
     path = json.loads(paths.launch.read_text()).get("dev_negatives")
     if not path:
         return {}
-    from irctl.data.negatives import read_negatives
+    from irctl.data.judgements.negatives import read_negatives
 
     return {n.query_id: n.document_ids for n in read_negatives(Path(path))}
+
+
+def build_groups(collection: Collection, split: str, negatives_path: Path | None, config: Config) -> GroupSource:
+    """The groups of a collection's split, with mined negatives labelled 0; or of a mqrel configuration.
+
+    Judgements win over negatives of the same document. Where the run wants one positive a group (data.binary), it is
+    one from loss.positive_threshold up; the rest and the mined ones are negatives.
+    """
+    from irctl.data.collections.mqrel import MqrelCollection
+
+    d = config.data
+    named = {f.name: getattr(d, f.name) for f in fields(Settings) if f.name not in ("seed", "positive_from")}
+    settings = Settings(**named, seed=config.run.seed, positive_from=positive.asked(config))
+    if isinstance(collection, MqrelCollection):  # has its own sources
+        return collection.groups(settings)
+    queries, passages = TextPool([collection.query_store(split)]), TextPool([collection.corpus.store])
+    settings = replace(settings, title_join=collection.corpus.title_join)
+
+    qrels = collection.qrels_file(split)
+    judged = Source("judged", queries, passages, open_qrels([qrels], queries, passages, Selection()))
+    mined = []
+    if negatives_path is not None:
+        if settings.positive_from is None:
+            refuse_mined(Merged([judged], queries, passages, "last").labels, str(qrels))
+        zero = Selection(key={"label": 0.0}, label=lambda q, d, s: 0.0)
+        store = open_qrels([negatives_path], queries, passages, zero)
+        mined = [Source("mined", queries, passages, store, is_mined=True)]
+    return GroupSource([*mined, judged], settings)

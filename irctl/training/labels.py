@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from irctl import plugins
 from irctl.config import Config
-from irctl.data.merging import Labels
+from irctl.data.groups.merged_sources import Labels
 from irctl.errors import ConfigError
 from irctl.training.mixture import Part
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from irctl import plugins
 from irctl.config import Config
-from irctl.data import positives
+from irctl.data.groups import positives
 from irctl.errors import ConfigError
 
 VIEWS = ("own", "all", "masked")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from irctl import plugins
-from irctl.data.collate import View
+from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
 from irctl.training.mixture import Part
 

@@ -26,7 +26,7 @@ import numpy as np
 from showing import label, show
 
 from irctl import config as configuration
-from irctl.data.vectors import open_vectors
+from irctl.data.vectors.open import open_vectors
 from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress

@@ -18,7 +18,7 @@ import numpy as np
 from showing import label, show
 
 from irctl.config import from_sets, resolve
-from irctl.data.vectors import open_vectors
+from irctl.data.vectors.open import open_vectors
 from irctl.index.scoring import similarity
 from irctl.index.topk import TopK
 from irctl.metrics.distortion import relative_mse
@@ -85,7 +85,7 @@ def measure(title: str, train_TD: Any, base_ND: Any, queries_QD: Any, only: list
 
 def cranfield(only: list[str]) -> None:
     """Vectors of the built-in collection by the default encoder: all queries, also those without judgements."""
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
     from irctl.models.embedding import embed_corpus
     from irctl.models.encoder import load_encoder
     from irctl.types import Silent

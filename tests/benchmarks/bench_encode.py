@@ -63,7 +63,7 @@ def answer(pipe: Connection, kind: str, given: argparse.Namespace) -> None:
     from sentence_transformers import SentenceTransformer
 
     from irctl.config import from_sets, resolve
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
     from irctl.models.encoder import load_encoder
 
     if given.threads:

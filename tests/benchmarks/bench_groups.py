@@ -53,8 +53,8 @@ def private_mib() -> float:
 
 
 def mapped(folder: Path, samples: int) -> dict[str, Any]:
-    from irctl.data.collection import open_collection
-    from irctl.data.groups import Settings
+    from irctl.data.collections.open import open_collection
+    from irctl.data.groups.group_source import Settings
 
     before, started = private_mib(), time.perf_counter()
     opened: Any = open_collection(str(folder / "mqrel.json"))

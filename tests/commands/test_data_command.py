@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from irctl.commands.data import app
-from irctl.data.collection import open_collection
+from irctl.data.collections.open import open_collection
 
 
 def irctl(*argv: str) -> Result:

@@ -17,7 +17,7 @@ RATES = ("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu
 @pytest.fixture(scope="module", autouse=True)
 def made(place: Workspace) -> None:
     """Four bundles of a synthetic set; Cranfield encoded, compressed, and evaluated in every way."""
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors.open import open_vectors
 
     sets = "--set pq.m=4 --set pq.bits=4"
     place.ok(f"compress --method pq,sq,rabitq,saq --data {SYNTHETIC} --stream --batch 1000 {sets}")

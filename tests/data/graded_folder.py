@@ -7,9 +7,10 @@ from pathlib import Path
 import folders
 
 from irctl import config
-from irctl.data.collection import open_collection
-from irctl.data.groups import GroupSource, build_groups
-from irctl.data.negatives import write_negatives
+from irctl.data.collections.open import open_collection
+from irctl.data.groups.group_source import GroupSource
+from irctl.data.judgements.negatives import write_negatives
+from irctl.training.group_data import build_groups
 
 GRADED = (
     "query-id\tcorpus-id\tscore\n"

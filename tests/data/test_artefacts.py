@@ -13,8 +13,8 @@ import folders
 import pytest
 
 from irctl import paths
-from irctl.data import artefacts
-from irctl.data.texts import open_texts
+from irctl.data.files import made_once
+from irctl.data.texts.store import open_texts
 from irctl.errors import EnvironmentUnfit
 
 
@@ -26,9 +26,9 @@ def _count(made: Path, slow_s: float) -> dict[str, Any]:
         (work / "data").write_text("whole")
         return {"n": 1}
 
-    folder = artefacts.made_once("kind", "k" * 64, make)
+    folder = made_once.made_once("kind", "k" * 64, make)
     assert (folder / "data").read_text() == "whole"
-    return artefacts.manifest(folder)
+    return made_once.manifest(folder)
 
 
 def test_processes_that_ask_at_once_make_it_once(tmp_path: Path) -> None:

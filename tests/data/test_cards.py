@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from irctl.data import cards
-from irctl.data.irds import measures_of
+from irctl.data.collections import cards
+from irctl.data.collections.irds import measures_of
 from irctl.metrics.measures import parse
 
 # name: split of the headline number, its queries, whether it can be downloaded (Thakur et al. 2021, table 1)

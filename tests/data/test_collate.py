@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irctl.data.collate import Listed, candidate_view
-from irctl.data.groups import GroupRows
+from irctl.data.groups.candidates import Listed, candidate_view
+from irctl.data.groups.group_source import GroupRows
 from irctl.errors import ConfigError
 
 

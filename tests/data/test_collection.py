@@ -9,9 +9,9 @@ import folders
 import pytest
 
 from irctl import paths
-from irctl.data import cards
-from irctl.data.collection import is_present, open_collection
-from irctl.data.texts import CHUNK, open_texts
+from irctl.data.collections import cards
+from irctl.data.collections.open import is_present, open_collection
+from irctl.data.texts.store import CHUNK, open_texts
 from irctl.errors import DataError
 
 

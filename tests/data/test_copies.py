@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from irctl import config
-from irctl.data import copies as module
-from irctl.data.check import check_folder
-from irctl.data.collection import open_collection
-from irctl.data.copies import open_copies
-from irctl.data.groups import GroupSource, build_groups
-from irctl.data.negatives import write_negatives
-from irctl.data.texts import TextPool, open_texts
+from irctl.data.collections.check import check_folder
+from irctl.data.collections.open import open_collection
+from irctl.data.groups.group_source import GroupSource
+from irctl.data.judgements.negatives import write_negatives
+from irctl.data.texts import copies as module
+from irctl.data.texts.copies import open_copies
+from irctl.data.texts.store import TextPool, open_texts
 from irctl.training.group_batches import GroupBatches
+from irctl.training.group_data import build_groups
 
 TEXTS = ["heat", "wing", " heat", "", "flow", "", "wing"]  # d0 = d2, d1 = d6; the empty ones are no copies
 

@@ -10,7 +10,7 @@ import folders
 import numpy as np
 
 from irctl.data import draws
-from irctl.data.texts import open_texts
+from irctl.data.texts.store import open_texts
 
 
 def test_the_stream_is_the_documented_hash() -> None:

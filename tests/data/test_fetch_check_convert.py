@@ -16,10 +16,10 @@ from typing import Any
 import folders
 import pytest
 
-from irctl.data import cards, fetch
-from irctl.data.check import check_folder
-from irctl.data.collection import folder_of, is_present, open_collection
-from irctl.data.convert import convert
+from irctl.data.collections import cards, fetch
+from irctl.data.collections.check import check_folder
+from irctl.data.collections.convert import convert
+from irctl.data.collections.open import folder_of, is_present, open_collection
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.types import Silent
 

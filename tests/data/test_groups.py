@@ -13,10 +13,10 @@ import pytest
 from graded_folder import GRADED, drawn, graded_folder, source
 
 from irctl import config
-from irctl.data.collection import open_collection
-from irctl.data.groups import build_groups
-from irctl.data.negatives import write_negatives
+from irctl.data.collections.open import open_collection
+from irctl.data.judgements.negatives import write_negatives
 from irctl.errors import DataError
+from irctl.training.group_data import build_groups
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import folders
 import pytest
 from graded_folder import drawn, graded_folder, source
 
-from irctl.data.groups import GroupSource, Settings
-from irctl.data.groups_report import describe
-from irctl.data.groups_shares import shares
-from irctl.data.mqrel import MqrelCollection, parse
+from irctl.data.collections.mqrel import MqrelCollection
+from irctl.data.collections.mqrel_config import parse
+from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.report import describe
+from irctl.data.groups.shares import shares
 from irctl.errors import ConfigError
 
 FOUR = '{"qid": "q1", "docid": ["d6", "d7", "d8", "d9"], "score": [4, 3, 2, 1]}\n'

@@ -11,10 +11,11 @@ import folders
 import pytest
 
 from irctl import config
-from irctl.data import mqrel
-from irctl.data.collection import open_collection
-from irctl.data.groups import GroupSource, Settings, build_groups
+from irctl.data.collections import mqrel, mqrel_config
+from irctl.data.collections.open import open_collection
+from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.errors import ConfigError, DataError
+from irctl.training.group_data import build_groups
 
 RAW = {"q1": [("r0", 0.5), ("r1", 1), ("r2", 2), ("r3", 3), ("r4", 2)], "q2": [("r0", 1), ("r1", 0)]}
 
@@ -155,7 +156,7 @@ def test_callables_from_python_override_the_keys(toy: Path) -> None:
             }
         ]
     }
-    collection = mqrel.MqrelCollection("python", mqrel.parse(table), folder=toy)
+    collection = mqrel.MqrelCollection("python", mqrel_config.parse(table), folder=toy)
     source = collection.groups(Settings(group_size=0, selection="file"))
     assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
 
@@ -314,7 +315,7 @@ def test_a_subset_is_any_file_with_query_ids(toy: Path, name: str, content: str)
 
 def test_a_subset_that_is_elsewhere_is_missing_too(toy: Path) -> None:
     groups(toy, {"mqrel": [real()]})
-    config = mqrel.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
+    config = mqrel_config.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
     collection = mqrel.MqrelCollection("python", config, folder=toy)
     assert collection.missing() == ["hf://datasets/a/b/q.jsonl"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import folders
 import pytest
 
-from irctl.data.collection import open_collection
-from irctl.data.expressions import compile_expression
+from irctl.data.collections.open import open_collection
+from irctl.data.judgements.expressions import compile_expression
 from irctl.errors import ConfigError, DataError
 
 

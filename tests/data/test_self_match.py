@@ -6,8 +6,8 @@ from pathlib import Path
 
 import folders
 
-from irctl.data.collection import open_collection
-from irctl.data.self_match import self_match
+from irctl.data.collections.open import open_collection
+from irctl.data.collections.self_match import self_match
 
 
 def twins(folder: Path, texts: dict[str, str], card: str = "") -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 import folders
 import pytest
 
-from irctl.data.collection import open_collection
-from irctl.data.qrels_files import read_judgements
-from irctl.data.trec import qrels_sha256, read_msmarco_run, read_qrels, read_run, write_msmarco_run, write_run
+from irctl.data.collections.open import open_collection
+from irctl.data.judgements.qrels import qrels_sha256, read_qrels
+from irctl.data.judgements.qrels_files import read_judgements
+from irctl.data.judgements.runs import read_msmarco_run, read_run, write_msmarco_run, write_run
 from irctl.errors import DataError
 from irctl.metrics import ranking
 

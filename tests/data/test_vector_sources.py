@@ -12,9 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from vector_files import IDS, N, X, as_lists, parquet
 
-from irctl.data import hub, hub_vectors, vector_parts
-from irctl.data.synthetic import SyntheticPart
-from irctl.data.vectors import VectorStream, open_vectors
+from irctl.data.files import hub
+from irctl.data.vectors import hub_files
+from irctl.data.vectors import parquet as vectors_parquet
+from irctl.data.vectors.open import open_vectors
+from irctl.data.vectors.stream import VectorStream
+from irctl.data.vectors.synthetic import SyntheticPart
 from irctl.errors import ConfigError, DataError
 
 
@@ -156,8 +159,8 @@ def test_a_read_that_breaks_inside_a_parquet_file_is_done_again(
                 raise ConnectionError("reset by peer")  # after the position has moved
             return data
 
-    opener = lambda: hub_vectors.PatientFile(Flaky(path), "s")  # noqa: E731
-    stream = VectorStream([vector_parts.ParquetPart("remote", opener)], "f")
+    opener = lambda: hub_files.PatientFile(Flaky(path), "s")  # noqa: E731
+    stream = VectorStream([vectors_parquet.ParquetPart("remote", opener)], "f")
     np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in stream.blocks(600)]), X)
     np.testing.assert_array_equal(stream.take(np.array([5, 2400])), X[[5, 2400]])
 
@@ -166,19 +169,19 @@ def test_a_remote_npy_file_reads_like_a_mapped_one() -> None:
     buffer = io.BytesIO()
     np.save(buffer, X)
     buffer.seek(0)
-    stream = VectorStream([hub_vectors.RemoteNpyPart("remote.npy", lambda: buffer)], "f")
+    stream = VectorStream([hub_files.RemoteNpyPart("remote.npy", lambda: buffer)], "f")
     np.testing.assert_array_equal(np.concatenate([b.vectors_ND for b in stream.blocks(999)]), X)
     rows = np.array([2400, 7, 7])
     np.testing.assert_array_equal(stream.take(rows), X[rows])
     short = io.BytesIO(buffer.getvalue()[:-8])
     with pytest.raises(DataError, match="ends before row"):
-        list(VectorStream([hub_vectors.RemoteNpyPart("r.npy", lambda: short)], "f").blocks(N))
+        list(VectorStream([hub_files.RemoteNpyPart("r.npy", lambda: short)], "f").blocks(N))
 
 
 def test_a_remote_parquet_file_is_opened_as_a_file_object() -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": IDS, "emb": as_lists(X, "list")}), buffer)
-    stream = VectorStream([vector_parts.ParquetPart("remote", lambda: buffer)], "f")
+    stream = VectorStream([vectors_parquet.ParquetPart("remote", lambda: buffer)], "f")
     (block,) = stream.blocks(N)
     np.testing.assert_array_equal(block.vectors_ND, X)
     assert block.ids == IDS
@@ -186,11 +189,11 @@ def test_a_remote_parquet_file_is_opened_as_a_file_object() -> None:
 
 def test_files_of_one_folder_are_chosen_from_a_repository() -> None:
     names = ["README.md", "passages_npy/0.npy", "passages_parquet/1.parquet", "passages_parquet/0.parquet"]
-    found = hub_vectors._choose("s", [*names, "queries_parquet/q.parquet"])
+    found = hub_files._choose("s", [*names, "queries_parquet/q.parquet"])
     assert found == ["passages_parquet/0.parquet", "passages_parquet/1.parquet"]
-    assert hub_vectors._choose("s", ["b.npy", "a.npy"]) == ["a.npy", "b.npy"]
+    assert hub_files._choose("s", ["b.npy", "a.npy"]) == ["a.npy", "b.npy"]
     with pytest.raises(DataError, match=r"found x/\*.npy, y/\*.npy"):
-        hub_vectors._choose("s", ["x/0.npy", "y/0.npy"])
+        hub_files._choose("s", ["x/0.npy", "y/0.npy"])
 
 
 def test_files_of_several_splits_are_no_one_corpus(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_files_of_several_splits_are_no_one_corpus(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"queries-00000\.parquet \(1\), data/train-.* \(2\).* --data hf://o/n@r/data/train\*\.parquet"
     ):
-        hub_vectors._choose("hf://o/n@r/data", names)
+        hub_files._choose("hf://o/n@r/data", names)
     for name, rows in ((names[0], X[:1000]), (names[1], X[1000:]), (names[2], X[:7])):
         parquet(tmp_path / "o/n" / name, rows, None)
     assert open_vectors("hf://o/n/data/train-*.parquet", root=str(tmp_path)).rows == N

@@ -14,7 +14,7 @@ import pytest
 from vector_files import CUT, IDS, D, N, X, as_lists, parquet
 
 from irctl import hashing
-from irctl.data.vectors import open_vectors
+from irctl.data.vectors.open import open_vectors
 from irctl.errors import DataError
 from irctl.types import Stream
 

@@ -83,7 +83,7 @@ def test_probe_rows_are_not_among_those_they_search(tmp_path: Path) -> None:
 def test_several_methods_read_the_input_once_and_equal_single_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.data.vectors import VectorStream
+    from irctl.data.vectors.stream import VectorStream
 
     source = save_vectors(tmp_path / "x.npy")
     starts: list[int] = []

@@ -11,7 +11,7 @@ import pytest
 from compressing import compressed, new_run, save_vectors, settings, vectors
 
 from irctl import hashing
-from irctl.data.vectors import open_vectors
+from irctl.data.vectors.open import open_vectors
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.ledger import stored

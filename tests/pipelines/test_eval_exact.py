@@ -191,7 +191,7 @@ def test_rows_of_the_query_itself_do_not_count_where_the_collection_says_so() ->
 
 
 def test_the_first_rows_of_a_stream_have_their_own_fingerprint(tmp_path: Path) -> None:
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors.open import open_vectors
 
     stream = open_vectors(save_vectors(tmp_path / "x.npy", 100))
     first = exact_neighbours.First(stream, 30)

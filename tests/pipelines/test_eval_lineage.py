@@ -12,7 +12,7 @@ import pytest
 from workspace import Workspace
 
 from irctl import hashing
-from irctl.data.trec import read_run
+from irctl.data.judgements.runs import read_run
 from irctl.ledger import query
 
 TRAIN = (
@@ -42,7 +42,7 @@ def empty(place: Workspace) -> None:
 @pytest.fixture(scope="module")
 def foreign(place: Workspace) -> Path:
     """A run file that irctl did not write: document 1 first for every test query."""
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
 
     ids = open_collection("cranfield").queries("test").ids
     path = place.folder / "their.trec"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from workspace import Workspace
 
-from irctl.data.cards import load_card
+from irctl.data.collections.cards import load_card
 from irctl.metrics.measures import parse
 from irctl.pipelines.evaluate.targets import _preset
 

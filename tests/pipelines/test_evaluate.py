@@ -10,8 +10,8 @@ import pytest
 from toy_evaluations import collection, ran, settings, started, values
 
 from irctl.config import resolve
-from irctl.data.collection import open_collection
-from irctl.data.trec import read_run, write_run
+from irctl.data.collections.open import open_collection
+from irctl.data.judgements.runs import read_run, write_run
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
 from irctl.pipelines.evaluate import evaluate as pipeline

@@ -10,7 +10,7 @@ import pytest
 from toy_evaluations import collection, settings, started
 
 from irctl.config import Config
-from irctl.data.trec import write_run
+from irctl.data.judgements.runs import write_run
 from irctl.errors import RunFailed
 from irctl.ledger.recording import RunHandle
 from irctl.pipelines.evaluate import evaluate as pipeline

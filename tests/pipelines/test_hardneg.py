@@ -11,7 +11,7 @@ from workspace import Workspace
 
 from irctl import errors
 from irctl.config import from_sets, resolve
-from irctl.data.collection import open_collection
+from irctl.data.collections.open import open_collection
 from irctl.models.encoder import load_encoder
 
 SHORT = "--set encoder.passage_max_len=16 --set encoder.query_max_len=16"
@@ -123,7 +123,7 @@ def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
     twins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from irctl import config
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
     from irctl.pipelines.hardneg import left_out as hardneg_left_out
 
     left_out = hardneg_left_out.LeftOut(open_collection(str(twins)), "train", config.resolve())

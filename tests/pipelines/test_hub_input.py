@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from compressing import DIM, compressed, new_run, settings, vectors
 
-from irctl.data.trec import read_run
+from irctl.data.judgements.runs import read_run
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
 from irctl.ledger import query

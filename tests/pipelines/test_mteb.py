@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from compressing import new_run, settings
 
-from irctl.data.cards import built_in
-from irctl.data.collection import Collection, open_collection
+from irctl.data.collections.cards import built_in
+from irctl.data.collections.collection import Collection
+from irctl.data.collections.open import open_collection
 from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.models.encoder import load_encoder
 from irctl.pipelines import mteb_adapter

@@ -13,7 +13,7 @@ import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
 
 from irctl.config import Config
-from irctl.data.trec import read_run
+from irctl.data.judgements.runs import read_run
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import similarity
 from irctl.ledger import query
@@ -222,7 +222,7 @@ def test_codes_that_lose_nothing_rank_like_the_encoder(collection: Path, tiny_en
 
 
 def _queries(config: Config) -> Any:
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
 
     return open_collection(config.data.source).queries("test")
 

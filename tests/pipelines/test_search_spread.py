@@ -15,7 +15,7 @@ import pytest
 from compressing import compressed, new_run, settings, vectors
 
 from irctl import stopping
-from irctl.data.trec import read_run
+from irctl.data.judgements.runs import read_run
 from irctl.errors import DataError, Stopped
 from irctl.index import scan
 from irctl.index.scoring import similarity

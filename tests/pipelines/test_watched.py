@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from compressing import compressed, new_run, save_vectors, settings, vectors
 
-from irctl.data.trec import read_run
+from irctl.data.judgements.runs import read_run
 from irctl.errors import DataError
 from irctl.pipelines.search import search as pipeline
 from irctl.types import Run, Silent

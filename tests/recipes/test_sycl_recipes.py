@@ -9,10 +9,11 @@ import pytest
 from workspace import workspace
 
 from irctl import config, recipes_index
-from irctl.data.collection import open_collection
-from irctl.data.groups import GroupSource, build_groups
+from irctl.data.collections.open import open_collection
+from irctl.data.groups.group_source import GroupSource
 from irctl.errors import DataError
 from irctl.training import batching
+from irctl.training.group_data import build_groups
 
 NAMES = ("sycl-real-binary", "sycl-synth-binary", "sycl-synth-multilevel", "sycl-synth-plus-real")
 

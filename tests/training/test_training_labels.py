@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny_training as tiny
 
-from irctl.data.merging import Labels
+from irctl.data.groups.merged_sources import Labels
 from irctl.errors import ConfigError
 from irctl.training import labels, mixture
 

@@ -7,7 +7,7 @@ import tiny_training as tiny
 import torch
 
 from irctl import config as settings
-from irctl.data.collate import View
+from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
 from irctl.training import mixture
 from irctl.training.objective import Objective

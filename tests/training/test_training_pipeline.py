@@ -146,7 +146,7 @@ def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_enco
 @pytest.mark.parametrize("during", ["corpus", "candidates"])
 def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: str) -> None:
     """Against a plain loop over the dev queries."""
-    from irctl.data.collection import open_collection
+    from irctl.data.collections.open import open_collection
     from irctl.methods.dense import scorer
     from irctl.metrics.ranking import evaluate
     from irctl.models.encoder import load_encoder

@@ -11,7 +11,7 @@ import pytest
 from word_collection import WORDS, word_collection
 
 from irctl import config as settings
-from irctl.data.negatives import provenance_path, read_negatives
+from irctl.data.judgements.negatives import provenance_path, read_negatives
 from irctl.errors import ConfigError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import RunHandle, start_run

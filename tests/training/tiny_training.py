@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from irctl import config as settings
-from irctl.data.groups import GroupRows
+from irctl.data.groups.group_source import GroupRows
 from irctl.methods.dense import Method
 from irctl.paths import RunPaths
 from irctl.training import mixture, session

@@ -192,7 +192,7 @@ def _evaluations(config: Config, asked: Sequence[str] | None) -> list[tuple[str,
     """Words of `irctl eval` for each data set; dev and test of the training collection if none is named."""
     source = config.data.source
     if asked is None:
-        from irctl.data.collection import open_collection
+        from irctl.data.collections.open import open_collection
 
         splits = open_collection(source, root=config.data.root).splits()
         asked = [s for s in ("dev", "test") if s in splits]

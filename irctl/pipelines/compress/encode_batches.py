@@ -143,7 +143,7 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
 
     Returns what was spent, and what the quantizers had to say. Raises DataError if the input is not that of the plan.
     """
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors.open import open_vectors
     from irctl.quantizers import _open
 
     folders = {name: Path(folder) for name, folder in job["folders"].items()}

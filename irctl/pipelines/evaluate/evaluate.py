@@ -197,7 +197,7 @@ def _one(
     rows = store.per_query_rows(target.dataset, target.split, result)
     checks.keep_part(part, key, results, rows)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
-        from irctl.data.trec import write_run
+        from irctl.data.judgements.runs import write_run
 
         write_run(made, ordered, run.id)
     if target.run_file is None:
@@ -230,7 +230,7 @@ def _search(
 
 def _read(file: Path, target: Target, format: str) -> Run:
     """format: trec, msmarco, or rank for a TREC file in the order of its rank column."""
-    from irctl.data.trec import read_msmarco_run, read_run
+    from irctl.data.judgements.runs import read_msmarco_run, read_run
 
     corpus = target.collection.corpus if target.collection else None
     if format == "msmarco":

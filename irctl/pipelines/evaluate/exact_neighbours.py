@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import paths
-from irctl.data.artefacts import key_of
+from irctl.data.files.made_once import key_of
 from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.index import scan

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
-from irctl.data.arrow_files import reading
+from irctl.data.files.arrow import reading
 from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.pipelines.search.splits import STABLE

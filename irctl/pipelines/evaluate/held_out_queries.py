@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.self_match import self_match
+from irctl.data.collections.self_match import self_match
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.references.vectors import dataset_of
 from irctl.pipelines.search import opened_index
@@ -23,7 +23,7 @@ from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
 
 _NEAR = 10  # a query that is itself a row is among its own nearest
 _CHECKED = 256  # queries whose nearest rows are fetched together

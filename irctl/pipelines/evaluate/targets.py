@@ -13,7 +13,7 @@ from irctl.types import Qrels
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.query import RunRecord
 
 ORIGIN = "the evaluated run"
@@ -102,8 +102,8 @@ def targets(
 
 def names_of(config: Config) -> list[str]:
     """The data sets that the settings name, groups taken apart; of `all`, those that are here."""
-    from irctl.data.cards import expand
-    from irctl.data.collection import is_present
+    from irctl.data.collections.cards import expand
+    from irctl.data.collections.open import is_present
 
     sources = [s.strip() for s in config.data.source.split(",")]
     return expand(sources, lambda name: is_present(name, root=config.data.root))
@@ -111,7 +111,7 @@ def names_of(config: Config) -> list[str]:
 
 def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataError:
     """One line for all data sets that cannot be used: each once, below what is wrong with it."""
-    from irctl.data.cards import groups
+    from irctl.data.collections.cards import groups
 
     reasons: dict[str, dict[str, None]] = {}
     for name, e in missing.items():
@@ -132,9 +132,9 @@ def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataE
 def _of_collection(
     name: str, config: Config, source: Source, split: str | None, made_by: RunRecord | None, format: str
 ) -> list[Target]:
-    from irctl.data.collection import open_for
-    from irctl.data.self_match import self_match
-    from irctl.data.trec import qrels_sha256
+    from irctl.data.collections.open import open_for
+    from irctl.data.collections.self_match import self_match
+    from irctl.data.judgements.qrels import qrels_sha256
 
     collection = open_for(config, name)
     card = collection.card
@@ -166,7 +166,7 @@ def _of_collection(
 
 def _explicit(config: Config, source: Source, qrels: str, split: str | None, made_by: RunRecord | None) -> Target:
     """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
-    from irctl.data.trec import qrels_sha256, read_qrels
+    from irctl.data.judgements.qrels import qrels_sha256, read_qrels
 
     path = Path(qrels)
     found = read_qrels(path)

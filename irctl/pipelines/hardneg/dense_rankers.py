@@ -16,7 +16,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection, Queries
     from irctl.ledger.recording import RunHandle
 
 

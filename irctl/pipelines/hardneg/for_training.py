@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import paths
-from irctl.data.self_match import self_match
+from irctl.data.collections.self_match import self_match
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
 from irctl.pipelines.hardneg.mine import _write
@@ -16,7 +16,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
 
 
@@ -66,7 +66,7 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
 
 def mine_again(config: Config, model: Path, target: Path, run: RunHandle, reporter: Reporter) -> None:
     """Negatives of the training split by a model in training, at `target`. Its vectors are left beside the model."""
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
     from irctl.pipelines.hardneg.dense_rankers import dense_ranker
 
     as_it_is = {"model.name": str(model), "model.revision": "", "model.lora_r": 0, "model.freeze_base": False}

@@ -19,7 +19,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection, Queries
     from irctl.ledger.recording import RunHandle
 
 
@@ -34,7 +34,7 @@ def hardneg(
     out: str | None = None,
 ) -> dict[str, Any]:
     """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
 
     collection = open_for(config)
     split = config.data.split or "train"
@@ -66,7 +66,7 @@ def hardneg(
 
 def _suffix(config: Config, out: str | None) -> str:
     """The ending of the file. Raises ConfigError where --out has one and hardneg.format another."""
-    from irctl.data.lines import suffix
+    from irctl.data.files.lines import suffix
 
     if out:
         files.check_file(Path(out))
@@ -105,7 +105,7 @@ def _ranker(
 
 def describe(config: Config, *, retriever: str) -> dict[str, Any]:
     """What --dry-run prints: which queries, which documents, where from."""
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
 
     collection = open_for(config)
     split = config.data.split or "train"

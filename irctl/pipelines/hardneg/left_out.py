@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from irctl.data.copies import open_copies
-from irctl.data.self_match import self_match
-from irctl.data.texts import TextPool
+from irctl.data.collections.self_match import self_match
+from irctl.data.texts.copies import open_copies
+from irctl.data.texts.store import TextPool
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
 
 MOST = 1000
 """One query whose positive has many copies must not fill the memory with rankings of all others; it may find fewer."""

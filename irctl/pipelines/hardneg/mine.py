@@ -14,7 +14,7 @@ from irctl.types import Qrels, Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection, Queries
 
 
 RELEVANT = 1
@@ -82,7 +82,7 @@ def _write(
     target: Path,
     reporter: Reporter,
 ) -> Counts:
-    from irctl.data.negatives import write_negatives
+    from irctl.data.judgements.negatives import write_negatives
 
     with reporter.bar("mining", len(queries.ids)) as advance:
         mined, counts = mine(queries, qrels, ranker, config, advance, left_out)

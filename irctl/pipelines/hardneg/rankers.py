@@ -11,7 +11,7 @@ from irctl.errors import DataError
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection, Queries
 
 
 Ranked = list[tuple[str, float]]
@@ -51,7 +51,7 @@ def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ran
 
 def run_ranker(path: Path, queries: Queries) -> Ranker:
     """Candidates from a finished run file. Raises DataError if it has none of the queries."""
-    from irctl.data.trec import read_run
+    from irctl.data.judgements.runs import read_run
     from irctl.hashing import sha256_file
 
     run = read_run(path)

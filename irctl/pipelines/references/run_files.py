@@ -54,7 +54,7 @@ def _maker(path: Path) -> RunRecord | None:
     Equal bytes alone say nothing: an empty file, or one without tags, may come from anywhere.
     """
     from irctl import hashing
-    from irctl.data.trec import tag_of
+    from irctl.data.judgements.runs import tag_of
     from irctl.ledger import indexing, query, run_json
 
     folder = run_json.above(path)

@@ -45,7 +45,7 @@ def named(source: str, config: Config) -> Input:
 
     The name of hf:// gets its commit, that of PATH#COLUMN an absolute path.
     """
-    from irctl.data.vectors import columns_named, is_name, open_vectors
+    from irctl.data.vectors.open import columns_named, is_name, open_vectors
 
     if source == "latest":
         record = newest()
@@ -74,7 +74,7 @@ def dataset_of(name: str, key: str = "") -> str:
 
     That of the run that encoded them (key: their hash), else the repository, or what stands before a colon.
     """
-    from irctl.data import hub
+    from irctl.data.files import hub
     from irctl.ledger import query
 
     sql = (
@@ -88,7 +88,7 @@ def dataset_of(name: str, key: str = "") -> str:
 
 def of_folder(path: Path, name: str, **about: Any) -> Input:
     """The vectors of a local file or folder."""
-    from irctl.data.vectors import open_vectors
+    from irctl.data.vectors.open import open_vectors
 
     stream = open_vectors(path)
     manifest = _manifest(path)
@@ -134,7 +134,7 @@ def default(config: Config, reporter: Reporter) -> Input:
     if record is not None:
         reporter.say(f"compressing the vectors of run {record.id}")
         return of_run(record)
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
     from irctl.models.embedding import embed_corpus
     from irctl.models.encoder import load_encoder
 

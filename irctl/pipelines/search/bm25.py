@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files
+from irctl.data.collections import check
 from irctl.index.bm25 import Bm25, Settings
 from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Corpus
+    from irctl.data.texts.corpus import Corpus
     from irctl.ledger.recording import RunHandle
 
 CHUNK = 10_000  # passages read from the mapped corpus at once
@@ -27,7 +28,7 @@ def index(corpus: Corpus, config: Config) -> Bm25:
 
 def describe(config: Config) -> dict[str, Any]:
     """What --dry-run prints: collection, queries, and the settings of BM25."""
-    from irctl.data.collection import open_for
+    from irctl.data.collections.open import open_for
 
     s, collection = config.search, open_for(config)
     return {
@@ -42,17 +43,16 @@ def describe(config: Config) -> dict[str, Any]:
 
 def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
     """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
-    from irctl.data import run_ids
-    from irctl.data.collection import open_for
-    from irctl.data.self_match import self_match
-    from irctl.data.trec import write_run
+    from irctl.data.collections.open import open_for
+    from irctl.data.collections.self_match import self_match
+    from irctl.data.judgements.runs import write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
     files.check_file(target)
     collection = open_for(config)
     split = config.data.split or collection.card.headline_split
     queries = collection.queries(split)
-    run_ids.refuse(collection, split)
+    check.refuse(collection, split)
     bm25 = index(collection.corpus, config)
     rule, said = self_match(collection, split, config.eval.self_match)
     if said:

@@ -13,7 +13,7 @@ from irctl.pipelines.search.opened_index import Searched
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
 
 
 class Documents:

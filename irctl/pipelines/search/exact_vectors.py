@@ -39,7 +39,7 @@ def exact_vectors(searched: Searched, config: Config) -> Stream:
 
 def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
-    from irctl.data.vectors import columns_named, is_name, open_vectors
+    from irctl.data.vectors.open import columns_named, is_name, open_vectors
     from irctl.ledger import places, query
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))

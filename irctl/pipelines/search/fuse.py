@@ -83,7 +83,7 @@ def fuse(
     config: Config, run: RunHandle, reporter: Reporter, *, how: str, run_files: Sequence[str], out: str | None
 ) -> dict[str, Any]:
     """Fuse run files, or those of searches named by their runs, into one, cut at search.k."""
-    from irctl.data.trec import read_run, write_run
+    from irctl.data.judgements.runs import read_run, write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
     files.check_file(target)

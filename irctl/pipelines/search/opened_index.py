@@ -22,7 +22,7 @@ from irctl.types import Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
 
 METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
 SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
@@ -149,7 +149,7 @@ def of_vectors(given: vectors.Input, config: Config) -> Searched:
 
 def _resolve(reference: str) -> Path:
     """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
-    from irctl.data.vectors import is_name
+    from irctl.data.vectors.open import is_name
     from irctl.ledger import query, run_json
 
     path = Path(reference)

@@ -14,7 +14,7 @@ from irctl.pipelines.search.opened_index import Searched
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection, Queries
 
 
 def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
@@ -31,7 +31,7 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
 
 def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
     """The collection asked for, else the one the index was made from; and the split of its queries."""
-    from irctl.pipelines.encode import collection_of
+    from irctl.data.collections.open import collection_of
 
     collection = collection_of(_of_index(config, searched))
     return collection, config.data.split or collection.card.headline_split

@@ -24,7 +24,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Queries
+    from irctl.data.collections.collection import Queries
 
 
 @dataclass(frozen=True)

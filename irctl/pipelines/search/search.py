@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files
-from irctl.data import run_ids
-from irctl.data.self_match import self_match
+from irctl.data.collections import check
+from irctl.data.collections.self_match import self_match
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
 from irctl.pipelines.references import vectors
@@ -25,7 +25,7 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collection import Collection
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
 
 
@@ -54,7 +54,7 @@ def search(
     searched = opened_index.open_index(index, config) if index else None
     collection, split = collection_for(config, searched)
     asked = collection.queries(split)
-    run_ids.refuse(collection, split)
+    check.refuse(collection, split)
     encoder, name = encoder_for(config, model, searched)
     if searched is None:
         searched = _corpus(encoder, name, collection, config, run, reporter)
@@ -125,7 +125,7 @@ def _corpus(
 
 
 def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> Path:
-    from irctl.data.trec import write_run
+    from irctl.data.judgements.runs import write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
     ranked = zip(ids, _lists(found, documents), strict=True)

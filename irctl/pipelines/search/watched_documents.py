@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.trec import read_qrels, write_run
+from irctl.data.judgements.qrels import read_qrels
+from irctl.data.judgements.runs import write_run
 from irctl.errors import DataError
 from irctl.index.scoring import similarity
 from irctl.pipelines.search import exact_vectors

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irctl.data import positives
+from irctl.data.groups import positives
 from irctl.errors import ConfigError
 from irctl.training import batching, mixture
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.groups import GroupSource
-    from irctl.data.groups_shares import Shares
-    from irctl.data.mqrel import MqrelConfig
+    from irctl.data.collections.mqrel_config import MqrelConfig
+    from irctl.data.groups.group_source import GroupSource
+    from irctl.data.groups.shares import Shares
 
 
 def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.data.groups import refuse_mined
-from irctl.data.groups_shares import Shares, shares
-from irctl.data.merging import Labels
+from irctl.data.groups.group_source import refuse_mined
+from irctl.data.groups.merged_sources import Labels
+from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
 from irctl.models.settings import names_of
 from irctl.pipelines.references.negatives import _given
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from irctl.config import Config
-    from irctl.data.collection import Collection
-    from irctl.data.groups import GroupSource
+    from irctl.data.collections.collection import Collection
+    from irctl.data.groups.group_source import GroupSource
     from irctl.ledger.recording import RunHandle
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
-    from irctl.data.groups_report import largest_group
+    from irctl.data.groups.report import largest_group
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import default_negatives
 

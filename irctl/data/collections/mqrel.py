@@ -1,0 +1,149 @@
+"""Training data of several levels of relevance, from the configuration files of SyCL and Trove (JSON or TOML).
+
+`{"mqrel": [...]}` is graded; `{"pos_mqrel": [...], "neg_mqrel": [...]}` gives positives and negatives, and wins if both
+are there. Nothing is opened before the first group is asked for, so a configuration builds without network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from irctl.data.collections.cards import Card
+from irctl.data.collections.collection import Collection, Queries
+from irctl.data.collections.mqrel_config import MqrelConfig, SourceSpec, read_config
+from irctl.data.collections.source_tables import IN_FOLDER, PATH_KEYS, is_mqrel, read_table
+from irctl.data.files import hub
+from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.merged_sources import Source
+from irctl.data.judgements.qrels_store import open_qrels
+from irctl.data.judgements.source_rules import selection_of
+from irctl.data.texts.corpus import Corpus
+from irctl.data.texts.store import TextPool, TextStore, open_texts
+from irctl.errors import ConfigError, DataError
+from irctl.types import Qrels
+
+
+class MqrelCollection(Collection):
+    """A configuration in the place of a collection: it has training groups, and neither one corpus nor splits."""
+
+    def __init__(
+        self,
+        name: str,
+        config: MqrelConfig,
+        *,
+        folder: Path,
+        root: str = "",
+        title_join: str = "space",
+        fix_encoding: bool = False,
+    ) -> None:
+        self.card = Card(name=name, headline_split="train")
+        self.name, self.folder, self.config = name, folder, config
+        self._root, self._title_join, self._fix_encoding = root, title_join, fix_encoding
+
+    @property
+    def corpus(self) -> Corpus:
+        raise self._training_only("corpus")
+
+    def splits(self) -> tuple[str, ...]:
+        return ()
+
+    def qrels_file(self, split: str) -> Path:
+        raise self._training_only("file of judgements")
+
+    def query_store(self, split: str) -> TextStore:
+        raise self._training_only("file of queries")
+
+    def qrels(self, split: str) -> Qrels:
+        raise self._training_only("file of judgements")
+
+    def queries(self, split: str) -> Queries:
+        raise self._training_only("file of queries")
+
+    def all_queries(self) -> Queries:
+        raise self._training_only("file of queries")
+
+    def _training_only(self, what: str) -> DataError:
+        return DataError(
+            f"{self.name}: a training configuration of {len(self.config.sources)} sources has no one {what}; only "
+            "irctl train reads it",
+            hint="Name one data set with --data: a BEIR folder, a collection, or FILE.json:NAME of an evaluation file",
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the texts and judgements as they are used."""
+        return self.groups(Settings(title_join=self._title_join)).fingerprint
+
+    def groups(self, settings: Settings) -> GroupSource:
+        """Training groups. Opens files, the hub's included, on first use."""
+        graded, positives, negatives = self._sources
+        on_conflict = self.config.on_conflict or settings.on_conflict
+        settings = dataclasses.replace(settings, on_conflict=on_conflict, title_join=self._title_join)
+        return GroupSource(graded, settings, positives=positives, negatives=negatives)
+
+    @cached_property
+    def _sources(self) -> tuple[list[Source], list[Source], list[Source]]:
+        c = self.config
+        graded, positives, negatives = ([self._open(s) for s in side] for side in (c.graded, c.positives, c.negatives))
+        return graded, positives, negatives
+
+    def _open(self, spec: SourceSpec) -> Source:
+        fix = self._fix_encoding
+        queries = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.query_path, "query_path")])
+        passages = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.corpus_path, "corpus_path")])
+        if not spec.qrel_path:
+            return Source(spec.source, queries, passages, None)
+        subset = self._files(spec.query_subset_path, "query_path")
+        selection = selection_of(spec.rules, subset, spec.where)
+        store = open_qrels(self._files(spec.qrel_path, "qrel_path"), queries, passages, selection)
+        return Source(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
+
+    def _files(self, names: Sequence[str], key: str) -> list[Path]:
+        found = [self._local(n) for n in names]
+        return [path / IN_FOLDER[key] if path.is_dir() else path for path in found]
+
+    def _local(self, name: str) -> Path:
+        """A file of the hub, an absolute one, or one beside the configuration."""
+        return hub.file(name, self._root) if hub.is_hub(name) else self.folder / name
+
+    def missing(self) -> list[str]:
+        """Files that are not on this machine yet. Asks nobody."""
+        keys = (*PATH_KEYS, "query_subset_path")
+        names = [n for s in self.config.sources for key in keys for n in getattr(s, key)]
+        here = {n: hub.is_here(n, self._root) if hub.is_hub(n) else self._local(n).exists() for n in names}
+        return [n for n, is_here in here.items() if not is_here]
+
+    def describe(self) -> dict[str, Any]:
+        """Counts by source and grade for --dry-run; the sources as they are written where their files are not here."""
+        notices = list(self.config.notices)
+        if not (missing := self.missing()):
+            return self.groups(Settings(title_join=self._title_join)).describe() | {"notices": notices}
+        rows = []
+        for s in self.config.sources:
+            rules = {k: v for k, v in dataclasses.asdict(s.rules).items() if v is not None}
+            shown = ", ".join(f"{k} {v}" for k, v in rules.items()) or "as they are"
+            rows.append(f"{s.source}: {', '.join(s.qrel_path) or 'documents only'} ({shown})")
+        return {"sources": rows, "notices": notices, "not on this machine": missing}
+
+
+def open_config(
+    path: Path, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+) -> MqrelCollection:
+    """A configuration file as a collection to train on."""
+    table = read_table(path)
+    if not is_mqrel(table) and all(isinstance(v, Mapping) for v in table.values()):
+        first = next(iter(table), "NAME")
+        raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=f"Name one: {path}:{first}")
+    config = read_config(path)
+    return MqrelCollection(
+        path.stem,
+        config,
+        folder=path.resolve().parent,
+        root=root,
+        title_join=title_join,
+        fix_encoding=fix_encoding,
+    )

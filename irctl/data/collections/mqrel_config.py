@@ -1,0 +1,149 @@
+"""The tables of an mqrel configuration, read and checked: sources of graded judgements and what is done with each."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irctl import plugins
+from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
+from irctl.data.judgements.source_rules import Rules
+from irctl.errors import ConfigError
+
+CONFLICTS = ("last", "max", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec:
+    """One source object. Paths are lists of files or hf:// names; `where` is for messages."""
+
+    qrel_path: tuple[str, ...] = ()
+    query_path: tuple[str, ...] = ()
+    corpus_path: tuple[str, ...] = ()
+    query_subset_path: tuple[str, ...] = ()
+    source: str = ""
+    weight: float = 1.0
+    rules: Rules = dataclasses.field(default_factory=Rules)
+    where: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqrelConfig:
+    """Sources of a configuration. notices: what was accepted and has no effect."""
+
+    graded: tuple[SourceSpec, ...] = ()
+    positives: tuple[SourceSpec, ...] = ()
+    negatives: tuple[SourceSpec, ...] = ()
+    on_conflict: str = ""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[SourceSpec, ...]:
+        return (*self.graded, *self.positives, *self.negatives)
+
+
+def read_config(path: Path) -> MqrelConfig:
+    """The configuration in a file. Raises ConfigError naming an unknown key with its line and the nearest legal one."""
+    text = path.read_text()
+
+    def where(key: str, before: int = 0) -> str:
+        name = re.escape(key)
+        pattern = rf'^\s*(\[*{name}\]+|"?{name}"?\s*=)' if path.suffix == ".toml" else rf'"{name}"\s*:'
+        found = list(re.finditer(pattern, text, re.MULTILINE))
+        start = found[min(before, len(found) - 1)].end() if found else 0
+        return f"{path}:{text.count(chr(10), 0, start) + 1}" if found else str(path)
+
+    return parse(read_table(path), where)
+
+
+def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda key, before: "mqrel") -> MqrelConfig:
+    """The configuration in a table; from Python, callables may stand where the file has keys of rules."""
+    top = ("mqrel", "pos_mqrel", "neg_mqrel", "on_conflict")
+    for key in table:
+        if key not in top:
+            raise ConfigError(f"{where(key, 0)}: no key named '{key}'", hint=plugins.nearest(key, top))
+    on_conflict = table.get("on_conflict", "")
+    if on_conflict not in ("", *CONFLICTS):
+        raise ConfigError(
+            f"{where('on_conflict', 0)}: on_conflict: expected {', '.join(CONFLICTS)}, found {on_conflict!r}"
+        )
+    lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in top[:3]}
+    notices = {
+        f"{k} has no effect: caches follow content"
+        for s in lists.values()
+        for o in s
+        if isinstance(o, Mapping)
+        for k in IGNORED
+        if k in o
+    }
+    specs = _specs(lists, where)
+    if ("pos_mqrel" in specs) != ("neg_mqrel" in specs):
+        there, absent = ("pos_mqrel", "neg_mqrel") if "pos_mqrel" in specs else ("neg_mqrel", "pos_mqrel")
+        raise ConfigError(
+            f"{where(there, 0)}: {there} without {absent}", hint=f"Add {absent}, or use mqrel for graded data"
+        )
+    if not specs:
+        raise ConfigError(f"{where('mqrel', 0)}: no mqrel, and no pos_mqrel with neg_mqrel")
+    binary = "pos_mqrel" in specs
+    return MqrelConfig(
+        graded=() if binary else specs["mqrel"],
+        positives=specs.get("pos_mqrel", ()),
+        negatives=specs.get("neg_mqrel", ()),
+        on_conflict=on_conflict,
+        notices=tuple(sorted(notices)),
+    )
+
+
+def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> dict[str, tuple[SourceSpec, ...]]:
+    """The sources of every list, in the order of the file, which is how a key's line is found."""
+    specs: dict[str, tuple[SourceSpec, ...]] = {}
+    seen: Counter[str] = Counter()
+    for name, sources in lists.items():
+        found = []
+        for i, one in enumerate(sources):
+            keys = dict.fromkeys(one) if isinstance(one, Mapping) else {}
+
+            def line_of(key: str, name: str = name, keys: Mapping[str, Any] = keys) -> str:
+                shown = key if key in keys else next(iter(keys), name)  # an absent key: where its source begins
+                return where(shown, seen[shown])
+
+            found.append(_source(one, f"{name}[{i}]", line_of))
+            seen.update(list(keys))
+        specs[name] = tuple(found)
+    return specs
+
+
+def _source(table: Any, place: str, where: Callable[[str], str]) -> SourceSpec:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where('')}: {place}: expected an object, found {type(table).__name__}")
+    rules = {f.name for f in dataclasses.fields(Rules)}
+    legal = (*PATH_KEYS, "query_subset_path", "source", "weight", *IGNORED, *sorted(rules))
+    for key in table:
+        if key not in legal:
+            raise ConfigError(f"{where(key)}: {place}: no key named '{key}'", hint=plugins.nearest(key, legal))
+    paths = {k: _paths(table.get(k), f"{where(k)}: {place}.{k}") for k in (*PATH_KEYS, "query_subset_path")}
+    if not paths["corpus_path"] or (paths["qrel_path"] and not paths["query_path"]):
+        absent = "corpus_path" if not paths["corpus_path"] else "query_path"
+        raise ConfigError(f"{where('corpus_path')}: {place}: no {absent}")
+    weight = table.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+        raise ConfigError(f"{where('weight')}: {place}: weight: expected a number above 0, found {weight!r}")
+    return SourceSpec(
+        **paths,
+        source=str(table.get("source", place)),
+        weight=float(weight),
+        rules=Rules.checked({k: v for k, v in table.items() if k in rules and v is not None}, where, place),
+        where=place,
+    )
+
+
+def _paths(value: Any, where: str) -> tuple[str, ...]:
+    values = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(v, (str, Path)) for v in values):
+        raise ConfigError(f"{where}: expected a path or a list of paths, found {value!r}")
+    return tuple(map(str, values))

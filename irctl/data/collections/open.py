@@ -1,0 +1,167 @@
+"""From the name of a collection to the collection: the one place that knows every layout.
+
+Sources: a built-in name, a BEIR or MS MARCO folder, beir/NAME (after `irctl data fetch`), irds:NAME,
+hf://datasets/OWNER/NAME[@REVISION][/PATH], FILE.json:NAME (one entry of an evaluation configuration), a
+JSON file of {query, positive, negative} pairs, and recipe:FILE.json (a configuration that ships with the recipes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl import paths, plugins
+from irctl.data.collections import cards
+from irctl.data.collections.beir import BeirFolder
+from irctl.data.collections.cards import Card
+from irctl.data.collections.collection import Collection, Layout
+from irctl.data.collections.msmarco import MsMarcoFolder
+from irctl.data.files import hub
+from irctl.errors import DataError
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collections.collection import Collection
+
+
+SHIPPED = "recipe:"
+
+
+def open_for(config: Config, source: str = "") -> Collection:
+    """The collection that data.source (or `source`) names, read as the configuration says."""
+    d = config.data
+    return open_collection(source or d.source, root=d.root, title_join=d.title_join, fix_encoding=d.fix_encoding)
+
+
+def open_collection(
+    source: str, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+) -> Collection:
+    """The collection that `data.source` names. Raises DataError with the next step if it is not here.
+
+    root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
+    A file of several relevance levels (mqrel) gives data/mqrel.py's MqrelCollection, which only training can use.
+    """
+    source = _shipped(source)
+    if Path(source).suffix in (".json", ".toml") and Path(source).is_file():
+        from irctl.data.collections import mqrel, pairs
+
+        if not pairs.is_pairs(Path(source)):
+            return mqrel.open_config(Path(source), root=root, title_join=title_join, fix_encoding=fix_encoding)
+    card, layout = _find(source, root, fix_encoding)
+    return Collection(card, layout, root=root, title_join=title_join, fix_encoding=fix_encoding)
+
+
+def _shipped(source: str) -> str:
+    """The path behind recipe:FILE.json, wherever irctl is installed; any other source as it is."""
+    if not source.startswith(SHIPPED):
+        return source
+    folder = paths.shipped("recipes") / "data"
+    name, colon, entry = source.removeprefix(SHIPPED).partition(":")
+    known = sorted(p.name for p in folder.glob("*.json"))
+    if name not in known:
+        raise DataError(f"{source}: no such file among the recipes", hint=plugins.nearest(name, known))
+    return f"{folder / name}{colon}{entry}"
+
+
+def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
+    if source.startswith("irds:"):
+        from irctl.data.collections.irds import IrdsLayout, measures_of
+
+        layout = IrdsLayout(source.removeprefix("irds:"))
+        return replace(_default_card(layout.name, layout), measures=measures_of(layout.name)), layout
+    if hub.is_hub(source):
+        return _folder(hub.beir_folder(source, root), fix_encoding, name=hub.parse(source).repo.split("/")[1])
+    found = cards.key_of(source)
+    if found is not None and not source.startswith((".", "/")):
+        return _built_in(found, root, fix_encoding)
+    path, _, entry = source.rpartition(":")
+    if Path(path).suffix in (".json", ".toml") and Path(path).is_file():
+        from irctl.data.collections.suites import suite_layout
+
+        return suite_layout(Path(path), entry, root)
+    if Path(source).is_dir():
+        return _folder(Path(source), fix_encoding)
+    if Path(source).is_file():
+        from irctl.data.collections.pairs import pairs_layout
+
+        return pairs_layout(Path(source))
+    if source in cards.groups():
+        raise DataError(
+            f"{source}: a group of {len(cards.groups()[source])} collections", hint="irctl eval takes groups"
+        )
+    near = plugins.nearest(source, list(cards.built_in()))
+    hint = near if near.startswith("Did") else "irctl data ls lists the known collections"
+    raise DataError(f"data.source: no collection, folder or file '{source}'", hint=hint)
+
+
+def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
+    card = cards.built_in()[name]
+    if card.parts:
+        raise DataError(
+            f"{name}: stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
+        )
+    if card.source:
+        return card, _layout(hub.beir_folder(card.source, root), fix_encoding)
+    folder = folder_of(name)
+    if not folder.is_dir():
+        if not card.public:
+            raise DataError(f"{name}: not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
+        raise DataError(f"{name}: not on this machine", hint=f"irctl data fetch {card.same_as or name}")
+    return card, _layout(folder, fix_encoding)
+
+
+def folder_of(name: str) -> Path:
+    """Where a built-in collection lies, or is fetched to."""
+    card = cards.built_in()[name]
+    if name == cards.BUILT_IN:
+        return paths.shipped("collections") / name
+    base = paths.cache() / "collections"
+    if card.same_as.startswith("beir/"):
+        return base / name  # a part of the archive it shares
+    return base / (card.same_as or name)
+
+
+def is_present(source: str, *, root: str = "") -> bool:
+    """Whether a collection can be opened without fetching it."""
+    found = cards.key_of(source)
+    if found is None:
+        return Path(_shipped(source)).exists()
+    card = cards.built_in()[found]
+    if card.source:
+        return bool(root) and (Path(root) / hub.parse(card.source).repo).is_dir()
+    return (
+        all(folder_of(f"{found}/{part}").is_dir() for part in card.parts) if card.parts else folder_of(found).is_dir()
+    )
+
+
+def _layout(folder: Path, fix_encoding: bool) -> Layout:
+    if BeirFolder.is_one(folder):
+        return BeirFolder(folder, fix_encoding=fix_encoding)
+    if MsMarcoFolder.is_one(folder):
+        return MsMarcoFolder(folder, fix_encoding=fix_encoding)
+    raise DataError(
+        f"{folder}: neither corpus.jsonl nor collection.tsv there", hint="irctl data check says what is missing"
+    )
+
+
+def _folder(folder: Path, fix_encoding: bool, name: str = "") -> tuple[Card, Layout]:
+    layout = _layout(folder, fix_encoding)
+    return cards.read_card(folder) or _default_card(name or folder.resolve().name, layout), layout
+
+
+def _default_card(name: str, layout: Layout) -> Card:
+    """A card for data without one: nDCG@10 on test, else on dev, else on its first split."""
+    splits = layout.splits()
+    headline = next((s for s in ("test", "dev") if s in splits), splits[0] if splits else "test")
+    return Card(name=name, format=layout.format, headline_split=headline, splits=splits)
+
+
+def collection_of(config: Config) -> Collection:
+
+    return open_collection(
+        config.data.source,
+        root=config.data.root,
+        title_join=config.data.title_join,
+        fix_encoding=config.data.fix_encoding,
+    )

@@ -1,0 +1,102 @@
+"""Evaluation configurations of SyCL: a JSON (or TOML) file that names sets, each a source object or splits of one.
+
+`{"scifact": {qrel_path, query_path, corpus_path}}` and `{"msmarco": {"dev": {...}, "trec20": {...}}}` are both read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from irctl import plugins
+from irctl.data.collections import cards
+from irctl.data.collections.beir import in_order
+from irctl.data.collections.cards import Card
+from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
+from irctl.data.files import hub
+from irctl.data.files.lines import stem
+from irctl.data.texts.store import TextStore, open_texts
+from irctl.errors import ConfigError
+
+
+class SuiteLayout:
+    """One set of a configuration: files named one by one, opened when they are read."""
+
+    format = "beir"
+
+    def __init__(self, folder: Path, splits: Mapping[str, Mapping[str, str]], root: str) -> None:
+        self.folder = folder
+        self._splits = splits
+        self._root = root
+
+    def _file(self, name: str) -> Path:
+        return hub.file(name, self._root) if hub.is_hub(name) else self.folder / name
+
+    def corpus(self) -> TextStore:
+        return open_texts(self._file(next(iter(self._splits.values()))["corpus_path"]))
+
+    def queries(self, split: str) -> TextStore:
+        return open_texts(self._file(self._splits[split]["query_path"]))
+
+    def splits(self) -> tuple[str, ...]:
+        return in_order(list(self._splits))
+
+    def qrels_file(self, split: str) -> Path:
+        return self._file(self._splits[split]["qrel_path"])
+
+
+def entries(path: Path) -> list[str]:
+    """Names of the sets in a configuration."""
+    return list(read_table(path))
+
+
+def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayout]:
+    """One set of a configuration. Raises ConfigError for an unknown name, key or a set without one of its files."""
+    table = read_table(path)
+    if name not in table:
+        raise ConfigError(f"{path}: no set named '{name}'", hint=plugins.nearest(name, list(table)))
+    found = table[name]
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{path}: {name}: expected an object, found {type(found).__name__}")
+    is_one = any(key in found for key in PATH_KEYS)
+    splits = {s: _files(path, f"{name}.{s}", v) for s, v in found.items()} if not is_one else {}
+    if is_one:
+        files = _files(path, name, found)
+        splits = {stem(Path(files["qrel_path"])): files}
+    corpora = {files["corpus_path"] for files in splits.values()}
+    if len(corpora) != 1:
+        raise ConfigError(f"{path}: {name}: its splits have {len(corpora)} corpora", hint="Make each a set of its own")
+    layout = SuiteLayout(path.resolve().parent, splits, root)
+    headline = next((s for s in ("test", "dev") if s in splits), next(iter(splits)))
+    card = Card(name=name, headline_split=headline, splits=layout.splits())
+    known = next((c for c in (f"sycl-eval/{name}", f"beir/{name}") if c in cards.built_in()), None)
+    if known:
+        # Self-matches, the grade that counts and the split of the headline belong to the data, whoever lists it.
+        same = cards.built_in()[known]
+        headline = same.headline_split if same.headline_split in splits else headline
+        card = replace(card, self_match=same.self_match, measures=same.measures, headline_split=headline)
+    return card, layout
+
+
+def _files(path: Path, place: str, table: Any) -> dict[str, str]:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{path}: {place}: expected an object of paths, found {type(table).__name__}")
+    files = {}
+    for key, value in table.items():
+        if key in IGNORED:
+            continue
+        if key not in PATH_KEYS:
+            raise ConfigError(
+                f"{path}: {place}: '{key}' has no place in evaluation", hint=plugins.nearest(key, PATH_KEYS)
+            )
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {place}.{key}: expected one path, found {value!r}")
+        files[key] = value
+    for key in PATH_KEYS:
+        if key not in files:
+            raise ConfigError(f"{path}: {place}: no {key}")
+    return files

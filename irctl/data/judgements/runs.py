@@ -1,0 +1,174 @@
+"""TREC and MS MARCO files of judgements and rankings, read and written.
+
+Order of a run: score rounded to float32, descending, then document id descending; trec_eval's order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from irctl.data.files.lines import entries, malformed, words
+from irctl.data.judgements.run_ids import unfit
+from irctl.errors import DataError
+from irctl.files import is_input, write_out
+from irctl.types import Run
+
+if TYPE_CHECKING:
+    from irctl.data.texts.corpus import Corpus
+
+FLOAT32_LIMIT = 3.4028235677973366e38
+"""From here on a float64 rounds to an infinite float32."""
+
+Ranking = Iterable[tuple[str, float]]
+Rows = Iterable[tuple[str, Ranking]]
+
+
+def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = None) -> Run:
+    """A TREC run, `qid Q0 docid rank score tag`; each query's dict is in ranking order.
+
+    Read as trec_eval 10 does: lines that begin with # are comments, and what follows the first word of the tag is not
+    looked at. trust_rank: order by the rank column instead, with scores -rank. corpus: every document must be in it.
+    Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the corpus,
+    and for a file that ranks nothing.
+    """
+    is_input(path)
+    run: Run = {}
+    for line, text in entries(path, indented=True):
+        fields = words(text)
+        if len(fields) < 6:
+            hint = "For qid, pid, rank use --format msmarco" if len(fields) == 3 else ""
+            raise malformed(path, line, "6 columns (qid Q0 docid rank score tag)", len(fields), hint)
+        score = -_rank(path, line, fields[3]) if trust_rank else _score(path, line, fields[4])
+        _add(run, path, line, fields[0], fields[2], score)
+    _refuse_empty(run, path)
+    if trust_rank:
+        _check_ranks(run, path)
+    if corpus is not None:
+        _check_documents(run, path, corpus, column=2)
+    return {q: _ordered(documents) for q, documents in run.items()}
+
+
+def read_msmarco_run(path: Path, *, corpus: Corpus | None = None) -> Run:
+    """An MS MARCO run, `qid<TAB>pid<TAB>rank` with ranks from 1; scores are -rank, so rank is the order."""
+    run: Run = {}
+    for line, text in entries(path, indented=True):
+        fields = words(text)
+        if len(fields) != 3:
+            raise malformed(path, line, "3 columns (qid, pid, rank)", len(fields))
+        _add(run, path, line, fields[0], fields[1], -_rank(path, line, fields[2]))
+    _refuse_empty(run, path)
+    _check_ranks(run, path)
+    if corpus is not None:
+        _check_documents(run, path, corpus, column=1)
+    return {q: _ordered(documents) for q, documents in run.items()}
+
+
+def tag_of(path: Path) -> str:
+    """The tag in the first line of a run: in one that irctl wrote, the run that made it; empty where there is none."""
+    _, text = next(entries(path, indented=True), (0, ""))
+    return "".join(words(text)[5:6])
+
+
+def _refuse_empty(run: Run, path: Path) -> None:
+    if not run:
+        raise DataError(f"{path}: expected a ranking, found no line of one", hint="Nothing was ranked: search again")
+
+
+def _rank(path: Path, line: int, text: str) -> float:
+    try:
+        return float(int(text))
+    except ValueError:
+        raise malformed(path, line, "a whole-number rank", text) from None
+
+
+def _check_ranks(run: Run, path: Path) -> None:
+    for query_id, documents in run.items():
+        if len(set(documents.values())) < len(documents):
+            raise DataError(f"{path}: query {query_id} has two documents of one rank", hint="Order by score instead")
+
+
+def _score(path: Path, line: int, text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not abs(score) < FLOAT32_LIMIT:  # false for NaN too
+        raise malformed(path, line, "a finite score", text)
+    return score
+
+
+def _add(run: Run, path: Path, line: int, query_id: str, document_id: str, score: float) -> None:
+    documents = run.setdefault(query_id, {})
+    if document_id in documents:
+        raise malformed(path, line, f"each document once in query {query_id}", f"{document_id} again")
+    documents[document_id] = score
+
+
+def _check_documents(run: Run, path: Path, corpus: Corpus, column: int) -> None:
+    names = list({d for documents in run.values() for d in documents})
+    missing = {n for n, row in zip(names, corpus.find(names), strict=True) if row < 0}
+    if missing:
+        rows = ((line, words(text)[column]) for line, text in entries(path, indented=True))
+        raise malformed(path, *next((n, "documents of the corpus", d) for n, d in rows if d in missing))
+
+
+def _ordered(documents: Mapping[str, float]) -> dict[str, float]:
+    scores_N = np.fromiter(documents.values(), np.float64, len(documents)).astype(np.float32).tolist()
+    pairs = sorted(zip(scores_N, documents, strict=True), reverse=True)
+    return {d: s for s, d in pairs}
+
+
+def write_run(path: Path, run: Run | Rows, tag: str) -> str:
+    """Write a TREC run (gzip if the name ends in .gz), queries in the order given. Returns the file's sha256.
+
+    Equal rankings give equal bytes: gzip without time or name, scores as %.9g of float32, rank from 1.
+    """
+    pairs: Rows = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
+    return _write_lines(path, (_run_lines(path, query_id, ranking, tag) for query_id, ranking in pairs))
+
+
+def write_msmarco_run(path: Path, run: Run | Rows) -> str:
+    """Write qid, pid, rank, separated by tabs. Returns the file's sha256."""
+    pairs: Rows = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
+    ordered = ((q, enumerate(_checked(path, q, ranking), 1)) for q, ranking in pairs)
+    return _write_lines(path, ("".join(f"{q}\t{d}\t{rank}\n" for rank, d in ranked) for q, ranked in ordered))
+
+
+def _run_lines(path: Path, query_id: str, ranking: Ranking, tag: str) -> str:
+    ordered = _checked(path, query_id, ranking)
+    rows = enumerate(ordered.items(), 1)
+    return "".join(f"{query_id} Q0 {d} {rank} {score:.9g} {tag}\n" for rank, (d, score) in rows)
+
+
+def _checked(path: Path, query_id: str, ranking: Ranking) -> dict[str, float]:
+    pairs = list(ranking)
+    documents = dict(pairs)
+    bad = next((d for d, s in pairs if not abs(s) < FLOAT32_LIMIT), None)
+    if bad is not None:
+        raise DataError(f"{path}: query {query_id}, document {bad}: expected a finite score, found {documents[bad]}")
+    if len(documents) < len(pairs):
+        raise DataError(f"{path}: query {query_id} ranks a document twice")
+    if why := unfit(query_id, query=True):
+        raise DataError(f"{path}: query id {query_id!r} {why}")
+    if (bad := next((d for d in documents if unfit(d)), None)) is not None:
+        raise DataError(f"{path}: document id {bad!r} {unfit(bad)}")
+    return _ordered(documents)
+
+
+def _write_lines(path: Path, texts: Iterable[str]) -> str:
+    def write(file: object) -> None:
+        if path.suffix != ".gz":
+            for text in texts:
+                file.write(text.encode())  # type: ignore[attr-defined]
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:  # type: ignore[call-overload]
+            for text in texts:
+                packed.write(text.encode())
+
+    return write_out(path, write).sha256

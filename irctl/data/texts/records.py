@@ -1,0 +1,129 @@
+"""Texts with ids, as they come out of a file: JSON lines, tab-separated columns or parquet.
+
+A reader yields (line, id, title, text); the line is what a complaint names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from irctl.data.files.arrow import batches, open_parquet, reading
+from irctl.data.files.lines import identifier, json_object, malformed, numbered, suffix
+from irctl.errors import DataError
+
+ID_NAMES = ("_id", "qid", "query_id", "query-id", "docid", "passage_id", "passage-id", "corpus-id")
+LATIN_1_RUN = re.compile("[\u0080-\u00ff]+")
+READER_VERSION = 1
+"""Part of every cache key: raise it when a reader's output changes for the same file."""
+
+
+class Record(NamedTuple):
+    line: int
+    id: str
+    title: str
+    text: str
+
+
+def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[Record]:
+    """Records of a corpus or query file, by its ending: .jsonl, .tsv, .parquet (gzip accepted for the first two).
+
+    Raises DataError with file:line for a record without an id or a text.
+    """
+    records: Iterator[Record]
+    if suffix(path) == ".parquet":
+        records = _parquet(path)
+    else:
+        parse = line_parser(path)
+        records = (parse(line, text) for line, text in numbered(path))
+    return (r._replace(title=repaired(r.title), text=repaired(r.text)) for r in records) if fix_encoding else records
+
+
+def line_parser(path: Path) -> Callable[[int, str], Record]:
+    """A function of (line number, line) that gives its record; it remembers the first line's id field or columns."""
+    kind = suffix(path)
+    if kind in (".pkl", ".pickle"):
+        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to JSON lines")
+    return _object_parser(path) if kind in (".jsonl", ".json", ".ndjson") else _column_parser(path)
+
+
+def _object_parser(path: Path) -> Callable[[int, str], Record]:
+    id_name = ""
+
+    def parse(line: int, text: str) -> Record:
+        nonlocal id_name
+        value = json_object(path, line, text)
+        if id_name not in value:
+            id_name = _id_name(path, line, value)
+        return _record(path, line, value[id_name], value.get("title"), value.get("text", ""), "text" in value)
+
+    return parse
+
+
+def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
+    present = [n for n in ID_NAMES if n in value]
+    if len(present) != 1:
+        raise malformed(path, line, f"exactly one id field of {', '.join(ID_NAMES)}", ", ".join(present) or "none")
+    return present[0]
+
+
+def _record(path: Path, line: int, id_: object, title: object, text: object, has_text: bool = True) -> Record:
+    name = identifier(id_)
+    if name is None:
+        raise malformed(path, line, "an id", repr(id_))
+    if not has_text or not isinstance(text, str):
+        raise malformed(path, line, "a text", "null" if has_text and text is None else "none" if not has_text else text)
+    if title is not None and not isinstance(title, str):
+        raise malformed(path, line, "a title or null", title)
+    return Record(line, name, title or "", text)
+
+
+def _column_parser(path: Path) -> Callable[[int, str], Record]:
+    """id, text; or id, title, text: RepCONC's corpus.tsv, where every field before the last belongs to the title.
+
+    MS MARCO's own files have exactly two columns.
+    """
+    width = 2 if path.name.startswith(("collection", "queries")) else 0
+
+    def parse(line: int, text: str) -> Record:
+        nonlocal width
+        fields = text.split("\t")
+        width = width or max(len(fields), 2)
+        if len(fields) != width:
+            raise malformed(path, line, f"{width} columns separated by tabs", len(fields))
+        return _record(path, line, fields[0], " ".join(fields[1:-1]), fields[-1])
+
+    return parse
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    file = open_parquet(path, str(path))
+    names = file.schema_arrow.names
+    found = [n for n in (*ID_NAMES, "id") if n in names]
+    if not found or "text" not in names:
+        raise DataError(f"{path}: expected an id column and a column text, found {', '.join(names)}")
+    columns = [found[0], "text", *(["title"] if "title" in names else [])]
+    row = 0
+    for batch in batches(file, str(path), 4096, columns=columns):
+        with reading(str(path)):
+            values = batch.to_pylist()
+        for value in values:
+            row += 1
+            yield _record(path, row, value[found[0]], value.get("title"), value["text"])
+
+
+def repaired(text: str) -> str:
+    """Undo UTF-8 that was read as Latin-1 and written again, run by run; runs where that cannot be undone stay.
+
+    MS MARCO's collection holds such characters; published numbers use the raw text.
+    """
+    return text if text.isascii() else LATIN_1_RUN.sub(_undo, text)
+
+
+def _undo(run: re.Match[str]) -> str:
+    try:
+        return run[0].encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return run[0]
