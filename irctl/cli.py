@@ -8,24 +8,12 @@ import sys
 import typer
 
 from irctl import errors
-from irctl.commands import (
-    _guard,
-    compress,
-    data,
-    demo,
-    doctor,
-    encode,
-    evaluate,
-    export,
-    hardneg,
-    profiles,
-    recipes,
-    report,
-    runs,
-    search,
-    train,
-)
-from irctl.commands._options import with_display
+from irctl.commands import compress, data, doctor, encode, evaluate, export, hardneg, profiles, recipes, search, train
+from irctl.commands.demo import demo
+from irctl.commands.frame import guard
+from irctl.commands.frame.options import with_display
+from irctl.commands.report import report
+from irctl.commands.runs import runs
 
 app = typer.Typer(
     name="irctl",
@@ -68,8 +56,8 @@ _finish(app)
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="print the version and stop")) -> None:
-    with _guard.guarded("--json" in sys.argv):
-        _guard.check_text()
+    with guard.guarded("--json" in sys.argv):
+        guard.check_text()
     if version:
         from importlib.metadata import version as installed
 
@@ -88,7 +76,7 @@ def main() -> None:
             raise
         from irctl import console
 
-        _guard.emit_error("UsageError", e.format_message(), f"{app.info.name} --help lists the options", errors.USAGE)
+        guard.emit_error("UsageError", e.format_message(), f"{app.info.name} --help lists the options", errors.USAGE)
         console.err(f"error: {e.format_message()}")
         code = errors.USAGE
     sys.exit(code if isinstance(code, int) else errors.OK)

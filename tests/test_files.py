@@ -13,7 +13,7 @@ import typer
 from workspace import Workspace
 
 from irctl import files
-from irctl.commands._guard import guarded
+from irctl.commands.frame.guard import guarded
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed
 from irctl.ledger import folder
 

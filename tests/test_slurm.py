@@ -10,7 +10,7 @@ from slurm_cluster import cluster
 from workspace import workspace
 
 from irctl import paths, slurm
-from irctl.commands._slurm import local_argv, steps
+from irctl.commands.frame.slurm import local_argv, steps
 from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError, EnvironmentUnfit
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Options, Quiet, complete_files, finite
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import Debug, Json, Options, Quiet, complete_files, finite
 
 MARKS = {"ok": "ok", "warning": "WARN", "error": "FAIL"}
 
@@ -44,7 +44,7 @@ def doctor(
       irctl doctor --issue
     """
     from irctl import console, errors
-    from irctl.commands._run import settings
+    from irctl.commands.frame.settings import settings
     from irctl.pipelines.doctor import doctor as checks
     from irctl.pipelines.doctor import preflight as trial
     from irctl.pipelines.doctor import recipe_checks

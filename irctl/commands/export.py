@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._options import Options, with_options
-from irctl.commands._run import Job, execute
+from irctl.commands.frame.execute import execute
+from irctl.commands.frame.options import Options, with_options
+from irctl.commands.frame.record import Job
 
 FORMATS = ("faiss", "batches", "npy", "u8bin", "fbin", "fvecs", "parquet", "ids", "vespa", "opensearch", "pgvector")
 

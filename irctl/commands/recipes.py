@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Quiet, complete_files
-from irctl.commands._run import present_rows
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import Debug, Json, Quiet, complete_files
+from irctl.commands.frame.output import present_rows
 
 app = typer.Typer(help="Recipes: one file an experiment, with a [tiny] overlay for a CPU.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="recipe", autocompletion=complete_files("recipes"))]

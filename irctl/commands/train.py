@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._guard import guarded
-from irctl.commands._options import Options, complete, with_options
-from irctl.commands._run import Job, device_numbers, execute
+from irctl.commands.frame.execute import execute
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import Options, complete, with_options
+from irctl.commands.frame.record import Job
+from irctl.commands.frame.settings import device_numbers
 from irctl.errors import ConfigError
 from irctl.pipelines.train import dry_run
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from irctl import console, paths
-from irctl.commands import _demo
+from irctl.commands.demo import steps as demo_steps
 from irctl.pipelines import demo
 
 
@@ -42,7 +42,7 @@ class Program:
 
 def run(program: Program, **more: Any) -> None:
     given = {"fresh": False, "quick": True, "dry_run": False, "json_": True, "debug": False, **more}
-    _demo.run(program, **given)
+    demo_steps.run(program, **given)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from irctl.commands.report import report
+from irctl.commands.report.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store

@@ -13,7 +13,7 @@ import scipy.stats
 from typer.testing import CliRunner
 
 from irctl import config, paths, tables
-from irctl.commands.runs import app
+from irctl.commands.runs.runs import app
 from irctl.ledger import folder, query
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store

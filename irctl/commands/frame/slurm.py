@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
-from irctl.commands._options import Options
+from irctl.commands.frame.options import Options
 from irctl.errors import IrctlError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Step:
 def submit(command: str, options: Options, config: Config, describe: Callable[[Config], dict[str, Any]] | None) -> None:
     """Render the job scripts into a run folder and submit them; with --dry-run only print them."""
     from irctl import console, paths
-    from irctl.commands._run import begin, dry_run
+    from irctl.commands.frame.output import dry_run
+    from irctl.commands.frame.record import begin
     from irctl.files import write_atomic
     from irctl.ledger import run_json
     from irctl.ledger.folder import utc_now

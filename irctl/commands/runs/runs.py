@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands import _runs_care as care
-from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Quiet
-from irctl.commands._runs_care import Run, say
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import Debug, Json, Quiet
+from irctl.commands.runs import upkeep as care
+from irctl.commands.runs.upkeep import Run, say
 
 app = typer.Typer(help="Runs and their ledger: list, inspect, compare, tag, carry, clean up.", no_args_is_help=True)
 Format = Annotated[str, typer.Option("--format", help="table, csv, json or md")]
@@ -37,7 +37,7 @@ def ls(
       irctl runs ls --where "tag='paper' or not status='failed'" --format csv
     """
     from irctl import console
-    from irctl.commands import _runs_view as view
+    from irctl.commands.runs import view
 
     with guarded(json_, debug):
         from irctl.ledger import query, reap
@@ -70,7 +70,7 @@ def show(
       irctl runs show latest:search --json
     """
     from irctl import console
-    from irctl.commands import _runs_view as view
+    from irctl.commands.runs import view
 
     with guarded(json_, debug):
         from irctl.ledger import follow as following
@@ -103,7 +103,7 @@ def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
       irctl runs diff latest:search latest:eval
     """
     from irctl import console
-    from irctl.commands import _runs_view as view
+    from irctl.commands.runs import view
 
     with guarded(json_, debug):
         from irctl.ledger import compare, query
@@ -136,7 +136,7 @@ def sql(
       irctl runs sql "SELECT dataset, name, max(value) FROM measures GROUP BY dataset, name"
     """
     from irctl import console
-    from irctl.commands import _runs_view as view
+    from irctl.commands.runs import view
 
     with guarded(json_, debug):
         from irctl.ledger import readonly

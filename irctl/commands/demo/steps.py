@@ -14,8 +14,8 @@ from typing import Any
 import typer
 
 from irctl import paths, tables
-from irctl.commands._guard import guarded
-from irctl.commands._options import command_line
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import command_line
 from irctl.files import write_atomic
 
 Main = Callable[[list[str]], int | None]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._options import Debug, Json, command_line
+from irctl.commands.frame.options import Debug, Json, command_line
 
 
 def report(
@@ -56,11 +56,11 @@ def report(
       irctl report --figure spectrum -o figures
       irctl report --checklist
     """
-    from irctl.commands._guard import guarded
+    from irctl.commands.frame.guard import guarded
 
     with guarded(json_, debug):
         from irctl import console, files
-        from irctl.commands import _report
+        from irctl.commands.report import output
         from irctl.ledger.masking import Masker
         from irctl.pipelines.report.report import Wanted
 
@@ -81,16 +81,16 @@ def report(
             group_by=group_by,
             command=command_line(("irctl", *sys.argv[1:])),
         )
-        _report.check_format(format)
+        output.check_format(format)
         wanted.check()
         if checklist:
-            _report.show_checklist(wanted, json_=json_)
+            output.show_checklist(wanted, json_=json_)
         elif figure:
-            _report.draw(figure, Path(out or "figures"), wanted, json_=json_)
+            output.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
-            text = Masker(sys.argv, os.environ).text(_report.render("json" if json_ else format, wanted, ids=ids))
+            text = Masker(sys.argv, os.environ).text(output.render("json" if json_ else format, wanted, ids=ids))
             if out:
-                _report.write(Path(out), text)
+                output.write(Path(out), text)
                 console.err(f"wrote {out}")
             elif text:
                 console.out(text.rstrip("\n"), is_drawn=format == "table" and not json_)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from irctl.commands._options import Debug, Json
+from irctl.commands.frame.options import Debug, Json
 
 
 def demo(
@@ -28,7 +28,7 @@ def demo(
     Examples:
       irctl demo --dry-run
     """
-    from irctl.commands._demo import run
+    from irctl.commands.demo.steps import run
 
     def main(argv: list[str]) -> int | None:
         code: int | None = ctx.find_root().command.main(args=argv, prog_name="irctl", standalone_mode=False)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from irctl.commands._guard import guarded
-from irctl.commands._options import Debug, Json, Quiet, complete_runs, finite
+from irctl.commands.frame.guard import guarded
+from irctl.commands.frame.options import Debug, Json, Quiet, complete_runs, finite
 
 Run = Annotated[
     str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)

@@ -1,0 +1,85 @@
+"""Which run a command line continues: the one named, or its own newest unfinished one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import errors, slurm
+from irctl.commands.frame.options import Options
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
+"""Statuses of a run that the same command continues."""
+
+DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
+"""Options that change what is printed, not what is done."""
+
+
+def named_run(command: str, options: Options, check_resume: Callable[[Path], None] | None) -> Path:
+    """Folder of the run that --resume names. Raises DataError where there is none, ConfigError for another command."""
+    from irctl.ledger import query
+
+    record = query.find_run(options.resume)
+    if record.columns.get("command") != command:
+        raise errors.ConfigError(
+            f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
+            hint=f"latest:{command} is the newest of those",
+        )
+    if check_resume and not _is_own_job(record.folder):
+        check_resume(record.folder)
+    return record.folder
+
+
+def resumable(
+    command: str, options: Options, config: Config, check_resume: Callable[[Path], None] | None
+) -> Path | None:
+    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one here.
+
+    Relative paths mean other files in another folder, so a run begun there is another's. A requeued Slurm job takes its
+    own run, whatever others with the same command line have left. None with --resume none.
+    """
+    from irctl.ledger import query, reap
+
+    reap.reap()
+    if options.resume == "none":
+        return None
+    if options.resume:
+        return named_run(command, options, check_resume)
+    same = [
+        r
+        for r in query.list_runs(command=command)
+        if r.columns.get("config_sha256") == config.sha256()
+        and _bare(r.columns.get("argv_json")) == _bare(options.argv)
+        and (r.columns.get("cwd") == str(Path.cwd()) or slurm.is_own(r.columns))
+        # tasks of one array share their command line; each continues its own run
+        and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
+    ]
+    for record in [r for r in same if slurm.is_restart_of(r.columns)] or same:
+        status = record.columns.get("status")
+        if status == "completed":
+            return None
+        if status in UNFINISHED or (status == "running" and slurm.is_restart_of(record.columns)):
+            return Path(record.folder)
+    return None
+
+
+def _is_own_job(folder: Path) -> bool:
+    """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
+    from irctl.ledger import run_json
+
+    if not slurm.job() or not run_json.is_run(folder):
+        return False
+    record = run_json.read(folder)
+    return record.get("status") == "queued" or slurm.is_own(record)
+
+
+def _bare(argv: Any) -> list[str]:
+    import json
+
+    words = json.loads(argv) if isinstance(argv, str) else list(argv or ())
+    return [w for w in words[1:] if w not in DISPLAY]

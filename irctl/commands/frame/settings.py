@@ -1,0 +1,54 @@
+"""The resolved configuration of a command line: its layers, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import errors
+from irctl.commands.frame.options import Options
+from irctl.settings import MOST_DEVICES
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str]) -> Config:
+    """The resolved configuration of a command: default < method < profile < recipe < --config < option < --set."""
+    from irctl import config, profiles, recipes_index
+
+    layers: list[config.Layer] = []
+    if options.recipe:
+        layers.append(recipes_index.layer(options.recipe, tiny=options.tiny))
+    elif options.tiny:
+        raise errors.ConfigError(
+            "--tiny: is an overlay of a recipe", hint="Add --recipe NAME; irctl recipes ls lists them"
+        )
+    if options.config:
+        layers.append(config.from_file(Path(options.config)))
+    shared = {"run.seed": options.seed, "run.hash": options.hash_}
+    layers.append(config.from_options({**named, **shared}, {**names, "run.seed": "--seed", "run.hash": "--hash"}))
+    layers.append(config.from_sets(options.set_))
+    method = config.resolve(*layers).train.method
+    hardware = dict(profiles.layer(options.profile, method))
+    if options.devices:
+        hardware["hardware.devices"] = (len(device_numbers(options.devices)), "option --devices")
+    return config.resolve(hardware, *layers)
+
+
+def device_numbers(text: str) -> list[int]:
+    """[0, 1, 2] of '0-2' or '0,1,2'; source 002's 'localhost:0,1' is read too."""
+    numbers: list[int] = []
+    try:
+        for part in text.removeprefix("localhost:").split(","):
+            first, dash, last = part.partition("-")
+            wanted = range(int(first), int(last if dash else first) + 1)
+            if wanted.stop > MOST_DEVICES:
+                raise errors.ConfigError(f"--devices {text[:80]}: expected numbers below {MOST_DEVICES}")
+            numbers += wanted
+    except ValueError:
+        raise errors.ConfigError(f"--devices {text}: expected numbers such as 0,1 or 0-3") from None
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise errors.ConfigError(f"--devices {text}: expected each device once, such as 0,1 or 0-3")
+    return numbers
