@@ -43,7 +43,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The training processes run here: what differs from production is only where."""
     from irctl import config as settings
     from irctl import plugins
-    from irctl.training import journal, launch, session
+    from irctl.training.loop import session
+    from irctl.training.processes import launch
+    from irctl.training.run_files import journal
 
     def run(command: Any, extra: Any, paths: Any, *, on_row: Any, also: Any = None) -> None:
         paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))

@@ -11,7 +11,7 @@ from irctl import paths
 from irctl.config import from_sets, resolve
 from irctl.errors import DataError, RunFailed
 from irctl.paths import RunPaths
-from irctl.training import launch
+from irctl.training.processes import launch
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def train(
         "batch.global": batch,
     }
     from irctl.pipelines.arms import arms
-    from irctl.training import launch
+    from irctl.training.processes import launch
 
     with guarded(options.json_, options.debug):
         launch.check_launcher(launcher)

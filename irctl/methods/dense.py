@@ -21,11 +21,13 @@ from irctl.config import Config
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
 from irctl.settings import Hardware
-from irctl.training import gather, mixture, refresh
-from irctl.training.gradcache import forward_chunks
-from irctl.training.group_batches import GroupBatches, Source, unpack_views
+from irctl.training.groups.batches import GroupBatches, Source, unpack_views
 from irctl.training.method import Context, Item, StepOutput
-from irctl.training.objective import Objective
+from irctl.training.objective import terms
+from irctl.training.objective.objective import Objective
+from irctl.training.parallel import gather
+from irctl.training.parallel.gradient_cache import forward_chunks
+from irctl.training.run_files import refreshed_negatives
 
 if TYPE_CHECKING:
     from irctl.models.encoder import Encoder
@@ -78,22 +80,22 @@ class Method(nn.Module):
         """Open the encoder, the collection and its groups."""
         from irctl.models.encoder import load_encoder, load_guide
         from irctl.models.similarity import check_similarity
-        from irctl.training import group_data
-        from irctl.training.dev_score import DevScore
+        from irctl.training.groups import sources
+        from irctl.training.groups.dev_score import DevScore
 
-        collection = group_data.collection_of(config)
-        source = group_data.groups_of(config, collection)
+        collection = sources.collection_of(config)
+        source = sources.groups_of(config, collection)
         fingerprint = source.fingerprint  # of the data it started with
-        if (mined := refresh.current(config, context.paths)) is not None:
-            source = group_data.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
-        parts = mixture.parts(config, source.largest_grade)
+        if (mined := refreshed_negatives.current(config, context.paths)) is not None:
+            source = sources.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
+        parts = terms.parts(config, source.largest_grade)
         encoder = load_encoder(config)
         check_similarity(config, encoder.similarity, encoder.settings.normalize)
         for line in encoder.notices:
             context.reporter.say(line)
         if config.train.gradient_checkpointing:
             _checkpoint_activations(encoder.module)
-        dev = group_data.dev_of(config, collection, context.paths)
+        dev = sources.dev_of(config, collection, context.paths)
         return cls(
             encoder,
             source,
@@ -102,7 +104,7 @@ class Method(nn.Module):
             fingerprint=fingerprint,
             settings={
                 "loss": config.loss.name,
-                "positive_threshold": source.threshold or mixture.thresholds_used(config, source.largest_grade),
+                "positive_threshold": source.threshold or terms.thresholds_used(config, source.largest_grade),
                 "run": context.paths.folder.name,
             },
             inbatch_label=config.loss.inbatch_label,

@@ -16,7 +16,7 @@ from torch import Tensor
 from irctl.config import Config
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
-from irctl.training.batching import BatchPlan
+from irctl.training.batch_plan import BatchPlan
 from irctl.types import Reporter
 
 Item = tuple[int, int]

@@ -18,7 +18,7 @@ from irctl.commands.report.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
-from irctl.training.journal import Journal
+from irctl.training.run_files.journal import Journal
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 QUERIES = 20

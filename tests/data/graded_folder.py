@@ -10,7 +10,7 @@ from irctl import config
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource
 from irctl.data.judgements.negatives import write_negatives
-from irctl.training.group_data import build_groups
+from irctl.training.groups.sources import build_groups
 
 GRADED = (
     "query-id\tcorpus-id\tscore\n"

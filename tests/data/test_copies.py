@@ -16,8 +16,8 @@ from irctl.data.judgements.negatives import write_negatives
 from irctl.data.texts import copies as module
 from irctl.data.texts.copies import open_copies
 from irctl.data.texts.store import TextPool, open_texts
-from irctl.training.group_batches import GroupBatches
-from irctl.training.group_data import build_groups
+from irctl.training.groups.batches import GroupBatches
+from irctl.training.groups.sources import build_groups
 
 TEXTS = ["heat", "wing", " heat", "", "flow", "", "wing"]  # d0 = d2, d1 = d6; the empty ones are no copies
 

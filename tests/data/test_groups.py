@@ -16,7 +16,7 @@ from irctl import config
 from irctl.data.collections.open import open_collection
 from irctl.data.judgements.negatives import write_negatives
 from irctl.errors import DataError
-from irctl.training.group_data import build_groups
+from irctl.training.groups.sources import build_groups
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from irctl.data.collections import mqrel, mqrel_config
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.errors import ConfigError, DataError
-from irctl.training.group_data import build_groups
+from irctl.training.groups.sources import build_groups
 
 RAW = {"q1": [("r0", 0.5), ("r1", 1), ("r2", 2), ("r3", 3), ("r4", 2)], "q2": [("r0", 1), ("r1", 0)]}
 

@@ -10,7 +10,7 @@ from workspace import Workspace, workspace
 
 from irctl.ledger.masking import SECRET_NAME, Masker
 from irctl.paths import RunPaths
-from irctl.training import journal
+from irctl.training.run_files import journal
 
 SECRET = "hunter2hunter2"
 

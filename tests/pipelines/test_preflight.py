@@ -16,7 +16,7 @@ from irctl import paths, profiles
 from irctl.errors import ConfigError
 from irctl.pipelines.doctor import preflight
 from irctl.pipelines.doctor.finding import Finding
-from irctl.training import journal
+from irctl.training.run_files import journal
 
 pytestmark = pytest.mark.usefixtures("in_process")
 

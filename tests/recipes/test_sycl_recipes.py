@@ -12,8 +12,8 @@ from irctl import config, recipes_index
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource
 from irctl.errors import DataError
-from irctl.training import batching
-from irctl.training.group_data import build_groups
+from irctl.training import batch_plan
+from irctl.training.groups.sources import build_groups
 
 NAMES = ("sycl-real-binary", "sycl-synth-binary", "sycl-synth-multilevel", "sycl-synth-plus-real")
 
@@ -68,7 +68,7 @@ def test_settings_are_those_of_source_002(name: str) -> None:
 
 def test_four_devices_of_sixteen_queries_share_negatives_and_accumulate_four_losses() -> None:
     c = resolved("sycl-synth-multilevel").replace({"hardware.devices": 4, "batch.micro": 16}, "test")
-    plan = batching.plan(c).as_dict()
+    plan = batch_plan.plan(c).as_dict()
     assert (plan["loss"], plan["losses a step"], plan["negatives_per_query"]) == (64, 4, 64 * 4 - 1)
 
 

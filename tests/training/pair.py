@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from irctl import config as settings
 from irctl import plugins
 from irctl.paths import RunPaths
-from irctl.training import session
-from irctl.training.trainer import Step
+from irctl.training.loop import session
+from irctl.training.loop.trainer import Step
 
 SIZES = (4, 3, 5)
 CASES = [

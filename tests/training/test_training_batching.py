@@ -11,11 +11,12 @@ from irctl import config as settings
 from irctl import profiles
 from irctl.errors import ConfigError
 from irctl.pipelines import demo
-from irctl.training import batching, schedule
+from irctl.training import batch_plan
+from irctl.training.loop import schedule
 
 
-def plan(**values) -> batching.BatchPlan:
-    return batching.plan(tiny.configuration(**values))
+def plan(**values) -> batch_plan.BatchPlan:
+    return batch_plan.plan(tiny.configuration(**values))
 
 
 def test_the_batch_of_source_002_on_four_devices() -> None:
@@ -69,7 +70,7 @@ def test_every_suggestion_is_legal() -> None:
 
 def test_a_smaller_last_batch_is_a_step_of_its_own() -> None:
     config = tiny.configuration(**{"batch.global": 16, "batch.loss": 8, "train.epochs": 2.5})
-    made = batching.steps(config, batching.plan(config), 35)  # 5 losses, the last of 3 queries
+    made = batch_plan.steps(config, batch_plan.plan(config), 35)  # 5 losses, the last of 3 queries
     assert (made.losses_an_epoch, made.steps_an_epoch, made.total) == (5, 3, 8)
 
 
@@ -78,7 +79,7 @@ def test_a_smaller_last_batch_is_a_step_of_its_own() -> None:
     [(0.05, 100, 5), (0.05, 4, 0), (0.05, 15, 1), (0.05, 30, 2), (0.5, 10, 5), (1.0, 10, 9), (0.0, 10, 0), (0.1, 1, 0)],
 )
 def test_rounding_never_warms_up_for_more_than_a_tenth_of_a_short_run(ratio, total, wanted) -> None:
-    assert batching.warmup_steps(ratio, total) == wanted
+    assert batch_plan.warmup_steps(ratio, total) == wanted
 
 
 @pytest.mark.parametrize("shape", ["linear", "log"])
@@ -86,7 +87,7 @@ def test_rounding_never_warms_up_for_more_than_a_tenth_of_a_short_run(ratio, tot
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 100])
 def test_learning_rate_reaches_its_peak_and_never_passes_it(shape: str, decay: str, total: int) -> None:
     for ratio in (0.0, 0.05, 0.3, 1.0):
-        warmup = batching.warmup_steps(ratio, total)
+        warmup = batch_plan.warmup_steps(ratio, total)
         rates = [schedule.factor(t, warmup=warmup, total=total, shape=shape, schedule=decay) for t in range(total)]
         if shape == "linear" or total > 2:
             assert max(rates) == pytest.approx(1.0)
@@ -116,23 +117,21 @@ def test_logarithmic_warm_up_is_that_of_deepspeed() -> None:
 @pytest.mark.parametrize(("save", "wanted"), [("epoch", 0), ("20", 20), ("0.25", 25), ("0.249999", 25), ("1", 1)])
 def test_save_takes_an_epoch_steps_or_a_share(save: str, wanted: int) -> None:
     config = tiny.configuration(**{"train.save": save, "train.max_steps": 100})
-    assert batching.save_every(config, batching.steps(config, batching.plan(config), 50)) == wanted
+    assert batch_plan.save_every(config, batch_plan.steps(config, batch_plan.plan(config), 50)) == wanted
 
 
 @pytest.mark.parametrize("save", ["never", "1.5", "0", "-3"])
 def test_save_refuses_other_words(save: str) -> None:
     config = tiny.configuration(**{"train.save": save})
     with pytest.raises(ConfigError, match=r"train\.save: expected epoch.*found"):
-        batching.save_every(config, batching.steps(config, batching.plan(config), 50))
+        batch_plan.save_every(config, batch_plan.steps(config, batch_plan.plan(config), 50))
 
 
 def test_no_torch_is_needed_to_plan() -> None:
     import subprocess
 
-    code = (
-        "import sys, irctl.training.batching, irctl.training.mixture, irctl.training.launch, irctl.training.journal; "
-    )
-    code += "import irctl.training.checkpoints, irctl.training.distributed; sys.exit('torch' in sys.modules)"
+    code = "import sys, irctl.training.batch_plan, irctl.training.objective.terms, irctl.training.processes.launch, irctl.training.run_files.journal; "
+    code += "import irctl.training.run_files.checkpoints, irctl.training.parallel.deepspeed_settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -141,7 +140,7 @@ def test_training_of_the_demo_is_one_chunk_a_step_on_the_cpu() -> None:
     sets = [word for mark, word in zip(demo.TRAIN[::2], demo.TRAIN[1::2], strict=True) if mark == "--set"]
     hardware = profiles.layer("cpu", "dense")
     config = settings.resolve(hardware, settings.from_sets([f"batch.global={named['--batch']}", *sets]))
-    made = batching.plan(config)
+    made = batch_plan.plan(config)
     assert (made.chunks, made.micro * config.data.group_size) == (1, 64)
     default = settings.resolve(hardware)
-    assert batching.plan(default).micro * default.data.group_size == 64  # texts of 256 tokens: below 6 GiB
+    assert batch_plan.plan(default).micro * default.data.group_size == 64  # texts of 256 tokens: below 6 GiB

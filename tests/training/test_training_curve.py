@@ -8,14 +8,16 @@ import pytest
 import tiny_training as tiny
 
 from irctl.paths import RunPaths
-from irctl.training import batching, journal, session
-from irctl.training.curve import Epochs, means
+from irctl.training import batch_plan
+from irctl.training.loop import session
+from irctl.training.run_files import journal
+from irctl.training.run_files.curve import Epochs, means
 
 
 def filled(queries: int, logged: int = 1, **values: float) -> Epochs:
     config = tiny.configuration(batch__global=8, **values)
-    plan = batching.plan(config)
-    return Epochs.of(plan, batching.steps(config, plan, queries), queries, logged)
+    plan = batch_plan.plan(config)
+    return Epochs.of(plan, batch_plan.steps(config, plan, queries), queries, logged)
 
 
 def test_a_smaller_last_batch_is_compared_with_nothing() -> None:

@@ -12,7 +12,8 @@ import pytest
 import tiny_training as tiny
 
 from irctl.errors import EnvironmentUnfit
-from irctl.training import distributed, precision
+from irctl.training import precision
+from irctl.training.parallel import deepspeed_settings
 
 ops = pytest.importorskip("deepspeed.ops")
 
@@ -25,7 +26,9 @@ def environment_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("stage", "half"), [(1, "fp16"), (2, "bf16"), (3, "fp32")])
 def test_settings_hold_stage_and_precision_and_leave_optimizer_and_schedule_to_irctl(stage: int, half: str) -> None:
-    found = distributed.settings(tiny.configuration(**{"hardware.zero_stage": stage, "hardware.precision": half}))
+    found = deepspeed_settings.settings(
+        tiny.configuration(**{"hardware.zero_stage": stage, "hardware.precision": half})
+    )
     assert found["zero_optimization"]["stage"] == stage
     assert (found["fp16"]["enabled"], found["bf16"]["enabled"]) == (half == "fp16", half == "bf16")
     assert not {"optimizer", "scheduler"} & set(found)
@@ -33,7 +36,7 @@ def test_settings_hold_stage_and_precision_and_leave_optimizer_and_schedule_to_i
 
 
 def test_the_shared_memory_op_is_not_compiled_and_locks_lie_in_the_runs_own_folder(tmp_path: Path) -> None:
-    distributed.quiet_cpu_deepspeed(tmp_path / "extensions")
+    deepspeed_settings.quiet_cpu_deepspeed(tmp_path / "extensions")
     assert ops.__compatible_ops__["deepspeed_shm_comm"] is False
     assert os.environ["TORCH_EXTENSIONS_DIR"] == str(tmp_path / "extensions")
 
@@ -44,7 +47,7 @@ def test_a_deepspeed_without_that_private_name_is_refused_with_its_version(
     monkeypatch.setattr(ops, "__compatible_ops__", {})
     monkeypatch.setattr(metadata, "version", lambda name: "0.99")
     with pytest.raises(EnvironmentUnfit, match=r"deepspeed 0\.99: no deepspeed_shm_comm") as raised:
-        distributed.quiet_cpu_deepspeed(tmp_path)
+        deepspeed_settings.quiet_cpu_deepspeed(tmp_path)
     assert "zero_stage=0" in raised.value.hint
 
 
@@ -54,7 +57,7 @@ def test_a_missing_deepspeed_is_refused_with_what_to_do(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(EnvironmentUnfit, match="which is not installed") as raised:
-        distributed.quiet_cpu_deepspeed(tmp_path)
+        deepspeed_settings.quiet_cpu_deepspeed(tmp_path)
     assert raised.value.hint.startswith("pip install deepspeed")
 
 

@@ -7,7 +7,8 @@ import tiny_training as tiny
 
 from irctl.data.groups.merged_sources import Labels
 from irctl.errors import ConfigError
-from irctl.training import labels, mixture
+from irctl.training.groups import label_checks
+from irctl.training.objective import terms
 
 OWN = {"loss.inbatch": "own"}
 GRADES, BINARY, TEACHER = Labels(0, 3), Labels(0, 1), Labels(-4.5, 11.25, are_whole=False)
@@ -15,7 +16,7 @@ GRADES, BINARY, TEACHER = Labels(0, 3), Labels(0, 1), Labels(-4.5, 11.25, are_wh
 
 def check(found: Labels, **values) -> None:
     config = tiny.configuration(**values)
-    labels.check(config, mixture.parts(config, found.largest), found)
+    label_checks.check(config, terms.parts(config, found.largest), found)
 
 
 @pytest.mark.parametrize(
@@ -69,15 +70,15 @@ def test_labels_that_a_loss_can_use_pass(found, values) -> None:
 
 def test_an_order_of_other_queries_passages_above_judged_ones_is_said() -> None:
     config = tiny.configuration(**{"loss.name": "ranknet"})
-    found = labels.notices(config, mixture.parts(config, 3.0), Labels(-2, 3))
+    found = label_checks.notices(config, terms.parts(config, 3.0), Labels(-2, 3))
     assert found == [
         "ranknet: other queries' passages have the label 0 (loss.inbatch_label) and so rank above a query's own of "
         "label -2"
     ]
-    assert labels.notices(config, mixture.parts(config, 3.0), GRADES) == []
+    assert label_checks.notices(config, terms.parts(config, 3.0), GRADES) == []
 
 
 def test_a_temperature_that_divides_margins_is_said() -> None:
     config = tiny.configuration(**{"loss.name": "infonce,marginmse", "loss.temperature": 0.02})
-    (line,) = labels.notices(config, mixture.parts(config, 3.0), GRADES)
+    (line,) = label_checks.notices(config, terms.parts(config, 3.0), GRADES)
     assert "marginmse follows margins" in line and "loss.marginmse.temperature=1" in line

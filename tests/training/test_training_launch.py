@@ -17,7 +17,9 @@ from test_training_parity import environment, write_config
 from irctl import errors, stopping
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, RunFailed, Stopped
 from irctl.paths import RunPaths
-from irctl.training import checkpoints, journal, launch, precision
+from irctl.training import precision
+from irctl.training.processes import launch
+from irctl.training.run_files import checkpoints, journal
 
 
 def folder(tmp_path: Path) -> RunPaths:
@@ -33,15 +35,15 @@ def start(paths: RunPaths, code: str, rows: list | None = None) -> None:
 
 def test_one_device_is_a_plain_child() -> None:
     got = launch.argv(tiny.configuration(), Path("runs/with space"))
-    assert got == [sys.executable, "-P", "-m", "irctl.training.worker", "runs/with space"]
+    assert got == [sys.executable, "-P", "-m", "irctl.training.processes.worker", "runs/with space"]
 
 
 def test_several_devices_are_started_by_torchrun_or_deepspeed() -> None:
     config = tiny.configuration(**{"hardware.devices": 4})
     head = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
-    assert launch.argv(config, Path("r")) == [*head, "-m", "irctl.training.worker", "r"]
+    assert launch.argv(config, Path("r")) == [*head, "-m", "irctl.training.processes.worker", "r"]
     head = [sys.executable, "-P", "-m", "deepspeed.launcher.runner", "--num_gpus", "4", "--no_local_rank"]
-    assert launch.argv(config, Path("r"), "deepspeed") == [*head, "--module", "irctl.training.worker", "r"]
+    assert launch.argv(config, Path("r"), "deepspeed") == [*head, "--module", "irctl.training.processes.worker", "r"]
     with pytest.raises(ConfigError, match="--launcher mpirun: expected torchrun or deepspeed"):
         launch.argv(config, Path("r"), "mpirun")
 
@@ -63,7 +65,7 @@ def test_several_nodes_are_started_by_srun_on_the_first_host_of_the_job(tmp_path
         "--rdzv-id=16001",
         "--rdzv-endpoint=gpu07:16001",
         "-m",
-        "irctl.training.worker",
+        "irctl.training.processes.worker",
         "r",
     ]
     with pytest.raises(ConfigError, match="cannot be shared evenly by 2 nodes"):
@@ -276,7 +278,7 @@ def long_run(folder: Path, **more):
 
 def command(paths: RunPaths, config=None) -> list[str]:
     base = launch.argv(config or tiny.configuration(), paths.folder)
-    at = base.index("irctl.training.worker")
+    at = base.index("irctl.training.processes.worker")
     return [*base[: at - 1], str(HERE / "tiny_training.py"), *base[at + 1 :]]
 
 

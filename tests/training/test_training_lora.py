@@ -19,7 +19,7 @@ from irctl.ledger.recording import start_run
 from irctl.models import adapters
 from irctl.models.encoder import load_encoder
 from irctl.pipelines.train import train as pipeline
-from irctl.training import checkpoints
+from irctl.training.run_files import checkpoints
 from irctl.types import Silent
 
 pytest.importorskip("peft", reason="pip install 'irctl[lora]'")

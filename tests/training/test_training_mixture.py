@@ -9,12 +9,12 @@ import torch
 from irctl import config as settings
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
-from irctl.training import mixture
-from irctl.training.objective import Objective
+from irctl.training.objective import terms
+from irctl.training.objective.objective import Objective
 
 
-def parts(**values) -> tuple[mixture.Part, ...]:
-    return mixture.parts(tiny.configuration(**values), 3.0)
+def parts(**values) -> tuple[terms.Part, ...]:
+    return terms.parts(tiny.configuration(**values), 3.0)
 
 
 def test_weights_settings_and_views_of_each_term() -> None:
@@ -40,8 +40,8 @@ def test_one_label_temperature_serves_all_losses_that_take_one() -> None:
 
 def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
     config = tiny.configuration(**{"loss.name": "infonce"})
-    assert [mixture.parts(config, grade)[0].settings["positive_threshold"] for grade in (1, 2, 3, 4)] == [1, 1, 2, 2]
-    assert mixture.parts(tiny.configuration(**{"loss.name": "bixse"}), 4.0)[0].settings["max_label"] == 4
+    assert [terms.parts(config, grade)[0].settings["positive_threshold"] for grade in (1, 2, 3, 4)] == [1, 1, 2, 2]
+    assert terms.parts(tiny.configuration(**{"loss.name": "bixse"}), 4.0)[0].settings["max_label"] == 4
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_misuse_is_refused_with_its_reason(values, message) -> None:
 
 
 def objective(config: settings.Config, warn=print) -> Objective:
-    return Objective(mixture.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn)
+    return Objective(terms.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn)
 
 
 def batch(scale: float) -> tuple[torch.Tensor, dict[str, View]]:
@@ -160,9 +160,9 @@ def test_what_was_learned_is_told_with_the_model() -> None:
 
 
 def test_the_threshold_that_is_recorded_is_the_one_that_was_used() -> None:
-    assert mixture.thresholds_used(tiny.configuration(**{"loss.name": "infonce"}), 3.0) == 2.0
+    assert terms.thresholds_used(tiny.configuration(**{"loss.name": "infonce"}), 3.0) == 2.0
     own = {"loss.name": "infonce", "loss.infonce.positive_threshold": 3.0}
-    assert mixture.thresholds_used(tiny.configuration(**own), 3.0) == 3.0
+    assert terms.thresholds_used(tiny.configuration(**own), 3.0) == 3.0
 
 
 def test_bixse_bias_is_learned_from_a_start_that_fits_the_first_batch() -> None:

@@ -17,12 +17,12 @@ from workspace import Workspace
 
 from irctl.ledger import identity
 from irctl.paths import RunPaths
-from irctl.training import launch
+from irctl.training.processes import launch
 
 BOTH = """
 import os, sys, pathlib
 from irctl.paths import RunPaths
-from irctl.training.journal import Journal
+from irctl.training.run_files.journal import Journal
 paths = RunPaths(pathlib.Path(sys.argv[1]))
 own = Journal(paths, "cranfield")
 os.environ["IRCTL_LAUNCH"] = "1-1"

@@ -18,8 +18,9 @@ import torch
 
 from irctl import plugins
 from irctl.paths import RunPaths
-from irctl.training import journal, session
-from irctl.training.gradcache import forward_chunks
+from irctl.training.loop import session
+from irctl.training.parallel.gradient_cache import forward_chunks
+from irctl.training.run_files import journal
 
 HERE = Path(__file__).parent
 

@@ -17,7 +17,8 @@ from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.pipelines.train import dry_run, learning_rate, memory
 from irctl.pipelines.train import train as pipeline
-from irctl.training import journal, launch
+from irctl.training.processes import launch
+from irctl.training.run_files import journal
 from irctl.types import Silent
 
 
@@ -122,14 +123,14 @@ def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_enco
 
     from irctl.methods.dense import Method
     from irctl.paths import RunPaths
-    from irctl.training import batching
+    from irctl.training import batch_plan
     from irctl.training.method import Context
 
     found = []
     for micro, checkpointing in ((8, False), (8, True), (3, True)):
         values = {"data.source": small, "train.gradient_checkpointing": checkpointing, "loss.temperature": 0.2}
         config = configuration(tiny_encoder, **values, **{"batch.micro": 8})
-        plan = dataclasses.replace(batching.plan(config), micro=micro)
+        plan = dataclasses.replace(batch_plan.plan(config), micro=micro)
         method = Method.build(config, config.hardware, Context(plan, Silent(), RunPaths(tmp_path)))
         method.module.eval()  # no dropout, but gradients
         for part in method.module.modules():
@@ -151,8 +152,8 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
     from irctl.metrics.ranking import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.paths import RunPaths
-    from irctl.training.dev_score import DevScore
-    from irctl.training.group_data import dev_of
+    from irctl.training.groups.dev_score import DevScore
+    from irctl.training.groups.sources import dev_of
 
     config = configuration(tiny_encoder, **{"eval.during": during, "data.source": small})
     collection = open_collection(small)
@@ -279,7 +280,7 @@ def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) ->
     assert shown["data"]["queries"] == 135 and shown["data"]["largest grade"] == 4
     assert shown["batch"]["negatives_per_query"] == 255 and shown["batch"]["chunks"] == 8
     assert shown["steps"]["steps"] == 15
-    assert "irctl.training.worker" in shown["launch"]
+    assert "irctl.training.processes.worker" in shown["launch"]
     assert shown["deepspeed"].startswith("not used")
     assert shown["memory"]["parameters"] == "22,713,728"
     assert "0.34 GiB a device (16 bytes a parameter)" in shown["memory"]["weights and optimizer"]

@@ -18,7 +18,7 @@ from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.encoder import load_encoder
 from irctl.pipelines.hardneg import for_training, hardneg
 from irctl.pipelines.train import train as pipeline
-from irctl.training import journal
+from irctl.training.run_files import journal
 from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")

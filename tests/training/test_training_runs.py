@@ -11,9 +11,10 @@ import torch
 
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.paths import RunPaths
-from irctl.training import checkpoints, journal, session
-from irctl.training.flow import Flow
-from irctl.training.samples import Loader, LossBatches
+from irctl.training.loop import session
+from irctl.training.loop.loss_batches import Loader, LossBatches
+from irctl.training.loop.save_and_stop import Flow
+from irctl.training.run_files import checkpoints, journal
 from irctl.types import Silent
 
 MODEL = "model.safetensors"

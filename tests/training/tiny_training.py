@@ -17,8 +17,9 @@ from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
 from irctl.methods.dense import Method
 from irctl.paths import RunPaths
-from irctl.training import mixture, session
-from irctl.training.objective import Objective
+from irctl.training.loop import session
+from irctl.training.objective import terms
+from irctl.training.objective.objective import Objective
 
 WORDS = 50
 
@@ -114,7 +115,7 @@ def method_of(
     return Method(
         encoder,  # type: ignore[arg-type]
         source or TinySource(),  # type: ignore[arg-type]
-        Objective(mixture.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn),
+        Objective(terms.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn),
         micro=micro,
         fingerprint="tiny data",
         dev=score if dev else None,

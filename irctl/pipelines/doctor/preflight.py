@@ -17,7 +17,10 @@ from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed
 from irctl.pipelines.doctor.finding import Finding
 from irctl.pipelines.train.trial import SMALL, elsewhere
-from irctl.training import batching, checkpoints, journal, mixture, schedule, trackers
+from irctl.training import batch_plan, trackers
+from irctl.training.loop import schedule
+from irctl.training.objective import terms
+from irctl.training.run_files import checkpoints, journal
 from irctl.types import Silent
 
 if TYPE_CHECKING:
@@ -99,8 +102,8 @@ def _schedule(trial: Trial) -> str:
 
     config = trial.config
     trackers.check(config)
-    plan = batching.plan(config, own_only=mixture.own_only(config))
-    steps = batching.steps(config, plan, prepare.describe(config)[1])
+    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    steps = batch_plan.steps(config, plan, prepare.describe(config)[1])
     shape = {"warmup": steps.warmup, "total": steps.total, "shape": config.train.warmup_shape}
     peak = max(schedule.factor(s, schedule=config.train.schedule, **shape) for s in range(steps.total))  # type: ignore[arg-type]
     if abs(peak - 1) > TOLERANCE:
@@ -149,7 +152,7 @@ def _two_steps(trial: Trial) -> str:
         trial.trained = training.train(config, trial.run, Silent())
     rows = journal.steps(trial.run.paths.metrics)
     losses = [rows[s]["loss"] for s in sorted(rows)]
-    for part in mixture.parts(config):
+    for part in terms.parts(config):
         values = [row.get(f"loss.{part.name}", row["loss"]) for row in rows.values()]
         if part.weight > 0 and not any(values):
             raise RunFailed(
@@ -190,7 +193,7 @@ def _evaluation(trial: Trial) -> str:
     from irctl.config import from_file, resolve
     from irctl.metrics import ranking
     from irctl.models.encoder import load_encoder
-    from irctl.training.group_data import collection_of, groups_of
+    from irctl.training.groups.sources import collection_of, groups_of
 
     assert trial.run is not None, "runs after the two steps"
     config = resolve(from_file(trial.run.paths.config))  # with the negatives that were mined

@@ -25,11 +25,12 @@ def checks(config: Config) -> Iterator[Finding]:
         yield from _compression(config)
         return
     from irctl.models.locate import find_local
-    from irctl.training import batching, mixture, precision
+    from irctl.training import batch_plan, precision
+    from irctl.training.objective import terms
 
     try:
         precision.check_declared(config)
-        plan = batching.plan(config, own_only=mixture.own_only(config))
+        plan = batch_plan.plan(config, own_only=terms.own_only(config))
     except IrctlError as e:
         yield Finding("recipe", "error", e.message, e.hint or "Change the recipe")
         return
@@ -69,7 +70,7 @@ def _compression(config: Config) -> Iterator[Finding]:
 
 
 def _data(config: Config) -> Finding:
-    from irctl.training.group_data import collection_of
+    from irctl.training.groups.sources import collection_of
 
     try:
         collection_of(config)

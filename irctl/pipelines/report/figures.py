@@ -13,8 +13,8 @@ from irctl.pipelines.report import report
 from irctl.pipelines.report.report import Wanted
 from irctl.reports import figures, lines, neighbours
 from irctl.reports.columns import headline
-from irctl.training import journal
-from irctl.training.curve import Epochs
+from irctl.training.run_files import journal
+from irctl.training.run_files.curve import Epochs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

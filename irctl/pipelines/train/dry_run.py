@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
 from irctl.pipelines.train.train import _similarity
-from irctl.training import batching, distributed, launch, mixture, precision
+from irctl.training import batch_plan, precision
+from irctl.training.objective import terms
+from irctl.training.parallel import deepspeed_settings
+from irctl.training.processes import launch
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -22,7 +25,7 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
     from irctl.pipelines.train import memory, prepare, trial
 
     precision.check_declared(config)
-    plan = batching.plan(config, own_only=mixture.own_only(config))
+    plan = batch_plan.plan(config, own_only=terms.own_only(config))
     described: dict[str, Any] = {}
     queries = 0
     if plugins.literal("methods", config.train.method, "DATA") == "groups":
@@ -30,10 +33,10 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
             if lines := described["data"].pop(name, None):
                 described[name] = lines
-    described["batch"] = batching.plan(config, own_only=mixture.own_only(config), training_queries=queries).as_dict()
+    described["batch"] = batch_plan.plan(config, own_only=terms.own_only(config), training_queries=queries).as_dict()
     if queries:
-        steps = batching.steps(config, plan, queries)
-        every = batching.save_every(config, steps)
+        steps = batch_plan.steps(config, plan, queries)
+        every = batch_plan.save_every(config, steps)
         described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
         if config.hardneg.every:
             described["steps"]["negatives mined again"] = f"after every {config.hardneg.every} epochs, by the model"
@@ -42,14 +45,14 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
     described["loss"] = {
         p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
-        for p in mixture.parts(config)
+        for p in terms.parts(config)
     }
     described["similarity"] = {"scores": _similarity(config)}
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
-    uses = distributed.uses_deepspeed(config)
+    uses = deepspeed_settings.uses_deepspeed(config)
     described["deepspeed"] = (
-        json.dumps(distributed.settings(config), indent=1) if uses else "not used: plain data parallel"
+        json.dumps(deepspeed_settings.settings(config), indent=1) if uses else "not used: plain data parallel"
     )
     described["memory"] = memory.estimate(config, plan)
     if probe:

@@ -8,7 +8,8 @@ import numpy as np
 
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
-from irctl.training import batching, mixture
+from irctl.training import batch_plan
+from irctl.training.objective import terms
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -22,7 +23,7 @@ def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:
     size, said = source.settings.group_size, []
     if found.alike:
         what = "have no negative of their own" if source.is_binary else "hold passages of one label only"
-        own = mixture.own_only(config)
+        own = terms.own_only(config)
         effect = "such a query teaches nothing" if own else "there other queries' passages are the only contrast"
         said.append(
             f"{found.alike} of {found.groups} groups {what}: {effect} (irctl hardneg finds negatives; so do more of "
@@ -40,8 +41,8 @@ def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:
             f"{found.unused:.2f} judged ones a query are in no group (spread and random take others each epoch)"
         )
     if every := config.hardneg.every:
-        plan = batching.plan(config, own_only=mixture.own_only(config))
-        steps = batching.steps(config, plan, len(source))
+        plan = batch_plan.plan(config, own_only=terms.own_only(config))
+        steps = batch_plan.steps(config, plan, len(source))
         if every * steps.steps_an_epoch >= steps.total:
             said.append(
                 f"hardneg.every={every}: training ends after {steps.total / steps.steps_an_epoch:.3g} epochs, before "

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.training.batching import BatchPlan
+from irctl.training.batch_plan import BatchPlan
 
 if TYPE_CHECKING:
     from irctl.config import Config

@@ -12,8 +12,9 @@ from irctl.errors import ConfigError
 from irctl.models.settings import names_of
 from irctl.pipelines.references.negatives import _given
 from irctl.pipelines.train import group_checks
-from irctl.training import labels, mixture
-from irctl.training.group_data import collection_of, dev_split, groups_of, train_split
+from irctl.training.groups import label_checks
+from irctl.training.groups.sources import collection_of, dev_split, groups_of, train_split
+from irctl.training.objective import terms
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -121,14 +122,14 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
 
 
 def _threshold(config: Config, largest_grade: float) -> Any:
-    used = mixture.thresholds_used(config, largest_grade)
+    used = terms.thresholds_used(config, largest_grade)
     return ", ".join(f"{theta:g} ({name})" for name, theta in used.items()) if isinstance(used, dict) else used
 
 
 def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) -> list[str]:
     """Refuse what these labels make no sense of, and settings without effect; return what else to say of them."""
-    parts = mixture.parts(config, found.largest)
-    labels.check(config, parts, found)
+    parts = terms.parts(config, found.largest)
+    label_checks.check(config, parts, found)
     group_checks.check(config)
     for key, is_set in (
         ("data.pin_positive", config.data.pin_positive),
@@ -139,7 +140,7 @@ def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) 
                 f"{key} (from {config.origins[key]}): groups of all grades have no one positive to put first",
                 hint="Drop it, or set data.binary=true (in an mqrel file: pos_mqrel and neg_mqrel)",
             )
-    return labels.notices(config, parts, found) + group_checks.notices(config, source, made_of)
+    return label_checks.notices(config, parts, found) + group_checks.notices(config, source, made_of)
 
 
 def _judged(config: Config, collection: Collection) -> None:

@@ -14,7 +14,11 @@ from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
 from irctl.pipelines.train.follow import MEASURE, _Follow
 from irctl.pipelines.train.learning_rate import scaled_lr
-from irctl.training import batching, checkpoints, distributed, launch, mixture, precision, refresh
+from irctl.training import batch_plan, precision
+from irctl.training.objective import terms
+from irctl.training.parallel import deepspeed_settings
+from irctl.training.processes import launch
+from irctl.training.run_files import checkpoints, refreshed_negatives
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ def train(
         _check_out(Path(out))
     config = scaled_lr(config, reporter)
     precision.check_declared(config)
-    plan = batching.plan(config, own_only=mixture.own_only(config))
+    plan = batch_plan.plan(config, own_only=terms.own_only(config))
     command = launch.argv(config, run.paths.folder, launcher)
     run.note(global_batch=plan.global_, negatives_per_query=plan.negatives_per_query)
     extra: dict[str, Any] = {}
@@ -55,11 +59,11 @@ def train(
 
         config, extra = prepare.prepare(config, run, reporter)
         sizes = {key: extra.pop(key) for key in ("training_queries", "largest_group")}
-        plan = batching.plan(config, own_only=mixture.own_only(config), **sizes)
+        plan = batch_plan.plan(config, own_only=terms.own_only(config), **sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
     write_json(run.paths.config, config.to_json())
-    if distributed.uses_deepspeed(config):
-        write_json(run.paths.deepspeed, distributed.settings(config))
+    if deepspeed_settings.uses_deepspeed(config):
+        write_json(run.paths.deepspeed, deepspeed_settings.settings(config))
     if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
         reporter.warn(warning)
     follow = _Follow(run, reporter)
@@ -73,7 +77,7 @@ def train(
                 launch.run(command, surroundings, run.paths, on_row=follow, also=extra)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
-                refresh.drop_models(run.paths)  # also those of a run that was killed before it came here
+                refreshed_negatives.drop_models(run.paths)  # also those of a run that was killed before it came here
     except launch.Killed as e:
         run.finish("killed", exit_code=e.exit_code, signal=e.signal, error_kind=e.kind, error_msg=str(e))
         raise
@@ -89,9 +93,9 @@ def _mine_again(config: Config, run: RunHandle, reporter: Reporter) -> None:
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import mine_again
 
-    epochs = refresh.is_wanted(config, run.paths)
-    target = refresh.file(run.paths, epochs)
-    mine_again(config, refresh.model(run.paths, epochs), target, run, reporter)
+    epochs = refreshed_negatives.is_wanted(config, run.paths)
+    target = refreshed_negatives.file(run.paths, epochs)
+    mine_again(config, refreshed_negatives.model(run.paths, epochs), target, run, reporter)
     run.artifact("out", "negatives", target, sha256=sha256_file(target))
 
 
@@ -114,7 +118,7 @@ def _check_out(folder: Path) -> None:
 
 
 def _record(
-    config: Config, run: RunHandle, plan: batching.BatchPlan, done: Mapping[str, Any], out: str | None, seconds: float
+    config: Config, run: RunHandle, plan: batch_plan.BatchPlan, done: Mapping[str, Any], out: str | None, seconds: float
 ) -> dict[str, Any]:
     run.note(model_fingerprint=done["fingerprint"])
     run.artifact(
@@ -158,7 +162,7 @@ def _record(
 
 def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
     """The configuration with the temperatures that were measured, so that it reruns exactly."""
-    measured = [part.name for part in mixture.parts(config) if part.temperature is None]
+    measured = [part.name for part in terms.parts(config) if part.temperature is None]
     values = state.get("temperatures", {})
     if not measured or not values:
         return config

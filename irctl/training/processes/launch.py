@@ -23,9 +23,9 @@ from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
 from irctl.ledger.folder import write_json
 from irctl.paths import RunPaths
-from irctl.training.journal import LAUNCHER, Follower
+from irctl.training.run_files.journal import LAUNCHER, Follower
 
-MODULE = "irctl.training.worker"
+MODULE = "irctl.training.processes.worker"
 LAUNCHERS = ("torchrun", "deepspeed")
 PYTHON = (sys.executable, "-P")  # `-m` alone would import from the current folder first
 POLL_S = 0.2

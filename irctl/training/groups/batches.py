@@ -18,8 +18,8 @@ from torch import Tensor
 
 from irctl.data.groups.candidates import Listed, View, candidate_view
 from irctl.data.groups.group_source import GroupRows, Rows
-from irctl.training import gather
 from irctl.training.method import Item
+from irctl.training.parallel import gather
 
 Tokenise = Callable[[Sequence[str], str], Mapping[str, Tensor]]
 """(texts, "query" or "passage") -> padded features."""

@@ -12,7 +12,7 @@ from irctl import plugins
 from irctl.config import Config
 from irctl.data.groups.merged_sources import Labels
 from irctl.errors import ConfigError
-from irctl.training.mixture import Part
+from irctl.training.objective.terms import Part
 
 LARGEST_GAIN_GRADE = 30
 """2^30 times the gain of grade 1: no scale of grades, and sums in float32 keep nothing below it."""

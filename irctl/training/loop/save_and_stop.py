@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irctl.ledger.identity import start_ticks
-from irctl.training import gather
+from irctl.training.parallel import gather
 
 if TYPE_CHECKING:
-    from irctl.training.trainer import Trainer
+    from irctl.training.loop.trainer import Trainer
 
 STOP_POLL_S = 5.0
 NOTHING, SAVE, STOP = 0, 1, 2

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.metrics.ranking import evaluate
-from irctl.training.group_data import DevData
+from irctl.training.groups.sources import DevData
 from irctl.types import Run
 
 MEASURE = "nDCG@10"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from irctl import plugins
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
-from irctl.training.mixture import Part
+from irctl.training.objective.terms import Part
 
 MEASURED_BATCHES = 4
 SPREADS = (0.3, 10.0)

@@ -20,8 +20,8 @@ def main(folder: Path) -> int:
     from irctl.errors import RUN_FAILED, IrctlError
     from irctl.ledger.masking import Masker
     from irctl.paths import RunPaths
-    from irctl.training import launch
-    from irctl.training.journal import Journal
+    from irctl.training.processes import launch
+    from irctl.training.run_files.journal import Journal
 
     paths, scrub = RunPaths(folder), Masker((), os.environ).text
     if os.environ.get("WORLD_SIZE", "1") == "1":
@@ -29,7 +29,7 @@ def main(folder: Path) -> int:
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda received, _: launch.request_stop(paths, received))
     try:
-        from irctl.training import session
+        from irctl.training.loop import session
 
         config = settings.resolve(settings.from_file(paths.config))
         session.run(config, paths, plugins.load("methods", config.train.method).Method.build)

@@ -18,13 +18,16 @@ from transformers.trainer_callback import PrinterCallback
 
 from irctl.config import Config
 from irctl.errors import RunFailed
-from irctl.training import checkpoints, distributed, gather, precision, schedule
-from irctl.training.batching import BatchPlan, StepPlan
-from irctl.training.flow import Flow
-from irctl.training.journal import Journal
+from irctl.training import precision
+from irctl.training.batch_plan import BatchPlan, StepPlan
+from irctl.training.loop import schedule
+from irctl.training.loop.loss_batches import Loader, LossBatches
+from irctl.training.loop.save_and_stop import Flow
 from irctl.training.method import Method
-from irctl.training.samples import Loader, LossBatches
-from irctl.training.tensors import read_weights, to_device, write_weights
+from irctl.training.parallel import deepspeed_settings, gather
+from irctl.training.parallel.tensors import read_weights, to_device, write_weights
+from irctl.training.run_files import checkpoints
+from irctl.training.run_files.journal import Journal
 
 BEST = "nDCG@10"
 DEV = "dev"
@@ -63,7 +66,7 @@ def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.Tra
         ddp_find_unused_parameters=True,  # poolers and heads that retrieval does not use get no gradient
         ddp_broadcast_buffers=False,
         ddp_timeout=TIMEOUT_S,
-        deepspeed=distributed.settings(config) if distributed.uses_deepspeed(config) else None,
+        deepspeed=deepspeed_settings.settings(config) if deepspeed_settings.uses_deepspeed(config) else None,
         **precision.training_flags(config),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from irctl.config import Config
 from irctl.paths import RunPaths
-from irctl.training import checkpoints
+from irctl.training.run_files import checkpoints
 
 MODELS = "model-"
 ROUNDING = 1e-6  # of an epoch, as checkpoints have it

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from irctl.training.batching import BatchPlan, StepPlan
+from irctl.training.batch_plan import BatchPlan, StepPlan
 
 
 @dataclass(frozen=True)

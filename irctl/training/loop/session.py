@@ -22,14 +22,17 @@ from irctl.errors import RunFailed
 from irctl.ledger import facts
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
-from irctl.training import batching, checkpoints, curve, distributed, gather, mixture, precision, refresh
-from irctl.training.flow import Flow
-from irctl.training.journal import Journal
+from irctl.training import batch_plan, precision
+from irctl.training.loop.loss_batches import LossBatches
+from irctl.training.loop.save_and_stop import Flow
+from irctl.training.loop.trainer import BEST, Step, Trainer, arguments
 from irctl.training.method import Context, Method
-from irctl.training.objective import MEASURED_BATCHES
-from irctl.training.samples import LossBatches
-from irctl.training.tensors import read_weights, to_device
-from irctl.training.trainer import BEST, Step, Trainer, arguments
+from irctl.training.objective import terms
+from irctl.training.objective.objective import MEASURED_BATCHES
+from irctl.training.parallel import deepspeed_settings, gather
+from irctl.training.parallel.tensors import read_weights, to_device
+from irctl.training.run_files import checkpoints, curve, refreshed_negatives
+from irctl.training.run_files.journal import Journal
 from irctl.types import Advance, Reporter
 
 LOCK_WAIT_S = 120.0
@@ -65,12 +68,12 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
     journal = Journal(paths, config.run.dataset or config.data.source)
     reporter = JournalReporter(journal)
-    plan = batching.plan(config, own_only=mixture.own_only(config))
+    plan = batch_plan.plan(config, own_only=terms.own_only(config))
     precision.check_device(config)
-    if distributed.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
-        distributed.quiet_cpu_deepspeed(paths.control / "torch_extensions")
-    if distributed.uses_deepspeed(config):
-        distributed.load_without_pickle()
+    if deepspeed_settings.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
+        deepspeed_settings.quiet_cpu_deepspeed(paths.control / "torch_extensions")
+    if deepspeed_settings.uses_deepspeed(config):
+        deepspeed_settings.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
     with _alone(paths, reporter) if args.process_index == 0 else nullcontext():
         transformers.set_seed(config.run.seed)
@@ -89,12 +92,12 @@ def _train(
     build: Build,
 ) -> None:
     plan, paths = context.plan, context.paths
-    steps = batching.steps(config, plan, method.queries)
+    steps = batch_plan.steps(config, plan, method.queries)
     evaluates = config.eval.during != "off" and method.can_evaluate
     flow = Flow(
         paths.checkpoints,
         paths.stop,
-        every=batching.save_every(config, steps),
+        every=batch_plan.save_every(config, steps),
         minutes=config.train.save_minutes,
         patience=config.eval.patience,
         evaluates=evaluates,
@@ -127,7 +130,7 @@ def _train(
         at = checkpoint.step if checkpoint else 0
         journal.event("plan", steps=steps.total, step=at, epochs=filled.as_dict(), inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
-    flow.mines = not is_over and bool(refresh.is_wanted(config, paths))
+    flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config, paths))
     if not is_over and not flow.mines:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
@@ -136,9 +139,9 @@ def _train(
             journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
         return
     if gather.world()[0] == 0 and flow.mines:
-        epochs = refresh.due(config, paths)
+        epochs = refreshed_negatives.due(config, paths)
         last = checkpoints.whole(paths.checkpoints)[-1]
-        _write_model(config, context, trainer, last, refresh.model(paths, epochs), build)
+        _write_model(config, context, trainer, last, refreshed_negatives.model(paths, epochs), build)
         journal.event("mine", epochs=epochs, step=last.step)
     elif gather.world()[0] == 0:
         _finish(config, context, journal, trainer, history, build)
