@@ -11,7 +11,7 @@ import pytest
 from workspace import Workspace
 
 from irctl import console
-from irctl.reports.formulas import inert
+from irctl.reports.formats.formulas import inert
 
 ODD = "[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"
 SHOWN = r"[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from irctl.metrics.measures import NAMES, PRESETS, UNCUT, parse
-from irctl.metrics.ranking import evaluate
+from irctl.metrics.ranking.evaluate import evaluate
+from irctl.metrics.ranking.measures import NAMES, PRESETS, UNCUT, parse
 
 MEASURES = sorted(
     {m.name for preset in PRESETS for m in parse(preset)} | {n if n in UNCUT else f"{n}@10" for n in NAMES}

@@ -11,7 +11,7 @@ import pytest
 
 from irctl import plugins
 from irctl.errors import DataError
-from irctl.quantizers import _open
+from irctl.quantizers.shared import opening
 
 D, N = 64, 1500
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -51,7 +51,7 @@ def data(n: int = N, dim: int = D, seed: int = 0) -> np.ndarray:
 
 
 def fitted(name: str, settings: dict[str, Any], metric: str = "ip") -> Any:
-    quantizer = _open.make(name, settings, D, metric, 42)
+    quantizer = opening.make(name, settings, D, metric, 42)
     quantizer.fit(data())
     return quantizer
 
@@ -102,7 +102,7 @@ def test_a_saved_quantizer_gives_the_same_codes_and_scores(
     quantizer, x = trained(name, settings, metric), data(600, seed=5)
     quantizer.save(tmp_path / "q")
     assert all(f.suffix in (".npy", ".json") for f in (tmp_path / "q").iterdir())
-    again = _open.load(tmp_path / "q")
+    again = opening.load(tmp_path / "q")
     codes = quantizer.encode(x)
     assert (again.encode(x) == codes).all()
     assert (again.decode(codes) == quantizer.decode(codes)).all()
@@ -118,10 +118,10 @@ def test_a_damaged_folder_is_refused(name: str, settings: dict[str, Any], tmp_pa
     if arrays:
         arrays[0].write_bytes(arrays[0].read_bytes()[:-1])
         with pytest.raises(DataError, match=arrays[0].name):
-            _open.load(tmp_path / "q")
+            opening.load(tmp_path / "q")
     (tmp_path / "q" / "quantizer.json").unlink()
     with pytest.raises(DataError):
-        _open.load(tmp_path / "q")
+        opening.load(tmp_path / "q")
 
 
 @each
@@ -141,7 +141,7 @@ def test_a_value_too_large_for_a_code_is_clamped_and_said_never_infinite(
     x = data(600, seed=8)
     x[300, 5], x[301, 6], x[302, :] = -1e15, 7e4, 3e5
     for rows_seen in (x, data()):
-        quantizer = _open.make(name, settings, D, metric, 42)
+        quantizer = opening.make(name, settings, D, metric, 42)
         quantizer.fit(rows_seen)
         codes = quantizer.encode(x)
         assert np.isfinite(quantizer.decode(codes)).all() and np.isfinite(quantizer.scores(x[:3], codes)).all()
@@ -178,7 +178,7 @@ def test_a_row_with_nan_is_named(name: str, settings: dict[str, Any]) -> None:
         with pytest.raises(DataError, match="row 7"):
             trained(name, settings).encode(x)
         with pytest.raises(DataError, match="row 7"):
-            _open.make(name, settings, D).fit(x)
+            opening.make(name, settings, D).fit(x)
 
 
 @each
@@ -232,7 +232,7 @@ def ranked_alike(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np
 @each
 def test_a_longer_or_shorter_query_finds_the_same_rows_by_inner_product(name: str, settings: dict[str, Any]) -> None:
     # RaBitQ once took another ranking, as faiss does: recall@10 fell from .94 to .18 for queries of a hundredth
-    quantizer = _open.make(name, settings, D, "ip", 42)
+    quantizer = opening.make(name, settings, D, "ip", 42)
     quantizer.fit(off_centre(N, 21))
     codes = quantizer.encode(off_centre(1000, 22))
     queries = np.concatenate([off_centre(6, 23), -off_centre(3, 24), data(3, seed=25)])  # towards the centre, away, by
@@ -250,7 +250,7 @@ def test_a_longer_or_shorter_query_finds_the_same_rows_by_inner_product(name: st
 
 @each
 def test_the_ranking_by_inner_product_is_that_of_the_decoded_rows(name: str, settings: dict[str, Any]) -> None:
-    quantizer = _open.make(name, settings, D, "ip", 42)
+    quantizer = opening.make(name, settings, D, "ip", 42)
     quantizer.fit(off_centre(N, 31))
     codes = quantizer.encode(off_centre(1000, 32))
     queries = np.concatenate([off_centre(6, 33), -off_centre(3, 34), data(3, seed=35)]) * np.float32(0.01)

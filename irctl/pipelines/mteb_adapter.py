@@ -94,7 +94,7 @@ class MtebModel:
 
         A document with the query's id does not count among the top_k: whether it is removed is the task's decision.
         """
-        from irctl.metrics.ranking import canonical, canonical_scores
+        from irctl.metrics.ranking.evaluate import canonical, canonical_scores
         from irctl.models.embedding import embed_queries
         from irctl.pipelines.search import rank
 

@@ -21,8 +21,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _blocks, _faiss, _half, _store
-from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared import blocks, faiss_tools, half_floats, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
 
 BYTES = {"SQ8_direct": (0, 255), "SQ8_direct_signed": (-128, 127)}
 """Strings whose codes are the values themselves, as whole numbers: faiss lets those beyond these bounds wrap around."""
@@ -63,16 +63,16 @@ class Quantizer:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         check_factory(config.factory)
         self.warnings: list[str] = []  # what faiss had to say in training, and `encode`
-        self._index_of_codes = _faiss.from_factory(config.factory, dim, metric)
-        self.code_size = _faiss.code_size(self._index_of_codes, config.factory)
+        self._index_of_codes = faiss_tools.from_factory(config.factory, dim, metric)
+        self.code_size = faiss_tools.code_size(self._index_of_codes, config.factory)
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if not len(rows_ND):
             raise DataError("faiss: expected rows to train on, found none")
         factory = self.config.factory
-        self.warnings = _faiss.train(self._index_of_codes, rows_ND, factory)
-        _faiss.check_usable(self._index_of_codes, rows_ND[:1], factory)
+        self.warnings = faiss_tools.train(self._index_of_codes, rows_ND, factory)
+        faiss_tools.check_usable(self._index_of_codes, rows_ND[:1], factory)
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
@@ -82,11 +82,11 @@ class Quantizer:
         out_NC = np.empty((len(rows_ND), self.code_size), np.uint8)
 
         def work(block_BD: Vectors, rows: slice) -> None:
-            with _faiss.one_thread():
+            with faiss_tools.one_thread():
                 out_NC[rows] = index.sa_encode(block_BD)[: rows.stop - rows.start]
 
-        _blocks.over_blocks(rows_ND, work)
-        _half.within_codes(out_NC, _faiss.halves_in(index), "faiss", self.warnings)
+        blocks.over_blocks(rows_ND, work)
+        half_floats.within_codes(out_NC, faiss_tools.halves_in(index), "faiss", self.warnings)
         return out_NC
 
     def _within(self, rows_ND: Vectors, low: int, high: int) -> Vectors:
@@ -97,7 +97,7 @@ class Quantizer:
         return within_ND
 
     def decode(self, codes_NC: Codes) -> Vectors:
-        return _faiss.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))
+        return faiss_tools.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
@@ -114,12 +114,12 @@ class Quantizer:
         return self._index_of_codes
 
     def save(self, folder: Path) -> None:
-        array = _faiss.to_array(self.faiss_index())
-        _store.save(folder, "faiss", self, {"index": array}, made_with=_faiss.versions())
+        array = faiss_tools.to_array(self.faiss_index())
+        store.save(folder, "faiss", self, {"index": array}, made_with=faiss_tools.versions())
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = _store.load(folder, "faiss")
+        found, arrays = store.load(folder, "faiss")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made._index_of_codes = _faiss.from_array(arrays["index"])
+        made._index_of_codes = faiss_tools.from_array(arrays["index"])
         return made

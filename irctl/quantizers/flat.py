@@ -15,8 +15,8 @@ from irctl.errors import ConfigError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _half, _store
-from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared import half_floats, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Quantizer:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self._dtype = np.dtype("<f2" if config.dtype == "float16" else "<f4")
         self.code_size = dim * self._dtype.itemsize
-        self.train_rows = _half.LOOKED_AT if config.dtype == "float16" else 0  # rows that training can use
+        self.train_rows = half_floats.LOOKED_AT if config.dtype == "float16" else 0  # rows that training can use
         self.warnings: list[str] = []  # what `fit` or `encode` has to say
 
     def fit(self, x_ND: ArrayLike) -> None:
@@ -45,7 +45,7 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         half = self.config.dtype == "float16"
-        values_ND = _half.halves(rows_ND, "flat", self.warnings) if half else rows_ND.astype(self._dtype)
+        values_ND = half_floats.halves(rows_ND, "flat", self.warnings) if half else rows_ND.astype(self._dtype)
         return values_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
 
     def decode(self, codes_NC: Codes) -> Vectors:
@@ -62,14 +62,14 @@ class Quantizer:
 
     def faiss_index(self) -> object:
         """The empty faiss index of these codes."""
-        from irctl.quantizers import _faiss
+        from irctl.quantizers.shared import faiss_tools
 
-        return _faiss.flat_index(self.dim, self.metric, half=self.config.dtype == "float16")
+        return faiss_tools.flat_index(self.dim, self.metric, half=self.config.dtype == "float16")
 
     def save(self, folder: Path) -> None:
-        _store.save(folder, "flat", self, {})
+        store.save(folder, "flat", self, {})
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, _ = _store.load(folder, "flat")
+        found, _ = store.load(folder, "flat")
         return cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _bits, _faiss, _fastscan, _product, _rotation, _store
-from irctl.quantizers._search import Codes, Vectors, by_faiss, prepare
+from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, rotations, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Quantizer:
         self.reduced = config.dim or dim
         if self.reduced > dim:
             raise ConfigError(f"opq.dim: expected at most the {dim} dimensions of the input, found {config.dim}")
-        _product.check_slices("opq", self.reduced, config.m)
+        product.check_slices("opq", self.reduced, config.m)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
-        self.code_size = _bits.width(config.m, config.bits)
+        self.code_size = bit_packing.width(config.m, config.bits)
         self.train_rows = max(config.points, config.points_per_centroid << config.bits)
         self.warnings: list[str] = []  # what `fit` has to say
         self.centroids_MKd: Vectors | None = None
@@ -56,8 +56,8 @@ class Quantizer:
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
-        self.warnings = _product.check_rows("opq", len(rows_ND), self.config.bits)
-        self.rotation_ED = _faiss.train_opq(
+        self.warnings = product.check_rows("opq", len(rows_ND), self.config.bits)
+        self.rotation_ED = faiss_tools.train_opq(
             rows_ND,
             self.config.m,
             self.config.bits,
@@ -66,8 +66,8 @@ class Quantizer:
             points=self.config.points,
             seed=self.seed,
         )
-        self.centroids_MKd = _faiss.train_pq(
-            _rotation.apply({"rotation": self.rotation_ED}, rows_ND),
+        self.centroids_MKd = faiss_tools.train_pq(
+            rotations.apply({"rotation": self.rotation_ED}, rows_ND),
             self.config.m,
             self.config.bits,
             iterations=self.config.kmeans_iterations,
@@ -78,18 +78,18 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         centroids_MKd, rotation_ED = self._trained()
-        rotated_NE = _rotation.apply({"rotation": rotation_ED}, rows_ND)
-        return _bits.pack(_product.assign(rotated_NE, centroids_MKd), self.config.bits)
+        rotated_NE = rotations.apply({"rotation": rotation_ED}, rows_ND)
+        return bit_packing.pack(product.assign(rotated_NE, centroids_MKd), self.config.bits)
 
     def decode(self, codes_NC: Codes) -> Vectors:
         centroids_MKd, rotation_ED = self._trained()
-        return _rotation.undo({"rotation": rotation_ED}, _product.decode(codes_NC, centroids_MKd, self.config.bits))
+        return rotations.undo({"rotation": rotation_ED}, product.decode(codes_NC, centroids_MKd, self.config.bits))
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         centroids_MKd, rotation_ED = self._trained()
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         rotated_QE = dot(queries_QD, rotation_ED)
-        found_QN = _product.scores(rotated_QE, codes_NC, centroids_MKd, self.config.bits, self.metric)
+        found_QN = product.scores(rotated_QE, codes_NC, centroids_MKd, self.config.bits, self.metric)
         return found_QN - self._outside(queries_QD, rotated_QE)
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
@@ -97,22 +97,22 @@ class Quantizer:
 
     def search_fast(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         """As `search`, but rows near rank k may be missed. Raises ConfigError unless bits = 4."""
-        _fastscan.check("opq", self.config.bits)
+        fast_scan.check("opq", self.config.bits)
         return self._search(queries_QD, codes_NC, k, fast=True)
 
     def _search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int, *, fast: bool) -> tuple[Scores, Rows]:
         centroids_MKd, rotation_ED = self._trained()
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         rotated_QE = dot(queries_QD, rotation_ED)
-        index = _faiss.pq_index(centroids_MKd, self.config.bits, self.metric)
-        find = _fastscan.search if fast else by_faiss
+        index = faiss_tools.pq_index(centroids_MKd, self.config.bits, self.metric)
+        find = fast_scan.search if fast else by_faiss
         scores_Qk, rows_Qk = find(index, rotated_QE, codes_NC, k, negate=self.metric == "l2")
         return scores_Qk - self._outside(queries_QD, rotated_QE), rows_Qk
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes, its rotation attached."""
         centroids_MKd, rotation_ED = self._trained()
-        return _faiss.rotated(_faiss.pq_index(centroids_MKd, self.config.bits, self.metric), rotation_ED)
+        return faiss_tools.rotated(faiss_tools.pq_index(centroids_MKd, self.config.bits, self.metric), rotation_ED)
 
     def _outside(self, queries_QD: Vectors, rotated_QE: Vectors) -> Scores:
         """Squared length of the query outside the rotated subspace [Q, 1]: part of every L2 distance; 0 otherwise."""
@@ -131,11 +131,11 @@ class Quantizer:
     def save(self, folder: Path) -> None:
         centroids_MKd, rotation_ED = self._trained()
         arrays = {"centroids": centroids_MKd, "rotation": rotation_ED}
-        _store.save(folder, "opq", self, arrays, made_with=_faiss.versions())
+        store.save(folder, "opq", self, arrays, made_with=faiss_tools.versions())
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = _store.load(folder, "opq")
+        found, arrays = store.load(folder, "opq")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
         made.centroids_MKd, made.rotation_ED = arrays["centroids"], arrays["rotation"]
         return made

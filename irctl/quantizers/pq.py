@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _bits, _faiss, _fastscan, _product, _store
-from irctl.quantizers._search import Codes, Vectors, by_faiss, prepare
+from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +39,17 @@ class Quantizer:
     """Codes are little-endian bit streams of slice numbers, as faiss lays them out."""
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
-        _product.check_slices("pq", dim, config.m)
+        product.check_slices("pq", dim, config.m)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
-        self.code_size = _bits.width(config.m, config.bits)
+        self.code_size = bit_packing.width(config.m, config.bits)
         self.train_rows = config.points_per_centroid << config.bits
         self.warnings: list[str] = []  # what `fit` has to say
         self.centroids_MKd: Vectors | None = None
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
-        self.warnings = _product.check_rows("pq", len(rows_ND), self.config.bits)
-        self.centroids_MKd = _faiss.train_pq(
+        self.warnings = product.check_rows("pq", len(rows_ND), self.config.bits)
+        self.centroids_MKd = faiss_tools.train_pq(
             rows_ND,
             self.config.m,
             self.config.bits,
@@ -60,14 +60,14 @@ class Quantizer:
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
-        return _bits.pack(_product.assign(rows_ND, self._centroids()), self.config.bits)
+        return bit_packing.pack(product.assign(rows_ND, self._centroids()), self.config.bits)
 
     def decode(self, codes_NC: Codes) -> Vectors:
-        return _product.decode(codes_NC, self._centroids(), self.config.bits)
+        return product.decode(codes_NC, self._centroids(), self.config.bits)
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return _product.scores(queries_QD, codes_NC, self._centroids(), self.config.bits, self.metric)
+        return product.scores(queries_QD, codes_NC, self._centroids(), self.config.bits, self.metric)
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
@@ -75,13 +75,13 @@ class Quantizer:
 
     def search_fast(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         """As `search`, but rows near rank k may be missed. Raises ConfigError unless bits = 4."""
-        _fastscan.check("pq", self.config.bits)
+        fast_scan.check("pq", self.config.bits)
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return _fastscan.search(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
+        return fast_scan.search(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes."""
-        return _faiss.pq_index(self._centroids(), self.config.bits, self.metric)
+        return faiss_tools.pq_index(self._centroids(), self.config.bits, self.metric)
 
     def _centroids(self) -> Vectors:
         if self.centroids_MKd is None:
@@ -89,11 +89,11 @@ class Quantizer:
         return self.centroids_MKd
 
     def save(self, folder: Path) -> None:
-        _store.save(folder, "pq", self, {"centroids": self._centroids()}, made_with=_faiss.versions())
+        store.save(folder, "pq", self, {"centroids": self._centroids()}, made_with=faiss_tools.versions())
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = _store.load(folder, "pq")
+        found, arrays = store.load(folder, "pq")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
         made.centroids_MKd = arrays["centroids"]
         return made

@@ -23,8 +23,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _bits, _faiss, _rotation, _store
-from irctl.quantizers._search import Codes, Vectors, by_faiss, by_scores, prepare
+from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, by_scores, prepare
 
 _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
@@ -57,10 +57,10 @@ class Quantizer:
     train_rows = None  # the centre is a mean over all of them
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
-        _rotation.resolve(config.rotation, dim)
+        rotations.resolve(config.rotation, dim)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self._signs = (dim + 7) // 8
-        self._low = 0 if config.bits == 1 else _bits.width(dim, config.bits - 1)
+        self._low = 0 if config.bits == 1 else bit_packing.width(dim, config.bits - 1)
         self.code_size = self._signs + (8 if config.bits == 1 else 12 + self._low + 8)
         self.center_D: Vectors | None = None
         self._rotation: dict[str, Vectors] = {}
@@ -69,14 +69,14 @@ class Quantizer:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if not len(rows_ND):
             raise DataError("rabitq: expected rows to train on, found none")
-        self._rotation = _rotation.make(self.config.rotation, self.dim, self.seed)
+        self._rotation = rotations.make(self.config.rotation, self.dim, self.seed)
         center_D = rows_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.center_D = _rotation.apply(self._rotation, center_D[None])[0]
+        self.center_D = rotations.apply(self._rotation, center_D[None])[0]
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
-        index = _faiss.rabitq_index(self._center(), self.config.bits, self.metric)
-        return _faiss.encode(index, _rotation.apply(self._rotation, rows_ND))
+        index = faiss_tools.rabitq_index(self._center(), self.config.bits, self.metric)
+        return faiss_tools.encode(index, rotations.apply(self._rotation, rows_ND))
 
     def decode(self, codes_NC: Codes) -> Vectors:
         """The unbiased reconstruction: its product with a query is the estimate. For l2 up to one constant a row."""
@@ -86,7 +86,7 @@ class Quantizer:
         if self.metric != "l2" and (squared := float(center_D @ center_D)):
             along_N = (constant_N - (grid_ND @ center_D) * scale_N) / squared  # the codes know <r, c> exactly
             decoded_ND += (along_N[:, None] * center_D).astype(np.float32)
-        return _rotation.undo(self._rotation, decoded_ND)
+        return rotations.undo(self._rotation, decoded_ND)
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         """The estimate with the exact query."""
@@ -98,17 +98,17 @@ class Quantizer:
         if self.config.bits == 1 and self.config.query_bits:
             if self.metric != "l2":
                 return self._search_products(rotated_QD, as_codes(codes_NC, self.code_size), k)
-            index = _faiss.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
+            index = faiss_tools.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
             return by_faiss(index, rotated_QD, codes_NC, k, negate=True)
         # faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks
         return by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes, its rotation attached."""
-        index = _faiss.rabitq_index(self._center(), self.config.bits, self.metric, self.config.query_bits)
+        index = faiss_tools.rabitq_index(self._center(), self.config.bits, self.metric, self.config.query_bits)
         if not self._rotation:
             return index
-        return _faiss.rotated(index, _rotation.matrix(self._rotation, self.dim))
+        return faiss_tools.rotated(index, rotations.matrix(self._rotation, self.dim))
 
     @property
     def faiss_differs(self) -> str:
@@ -134,7 +134,7 @@ class Quantizer:
         most = max(np.abs(constant_N).max(initial=0), factors_N2[:, 1].max(initial=0))
         enlarged = _ENLARGED if most < _ROOM else np.float32(1)
         stored_N2[:, 1] = factors_N2[:, 1] * enlarged
-        index = _faiss.rabitq_index(np.zeros_like(self._center()), 1, self.metric, self.config.query_bits)
+        index = faiss_tools.rabitq_index(np.zeros_like(self._center()), 1, self.metric, self.config.query_bits)
         width = min(k, len(codes_NC))
         scores_Qk, rows_Qk = (
             np.empty((len(rotated_QD), width), np.float32),
@@ -178,13 +178,13 @@ class Quantizer:
     def _read(self, codes_NC: Codes) -> tuple[Vectors, NDArray[np.float64], NDArray[np.float64]]:
         """(g [N, D], scale [N], constant [N]): the residual is about scale * g; constant is <r, c>, or |r|^2 for L2."""
         codes_NC = as_codes(codes_NC, self.code_size)
-        signs_ND = _bits.unpack(codes_NC[:, : self._signs], self.dim, 1).astype(np.float32)
+        signs_ND = bit_packing.unpack(codes_NC[:, : self._signs], self.dim, 1).astype(np.float32)
         bits, l2 = self.config.bits, self.metric == "l2"
         if bits == 1:
             factors_N2 = _floats(codes_NC[:, self._signs :])
             constant_N = factors_N2[:, 0].astype(np.float64) if l2 else self._constant(codes_NC, factors_N2)
             return (2 * signs_ND - 1) / np.float32(self.dim**0.5), factors_N2[:, 1].astype(np.float64), constant_N
-        low_ND = _bits.unpack(codes_NC[:, self._signs + 12 : self._signs + 12 + self._low], self.dim, bits - 1)
+        low_ND = bit_packing.unpack(codes_NC[:, self._signs + 12 : self._signs + 12 + self._low], self.dim, bits - 1)
         grid_ND = signs_ND * np.float32(1 << (bits - 1)) + low_ND - np.float32(((1 << bits) - 1) / 2)
         factors_N2 = _floats(codes_NC[:, self.code_size - 8 :])
         return grid_ND, factors_N2[:, 1].astype(np.float64) / (-2 if l2 else 1), factors_N2[:, 0].astype(np.float64)
@@ -196,13 +196,13 @@ class Quantizer:
         constant_N: NDArray[np.float64] = (factors_N2[:, 0] + np.float64(squared)) / -2
         near = np.flatnonzero(factors_N2[:, 1] > squared**0.5 / _NEAR)
         if len(near):
-            signs_nD = _bits.unpack(codes_NC[near, : self._signs], self.dim, 1) * 2.0 - 1
+            signs_nD = bit_packing.unpack(codes_NC[near, : self._signs], self.dim, 1) * 2.0 - 1
             constant_N[near] = signs_nD @ center_D * factors_N2[near, 1] / self.dim**0.5
         return constant_N
 
     def _query(self, queries_QD: ArrayLike) -> Vectors:
         self._center()
-        return _rotation.apply(self._rotation, prepare(queries_QD, self.dim, self.metric, "queries"))
+        return rotations.apply(self._rotation, prepare(queries_QD, self.dim, self.metric, "queries"))
 
     def _center(self) -> Vectors:
         if self.center_D is None:
@@ -211,11 +211,13 @@ class Quantizer:
 
     def save(self, folder: Path) -> None:
         """center.npy lies in rotated axes, as faiss sees them."""
-        _store.save(folder, "rabitq", self, {"center": self._center(), **self._rotation}, made_with=_faiss.versions())
+        store.save(
+            folder, "rabitq", self, {"center": self._center(), **self._rotation}, made_with=faiss_tools.versions()
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = _store.load(folder, "rabitq")
+        found, arrays = store.load(folder, "rabitq")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
         made.center_D = arrays.pop("center")
         made._rotation = arrays

@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from irctl.errors import ConfigError
 from irctl.index import rows, scoring, topk
-from irctl.quantizers import _bits, _blocks, _rotation, _saq_code, _saq_plan, _store
+from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
 
 _SCAN = 4096  # rows decoded at once in a search
-_ENCODE = 32 * _blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
+_ENCODE = 32 * blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
 _CHUNK = 4096  # rows of the covariance at once
 F32 = NDArray[np.float32]
 
@@ -44,14 +44,14 @@ class Quantizer:
     """Trained by `fit`: mean, principal components, plan and one random rotation a segment."""
 
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
-        _saq_plan.check_room(config.bits, dim, segmented=config.segmented)
+        saq_plan.check_room(config.bits, dim, segmented=config.segmented)
         self.config, self.dim, self.metric, self.seed = config, dim, scoring.check_metric(metric), seed
-        self.segments: list[_saq_plan.Segment] = []
+        self.segments: list[saq_plan.Segment] = []
         self.mean_D: F32 = np.zeros(dim, np.float32)
         self.projection_DL: F32 = np.zeros((dim, 0), np.float32)
 
     @property
-    def coded(self) -> list[_saq_plan.Segment]:
+    def coded(self) -> list[saq_plan.Segment]:
         """The segments that have bits."""
         return [s for s in self.segments if s[1]]
 
@@ -72,11 +72,11 @@ class Quantizer:
         if len(x_ND) < 2:
             raise ConfigError(f"saq: needs at least 2 training rows, found {len(x_ND)}")
         mean_D, variance_D, axes_DD = principal_components(x_ND)
-        units = -(-self.dim // _saq_plan.UNIT)
-        width = units * _saq_plan.UNIT
+        units = -(-self.dim // saq_plan.UNIT)
+        width = units * saq_plan.UNIT
         padded_D = np.zeros(width)
         padded_D[: self.dim] = variance_D
-        self.segments = _saq_plan.plan(
+        self.segments = saq_plan.plan(
             padded_D.reshape(units, -1).sum(axis=1), self.config.bits, self.dim, segmented=self.config.segmented
         )
         axes_DW = np.zeros((self.dim, width))
@@ -88,7 +88,7 @@ class Quantizer:
         parts, start = [np.zeros((self.dim, 0))], 0
         for number, (length, bits) in enumerate(self.segments):
             if bits:
-                turn_LL = _rotation.random_orthogonal(length, self.seed + number).astype(np.float64)
+                turn_LL = rotations.random_orthogonal(length, self.seed + number).astype(np.float64)
                 parts.append(axes_DW[:, start : start + length] @ turn_LL.T)
             start += length
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
@@ -107,11 +107,11 @@ class Quantizer:
 
     def _encode(self, x_ND: F32) -> NDArray[np.uint8]:
         centred_ND = x_ND - self.mean_D
-        o_NL = _blocks.product(centred_ND, self.projection_DL)
+        o_NL = blocks.product(centred_ND, self.projection_DL)
         codes, factors, start = [], [], 0
         for length, bits in self.coded:
-            code_NL, factor_N2 = _saq_code.encode(o_NL[:, start : start + length], bits, self.config.rounds)
-            codes.append(_bits.pack(code_NL, bits))
+            code_NL, factor_N2 = saq_code.encode(o_NL[:, start : start + length], bits, self.config.rounds)
+            codes.append(bit_packing.pack(code_NL, bits))
             factors.append(factor_N2)
             start += length
         if self.has_tail:
@@ -128,7 +128,7 @@ class Quantizer:
         for length, bits in self.coded:
             stop = start + length * bits // 8
             grids.append(
-                _saq_code.grid(_bits.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
+                saq_code.grid(bit_packing.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
             )
             start = stop
         return grids, np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
@@ -151,7 +151,7 @@ class Quantizer:
         if kind not in ("unbiased", "mse"):
             raise ConfigError(f"saq: decode kind must be unbiased or mse, found {kind!r}")
         y_NL, _ = self._vectors(codes_NC, kind)
-        return _blocks.product(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
+        return blocks.product(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
 
     def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Estimated similarities [Q, N]; for l2 minus the squared distance."""
@@ -224,12 +224,12 @@ class Quantizer:
             "segments": np.array(self.segments, np.int64).reshape(-1, 2),
         }
         layout = "segment codes LSB first; float32 (norm, g) a coded segment; float32 tail squared norm for l2"
-        _store.save(folder, "saq", self, arrays, layout=layout)
+        store.save(folder, "saq", self, arrays, layout=layout)
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
         """The trained quantizer of a folder."""
-        found, arrays = _store.load(folder, "saq")
+        found, arrays = store.load(folder, "saq")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
         made.mean_D, made.projection_DL = arrays["mean"], arrays["projection"]
         made.segments = [(int(length), int(bits)) for length, bits in arrays["segments"]]

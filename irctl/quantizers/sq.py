@@ -17,8 +17,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rows import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers import _faiss, _half, _store
-from irctl.quantizers._search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared import faiss_tools, half_floats, store
+from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,31 +41,31 @@ class Quantizer:
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self.code_size = (dim * config.bits + 7) // 8
-        self.train_rows = _half.LOOKED_AT if config.bits == 16 else None
+        self.train_rows = half_floats.LOOKED_AT if config.bits == 16 else None
         self.warnings: list[str] = []  # what `fit` or `encode` has to say
         self._trained: Vectors | None = np.empty(0, np.float32) if config.bits == 16 else None
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
-            _half.halves(rows_ND, "sq", self.warnings)
+            half_floats.halves(rows_ND, "sq", self.warnings)
             return
         if not len(rows_ND):
             raise DataError("sq: expected rows to train on, found none")
-        self._trained = _faiss.train_sq(rows_ND, self.config.bits, self.config.clip_quantile)
+        self._trained = faiss_tools.train_sq(rows_ND, self.config.bits, self.config.clip_quantile)
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
-            halves_ND = _half.halves(rows_ND, "sq", self.warnings)
+            halves_ND = half_floats.halves(rows_ND, "sq", self.warnings)
             return halves_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
-        return _faiss.encode(self.faiss_index(), rows_ND)
+        return faiss_tools.encode(self.faiss_index(), rows_ND)
 
     def decode(self, codes_NC: Codes) -> Vectors:
         codes_NC = as_codes(codes_NC, self.code_size)
         if self.config.bits == 16:
             return codes_NC.view("<f2").reshape(len(codes_NC), self.dim).astype(np.float32)
-        return _faiss.decode(self.faiss_index(), codes_NC)
+        return faiss_tools.decode(self.faiss_index(), codes_NC)
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
@@ -78,7 +78,7 @@ class Quantizer:
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes."""
-        return _faiss.sq_index(self.dim, self.config.bits, self._ranges(), self.metric)
+        return faiss_tools.sq_index(self.dim, self.config.bits, self._ranges(), self.metric)
 
     def _ranges(self) -> Vectors:
         if self._trained is None:
@@ -86,11 +86,11 @@ class Quantizer:
         return self._trained
 
     def save(self, folder: Path) -> None:
-        _store.save(folder, "sq", self, {"sq_trained": self._ranges()})
+        store.save(folder, "sq", self, {"sq_trained": self._ranges()})
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = _store.load(folder, "sq")
+        found, arrays = store.load(folder, "sq")
         made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
         made._trained = arrays["sq_trained"]
         return made

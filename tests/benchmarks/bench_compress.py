@@ -30,7 +30,7 @@ from irctl.data.vectors.open import open_vectors
 from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress
-from irctl.quantizers import _open
+from irctl.quantizers.shared import opening
 from irctl.types import Silent
 
 PARTS = ("read", "stream", "train", "encode", "memory")
@@ -148,7 +148,7 @@ def streaming(folder: Path, source: Path, rows: int, x_ND: Any, rounds: int) -> 
 
 def training(x_ND: Any) -> None:
     """CPU seconds of PQ16x8, 25 rounds."""
-    quantizer = _open.make("pq", {"m": 16, "iterations": 25}, x_ND.shape[1])
+    quantizer = opening.make("pq", {"m": 16, "iterations": 25}, x_ND.shape[1])
     spent = cpu(lambda: quantizer.fit(x_ND))
     show(f"\ntraining  PQ16x8 on {len(x_ND)} rows, 25 rounds: {spent:.1f} CPU s (bar <= 25), no polysemous training")
 
@@ -158,7 +158,7 @@ def encoding(x_ND: Any, rounds: int) -> None:
     import faiss
 
     x_ND = x_ND[:20_000]
-    quantizer = _open.make("pq", {"m": 16}, x_ND.shape[1])
+    quantizer = opening.make("pq", {"m": 16}, x_ND.shape[1])
     quantizer.fit(x_ND)
     index = faiss.IndexPQ(x_ND.shape[1], 16, 8, faiss.METRIC_INNER_PRODUCT)
     faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.centroids_MKd).ravel(), index.pq.centroids)
@@ -170,9 +170,9 @@ def encoding(x_ND: Any, rounds: int) -> None:
         f"{theirs / mine:4.2f}x (bar >= 2); equal codes in {same:.2%} of the rows"
     )
     for bits, bar in ((1.0, 15_000), (2.0, None), (4.0, 5_000)):
-        saq = _open.make("saq", {"bits": bits}, x_ND.shape[1])
+        saq = opening.make("saq", {"bits": bits}, x_ND.shape[1])
         saq.fit(x_ND)
-        without = _open.make("saq", {"bits": bits, "rounds": 0}, x_ND.shape[1])
+        without = opening.make("saq", {"bits": bits, "rounds": 0}, x_ND.shape[1])
         without.fit(x_ND)
         full, plain = turns(rounds, lambda saq=saq: saq.encode(x_ND), lambda without=without: without.encode(x_ND))
         wanted = f" (bar >= {bar:,})" if bar else ""

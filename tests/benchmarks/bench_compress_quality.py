@@ -21,9 +21,9 @@ from irctl.config import from_sets, resolve
 from irctl.data.vectors.open import open_vectors
 from irctl.index.scoring import similarity
 from irctl.index.topk import TopK
-from irctl.metrics.distortion import relative_mse
-from irctl.metrics.recall import recall_at
-from irctl.quantizers import _open
+from irctl.metrics.vectors.distortion import relative_mse
+from irctl.metrics.vectors.neighbour_recall import recall_at
+from irctl.quantizers.shared import opening
 
 QUERIES, TRAIN, BLOCK = 200, 100_000, 20_000
 METHODS: list[tuple[str, dict[str, Any]]] = [
@@ -64,7 +64,7 @@ def measure(title: str, train_TD: Any, base_ND: Any, queries_QD: Any, only: list
         if only and name not in only:
             continue
         try:
-            quantizer = _open.make(name, settings, base_ND.shape[1])
+            quantizer = opening.make(name, settings, base_ND.shape[1])
             t0 = time.process_time()
             quantizer.fit(train_TD)
         except Exception as e:  # noqa: BLE001  a method that this set is too small or narrow for

@@ -12,7 +12,7 @@ from irctl.data.judgements.qrels import qrels_sha256, read_qrels
 from irctl.data.judgements.qrels_files import read_judgements
 from irctl.data.judgements.runs import read_msmarco_run, read_run, write_msmarco_run, write_run
 from irctl.errors import DataError
-from irctl.metrics import ranking
+from irctl.metrics.ranking import evaluate
 
 RUN = "q1 Q0 a 1 0.5 t\nq1 Q0 c 2 0.5 t\nq1 Q0 b 3 0.7 t\n"
 
@@ -65,8 +65,8 @@ def test_a_written_run_reads_back_identically_and_byte_for_byte(tmp_path: Path) 
     assert first.read_bytes() == second.read_bytes()
     back = read_run(first)
     assert list(back) == ["q2", "q1"] and list(back["q2"]) == ["b", "c", "a"]
-    assert ranking.run_sha256(ranking.canonical(back)) == ranking.run_sha256(
-        ranking.canonical({"q2": run["q2"], "q1": run["q1"]})
+    assert evaluate.run_sha256(evaluate.canonical(back)) == evaluate.run_sha256(
+        evaluate.canonical({"q2": run["q2"], "q1": run["q1"]})
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irctl.metrics import distortion, efficiency, recall
+from irctl.metrics.vectors import distortion, efficiency, neighbour_recall
 
 
 def test_relative_mse_is_lost_over_all_energy() -> None:
@@ -22,9 +22,9 @@ def test_estimator_error_and_bias_are_over_the_mean_similarity() -> None:
 
 def test_recall_counts_the_exact_neighbours_found_whatever_their_order() -> None:
     exact = np.array([[1, 2, 3], [4, 5, -1]])
-    assert recall.recall_at(np.array([[3, 9, 1], [5, 4, 0]]), exact, 3) == pytest.approx((2 / 3 + 1) / 2)
-    assert recall.recall_at(np.array([[2, 1, 3], [4, 9, 9]]), exact, 1) == 0.5
-    assert recall.recall_at(exact[:0], exact[:0], 10) == 0.0
+    assert neighbour_recall.recall_at(np.array([[3, 9, 1], [5, 4, 0]]), exact, 3) == pytest.approx((2 / 3 + 1) / 2)
+    assert neighbour_recall.recall_at(np.array([[2, 1, 3], [4, 9, 9]]), exact, 1) == 0.5
+    assert neighbour_recall.recall_at(exact[:0], exact[:0], 10) == 0.0
 
 
 def test_bytes_a_row_come_from_files_with_and_without_ids() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.metrics.ranking import canonical, canonical_scores, evaluate, run_sha256
+from irctl.metrics.ranking.evaluate import canonical, canonical_scores, evaluate, run_sha256
 
 ALL = "nDCG@10 nDCG@3 nDCG RR@10 RR(rel=2)@10 R@5 R(rel=2)@10 AP@20 AP P@10 Success@1 Success@5 Judged@10 R_cap@3 Rprec"
 

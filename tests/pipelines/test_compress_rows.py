@@ -12,9 +12,9 @@ from compressing import compressed, vectors
 
 from irctl.errors import DataError
 from irctl.index.plan import read, samples
-from irctl.metrics.distortion import relative_mse
+from irctl.metrics.vectors.distortion import relative_mse
 from irctl.pipelines.compress import probe
-from irctl.quantizers import _open
+from irctl.quantizers.shared import opening
 from irctl.types import Silent
 
 
@@ -37,7 +37,7 @@ def test_errors_are_of_rows_that_were_not_trained_on(tmp_path: Path) -> None:
     row = compressed(tmp_path / "x.npy", tmp_path / "b", reporter, pq__m=16, pq__bits=6)["results"][0]
     plan = read(tmp_path / "b")
     held, trained = samples(100, plan.train_rows, plan.probe, plan.seed)
-    quantizer, x = _open.load(tmp_path / "b" / "pq"), vectors(100)
+    quantizer, x = opening.load(tmp_path / "b" / "pq"), vectors(100)
 
     def error(rows: np.ndarray) -> float:
         return relative_mse(x[rows], quantizer.decode(quantizer.encode(x[rows])))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.quantizers import _open
+from irctl.quantizers.shared import opening
 
 
 def rows(n: int, dim: int = 32, seed: int = 0) -> np.ndarray:
@@ -20,19 +20,19 @@ def rows(n: int, dim: int = 32, seed: int = 0) -> np.ndarray:
 )
 def test_codes_are_faiss_own_and_blocks_change_nothing(factory: str, code_size: int, tmp_path) -> None:  # type: ignore[no-untyped-def]
     x = rows(700)
-    quantizer = _open.make("faiss", {"factory": factory}, 32)
+    quantizer = opening.make("faiss", {"factory": factory}, 32)
     quantizer.fit(x)
     codes = quantizer.encode(x)
     assert codes.shape == (700, code_size)
     assert (np.concatenate([quantizer.encode(x[:500]), quantizer.encode(x[500:])]) == codes).all()
     np.testing.assert_array_equal(quantizer.decode(codes), quantizer.faiss_index().sa_decode(codes))
     quantizer.save(tmp_path)
-    assert (_open.load(tmp_path).encode(x) == codes).all()
+    assert (opening.load(tmp_path).encode(x) == codes).all()
 
 
 def test_ivf_lists_are_all_searched() -> None:
     x, q = rows(600), rows(5, seed=1)
-    quantizer = _open.make("faiss", {"factory": "IVF8,Flat"}, 32)
+    quantizer = opening.make("faiss", {"factory": "IVF8,Flat"}, 32)
     quantizer.fit(x)
     found = quantizer.search(q, quantizer.encode(x), 10)[1]
     exact = faiss.IndexFlatIP(32)
@@ -60,7 +60,7 @@ def test_ivf_lists_are_all_searched() -> None:
 )
 def test_strings_that_cannot_be_say_why(factory: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as e:
-        _open.make("faiss", {"factory": factory}, 32)
+        opening.make("faiss", {"factory": factory}, 32)
     assert "/project/" not in str(e.value)
 
 
@@ -69,7 +69,7 @@ def test_strings_that_cannot_be_say_why(factory: str, message: str) -> None:
 )
 def test_values_beyond_a_byte_are_clamped_and_said_never_wrapped(factory: str, kept: list[int]) -> None:
     # faiss made 44 of 300 and 251 of -5
-    quantizer = _open.make("faiss", {"factory": factory}, 4)
+    quantizer = opening.make("faiss", {"factory": factory}, 4)
     inside = np.array([[1, 2, 3, 4]] * 100, np.float32)
     quantizer.fit(inside)
     assert (quantizer.decode(quantizer.encode(inside)) == inside).all() and quantizer.warnings == []
@@ -79,8 +79,8 @@ def test_values_beyond_a_byte_are_clamped_and_said_never_wrapped(factory: str, k
 
 def test_too_few_rows_are_refused_and_repeated_remarks_said_once(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"IVF64,SQ8 on 20 rows"):
-        _open.make("faiss", {"factory": "IVF64,SQ8"}, 32).fit(rows(20))
-    quantizer = _open.make("faiss", {"factory": "PQ8x4np"}, 32)
+        opening.make("faiss", {"factory": "IVF64,SQ8"}, 32).fit(rows(20))
+    quantizer = opening.make("faiss", {"factory": "PQ8x4np"}, 32)
     quantizer.fit(rows(100))
     assert len(quantizer.warnings) == 1 and "clustering 100 points to 16 centroids" in quantizer.warnings[0]
     assert capfd.readouterr().err == ""

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from irctl.quantizers import _open, _rotation
+from irctl.quantizers.shared import opening, rotations
 
 D = 64
 
@@ -21,7 +21,7 @@ def clustered(n: int, seed: int = 0, dim: int = D) -> np.ndarray:
 @pytest.mark.parametrize("metric", ("ip", "l2"))
 def test_scores_are_those_of_faiss_for_an_exact_query(bits: int, metric: str) -> None:
     x, q = clustered(60), clustered(4, seed=1)
-    ours = _open.make("rabitq", {"bits": bits, "rotation": "none", "query_bits": 0}, D, metric)
+    ours = opening.make("rabitq", {"bits": bits, "rotation": "none", "query_bits": 0}, D, metric)
     ours.fit(x)
     index = faiss.IndexRaBitQ(D, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT, bits)
     index.train(x)
@@ -47,7 +47,7 @@ def test_a_centre_at_or_near_or_far_from_0_loses_no_accuracy(bits: int, offset: 
     q = clustered(20, seed=8)
     q[0] = 0
     for query_bits in (0, 8):
-        quantizer = _open.make("rabitq", {"bits": bits, "query_bits": query_bits}, D)
+        quantizer = opening.make("rabitq", {"bits": bits, "query_bits": query_bits}, D)
         quantizer.fit(x + np.float32(offset))
         if offset == 0.0:
             quantizer.center_D[:] = 0
@@ -61,7 +61,7 @@ def test_a_centre_at_or_near_or_far_from_0_loses_no_accuracy(bits: int, offset: 
 
 @pytest.mark.parametrize(("bits", "expected"), [(1, 136), (2, 276), (4, 532), (8, 1044), (9, 1172)])
 def test_bytes_a_row_count_the_factors(bits: int, expected: int) -> None:
-    assert _open.make("rabitq", {"bits": bits}, 1024).code_size == expected
+    assert opening.make("rabitq", {"bits": bits}, 1024).code_size == expected
 
 
 def test_the_estimate_is_unbiased_over_rotations() -> None:
@@ -69,7 +69,7 @@ def test_the_estimate_is_unbiased_over_rotations() -> None:
     exact = float((x.astype(np.float64) @ q.T.astype(np.float64))[0, 0])
     estimates = []
     for seed in range(300):
-        quantizer = _open.make("rabitq", {"rotation": "dense", "query_bits": 0}, D, "ip", seed)
+        quantizer = opening.make("rabitq", {"rotation": "dense", "query_bits": 0}, D, "ip", seed)
         quantizer.fit(clustered(20, seed=4))
         estimates.append(float(quantizer.scores(q, quantizer.encode(x))[0, 0]))
     error = np.mean(estimates) - exact
@@ -78,10 +78,10 @@ def test_the_estimate_is_unbiased_over_rotations() -> None:
 
 def test_the_error_bound_covers_its_share_of_pairs() -> None:
     x, q = clustered(400, seed=5), clustered(40, seed=6)
-    quantizer = _open.make("rabitq", {"rotation": "dense", "query_bits": 0}, D)
+    quantizer = opening.make("rabitq", {"rotation": "dense", "query_bits": 0}, D)
     quantizer.fit(x)
-    rotated = _rotation.apply(quantizer._rotation, x) - quantizer.center_D
-    query = _rotation.apply(quantizer._rotation, q) - quantizer.center_D
+    rotated = rotations.apply(quantizer._rotation, x) - quantizer.center_D
+    query = rotations.apply(quantizer._rotation, q) - quantizer.center_D
     length = np.linalg.norm(rotated, axis=1)
     s = np.abs(rotated).sum(1) / (np.sqrt(D) * length)
     bound = length * 1.9 * np.sqrt((1 - s**2) / s**2) / np.sqrt(D - 1)
@@ -93,7 +93,7 @@ def test_error_falls_with_bits() -> None:
     x = clustered(500)
     errors = []
     for bits in (1, 2, 4, 8):
-        quantizer = _open.make("rabitq", {"bits": bits}, D)
+        quantizer = opening.make("rabitq", {"bits": bits}, D)
         quantizer.fit(x)
         errors.append(float(((quantizer.decode(quantizer.encode(x)) - x) ** 2).mean()))
     assert errors == sorted(errors, reverse=True) and errors[3] < errors[0] / 100
@@ -108,7 +108,7 @@ def test_rotation_pays_on_axis_aligned_data() -> None:
     exact = np.argsort(-(q @ x.T), axis=1)[:, :10]
     recall = {}
     for rotation in ("none", "auto"):
-        quantizer = _open.make("rabitq", {"rotation": rotation}, dim)
+        quantizer = opening.make("rabitq", {"rotation": rotation}, dim)
         quantizer.fit(x)
         _, rows = quantizer.search(q, quantizer.encode(x), 10)
         recall[rotation] = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, rows, strict=True)])
@@ -117,13 +117,13 @@ def test_rotation_pays_on_axis_aligned_data() -> None:
 
 def test_eight_query_bits_change_little_and_two_change_much() -> None:
     x, q = clustered(1000), clustered(20, seed=7)
-    exact = _open.make("rabitq", {"query_bits": 0}, D)
+    exact = opening.make("rabitq", {"query_bits": 0}, D)
     exact.fit(x)
     codes = exact.encode(x)
     full = exact.scores(q, codes)
     errors = {}
     for bits in (8, 2):
-        quantizer = _open.make("rabitq", {"query_bits": bits}, D)
+        quantizer = opening.make("rabitq", {"query_bits": bits}, D)
         quantizer.fit(x)
         scores, rows = quantizer.search(q, codes, 1000)
         errors[bits] = np.abs(scores - np.take_along_axis(full, rows, 1)).mean() / full.std()

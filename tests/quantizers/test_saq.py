@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.quantizers import _saq_code, _saq_plan, saq
+from irctl.quantizers import saq
+from irctl.quantizers.shared import saq_code, saq_plan
 
 
 def decaying(n: int, dim: int, seed: int, decay: float = 0.7) -> NDArray[np.float32]:
@@ -42,8 +43,8 @@ def plain(z: list[float], bits: int, rounds: int) -> tuple[list[float], float]:
 
 
 def cosines(o_RL: NDArray[np.float32], bits: int, rounds: int) -> NDArray[np.float64]:
-    codes, _ = _saq_code.encode(o_RL, bits, rounds)
-    a = _saq_code.grid(codes, bits).astype(np.float64)
+    codes, _ = saq_code.encode(o_RL, bits, rounds)
+    a = saq_code.grid(codes, bits).astype(np.float64)
     o = o_RL.astype(np.float64)
     return (o * a).sum(1) / np.linalg.norm(o, axis=1) / np.linalg.norm(a, axis=1)
 
@@ -75,26 +76,26 @@ def test_adjustment_comes_close_to_the_best_of_all_codes() -> None:
 
 def test_one_bit_codes_are_signs() -> None:
     o = np.random.default_rng(2).standard_normal((50, 64)).astype(np.float32)
-    np.testing.assert_array_equal(_saq_code.encode(o, 1, 6)[0], o >= 0)
+    np.testing.assert_array_equal(saq_code.encode(o, 1, 6)[0], o >= 0)
 
 
 def test_the_plan_worked_by_hand() -> None:
     # 2 units, variances 8 and 1, budget 3 words: [64 x 2 bits, 64 x 0] costs 3, error 8/4 + 1 = 3; one segment: 9/2
-    assert _saq_plan.plan(np.array([8.0, 1.0]), 1.0, 128) == [(64, 2), (64, 0)]
-    assert _saq_plan.plan(np.array([8.0, 1.0]), 1.0, 128, segmented=False) == [(128, 1)]
+    assert saq_plan.plan(np.array([8.0, 1.0]), 1.0, 128) == [(64, 2), (64, 0)]
+    assert saq_plan.plan(np.array([8.0, 1.0]), 1.0, 128, segmented=False) == [(128, 1)]
 
 
 @pytest.mark.parametrize("bits", [1.0, 2.0, 4.0, 8.0])
 def test_one_unit_never_gives_an_empty_plan(bits: float) -> None:
-    assert _saq_plan.plan(np.array([5.0]), bits, 64) == [(64, int(bits))]
+    assert saq_plan.plan(np.array([5.0]), bits, 64) == [(64, int(bits))]
 
 
 def test_a_plan_covers_all_units_within_its_budget_and_is_the_best_of_all() -> None:
     variance = np.array([9.0, 3.0, 1.0, 0.5])
     for bits in (1.0, 1.5):
-        made = _saq_plan.plan(variance, bits, 256)
+        made = saq_plan.plan(variance, bits, 256)
         assert sum(length for length, _ in made) == 256
-        best = min(error(p, variance) for p in every_plan(4) if cost(p) <= _saq_plan.budget(bits, 256))
+        best = min(error(p, variance) for p in every_plan(4) if cost(p) <= saq_plan.budget(bits, 256))
         assert error(made, variance) <= best / 0.99
 
 

@@ -10,7 +10,7 @@ import pytest
 from report_records import record, systems
 
 from irctl.errors import DataError
-from irctl.reports import figures
+from irctl.reports.figures import figures
 from irctl.reports.significance import compare
 
 

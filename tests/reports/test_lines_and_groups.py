@@ -11,9 +11,10 @@ import pytest
 from report_records import record
 
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.spectrum import eigenvalues
-from irctl.reports import figures, lines, neighbours
+from irctl.metrics.vectors.spectrum import eigenvalues
+from irctl.reports import neighbour_recall
 from irctl.reports.columns import choose
+from irctl.reports.figures import curves, figures
 from irctl.reports.grouping import grouped
 from irctl.reports.table import build
 
@@ -32,18 +33,18 @@ def test_eigenvalues_are_those_of_numpy_over_any_number_of_blocks() -> None:
 
 
 def test_a_spectrum_says_how_much_the_first_directions_hold() -> None:
-    points = lines.spectrum_points("m", "run", [6.0, 3.0, 1.0], 40)
+    points = curves.spectrum_points("m", "run", [6.0, 3.0, 1.0], 40)
     assert [p.share for p in points] == pytest.approx([0.6, 0.3, 0.1])
     assert [p.cumulative for p in points] == pytest.approx([0.6, 0.9, 1.0])
 
 
 def test_curves_and_spectra_are_saved_with_their_data_and_equal_bytes(tmp_path: Path) -> None:
-    steps = [lines.CurvePoint("a", "loss", s, 1 / s, "r") for s in (1, 2, 4)]
-    points = [*steps, lines.CurvePoint("a", "nDCG@10", 4, 0.5, "r"), lines.CurvePoint("b", "loss", 1, 2.0, "q")]
-    spectrum = lines.spectrum_points("m", "run", [6.0, 3.0, 0.0], 40)
+    steps = [curves.CurvePoint("a", "loss", s, 1 / s, "r") for s in (1, 2, 4)]
+    points = [*steps, curves.CurvePoint("a", "nDCG@10", 4, 0.5, "r"), curves.CurvePoint("b", "loss", 1, 2.0, "q")]
+    spectrum = curves.spectrum_points("m", "run", [6.0, 3.0, 0.0], 40)
     for folder in ("one", "two"):
-        figures.save(*lines.curves(points), tmp_path / folder, "curves")
-        figures.save(*lines.spectrum(spectrum), tmp_path / folder, "spectrum")
+        figures.save(*curves.curves(points), tmp_path / folder, "curves")
+        figures.save(*curves.spectrum(spectrum), tmp_path / folder, "spectrum")
     names = sorted(p.name for p in (tmp_path / "one").iterdir())
     assert len(names) == 8
     for name in names:
@@ -54,9 +55,9 @@ def test_curves_and_spectra_are_saved_with_their_data_and_equal_bytes(tmp_path: 
 
 def test_nothing_to_draw_names_the_command_that_makes_some() -> None:
     with pytest.raises(DataError, match="irctl train"):
-        lines.curves([])
+        curves.curves([])
     with pytest.raises(DataError, match="irctl encode"):
-        lines.spectrum([])
+        curves.spectrum([])
 
 
 SEEDS = [record("dense infonce", v, seed=s, variant="v", loss="infonce") for s, v in enumerate((0.43, 0.45, 0.47))]
@@ -96,12 +97,12 @@ def test_the_recall_of_the_split_at_hand_is_taken_before_another_and_a_newer_bef
     other = record("pq", 0.7, "recall_exact@10", split="queries", created_at="2026", run_id="other", **codes)
     mine = record("pq", 0.8, "recall_exact@10", run_id="mine", **codes)
     old = record("pq", 0.6, "recall_exact@10", created_at="2020", run_id="old", **codes)
-    (found,) = neighbours.folded([judged, other, mine, old])
+    (found,) = neighbour_recall.folded([judged, other, mine, old])
     assert (found.facts["recall_exact@10"], found.fact_runs["recall_exact@10"]) == (0.8, "mine")
 
 
 def test_codes_that_nobody_judged_keep_their_numbers_without_a_measure() -> None:
     probe = record("sq", 0.9, "probe_recall@10", split="probe", compression="sq", facts={"mse": 0.1}, run_id="c")
-    (found,) = neighbours.folded([probe])
+    (found,) = neighbour_recall.folded([probe])
     assert found.measure == "" and found.facts == {"mse": 0.1, "probe_recall@10": 0.9}
     assert found.fact_runs == {"mse": "c", "probe_recall@10": "c"}

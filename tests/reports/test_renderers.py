@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 import pytest
 from report_records import record, systems
 
-from irctl.reports import csv_json, html, latex, markdown
 from irctl.reports.columns import choose
+from irctl.reports.formats import csv_json, html, latex, markdown
 from irctl.reports.records import find_row
 from irctl.reports.table import Table, build
 

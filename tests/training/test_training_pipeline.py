@@ -149,7 +149,7 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
     """Against a plain loop over the dev queries."""
     from irctl.data.collections.open import open_collection
     from irctl.methods.dense import scorer
-    from irctl.metrics.ranking import evaluate
+    from irctl.metrics.ranking.evaluate import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.paths import RunPaths
     from irctl.training.groups.dev_score import DevScore

@@ -27,7 +27,7 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
     check_format(format)
     from irctl import console
     from irctl.pipelines.report import report
-    from irctl.reports import csv_json, html, latex, markdown
+    from irctl.reports.formats import csv_json, html, latex, markdown
 
     tables = report.tables(wanted)
     if format == "latex":
@@ -112,10 +112,10 @@ def show_checklist(wanted: Wanted, *, json_: bool) -> None:
 
     from irctl import console
     from irctl.pipelines.report import report
-    from irctl.reports import neighbours
+    from irctl.reports import neighbour_recall
     from irctl.reports.checklist import checklist
 
-    items = checklist(neighbours.judged(report.narrowed(report.gather(wanted.runs), wanted)))
+    items = checklist(neighbour_recall.judged(report.narrowed(report.gather(wanted.runs), wanted)))
     if json_:
         console.emit_json({"schema": "irctl/report/1", "checklist": [asdict(i) for i in items]})
         return

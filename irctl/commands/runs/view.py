@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import console
 from irctl.errors import ConfigError
-from irctl.reports.formulas import inert
+from irctl.reports.formats.formulas import inert
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord

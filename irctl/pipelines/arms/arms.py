@@ -213,7 +213,7 @@ def _report(run: RunHandle, chains: Sequence[Chain], asked: Asked) -> list[str]:
     if not evals:
         return []
     from irctl.pipelines.report.report import Wanted, gather, per_query_reader, tables_of
-    from irctl.reports import markdown
+    from irctl.reports.formats import markdown
     from irctl.reports.records import find_row
 
     records = gather(evals)

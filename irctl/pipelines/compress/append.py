@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
-from irctl.metrics.efficiency import bytes_per_row
+from irctl.metrics.vectors.efficiency import bytes_per_row
 from irctl.pipelines.compress import manifest as compress_manifest
 from irctl.pipelines.compress.distinct_ids import Distinct
 from irctl.pipelines.references import bundles, vectors

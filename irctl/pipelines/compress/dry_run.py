@@ -59,10 +59,10 @@ def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str
 
 
 def _one(config: Config, method: str, dim: int, rows: int, whole: int, batch: int, workers: int) -> dict[str, str]:
-    from irctl.quantizers import _open
+    from irctl.quantizers.shared import opening
 
     try:
-        quantizer = _open.make(method, config.plugin(method), dim, config.compress.metric, config.run.seed)
+        quantizer = opening.make(method, config.plugin(method), dim, config.compress.metric, config.run.seed)
     except IrctlError as e:
         return {"refused": str(e)}
     used = getattr(quantizer, "train_rows", None)

@@ -144,7 +144,7 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
     Returns what was spent, and what the quantizers had to say. Raises DataError if the input is not that of the plan.
     """
     from irctl.data.vectors.open import open_vectors
-    from irctl.quantizers import _open
+    from irctl.quantizers.shared import opening
 
     folders = {name: Path(folder) for name, folder in job["folders"].items()}
     plans = {name: read_plan(folder) for name, folder in folders.items()}
@@ -156,7 +156,7 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
                 f"({stream.fingerprint[:12]}, there {plan.fingerprint[:12]})",
                 hint="The input changed; use another --out",
             )
-    quantizers = {name: _open.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
+    quantizers = {name: opening.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
     work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
     heard = Heard()
     return {**asdict(work.encode(index, heard) or streaming.Spent()), TOLD: heard.warned}

@@ -17,7 +17,7 @@ from irctl.index.plan import Plan, draw, groups_of
 from irctl.index.rows import unit
 from irctl.index.scoring import similarity
 from irctl.index.topk import top_k
-from irctl.metrics import distortion, recall
+from irctl.metrics.vectors import distortion, neighbour_recall
 from irctl.types import Stream
 
 SAMPLE = 20_000
@@ -86,7 +86,7 @@ class Probe:
             codes_NC = quantizer.encode(self.sample_ND)
             for name, (queries_QD, exact_Qk) in self.asked.items():
                 rows_Qk = quantizer.search(queries_QD, codes_NC, max(self.depths))[1]
-                found |= {f"{name}@{k}": recall.recall_at(rows_Qk, exact_Qk, k) for k in self.depths}
+                found |= {f"{name}@{k}": neighbour_recall.recall_at(rows_Qk, exact_Qk, k) for k in self.depths}
         return found
 
 

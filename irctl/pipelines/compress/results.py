@@ -12,7 +12,7 @@ from irctl.errors import PartlyDone
 from irctl.index import shards
 from irctl.index.merging import merge
 from irctl.index.stream import Spent
-from irctl.metrics import efficiency
+from irctl.metrics.vectors import efficiency
 from irctl.pipelines.compress.manifest import Lines, write
 
 if TYPE_CHECKING:

@@ -61,11 +61,11 @@ class Work:
         return self.config.run.dataset or collection or vectors.dataset_of(self.given.name, self.given.key)
 
     def _quantizer(self, name: str, init: str | None) -> Any:
-        from irctl.quantizers import _open
+        from irctl.quantizers.shared import opening
 
         seed, metric = self.config.run.seed, self.config.compress.metric
         if init is None:
-            return _open.make(name, self.config.plugin(name), self.given.stream.dim, metric, seed)
+            return opening.make(name, self.config.plugin(name), self.given.stream.dim, metric, seed)
         quantizer = bundles.quantizer_of(init)
         found = (type(quantizer).__module__.rpartition(".")[2], quantizer.dim, quantizer.metric)
         if found != (name, self.given.stream.dim, metric):
@@ -123,7 +123,7 @@ class Work:
 
         may_train: False for workers of an array and for --append, which come after that step.
         """
-        from irctl.quantizers import _open
+        from irctl.quantizers.shared import opening
 
         stream = self.given.stream
         if stream.rows == 0:
@@ -139,7 +139,7 @@ class Work:
             write_or_match(folder, self.plans[name])
             where = quantizer_folder(folder, name)
             if (where / "quantizer.json").is_file():
-                self.quantizers[name] = _open.load(where)
+                self.quantizers[name] = opening.load(where)
             elif self.init_sha256:
                 self.quantizers[name].save(where)
             else:

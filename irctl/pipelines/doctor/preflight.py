@@ -191,7 +191,7 @@ def _resume(trial: Trial) -> str:
 def _evaluation(trial: Trial) -> str:
     """A toy ranking by the trained model goes through the evaluation code."""
     from irctl.config import from_file, resolve
-    from irctl.metrics import ranking
+    from irctl.metrics.ranking import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.training.groups.sources import collection_of, groups_of
 
@@ -204,7 +204,7 @@ def _evaluation(trial: Trial) -> str:
     scores = encoder.encode([g.query for g in groups], side="query") @ encoder.encode(list(texts.values())).T
     run = {g.query_id: dict(zip(texts, map(float, row), strict=True)) for g, row in zip(groups, scores, strict=True)}
     qrels = {g.query_id: {d: int(n) for d, n in zip(g.passage_ids, g.labels, strict=True) if n > 0} for g in groups}
-    value = ranking.evaluate(run, qrels, ["nDCG@10"]).means["nDCG@10"]
+    value = evaluate.evaluate(run, qrels, ["nDCG@10"]).means["nDCG@10"]
     if not 0 <= value <= 1:
         raise RunFailed(f"nDCG@10 of {len(groups)} queries is {value}", hint="Report it: irctl doctor --issue")
     return f"nDCG@10 {value:.3f} over {len(groups)} queries and {len(texts)} passages"

@@ -157,7 +157,7 @@ def _one(
     target: Target, source: Source, run: RunHandle, reporter: Reporter, *, alone: bool, overwrite: bool, format: str
 ) -> dict[str, Any]:
     """{results, per_query, search} of one target; taken from the run folder if it stands there for the same content."""
-    from irctl.metrics.ranking import canonical, evaluate, run_sha256
+    from irctl.metrics.ranking.evaluate import canonical, evaluate, run_sha256
 
     part = run.out / "parts" / target.slug
     part.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from irctl.files import write_atomic
 from irctl.pipelines.search.splits import STABLE
 
 if TYPE_CHECKING:
-    from irctl.metrics.ranking import RankingResult
+    from irctl.metrics.ranking.evaluate import RankingResult
 
 EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
 VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")

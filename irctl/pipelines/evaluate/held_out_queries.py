@@ -18,7 +18,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.pipelines.references.vectors import dataset_of
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
-from irctl.reports.neighbours import OF_FILE
+from irctl.reports.neighbour_recall import OF_FILE
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:

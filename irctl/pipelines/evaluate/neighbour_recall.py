@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
-from irctl.metrics.recall import shares
+from irctl.metrics.vectors.neighbour_recall import shares
 from irctl.pipelines.evaluate import exact_neighbours, held_out_queries
 from irctl.pipelines.evaluate.held_out_queries import Asked, source_name
 from irctl.pipelines.references import bundles

@@ -11,7 +11,7 @@ from typing import Any
 from irctl.errors import DataError
 from irctl.hashing import sha256_file
 from irctl.index.shards import write_json
-from irctl.metrics.ranking import CANONICAL_VERSION
+from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
 from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.evaluate.targets import Source, Target
 from irctl.pipelines.references import bundles

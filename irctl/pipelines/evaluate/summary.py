@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from irctl.metrics.measures import parse_one
-from irctl.reports import oracles as published
+from irctl.metrics.ranking.measures import parse_one
+from irctl.reports import published_values as published
 
 CQADUPSTACK_PARTS = 12
 

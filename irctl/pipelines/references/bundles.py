@@ -14,9 +14,9 @@ from irctl.ledger import query, run_json
 
 def load_quantizer(folder: Path) -> Any:
     """The loader that bundles are opened with."""
-    from irctl.quantizers import _open
+    from irctl.quantizers.shared import opening
 
-    return _open.load(folder)
+    return opening.load(folder)
 
 
 def folder_of(reference: str) -> Path:

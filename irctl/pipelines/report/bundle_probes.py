@@ -11,7 +11,7 @@ from irctl.index.shards import manifest_in
 from irctl.pipelines.lineage.facts import MEASURED, measures_of
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.lineage.system import measured, system
-from irctl.reports.neighbours import PROBE, PROBED
+from irctl.reports.neighbour_recall import PROBE, PROBED
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord

@@ -11,8 +11,9 @@ from irctl.errors import ConfigError, DataError
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.report import report
 from irctl.pipelines.report.report import Wanted
-from irctl.reports import figures, lines, neighbours
+from irctl.reports import neighbour_recall
 from irctl.reports.columns import headline
+from irctl.reports.figures import curves, figures
 from irctl.training.run_files import journal
 from irctl.training.run_files.curve import Epochs
 
@@ -52,7 +53,7 @@ def _pareto(folder: Path, wanted: Wanted) -> list[Path]:
     """Judged quality where there is some, else recall of exact neighbours, else that of the probe; one a data set."""
     records = report.narrowed(report.gather(wanted.runs, probes=True), wanted)
     if not report.measures(wanted):
-        records = neighbours.judged(records) or records
+        records = neighbour_recall.judged(records) or records
     return _one_a_place("pareto", figures.pareto, records, folder, wanted)
 
 
@@ -60,15 +61,15 @@ def _speed(folder: Path, wanted: Wanted) -> list[Path]:
     """Recall of exact neighbours where it was measured, else judged quality; one a data set."""
     records = [r for r in report.narrowed(report.gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
     if not report.measures(wanted):
-        records = [r for r in records if neighbours.is_recall(r.measure)] or records
+        records = [r for r in records if neighbour_recall.is_recall(r.measure)] or records
     return _one_a_place("speed", figures.speed, records, folder, wanted)
 
 
 def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:
     """A figure for every data set and split, of the measures asked for or the best known of neighbours."""
     measures = report.measures(wanted)
-    if not measures and not neighbours.judged(records):
-        measures = [next((m for m in neighbours.QUALITY if any(r.measure == m for r in records)), "")]
+    if not measures and not neighbour_recall.judged(records):
+        measures = [next((m for m in neighbour_recall.QUALITY if any(r.measure == m for r in records)), "")]
     if measures:
         records = [r for r in records if r.measure in measures] or records
     written: list[Path] = []
@@ -109,37 +110,37 @@ def _curves(folder: Path, wanted: Wanted) -> list[Path]:
     """Loss of full batches, and dev measure, of training runs."""
     from irctl.ledger import query
 
-    points: list[lines.CurvePoint] = []
+    points: list[curves.CurvePoint] = []
     runs = _runs(wanted, "train")
     names = _distinct([_label(r) for r in runs], runs)
     for run, name in zip(runs, names, strict=True):
         measured = query.metrics(run.id)
         epochs = Epochs.read(journal.events(run.paths.metrics))
-        logged = {int(m["step"]) for m in measured if m["name"] == lines.LOSS and m["step"] is not None}
+        logged = {int(m["step"]) for m in measured if m["name"] == curves.LOSS and m["step"] is not None}
         drawn = epochs.comparable(logged) if epochs else logged
         for m in measured:
-            if m["name"] == lines.LOSS and m["step"] is not None and int(m["step"]) not in drawn:
+            if m["name"] == curves.LOSS and m["step"] is not None and int(m["step"]) not in drawn:
                 continue
             is_dev = bool(m["split"])
-            if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == lines.LOSS):
-                points.append(lines.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))
-    return figures.save(*lines.curves(points), folder, "curves")
+            if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == curves.LOSS):
+                points.append(curves.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))
+    return figures.save(*curves.curves(points), folder, "curves")
 
 
 def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     """Variance by direction of the vectors of encode runs."""
     from irctl.index.plan import draw
-    from irctl.metrics.spectrum import eigenvalues
+    from irctl.metrics.vectors.spectrum import eigenvalues
     from irctl.pipelines.references import vectors
 
     runs = _runs(wanted, "encode")
     names = _distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
-    points: list[lines.SpectrumPoint] = []
+    points: list[curves.SpectrumPoint] = []
     for run, name in zip(runs, names, strict=True):
         stream = vectors.of_run(run).stream
         x_ND = stream.take(draw(stream.rows, min(stream.rows, SPECTRUM_ROWS), 0))
-        points += lines.spectrum_points(name, run.id, eigenvalues(x_ND).tolist(), len(x_ND))
-    return figures.save(*lines.spectrum(points), folder, "spectrum")
+        points += curves.spectrum_points(name, run.id, eigenvalues(x_ND).tolist(), len(x_ND))
+    return figures.save(*curves.spectrum(points), folder, "spectrum")
 
 
 def _distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:

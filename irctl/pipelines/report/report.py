@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.measures import parse, parse_one
+from irctl.metrics.ranking.measures import parse, parse_one
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, per_query_reader
-from irctl.reports import grouping, neighbours
+from irctl.reports import grouping, neighbour_recall
 from irctl.reports.columns import PRESETS, choose, headline, is_across
 from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
 from irctl.reports.significance import CORRECTIONS, TESTS
@@ -95,11 +95,11 @@ def tables_of(
     columns = [_column_name(c) for c in wanted.columns.replace(",", " ").split()]
     if wanted.table == COMPRESSION:
         bases = {r.base for r in records if r.compression}
-        records = neighbours.folded([r for r in records if r.base in bases])
+        records = neighbour_recall.folded([r for r in records if r.base in bases])
         if not records:
             raise DataError("no compressed vectors to report", hint="irctl compress makes some")
-    elif not any(map(neighbours.is_recall, (*shown, *columns))):
-        records = neighbours.judged(records) or records  # recall of neighbours is shown where it is all there is
+    elif not any(map(neighbour_recall.is_recall, (*shown, *columns))):
+        records = neighbour_recall.judged(records) or records  # recall of neighbours is shown where it is all there is
     records = grouping.grouped(records, wanted.group_by, allow_mixed=wanted.mixed)
     groups = [list(records)]
     if not is_across(wanted.table, columns, records):
@@ -155,22 +155,22 @@ def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
             if name not in known:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
         found = [r for r in found if r.dataset in names]
-    codes = [r for r in found if r.split in neighbours.OF_CODES]
-    found = [r for r in found if r.split not in neighbours.OF_CODES]
+    codes = [r for r in found if r.split in neighbour_recall.OF_CODES]
+    found = [r for r in found if r.split not in neighbour_recall.OF_CODES]
     if wanted.split:
         found = [r for r in found if r.split == wanted.split]
         if not found:
             known = sorted({r.split for r in records})
             raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
         return found + codes
-    reported = {r.dataset for r in found if r.split != "dev" and not neighbours.is_recall(r.measure)}
+    reported = {r.dataset for r in found if r.split != "dev" and not neighbour_recall.is_recall(r.measure)}
     return [r for r in found if r.split != "dev" or r.dataset not in reported] + codes
 
 
 def measures(wanted: Wanted) -> list[str]:
     """The measures named, in their own spelling; recall of neighbours among them. Raises ConfigError."""
     words = wanted.measures.replace(",", " ").split()
-    judged = [w for w in words if not neighbours.is_recall(w)]
+    judged = [w for w in words if not neighbour_recall.is_recall(w)]
     return [*(m.name for m in (parse(" ".join(judged)) if judged else ())), *(w for w in words if w not in judged)]
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.metrics.ranking import evaluate
+from irctl.metrics.ranking.evaluate import evaluate
 from irctl.training.groups.sources import DevData
 from irctl.types import Run
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
-from irctl.reports.formulas import inert
+from irctl.reports.formats.formulas import inert
 from irctl.reports.records import Record, newest, rows
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from irctl.reports.columns import Column
-from irctl.reports.formulas import inert
+from irctl.reports.formats.formulas import inert
 from irctl.reports.significance import Comparison
 from irctl.reports.table import Table
 

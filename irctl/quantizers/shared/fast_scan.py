@@ -18,7 +18,7 @@ import numpy as np
 
 from irctl.errors import ConfigError
 from irctl.index.topk import Rows, Scores, TopK
-from irctl.quantizers._search import Codes, Vectors, filled
+from irctl.quantizers.shared.search import Codes, Vectors, filled
 
 BITS = 4
 _TIMES, _SPARE = 2, 64  # candidates: twice k and some

@@ -8,7 +8,7 @@ from typing import Any
 
 from irctl import hashing, plugins
 from irctl.errors import DataError
-from irctl.quantizers import _store
+from irctl.quantizers.shared import store
 
 
 def make(name: str, settings: Mapping[str, Any], dim: int, metric: str = "ip", seed: int = 42) -> Any:
@@ -20,13 +20,13 @@ def make(name: str, settings: Mapping[str, Any], dim: int, metric: str = "ip", s
 def load(folder: Path) -> Any:
     """The trained quantizer saved in `folder`, whatever its kind. Raises DataError."""
     if (
-        not (folder / _store.FILE).is_file()
+        not (folder / store.FILE).is_file()
         and (folder / "centroids.npy").is_file()
         and "learned" in plugins.names("quantizers")
     ):
         name = "learned"  # a pq/ folder of a trained PQ layer
     else:
-        name = str(_store.describe(folder)["name"])
+        name = str(store.describe(folder)["name"])
     if name not in plugins.names("quantizers"):
         raise DataError(f"{folder}: made by the quantizer '{name}', which this irctl does not have")
     return plugins.load("quantizers", name).Quantizer.load(folder)
@@ -35,5 +35,5 @@ def load(folder: Path) -> Any:
 def digest(folder: Path) -> str:
     """The hash that names the trained quantizer: that of quantizer.json, which holds its arrays' hashes."""
 
-    _store.describe(folder)
-    return hashing.file_digest(folder / _store.FILE)
+    store.describe(folder)
+    return hashing.file_digest(folder / store.FILE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from irctl.errors import DataError
-from irctl.reports.figures import styled, to_csv
+from irctl.reports.figures.figures import styled, to_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.measures import Measure, parse
-from irctl.metrics.r_cap import r_cap
+from irctl.metrics.ranking.measures import Measure, parse
+from irctl.metrics.ranking.r_cap import r_cap
 from irctl.types import Qrels, Run
 
 CANONICAL_VERSION = 1

@@ -10,7 +10,7 @@ from irctl.reports.records import FACETS, Record, mixed
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
-    from irctl.reports.family import Macro
+    from irctl.reports.comparisons import Macro
 
 SEEDS_FOR_SD = 3
 TEST_NAMES = {"t": "paired t-test", "randomisation": "paired randomisation test, 10,000 sign flips"}
