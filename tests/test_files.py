@@ -15,7 +15,7 @@ from workspace import Workspace
 from irctl import files
 from irctl.commands.frame.guard import guarded
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed
-from irctl.ledger import folder
+from irctl.ledger.files import run_folder
 
 
 def names(place: Path) -> list[str]:
@@ -91,13 +91,13 @@ def test_a_link_to_itself_is_no_place_for_a_file(tmp_path: Path) -> None:
 def test_lines_that_are_appended_to_a_full_disk_name_their_file(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").symlink_to("/dev/full")
     with pytest.raises(RunFailed, match=r"events\.jsonl: no space left on the disk"):
-        folder.append_lines(tmp_path / "events.jsonl", {"a": 1})
+        run_folder.append_lines(tmp_path / "events.jsonl", {"a": 1})
 
 
 def test_a_full_disk_ends_in_one_line_though_the_log_cannot_be_written(tmp_path: Path, capsys) -> None:
     (tmp_path / "log.txt").symlink_to("/dev/full")
     with pytest.raises(typer.Exit) as ended, guarded(log=lambda: tmp_path / "log.txt"):
-        folder.append_lines(tmp_path / "log.txt", {"a": 1})
+        run_folder.append_lines(tmp_path / "log.txt", {"a": 1})
     assert ended.value.exit_code == 1
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path / 'log.txt'}: no space left on the disk. Free some; the same command continues"

@@ -11,9 +11,10 @@ from typing import Any
 from irctl import paths, slurm
 from irctl.config import Config
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import facts, identity, indexing, run_json
-from irctl.ledger import folder as files
-from irctl.ledger.masking import Masker
+from irctl.ledger.database import indexing
+from irctl.ledger.files import identity, run_json, surroundings
+from irctl.ledger.files import run_folder as files
+from irctl.ledger.files.secrets import Masker
 
 ENDED = ("exit_code", "signal", "error_kind", "error_msg", "ended_at")
 
@@ -96,13 +97,13 @@ def _process(started_at: str | None) -> dict[str, Any]:
         "cwd": str(Path.cwd()),
         "nnodes": int(nodes) if nodes.isdigit() else 1,
         **{"slurm_job_id": None, "slurm_array_task_id": None, "slurm_restart_count": None, **slurm.job()},
-        **facts.git(Path.cwd()),
-        **facts.versions(),
+        **surroundings.git(Path.cwd()),
+        **surroundings.versions(),
     }
 
 
 def _write_launch(at: paths.RunPaths, masker: Masker) -> None:
-    launch = {"argv": masker.argv, "cwd": str(Path.cwd()), "env": masker.env, **facts.machine()}
+    launch = {"argv": masker.argv, "cwd": str(Path.cwd()), "env": masker.env, **surroundings.machine()}
     files.write_json(at.launch, masker.value(launch))
 
 

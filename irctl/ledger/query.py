@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import identity, indexing, places, publish, run_json, schema
-from irctl.ledger.store import FAILURES, Ledger, fill, reason, warn_once
-from irctl.ledger.where import Condition, order_by, translate
+from irctl.ledger.database import indexing, publish, schema
+from irctl.ledger.database.conditions import Condition, order_by, translate
+from irctl.ledger.database.store import FAILURES, Ledger, fill, reason, warn_once
+from irctl.ledger.files import identity, places, run_columns, run_json
 from irctl.paths import RunPaths
 
 DRAIN_PATIENCE_S = 1.0
@@ -93,7 +94,7 @@ def newest(command: str | None = None, status: str | None = "completed", **colum
     """The newest run with these values, or None: `newest('train', method='sycl')`."""
     wanted = {"command": command, "status": status, **columns}
     wanted = {k: v for k, v in wanted.items() if v is not None}
-    assert set(wanted) <= set(schema.RUN_COLUMNS), wanted
+    assert set(wanted) <= set(run_columns.RUN_COLUMNS), wanted
     found = _select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
     return found[0] if found else None
 
@@ -108,8 +109,8 @@ def list_runs(
     limit: int = 0,
 ) -> list[RunRecord]:
     """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort."""
-    if status and status not in schema.STATUSES:
-        raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, schema.STATUSES))
+    if status and status not in run_columns.STATUSES:
+        raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, run_columns.STATUSES))
     given = {"dataset": dataset, "status": status, "command": command}
     given = {k: v for k, v in given.items() if v}
     parts = [f"runs.{k} = ?" for k in given]
@@ -126,12 +127,12 @@ def list_runs(
 
 def _check_sort(name: str) -> None:
     """Raise ConfigError for a name that is no column, and that no run has as a measure or setting."""
-    if name in schema.RUN_COLUMNS:
+    if name in run_columns.RUN_COLUMNS:
         return
     known = [str(r["name"]) for r in rows("SELECT DISTINCT name FROM measures")]
     known += [str(r["key"]) for r in rows("SELECT DISTINCT key FROM params")]
     if name not in known:
-        legal = [*schema.RUN_COLUMNS, *known]
+        legal = [*run_columns.RUN_COLUMNS, *known]
         close = plugins.nearest(name, legal)
         hint = close if "Did you mean" in close else "A column of irctl runs sql, a measure such as RR@10, or a setting"
         raise ConfigError(f"--sort {name}: no run has it", hint=hint)

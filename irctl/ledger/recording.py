@@ -19,12 +19,14 @@ from irctl import errors, hashing, paths
 from irctl.config import Config
 from irctl.errors import DataError
 from irctl.files import begin_run
-from irctl.ledger import facts, filesystem, identity, indexing, opening, places
-from irctl.ledger import folder as files
-from irctl.ledger.masking import Masker
-from irctl.ledger.publish import hand_home, publish
-from irctl.ledger.schema import RUN_COLUMNS, STATUSES
-from irctl.ledger.store import PATIENCE_S, log, warn_once
+from irctl.ledger import opening
+from irctl.ledger.database import indexing, journal_mode
+from irctl.ledger.database.publish import hand_home, publish
+from irctl.ledger.database.store import PATIENCE_S, log, warn_once
+from irctl.ledger.files import identity, places, surroundings
+from irctl.ledger.files import run_folder as files
+from irctl.ledger.files.run_columns import RUN_COLUMNS, STATUSES
+from irctl.ledger.files.secrets import Masker
 from irctl.paths import RunPaths
 
 IMPATIENT_S = 5.0  # heartbeats, and everything after a first failure
@@ -53,7 +55,7 @@ def start_run(
     columns: further columns of the ledger's table `runs`. A resumed run keeps its id, command line and start.
     Raises EnvironmentUnfit if no run folder can be made, DataError if the run to resume is missing or still alive.
     """
-    filesystem.journal_mode(paths.ledger())  # a wrong IRCTL_LEDGER_JOURNAL is refused before there is a folder
+    journal_mode.journal_mode(paths.ledger())  # a wrong IRCTL_LEDGER_JOURNAL is refused before there is a folder
     masker = Masker(argv, os.environ)
     given = {
         "command": command,
@@ -92,7 +94,7 @@ class RunHandle:
         self._warned = False
         self._dirty: set[str] = set()
         self._clock = time.monotonic()
-        self._cpu_s = facts.cpu_s()
+        self._cpu_s = surroundings.cpu_s()
         self._earlier = {k: float(record.get(k) or 0.0) for k in ("duration_s", "cpu_s", "gpu_s")}
         self._uses_gpu = indexing.read_config(self.paths).get("hardware.device_kind", {}).get("value") == "cuda"
         self._save(indexing.PARTS)
@@ -199,7 +201,7 @@ class RunHandle:
             self._record.update(status=status, exit_code=exit_code, signal=signal, error_kind=error_kind)
             self._record.update(error_msg=error_msg, heartbeat_at=files.utc_now(), ended_at=files.utc_now())
             self._record.update(self._used())
-            files.append_metric(self.paths, "peak_memory_gib", facts.peak_memory_gib())
+            files.append_metric(self.paths, "peak_memory_gib", surroundings.peak_memory_gib())
             self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
             self._save(("run", "events", "metrics", "artifacts"))
             hand_home(self.paths.folder)
@@ -239,7 +241,7 @@ class RunHandle:
         devices = int(self._record.get("world_size") or 1)
         return {
             "duration_s": round(self._earlier["duration_s"] + seconds, 3),
-            "cpu_s": round(self._earlier["cpu_s"] + facts.cpu_s() - self._cpu_s, 3),
+            "cpu_s": round(self._earlier["cpu_s"] + surroundings.cpu_s() - self._cpu_s, 3),
             "gpu_s": round(self._earlier["gpu_s"] + devices * seconds, 3) if self._uses_gpu else None,
         }
 
@@ -247,7 +249,7 @@ class RunHandle:
         beats = 0
         while not self._stop.wait(identity.HEARTBEAT_S):
             if self._uses_gpu and beats % DEVICE_SAMPLE_BEATS == 0:
-                files.append_metrics(self.paths, facts.device_use())
+                files.append_metrics(self.paths, surroundings.device_use())
                 self._dirty.add("metrics")
             beats += 1
             try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from irctl import files, hashing, stopping
 from irctl.errors import DataError, IrctlError
-from irctl.ledger import run_json
+from irctl.ledger.files import run_json
 from irctl.paths import RunPaths
 
 _THREADS = 4  # hashing one file takes one core; more threads than that wait for the disk
@@ -87,7 +87,8 @@ def again(path: Path) -> str:
 
 def _written(folder: Path) -> list[str]:
     """The words of the newest command that wrote this folder."""
-    from irctl.ledger import indexing, query
+    from irctl.ledger import query
+    from irctl.ledger.database import indexing
 
     sql = (
         "SELECT r.argv_json FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from irctl import paths
 from irctl.data.files import hub
 from irctl.errors import DataError
-from irctl.ledger import run_json
+from irctl.ledger.files import run_json
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord

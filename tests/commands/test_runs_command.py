@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from irctl import config, paths, tables
 from irctl.commands.runs.runs import app
-from irctl.ledger import folder, query
+from irctl.ledger import query
+from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
 
@@ -67,7 +68,7 @@ def test_measures_of_ls_are_those_of_evaluations() -> None:
 def test_ls_marks_runs_whose_process_is_gone() -> None:
     run = start_run(command="train", argv=["irctl", "train"], config=None)
     stored = tables.json_object(run.paths.run_json)
-    folder.write_json(run.paths.run_json, stored | {"pid_start_ticks": 1})
+    run_folder.write_json(run.paths.run_json, stored | {"pid_start_ticks": 1})
     rows = json.loads(typed("ls", "--json"))["runs"]
     assert [(r["id"], r["status"]) for r in rows] == [(run.id, "lost")]
 

@@ -11,7 +11,9 @@ from ledger_runs import dump, finished, start
 
 from irctl import paths
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import cleanup, compare, follow, labels, query, reindex, reproduce, transfer
+from irctl.ledger import query
+from irctl.ledger.database import reindex
+from irctl.ledger.runs import cleanup, compare, follow, reproduce, tags_and_notes, transfer
 
 
 def several() -> list[str]:
@@ -27,9 +29,9 @@ def several() -> list[str]:
     encode.finish("failed", exit_code=3, error_kind="DataError", error_msg="no corpus")
     evaluate = finished("eval", {"RR@10": 0.25, "nDCG@10": 0.5}, negatives_per_query=7)
     for tag in ("paper", "old"):
-        labels.tag(query.find_run(train.id), tag)
-    labels.untag(query.find_run(train.id), "old")
-    labels.note(query.find_run(evaluate.id), "baseline, first try")
+        tags_and_notes.tag(query.find_run(train.id), tag)
+    tags_and_notes.untag(query.find_run(train.id), "old")
+    tags_and_notes.note(query.find_run(evaluate.id), "baseline, first try")
     return [train.id, encode.id, evaluate.id]
 
 
@@ -79,7 +81,7 @@ def test_tags_and_notes_live_in_the_folder() -> None:
 def test_a_tag_that_could_not_be_typed_is_refused(tag: str) -> None:
     run = finished()
     with pytest.raises(ConfigError, match="expected letters"):
-        labels.tag(query.find_run(run.id), tag)
+        tags_and_notes.tag(query.find_run(run.id), tag)
 
 
 def test_carrying_runs_elsewhere_twice_gives_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +160,7 @@ def test_cleaning_up_takes_checkpoints_of_completed_runs_and_keeps_what_is_tagge
     (runs[0].out / ".part-0.npy.tmp.host.12").write_bytes(b"z" * 20)
     (runs[0].paths.folder / ".tmp-model").mkdir()
     (runs[0].paths.folder / ".tmp-model" / "model.safetensors").write_bytes(b"w" * 30)
-    labels.tag(query.find_run(runs[1].id), "paper")
+    tags_and_notes.tag(query.find_run(runs[1].id), "paper")
     waste = cleanup.find()
     assert sorted(((w.run_id, w.size) for w in waste), reverse=True) == [(runs[0].id, n) for n in (1000, 30, 20, 10)]
     assert cleanup.remove(waste) == 1060
@@ -217,10 +219,10 @@ def test_values_of_evaluations_are_carried(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_irctl_is_known_by_the_commit_it_runs_from() -> None:
-    from irctl.ledger import facts
+    from irctl.ledger.files import surroundings
 
-    version = facts.packages()["irctl"]
-    commit = facts.git(Path(facts.__file__).parent).get("git_commit", "")
+    version = surroundings.packages()["irctl"]
+    commit = surroundings.git(Path(surroundings.__file__).parent).get("git_commit", "")
     assert (f"+g{commit[:12]}" in version) == bool(commit)
 
 

@@ -7,7 +7,9 @@ from ledger_runs import finished, start
 
 from irctl import paths
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import labels, query, readonly, where
+from irctl.ledger import query
+from irctl.ledger.database import conditions, read_only_sql
+from irctl.ledger.runs import tags_and_notes
 
 
 def ids(condition: str) -> list[str]:
@@ -16,7 +18,7 @@ def ids(condition: str) -> list[str]:
 
 def test_a_run_is_found_by_id_beginning_name_tag_folder_and_latest() -> None:
     first = finished("train", name="teacher")
-    labels.tag(query.find_run(first.id), "paper")
+    tags_and_notes.tag(query.find_run(first.id), "paper")
     second = finished("encode")
     assert query.find_run("latest").id == second.id
     assert query.find_run("latest:train").id == first.id
@@ -61,7 +63,7 @@ def test_conditions_on_settings_measures_columns_and_tags() -> None:
     low = finished("search", {"RR@10": 0.30}, sets=("pq.m=48", "loss.temperature=0.05"), seed=1)
     high = finished("search", {"RR@10": 0.36}, sets=("pq.m=48", "data.binary=true"), seed=2, name="it's")
     other = finished("search", {"RR@10": 0.40}, sets=("pq.m=24",), seed=3)
-    labels.tag(query.find_run(other.id), "paper")
+    tags_and_notes.tag(query.find_run(other.id), "paper")
     assert ids("params.'pq.m'=48 and metrics.'RR@10'>0.33") == [high.id]
     assert ids("params.pq.m = 48 AND NOT metrics.RR@10 >= 0.33") == [low.id]
     assert ids("seed=1 or seed=3") == [other.id, low.id]
@@ -105,11 +107,11 @@ def test_a_measure_means_the_last_value_of_its_series() -> None:
 )
 def test_a_condition_that_makes_no_sense_says_where(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
-        where.translate(text)
+        conditions.translate(text)
 
 
 def test_values_never_become_sql() -> None:
-    condition = where.translate("""name='x'' OR 1=1' and params."a') OR (1=1"='b'""")
+    condition = conditions.translate("""name='x'' OR 1=1' and params."a') OR (1=1"='b'""")
     assert "1=1" not in condition.sql
     assert condition.values == ["x' OR 1=1", "a') OR (1=1", "b"]
 
@@ -201,16 +203,16 @@ def test_sql_that_does_more_than_read_is_refused(statement: str) -> None:
     run = finished()
     if statement:
         with pytest.raises(ConfigError, match="sql: "):
-            readonly.select(statement)
+            read_only_sql.select(statement)
     else:
-        assert readonly.select(statement) == ([], [], False)
+        assert read_only_sql.select(statement) == ([], [], False)
     assert query.find_run("latest").id == run.id
 
 
 def test_sql_reads_and_stops_at_ten_thousand_rows() -> None:
     finished("eval", {"RR@10": 0.5})
-    assert readonly.select("SELECT command, 1 AS one FROM runs") == (["command", "one"], [("eval", 1)], False)
-    names, rows, cut = readonly.select(
+    assert read_only_sql.select("SELECT command, 1 AS one FROM runs") == (["command", "one"], [("eval", 1)], False)
+    names, rows, cut = read_only_sql.select(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
     )
     assert (names, len(rows), cut) == (["i"], 10_000, True)
@@ -219,4 +221,4 @@ def test_sql_reads_and_stops_at_ten_thousand_rows() -> None:
 def test_sql_names_the_tables_when_one_is_wrong() -> None:
     finished()
     with pytest.raises(ConfigError, match=r"no such table: run\. Tables: artifacts, env, events"):
-        readonly.select("SELECT * FROM run")
+        read_only_sql.select("SELECT * FROM run")

@@ -11,8 +11,10 @@ from ledger_runs import dump, finished
 
 from irctl import paths
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import query, schema
-from irctl.ledger.store import Ledger
+from irctl.ledger import query
+from irctl.ledger.database import schema
+from irctl.ledger.database.store import Ledger
+from irctl.ledger.files import run_columns
 
 VERSION_1 = Path(__file__).with_name("version_1.sql")
 
@@ -34,7 +36,7 @@ def columns(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
 def test_tables_have_the_documented_columns() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         schema.create(connection)
-        assert columns(connection, "runs") == schema.RUN_COLUMNS
+        assert columns(connection, "runs") == run_columns.RUN_COLUMNS
         assert columns(connection, "params") == ("run_id", "key", "value_text", "value_num")
         assert columns(connection, "metrics") == ("run_id", "dataset", "split", "name", "step", "epoch", "value", "at")
         assert columns(connection, "artifacts") == (

@@ -16,8 +16,9 @@ from ledger_runs import dump, finished, start
 
 from irctl import paths
 from irctl.errors import ConfigError
-from irctl.ledger import filesystem, publish, query, recording, reindex, store
-from irctl.ledger.store import Ledger
+from irctl.ledger import query, recording
+from irctl.ledger.database import journal_mode, publish, reindex, store
+from irctl.ledger.database.store import Ledger
 
 WRITERS, ROWS = 16, 6
 MOUNTS = """\
@@ -45,14 +46,14 @@ MOUNTS = """\
 def test_write_ahead_logging_only_on_local_file_systems(
     path: str, kind: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filesystem, "MOUNTINFO", tmp_path / "mountinfo")
-    filesystem.MOUNTINFO.write_text(MOUNTS)
-    assert (filesystem.file_system(Path(path)), filesystem.journal_mode(Path(path))) == (kind, mode)
+    monkeypatch.setattr(journal_mode, "MOUNTINFO", tmp_path / "mountinfo")
+    journal_mode.MOUNTINFO.write_text(MOUNTS)
+    assert (journal_mode.file_system(Path(path)), journal_mode.journal_mode(Path(path))) == (kind, mode)
 
 
 def test_an_unknown_file_system_gets_a_rollback_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "MOUNTINFO", tmp_path / "missing")
-    assert filesystem.journal_mode(tmp_path) == "delete"
+    monkeypatch.setattr(journal_mode, "MOUNTINFO", tmp_path / "missing")
+    assert journal_mode.journal_mode(tmp_path) == "delete"
 
 
 def test_a_wrong_journal_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workspace import Workspace, workspace
 
-from irctl.ledger.masking import SECRET_NAME, Masker
+from irctl.ledger.files.secrets import SECRET_NAME, Masker
 from irctl.paths import RunPaths
 from irctl.training.run_files import journal
 

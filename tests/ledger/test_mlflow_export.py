@@ -9,7 +9,8 @@ import pytest
 from ledger_runs import finished, start
 
 from irctl.errors import EnvironmentUnfit
-from irctl.ledger import mlflow_export, query
+from irctl.ledger import query
+from irctl.ledger.runs import mlflow_export
 
 
 def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,12 @@ from ledger_runs import dump, finished, start
 from irctl import paths
 from irctl.errors import DataError, PartlyDone
 from irctl.index import shards
-from irctl.ledger import cleanup, labels, places, query, reindex, reproduce
+from irctl.ledger import query
+from irctl.ledger.database import reindex
+from irctl.ledger.database.store import Ledger
+from irctl.ledger.files import places
 from irctl.ledger.recording import RunHandle
-from irctl.ledger.store import Ledger
+from irctl.ledger.runs import cleanup, reproduce, tags_and_notes
 
 OTHER = "20260101-120000000-aaaa"
 
@@ -80,9 +83,9 @@ def test_a_copy_of_the_runs_speaks_of_itself_alone(
         assert found.folder == copy / run.id and found.columns["run_dir"] == str(copy / run.id)
         assert [a["path"] for a in query.artifacts(found, "out", "model")] == [str(copy / run.id / "model")]
         reindex.reindex()
-    labels.note(query.find_run("latest"), "of the copy")
+    tags_and_notes.note(query.find_run("latest"), "of the copy")
     assert "of the copy" not in run.paths.events.read_text()
-    labels.note(query.find_run("latest"), "")
+    tags_and_notes.note(query.find_run("latest"), "")
     assert [w.path for w in cleanup.find()] == [copy / run.id / "checkpoints"]
     cleanup.remove(cleanup.find())
     assert run.paths.checkpoints.is_dir() and not (copy / run.id / "checkpoints").exists()

@@ -16,8 +16,11 @@ from ledger_runs import finished, start
 
 from irctl import config, errors, paths, tables
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import folder, identity, indexing, query, reap, recording
+from irctl.ledger import query, recording
+from irctl.ledger.database import indexing
+from irctl.ledger.files import identity, run_folder
 from irctl.ledger.recording import start_run
+from irctl.ledger.runs import reap
 
 SECRETS = ("s3cr3t-of-option", "s3cr3t-of-equals", "s3cr3t-of-set", "s3cr3t-of-environment", "us3r:p4ssw0rd")
 
@@ -38,8 +41,8 @@ def test_the_folder_tells_the_whole_run() -> None:
     assert (stored["id"], stored["status"], stored["seed"], stored["global_batch"]) == (run.id, "completed", 7, 32)
     assert stored["argv"] == ["irctl", "train"]
     assert tables.json_object(run.paths.config)["train.lr"] == {"value": 1e-5, "origin": "--set"}
-    assert [e["code"] for e in folder.read_lines(run.paths.events)] == ["running", "checkpoint", "completed"]
-    assert folder.read_lines(run.paths.metrics)[0]["name"] == "loss"
+    assert [e["code"] for e in run_folder.read_lines(run.paths.events)] == ["running", "checkpoint", "completed"]
+    assert run_folder.read_lines(run.paths.metrics)[0]["name"] == "loss"
     launch = tables.json_object(run.paths.launch)
     assert launch["packages"]["pytest"] == pytest.__version__ and launch["ram_gib"] > 0
     row = query.find_run(run.id).columns
@@ -116,7 +119,7 @@ def test_workers_append_and_the_launcher_collects() -> None:
     with start() as run:
         code = (
             "import sys; from pathlib import Path; from irctl.paths import RunPaths\n"
-            "from irctl.ledger.folder import append_metric, append_metrics\n"
+            "from irctl.ledger.files.run_folder import append_metric, append_metrics\n"
             "at = RunPaths(Path(sys.argv[1]))\n"
             "append_metric(at, 'loss', 0.25, step=3, epoch=0.5)\n"
             "append_metrics(at, {'lr': 1e-5, 'grad_norm': float('nan')}, step=3)\n"
@@ -133,9 +136,9 @@ def test_workers_append_and_the_launcher_collects() -> None:
 def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"name": "loss", "value": 1}\n{"name": "loss", "val')
-    assert folder.read_lines(path) == [{"name": "loss", "value": 1}]
-    folder.append_lines(path, {"name": "loss", "value": 2})
-    assert [r["value"] for r in folder.read_lines(path)] == [1, 2]
+    assert run_folder.read_lines(path) == [{"name": "loss", "value": 1}]
+    run_folder.append_lines(path, {"name": "loss", "value": 2})
+    assert [r["value"] for r in run_folder.read_lines(path)] == [1, 2]
 
 
 def test_long_series_are_thinned_in_the_ledger_and_keep_their_last_point() -> None:
@@ -250,7 +253,7 @@ def test_a_run_killed_outright_is_found_and_marked_lost() -> None:
 
 def test_elsewhere_the_heartbeat_decides() -> None:
     run = start()
-    stored = tables.json_object(run.paths.run_json) | {"host": "another", "heartbeat_at": folder.utc_now()}
+    stored = tables.json_object(run.paths.run_json) | {"host": "another", "heartbeat_at": run_folder.utc_now()}
     assert identity.is_alive(stored)
     assert identity.is_alive(stored, now=time.time() + 25)
     assert not identity.is_alive(stored, now=time.time() + 35)
@@ -287,7 +290,7 @@ def test_the_scheduler_says_why_a_job_went(
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     run = start()
     stored = tables.json_object(run.paths.run_json)
-    folder.write_json(run.paths.run_json, stored | {"host": "node7", "heartbeat_at": "2026-01-01T00:00:00.000Z"})
+    run_folder.write_json(run.paths.run_json, stored | {"host": "node7", "heartbeat_at": "2026-01-01T00:00:00.000Z"})
     reap.reap()
     row = query.find_run(run.id).columns
     assert (row["status"], row["error_kind"], row["slurm_job_id"]) == (status, kind, "17")

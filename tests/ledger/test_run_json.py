@@ -13,8 +13,11 @@ from ledger_runs import finished, start
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.ledger import follow, query, readonly, reap, reindex, run_json, transfer
+from irctl.ledger import query
+from irctl.ledger.database import read_only_sql, reindex
+from irctl.ledger.files import run_json
 from irctl.ledger.recording import RunHandle
+from irctl.ledger.runs import follow, reap, transfer
 
 ODD = [
     ("status", "sleeping", "status: expected one of queued, running"),
@@ -171,5 +174,5 @@ def test_sql_over_a_scrambled_page_says_how_to_make_it_again() -> None:
     finished("train")
     scramble("runs")
     with pytest.raises(DataError, match=r"ledger\.db: .*malformed") as raised:
-        readonly.select("SELECT * FROM runs")
+        read_only_sql.select("SELECT * FROM runs")
     assert "irctl runs reindex" in raised.value.hint

@@ -15,7 +15,7 @@ from test_training_parity import environment
 from test_training_runs import config, run
 from workspace import Workspace
 
-from irctl.ledger import identity
+from irctl.ledger.files import identity
 from irctl.paths import RunPaths
 from irctl.training.processes import launch
 

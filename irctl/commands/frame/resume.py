@@ -43,7 +43,8 @@ def resumable(
     Relative paths mean other files in another folder, so a run begun there is another's. A requeued Slurm job takes its
     own run, whatever others with the same command line have left. None with --resume none.
     """
-    from irctl.ledger import query, reap
+    from irctl.ledger import query
+    from irctl.ledger.runs import reap
 
     reap.reap()
     if options.resume == "none":
@@ -70,7 +71,7 @@ def resumable(
 
 def _is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
-    from irctl.ledger import run_json
+    from irctl.ledger.files import run_json
 
     if not slurm.job() or not run_json.is_run(folder):
         return False

@@ -36,8 +36,8 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     from irctl.commands.frame.output import dry_run
     from irctl.commands.frame.record import begin
     from irctl.files import write_atomic
-    from irctl.ledger import run_json
-    from irctl.ledger.folder import utc_now
+    from irctl.ledger.files import run_json
+    from irctl.ledger.files.run_folder import utc_now
 
     argv, site = local_argv(options.argv), slurm.site()
     if options.dry_run:

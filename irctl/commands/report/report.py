@@ -61,7 +61,7 @@ def report(
     with guarded(json_, debug):
         from irctl import console, files
         from irctl.commands.report import output
-        from irctl.ledger.masking import Masker
+        from irctl.ledger.files.secrets import Masker
         from irctl.pipelines.report.report import Wanted
 
         if out:

@@ -40,7 +40,8 @@ def ls(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import query, reap
+        from irctl.ledger import query
+        from irctl.ledger.runs import reap
 
         view.check_format(format)
         reap.reap()
@@ -73,8 +74,9 @@ def show(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import follow as following
-        from irctl.ledger import indexing, query
+        from irctl.ledger import query
+        from irctl.ledger.database import indexing
+        from irctl.ledger.runs import follow as following
 
         found = query.find_run(run)
         if follow:
@@ -106,7 +108,8 @@ def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import compare, query
+        from irctl.ledger import query
+        from irctl.ledger.runs import compare
         from irctl.pipelines.evaluate import paired_tests
 
         left, right = query.find_run(a), query.find_run(b)
@@ -139,17 +142,17 @@ def sql(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import readonly
+        from irctl.ledger.database import read_only_sql
 
         view.check_format(format)
-        names, rows, cut = readonly.select(statement)
+        names, rows, cut = read_only_sql.select(statement)
         if json_ or format == "json":
             console.emit_json({"schema": "irctl/runs-sql/1", "columns": names, "rows": rows, "truncated": cut})
         else:
             keys = view.distinct(names)
             view.print_rows([dict(zip(keys, row, strict=True)) for row in rows], format)
         if cut:
-            console.err(f"warning: cut off after {readonly.MOST_ROWS} rows; add a LIMIT or a WHERE")
+            console.err(f"warning: cut off after {read_only_sql.MOST_ROWS} rows; add a LIMIT or a WHERE")
 
 
 @app.command("reproduce")
@@ -164,7 +167,7 @@ def reproduce(run: Run, json_: Json = False, debug: Debug = False) -> None:
 
     with guarded(json_, debug):
         from irctl.ledger import query
-        from irctl.ledger import reproduce as reproducing
+        from irctl.ledger.runs import reproduce as reproducing
 
         found = reproducing.recipe(query.find_run(run))
         say(json_, "runs-reproduce", found, found["command"])

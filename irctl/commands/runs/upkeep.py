@@ -25,7 +25,7 @@ def reindex(json_: Json = False, debug: Debug = False) -> None:
     with guarded(json_, debug):
         from irctl import paths
         from irctl.errors import PartlyDone
-        from irctl.ledger import reindex as rebuilding
+        from irctl.ledger.database import reindex as rebuilding
 
         count, skipped = rebuilding.reindex()
         say(json_, "runs-reindex", {"runs": count, "skipped": skipped}, f"{paths.ledger()}: {count} runs")
@@ -41,7 +41,7 @@ def reap(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> Non
       irctl runs reap
     """
     with guarded(json_, debug):
-        from irctl.ledger import reap as reaping
+        from irctl.ledger.runs import reap as reaping
 
         ids = reaping.reap()
         say(json_, "runs-reap", {"marked": ids}, *(ids if quiet else [f"marked {len(ids)} runs", *ids]))
@@ -62,10 +62,11 @@ def tag(
       irctl runs tag latest table-2 --remove
     """
     with guarded(json_, debug):
-        from irctl.ledger import labels, query
+        from irctl.ledger import query
+        from irctl.ledger.runs import tags_and_notes
 
         found = query.find_run(run)
-        (labels.untag if remove else labels.tag)(found, *tags)
+        (tags_and_notes.untag if remove else tags_and_notes.tag)(found, *tags)
         now = list(query.find_run(str(found.folder.absolute())).tags)
         say(json_, "runs-tag", {"run": found.id, "tags": now}, f"{found.id}: {' '.join(now) or 'no tags'}")
 
@@ -83,10 +84,11 @@ def note(
       irctl runs note latest "baseline of table 2"
     """
     with guarded(json_, debug):
-        from irctl.ledger import labels, query
+        from irctl.ledger import query
+        from irctl.ledger.runs import tags_and_notes
 
         found = query.find_run(run)
-        labels.note(found, text)
+        tags_and_notes.note(found, text)
         say(json_, "runs-note", {"run": found.id, "notes": text}, f"{found.id}: {text or 'no note'}")
 
 
@@ -106,7 +108,8 @@ def export(
     """
     with guarded(json_, debug):
         from irctl.errors import ConfigError
-        from irctl.ledger import mlflow_export, query, transfer
+        from irctl.ledger import query
+        from irctl.ledger.runs import mlflow_export, transfer
 
         if bool(to) == bool(mlflow):
             raise ConfigError("runs export: expected either --to FILE or --mlflow URI", hint="--to runs.jsonl")
@@ -130,7 +133,7 @@ def import_(
       irctl runs import runs.jsonl
     """
     with guarded(json_, debug):
-        from irctl.ledger import transfer
+        from irctl.ledger.runs import transfer
 
         taken, present = transfer.import_runs(file)
         payload = {"imported": taken, "present": present}
@@ -156,7 +159,7 @@ def gc(
     from irctl import console
 
     with guarded(json_, debug):
-        from irctl.ledger import cleanup
+        from irctl.ledger.runs import cleanup
 
         waste = cleanup.find(failed=failed, older_than_days=older_than)
         freed = sum(w.size for w in waste) if dry_run else cleanup.remove(waste)

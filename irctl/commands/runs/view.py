@@ -92,7 +92,9 @@ def check_format(format: str) -> str:
 
 def print_run(run: RunRecord) -> None:
     """The page of one run."""
-    from irctl.ledger import cleanup, indexing, query
+    from irctl.ledger import query
+    from irctl.ledger.database import indexing
+    from irctl.ledger.runs import cleanup
 
     c = run.columns
     console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")

@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from irctl import stopping, tables
 from irctl.errors import DataError
-from irctl.ledger import run_json
-from irctl.ledger.folder import append_lines
-from irctl.ledger.identity import ID_PATTERN
+from irctl.ledger.files import run_json
+from irctl.ledger.files.identity import ID_PATTERN
+from irctl.ledger.files.run_folder import append_lines
 from irctl.types import Reporter
 
 RUN = "{run}"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from irctl import config, paths, profiles
 from irctl.errors import IrctlError
-from irctl.ledger import filesystem
-from irctl.ledger.store import FAILURES, Ledger
+from irctl.ledger.database import journal_mode
+from irctl.ledger.database.store import FAILURES, Ledger
 from irctl.pipelines.doctor.finding import Finding
 from irctl.settings import Train
 from irctl.training import precision
@@ -170,7 +170,7 @@ def _folders() -> Iterator[Finding]:
         low = free < FREE_GIB
         variable = "TMPDIR" if name == "tmp" else f"IRCTL_{name.upper()}"
         fix = f"Free some space, or point {variable} elsewhere" if low else ""
-        kind = filesystem.file_system(folder) or "unknown file system"
+        kind = journal_mode.file_system(folder) or "unknown file system"
         yield Finding(f"{name} folder", "warning" if low else "ok", f"{folder}: {free:.0f} GiB free, {kind}", fix)
     yield _ledger()
 
@@ -179,7 +179,7 @@ def _ledger() -> Finding:
     """Journal mode, and whether the file is one that this irctl reads."""
     path = paths.ledger()
     try:
-        mode = filesystem.journal_mode(path)
+        mode = journal_mode.journal_mode(path)
         if path.is_file():
             with Ledger(path).read():
                 pass

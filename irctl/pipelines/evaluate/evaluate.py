@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import stopping
 from irctl.errors import DataError
 from irctl.index.shards import write_json
-from irctl.ledger.reproduce import TAKEN
+from irctl.ledger.runs.reproduce import TAKEN
 from irctl.models.locate import resolved
 from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.evaluate import mteb_files, neighbour_recall, options, paired_tests, summary

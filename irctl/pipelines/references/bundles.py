@@ -9,7 +9,8 @@ from irctl import hashing, plugins
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.bundle import QUANTIZER
-from irctl.ledger import query, run_json
+from irctl.ledger import query
+from irctl.ledger.files import run_json
 
 
 def load_quantizer(folder: Path) -> Any:

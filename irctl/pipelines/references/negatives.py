@@ -9,7 +9,7 @@ from irctl.errors import DataError
 
 def _given(name: str) -> Path:
     """The negatives that a file name or a run names."""
-    from irctl.ledger.places import here_of
+    from irctl.ledger.files.places import here_of
     from irctl.ledger.query import artifacts, find_run
 
     if (file := here_of(name)).is_file():

@@ -55,7 +55,9 @@ def _maker(path: Path) -> RunRecord | None:
     """
     from irctl import hashing
     from irctl.data.judgements.runs import tag_of
-    from irctl.ledger import indexing, query, run_json
+    from irctl.ledger import query
+    from irctl.ledger.database import indexing
+    from irctl.ledger.files import run_json
 
     folder = run_json.above(path)
     if folder is not None:

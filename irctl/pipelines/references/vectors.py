@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import tables
 from irctl.errors import DataError
 from irctl.index import shards
-from irctl.ledger import run_json
+from irctl.ledger.files import run_json
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:

@@ -40,7 +40,8 @@ def exact_vectors(searched: Searched, config: Config) -> Stream:
 def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
     from irctl.data.vectors.open import columns_named, is_name, open_vectors
-    from irctl.ledger import places, query
+    from irctl.ledger import query
+    from irctl.ledger.files import places
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
     candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]

@@ -150,7 +150,8 @@ def of_vectors(given: vectors.Input, config: Config) -> Searched:
 def _resolve(reference: str) -> Path:
     """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
     from irctl.data.vectors.open import is_name
-    from irctl.ledger import query, run_json
+    from irctl.ledger import query
+    from irctl.ledger.files import run_json
 
     path = Path(reference)
     if reference == "latest":

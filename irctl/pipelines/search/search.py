@@ -107,7 +107,8 @@ def _by_vectors(
 
 def _trained(encoder: Any) -> str:
     """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
-    from irctl.ledger import indexing, query
+    from irctl.ledger import query
+    from irctl.ledger.database import indexing
 
     sql = f"SELECT sha256 FROM artifacts o WHERE role = 'out' AND kind = 'model' AND {indexing.IS_AT.format('?1')}"
     return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files, plugins, stopping
 from irctl.errors import DataError, RunFailed
-from irctl.ledger.folder import write_json
+from irctl.ledger.files.run_folder import write_json
 from irctl.paths import RunPaths
 from irctl.pipelines.train.follow import MEASURE, _Follow
 from irctl.pipelines.train.learning_rate import scaled_lr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from irctl.ledger.identity import start_ticks
+from irctl.ledger.files.identity import start_ticks
 from irctl.training.parallel import gather
 
 if TYPE_CHECKING:

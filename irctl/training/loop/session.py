@@ -19,7 +19,7 @@ import transformers
 from irctl import tables
 from irctl.config import Config
 from irctl.errors import RunFailed
-from irctl.ledger import facts
+from irctl.ledger.files import surroundings
 from irctl.paths import RunPaths
 from irctl.settings import Hardware
 from irctl.training import batch_plan, precision
@@ -151,7 +151,7 @@ def _peak_memory_gib() -> float:
     """The most that this process had on its CUDA device so far, or in memory where it has none."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return round(torch.cuda.max_memory_allocated() / 2**30, 3)
-    return facts.peak_memory_gib(children=False)
+    return surroundings.peak_memory_gib(children=False)
 
 
 def _finish(

@@ -21,7 +21,7 @@ from typing import Any
 from irctl import errors, plugins, stopping, tables
 from irctl.config import Config
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError, RunFailed
-from irctl.ledger.folder import write_json
+from irctl.ledger.files.run_folder import write_json
 from irctl.paths import RunPaths
 from irctl.training.run_files.journal import LAUNCHER, Follower
 

@@ -18,7 +18,7 @@ def main(folder: Path) -> int:
     from irctl import config as settings
     from irctl import plugins
     from irctl.errors import RUN_FAILED, IrctlError
-    from irctl.ledger.masking import Masker
+    from irctl.ledger.files.secrets import Masker
     from irctl.paths import RunPaths
     from irctl.training.processes import launch
     from irctl.training.run_files.journal import Journal

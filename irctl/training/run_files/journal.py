@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl.ledger import folder as files
-from irctl.ledger.masking import Masker
+from irctl.ledger.files import run_folder as files
+from irctl.ledger.files.secrets import Masker
 from irctl.paths import RunPaths
 
 LAUNCHER = "IRCTL_LAUNCH"

@@ -10,10 +10,12 @@ from typing import Any
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.ledger import folder as files
-from irctl.ledger import identity, indexing, query, run_json
-from irctl.ledger.publish import publish
-from irctl.ledger.store import warn_once
+from irctl.ledger import query
+from irctl.ledger.database import indexing
+from irctl.ledger.database.publish import publish
+from irctl.ledger.database.store import warn_once
+from irctl.ledger.files import identity, run_json
+from irctl.ledger.files import run_folder as files
 from irctl.paths import RunPaths
 
 SACCT_TIMEOUT_S = 10.0

@@ -10,8 +10,8 @@ from typing import Any
 
 from irctl import tables
 from irctl.errors import DataError
-from irctl.ledger.identity import ID_PATTERN
-from irctl.ledger.schema import INTEGERS, REALS, RUN_COLUMNS, STATUSES, TIMES
+from irctl.ledger.files.identity import ID_PATTERN
+from irctl.ledger.files.run_columns import INTEGERS, REALS, RUN_COLUMNS, STATUSES, TIMES
 
 NAME = "run.json"
 HINT = "Mend or remove that file; irctl runs reindex takes the run in again"

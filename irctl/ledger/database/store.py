@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from irctl import paths
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.ledger import filesystem, indexing, schema
+from irctl.ledger.database import indexing, journal_mode, schema
 
 BUSY_TIMEOUT_S = 5.0
 PATIENCE_S = 60.0
@@ -89,7 +89,7 @@ class Ledger:
         return connection
 
     def _open(self, timeout_s: float) -> sqlite3.Connection:
-        mode = filesystem.journal_mode(self.path)
+        mode = journal_mode.journal_mode(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if mode == "delete" and is_in_wal_mode(self.path):
             _leave_wal_mode(self.path, timeout_s)

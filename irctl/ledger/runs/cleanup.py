@@ -14,9 +14,11 @@ from pathlib import Path
 
 from irctl import paths
 from irctl.errors import DataError, PartlyDone
-from irctl.ledger import indexing, query, run_json
+from irctl.ledger import query
+from irctl.ledger.database import indexing
+from irctl.ledger.database.store import Ledger, reason
+from irctl.ledger.files import run_json
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import Ledger, reason
 
 OPEN = ("running", "queued")
 FAILURES = ("failed", "killed", "lost", "interrupted")

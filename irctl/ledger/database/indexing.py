@@ -11,9 +11,10 @@ from typing import Any
 
 from irctl import paths, tables
 from irctl.errors import DataError
-from irctl.ledger import folder as files
-from irctl.ledger import places, run_json
-from irctl.ledger.schema import RUN_COLUMNS, RUN_TABLES
+from irctl.ledger.database.schema import RUN_TABLES
+from irctl.ledger.files import places, run_json
+from irctl.ledger.files import run_folder as files
+from irctl.ledger.files.run_columns import RUN_COLUMNS
 
 PARTS = ("run", "params", "env", "artifacts", "events", "metrics")
 POINTS_A_SERIES = 1000  # a longer series is thinned evenly in the ledger; metrics.jsonl keeps every point

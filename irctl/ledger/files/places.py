@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from irctl import paths
-from irctl.ledger import run_json
-from irctl.ledger.identity import ID_PATTERN
+from irctl.ledger.files import run_json
+from irctl.ledger.files.identity import ID_PATTERN
 
 
 def stored(path: Path, folder: Path) -> str:

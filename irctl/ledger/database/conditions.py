@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from irctl import plugins
 from irctl.errors import ConfigError
-from irctl.ledger.schema import RUN_COLUMNS
+from irctl.ledger.files.run_columns import RUN_COLUMNS
 
 EXAMPLE = "For example: params.'pq.m'=48 and metrics.'RR@10'>0.33 and status='completed'"
 Value = str | float | int | bool

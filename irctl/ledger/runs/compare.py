@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from irctl.ledger import indexing, query
+from irctl.ledger import query
+from irctl.ledger.database import indexing
 from irctl.ledger.query import RunRecord
 
 FACTS = (

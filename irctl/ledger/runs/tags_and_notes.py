@@ -6,10 +6,10 @@ import re
 
 from irctl import paths
 from irctl.errors import ConfigError
-from irctl.ledger import folder as files
-from irctl.ledger.publish import publish
+from irctl.ledger.database.publish import publish
+from irctl.ledger.database.store import warn_once
+from irctl.ledger.files import run_folder as files
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import warn_once
 
 _TAG = re.compile(r"[\w][\w.+:-]*")
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from irctl.ledger import identity, run_json
+from irctl.ledger.files import identity, run_json
 from irctl.ledger.query import RunRecord
 
 POLL_S = 1.0

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from irctl import hashing
-from irctl.ledger import facts, indexing, query
+from irctl.ledger import query
+from irctl.ledger.database import indexing
+from irctl.ledger.files import surroundings
 from irctl.ledger.query import RunRecord
 
 TAKEN = "taken"
@@ -34,14 +36,14 @@ def recipe(run: RunRecord) -> dict[str, Any]:
     config = run.paths.config
     command = _pinned(run, argv)
     command = [*_without(command, REPLACED), "--config", str(config)] if config.is_file() else command
-    here = facts.git(Path.cwd()) | facts.versions()
+    here = surroundings.git(Path.cwd()) | surroundings.versions()
     checks = [
         {"what": k, "then": stored[k], "now": here.get(k), "same": stored[k] == here.get(k)}
         for k in ("git_commit", "git_dirty", "git_diff_sha256", "irctl_version", "python")
     ]
     found = query.rows("SELECT packages_json FROM env WHERE run_id = ?", (run.id,))
     then = json.loads(found[0]["packages_json"]) if found else {}
-    now = facts.packages()
+    now = surroundings.packages()
     for name in then:
         if now.get(name) != then[name]:
             checks.append({"what": f"package {name}", "then": then[name], "now": now.get(name), "same": False})

@@ -6,8 +6,8 @@ import sqlite3
 from typing import Any
 
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import publish
-from irctl.ledger.store import FAILURES, Ledger, is_damage, reason, warn_once
+from irctl.ledger.database import publish
+from irctl.ledger.database.store import FAILURES, Ledger, is_damage, reason, warn_once
 
 MOST_ROWS = 10_000
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}

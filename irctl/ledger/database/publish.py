@@ -13,9 +13,10 @@ from pathlib import Path
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.ledger import folder as files
-from irctl.ledger import indexing, places, run_json
-from irctl.ledger.store import FAILURES, PATIENCE_S, Ledger, log, reason, warn_once
+from irctl.ledger.database import indexing
+from irctl.ledger.database.store import FAILURES, PATIENCE_S, Ledger, log, reason, warn_once
+from irctl.ledger.files import places, run_json
+from irctl.ledger.files import run_folder as files
 
 HOME = ".home.jsonl"
 """How a note ends that is for the ledger beside the runs alone."""

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from irctl.errors import EnvironmentUnfit
-from irctl.ledger import indexing, publish, run_json
-from irctl.ledger.schema import RUN_TABLES
-from irctl.ledger.store import Ledger, is_damage, log
+from irctl.ledger.database import indexing, publish
+from irctl.ledger.database.schema import RUN_TABLES
+from irctl.ledger.database.store import Ledger, is_damage, log
+from irctl.ledger.files import run_json
 
 
 class _Damaged(Exception):

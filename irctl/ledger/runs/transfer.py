@@ -14,10 +14,10 @@ from typing import Any
 from irctl import paths, tables
 from irctl.errors import DataError
 from irctl.files import write_atomic, write_out
-from irctl.ledger import identity, run_json
-from irctl.ledger.publish import publish
+from irctl.ledger.database.publish import publish
+from irctl.ledger.database.store import warn_once
+from irctl.ledger.files import identity, run_json
 from irctl.ledger.query import RunRecord
-from irctl.ledger.store import warn_once
 
 FORMAT = "irctl-run/1"
 CARRIED = (
