@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import stopping
+from irctl.index.arrays import as_rows
 from irctl.index.bundle import Bundle
-from irctl.index.rows import as_rows
 from irctl.index.scoring import similarity
 from irctl.index.topk import Rows, Scores, TopK
 from irctl.types import Stream

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.index.rows import unit
+from irctl.index.arrays import unit
 
 METRICS = ("ip", "l2", "cosine")
 _ROWS = 2048  # rows converted to float64 at once: 16 MB at 1024 dimensions

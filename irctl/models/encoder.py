@@ -22,9 +22,9 @@ from torch import Tensor
 
 from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
-from irctl.models import adapters, hashes, modules, precision, settings
-from irctl.models.batches import Tokens, batches, by_length, to_device
+from irctl.models import adapters, arithmetic, fingerprints, modules, reading
 from irctl.models.locate import Located, bundled_default, locate
+from irctl.models.token_batches import Tokens, batches, by_length, to_device
 from irctl.settings import PROMPTS
 from irctl.settings import Encoder as EncoderSettings
 
@@ -49,16 +49,16 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
     Raises DataError where it is absent or malformed, ConfigError where settings contradict it, EnvironmentUnfit where
     the device or a package is absent.
     """
-    device = precision.device(config.hardware)
+    device = arithmetic.device(config.hardware)
     if config.hardware.omp_threads:
         torch.set_num_threads(config.hardware.omp_threads)
     own_name = name or config.model.name
     revision = config.model.revision if own_name == config.model.name else ""
     located = locate(own_name, revision, remote_code=config.model.trust_remote_code)
     module = modules.load(located, config)
-    about = settings.read_file(located)
-    how = settings.resolve(module, about, config, located)
-    notices = settings.notices(module, about, how)
+    about = reading.read_file(located)
+    how = reading.resolve(module, about, config, located)
+    notices = reading.notices(module, about, how)
     modules.apply(module, how)
     if name is None and config.model.lora_r:
         adapters.add_lora(module, config)
@@ -69,10 +69,10 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
         module,
         how,
         located,
-        dtype=precision.compute_dtype(config.hardware),
+        dtype=arithmetic.compute_dtype(config.hardware),
         batch_tokens=config.encoder.batch_tokens or config.hardware.encode_tokens,
         about=about,
-        names=settings.names_of(config.data.source),
+        names=reading.names_of(config.data.source),
         notices=notices,
     )
 
@@ -104,7 +104,7 @@ class Encoder:
     def __init__(
         self,
         module: SentenceTransformer,
-        how: settings.Settings,
+        how: reading.Settings,
         located: Located,
         *,
         dtype: str,
@@ -186,7 +186,7 @@ class Encoder:
         guard = torch.no_grad() if self.module.training else torch.inference_mode()
         self.module.eval()
         try:
-            with guard, precision.computing(self.dtype, self.device):
+            with guard, arithmetic.computing(self.dtype, self.device):
                 for rows, features, tokens in self._batches(list(texts), side):
                     found_BD = self.forward(to_device(features, self.device)).cpu().numpy()
                     if not vectors_ND.shape[1]:
@@ -237,10 +237,10 @@ class Encoder:
         first: Any = module[0]
         return {
             "version": FORMAT_VERSION,
-            "weights": hashes.state_hash(module.state_dict()),
-            "architecture": hashes.architecture(module.config) if module.config is not None else {},
+            "weights": fingerprints.state_hash(module.state_dict()),
+            "architecture": fingerprints.architecture(module.config) if module.config is not None else {},
             "modules": [_described(m) for m in list(module)[1:]],
-            "tokenizer": hashes.tokenizer_hash(module.tokenizer),
+            "tokenizer": fingerprints.tokenizer_hash(module.tokenizer),
             "lower_case": bool(getattr(first, "do_lower_case", False)),
             "pooling": self.settings.pooling,
             "normalize": self.settings.normalize,
@@ -258,7 +258,7 @@ class Encoder:
         """
         prompts = {d: dict(own) for d, own in self.settings.prompts.items()}
         own = {"prompt": self.settings.prompt(side), "prompts": prompts} if prompts else {}
-        return hashes.digest({**self.key(side), **own})
+        return fingerprints.digest({**self.key(side), **own})
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write the folder whole: SentenceTransformer files (safetensors) and irctl.json with settings and `extra`.
@@ -271,13 +271,13 @@ class Encoder:
         shutil.rmtree(staged, ignore_errors=True)
         with modules.quiet():
             module.save(str(staged), create_model_card=False, safe_serialization=True)
-        about = {"format": settings.FORMAT, "version": settings.VERSION, **self.settings.as_json()}
+        about = {"format": reading.FORMAT, "version": reading.VERSION, **self.settings.as_json()}
         about |= {
             "base_model": self.about.get("base_model") or self.located.name,
             "base_revision": self.about.get("base_revision") or self.located.revision,
             "dtype": self.dtype,
         }
-        (staged / settings.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
+        (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         staged.rename(folder)
 

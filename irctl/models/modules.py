@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
 from irctl.models import adapters, whole
 from irctl.models.locate import Located
-from irctl.models.settings import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
+from irctl.models.reading import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -104,31 +104,31 @@ def embedded(
     runner: str = "local",
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
-    from irctl.models import embedding
-    from irctl.models.hashes import digest
+    from irctl.models import embed
+    from irctl.models.fingerprints import digest
     from irctl.pipelines.workers import spread
 
-    key = digest(embedding.key_parts(encoder, rows, config, side))
-    folder = Path(out).absolute() if out else embedding.folder_of(key)
-    there = embedding.finished(folder, key)
+    key = digest(embed.key_parts(encoder, rows, config, side))
+    folder = Path(out).absolute() if out else embed.folder_of(key)
+    there = embed.finished(folder, key)
     left = -(-len(rows) // config.encoder.shard_rows) - len(there)
     workers = min(config.hardware.devices, left)
     if workers > 1 or (runner == "ray" and left):
 
         def rows_done() -> int:
-            return sum(int(line["rows"]) for line in embedding.finished(folder, key).values())
+            return sum(int(line["rows"]) for line in embed.finished(folder, key).values())
 
         job = {"config": config.to_json(), "side": side, "folder": str(folder)}
         progress = worker.Progress("encoding", len(rows), rows_done)
         spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
-    made = embedding.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
+    made = embed.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
     return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
 
 
 def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
     """One worker's share of the shards. job: config (as config.json has it), side, folder."""
     from irctl import config as settings
-    from irctl.models import embedding
+    from irctl.models import embed
     from irctl.models.encoder import load_encoder
     from irctl.types import Silent
 
@@ -137,7 +137,7 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     folder = Path(job["folder"])
     share = (index, count)
     with suppress(PartlyDone):  # the launcher finishes the folder
-        embedding.embed_corpus(load_encoder(config), rows, config, Silent(), out=folder, side=job["side"], part=share)
+        embed.embed_corpus(load_encoder(config), rows, config, Silent(), out=folder, side=job["side"], part=share)
     return {}
 
 
@@ -188,7 +188,7 @@ def texts(collection: Collection, config: Config, side: str) -> Any:
     """The corpus, or the judged queries of the split."""
     if side == "passage":
         return collection.corpus
-    from irctl.models.embedding import TextList
+    from irctl.models.embed import TextList
 
     queries = collection.queries(config.data.split or collection.card.headline_split)
     return TextList(queries.ids, queries.texts)

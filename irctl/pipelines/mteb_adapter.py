@@ -62,7 +62,7 @@ class MtebModel:
     @property
     def revision(self) -> str:
         """Hash of the model and of every setting that changes a ranking."""
-        from irctl.models.hashes import digest
+        from irctl.models.fingerprints import digest
 
         parts = [self.encoder.fingerprint(side) for side in ("passage", "query")]
         asked = {"similarity": self.config.search.similarity, "rerank": self.config.search.rerank}
@@ -75,7 +75,7 @@ class MtebModel:
 
     def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
         """Encode mteb's corpus (id, title, text), or take it from the cache; compress it where a method is given."""
-        from irctl.models.embedding import embed_corpus
+        from irctl.models.embed import embed_corpus
         from irctl.pipelines.references import vectors as references_vectors
         from irctl.pipelines.search import opened_index
 
@@ -95,7 +95,7 @@ class MtebModel:
         A document with the query's id does not count among the top_k: whether it is removed is the task's decision.
         """
         from irctl.metrics.ranking.evaluate import canonical, canonical_scores
-        from irctl.models.embedding import embed_queries
+        from irctl.models.embed import embed_queries
         from irctl.pipelines.search import rank
 
         if top_ranked is not None:
@@ -127,7 +127,7 @@ class MtebModel:
         """Codes of the vectors, kept in the cache under what decides them."""
         from irctl.index.bundle import is_bundle
         from irctl.ledger.recording import start_run
-        from irctl.models.hashes import digest
+        from irctl.models.fingerprints import digest
         from irctl.pipelines.compress.compress import compress
         from irctl.pipelines.search import opened_index
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError
-from irctl.index.rows import as_codes
+from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, similarity
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import half_floats, store

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from irctl.errors import ConfigError, DataError
-from irctl.index.rows import as_codes
+from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, store

@@ -86,7 +86,7 @@ def measure(title: str, train_TD: Any, base_ND: Any, queries_QD: Any, only: list
 def cranfield(only: list[str]) -> None:
     """Vectors of the built-in collection by the default encoder: all queries, also those without judgements."""
     from irctl.data.collections.open import open_collection
-    from irctl.models.embedding import embed_corpus
+    from irctl.models.embed import embed_corpus
     from irctl.models.encoder import load_encoder
     from irctl.types import Silent
 

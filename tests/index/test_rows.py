@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irctl.index.rows import LONGEST, TooLong, as_rows
+from irctl.index.arrays import LONGEST, TooLong, as_rows
 
 
 @pytest.mark.parametrize("others", [0, 1, 50])

@@ -13,9 +13,9 @@ from array_stream import ArrayStream, vectors
 from irctl import files, stopping
 from irctl.errors import DataError, RunFailed, Stopped
 from irctl.index import shards
+from irctl.index.arrays import as_rows
+from irctl.index.encode_stream import Spent, Target, run
 from irctl.index.plan import Plan
-from irctl.index.rows import as_rows
-from irctl.index.stream import Spent, Target, run
 
 
 def plan_of(stream: ArrayStream, batch: int = 500) -> Plan:

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from irctl.errors import DataError, PartlyDone, RunFailed, Stopped
 from irctl.index.shards import Journal
-from irctl.models.embedding import TextList, embed_corpus, embed_queries, folder_of
+from irctl.models.embed import TextList, embed_corpus, embed_queries, folder_of
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
 from irctl.types import Silent

@@ -12,9 +12,9 @@ from model_folders import TEXTS, plain_bert, pooled_by_hand, settings, tiny_llam
 from sentence_transformers import SentenceTransformer
 
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
-from irctl.models.embedding import TextList, key_parts
+from irctl.models.embed import TextList, key_parts
 from irctl.models.encoder import load_encoder
-from irctl.models.settings import POOLINGS
+from irctl.models.reading import POOLINGS
 
 
 def opened(folder: Path) -> SentenceTransformer:

@@ -15,9 +15,9 @@ from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models import locate, modules
 from irctl.models.encoder import load_encoder
-from irctl.models.hashes import weights_hash
+from irctl.models.fingerprints import weights_hash
 from irctl.models.locate import Located
-from irctl.models.settings import normalizes, pooling_of
+from irctl.models.reading import normalizes, pooling_of
 
 
 def trained(command: str = "train", name: str = "") -> RunHandle:

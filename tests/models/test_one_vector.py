@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from irctl.models.encoder import load_encoder
-from irctl.models.settings import POOLINGS
+from irctl.models.reading import POOLINGS
 
 THEIRS = (*POOLINGS.values(), "mean_sqrt_len_tokens", "weightedmean")
 PROMPTS = ("encoder.query_prompt=heat of: ", "encoder.passage_prompt=")

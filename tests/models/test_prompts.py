@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError
 from irctl.models.encoder import load_encoder
-from irctl.models.settings import names_of
+from irctl.models.reading import names_of
 
 GIVEN = (
     "encoder.query_prompt=query: ",

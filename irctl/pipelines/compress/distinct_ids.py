@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.index.bundle import Bundle, Ids
-from irctl.index.distinct import hashes
+from irctl.index.distinct_ids import hashes
 from irctl.types import Stream, VectorBlock
 
 _LOOKED_AT = 1 << 16  # ids checked at once

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
+from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index import stream as streaming
 from irctl.index.bundle import quantizer_folder
 from irctl.index.plan import Plan
 from irctl.index.plan import read as read_plan

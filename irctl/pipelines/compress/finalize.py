@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from irctl import tables
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
-from irctl.index.merging import merge
+from irctl.index.encode_stream import Spent
+from irctl.index.merge_batches import merge
 from irctl.index.plan import Plan, missing
 from irctl.index.plan import read as read_plan
-from irctl.index.stream import Spent
 from irctl.pipelines.compress.manifest import Lines, done, write
 from irctl.pipelines.compress.results import SPENT, TRAINED, _note, _payload, _record, _row
 from irctl.pipelines.references.vectors import dataset_of

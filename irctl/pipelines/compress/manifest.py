@@ -10,7 +10,7 @@ from irctl import tables
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import FORMAT, SHAPE, VERSION, Ids, quantizer_folder, write_bundle
-from irctl.index.distinct import repeated
+from irctl.index.distinct_ids import repeated
 from irctl.index.plan import Plan
 from irctl.pipelines.references.bundles import load_quantizer, quantizer_digest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
-from irctl.index.stream import WAITING
+from irctl.index.encode_stream import WAITING
 
 if TYPE_CHECKING:
     from irctl.config import Config

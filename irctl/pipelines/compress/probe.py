@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.index.arrays import unit
 from irctl.index.plan import Plan, draw, groups_of
-from irctl.index.rows import unit
 from irctl.index.scoring import similarity
 from irctl.index.topk import top_k
 from irctl.metrics.vectors import distortion, neighbour_recall

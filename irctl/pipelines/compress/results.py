@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from irctl import hashing, tables
 from irctl.errors import PartlyDone
 from irctl.index import shards
-from irctl.index.merging import merge
-from irctl.index.stream import Spent
+from irctl.index.encode_stream import Spent
+from irctl.index.merge_batches import merge
 from irctl.metrics.vectors import efficiency
 from irctl.pipelines.compress.manifest import Lines, write
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
 from irctl.errors import ConfigError, DataError
+from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index import stream as streaming
+from irctl.index.arrays import taken
 from irctl.index.bundle import FORMAT, VERSION, quantizer_folder
 from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
-from irctl.index.rows import taken
 from irctl.pipelines import outputs
 from irctl.pipelines.compress import encode_batches, manifest, memory
 from irctl.pipelines.references import bundles, vectors

@@ -34,7 +34,7 @@ def dense_ranker(
     left_out: documents of a query that are never mined, at most; so many more are ranked. out: not the cache, but
     this folder; vectors there must stay while the ranker is used.
     """
-    from irctl.models.embedding import embed_queries
+    from irctl.models.embed import embed_queries
     from irctl.models.encoder import load_encoder
     from irctl.pipelines.encode import embedded
     from irctl.pipelines.references import vectors as references_vectors

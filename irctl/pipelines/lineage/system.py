@@ -145,13 +145,13 @@ def _weights(
     What a search says comes last: not every one that reads a bundle knows its encoder, and a bundle is one system.
     """
     from irctl.ledger import query
-    from irctl.models import hashes
+    from irctl.models import fingerprints
 
     encode = next((r for r in line if r.columns.get("command") == "encode"), record if compress is None else None)
     found = [encode.columns.get("model_fingerprint")] if encode is not None else []
     if encode is None and compress is not None:
         encoder = _about(compress).get("encoder") or {}  # as fingerprinted, but for the arithmetic
-        found += [hashes.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
+        found += [fingerprints.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
         found += [a["sha256"] for a in query.artifacts(compress, role="in", kind="embeddings")]
     found += [search.get("model_fingerprint"), record.columns.get("model_fingerprint")]
     return str(next(filter(None, found), ""))

@@ -135,7 +135,7 @@ def default(config: Config, reporter: Reporter) -> Input:
         reporter.say(f"compressing the vectors of run {record.id}")
         return of_run(record)
     from irctl.data.collections.open import open_for
-    from irctl.models.embedding import embed_corpus
+    from irctl.models.embed import embed_corpus
     from irctl.models.encoder import load_encoder
 
     collection = open_for(config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from irctl import hashing, paths
 from irctl.errors import DataError
-from irctl.index.chain import Chain
+from irctl.index.joined_stream import Chain
 from irctl.index.rerank import rerank
 from irctl.pipelines.search.opened_index import Searched
 from irctl.types import Stream

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     """Query vectors [Q, D] of a .npy file. Raises DataError."""
-    from irctl.index.rows import as_rows
+    from irctl.index.arrays import as_rows
 
     files.is_input(path)
     try:
@@ -65,7 +65,7 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
 
 def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
     """The queries, encoded [Q, D]."""
-    from irctl.models.embedding import embed_queries
+    from irctl.models.embed import embed_queries
 
     vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config)
     return vectors

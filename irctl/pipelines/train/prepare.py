@@ -9,7 +9,7 @@ from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
-from irctl.models.settings import names_of
+from irctl.models.reading import names_of
 from irctl.pipelines.references.negatives import _given
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks

@@ -107,7 +107,7 @@ def check_resume(folder: Path) -> None:
 
 def _check_out(folder: Path) -> None:
     """DataError where --out cannot be replaced by a model: only a model of irctl, or an empty folder, may go."""
-    from irctl.models.settings import FILE
+    from irctl.models.reading import FILE
 
     files.check_folder(folder)
     if folder.is_dir() and not (folder / FILE).is_file() and (other := next(folder.iterdir(), None)):

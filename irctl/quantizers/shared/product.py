@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.index.rows import as_codes
+from irctl.index.arrays import as_codes
 from irctl.index.topk import Scores
 from irctl.quantizers.shared import bit_packing, blocks
 from irctl.quantizers.shared.search import Codes, Vectors

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irctl.index.rows import as_codes, as_rows, unit
+from irctl.index.arrays import as_codes, as_rows, unit
 from irctl.index.topk import Rows, Scores, TopK
 
 Codes = NDArray[np.uint8]

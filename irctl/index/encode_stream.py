@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from irctl import allocator, files, stopping
 from irctl.errors import DataError, IrctlError, RunFailed
 from irctl.index import shards, threads
+from irctl.index.arrays import NotFinite
 from irctl.index.plan import Batch
-from irctl.index.rows import NotFinite
 from irctl.types import Stream, VectorBlock
 
 WAITING = 2  # batches between two stages

@@ -22,7 +22,7 @@ from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
-from irctl.models.hashes import digest
+from irctl.models.fingerprints import digest
 from irctl.types import Reporter, Silent
 
 PLAN = "plan.json"
