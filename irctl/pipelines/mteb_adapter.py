@@ -96,7 +96,7 @@ class MtebModel:
         """
         from irctl.metrics.ranking.evaluate import canonical, canonical_scores
         from irctl.models.embed import embed_queries
-        from irctl.pipelines.search import rank
+        from irctl.pipelines.search.rank import rank
 
         if top_ranked is not None:
             raise ConfigError(

@@ -12,6 +12,7 @@ from irctl import config
 from irctl.data.collections.check import check_folder
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource
+from irctl.data.groups.report import describe
 from irctl.data.judgements.negatives import write_negatives
 from irctl.data.texts import copies as module
 from irctl.data.texts.copies import open_copies
@@ -64,7 +65,7 @@ def test_a_copy_of_a_positive_is_no_negative_of_its_query(folder: Path, binary: 
     made = groups(folder, f"binary={str(binary).lower()}", "title_join=none")
     assert sorted(made.group(0, 0).passage_ids) == ["d0", "d1", "d4"]  # without d2
     assert sorted(made.group(1, 0).passage_ids) == ["d1", "d2", "d3", "d5"]  # d2 may stay here; without d6
-    said = "\n".join(made.describe()["sources"])
+    said = "\n".join(describe(made)["sources"])
     assert said.count("1 by the text of a positive under another id") == 2
     assert groups(folder).fingerprint != made.fingerprint
 

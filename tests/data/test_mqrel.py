@@ -14,6 +14,7 @@ from irctl import config
 from irctl.data.collections import mqrel, mqrel_config
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.report import describe
 from irctl.errors import ConfigError, DataError
 from irctl.training.groups.sources import build_groups
 
@@ -108,7 +109,7 @@ def test_conflicts_are_counted_and_settled_as_asked(toy: Path) -> None:
     table: dict[str, Any] = {"mqrel": [real(min_score=1), real(qrel_path="bm25.tsv", score_transform=1, source="bm25")]}
     last = groups(toy, table)
     assert labels(last)["r3"] == 1, "the original's rule demotes a real positive"
-    about = last.describe()
+    about = describe(last)
     assert about["conflicts"] == 1 and "max" in about["advice"]
     assert labels(groups(toy, table | {"on_conflict": "max"}))["r3"] == 3
     with pytest.raises(DataError, match="document r3: judged 3 in one source and 1 in another"):
@@ -248,7 +249,7 @@ def test_a_configuration_of_the_hub_builds_without_network(toy: Path, monkeypatc
 
 
 def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:
-    about = groups(toy, {"mqrel": [real(min_score=1, source="real"), synth()]}).describe()
+    about = describe(groups(toy, {"mqrel": [real(min_score=1, source="real"), synth()]}))
     assert about["sources"][0].startswith(
         "real (graded): 2 queries; 7 judgements by score {0: 1, 0.5: 1, 1: 2, 2: 2, 3: 1}; "
         "5 kept by label {1: 2, 2: 2, 3: 1}, 2 dropped (2 by min_score 1); "
@@ -270,21 +271,21 @@ def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:
 )
 def test_every_dropped_judgement_has_a_reason(toy: Path, rules: dict[str, Any], reasons: str) -> None:
     folders.write(toy / "few.tsv", "q1\tzz\t1\n")
-    assert reasons in groups(toy, {"mqrel": [real(**rules)]}).describe()["sources"][0]
+    assert reasons in describe(groups(toy, {"mqrel": [real(**rules)]}))["sources"][0]
 
 
 def test_queries_that_make_no_group_are_counted_with_the_reason(toy: Path) -> None:
     table = {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=1), synth(qrel_path="one.tsv")]}
     folders.write(toy / "one.tsv", "q3\ts0\t0\n")
-    about = groups(toy, table, group_size=4).describe()
+    about = describe(groups(toy, table, group_size=4))
     assert about["queries"] == 1 and about["queries dropped"] == "2 have no positive"  # q2 and q3
     assert about["group sizes"] == "2 x 1"  # one of three positives, one negative
-    assert groups(toy, {"mqrel": [real()]}, max_queries=1).describe()["queries dropped"].startswith("1 are beyond")
+    assert describe(groups(toy, {"mqrel": [real()]}, max_queries=1))["queries dropped"].startswith("1 are beyond")
 
 
 def test_a_passage_of_two_sources_counts_once_in_group_sizes(toy: Path) -> None:
     folders.write(toy / "more.tsv", "q1\tr0\t1\nq1\tr1\t1\n")
-    about = groups(toy, {"mqrel": [real(), real(qrel_path="more.tsv")]}).describe()
+    about = describe(groups(toy, {"mqrel": [real(), real(qrel_path="more.tsv")]}))
     assert about["group sizes"] == "5 x 1, 2 x 1" and about["conflicts"] == 1
 
 
@@ -326,7 +327,7 @@ def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(toy:
     assert isinstance(opened, mqrel.MqrelCollection)
     assert opened.describe()["sources"][0].startswith("real (graded): 2 queries; 7 judgements")
     (toy / "real.jsonl").unlink()
-    about = mqrel.open_config(toy / "conf.json").describe()
+    about = describe(mqrel.open_config(toy / "conf.json"))
     assert about["not on this machine"] == ["real.jsonl"] and about["sources"] == [
         "real: real_qrels.jsonl (min_score 1)"
     ]

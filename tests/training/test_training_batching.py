@@ -130,8 +130,9 @@ def test_save_refuses_other_words(save: str) -> None:
 def test_no_torch_is_needed_to_plan() -> None:
     import subprocess
 
-    code = "import sys, irctl.training.batch_plan, irctl.training.objective.terms, irctl.training.processes.launch, irctl.training.run_files.journal; "
-    code += "import irctl.training.run_files.checkpoints, irctl.training.parallel.deepspeed_settings; sys.exit('torch' in sys.modules)"
+    files = ("batch_plan", "objective.terms", "processes.launch", "run_files.journal", "run_files.checkpoints")
+    names = ", ".join(f"irctl.training.{name}" for name in (*files, "parallel.deepspeed_settings"))
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

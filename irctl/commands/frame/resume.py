@@ -30,7 +30,7 @@ def named_run(command: str, options: Options, check_resume: Callable[[Path], Non
             f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",
             hint=f"latest:{command} is the newest of those",
         )
-    if check_resume and not _is_own_job(record.folder):
+    if check_resume and not is_own_job(record.folder):
         check_resume(record.folder)
     return record.folder
 
@@ -69,7 +69,7 @@ def resumable(
     return None
 
 
-def _is_own_job(folder: Path) -> bool:
+def is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
     from irctl.ledger.files import run_json
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from irctl import plugins
 from irctl.data.collections.cards import Card
-from irctl.data.collections.open import is_present, open_collection, open_for
-from irctl.data.files.hub import _local
+from irctl.data.files.hub import local_source
 from irctl.data.files.lines import malformed
 from irctl.data.judgements.qrels import qrels_sha256, read_qrels
 from irctl.data.judgements.qrels_files import read_judgements
@@ -25,8 +24,6 @@ from irctl.types import Qrels
 
 if TYPE_CHECKING:
     pass
-
-__all__ = ["Collection", "Corpus", "Queries", "is_present", "open_collection", "open_for"]
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,13 @@ class Collection:
 
     def qrels_file(self, split: str) -> Path:
         if split in self.card.extra_splits and split not in self.layout.splits():
-            return _local(self.card.extra_splits[split]["qrels"], self._root)
+            return local_source(self.card.extra_splits[split]["qrels"], self._root)
         return self.layout.qrels_file(self._known(split))
 
     def query_store(self, split: str) -> TextStore:
         """All queries of the file that this split takes its queries from, judged or not."""
         if split in self.card.extra_splits and split not in self.layout.splits():
-            path = _local(self.card.extra_splits[split]["queries"], self._root)
+            path = local_source(self.card.extra_splits[split]["queries"], self._root)
             return open_texts(path, fix_encoding=self._fix_encoding)
         return self.layout.queries(self._known(split))
 

@@ -19,6 +19,7 @@ from irctl.data.collections.source_tables import IN_FOLDER, PATH_KEYS, is_mqrel,
 from irctl.data.files import hub
 from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.data.groups.merged_sources import Source
+from irctl.data.groups.report import describe
 from irctl.data.judgements.qrels_store import open_qrels
 from irctl.data.judgements.source_rules import selection_of
 from irctl.data.texts.corpus import Corpus
@@ -121,7 +122,7 @@ class MqrelCollection(Collection):
         """Counts by source and grade for --dry-run; the sources as they are written where their files are not here."""
         notices = list(self.config.notices)
         if not (missing := self.missing()):
-            return self.groups(Settings(title_join=self._title_join)).describe() | {"notices": notices}
+            return describe(self.groups(Settings(title_join=self._title_join))) | {"notices": notices}
         rows = []
         for s in self.config.sources:
             rules = {k: v for k, v in dataclasses.asdict(s.rules).items() if v is not None}

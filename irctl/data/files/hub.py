@@ -150,5 +150,5 @@ def _hint(status: int) -> str:
     return "Accept its terms on its page, and set HF_TOKEN" if status in (401, 403) else ""
 
 
-def _local(source: str, root: str) -> Path:
+def local_source(source: str, root: str) -> Path:
     return file(source, root) if is_hub(source) else Path(source)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,12 +189,6 @@ class GroupSource:
         """Rows of a query's negatives that were mined and are judged nowhere."""
         found = [p.of(query_row) for p in self.parts]
         return frozenset(r for j in found if j.mined_K is not None for r in j.rows_K[j.mined_K].tolist())
-
-    def describe(self) -> dict[str, Any]:
-        """Counts by source and grade, conflicts and sizes of groups: what --dry-run prints."""
-        from irctl.data.groups.report import describe
-
-        return describe(self)
 
     def _content(self, query_row: int) -> str:
         """What a query is, wherever it stands in its file: its id and text."""

@@ -14,7 +14,7 @@ from irctl.index.merge_batches import merge
 from irctl.index.plan import Plan, missing
 from irctl.index.plan import read as read_plan
 from irctl.pipelines.compress.manifest import Lines, done, write
-from irctl.pipelines.compress.results import SPENT, TRAINED, _note, _payload, _record, _row
+from irctl.pipelines.compress.results import SPENT, TRAINED, _note, payload_of, record_result, row_of
 from irctl.pipelines.references.vectors import dataset_of
 from irctl.types import Reporter
 
@@ -51,12 +51,12 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
         manifest = write(folder, plan, lines)
         if config.compress.merge:
             manifest = merge(folder, plan, manifest, reporter)
-        rows.append(_row(manifest, folder, train_s, spent))
+        rows.append(row_of(manifest, folder, train_s, spent))
     assert plan is not None
     dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
     _note(run, folders, dataset, plan.about, plan.fingerprint)
-    _record(run, folders, rows, dataset)
-    return _payload(folders, rows)
+    record_result(run, folders, rows, dataset)
+    return payload_of(folders, rows)
 
 
 def _workers_of(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:

@@ -32,13 +32,13 @@ def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
         manifest = write(folder, work.plans[name], dict(lines[name]))
         if work.config.compress.merge:
             manifest = merge(folder, work.plans[name], manifest, work.reporter)
-        rows.append(_row(manifest, folder, work.train_s.get(name), work.spent))
+        rows.append(row_of(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
-    _record(work.run, work.folders, rows, work.dataset)
-    return _payload(work.folders, rows, memory=work.memory)
+    record_result(work.run, work.folders, rows, work.dataset)
+    return payload_of(work.folders, rows, memory=work.memory)
 
 
-def _row(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: Spent) -> dict[str, Any]:
+def row_of(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: Spent) -> dict[str, Any]:
     """One method's numbers: sizes from the files, quality from the probe, rates from the seconds spent."""
     codes, with_ids = efficiency.bytes_per_row(manifest["parts"])
     dim = int(manifest["dim"])
@@ -83,7 +83,7 @@ def _note(
     run.note(dataset=dataset, model=model, dataset_fingerprint=fingerprint, method=",".join(folders))
 
 
-def _record(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], dataset: str) -> None:
+def record_result(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], dataset: str) -> None:
     for (name, folder), row in zip(folders.items(), rows, strict=True):
         split = name if len(folders) > 1 else ""
         for key, value in row.items():
@@ -98,7 +98,7 @@ def _record(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Mapping[
 SHOWN = ("method", "rows", "bytes_per_row", "ratio", "relative_mse", "recall@10", "recall@100")
 
 
-def _payload(folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *, memory: int = 0) -> dict[str, Any]:
+def payload_of(folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *, memory: int = 0) -> dict[str, Any]:
     paths = {name: str(folder) for name, folder in folders.items()}
     table = [{k: _short(row[k]) for k in SHOWN if k in row} for row in rows]
     payload: dict[str, Any] = {"bundle": next(iter(paths.values())), "bundles": paths, "results": list(rows)}

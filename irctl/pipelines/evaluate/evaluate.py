@@ -15,8 +15,7 @@ from irctl.index.shards import write_json
 from irctl.ledger.runs.reproduce import TAKEN
 from irctl.models.locate import resolved
 from irctl.pipelines.evaluate import files as store
-from irctl.pipelines.evaluate import mteb_files, neighbour_recall, options, paired_tests, summary
-from irctl.pipelines.evaluate import ranking_origin as _told
+from irctl.pipelines.evaluate import mteb_files, neighbour_recall, options, paired_tests, ranking_origin, summary
 from irctl.pipelines.evaluate import reuse as checks
 from irctl.pipelines.evaluate.targets import Source, Target, newest_source, targets
 from irctl.types import Reporter, Run
@@ -95,7 +94,7 @@ def evaluate(
             rows += one["per_query"]
             searches.append(one["search"] | {"run_sha256": one["results"][0]["run_sha256"]})
         lines += [target.said for target in found if target.said]
-        searches = _told.of_one_source(searches)
+        searches = ranking_origin.of_one_source(searches)
         results += summary.cqadupstack(results)
     payload: dict[str, Any] = {"results": results, "average": summary.average(results, left_out), "searches": searches}
     if left_out:
@@ -167,7 +166,7 @@ def _one(
         file = Path(search["run_file"])
     else:
         file = target.run_file
-        search = _told.of_file(target, source)
+        search = ranking_origin.of_file(target, source)
         if not file.is_file():
             raise DataError(f"{file}: no such run file", hint="irctl search writes one")
         run.artifact("in", "run_file", file)

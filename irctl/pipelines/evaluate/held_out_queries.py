@@ -58,8 +58,7 @@ def of_collection(searched: Searched, config: Config, model: str | None, reporte
 
     Raises ConfigError where the rows come from no collection.
     """
-    from irctl.pipelines.search import query_vectors
-    from irctl.pipelines.search.query_vectors import collection_for, encoder_for
+    from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors
 
     if not (searched.about.get("data") or searched.about.get("corpus") or "data.source" in config.origins):
         raise ConfigError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.references.run_files import _maker, run_behind, run_file_of
+from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
 from irctl.types import Qrels
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _of_collection(
         qrels = collection.qrels(part.strip())
         dataset = config.run.dataset or collection.name
         file = _file(source.files, dataset, part.strip())
-        maker = made_by or (_maker(file) if file is not None and file.is_file() else None)
+        maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
         mine = _like_its_run(config, maker) if maker is not None else config
         rule, said = self_match(collection, part.strip(), config.eval.self_match)
         found.append(

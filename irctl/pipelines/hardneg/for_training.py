@@ -10,7 +10,7 @@ from irctl import paths
 from irctl.data.collections.self_match import self_match
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
-from irctl.pipelines.hardneg.mine import _write
+from irctl.pipelines.hardneg.mine import write_negatives
 from irctl.pipelines.hardneg.rankers import bm25_ranker
 from irctl.types import Reporter
 
@@ -60,7 +60,7 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         target.parent.mkdir(parents=True, exist_ok=True)
         queries, qrels = collection.queries(split), collection.qrels(split)
         ranker, left_out = bm25_ranker(collection, queries, config), LeftOut(collection, split, config)
-        _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+        write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
     return target
 
 
@@ -77,4 +77,4 @@ def mine_again(config: Config, model: Path, target: Path, run: RunHandle, report
     vectors = model.with_name(f"{model.name}-vectors")
     left_out = LeftOut(collection, split, config)
     ranker = dense_ranker(collection, queries, config, run, reporter, left_out.most(), out=str(vectors))
-    _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+    write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
-from irctl.pipelines.hardneg.mine import _write
+from irctl.pipelines.hardneg.mine import write_negatives
 from irctl.pipelines.hardneg.rankers import Ranker, bm25_ranker, run_ranker
 from irctl.pipelines.hardneg.rules import rules
 from irctl.types import Reporter
@@ -48,7 +48,7 @@ def hardneg(
 
         ranker = rescored(ranker, collection, queries, config, reporter)
     target = Path(out) if out else run.out / f"negatives.{suffix}"
-    counts = _write(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+    counts = write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
     from irctl.hashing import sha256_file
 
     run.note(

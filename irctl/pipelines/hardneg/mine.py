@@ -71,7 +71,7 @@ def _best_positive(row: int, positives: list[str], ranked: Ranked, ranker: Ranke
     return max((s for d, s in ranked if d in wanted), default=None)
 
 
-def _write(
+def write_negatives(
     config: Config,
     collection: Collection,
     split: str,

@@ -15,7 +15,7 @@ SPEED = ("queries_per_s", "latency_ms", "latency_p95_ms")
 """How fast a search was."""
 
 
-def _bytes(search: Mapping[str, Any], compress: RunRecord | None, compression: str) -> float | None:
+def bytes_of(search: Mapping[str, Any], compress: RunRecord | None, compression: str) -> float | None:
     """Bytes stored for a vector, ids not counted."""
     found = search.get("bytes_per_vector") or search.get("code_size")
     if found is None and compress is not None:
@@ -36,7 +36,7 @@ MEASURED = {
 }
 
 
-def _facts(
+def facts_of(
     train: RunRecord | None, compress: RunRecord | None, compression: str
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Numbers of training and compression that tables can show, and the run that each is from."""
@@ -59,7 +59,7 @@ def _facts(
     return facts, runs
 
 
-def _speed(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> tuple[dict[str, float], str]:
+def speed_of(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord]) -> tuple[dict[str, float], str]:
     """How fast the system's search was, and the run that measured it: the evaluation, or a search before it."""
     from irctl.ledger import query
 

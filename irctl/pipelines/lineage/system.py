@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.index.shards import manifest_in
-from irctl.pipelines.lineage.facts import _bytes, _facts, _speed
+from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports.records import Record
 
@@ -96,8 +96,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     traits = {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
     if train is None and model:
         traits["model"] = model  # whole: two folders of one name are told apart by what lies above
-    facts, fact_runs = _facts(train, compress, compression)
-    speed, timed = _speed(record, search, line)
+    facts, fact_runs = facts_of(train, compress, compression)
+    speed, timed = speed_of(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
     return System(
         label=label,
@@ -109,7 +109,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         compression=compression,
         base=base,
         seed=train.columns.get("seed") if train else None,
-        bytes_per_vector=_bytes(search, compress, compression),
+        bytes_per_vector=bytes_of(search, compress, compression),
         rerank=rerank,
         negatives_per_query=train.columns.get("negatives_per_query") if train else None,
         facts=facts,

@@ -7,7 +7,7 @@ from pathlib import Path
 from irctl.errors import DataError
 
 
-def _given(name: str) -> Path:
+def given_negatives(name: str) -> Path:
     """The negatives that a file name or a run names."""
     from irctl.ledger.files.places import here_of
     from irctl.ledger.query import artifacts, find_run

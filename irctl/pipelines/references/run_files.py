@@ -44,11 +44,11 @@ def run_behind(file: str) -> RunRecord | None:
 
     path = Path(file)
     if path.is_file():
-        return _maker(path)
+        return search_that_wrote(path)
     return None if "{" in file or path.suffix else query.find_run(file)
 
 
-def _maker(path: Path) -> RunRecord | None:
+def search_that_wrote(path: Path) -> RunRecord | None:
     """The run in whose folder a run file lies, or that wrote it elsewhere: at this path, or under its own tag.
 
     Equal bytes alone say nothing: an empty file, or one without tags, may come from anywhere.

@@ -50,7 +50,7 @@ def rank(
     return Ranking(*ranked, search_speed.measured(searched, queries_QD, k, seconds, config))
 
 
-def _lists(found: Ranking, documents: Documents) -> Any:
+def as_lists(found: Ranking, documents: Documents) -> Any:
     """(scores, document ids) of one query after the other."""
     for scores_k, rows_k in zip(found.scores_Qk, found.rows_Qk, strict=True):
         real_k = rows_k >= 0
@@ -71,6 +71,6 @@ def search_index(
     opened_index.check_corpus(searched, collection)
     queries_QD = query_vectors(encoder, queries, config)
     found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
-    pairs = list(_lists(found, Documents(searched, collection, reporter)))
+    pairs = list(as_lists(found, Documents(searched, collection, reporter)))
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}

@@ -20,7 +20,7 @@ from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors, read_queries
-from irctl.pipelines.search.rank import Ranking, _lists, rank
+from irctl.pipelines.search.rank import Ranking, as_lists, rank
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, 
     from irctl.data.judgements.runs import write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
-    ranked = zip(ids, _lists(found, documents), strict=True)
+    ranked = zip(ids, as_lists(found, documents), strict=True)
     write_run(target, ((q, zip(names, scores, strict=True)) for q, (scores, names) in ranked), run.id)
     return target
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.pipelines.train.train import _similarity
+from irctl.pipelines.train.train import similarity_line
 from irctl.training import batch_plan, precision
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
@@ -47,7 +47,7 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
         for p in terms.parts(config)
     }
-    described["similarity"] = {"scores": _similarity(config)}
+    described["similarity"] = {"scores": similarity_line(config)}
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
     uses = deepspeed_settings.uses_deepspeed(config)

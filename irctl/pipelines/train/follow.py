@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MEASURE = "nDCG@10"
 
 
-class _Follow:
+class Follow:
     """Turns the worker's rows into progress, warnings and ledger entries."""
 
     def __init__(self, run: RunHandle, reporter: Reporter) -> None:
@@ -25,7 +25,7 @@ class _Follow:
         self._advance: Advance | None = None
         self._step = 0
 
-    def __enter__(self) -> _Follow:
+    def __enter__(self) -> Follow:
         return self
 
     def __exit__(self, *_: object) -> None:

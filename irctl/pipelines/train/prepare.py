@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.groups import report as groups_report
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
 from irctl.models.reading import names_of
-from irctl.pipelines.references.negatives import _given
+from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks
 from irctl.training.groups.sources import collection_of, dev_split, groups_of, train_split
@@ -49,7 +50,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
             config = config.replace({"data.negatives": str(path)}, "mined")
         elif config.data.negatives != "none":
             config = config.replace(
-                {"data.negatives": str(_given(config.data.negatives))}, config.origins["data.negatives"]
+                {"data.negatives": str(given_negatives(config.data.negatives))}, config.origins["data.negatives"]
             )
         if config.data.negatives != "none":
             path = Path(config.data.negatives)
@@ -108,13 +109,13 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
             config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, "mined")
         elif config.data.negatives != "none":
             config = config.replace(
-                {"data.negatives": str(_given(config.data.negatives))}, config.origins["data.negatives"]
+                {"data.negatives": str(given_negatives(config.data.negatives))}, config.origins["data.negatives"]
             )
     source = groups_of(config, collection)
     seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
     found = shares(source, to_mine=to_mine)
     notices += _check(config, source, seen, found)
-    shown |= source.describe() | {"a group": found.line()} | ({"notices": notices} if notices else {})
+    shown |= groups_report.describe(source) | {"a group": found.line()} | ({"notices": notices} if notices else {})
     shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
     if to_mine:
         del shown["group sizes"]

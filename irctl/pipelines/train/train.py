@@ -12,7 +12,7 @@ from irctl import files, plugins, stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.paths import RunPaths
-from irctl.pipelines.train.follow import MEASURE, _Follow
+from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.pipelines.train.learning_rate import scaled_lr
 from irctl.training import batch_plan, precision
 from irctl.training.objective import terms
@@ -66,7 +66,7 @@ def train(
         write_json(run.paths.deepspeed, deepspeed_settings.settings(config))
     if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
         reporter.warn(warning)
-    follow = _Follow(run, reporter)
+    follow = Follow(run, reporter)
     surroundings = {**launch.environment(config), **run.secrets()}
     try:
         with follow:
@@ -171,7 +171,7 @@ def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
     return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, "measured")
 
 
-def _similarity(config: Config) -> str:
+def similarity_line(config: Config) -> str:
     """By which the model compares while it is trained. Raises ConfigError where another one is asked for."""
     from irctl.models import locate, similarity
 

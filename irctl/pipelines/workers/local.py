@@ -22,7 +22,7 @@ COUNT_EVERY_S = 2.0
 """How often journals are read for the bar: a look at each file of a million batches is work for a shared disk."""
 
 
-def _watch(children: list[subprocess.Popen[bytes]], progress: Progress, reporter: Reporter) -> None:
+def watch(children: list[subprocess.Popen[bytes]], progress: Progress, reporter: Reporter) -> None:
     """Until all have ended, or one has failed."""
     before, counted = progress.done(), time.monotonic()
     with reporter.bar(f"{progress.title}, {len(children)} workers", progress.rows, before) as advance:
@@ -39,7 +39,7 @@ def _watch(children: list[subprocess.Popen[bytes]], progress: Progress, reporter
                 before = now
 
 
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+def stop_all(children: list[subprocess.Popen[bytes]]) -> None:
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)

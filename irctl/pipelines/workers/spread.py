@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import errors, stopping
 from irctl.errors import RunFailed
-from irctl.pipelines.workers.local import _stop, _watch, environment
+from irctl.pipelines.workers.local import environment, stop_all, watch
 from irctl.pipelines.workers.worker import EXPECTED, Progress, main
 from irctl.types import Reporter
 
@@ -53,7 +53,7 @@ def spread(
     logs = [place / f"{name}-{i}.log" for i in range(count)]
     answers = [place / f".{name}-{i}.answer" for i in range(count)]
     children: list[subprocess.Popen[bytes]] = []
-    stopping.on_stop(lambda number: _stop(children))
+    stopping.on_stop(lambda number: stop_all(children))
     try:
         for index in range(count):
             command = [sys.executable, "-P", "-m", __name__, task, str(saved), str(index), str(count)]
@@ -67,9 +67,9 @@ def spread(
                     start_new_session=True,
                 )
             children.append(child)
-        _watch(children, progress, reporter)
+        watch(children, progress, reporter)
     finally:
-        _stop(children)
+        stop_all(children)
         for child in children:
             child.wait()
         texts = [a.read_text() for a in answers if a.is_file()]

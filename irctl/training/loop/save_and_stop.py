@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irctl.ledger.files.identity import start_ticks
 from irctl.training.parallel import gather
-
-if TYPE_CHECKING:
-    from irctl.training.loop.trainer import Trainer
 
 STOP_POLL_S = 5.0
 NOTHING, SAVE, STOP = 0, 1, 2
@@ -35,12 +33,14 @@ class Flow(TrainerCallback):
         minutes: float,
         patience: int,
         evaluates: bool,
+        steps_an_epoch: int,
         mines_every: int = 0,
         poll_s: float = STOP_POLL_S,
     ) -> None:
         self.checkpoints, self.stop_file = checkpoints, stop_file
         self.every, self.minutes, self.patience, self.evaluates = every, minutes, patience, evaluates
-        self.trainer: Trainer | None = None
+        self.steps_an_epoch = steps_an_epoch
+        self.evaluate: Callable[[], object] | None = None  # the trainer's own, once it is built
         self.is_stopped = False  # asked to, before the end
         self.mines = False  # the negatives are to be mined again before training goes on
         self._mines_every = mines_every  # epochs
@@ -52,9 +52,9 @@ class Flow(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        assert self.trainer is not None
+        assert self.evaluate is not None
         if self.evaluates and state.global_step == 0:
-            self.trainer.evaluate()
+            self.evaluate()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         ends_epoch = self._ends_epoch(state)
@@ -76,7 +76,7 @@ class Flow(TrainerCallback):
         due = self.every == 0 or state.global_step % self.every == 0 or state.global_step >= state.max_steps
         at_end = self._ends_epoch(state)  # not so when a stop or the last step broke off the epoch
         control.should_evaluate = due and at_end and self.evaluates
-        epochs = state.global_step // self.trainer.steps.steps_an_epoch if self.trainer else 0
+        epochs = state.global_step // self.steps_an_epoch
         self.mines = (
             bool(self._mines_every and at_end and epochs % self._mines_every == 0)
             and not self.is_stopped
@@ -110,8 +110,7 @@ class Flow(TrainerCallback):
         return bool(self._launcher) and Path("/proc").exists() and start_ticks(self._launcher) is None
 
     def _ends_epoch(self, state: TrainerState) -> bool:
-        assert self.trainer is not None
-        return state.global_step % self.trainer.steps.steps_an_epoch == 0
+        return state.global_step % self.steps_an_epoch == 0
 
     def has_stalled(self, history: list[dict[str, Any]]) -> bool:
         """True if none of the last `patience` evaluations beat those before. History is kept in checkpoints."""

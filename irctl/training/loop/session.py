@@ -101,6 +101,7 @@ def _train(
         minutes=config.train.save_minutes,
         patience=config.eval.patience,
         evaluates=evaluates,
+        steps_an_epoch=steps.steps_an_epoch,
         mines_every=config.hardneg.every,
     )
     identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}

@@ -107,7 +107,7 @@ class Trainer(transformers.Trainer):
         self.flow, self.journal, self.identity = flow, journal, dict(identity)
         self._parts: dict[str, float] = {}
         self._parts_seen = 0
-        flow.trainer = self
+        flow.evaluate = self.evaluate
 
     def get_train_dataloader(self) -> Loader:
         batches = LossBatches(self.method.queries, self.plan.loss, self.config.run.seed)
