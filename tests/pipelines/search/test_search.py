@@ -175,7 +175,7 @@ def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
         "from irctl.pipelines.search.search import search;"
         "c = settings(search__k=5); r = new_run('search', c); search(c, r, Silent(), index={index!r}, queries={q!r});"
         "print(sorted({{'torch', 'transformers', 'datasets', 'pandas', 'sentence_transformers'}} & set(sys.modules)))"
-    ).format(tests=str(Path(__file__).parent), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
+    ).format(tests=str(Path(__file__).parents[1]), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout
 

@@ -113,7 +113,10 @@ def test_a_signal_ends_every_process_and_leaves_no_half_result(tmp_path: Path, m
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    helpers = str(Path(__file__).parents[1])
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), helpers, os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.setenv("PIDS", str(tmp_path))
     with pytest.raises(Stopped, match="SIGTERM"):
         spread.search(index, vectors(5), 10, config, tmp_path, Silent())

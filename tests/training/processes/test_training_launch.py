@@ -147,7 +147,8 @@ def test_a_signal_becomes_a_stop_file_and_is_not_passed_on(tmp_path, number, cod
 
 def test_a_worker_that_is_signalled_by_the_scheduler_ends_the_run_as_interrupted(tmp_path) -> None:
     code = (
-        "import sys, pathlib; from irctl.paths import RunPaths; from irctl.training import journal, launch\n"
+        "import sys, pathlib; from irctl.paths import RunPaths\n"
+        "from irctl.training.processes import launch; from irctl.training.run_files import journal\n"
         "paths = RunPaths(pathlib.Path(sys.argv[1])); launch.request_stop(paths, 15)\n"
         "journal.Journal(paths).event('stopped', step=1, steps=2)\n"
     )
@@ -256,7 +257,7 @@ def test_bf16_is_decided_by_capability_not_by_emulation(monkeypatch, capability,
 
 # Whole processes: each start imports torch and transformers.
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def long_run(folder: Path, **more):

@@ -22,7 +22,7 @@ compressed({source!r}, {out!r}, compress__method="pq,sq", pq__iterations=10)
 
 
 def start(source: Path, out: Path) -> subprocess.Popen[str]:
-    code = SCRIPT.format(tests=str(Path(__file__).parent), source=str(source), out=str(out))
+    code = SCRIPT.format(tests=str(Path(__file__).parents[1]), source=str(source), out=str(out))
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

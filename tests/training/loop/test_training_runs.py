@@ -83,16 +83,16 @@ def test_checkpoints_hold_nothing_that_needs_unpickling(whole) -> None:
 def test_a_stopped_run_continues_to_the_same_bytes(whole, tmp_path, monkeypatch, stop_after: int) -> None:
     """Step 1 is within an epoch, step 2 its end, step 3 within the next. Dropout is on."""
     paths = RunPaths(tmp_path)
-    original = Flow._word
+    original = Flow.on_step_end
 
-    def word(self, args):
-        if self.trainer.state.global_step == stop_after:
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == stop_after:
             self._looked = -math.inf
             paths.control.mkdir(exist_ok=True)
             paths.stop.write_text("{}")
-        return original(self, args)
+        return original(self, args, state, control, **kwargs)
 
-    monkeypatch.setattr(Flow, "_word", word)
+    monkeypatch.setattr(Flow, "on_step_end", on_step_end)
     assert run(tmp_path, config()) == {"event": "stopped", "step": stop_after, "steps": 6}
     assert not paths.model.exists()
     monkeypatch.undo()

@@ -327,7 +327,7 @@ def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(toy:
     assert isinstance(opened, mqrel.MqrelCollection)
     assert opened.describe()["sources"][0].startswith("real (graded): 2 queries; 7 judgements")
     (toy / "real.jsonl").unlink()
-    about = describe(mqrel.open_config(toy / "conf.json"))
+    about = mqrel.open_config(toy / "conf.json").describe()
     assert about["not on this machine"] == ["real.jsonl"] and about["sources"] == [
         "real: real_qrels.jsonl (min_score 1)"
     ]

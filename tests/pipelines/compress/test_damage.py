@@ -99,7 +99,7 @@ def test_hash_none_leaves_it_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_content_is_hashed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(bundle)
     monkeypatch.setattr(hashing, "file_digest", lambda path: pytest.fail(f"{path} hashed again"))
-    monkeypatch.setattr(opened_index._bundles, "load_quantizer", lambda folder: pytest.fail("not needed"))
+    monkeypatch.setattr(bundles, "load_quantizer", lambda folder: pytest.fail("not needed"))
     for file in (bundle / "codes").iterdir():
         digest = next(
             p["sha256"] for p in shards.read_manifest(bundle, "irctl-bundle")["parts"] if file.name in p["file"]

@@ -22,7 +22,7 @@ from irctl.training.loop import session
 from irctl.training.parallel.gradient_cache import forward_chunks
 from irctl.training.run_files import journal
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def environment(**more: str) -> dict[str, str]:
