@@ -43,8 +43,15 @@ def test_the_table_of_commands_is_complete() -> None:
 
 def test_the_tree_names_every_package() -> None:
     tree = README.split("## Layout")[1]
-    packages = [p.name for p in (ROOT / "irctl").iterdir() if (p / "__init__.py").is_file()]
-    assert [p for p in packages if f"{p}/" not in tree] == []
+    packages = [p.parent for p in (ROOT / "irctl").rglob("__init__.py") if p.parent != ROOT / "irctl"]
+    assert [p for p in packages if f"{p.name}/" not in tree] == []
+
+
+def test_no_folder_has_more_files_than_one_sees_at_a_glance() -> None:
+    """Folders in which a file is a plug-in are free."""
+    free = ("losses", "quantizers", "regularizers", "methods", "recipes")
+    folders = {p.parent for p in (ROOT / "irctl").rglob("*.py") if p.parent.name not in free}
+    assert [f for f in folders if len([p for p in f.glob("*.py") if p.name != "__init__.py"]) > 20] == []
 
 
 def test_both_commands_install_the_tested_versions_and_the_checks_run_them_word_for_word() -> None:

@@ -17,6 +17,7 @@ from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.pipelines.export import export
+from irctl.pipelines.references import bundles
 from irctl.pipelines.search import document_ids, opened_index, spread
 from irctl.types import Silent
 
