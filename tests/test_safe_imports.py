@@ -59,3 +59,20 @@ def test_every_python_that_irctl_starts_is_told_to_leave_the_current_folder_alon
         if re.search(r"sys\.executable", line) and '"-P"' not in line
     }
     assert found == set()
+
+
+def test_every_module_that_a_string_names_is_there() -> None:
+    """Workers are started and handed their tasks by name: no import would miss a file that was moved."""
+    names = {
+        text
+        for file in paths.PACKAGE.rglob("*.py")
+        for text in re.findall(r'= "(irctl(?:\.\w+)+(?::\w+)?)"', file.read_text())
+    }
+    assert len(names) >= 5
+    for name in names:
+        module, _, function = name.partition(":")
+        path = paths.PACKAGE.parent / f"{module.replace('.', '/')}.py"
+        assert path.is_file(), name
+        assert (
+            f"\ndef {function}(" in path.read_text() if function else 'if __name__ == "__main__":' in path.read_text()
+        )

@@ -78,12 +78,13 @@ class Method(nn.Module):
     @classmethod
     def build(cls, config: Config, profile: Hardware, context: Context) -> Method:
         """Open the encoder, the collection and its groups."""
+        from irctl.data.collections.open import open_for
         from irctl.models.encoder import load_encoder, load_guide
         from irctl.models.similarity import check_similarity
         from irctl.training.groups import sources
         from irctl.training.groups.dev_score import DevScore
 
-        collection = sources.collection_of(config)
+        collection = open_for(config)
         source = sources.groups_of(config, collection)
         fingerprint = source.fingerprint  # of the data it started with
         if (mined := refreshed_negatives.current(config, context.paths)) is not None:

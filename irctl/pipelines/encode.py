@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files, paths, tables
-from irctl.data.collections.open import collection_of
+from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.pipelines import outputs
 from irctl.pipelines.workers import worker
@@ -50,7 +50,7 @@ def encode(
     if out:
         files.check_folder(Path(out))
     config = _with(config, model, data)
-    collection = collection_of(config)
+    collection = open_for(config)
     encoder = load_encoder(config)
     fingerprint = encoder.fingerprint("passage")  # of the model, whatever the side: what its training recorded
     run.note(
@@ -133,7 +133,7 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     from irctl.types import Silent
 
     config = settings.resolve(settings.from_json(job["config"]))
-    rows = texts(collection_of(config), config, job["side"])
+    rows = texts(open_for(config), config, job["side"])
     folder = Path(job["folder"])
     share = (index, count)
     with suppress(PartlyDone):  # the launcher finishes the folder
@@ -147,7 +147,7 @@ def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     from irctl.models.similarity import in_force
 
     _check_side(side)
-    collection = collection_of(config)
+    collection = open_for(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
     width = _width(found.folder) if found else None

@@ -22,8 +22,6 @@ from irctl.errors import DataError
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection
-
 
 SHIPPED = "recipe:"
 
@@ -40,7 +38,7 @@ def open_collection(
     """The collection that `data.source` names. Raises DataError with the next step if it is not here.
 
     root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
-    A file of several relevance levels (mqrel) gives data/mqrel.py's MqrelCollection, which only training can use.
+    A file of several relevance levels (mqrel) gives mqrel.py's MqrelCollection, which only training can use.
     """
     source = _shipped(source)
     if Path(source).suffix in (".json", ".toml") and Path(source).is_file():
@@ -155,13 +153,3 @@ def _default_card(name: str, layout: Layout) -> Card:
     splits = layout.splits()
     headline = next((s for s in ("test", "dev") if s in splits), splits[0] if splits else "test")
     return Card(name=name, format=layout.format, headline_split=headline, splits=splits)
-
-
-def collection_of(config: Config) -> Collection:
-
-    return open_collection(
-        config.data.source,
-        root=config.data.root,
-        title_join=config.data.title_join,
-        fix_encoding=config.data.fix_encoding,
-    )

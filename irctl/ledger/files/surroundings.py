@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from irctl import paths
+
 PROBE_TIMEOUT_S = 10.0
 
 
@@ -69,11 +71,11 @@ def git(folder: Path) -> dict[str, Any]:
 
 def _own_commit() -> str:
     """`+g<commit>` of the checkout that irctl itself runs from, with `.changed` for uncommitted changes; or empty."""
-    here = str(Path(__file__).resolve().parent)
-    if not _output("git", "-C", here, "ls-files", Path(__file__).name):  # an environment inside another checkout
+    here = str(paths.PACKAGE.resolve())
+    if not _output("git", "-C", here, "ls-files", "__init__.py"):  # an environment inside another checkout
         return ""
     commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD").strip()
-    changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "..").strip()
+    changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", ".").strip()
     return f"+g{commit}{'.changed' if changed else ''}" if commit else ""
 
 

@@ -119,7 +119,7 @@ class Encoding:
 def spread(
     work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
 ) -> streaming.Spent:
-    """Every worker of the plan at once; what they spent together. See `_workers.spread` for what it raises."""
+    """Every worker of the plan at once; what they spent together. See `workers.spread` for what it raises."""
     job = {
         "source": str(given.folder.absolute()) if given.folder else given.name,
         "root": config.data.root,

@@ -70,10 +70,10 @@ def _compression(config: Config) -> Iterator[Finding]:
 
 
 def _data(config: Config) -> Finding:
-    from irctl.training.groups.sources import collection_of
+    from irctl.data.collections.open import open_for
 
     try:
-        collection_of(config)
+        open_for(config)
     except IrctlError as e:
         return Finding("recipe data", "warning", e.message, e.hint or "irctl data ls lists what is here")
     return Finding("recipe data", "ok", config.data.source)

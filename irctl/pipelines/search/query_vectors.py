@@ -31,9 +31,9 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
 
 def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
     """The collection asked for, else the one the index was made from; and the split of its queries."""
-    from irctl.data.collections.open import collection_of
+    from irctl.data.collections.open import open_for
 
-    collection = collection_of(_of_index(config, searched))
+    collection = open_for(_of_index(config, searched))
     return collection, config.data.split or collection.card.headline_split
 
 

@@ -41,7 +41,7 @@ def search(
 ) -> scan.Found:
     """The k best rows of each query, by as many processes as there are devices. place: folder of the processes' logs.
 
-    Raises what `_workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
+    Raises what `workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
     """
     count, block = processes(searched, config), config.search.block
     if count == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.open import open_for
 from irctl.data.groups import report as groups_report
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
@@ -14,7 +15,7 @@ from irctl.models.reading import names_of
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks
-from irctl.training.groups.sources import collection_of, dev_split, groups_of, train_split
+from irctl.training.groups.sources import dev_split, groups_of, train_split
 from irctl.training.objective import terms
 from irctl.types import Reporter
 
@@ -33,7 +34,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import default_negatives
 
-    collection = collection_of(config)
+    collection = open_for(config)
     _check_patience(config, collection)
     own_negatives = _own_negatives(config, collection)
     _check_every(config, own_negatives)
@@ -87,7 +88,7 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     """(what --dry-run prints of the data, number of training queries; 0 while the data is not here)."""
     from irctl.pipelines.hardneg.for_training import default_file
 
-    collection = collection_of(config)
+    collection = open_for(config)
     _check_patience(config, collection)
     shown: dict[str, Any] = {"collection": collection.name}
     if notices := _notices(config, collection):

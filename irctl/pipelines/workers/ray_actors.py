@@ -51,7 +51,7 @@ class Worker:
 def spread(
     task: str, job: Mapping[str, Any], count: int, config: Config, progress: Progress, reporter: Reporter
 ) -> list[dict[str, Any]]:
-    """Do every share in an actor and return the answers by share. See `_workers.spread`.
+    """Do every share in an actor and return the answers by share. See spread.py.
 
     Raises EnvironmentUnfit without Ray, RunFailed with the first share's error.
     """

@@ -1,4 +1,7 @@
-"""One worker's share of a job, and the process that does it."""
+"""One worker's share of a job, and the process that does it.
+
+local.py starts it as `python -m irctl.pipelines.workers.worker TASK JOB INDEX COUNT`; an actor of Ray calls perform.
+"""
 
 from __future__ import annotations
 
@@ -42,3 +45,7 @@ def main(task: str, saved: str, index: str, count: str) -> int:
         return e.exit_code
     sys.stdout.write(json.dumps(answer) + "\n")
     return errors.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

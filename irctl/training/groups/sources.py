@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.config import Config
-from irctl.data.collections.open import open_for
 from irctl.data.collections.self_match import self_match
 from irctl.data.groups import positives as positive
 from irctl.data.groups.group_source import GroupSource, Settings, refuse_mined
@@ -41,11 +40,6 @@ class DevData:
 def train_split(config: Config) -> str:
     """The split to train on."""
     return config.data.split or "train"
-
-
-def collection_of(config: Config) -> Collection:
-    """The collection that data.source names."""
-    return open_for(config)
 
 
 def groups_of(config: Config, collection: Any) -> GroupSource:

@@ -1,4 +1,4 @@
-"""Entry of a training process: `python -m irctl.training.worker RUN_DIR`, started by launch.py.
+"""Entry of a training process: `python -m irctl.training.processes.worker RUN_DIR`, started by launch.py.
 
 It reads the run folder's config.json, appends to metrics.jsonl, and writes checkpoints/ and model/. The ledger is the
 launcher's alone.

@@ -218,14 +218,6 @@ def test_values_of_evaluations_are_carried(tmp_path: Path, monkeypatch: pytest.M
     assert (there / "per_query.parquet").read_bytes() == bytes(range(256))
 
 
-def test_irctl_is_known_by_the_commit_it_runs_from() -> None:
-    from irctl.ledger.files import surroundings
-
-    version = surroundings.packages()["irctl"]
-    commit = surroundings.git(Path(surroundings.__file__).parent).get("git_commit", "")
-    assert (f"+g{commit[:12]}" in version) == bool(commit)
-
-
 def test_an_exported_file_is_plain_json(tmp_path: Path) -> None:
     run = finished()
     transfer.export_runs([query.find_run(run.id)], tmp_path / "x.jsonl")
