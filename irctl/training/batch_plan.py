@@ -2,7 +2,8 @@
 
 `batch.loss` queries share negatives; `batch.global` queries make a step, so global / loss losses are averaged. Every
 device holds loss / devices queries of a loss and forwards them in chunks of `micro`: the gradient cache makes the
-chunks exact, so the number of negatives is batch.loss x group - 1 on every machine. Accumulation adds none.
+chunks exact, so the number of negatives is batch.loss x group - 1 on every machine, where a group is the
+mean number of passages in one as it is drawn. Accumulation adds none.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class BatchPlan:
     losses: int  # losses averaged in a step
     chunks: int  # chunks a device forwards for one loss
     accumulation: int  # global / (micro x devices)
-    negatives_per_query: int | None  # None where the groups' size is that of the data (data.group_size=0)
+    negatives_per_query: int | None  # None where the groups' size is that of the data, and not known yet
+    is_bound: bool  # the number is the most that the settings allow; the groups are not drawn yet
 
     @property
     def local(self) -> int:
@@ -44,14 +46,22 @@ class BatchPlan:
             "chunks": self.chunks,
             "losses a step": self.losses,
             "accumulation": self.accumulation,
-            "negatives_per_query": "by the data" if self.negatives_per_query is None else self.negatives_per_query,
+            "negatives_per_query": self._negatives(),
         }
 
+    def _negatives(self) -> int | str:
+        if self.negatives_per_query is None:
+            return "by the data"
+        return f"at most {self.negatives_per_query}" if self.is_bound else self.negatives_per_query
 
-def plan(config: Config, *, own_only: bool = False, training_queries: int = 0, largest_group: int = 0) -> BatchPlan:
+
+def plan(
+    config: Config, *, own_only: bool = False, training_queries: int = 0, group: float = 0, is_bound: bool = False
+) -> BatchPlan:
     """The batch plan of a configuration. own_only: no loss compares a query with other queries' passages.
 
-    training_queries, largest_group: of the data, once it is known; no query meets more negatives than there are.
+    training_queries, group: of the data, once it is known, group being the passages of a group in the mean (0: not
+    known, data.group_size is the most). is_bound: the groups may turn out smaller, for negatives are still to be mined.
     Raises ConfigError with the nearest legal choices where global / loss, loss / devices or
     global / (micro x devices) is not whole.
     """
@@ -78,7 +88,7 @@ def plan(config: Config, *, own_only: bool = False, training_queries: int = 0, l
             ("batch.global", global_, lambda n: n > 0 and n % (micro * devices) == 0 and n % loss == 0),
         ])  # fmt: skip
     chunks = math.ceil(loss / devices / micro)
-    group = min(config.data.group_size, largest_group or config.data.group_size)
+    passages = group or config.data.group_size
     queries = 1 if own_only or config.loss.inbatch == "own" else min(loss, training_queries or loss)
     return BatchPlan(
         global_=global_,
@@ -88,7 +98,8 @@ def plan(config: Config, *, own_only: bool = False, training_queries: int = 0, l
         losses=global_ // loss,
         chunks=chunks,
         accumulation=global_ // (micro * devices),
-        negatives_per_query=queries * group - 1 if group else None,
+        negatives_per_query=round(queries * passages - 1) if passages else None,
+        is_bound=is_bound or not group,
     )
 
 

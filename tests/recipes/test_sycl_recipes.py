@@ -69,7 +69,7 @@ def test_settings_are_those_of_source_002(name: str) -> None:
 def test_four_devices_of_sixteen_queries_share_negatives_and_accumulate_four_losses() -> None:
     c = resolved("sycl-synth-multilevel").replace({"hardware.devices": 4, "batch.micro": 16}, "test")
     plan = batch_plan.plan(c).as_dict()
-    assert (plan["loss"], plan["losses a step"], plan["negatives_per_query"]) == (64, 4, 64 * 4 - 1)
+    assert (plan["loss"], plan["losses a step"], plan["negatives_per_query"]) == (64, 4, f"at most {64 * 4 - 1}")
 
 
 def test_real_binary_groups_are_a_judged_passage_and_two_of_three_bm25_ones(hub: Path) -> None:

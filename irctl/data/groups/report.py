@@ -82,12 +82,6 @@ def _queries_dropped(source: GroupSource) -> str:
     return ", ".join(f"{n} {reason}" for n, reason in reasons if n)
 
 
-def largest_group(source: GroupSource) -> int:
-    """Passages of the largest group that can be drawn, repeats not counted."""
-    sizes = _sizes(source)
-    return int(sizes.max()) if len(sizes) else 0
-
-
 def _sizes(source: GroupSource) -> NDArray[np.int64]:
     """Passages of every group: at most one positive of a binary one, at most K."""
     rows = source.query_rows

@@ -35,6 +35,11 @@ class Shares:
     unused: float
     expected: bool = False
 
+    @property
+    def passages(self) -> float:
+        """Passages of a group, repeats not counted."""
+        return self.positives + self.others + self.mined
+
     def line(self) -> str:
         found = f"{self.positives:.2f} positives, {self.others:.2f} other judged, {self.mined:.2f} mined"
         return f"{found} (means of {self.groups} groups{', if so many are found' if self.expected else ''})"

@@ -76,7 +76,7 @@ def _data(trial: Trial) -> str:
     from irctl.pipelines.train import prepare
 
     config = trial.config
-    described, queries = prepare.describe(config)
+    described, queries, _ = prepare.describe(config)
     if not queries:
         raise RunFailed(f"{config.data.source}: no training query", hint="irctl train --dry-run says what was dropped")
     if config.data.source.endswith(".json"):
@@ -103,7 +103,7 @@ def _schedule(trial: Trial) -> str:
     config = trial.config
     trackers.check(config)
     plan = batch_plan.plan(config, own_only=terms.own_only(config))
-    steps = batch_plan.steps(config, plan, prepare.describe(config)[1])
+    steps = batch_plan.steps(config, plan, prepare.describe(config).queries)
     shape = {"warmup": steps.warmup, "total": steps.total, "shape": config.train.warmup_shape}
     peak = max(schedule.factor(s, schedule=config.train.schedule, **shape) for s in range(steps.total))  # type: ignore[arg-type]
     if abs(peak - 1) > TOLERANCE:

@@ -28,12 +28,13 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
     plan = batch_plan.plan(config, own_only=terms.own_only(config))
     described: dict[str, Any] = {}
     queries = 0
+    sizes: dict[str, Any] = {}
     if plugins.literal("methods", config.train.method, "DATA") == "groups":
-        described["data"], queries = prepare.describe(config)
+        described["data"], queries, sizes = prepare.describe(config)
         for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
             if lines := described["data"].pop(name, None):
                 described[name] = lines
-    described["batch"] = batch_plan.plan(config, own_only=terms.own_only(config), training_queries=queries).as_dict()
+    described["batch"] = batch_plan.plan(config, own_only=terms.own_only(config), **sizes).as_dict()
     if queries:
         steps = batch_plan.steps(config, plan, queries)
         every = batch_plan.save_every(config, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from irctl.data.collections.open import open_for
 from irctl.data.groups import report as groups_report
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
-    from irctl.data.groups.report import largest_group
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import default_negatives
 
@@ -61,7 +60,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     for notice in [*_notices(config, collection), *_check(config, source, source.labels, found)]:
         reporter.warn(notice)
     reporter.say(f"a group: {found.line()}")
-    extra: dict[str, Any] = {"training_queries": len(source), "largest_group": largest_group(source)}
+    extra: dict[str, Any] = {"training_queries": len(source), "group": found.passages}
     split = dev_split(config, collection)
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
         mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
@@ -84,8 +83,19 @@ def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
     return all(len(set(grades.values())) < 2 for grades in qrels.values())
 
 
-def describe(config: Config) -> tuple[dict[str, Any], int]:
-    """(what --dry-run prints of the data, number of training queries; 0 while the data is not here)."""
+class Described(NamedTuple):
+    """shown: what --dry-run prints of the data. queries: training queries; 0 while the data is not here.
+
+    sizes: of the groups, as `batch_plan.plan` takes them.
+    """
+
+    shown: dict[str, Any]
+    queries: int
+    sizes: dict[str, Any]
+
+
+def describe(config: Config) -> Described:
+    """What a training would find, without mining or training."""
     from irctl.pipelines.hardneg.for_training import default_file
 
     collection = open_for(config)
@@ -96,7 +106,7 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     own_negatives = _own_negatives(config, collection)
     _check_every(config, own_negatives)
     if own_negatives and getattr(collection, "missing", list)():
-        return shown | getattr(collection, "describe", dict)(), 0
+        return Described(shown | getattr(collection, "describe", dict)(), 0, {})
     to_mine = 0
     if not own_negatives:
         shown["split"] = train_split(config)
@@ -120,7 +130,8 @@ def describe(config: Config) -> tuple[dict[str, Any], int]:
     shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
     if to_mine:
         del shown["group sizes"]
-    return shown, len(source)
+    sizes = {"training_queries": len(source), "group": found.passages, "is_bound": found.expected}
+    return Described(shown, len(source), sizes)
 
 
 def _threshold(config: Config, largest_grade: float) -> Any:

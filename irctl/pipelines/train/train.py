@@ -52,13 +52,13 @@ def train(
     precision.check_declared(config)
     plan = batch_plan.plan(config, own_only=terms.own_only(config))
     command = launch.argv(config, run.paths.folder, launcher)
-    run.note(global_batch=plan.global_, negatives_per_query=plan.negatives_per_query)
+    run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     extra: dict[str, Any] = {}
     if plugins.literal("methods", config.train.method, "DATA") == "groups":
         from irctl.pipelines.train import prepare
 
         config, extra = prepare.prepare(config, run, reporter)
-        sizes = {key: extra.pop(key) for key in ("training_queries", "largest_group")}
+        sizes = {key: extra.pop(key) for key in ("training_queries", "group")}
         plan = batch_plan.plan(config, own_only=terms.own_only(config), **sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
     write_json(run.paths.config, config.to_json())

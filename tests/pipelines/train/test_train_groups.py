@@ -120,3 +120,17 @@ def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytes
 def test_a_dev_measure_that_no_model_can_change_is_warned_of() -> None:
     assert prepare._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
     assert not prepare._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})
+
+
+def test_negatives_a_query_are_counted_from_the_groups_as_they_are_drawn(toy: Path) -> None:
+    def shown(mined: dict[str, list[str]] | None = None, **values: Any) -> Any:
+        return described(toy, mined, data__group_size=8, batch__global=16, **values)["batch"]["negatives_per_query"]
+
+    # 4 queries of 6 passages each (a positive, another judged, four mined): 23 beside the one that is the positive
+    assert shown(ALL) == 4 * 6 - 1
+    assert shown({"q0": ["c8", "c9"]}) == 4 * 2.5 - 1  # 4 2 2 2
+    assert shown(data__negatives="none") == 4 * 2 - 1
+    assert shown(ALL, loss__inbatch="own") == 5
+    assert shown(ALL, data__short="cycle") == 23  # repeats are no other negatives
+    assert shown() == "at most 23"  # mining may find fewer
+    assert shown(ALL, data__max_queries=2) == 2 * 6 - 1

@@ -259,6 +259,19 @@ def test_dry_run_counts_judgements_of_a_plain_folder_by_grade(tiny_encoder, smal
     assert given["group sizes"] == "2 x 12" and given["negatives"] == "none"
 
 
+def test_the_record_has_the_negatives_of_the_groups_that_are_drawn(tiny_encoder, small, monkeypatch) -> None:
+    def end(*args, **more) -> None:
+        raise RunFailed("enough")
+
+    monkeypatch.setattr(launch, "run", end)
+    values = {"data.source": small, "data.negatives": "none", "data.group_size": 8, "loss.name": "infonce"}
+    with pytest.raises(RunFailed, match="enough"):
+        train(configuration(tiny_encoder, **values))
+    # 8 queries, each with a positive and nothing else (both judged passages are positives): 7 of other queries
+    assert query.find_run("latest").columns["negatives_per_query"] == 7
+    assert dry_run.describe(configuration(tiny_encoder, **values))["batch"]["negatives_per_query"] == 7
+
+
 def test_the_settings_of_deepspeed_lie_in_the_run_folder(tiny_encoder, small, monkeypatch) -> None:
     def end(*args, **more) -> None:
         raise RunFailed("enough")
@@ -278,7 +291,7 @@ def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) ->
         settings.resolve({"loss.name": ("ws2", "test"), "hardware.micro_batch": (4, "profile cpu")})
     )
     assert shown["data"]["queries"] == 135 and shown["data"]["largest grade"] == 4
-    assert shown["batch"]["negatives_per_query"] == 255 and shown["batch"]["chunks"] == 8
+    assert shown["batch"]["negatives_per_query"] == "at most 249" and shown["batch"]["chunks"] == 8
     assert shown["steps"]["steps"] == 15
     assert "irctl.training.processes.worker" in shown["launch"]
     assert shown["deepspeed"].startswith("not used")
