@@ -66,7 +66,7 @@ def test_every_module_that_a_string_names_is_there() -> None:
     names = {
         text
         for file in paths.PACKAGE.rglob("*.py")
-        for text in re.findall(r'= "(irctl(?:\.\w+)+(?::\w+)?)"', file.read_text())
+        for text in re.findall(r'(?:MODULE|SHARE) = "(irctl(?:\.\w+)+(?::\w+)?)"', file.read_text())
     }
     assert len(names) >= 5
     for name in names:
