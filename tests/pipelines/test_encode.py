@@ -12,7 +12,7 @@ import pytest
 
 from irctl import stopping
 from irctl.config import Config, from_sets, resolve
-from irctl.errors import ConfigError, RunFailed, Stopped
+from irctl.errors import ConfigError, DataError, Stopped
 from irctl.ledger.query import artifacts, find_run
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
@@ -117,7 +117,7 @@ def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
     assert (run.paths.folder / "encode_share-1.log").is_file()
     gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
     job = {"config": gone.to_json(), "side": "passage", "folder": str(tmp_path / "x")}
-    with pytest.raises(RunFailed, match="no such folder or run"):
+    with pytest.raises(DataError, match="no folder or run has that name"):
         spread.spread(pipeline.SHARE, job, 2, gone, tmp_path, worker.Progress("", 4, lambda: 0), Silent())
 
 
