@@ -34,7 +34,8 @@ def nearest(wrong: str, legal: tuple[str, ...] | list[str]) -> str:
 
 def check(package: str, name: str) -> str:
     """The name itself if irctl/PACKAGE/NAME.py exists. Raises ConfigError with the nearest legal name."""
-    kind = {"losses": "loss", "quantizers": "compression method"}.get(package, package.rstrip("s"))
+    kinds = {"losses": "loss", "quantizers": "compression method", "metrics/ranking/measures": "measure"}
+    kind = kinds.get(package, package.rstrip("s"))
     if name not in names(package):
         raise errors.ConfigError(f"no {kind} named '{name}'", hint=nearest(name, names(package)))
     return name
@@ -42,7 +43,7 @@ def check(package: str, name: str) -> str:
 
 def load(package: str, name: str) -> ModuleType:
     """Import irctl/PACKAGE/NAME.py. Raises ConfigError if there is none."""
-    return importlib.import_module(f"irctl.{package}.{check(package, name)}")
+    return importlib.import_module(f"irctl.{package.replace('/', '.')}.{check(package, name)}")
 
 
 @cache

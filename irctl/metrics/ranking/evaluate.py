@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.ranking.measures import Measure, parse
-from irctl.metrics.ranking.r_cap import r_cap
+from irctl.metrics.ranking.parsing import Measure, parse
 from irctl.types import Qrels, Run
 
 CANONICAL_VERSION = 1
@@ -135,13 +134,12 @@ def _values(ordered: Run, grades: Qrels, wanted: Sequence[Measure]) -> dict[str,
     import ir_measures
 
     values: dict[str, dict[str, float]] = {m.name: dict.fromkeys(grades, 0.0) for m in wanted}
-    engines = {m.engine(): m.name for m in wanted if m.family != "R_cap"}
+    engines = {m.engine(): m.name for m in wanted if m.own() is None}
     if engines and ordered:
         for metric in ir_measures.iter_calc(list(engines), grades, canonical_scores(ordered)):
             values[engines[metric.measure]][metric.query_id] = float(metric.value)
     for m in wanted:
-        if m.family == "R_cap":
-            assert m.cutoff is not None
+        if (value := m.own()) is not None:
             for query_id, documents in ordered.items():
-                values[m.name][query_id] = r_cap(list(documents), grades[query_id], m.cutoff, m.rel)
+                values[m.name][query_id] = value(list(documents), grades[query_id], m.cutoff, m.rel)
     return values

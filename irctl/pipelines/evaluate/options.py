@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
-from irctl.metrics.ranking.measures import parse
+from irctl.metrics.ranking.parsing import parse
 from irctl.pipelines.references import bundles
 
 if TYPE_CHECKING:

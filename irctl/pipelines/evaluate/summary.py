@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from irctl.metrics.ranking.measures import parse_one
+from irctl.metrics.ranking.parsing import parse_one
 from irctl.reports import published_values as published
 
 CQADUPSTACK_PARTS = 12

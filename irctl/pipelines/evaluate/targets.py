@@ -77,7 +77,7 @@ def targets(
 
     Raises DataError if some are missing without keep_going, or none is left.
     """
-    from irctl.metrics.ranking.measures import parse
+    from irctl.metrics.ranking.parsing import parse
 
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from irctl import paths, plugins
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.ranking.measures import parse, parse_one
+from irctl.metrics.ranking.parsing import parse, parse_one
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, per_query_reader
 from irctl.reports import grouping, neighbour_recall

@@ -6,7 +6,7 @@ import pytest
 
 from irctl.data.collections import cards
 from irctl.data.collections.irds import measures_of
-from irctl.metrics.ranking.measures import parse
+from irctl.metrics.ranking.parsing import parse
 
 # name: split of the headline number, its queries, whether it can be downloaded (Thakur et al. 2021, table 1)
 BEIR = {

@@ -13,7 +13,7 @@ import pytest
 from workspace import Workspace
 
 from irctl.data.collections.cards import load_card
-from irctl.metrics.ranking.measures import parse
+from irctl.metrics.ranking.parsing import parse
 from irctl.pipelines.evaluate.targets import _preset
 
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+NAME = "R_cap"
+SYNONYMS = ("capped_recall",)
+CUTOFF = "needed"
+PARAMETERS = ("rel",)
+USUAL = 100
 
-def r_cap(ranking: Sequence[str], grades: Mapping[str, int], k: int, rel: int = 1) -> float:
+
+def value(ranking: Sequence[str], grades: Mapping[str, int], k: int, rel: int = 1) -> float:
     """Value in [0, 1]; 0 for a query without relevant documents."""
     relevant = sum(grade >= rel for grade in grades.values())
     hits = sum(grades.get(docid, 0) >= rel for docid in ranking[:k])

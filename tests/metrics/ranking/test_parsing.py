@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.metrics.ranking.measures import PRESETS, parse
+from irctl.metrics.ranking.parsing import PRESETS, parse
 
 
 @pytest.mark.parametrize(

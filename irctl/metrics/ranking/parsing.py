@@ -1,19 +1,22 @@
-"""Names of ranking measures: presets, synonyms, parsing. `nDCG@10 RR(rel=2)@10 R_cap@100` in ir_measures' syntax.
+"""Reading names of ranking measures: `nDCG@10 RR(rel=2)@10 R_cap@100` in ir_measures' syntax, synonyms, presets.
 
-Only measures whose engine reads the canonical run are offered. Exponential gain is not: ir_measures sends it to gdeval.
+A measure is a file of measures/ that says what may be asked of it. Only those whose engine reads the canonical run are
+there; nDCG with exponential gain is not: ir_measures sends it to gdeval.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from irctl import plugins
 from irctl.errors import ConfigError
 
+MEASURES = "metrics/ranking/measures"
 DEPTHS = (1, 3, 5, 10, 100, 1000)
 
 PRESETS: dict[str, tuple[str, ...]] = {
@@ -25,32 +28,22 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "repconc": (*(f"{name}@{k}" for name in ("nDCG", "AP", "R", "P") for k in (1, 3, 5, 10, 100)), "RR@10", "RR@100"),
 }
 
-# name -> whether a cut-off is needed. RR without one would be trec_eval's recip_rank, which differs from every RR@k.
-NAMES = {
-    "AP": False,
-    "Judged": True,
-    "nDCG": False,
-    "P": True,
-    "R": True,
-    "R_cap": True,
-    "Rprec": False,
-    "RR": True,
-    "Success": True,
-}
-UNCUT = ("Rprec",)
-
-SYNONYMS = {name.lower(): name for name in NAMES} | {
-    "map": "AP",
-    "mrr": "RR",
-    "recall": "R",
-    "precision": "P",
-    "prec": "P",
-    "hit": "Success",
-    "hitrate": "Success",
-    "capped_recall": "R_cap",
-}
-
 _SHAPE = re.compile(r"(?P<name>[A-Za-z_]+)(?:\((?P<params>[^()]*)\))?(?:@(?P<cutoff>\d+))?")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a file of measures/ declares of its measure.
+
+    name: as tables have it; the file's name is the same in lower case. synonyms: other names, in lower case.
+    cutoff: whether @K is needed, optional or none. parameters: of rel and judged_only. usual: the cut-off in hints.
+    """
+
+    name: str
+    synonyms: tuple[str, ...]
+    cutoff: str
+    parameters: tuple[str, ...]
+    usual: int
 
 
 @dataclass(frozen=True)
@@ -63,11 +56,29 @@ class Measure:
     rel: int
     judged_only: bool = False
 
+    def own(self) -> Callable[[Sequence[str], Mapping[str, int], int | None, int], float] | None:
+        """`value(ranking, grades, k, rel)` of its file, or None where ir_measures computes it."""
+        return getattr(plugins.load(MEASURES, self.family.lower()), "value", None)
+
     def engine(self) -> Any:
-        """The ir_measures object; R_cap is our own and has none."""
+        """The ir_measures object of a measure without an `own` value."""
         import ir_measures
 
         return ir_measures.parse_measure(self.name)
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every measure by the names it may be given, in lower case: first the files in their order, then synonyms."""
+    found = {name: _declared(name) for name in plugins.names(MEASURES)}
+    return found | {synonym: family for family in found.values() for synonym in family.synonyms}
+
+
+def _declared(name: str) -> Family:
+    names = {n: plugins.literal(MEASURES, name, n) for n in ("NAME", "SYNONYMS", "CUTOFF", "PARAMETERS", "USUAL")}
+    return Family(
+        names["NAME"], names["SYNONYMS"] or (), names["CUTOFF"], names["PARAMETERS"] or (), names["USUAL"] or 10
+    )
 
 
 def split_list(text: str) -> list[str]:
@@ -104,39 +115,38 @@ def parse_one(text: str) -> Measure:
     shape = _SHAPE.fullmatch(text)
     if shape is None:
         raise ConfigError(f"'{text}' is not a measure", hint="expected NAME@K or NAME(rel=2)@K")
-    family = SYNONYMS.get(shape["name"].lower())
+    family = families().get(shape["name"].lower())
     if family is None:
-        close = difflib.get_close_matches(shape["name"].lower(), list(SYNONYMS), n=1, cutoff=0.5)
+        close = difflib.get_close_matches(shape["name"].lower(), list(families()), n=1, cutoff=0.5)
         depth = f"@{shape['cutoff']}" if shape["cutoff"] else ""
-        hint = f"did you mean '{SYNONYMS[close[0]]}{depth}'?" if close else f"known: {', '.join(NAMES)}"
+        known = ", ".join(dict.fromkeys(f.name for f in families().values()))
+        hint = f"did you mean '{families()[close[0]].name}{depth}'?" if close else f"known: {known}"
         raise ConfigError(f"no measure named '{text}'", hint=hint)
     cutoff = int(shape["cutoff"]) if shape["cutoff"] else None
     if cutoff == 0:
-        raise ConfigError(f"{text}: the cut-off must be at least 1", hint=f"did you mean '{family}@10'?")
-    if cutoff is None and NAMES[family]:
-        raise ConfigError(
-            f"{text}: needs a cut-off", hint=f"did you mean '{family}@{100 if family in ('R', 'R_cap') else 10}'?"
-        )
-    if cutoff is not None and family in UNCUT:
-        raise ConfigError(f"{text}: takes no cut-off", hint=f"did you mean '{family}'?")
+        raise ConfigError(f"{text}: the cut-off must be at least 1", hint=f"did you mean '{family.name}@10'?")
+    if cutoff is None and family.cutoff == "needed":
+        raise ConfigError(f"{text}: needs a cut-off", hint=f"did you mean '{family.name}@{family.usual}'?")
+    if cutoff is not None and family.cutoff == "none":
+        raise ConfigError(f"{text}: takes no cut-off", hint=f"did you mean '{family.name}'?")
     rel, judged_only = _parameters(text, family, shape["params"] or "")
     given = [f"rel={rel}"] if rel != 1 else []
     given += ["judged_only=True"] if judged_only else []
-    name = family + (f"({','.join(given)})" if given else "") + (f"@{cutoff}" if cutoff else "")
-    return Measure(name, family, cutoff, rel, judged_only)
+    name = family.name + (f"({','.join(given)})" if given else "") + (f"@{cutoff}" if cutoff else "")
+    return Measure(name, family.name, cutoff, rel, judged_only)
 
 
-def _parameters(text: str, family: str, params: str) -> tuple[int, bool]:
+def _parameters(text: str, family: Family, params: str) -> tuple[int, bool]:
     """(rel, judged_only) of the text in brackets."""
     rel, judged_only = 1, False
     for part in filter(None, (p.strip() for p in params.split(","))):
         key, _, value = (s.strip() for s in part.partition("="))
-        if key == "rel" and family not in ("nDCG", "Judged"):
+        if key == "rel" and key in family.parameters:
             if not value.isdigit() or int(value) < 1:
                 raise ConfigError(f"{text}: rel must be a grade of at least 1, found '{value}'")
             rel = int(value)
-        elif key == "judged_only" and family not in ("Judged", "R_cap", "RR") and value in ("True", "False"):
+        elif key == "judged_only" and key in family.parameters and value in ("True", "False"):
             judged_only = value == "True"
         else:
-            raise ConfigError(f"{text}: {family} does not take '{part}'", hint="binary measures take rel=GRADE")
+            raise ConfigError(f"{text}: {family.name} does not take '{part}'", hint="binary measures take rel=GRADE")
     return rel, judged_only
