@@ -69,6 +69,18 @@ NONSENSE = [
     ("train --set train.report_to=wandbb", 2, "Did you mean 'wandb'?"),
     ("train --resume nothing", 3, "nothing"),
     ("train --runner slurmm", 2, "Did you mean 'slurm'?"),
+    ("encode --set encoder.passage_max_len=100000", 2, "reads at most"),
+    ("search --set encoder.normalize=false", 2, "which says true"),
+    ("eval --set encoder.normalize=false --model sentence-transformers/all-MiniLM-L6-v2", 2, "which says true"),
+    ("train --set encoder.passage_max_len=100000", 2, "reads at most"),
+    ("train --set encoder.normalize=false", 2, "which says true"),
+    ("train --set encoder.pooling=cls", 2, "which says mean"),
+    ("train --set hardneg.range=5:1", 2, "found '5:1'"),
+    ("train --set eval.measures=foo", 2, "foo"),
+    ("train --set train.lr_scaling=linear", 2, "train.lr_scaling=linear"),
+    ("train --set train.save=often", 2, "train.save"),
+    ("train --set search.similarity=euclid", 2, "search.similarity=euclid"),
+    ("train --out {taken}", 3, "expected a new or empty folder"),
     ("search --retriever bm52", 2, "bm52"),
     ("search --fuse rff a b", 2, "--fuse rff"),
     ("search --fuse weighted:inf,1 a b", 2, "expected 2 weights"),
@@ -101,7 +113,9 @@ def bundle(place: Workspace) -> str:
 def test_a_dry_run_refuses_what_the_real_run_refuses(
     place: Workspace, bundle: str, line: str, code: int, said: str
 ) -> None:
-    asked = line.replace("{bundle}", bundle)
+    asked = line.replace("{bundle}", bundle).replace("{taken}", "taken")
+    (place.folder / "taken").mkdir(exist_ok=True)
+    (place.folder / "taken" / "notes.txt").write_text("mine")
     dry = place.run(f"{asked} --dry-run")
     assert dry.code == code and said in dry.err and not dry.out, dry.err
     real = place.run(asked)

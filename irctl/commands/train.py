@@ -73,8 +73,7 @@ def train(
         return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher)
 
     def describe(config: object) -> dict[str, object]:
-
-        return dry_run.describe(config, probe=probe)  # type: ignore[arg-type]
+        return dry_run.describe(config, probe=probe, out=out)  # type: ignore[arg-type]
 
     def check_resume(folder: Path) -> None:
         from irctl.pipelines.train import train as pipeline

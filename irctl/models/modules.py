@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
 from irctl.models import adapters, whole
 from irctl.models.locate import Located
-from irctl.models.reading import KNOWN_POOLING, POOLINGS, Settings, normalizes, pooling_of
+from irctl.models.reading import POOLINGS, Settings, normalizes, plain_pooling, pooling_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -76,12 +76,7 @@ def _plain(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
-    if not pooling:
-        raise ConfigError(
-            f"{located.name}: a plain transformers model does not say how its token vectors are pooled",
-            hint=f"Add --set encoder.pooling=..., one of {', '.join(POOLINGS)}; and encoder.normalize=true if it does",
-        )
+    pooling = plain_pooling(located, config)
     transformer = Transformer(
         str(located.folder),
         model_kwargs={**model_kwargs, **shared},

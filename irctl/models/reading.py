@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from irctl import tables
 from irctl.data.collections import cards
@@ -41,6 +41,16 @@ SAVED = {  # irctl.json, as far as it is read back
     "prompts?": {"*": {"*": str}},
 }
 UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
+
+
+class Stated(NamedTuple):
+    """What a model says itself. limit: tokens that its positions allow; own_len: its own maximum."""
+
+    pooling: str | None
+    normalizes: bool
+    limit: int
+    own_len: int
+    prompts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -107,14 +117,36 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
     Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
     """
     _refuse_without_transformer(module, config, located)
-    limit, own_len = _limits(module)
-    prompts = dict(module.prompts or {})
+    says = Stated(pooling_of(module), normalizes(module), *_limits(module), dict(module.prompts or {}))
+    value, prompts = in_force(says, about, config, located)
+    return Settings(
+        pooling=value["encoder.pooling"] or "",
+        normalize=bool(value["encoder.normalize"]),
+        query_max_len=value["encoder.query_max_len"] or says.own_len,
+        passage_max_len=value["encoder.passage_max_len"] or says.own_len,
+        query_prompt=value["encoder.query_prompt"] or "",
+        passage_prompt=value["encoder.passage_prompt"] or "",
+        title_join=value["data.title_join"],
+        similarity=similarity(module.similarity_fn_name, located, config, says.normalizes),
+        pad_multiple=int(about.get("pad_multiple", 0)),
+        prompts=prompts,
+    )
+
+
+def in_force(
+    found: Stated, about: Mapping[str, Any], config: Config, located: Located
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """(values by key, None where nobody says it; prompts of single data sets).
+
+    Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
+    """
+    limit, own_len, prompts = found.limit, found.own_len, dict(found.prompts)
     # not the default prompt: encode_query and encode_document of sentence-transformers do not prepend it either
     query_prompt = prompts.get("query")
     passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), None)
     says: dict[str, Any] = {
-        "encoder.pooling": pooling_of(module),
-        "encoder.normalize": normalizes(module),
+        "encoder.pooling": found.pooling,
+        "encoder.normalize": found.normalizes,
         "encoder.query_max_len": about.get("query_max_len"),
         "encoder.passage_max_len": about.get("passage_max_len"),
         # an empty prompt of a foreign folder says nothing; one that irctl saved says "none"
@@ -132,7 +164,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         "data.title_join": config.data.title_join,  # its default counts too: the corpus is read with it
     }
     saved, asked = about.get("prompts", {}), config.prompts()
-    prompts = {d: {**saved.get(d, {}), **asked.get(d, {})} for d in (*saved, *asked)}
+    of_data = {d: {**saved.get(d, {}), **asked.get(d, {})} for d in (*saved, *asked)}
     for dataset, side in ((d, s) for d in asked for s in asked[d]):
         says[f"prompts.{dataset}.{side}"] = saved.get(dataset, {}).get(side)
         given[f"prompts.{dataset}.{side}"] = asked[dataset][side]
@@ -143,19 +175,7 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
             says[key] = own_len  # the folder's maximum; less is a choice, more contradicts it
     if not config.encoder.override:
         _refuse_contradictions(says, given, located)
-    value = {k: given[k] if given[k] is not None else says[k] for k in says}
-    return Settings(
-        pooling=value["encoder.pooling"] or "",
-        normalize=bool(value["encoder.normalize"]),
-        query_max_len=value["encoder.query_max_len"] or own_len,
-        passage_max_len=value["encoder.passage_max_len"] or own_len,
-        query_prompt=value["encoder.query_prompt"] or "",
-        passage_prompt=value["encoder.passage_prompt"] or "",
-        title_join=value["data.title_join"],
-        similarity=similarity(module.similarity_fn_name, located, config, normalizes(module)),
-        pad_multiple=int(about.get("pad_multiple", 0)),
-        prompts=prompts,
-    )
+    return {k: given[k] if given[k] is not None else says[k] for k in says}, of_data
 
 
 def notices(module: Any, about: Mapping[str, Any], how: Settings) -> list[str]:
@@ -207,10 +227,25 @@ def pooling_of(module: Any) -> str | None:
     pooling = next((m for m in module if isinstance(m, Pooling)), None)
     if pooling is None:
         return None
-    mode = pooling.pooling_mode
+    return pooling_name(pooling.pooling_mode)
+
+
+def pooling_name(mode: str | tuple[str, ...]) -> str:
+    """irctl's name of a pooling mode of sentence-transformers, else its own."""
     return next(
         (name for name, known in POOLINGS.items() if known == mode), mode if isinstance(mode, str) else "+".join(mode)
     )
+
+
+def plain_pooling(located: Located, config: Config) -> str:
+    """How a plain transformers folder pools. Raises ConfigError where nobody says so."""
+    pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
+    if not pooling:
+        raise ConfigError(
+            f"{located.name}: a plain transformers model does not say how its token vectors are pooled",
+            hint=f"Add --set encoder.pooling=..., one of {', '.join(POOLINGS)}; and encoder.normalize=true if it does",
+        )
+    return pooling
 
 
 def normalizes(module: Any) -> bool:
@@ -232,5 +267,9 @@ def _limits(module: Any) -> tuple[int, int]:
             break
     else:
         limit = int(getattr(module.config, "max_position_embeddings", 0) or limit) if module.config else limit
-    stated = own if own is not None and own < UNBOUNDED else FALLBACK_MAX_LEN
-    return limit, int(min(stated, limit))
+    return limit, own_maximum(own, limit)
+
+
+def own_maximum(own: int | None, limit: int) -> int:
+    """Tokens that a folder reads at most by its own word; tokenizers that state none get a usual number."""
+    return int(min(own if own is not None and own < UNBOUNDED else FALLBACK_MAX_LEN, limit))

@@ -39,12 +39,17 @@ def makes_unit_vectors(located: Located, config: Config) -> bool:
 
 
 def _had_normalize(located: Located) -> bool:
+    return any(entry["type"].endswith(".Normalize") for entry in modules_of(located))
+
+
+def modules_of(located: Located) -> list[dict[str, str]]:
+    """modules.json of a folder: type and path of each module; empty if there is none."""
     path = located.folder / "modules.json"
     if not path.is_file():
-        return False
-    entries = tables.parse_json(path.read_bytes(), str(path))
-    tables.check(entries, [{"type": str}], str(path))
-    return any(entry["type"].endswith(".Normalize") for entry in entries)
+        return []
+    entries: list[dict[str, str]] = tables.parse_json(path.read_bytes(), str(path))
+    tables.check(entries, [{"type": str, "path": str}], str(path))
+    return entries
 
 
 def similarity(name: str, located: Located, config: Config, had: bool) -> str:

@@ -143,10 +143,11 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 
 def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
-    from irctl.models import locate
+    from irctl.models import locate, stated
     from irctl.models.similarity import in_force
 
     _check_side(side)
+    stated.check(config)
     collection = open_for(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from irctl import paths
 from irctl.errors import IrctlError
 from irctl.pipelines.doctor.finding import Finding
+from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -25,12 +26,10 @@ def checks(config: Config) -> Iterator[Finding]:
         yield from _compression(config)
         return
     from irctl.models.locate import find_local
-    from irctl.training import batch_plan, precision
-    from irctl.training.objective import terms
+    from irctl.pipelines.train import checks as training_checks
 
     try:
-        precision.check_declared(config)
-        plan = batch_plan.plan(config, own_only=terms.own_only(config))
+        config, plan = training_checks.check(config, Silent())
     except IrctlError as e:
         yield Finding("recipe", "error", e.message, e.hint or "Change the recipe")
         return

@@ -141,9 +141,11 @@ def describe(
     what = source.index or (resolved(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(found)}}
     if not (source.index or source.files):
+        from irctl.models import stated
         from irctl.models.locate import find_local
         from irctl.models.similarity import in_force
 
+        stated.check(config, resolved(source.model or config.model.name))
         local = find_local(source.model or config.model.name, config.model.revision)
         plan["evaluate"]["similarity"] = in_force(config, local)
     for t in found:

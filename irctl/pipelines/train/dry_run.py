@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.pipelines.train.train import similarity_line
-from irctl.training import batch_plan, precision
+from irctl.pipelines.train import checks
+from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
 from irctl.training.processes import launch
+from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
 
 
-def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
+def describe(config: Config, *, probe: bool = False, out: str | None = None) -> dict[str, Any]:
     """What --dry-run prints: data, batch arithmetic, steps, launch line, DeepSpeed settings, memory.
 
     probe: train two steps here, to measure the memory that they take.
     """
+    from irctl.models import locate, similarity
     from irctl.pipelines.train import memory, prepare, trial
 
-    precision.check_declared(config)
-    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    said = Silent()
+    config, plan = checks.check(config, said, out)
     described: dict[str, Any] = {}
     queries = 0
     sizes: dict[str, Any] = {}
@@ -34,6 +36,8 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
             if lines := described["data"].pop(name, None):
                 described[name] = lines
+    if said.lines:
+        described["notices"] = [*said.lines, *described.get("notices", ())]
     described["batch"] = batch_plan.plan(config, own_only=terms.own_only(config), **sizes).as_dict()
     if queries:
         steps = batch_plan.steps(config, plan, queries)
@@ -48,7 +52,9 @@ def describe(config: Config, *, probe: bool = False) -> dict[str, Any]:
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
         for p in terms.parts(config)
     }
-    described["similarity"] = {"scores": similarity_line(config)}
+    described["similarity"] = {
+        "scores": similarity.in_force(config, locate.find_local(config.model.name, config.model.revision))
+    }
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
     uses = deepspeed_settings.uses_deepspeed(config)

@@ -15,7 +15,7 @@ from irctl.models.reading import names_of
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks
-from irctl.training.groups.sources import dev_split, groups_of, train_split
+from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of, train_split
 from irctl.training.objective import terms
 from irctl.types import Reporter
 
@@ -33,10 +33,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import default_negatives
 
-    collection = open_for(config)
-    _check_patience(config, collection)
-    own_negatives = _own_negatives(config, collection)
-    _check_every(config, own_negatives)
+    collection, own_negatives = _opened(config)
     if own_negatives:
         run.note(dataset=config.run.dataset or collection.name)
     else:
@@ -57,7 +54,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
             run.artifact("in", "negatives", path, sha256=sha256_file(path))
     source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
     found = shares(source)
-    for notice in [*_notices(config, collection), *_check(config, source, source.labels, found)]:
+    of_dev = _dev_notices(config, collection)
+    for notice in [*_notices(config, collection), *_check(config, source, source.labels, found), *of_dev]:
         reporter.warn(notice)
     reporter.say(f"a group: {found.line()}")
     extra: dict[str, Any] = {"training_queries": len(source), "group": found.passages}
@@ -65,17 +63,36 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     if config.eval.during == "candidates" and split and config.data.negatives != "none":
         mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
         extra["dev_negatives"] = str(mined)
-    elif config.eval.during == "candidates" and split and _one_grade(collection.qrels(split)):
-        reporter.warn(
+    if split and split == collection.card.headline_split:
+        run.note(selected_on_eval=1)
+    return config, extra
+
+
+def _opened(config: Config) -> tuple[Collection, bool]:
+    """(the collection, whether it names its own negatives), once settings and collection make a training."""
+    collection = open_for(config)
+    _check_patience(config, collection)
+    own_negatives = _own_negatives(config, collection)
+    _check_every(config, own_negatives)
+    if dev_split(config, collection):
+        check_dev_corpus(config, collection)
+    return collection, own_negatives
+
+
+def _dev_notices(config: Config, collection: Collection) -> list[str]:
+    """What to say of the split by which the best checkpoint is chosen."""
+    split, said = dev_split(config, collection), []
+    adds_none = config.eval.during == "candidates" and config.data.negatives == "none"
+    if adds_none and split and _one_grade(collection.qrels(split)):
+        said.append(
             f"{collection.name}/{split}: every query's candidates are of one grade (data.negatives=none adds none): "
             "the dev measure is the same for every model and chooses nothing. Use eval.during=corpus"
         )
     if config.eval.during != "off" and split is None:
-        reporter.warn(f"{collection.name} has no dev split apart from '{train_split(config)}': the last model is kept")
+        said.append(f"{collection.name} has no dev split apart from '{train_split(config)}': the last model is kept")
     if split and split == collection.card.headline_split:
-        reporter.warn(f"the best checkpoint is chosen on {split}, which is also what {collection.name} reports")
-        run.note(selected_on_eval=1)
-    return config, extra
+        said.append(f"the best checkpoint is chosen on {split}, which is also what {collection.name} reports")
+    return said
 
 
 def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
@@ -98,13 +115,11 @@ def describe(config: Config) -> Described:
     """What a training would find, without mining or training."""
     from irctl.pipelines.hardneg.for_training import default_file
 
-    collection = open_for(config)
-    _check_patience(config, collection)
+    collection, own_negatives = _opened(config)
+    of_dev = _dev_notices(config, collection)
     shown: dict[str, Any] = {"collection": collection.name}
     if notices := _notices(config, collection):
         shown["notices"] = notices
-    own_negatives = _own_negatives(config, collection)
-    _check_every(config, own_negatives)
     if own_negatives and getattr(collection, "missing", list)():
         return Described(shown | getattr(collection, "describe", dict)(), 0, {})
     to_mine = 0
@@ -125,7 +140,7 @@ def describe(config: Config) -> Described:
     source = groups_of(config, collection)
     seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
     found = shares(source, to_mine=to_mine)
-    notices += _check(config, source, seen, found)
+    notices += [*_check(config, source, seen, found), *of_dev]
     shown |= groups_report.describe(source) | {"a group": found.line()} | ({"notices": notices} if notices else {})
     shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
     if to_mine:

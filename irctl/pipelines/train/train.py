@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files, plugins, stopping
+from irctl import plugins, stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.paths import RunPaths
+from irctl.pipelines.train import checks
 from irctl.pipelines.train.follow import MEASURE, Follow
-from irctl.pipelines.train.learning_rate import scaled_lr
-from irctl.training import batch_plan, precision
+from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
 from irctl.training.processes import launch
@@ -41,16 +41,10 @@ def train(
     Payload: model, steps, dev scores before and after, temperatures, negatives_per_query, and the mean loss of the
     first and the last whole epoch, over full batches (None where there is one epoch, or negatives changed).
     """
-    from irctl.models.locate import find_local
-
     started = time.monotonic()
     if resume:
         check_resume(run.paths.folder)
-    if out:
-        _check_out(Path(out))
-    config = scaled_lr(config, reporter)
-    precision.check_declared(config)
-    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    config, plan = checks.check(config, reporter, out)
     command = launch.argv(config, run.paths.folder, launcher)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     extra: dict[str, Any] = {}
@@ -64,8 +58,6 @@ def train(
     write_json(run.paths.config, config.to_json())
     if deepspeed_settings.uses_deepspeed(config):
         write_json(run.paths.deepspeed, deepspeed_settings.settings(config))
-    if warning := precision.overflow_warning(config, find_local(config.model.name, config.model.revision)):
-        reporter.warn(warning)
     follow = Follow(run, reporter)
     surroundings = {**launch.environment(config), **run.secrets()}
     try:
@@ -103,18 +95,6 @@ def check_resume(folder: Path) -> None:
     """Raise DataError unless the run in this folder has a checkpoint to continue from."""
     if checkpoints.newest(RunPaths(folder).checkpoints) is None:
         raise DataError(f"--resume {folder.name}: no checkpoint there", hint="Drop --resume to start new")
-
-
-def _check_out(folder: Path) -> None:
-    """DataError where --out cannot be replaced by a model: only a model of irctl, or an empty folder, may go."""
-    from irctl.models.reading import FILE
-
-    files.check_folder(folder)
-    if folder.is_dir() and not (folder / FILE).is_file() and (other := next(folder.iterdir(), None)):
-        raise DataError(
-            f"{folder}: expected a new or empty folder, or a model of irctl to replace, found {other.name}",
-            hint="Choose another --out",
-        )
 
 
 def _record(
@@ -169,14 +149,3 @@ def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
     if len(config.loss.name.split(",")) == 1:
         return config.replace({"loss.temperature": values[measured[0]]}, "measured")
     return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, "measured")
-
-
-def similarity_line(config: Config) -> str:
-    """By which the model compares while it is trained. Raises ConfigError where another one is asked for."""
-    from irctl.models import locate, similarity
-
-    found = locate.find_local(config.model.name, config.model.revision)
-    if found is not None:
-        own, unit = similarity.stated_similarity(found, config), similarity.makes_unit_vectors(found, config)
-        similarity.check_similarity(config, own, unit)
-    return similarity.in_force(config, found)

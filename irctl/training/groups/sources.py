@@ -56,6 +56,16 @@ def dev_split(config: Config, collection: Any) -> str | None:
     return DEV if DEV in splits and train_split(config) != DEV else None
 
 
+def check_dev_corpus(config: Config, collection: Any) -> None:
+    """ConfigError where eval.during=corpus would encode more than an evaluation may take."""
+    if config.eval.during == "corpus" and len(collection.corpus) > LARGEST_DEV_CORPUS:
+        raise ConfigError(
+            f"eval.during=corpus: {collection.name} has {len(collection.corpus)} documents; "
+            f"at most {LARGEST_DEV_CORPUS} are encoded at every evaluation",
+            hint="Use eval.during=candidates",
+        )
+
+
 def dev_of(config: Config, collection: Any, paths: RunPaths) -> DevData | None:
     """What is measured during training, or None. Mined candidates come from the file that the launcher wrote down."""
     split = dev_split(config, collection)
@@ -64,12 +74,7 @@ def dev_of(config: Config, collection: Any, paths: RunPaths) -> DevData | None:
     queries = collection.queries(split)
     rule = self_match(collection, split, config.eval.self_match).rule
     if config.eval.during == "corpus":
-        if len(collection.corpus) > LARGEST_DEV_CORPUS:
-            raise ConfigError(
-                f"eval.during=corpus: {collection.name} has {len(collection.corpus)} documents; "
-                f"at most {LARGEST_DEV_CORPUS} are encoded at every evaluation",
-                hint="Use eval.during=candidates",
-            )
+        check_dev_corpus(config, collection)
         return DevData(queries.ids, queries.texts, None, collection, split, rule)
     mined = _mined(paths)
     qrels = collection.qrels(split)

@@ -134,3 +134,14 @@ def test_negatives_a_query_are_counted_from_the_groups_as_they_are_drawn(toy: Pa
     assert shown(ALL, data__short="cycle") == 23  # repeats are no other negatives
     assert shown() == "at most 23"  # mining may find fewer
     assert shown(ALL, data__max_queries=2) == 2 * 6 - 1
+
+
+def test_a_dry_run_says_that_a_dev_measure_cannot_change(toy: Path) -> None:
+    (toy / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq4\tc0\t1\nq4\tc1\t1\n")
+    said = "every query's candidates are of one grade"
+    assert any(said in line for line in described(toy, data__negatives="none")["notices"])
+    assert not any(said in line for line in described(toy, ALL).get("notices", ()))
+    corpus = described(toy, data__negatives="none", eval__during="corpus")
+    assert not any(said in line for line in corpus.get("notices", ()))
+    (toy / "qrels" / "dev.tsv").unlink()
+    assert any("no dev split" in line for line in described(toy, ALL)["notices"])

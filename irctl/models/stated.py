@@ -1,0 +1,83 @@
+"""What a model folder says of how it reads text, from its JSON files alone: for dry runs and launchers, without torch.
+
+The same as `reading.stated` finds in the opened model; where the files leave something open, it is left to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import tables
+from irctl.models import reading, similarity
+from irctl.models.locate import ADAPTER, Located, find_local
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+LEGACY_POOLING = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""As sentence-transformers before version 6 wrote them, in the order in which they are joined."""
+PADDED_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "xmod", "longformer")
+"""Model types that count positions from the padding index on."""
+
+
+def check(config: Config, name: str = "") -> None:
+    """Refuse settings that contradict the model's folder, in the words in which opening it would refuse them.
+
+    name: of the model, where it is not model.name. Says nothing where the model is not on this machine.
+    """
+    named = name or config.model.name
+    found = find_local(named, config.model.revision if named == config.model.name else "")
+    if found is not None and (says := from_files(found, config)) is not None:
+        reading.in_force(says, reading.read_file(found), config, found)
+
+
+def from_files(located: Located, config: Config) -> reading.Stated | None:
+    """None for adapters, and for models whose first module is no transformer: these say it when they are opened."""
+    folder = located.folder
+    if (folder / ADAPTER).is_file():
+        return None
+    if not located.is_sentence_transformers:
+        told = reading.plain_pooling(located, config)
+        return reading.Stated(told, config.encoder.normalize == "true", *_limits(folder), {})
+    modules = similarity.modules_of(located)
+    if not modules or not modules[0]["type"].endswith(".Transformer"):
+        return None
+    pooled = next((m for m in modules if m["type"].endswith(".Pooling")), None)
+    pooling = _pooling(_json(folder / pooled["path"] / "config.json")) if pooled else None
+    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    unit = any(m["type"].endswith(".Normalize") for m in modules)
+    return reading.Stated(pooling, unit, *_limits(folder / modules[0]["path"]), prompts)
+
+
+def _pooling(about: Mapping[str, Any]) -> str:
+    mode = about.get("pooling_mode") or [m for key, m in LEGACY_POOLING.items() if about.get(key)] or "mean"
+    if not isinstance(mode, str):
+        mode = mode[0] if len(mode) == 1 else tuple(mode)
+    return reading.pooling_name(mode)
+
+
+def _limits(folder: Path) -> tuple[int, int]:
+    """(tokens that the positions allow, the folder's own maximum); both without bound where no file says it."""
+    about = _json(folder / "config.json")
+    positions = about.get("max_position_embeddings")
+    limit = positions if isinstance(positions, int) and positions > 0 else reading.UNBOUNDED
+    asked = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    own = asked or min(_json(folder / "tokenizer_config.json").get("model_max_length") or limit, limit)
+    if limit == own == reading.UNBOUNDED:  # the class of the model may still know its positions
+        return limit, own
+    if limit < reading.UNBOUNDED and about.get("model_type") in PADDED_POSITIONS:
+        limit -= int(about.get("pad_token_id") or 1) + 1
+    return limit, reading.own_maximum(own, limit)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return tables.json_object(path) if path.is_file() else {}

@@ -1,0 +1,58 @@
+"""What a training refuses before anything is done: one function for the real run, its dry run and doctor. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irctl import files, plugins
+from irctl.errors import DataError
+from irctl.pipelines.train.learning_rate import scaled_lr
+from irctl.training import batch_plan, precision
+from irctl.training.objective import terms
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[Config, batch_plan.BatchPlan]:
+    """(the configuration with its learning rate for this batch, the batch plan as far as settings decide it).
+
+    Raises ConfigError for settings that make no training of the model that is here, DataError for an --out that is in
+    use. Warns of what may be meant and seldom is. Faults of the data are found by `prepare`.
+    """
+    from irctl.metrics.ranking.parsing import parse
+    from irctl.models import locate, similarity, stated
+    from irctl.pipelines.hardneg.rules import rules
+
+    if out:
+        _check_out(Path(out))
+    config = scaled_lr(config, reporter)
+    precision.check_declared(config)
+    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later
+    if config.eval.measures:
+        parse(config.eval.measures)
+    if plugins.literal("methods", config.train.method, "DATA") == "groups":
+        rules(config.hardneg)
+    stated.check(config)
+    found = locate.find_local(config.model.name, config.model.revision)
+    if found is not None:
+        own, unit = similarity.stated_similarity(found, config), similarity.makes_unit_vectors(found, config)
+        similarity.check_similarity(config, own, unit)
+    if warning := precision.overflow_warning(config, found):
+        reporter.warn(warning)
+    return config, plan
+
+
+def _check_out(folder: Path) -> None:
+    """DataError where --out cannot be replaced by a model: only a model of irctl, or an empty folder, may go."""
+    from irctl.models.reading import FILE
+
+    files.check_folder(folder)
+    if folder.is_dir() and not (folder / FILE).is_file() and (other := next(folder.iterdir(), None)):
+        raise DataError(
+            f"{folder}: expected a new or empty folder, or a model of irctl to replace, found {other.name}",
+            hint="Choose another --out",
+        )
