@@ -98,6 +98,10 @@ NONSENSE = [
     ("compress --shard 3/2 --out o", 2, "--shard 3/2"),
     ("compress --finalize", 2, "--out"),
     ("compress --train-only --finalize --out o", 2, "cannot be given together"),
+    ("compress --method pq --set pq.m=7 --data synthetic:300,32,0.5", 2, "pq"),
+    ("compress --method sq --data synthetic:300,32,0.5 --set compress.memory_gib=0.001", 2, "the limit is"),
+    ("compress --method sq --data synthetic:300,32,0.5 --init {bundle}", 2, "A quantizer fits vectors of one width"),
+    ("compress --append {bundle} --method pq --data synthetic:300,8,0.5", 2, "asked for is pq"),
     ("export {bundle} --to fais", 2, "Did you mean 'faiss'?"),
     ("export {bundle} --to ids --decoded", 2, "--decoded"),
     ("export {bundle} --to npy --texts", 2, "--texts"),
@@ -120,6 +124,12 @@ def test_a_dry_run_refuses_what_the_real_run_refuses(
     assert dry.code == code and said in dry.err and not dry.out, dry.err
     real = place.run(asked)
     assert real.code == code and real.err.splitlines()[-1] == dry.err.splitlines()[-1], (dry.err, real.err)
+
+
+def test_a_dry_run_refuses_nothing_that_the_real_run_does(place: Workspace, bundle: str) -> None:
+    # 8 dimensions: pq, the default method, could not be made for them
+    assert "sq" in place.ok(f"compress --append {bundle} --data synthetic:61,8,0.5 --dry-run").out
+    place.ok("compress --verify --out here --data synthetic:60,8,0.5 --set pq.m=7 --dry-run")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,14 @@ def compress(
         from irctl.pipelines.compress import compress as pipeline
 
         pipeline.check_steps(config, train_only=train_only, finalize=finalize, verify=verify, **arguments())  # type: ignore[arg-type]
-        return pipeline.describe(config, runner=options.runner)  # type: ignore[arg-type]
+        return pipeline.describe(
+            config,  # type: ignore[arg-type]
+            runner=options.runner,
+            append=append,
+            init=init,
+            alone=train_only or bool(shard),
+            encodes=not (finalize or verify),
+        )
 
     named = {
         "compress.source": data,

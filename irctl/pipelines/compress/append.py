@@ -32,20 +32,17 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
     """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already."""
     from irctl.pipelines.compress.work import Work
 
-    _check_settings(config)
-    folder = bundles.folder_of(bundle)
-    opened = open_bundle(folder, bundles.load_quantizer)
-    _check_bundle(opened, config)
+    folder, opened = _opened(config, bundle)
     given = vectors.named(config.compress.source, config)
     if given.stream.dim != opened.dim:
         raise DataError(
             f"--append {folder}: its rows have {opened.dim} dimensions, those of {given.name} have {given.stream.dim}",
             hint="Give vectors of the encoder that made its rows",
         )
-    like = config.replace({"compress.method": opened.method, "compress.metric": opened.metric}, f"bundle {folder}")
+    like_it = _like(config, opened, folder)
     distinct = Distinct(given.stream, opened)
     renewed = vectors.Input(distinct, given.name, given.folder, given.key, given.about)
-    work = Work(like, run, reporter, renewed, {opened.method: folder}, init=str(folder), stream=stream, workers=1)
+    work = Work(like_it, run, reporter, renewed, {opened.method: folder}, init=str(folder), stream=stream, workers=1)
     plan = work.plans[opened.method]
     sub = folder / f"append-{plan.sha256[:12]}"
     if any(a["folder"] == sub.name for a in opened.manifest.get("appended", ())):
@@ -74,6 +71,24 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
     run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(manifest["rows"]), format="irctl-bundle")
     return _payload(folder, int(manifest["rows"]), plan.rows)
+
+
+def like(config: Config, bundle: str) -> tuple[Config, list[str], str]:
+    """(settings of the bundle's own method, that method, the folder whose quantizer is used): for a dry run."""
+    folder, opened = _opened(config, bundle)
+    return _like(config, opened, folder), [opened.method], str(folder)
+
+
+def _opened(config: Config, bundle: str) -> tuple[Path, Bundle]:
+    _check_settings(config)
+    folder = bundles.folder_of(bundle)
+    opened = open_bundle(folder, bundles.load_quantizer)
+    _check_bundle(opened, config)
+    return folder, opened
+
+
+def _like(config: Config, opened: Bundle, folder: Path) -> Config:
+    return config.replace({"compress.method": opened.method, "compress.metric": opened.metric}, f"bundle {folder}")
 
 
 def _check_settings(config: Config) -> None:

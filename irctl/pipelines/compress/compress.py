@@ -149,8 +149,25 @@ def _folders(run: RunHandle, out: str | None, methods: Sequence[str], *, shared:
     return {m: base / m if len(methods) > 1 else base for m in methods}
 
 
-def describe(config: Config, *, runner: str = "local") -> dict[str, Any]:
-    """What --dry-run prints: input, batches, memory and disk, as far as they are known without reading vectors."""
+def describe(
+    config: Config,
+    *,
+    runner: str = "local",
+    append: str | None = None,
+    init: str | None = None,
+    alone: bool = False,
+    encodes: bool = True,
+) -> dict[str, Any]:
+    """What --dry-run prints: input, batches, memory and disk, as far as they are known without reading vectors.
+
+    append, init: bundles, as for `compress`. alone: one worker or step of several. encodes: False for --finalize and
+    --verify, which make no quantizer.
+    """
     from irctl.pipelines.compress import dry_run
 
-    return dry_run.compression(config, _methods(config), runner)
+    methods = _methods(config) if encodes else []
+    if append is not None:
+        from irctl.pipelines.compress import append as compress_append
+
+        config, methods, init = compress_append.like(config, append)
+    return dry_run.compression(config, methods, runner, init=init, alone=alone)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import IrctlError
 from irctl.index.plan import check_batch
+from irctl.pipelines.compress import checks
 from irctl.pipelines.compress import memory as compress_memory
 from irctl.pipelines.references import vectors
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 _ID_BYTES = 12  # a guess: ids are measured once they are written
 
 
-def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str, Any]:
-    """Facts known before the run. A remote input is not asked. runner: local workers share the memory."""
+def compression(
+    config: Config, methods: Sequence[str], runner: str, *, init: str | None = None, alone: bool = False
+) -> dict[str, Any]:
+    """Facts known before the run, which refuses what the run refuses. A remote input is not asked.
+
+    runner: local workers share the memory. init: bundle whose quantizer is used. alone: one worker or step of several.
+    """
     settings = config.compress
     if settings.stream:
         check_batch(settings.batch)
@@ -45,7 +50,7 @@ def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str
         batches = min(batches, settings.max_batches)
     plan |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
     rows = min(stream.rows, batches * batch)
-    here = settings.workers if runner == "local" else 1
+    here = settings.workers if runner == "local" and not alone else 1
     if settings.workers > 1:
         last = settings.workers - 1
         plan["array"] = [
@@ -54,21 +59,17 @@ def compression(config: Config, methods: Sequence[str], runner: str) -> dict[str
             "3. irctl compress ... --out FOLDER --finalize (after all of them: --dependency=afterok)",
         ]
     for method in methods:
-        plan[method] = _one(config, method, stream.dim, rows, stream.rows, batch, here)
+        plan[method] = _one(config, method, given, rows, here, init)
     return plan
 
 
-def _one(config: Config, method: str, dim: int, rows: int, whole: int, batch: int, workers: int) -> dict[str, str]:
-    from irctl.quantizers.shared import opening
-
-    try:
-        quantizer = opening.make(method, config.plugin(method), dim, config.compress.metric, config.run.seed)
-    except IrctlError as e:
-        return {"refused": str(e)}
-    used = getattr(quantizer, "train_rows", None)
-    train = min(config.compress.train_size, whole, config.compress.train_size if used is None else used)
-    is_cosine = config.compress.metric == "cosine"
-    memory = compress_memory.needed(method, dim, train, batch, workers, is_cosine=is_cosine)
+def _one(
+    config: Config, method: str, given: vectors.Input, rows: int, workers: int, init: str | None
+) -> dict[str, str]:
+    dim, stream = given.stream.dim, config.compress.stream
+    quantizer = checks.quantizer(config, method, dim, init)
+    train = checks.train_rows(config, quantizer, given.stream.rows)
+    memory = checks.memory_needed(config, method, dim, train, given.files, stream=stream, here=workers)
     several = f" for {workers} local workers" if workers > 1 else ""
     size = int(quantizer.code_size)
     return {

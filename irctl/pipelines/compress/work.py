@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
-from irctl.errors import ConfigError, DataError
+from irctl.errors import DataError
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
 from irctl.index.arrays import taken
 from irctl.index.bundle import FORMAT, VERSION, quantizer_folder
 from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
 from irctl.pipelines import outputs
-from irctl.pipelines.compress import encode_batches, manifest, memory
+from irctl.pipelines.compress import checks, encode_batches, manifest
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Reporter
 
@@ -43,7 +43,7 @@ class Work:
     ) -> None:
         """workers: those of the plan. here: how many of them work on this machine at once, for the memory."""
         self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
-        self.quantizers = {name: self._quantizer(name, init) for name in folders}
+        self.quantizers = {name: checks.quantizer(config, name, given.stream.dim, init) for name in folders}
         self.init_sha256 = bundles.quantizer_digest(init) if init else ""
         self.batch = config.compress.batch if stream else 0
         if stream:
@@ -60,29 +60,8 @@ class Work:
         collection = str(self.given.about.get("collection", ""))
         return self.config.run.dataset or collection or vectors.dataset_of(self.given.name, self.given.key)
 
-    def _quantizer(self, name: str, init: str | None) -> Any:
-        from irctl.quantizers.shared import opening
-
-        seed, metric = self.config.run.seed, self.config.compress.metric
-        if init is None:
-            return opening.make(name, self.config.plugin(name), self.given.stream.dim, metric, seed)
-        quantizer = bundles.quantizer_of(init)
-        found = (type(quantizer).__module__.rpartition(".")[2], quantizer.dim, quantizer.metric)
-        if found != (name, self.given.stream.dim, metric):
-            raise ConfigError(
-                f"--init {init}: is {found[0]} for {found[1]} dimensions and {found[2]}, "
-                f"asked for is {name} for {self.given.stream.dim} and {metric}",
-                hint=f"--method {found[0]} --set compress.metric={found[2]}"
-                if found[1] == self.given.stream.dim
-                else "A quantizer fits vectors of one width: leave out --init to train one for these",
-            )
-        manifest.check_settings(init, name, asdict(quantizer.config), self.config.plugin(name))
-        return quantizer
-
     def _plan(self, name: str, workers: int) -> Plan:
         stream = self.given.stream
-        wanted = getattr(self.quantizers[name], "train_rows", None)
-        most = self.config.compress.train_size
         return Plan(
             source=self.given.name,
             fingerprint=stream.fingerprint,
@@ -94,7 +73,7 @@ class Work:
             metric=self.config.compress.metric,
             settings=asdict(self.quantizers[name].config),
             seed=self.config.run.seed,
-            train_rows=min(most, stream.rows, most if wanted is None else wanted),
+            train_rows=checks.train_rows(self.config, self.quantizers[name], stream.rows),
             probe=self.config.compress.probe,
             workers=workers,
             quantizer=self.init_sha256,
@@ -102,19 +81,8 @@ class Work:
         )
 
     def _check_memory(self, stream: bool, here: int) -> int:
-        cap = memory.limit(self.config)
-        largest = self.batch or max(rows for _, rows in self.given.files)
         return max(
-            memory.check(
-                p.method,
-                p.dim,
-                p.train_rows,
-                largest,
-                cap,
-                stream=stream,
-                workers=here,
-                is_cosine=p.metric == "cosine",
-            )
+            checks.memory_needed(self.config, p.method, p.dim, p.train_rows, self.given.files, stream=stream, here=here)
             for p in self.plans.values()
         )
 

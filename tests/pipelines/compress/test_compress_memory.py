@@ -76,4 +76,7 @@ def test_dry_run_says_batches_memory_and_disk(tmp_path: Path) -> None:
     plan = pipeline.describe(config.replace({"compress.stream": True}, "test"))
     assert (plan["rows"], plan["dimensions"], plan["batches"]) == (2600, DIM, 6)
     assert plan["pq"]["bytes a row"] == "4" and plan["sq"]["bytes a row"] == "32" and "GiB" in plan["pq"]["memory"]
-    assert "refused" in pipeline.describe(settings(compress__source=tmp_path / "x.npy", pq__m=5))["pq"]
+    with pytest.raises(ConfigError, match="pq"):
+        pipeline.describe(settings(compress__source=tmp_path / "x.npy", pq__m=5))
+    with pytest.raises(ConfigError, match="the limit is"):
+        pipeline.describe(config.replace({"compress.memory_gib": 0.001}, "test"))

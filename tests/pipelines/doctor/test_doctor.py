@@ -230,7 +230,7 @@ def test_a_compression_recipe_is_checked_as_one() -> None:
     assert [f.check for f in found] == ["recipe input", "recipe pq", "recipe rabitq"]
     assert "5,000 rows" in found[0].found and "GiB" in found[1].found
     too_little = of(recipe(**small, compress__memory_gib=0.001), "recipe pq")
-    assert too_little.level == "error" and "compress.train_size" in too_little.fix
+    assert too_little.level == "error" and too_little.fix == "Use --stream"  # as the run itself says
     assert of(recipe(**small, pq__m=7), "recipe pq").level == "error"
     missing = of(recipe(compress__source="nowhere.npy"), "recipe input")
     assert missing.level == "warning" and "nowhere.npy" in missing.found
