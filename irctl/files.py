@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from irctl import kept
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError, RunFailed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _read: set[tuple[int, int]] = set()  # device and inode of the inputs of the run at work: names may be links
-_own: list[Path] = []  # its folder
+_own: list[Path] = []  # its folder, and others that irctl itself has chosen to write in
 
 
 class Written(NamedTuple):
@@ -115,12 +116,28 @@ def begin_run(folder: Path) -> None:
     _own[:] = [folder.resolve()]
 
 
+def end_run(folder: Path) -> None:
+    """The run is over: what comes after it in this process is a user's again."""
+    _own[:] = [own for own in _own if own != folder.resolve()]
+
+
+@contextlib.contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Meanwhile irctl itself writes below this folder, by functions that also serve files that users name."""
+    _own.append(folder.resolve())
+    try:
+        yield
+    finally:
+        _own.remove(folder.resolve())
+
+
 def check_file(path: Path) -> None:
-    """Raise DataError where a file cannot be put: a folder, device, pipe or input stands there, also behind a link."""
+    """Raise DataError where a file cannot be put: a folder, device, pipe, input or record of irctl, also by a link."""
+    _check_name(path, "file")
     try:
         stat = path.stat()
     except FileNotFoundError:
-        return
+        return _refuse(path, kept.record_at(path, _own), "file")
     except OSError as e:
         if e.errno != errno.ELOOP:
             return  # who writes there says what is wrong
@@ -132,15 +149,35 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: expected a file or a new name, found {found}", hint="Name another file")
     if (stat.st_dev, stat.st_ino) in _read:
         raise DataError(f"{path}: expected a file or a new name, found an input of this run", hint="Name another file")
+    _refuse(path, kept.record_at(path, _own), "file")
 
 
-def check_folder(path: Path) -> None:
-    """Raise DataError where something that is no folder stands in the place of an output folder."""
+def check_folder(path: Path, *, goes_on: bool = False) -> None:
+    """Raise DataError where an output folder cannot be: what stands there is no folder, or a record of irctl.
+
+    goes_on: the command continues in a folder of vectors or codes that it has begun.
+    """
+    _check_name(path, "folder")
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: expected a folder or a new name, found a link to nothing", hint="Name another folder")
     if path.exists() and not path.is_dir():
         found = "a file" if path.is_file() else "a device, pipe or socket"
         raise DataError(f"{path}: expected a folder or a new name, found {found}", hint="Name another folder")
+    _refuse(path, kept.records_around(path, _own, goes_on=goes_on), "folder")
+
+
+def _refuse(path: Path, found: str, kind: str) -> None:
+    if found:
+        raise DataError(f"{path}: expected a {kind} or a new name, found {found}", hint=f"Name another {kind}")
+
+
+def _check_name(path: Path, kind: str) -> None:
+    """ConfigError for `-`: elsewhere it means stdout, here it would be a file of that name."""
+    if str(path) == "-":
+        raise ConfigError(
+            f"--out -: expected the name of a {kind}; stdout gets what a command prints without it",
+            hint=f"Leave it out, or name a {kind}",
+        )
 
 
 @contextlib.contextmanager

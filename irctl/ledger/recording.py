@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from irctl import errors, hashing, paths
 from irctl.config import Config
 from irctl.errors import DataError
-from irctl.files import begin_run
+from irctl.files import begin_run, end_run
 from irctl.ledger import opening
 from irctl.ledger.database import indexing, journal_mode
 from irctl.ledger.database.publish import hand_home, publish
@@ -212,6 +212,7 @@ class RunHandle:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        end_run(self.paths.folder)
         message = None if e is None else " ".join(str(e).split()) or type(e).__name__
         if e is None or (isinstance(e, SystemExit) and e.code in (None, 0)):
             self.finish("completed")

@@ -48,7 +48,7 @@ def encode(
     _check_side(side)
     outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
     if out:
-        files.check_folder(Path(out))
+        files.check_folder(Path(out), goes_on=True)
     config = _with(config, model, data)
     collection = open_for(config)
     encoder = load_encoder(config)

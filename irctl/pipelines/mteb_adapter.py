@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import paths
+from irctl import files, paths
 from irctl.data.collections.self_match import self_match
 from irctl.data.texts.corpus import join
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
@@ -137,7 +137,8 @@ class MtebModel:
         content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
         folder = paths.cache() / "codes" / digest(content)[:16]
         if not is_bundle(folder):
-            with start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config) as run:
+            run = start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config)
+            with run, files.owning(folder):
                 compress(config, run, self.reporter, out=str(folder), stream=True)
         return opened_index.open_index(str(folder), self.config)
 

@@ -1,4 +1,5 @@
-"""Where outputs may lie: not below a Slurm job's TMPDIR, which is deleted when the job ends, and not among the inputs.
+"""Where outputs may lie: not below a Slurm job's TMPDIR, which is deleted when the job ends, and not among inputs:
+vectors and collections.
 
 Caches may lie in TMPDIR.
 """
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from irctl import tables
+from irctl.data.collections.beir import BeirFolder
+from irctl.data.collections.msmarco import MsMarcoFolder
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, shards
 from irctl.pipelines.references.vectors import EMBEDDINGS
@@ -21,11 +24,15 @@ ANOTHER = "Choose another --out"
 def check(folder: Path, hint: str = "") -> None:
     """ConfigError for an output that would be deleted with the job's TMPDIR, or would make its input unreadable.
 
+    DataError for a collection, which would be taken for vectors or codes.
+
     hint: of the command that writes embedding folders. It may go on in one; to others such a folder is an input.
     """
     tmp = os.environ.get("TMPDIR", "")
     if tmp and "SLURM_JOB_ID" in os.environ and folder.resolve().is_relative_to(Path(tmp).resolve()):
         raise ConfigError(f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint=hint or ANOTHER)
+    if BeirFolder.is_one(folder) or MsMarcoFolder.is_one(folder):
+        raise DataError(f"{folder}: expected a folder for outputs, found a collection there", hint=hint or ANOTHER)
     found = _vectors_in(folder)
     if found and not (hint and found == shards.MANIFEST):
         raise ConfigError(

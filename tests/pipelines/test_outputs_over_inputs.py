@@ -20,9 +20,9 @@ from irctl.types import Silent
 QUIET = Silent()
 
 
-def refused(file: Path, work: Callable[[Any], object]) -> None:
+def refused(file: Path, work: Callable[[Any], object], found: str = "found an input of this run") -> None:
     before, run = file.read_bytes(), new_run("search", settings())
-    with pytest.raises(DataError, match="found an input of this run"), run:
+    with pytest.raises(DataError, match=found), run:
         work(run)
     assert file.read_bytes() == before
 
@@ -33,7 +33,7 @@ def test_neither_query_vectors_nor_codes_nor_run_files_are_written_over(tmp_path
     part = next((tmp_path / "bundle" / "codes").iterdir())
     config = settings(search__k=5)
     refused(q, lambda r: search.search(config, r, QUIET, index=bundle, queries=str(q), out=str(q)))
-    refused(part, lambda r: export.export(config, r, QUIET, source=bundle, to="npy", out=str(part)))
+    refused(part, lambda r: export.export(config, r, QUIET, source=bundle, to="npy", out=str(part)), "found a place in")
     ranks = tmp_path / "a.trec"
     with new_run("search", config) as run:
         search.search(config, run, QUIET, index=bundle, queries=str(q), out=str(ranks))

@@ -34,8 +34,8 @@ def guarded(
     except errors.IrctlError as e:
         _keep_traceback(debug, log(), scrub)
         if json_:
-            emit_error(e.kind, e.message, e.hint, e.exit_code)
-        console.err(f"error: {e}")
+            emit_error(e.kind, masked(e.message), masked(e.hint), e.exit_code)
+        console.err(f"error: {masked(str(e))}")
         if e.exit_code == errors.PREEMPTED:
             from irctl import slurm
 
@@ -58,11 +58,19 @@ def guarded(
         message = (
             f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
         )
+        message = masked(message)
         hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
         if json_:
             emit_error("InternalError", message, hint, errors.RUN_FAILED)
         console.err(f"error: {message}. {hint}")
         raise typer.Exit(errors.RUN_FAILED) from None
+
+
+def masked(text: str) -> str:
+    """The text without secrets of the command line and the environment: errors of libraries repeat addresses whole."""
+    from irctl.ledger.files.secrets import Masker
+
+    return Masker(sys.argv, os.environ).text(text)
 
 
 def check_text() -> None:
@@ -115,7 +123,7 @@ def emit_error(kind: str, message: str, hint: str, code: int) -> None:
 
 
 def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
-    text = scrub(traceback.format_exc())
+    text = masked(scrub(traceback.format_exc()))
     with suppress(OSError):  # a full disk, perhaps the error itself: its line still comes
         if log is not None and log.parent.is_dir():
             with log.open("a") as f:

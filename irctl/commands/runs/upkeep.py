@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,12 +109,16 @@ def export(
       irctl runs export latest --to latest.jsonl
     """
     with guarded(json_, debug):
+        from irctl import files
         from irctl.errors import ConfigError
         from irctl.ledger import query
+        from irctl.ledger.files.secrets import Masker
         from irctl.ledger.runs import mlflow_export, transfer
 
         if bool(to) == bool(mlflow):
             raise ConfigError("runs export: expected either --to FILE or --mlflow URI", hint="--to runs.jsonl")
+        if to:
+            files.check_file(to)
         found = [query.find_run(r) for r in runs] if runs else query.list_runs(sort="created_at")
         if to:
             count = transfer.export_runs(found, to)
@@ -120,7 +126,8 @@ def export(
         else:
             new, present = mlflow_export.export_runs(found, mlflow)
             payload = {"exported": new, "present": present}
-            say(json_, "runs-export", payload, f"{mlflow}: {len(new)} runs, {len(present)} were there already")
+            shown = Masker(sys.argv, os.environ).text(mlflow)
+            say(json_, "runs-export", payload, f"{shown}: {len(new)} runs, {len(present)} were there already")
 
 
 def import_(

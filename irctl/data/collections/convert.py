@@ -17,7 +17,7 @@ from irctl.data.files.lines import COMMENT
 from irctl.data.judgements.run_ids import HINT, unfit
 from irctl.data.texts.store import TextStore
 from irctl.errors import ConfigError, DataError
-from irctl.files import write_error
+from irctl.files import check_folder, write_error
 
 LAYOUTS = ("beir", "msmarco")
 CHUNK = 4096
@@ -30,6 +30,7 @@ def convert(collection: Collection, out: Path, to: str) -> dict[str, Any]:
     """
     if to not in LAYOUTS:
         raise ConfigError(f"--to: expected {' or '.join(LAYOUTS)}, found {to!r}")
+    check_folder(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: already there", hint="Name a folder that is empty or new")
     if not collection.splits():

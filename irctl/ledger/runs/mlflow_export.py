@@ -5,7 +5,10 @@ A run is recognised by its tag `irctl.run_id`, so exporting again adds only what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +20,8 @@ EXPERIMENT = "irctl"
 TAG = "irctl.run_id"
 BATCH = 100  # parameters and metrics that MLflow takes in one call
 LONGEST_VALUE = 6000
+FIRST_CALL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+"""Whether a server is there shows at once; by MLflow's own settings a wrong address takes four minutes."""
 STATUS = {"completed": "FINISHED", "running": "RUNNING", "queued": "SCHEDULED", "failed": "FAILED"}
 
 
@@ -29,7 +34,8 @@ def export_runs(runs: Sequence[RunRecord], uri: str) -> tuple[list[str], list[st
         raise EnvironmentUnfit("--mlflow: MLflow is not installed", hint='pip install "irctl[mlflow]"') from None
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
+        with _impatient():
+            found = client.get_experiment_by_name(EXPERIMENT)
         experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
         new, present = [], []
         for run in runs:
@@ -41,6 +47,22 @@ def export_runs(runs: Sequence[RunRecord], uri: str) -> tuple[list[str], list[st
     except (MlflowException, ImportError) as e:
         raise EnvironmentUnfit(f"--mlflow {uri}: {e}", hint="Check the URI, such as sqlite:///mlflow.db") from None
     return new, present
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Ask a server once more at most, unless the user has set how often; later calls have MLflow's patience."""
+    given = {name: value for name, value in FIRST_CALL.items() if name not in os.environ}
+    log = logging.getLogger("urllib3.connectionpool")
+    level = log.level
+    os.environ.update(given)
+    log.setLevel(logging.ERROR)  # it warns of each try; the error at the end says all
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for name in given:
+            del os.environ[name]
 
 
 def _copy(client: Any, experiment: str, run: RunRecord) -> None:

@@ -57,7 +57,7 @@ def compress(
 
         return compress_append.append(config, run, reporter, bundle=append, stream=stream)
     if out:
-        files.check_folder(Path(out))
+        files.check_folder(Path(out), goes_on=True)
     methods = _methods(config)
     worker, workers = shard_of(shard or "", os.environ, _workers(config, out, methods))
     folders = _folders(run, out, methods, shared=worker is not None or finalize)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import paths
+from irctl import files, paths
 from irctl.data.collections.self_match import self_match
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
@@ -60,7 +60,8 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
         target.parent.mkdir(parents=True, exist_ok=True)
         queries, qrels = collection.queries(split), collection.qrels(split)
         ranker, left_out = bm25_ranker(collection, queries, config), LeftOut(collection, split, config)
-        write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+        with files.owning(target.parent):
+            write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
     return target
 
 
