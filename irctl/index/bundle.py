@@ -21,7 +21,7 @@ from irctl import hashing
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.scoring import METRICS
-from irctl.ledger import stored
+from irctl.ledger import damaged, stored
 
 FORMAT, VERSION = "irctl-bundle", 1
 QUANTIZER = "quantizer.json"
@@ -112,14 +112,14 @@ class Bundle:
             folder = self.folder / self.manifest["quantizer"]["folder"]
             described = folder / QUANTIZER
             expected = self.manifest["quantizer"]["sha256"]
-            if described.is_file() and hashing.file_digest(described) != expected:
-                raise DataError(f"{described}: not the quantizer that made the codes", hint="Compress again")
+            if described.is_file() and (found := hashing.file_digest(described)) != expected:
+                raise damaged.error(described, expected, found, "Codes need the one that made them: compress again")
             quantizer = self._load(folder)
-            found = (quantizer.dim, quantizer.code_size)
-            if found != (self.dim, self.code_size):
+            sizes = (quantizer.dim, quantizer.code_size)
+            if sizes != (self.dim, self.code_size):
                 raise DataError(
                     f"{folder}: expected {self.dim} dimensions and {self.code_size} bytes a row, "
-                    f"found {found[0]} and {found[1]}"
+                    f"found {sizes[0]} and {sizes[1]}"
                 )
             self._quantizer = quantizer
         return self._quantizer

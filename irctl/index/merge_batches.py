@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from irctl import hashing
-from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.plan import Plan
+from irctl.ledger import damaged
 from irctl.types import Reporter
 
 
@@ -70,8 +70,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         np.lib.format.write_array_header_1_0(sink, header)
         for part in group:
             path = folder / part["file"]
-            if hashing.file_digest(path) != part["sha256"]:
-                raise _changed(path)
+            _check(path, part["sha256"])
             sink.write(np.load(path, allow_pickle=False).tobytes())
 
     written = write_atomic(folder / name, copy)
@@ -87,8 +86,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         ids_name = f"ids/part-{number:05d}.arrow"
         ids: list[str] = []
         for part in group:
-            if hashing.file_digest(folder / part["ids"]) != part["ids_sha256"]:
-                raise _changed(folder / part["ids"])
+            _check(folder / part["ids"], part["ids_sha256"])
             ids += shards.read_ids(folder / part["ids"]).to_pylist()
         stored = shards.write_ids(folder / ids_name, ids)
         joined |= {"ids": ids_name, "ids_bytes": stored.bytes, "ids_sha256": stored.sha256}
@@ -96,8 +94,7 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
     return joined
 
 
-def _changed(path: Path) -> DataError:
-    return DataError(
-        f"{path}: is not what its journal says",
-        hint="Remove that file alone and run its command again: the others stay",
-    )
+def _check(path: Path, expected: str) -> None:
+    if (found := hashing.file_digest(path)) != expected:
+        again = "Remove that file alone and run its command again: the others stay"
+        raise damaged.error(path, expected, found, again)

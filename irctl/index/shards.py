@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from irctl import hashing, tables
 from irctl.data.files.arrow import reading
 from irctl.errors import DataError
 from irctl.files import Written, sync_folder, write_atomic, writing
+from irctl.ledger import damaged
 from irctl.paths import check_inside
 
 MANIFEST = "manifest.json"
@@ -199,9 +200,10 @@ def check_names(path: Path, manifest: Mapping[str, Any]) -> None:
                 check_inside(entry[key], path)
 
 
-def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
+def verify(folder: Path, parts: Sequence[Mapping[str, Any]], remedy: Callable[[], str] | None = None) -> int:
     """Hash every file of these lines or parts again; returns how many. DataError names the first that differs.
 
+    remedy: how a file is made again, where it is not by the same command.
     The hint holds for finished and unfinished folders: a shard whose file is gone is written again, the others stay.
     """
     files = [f for part in parts for f in files_of(part)]
@@ -211,11 +213,11 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]]) -> int:
         if found != size:
             raise DataError(
                 f"{path}: expected {size} bytes, found {'no file' if found < 0 else found}",
-                hint="Run the command that wrote it again: it writes that file, the others stay",
+                hint=remedy()
+                if remedy
+                else "Run the command that wrote it again: it writes that file, the others stay",
             )
         if (digest := hashing.file_digest(path)) != expected:
-            raise DataError(
-                f"{path}: expected sha256 {expected[:16]}, found {digest[:16]}",
-                hint="Remove that file alone and run the command that wrote it again: the others stay",
-            )
+            again = "Remove that file alone and run the command that wrote it again: the others stay"
+            raise damaged.error(path, expected, digest, remedy() if remedy else again)
     return len(files)

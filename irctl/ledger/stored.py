@@ -15,6 +15,7 @@ from pathlib import Path
 
 from irctl import files, hashing, stopping
 from irctl.errors import DataError, IrctlError
+from irctl.ledger import damaged
 from irctl.ledger.files import run_json
 from irctl.paths import RunPaths
 
@@ -44,10 +45,7 @@ def check(path: Path, expected: str) -> None:
     except OSError as e:
         raise DataError(f"{path}: cannot be read ({e.strerror})", hint=f"Make it again: {again(path)}") from None
     if found != expected:
-        raise DataError(
-            f"{path}: is damaged: expected sha256 {expected[:16]}, found {found[:16]}",
-            hint=f"Remove that file alone and make it again: {again(path)}",
-        )
+        raise damaged.error(path, expected, found, f"Remove that file alone and make it again: {again(path)}")
     _checked.add(state)
 
 

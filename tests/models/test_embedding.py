@@ -197,7 +197,7 @@ def test_changed_bytes_are_found_by_verify() -> None:
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(DataError, match=r"part-00001\.npy: expected sha256"):
+    with pytest.raises(DataError, match=r"part-00001\.npy: is damaged.*expected sha256"):
         EmbeddingFolder(made.folder).verify()
 
 

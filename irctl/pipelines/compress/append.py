@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
+from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
 from irctl.pipelines.compress import manifest as compress_manifest
 from irctl.pipelines.compress.distinct_ids import Distinct
@@ -172,9 +173,8 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
     if wrong:
         part, (expected, found) = wrong[0]
         raise DataError(
-            f"{folder / part['file']}: cannot be made again: expected sha256 {str(expected)[:16]}, "
-            f"found {str(found)[:16]}",
-            hint="The machine's arithmetic changed; compress everything into another --out",
+            f"{folder / part['file']}: cannot be made again: {damaged.compared(str(expected), str(found))}",
+            hint="The machine's arithmetic changed, or the manifest is damaged: compress everything into another --out",
         )
 
 

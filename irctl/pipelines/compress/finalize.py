@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,16 +74,13 @@ def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: 
         if str(line["file"]) in checked:
             continue
         checked.add(str(line["file"]))
-        try:
-            shards.verify(folder, [line])
-        except DataError as e:
-            again = _workers_of(plan, [index], limit)
-            redo = (
-                f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
-            )
-            raise DataError(
-                e.message, hint=f"Remove that file alone, {redo}, then --finalize: the other batches stay"
-            ) from None
+        shards.verify(folder, [line], partial(_remedy, plan, index, limit))
+
+
+def _remedy(plan: Plan, index: int, limit: int) -> str:
+    again = _workers_of(plan, [index], limit)
+    redo = f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
+    return f"Remove that file alone, {redo}, then --finalize: the other batches stay"
 
 
 def _spent(folder: Path) -> tuple[float | None, Spent]:

@@ -12,6 +12,7 @@ from irctl.index import shards
 from irctl.index.bundle import FORMAT, SHAPE, VERSION, Ids, quantizer_folder, write_bundle
 from irctl.index.distinct_ids import repeated
 from irctl.index.plan import Plan
+from irctl.ledger import damaged
 from irctl.pipelines.references.bundles import load_quantizer, quantizer_digest
 
 Lines = dict[int, dict[str, Any]]
@@ -47,8 +48,8 @@ def done(folder: Path, *, verify: bool = False) -> Lines:
     for index, line in lines.items():
         if line["quantizer"] != digest:
             raise ConfigError(
-                f"{folder}: batch {index} was encoded by quantizer {line['quantizer'][:12]}, "
-                f"the folder's is {digest[:12]}",
+                f"{folder}: batch {index} was encoded by another quantizer than the folder's: "
+                f"{damaged.compared(line['quantizer'], digest)}",
                 hint="Use another --out",
             )
     if verify:

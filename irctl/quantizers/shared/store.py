@@ -17,6 +17,7 @@ from irctl import hashing, tables
 from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.index import shards
+from irctl.ledger import damaged
 from irctl.paths import check_inside
 
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
@@ -77,9 +78,10 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any
 
 
 def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
-    if not path.is_file() or hashing.file_digest(path) != spec["sha256"]:
-        raise DataError(
-            f"{path}: missing, or not the array that {FILE} names", hint="Copy the whole folder, or train again"
-        )
+    again = "Copy the whole folder, or train again"
+    if not path.is_file():
+        raise DataError(f"{path}: missing, though {FILE} names it", hint=again)
+    if (found := hashing.file_digest(path)) != spec["sha256"]:
+        raise damaged.error(path, spec["sha256"], found, again, path.with_name(FILE))
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array

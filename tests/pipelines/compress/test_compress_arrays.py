@@ -89,7 +89,9 @@ def test_finalize_hashes_and_names_the_file_and_its_worker(tmp_path: Path) -> No
     by_two(source, out)
     victim = out / "codes" / "pq_compressed_batch_0004.npy"
     flipped(victim)
-    with pytest.raises(DataError, match=r"batch_0004\.npy: expected sha256.*Remove that file alone, redo --array=1 "):
+    with pytest.raises(
+        DataError, match=r"batch_0004\.npy: is damaged.*expected sha256.*Remove that file alone, redo --array=1 "
+    ):
         compressed("", out, finalize=True)
     assert not (out / "manifest.json").exists()
     victim.unlink()

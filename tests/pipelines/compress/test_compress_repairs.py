@@ -46,7 +46,7 @@ def test_a_changed_file_alone_is_removed_and_the_same_command_makes_it_again(tmp
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1
     victim.write_bytes(content)
-    with pytest.raises(DataError, match=rf"{victim.name}: expected sha256.*Remove that file alone"):
+    with pytest.raises(DataError, match=rf"{victim.name}: is damaged.*expected sha256.*Remove that file alone"):
         compressed(source, out, verify=True, compress__merge=merge)
     victim.unlink()
     compressed(source, out, verify=True, compress__merge=merge)
