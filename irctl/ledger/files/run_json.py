@@ -35,7 +35,7 @@ def check(record: Mapping[str, Any], where: str) -> None:
     """DataError for a record with values that irctl does not write: of other types, no id, no time, a path by dots."""
     tables.check(record, SHAPE, where, hint=HINT)
 
-    def refuse(key: str, expected: str, found: str) -> None:
+    def refuse(key: str, expected: str, found: object) -> None:
         raise DataError(f"{where}: {key}: expected {expected}, found {tables.shown(found)}", hint=HINT)
 
     if not ID_PATTERN.fullmatch(record["id"]):
@@ -47,7 +47,9 @@ def check(record: Mapping[str, Any], where: str) -> None:
     for column in TIMES:
         if not _is_time(record.get(column) or record["created_at"]):
             refuse(column, "a time with its zone", record.get(column) or record["created_at"])
-    for artifact in record.get("artifacts") or ():
+    if record.get("artifacts", ()) is None:
+        refuse("artifacts", "a list", None)
+    for artifact in record.get("artifacts", ()):
         path = PurePosixPath(artifact["path"])
         if artifact["role"] not in ROLES:
             refuse("artifacts", "the role in or out", artifact["role"])

@@ -134,10 +134,17 @@ def _record(
     if done["first_loss"] is not None:
         lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:
-        lines.append(
-            f"dev {MEASURE} {done['dev_before']:.4f} -> {done['dev_after']:.4f} (step {done['model_step']}, the best)"
-        )
+        lines.append(dev_line(done["dev_before"], done["dev_after"], done["model_step"]))
     return {**payload, "lines": lines}
+
+
+def dev_line(before: float, after: float, step: int) -> str:
+    """The dev score without training and that of the model, which is of the best step after it: which is better."""
+    told = f"dev {MEASURE} {before:.4f} -> {after:.4f}"
+    if after > before:
+        return f"{told} (step {step}, the best)"
+    better = "step 0, before training, was better" if after < before else "no better than step 0, before training"
+    return f"{told} (step {step}, the best of those trained; {better})"
 
 
 def with_measured(config: Config, state: Mapping[str, Any]) -> Config:

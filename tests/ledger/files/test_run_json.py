@@ -35,7 +35,11 @@ ODD = [
     ("cpu_s", [1.0], "cpu_s: expected a number"),
     ("model", {"name": "x"}, "model: expected a text"),
     ("argv", "irctl eval", "argv: expected a list"),
+    ("status", ["completed"], "status: expected a text, found list"),
+    ("artifacts", None, "artifacts: expected a list, found None"),
     ("artifacts", {}, "artifacts: expected a list"),
+    ("artifacts", [5], "artifacts[0]: expected an object, found 5"),
+    ("artifacts", [{"role": None, "kind": "m", "path": "m"}], "artifacts[0]: role: expected a text, found None"),
     ("artifacts", ["out"], "artifacts[0]: expected an object, found 'out'"),
     ("artifacts", [{"role": "by", "kind": "m", "path": "m"}], "artifacts: expected the role in or out, found 'by'"),
     ("artifacts", [{"role": "out", "kind": "m"}], "artifacts[0]: no key 'path'"),
@@ -97,11 +101,12 @@ def test_other_odd_files_of_a_run_leave_it_out_whole(file: str, text: str) -> No
     assert query.find_run("latest").id == sound.id
 
 
-def test_a_run_that_turns_odd_is_known_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("value", [5, None, [5], [{"role": None, "kind": "m", "path": "m"}]])
+def test_a_run_that_turns_odd_is_known_as_it_was(value: object, caplog: pytest.LogCaptureFixture) -> None:
     run = start("eval")
     run.artifact("in", "model", "m", sha256="ab")
     run.finish("completed")
-    change(run, "artifacts", 5)
+    change(run, "artifacts", value)
     for _ in range(2):
         assert [a["path"] for a in query.artifacts(query.find_run(run.id))] == ["m"]
     assert len(caplog.records) == 1
