@@ -83,6 +83,26 @@ class Config:
         """{key: {value, origin}}: what config.json holds and --config reads back."""
         return {k: {"value": v, "origin": self.origins.get(k, "default")} for k, v in self.flat().items()}
 
+    def shown(self) -> dict[str, Any]:
+        """As to_json, with the defaults of the training method, the losses and the quantizers that are named."""
+        parts = {part.partition(":")[0].strip() for part in self.loss.name.split(",")}
+        named = [self.train.method, *(f"loss.{p}" for p in sorted(parts))]
+        named += [m.strip() for m in self.compress.method.split(",")]
+        values = self.to_json()
+        for section in named:
+            if (cls := _class_of(section)) is not None:
+                made = cls(**self.plugin(section))
+                own = {f"{section}.{f.name}": getattr(made, f.name) for f in dataclasses.fields(cls)}
+                values |= {k: {"value": v, "origin": "default"} for k, v in own.items() if k not in values}
+        first = list(SECTIONS)
+        last = len(first)
+
+        def place(key: str) -> tuple[int, str]:
+            section = key.rpartition(".")[0]
+            return (first.index(section), "") if section in SECTIONS else (last, key)
+
+        return {k: values[k] for k in sorted(values, key=place)}
+
     def sha256(self) -> str:
         """Hash of the values alone; origins do not count."""
         return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()

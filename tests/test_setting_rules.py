@@ -132,6 +132,23 @@ def test_a_dry_run_refuses_nothing_that_the_real_run_does(place: Workspace, bund
     place.ok("compress --verify --out here --data synthetic:60,8,0.5 --set pq.m=7 --dry-run")
 
 
+def test_show_lists_the_settings_of_the_methods_and_losses_that_are_named(place: Workspace) -> None:
+    shown = place.ok("compress --method rabitq,pq --show --json").json["config"]
+    assert {"rabitq.bits", "rabitq.query_bits", "pq.m"} <= set(shown) and "saq.bits" not in shown
+    assert (
+        shown["rabitq.bits"]["origin"] == "default" and "rabitq.bits" in place.ok("compress --method rabitq --show").out
+    )
+    given = place.ok("compress --method rabitq --set rabitq.bits=4 --show --json").json
+    assert given["config"]["rabitq.bits"] == {"value": 4, "origin": "--set"}
+    losses = place.ok("train --method sycl --loss ws2:1,lambdaloss:0.5 --show --json").json["config"]
+    assert "loss.lambdaloss.weights" in losses and any(k.startswith("loss.ws2.") for k in losses)
+    # what is named decides what is listed, not what the run is
+    config = settings.resolve(settings.from_sets(["compress.method=rabitq"]))
+    assert "rabitq.bits" not in config.to_json() and list(config.shown())[: len(config.to_json())] == list(
+        config.to_json()
+    )
+
+
 @pytest.mark.parametrize(
     "option", ["table mian", "format docx", "group-by los", "marks stars", "test u", "correction holmm"]
 )

@@ -37,7 +37,7 @@ def show_settings(config: Config, options: Options) -> None:
     """--show: every key, its value and where it came from."""
     from irctl import console
 
-    values = config.to_json()
+    values = config.shown()
     if options.json_:
         console.emit_json({"schema": "irctl/show/1", "config": values, "sha256": config.sha256()})
         return
