@@ -36,7 +36,10 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="collection, folder, FILE.json:NAME, or group such as beir-14")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="judgements of this split")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="judgements of this split; dev,test: two results; dev+test or all: one over all queries"),
+    ] = None,
     measures: Annotated[str | None, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
     rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,

@@ -33,7 +33,9 @@ def search(
     ] = None,
     retriever: Annotated[str, typer.Option(help="dense or bm25")] = "dense",
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
-    split: Annotated[str | None, typer.Option(help="queries of this split, or of several: dev,test")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="queries of this split, of several (dev,test) or of a pool (dev+test, all)")
+    ] = None,
     queries: Annotated[str | None, typer.Option(help="query vectors, a .npy file, in place of a collection's")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
     rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,
@@ -63,13 +65,20 @@ def search(
             return fusing.fuse(job.config, job.run, job.reporter, how=fuse, run_files=runs or [], out=out)
         from irctl.pipelines.search import bm25
         from irctl.pipelines.search import search as pipeline
+        from irctl.pipelines.search.opened import Opened
+
+        opened, lexical = Opened(model, index), bm25.Indexed(job.config)
 
         def one(config: Config, out: str | None) -> dict[str, object]:
             if retriever == "bm25":
-                return bm25.search(config, job.run, job.reporter, out=out)
-            return pipeline.search(config, job.run, job.reporter, model=model, index=index, queries=queries, out=out)
+                return bm25.search(config, job.run, job.reporter, indexed=lexical, out=out)
+            return pipeline.search(opened, config, job.run, job.reporter, queries=queries, out=out)
 
-        return splits.each_split(job.config, job.run, one, out)
+        def split_named(name: str) -> str:
+            collection = lexical.collection if retriever == "bm25" else opened.collection(job.config)
+            return collection.split_named(name)
+
+        return splits.each_split(job.config, job.run, one, out, split_named)
 
     def describe(config: Config) -> dict[str, object]:
         from irctl.pipelines.search import bm25

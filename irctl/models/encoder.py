@@ -124,6 +124,7 @@ class Encoder:
         self.similarity = how.similarity
         self.query_max_len, self.passage_max_len = how.query_max_len, how.passage_max_len
         self.title_join = how.title_join
+        self._hashes: dict[str, str] = {}
         self.dim = int(module.get_embedding_dimension() or self.encode([""]).shape[1])
 
     @property
@@ -234,13 +235,14 @@ class Encoder:
         Adapters count merged, so that a model has the same key before and after it is saved.
         """
         module = merged(self.module)
+        hashes = self._hashes or _hashes_of(module)
         first: Any = module[0]
         return {
             "version": FORMAT_VERSION,
-            "weights": fingerprints.state_hash(module.state_dict()),
+            "weights": hashes["weights"],
             "architecture": fingerprints.architecture(module.config) if module.config is not None else {},
             "modules": [_described(m) for m in list(module)[1:]],
-            "tokenizer": fingerprints.tokenizer_hash(module.tokenizer),
+            "tokenizer": hashes["tokenizer"],
             "lower_case": bool(getattr(first, "do_lower_case", False)),
             "pooling": self.settings.pooling,
             "normalize": self.settings.normalize,
@@ -250,6 +252,18 @@ class Encoder:
             "truncate_dim": module.truncate_dim or 0,
             "side": side,
         }
+
+    def freeze(self) -> Encoder:
+        """This encoder, which is not trained from here on: its weights are hashed now and not again."""
+        self.module.requires_grad_(False)
+        self._hashes = self._hashes or _hashes_of(merged(self.module))
+        return self
+
+    def for_data(self, source: str) -> Encoder:
+        """The same model, with the prompts of this data set."""
+        other = copy.copy(self)
+        other.names = reading.names_of(source)
+        return other
 
     def fingerprint(self, side: str = "passage") -> str:
         """sha256 of the model and its settings: equal fingerprints give equal vectors in the same arithmetic.
@@ -280,6 +294,13 @@ class Encoder:
         (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         staged.rename(folder)
+
+
+def _hashes_of(module: SentenceTransformer) -> dict[str, str]:
+    return {
+        "weights": fingerprints.state_hash(module.state_dict()),
+        "tokenizer": fingerprints.tokenizer_hash(module.tokenizer),
+    }
 
 
 def _described(module: Any) -> list[Any]:

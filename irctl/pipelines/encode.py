@@ -51,7 +51,7 @@ def encode(
         files.check_folder(Path(out), goes_on=True)
     config = _with(config, model, data)
     collection = open_for(config)
-    encoder = load_encoder(config)
+    encoder = load_encoder(config).freeze()
     fingerprint = encoder.fingerprint("passage")  # of the model, whatever the side: what its training recorded
     run.note(
         dataset=config.run.dataset or collection.name,

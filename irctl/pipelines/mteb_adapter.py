@@ -49,7 +49,7 @@ class MtebModel:
         self.config = base.replace({k: v for k, v in given.items() if v is not None}, "MtebModel")
         self.method = method
         self.reporter = reporter or Silent()
-        self.encoder = load_encoder(self.config)
+        self.encoder = load_encoder(self.config).freeze()
         self._indexed: tuple[Sequence[str], Searched] | None = None
 
     @property

@@ -13,6 +13,7 @@ from irctl import paths
 from irctl.errors import ConfigError
 from irctl.pipelines import encode, export
 from irctl.pipelines.search import search
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 
@@ -40,7 +41,7 @@ def test_every_output_below_a_jobs_tmpdir_is_refused(scratch: Path, tmp_path: Pa
     queries = str(tmp_path / "q.npy")
     refused(lambda run: compressed(source, scratch / "a"), "--out")
     refused(lambda run: export.export(config, run, quiet, source=bundle, to="npy", out=out), "--out")
-    refused(lambda run: search.search(config, run, quiet, index=bundle, queries=queries, out=out), "--out")
+    refused(lambda run: search.search(Opened(index=bundle), config, run, quiet, queries=queries, out=out), "--out")
     refused(lambda run: encode.encode(config, run, quiet, out=out), "--out")
     assert not (scratch / "a").exists()
 

@@ -15,6 +15,7 @@ from irctl.ledger import query
 from irctl.pipelines import export
 from irctl.pipelines.hardneg import hardneg
 from irctl.pipelines.search import bm25, fuse, search
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 QUIET = Silent()
@@ -32,11 +33,11 @@ def test_neither_query_vectors_nor_codes_nor_run_files_are_written_over(tmp_path
     bundle = compressed(save_vectors(tmp_path / "x.npy", 900), tmp_path / "bundle")["bundle"]
     part = next((tmp_path / "bundle" / "codes").iterdir())
     config = settings(search__k=5)
-    refused(q, lambda r: search.search(config, r, QUIET, index=bundle, queries=str(q), out=str(q)))
+    refused(q, lambda r: search.search(Opened(index=bundle), config, r, QUIET, queries=str(q), out=str(q)))
     refused(part, lambda r: export.export(config, r, QUIET, source=bundle, to="npy", out=str(part)), "found a place in")
     ranks = tmp_path / "a.trec"
     with new_run("search", config) as run:
-        search.search(config, run, QUIET, index=bundle, queries=str(q), out=str(ranks))
+        search.search(Opened(index=bundle), config, run, QUIET, queries=str(q), out=str(ranks))
     refused(ranks, lambda r: fuse.fuse(config, r, QUIET, how="rrf", run_files=[str(ranks)] * 2, out=str(ranks)))
 
 
@@ -44,7 +45,7 @@ def test_query_vectors_are_recorded_with_their_content(tmp_path: Path) -> None:
     q = save_vectors(tmp_path / "q.npy", 3)
     bundle = compressed(save_vectors(tmp_path / "x.npy", 900))["bundle"]
     with new_run("search", settings(search__k=5)) as run:
-        search.search(settings(search__k=5), run, QUIET, index=bundle, queries=str(q))
+        search.search(Opened(index=bundle), settings(search__k=5), run, QUIET, queries=str(q))
     (told,) = query.artifacts(query.find_run(run.id), role="in", kind="queries")
     assert told["path"] == str(q) and told["n_rows"] == 3 and len(told["sha256"]) == 64
 

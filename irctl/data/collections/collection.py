@@ -7,12 +7,14 @@ JSON file of {query, positive, negative} pairs, and recipe:FILE.json (a configur
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from irctl import plugins
 from irctl.data.collections.cards import Card
+from irctl.data.collections.split_names import ALL, POOL
 from irctl.data.files.hub import local_source
 from irctl.data.files.lines import malformed
 from irctl.data.judgements.qrels import qrels_sha256, read_qrels
@@ -22,8 +24,7 @@ from irctl.data.texts.store import TextStore, open_texts
 from irctl.errors import DataError
 from irctl.types import Qrels
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        return zip(self.ids, self.texts, strict=True)
 
 
 class Layout(Protocol):
@@ -98,18 +102,61 @@ class Collection:
             return open_texts(path, fix_encoding=self._fix_encoding)
         return self.layout.queries(self._known(split))
 
+    def pooled(self, split: str) -> tuple[str, ...]:
+        """The splits that a name stands for, in the order of `splits`: `dev+test` is both, `all` every one."""
+        if split in self.splits():
+            return (split,)
+        named = self.splits() if split == ALL else tuple(s.strip() for s in split.split(POOL))
+        wanted = {self._known(s) for s in named}
+        return tuple(s for s in self.splits() if s in wanted) or (self._known(split),)
+
+    def split_named(self, split: str) -> str:
+        """The one name of a split or pool: `test+dev` and `dev+test` are the same."""
+        return POOL.join(self.pooled(split))
+
     def qrels(self, split: str) -> Qrels:
-        """Judgements of a split: query id -> document id -> grade."""
+        """Judgements of a split or pool of splits: query id -> document id -> grade.
+
+        DataError for a query that stands in two of the splits with different judgements.
+        """
         if split not in self._qrels:
-            self._qrels[split] = read_qrels(self.qrels_file(split))
+            names = self.pooled(split)
+            if len(names) == 1:
+                self._qrels[split] = read_qrels(self.qrels_file(names[0]))
+            else:
+                self._qrels[split] = self._together(names, self.qrels, "judgements")
         return self._qrels[split]
+
+    def _together(self, names: Sequence[str], of: Callable[[str], Mapping[str, T]], what: str) -> dict[str, T]:
+        """query id -> `of(split)[query id]` over all splits. DataError where two splits contradict each other."""
+        found: dict[str, T] = {}
+        where: dict[str, str] = {}
+        for name in names:
+            for query_id, value in of(name).items():
+                if found.setdefault(query_id, value) != value:
+                    raise DataError(
+                        f"{self.name} {POOL.join(names)}: query '{query_id}' stands in {where[query_id]} and in {name} "
+                        f"with different {what}",
+                        hint=f"Measure them apart: --split {','.join(names)}",
+                    )
+                where.setdefault(query_id, name)
+        return found
 
     def qrels_sha256(self, split: str) -> str:
         """Hash of the judgements; neither the order of the file nor its format counts."""
         return qrels_sha256(self.qrels(split))
 
     def queries(self, split: str) -> Queries:
-        """The judged queries of a split, in the order of the query file. DataError if one of them has no text."""
+        """The judged queries of a split, in the order of the query file; of a pool one split after the other.
+
+        DataError if one of them has no text.
+        """
+        names = self.pooled(split)
+        if len(names) > 1:
+            self.qrels(split)
+            found = self._together(names, lambda s: dict(self.queries(s).items()), "texts")
+            return Queries(list(found), list(found.values()))
+        split = names[0]
         store, judged = self.query_store(split), list(self.qrels(split))
         rows_N = store.find(judged)
         if len(rows_N) and rows_N.min() < 0:

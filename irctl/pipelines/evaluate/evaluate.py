@@ -18,6 +18,7 @@ from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.evaluate import mteb_files, neighbour_recall, options, paired_tests, ranking_origin, summary
 from irctl.pipelines.evaluate import reuse as checks
 from irctl.pipelines.evaluate.targets import Source, Target, newest_source, targets
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ def evaluate(
             run.event("info", TAKEN, shlex.join(source.words()))
         found, left_out = targets(config, source, qrels=qrels, split=split, keep_going=keep_going, format=format)
         format = "rank" if trust_rank else format
+        opened = Opened(source.model, source.index)
         found = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in found]
         for target in found:
             stopping.check("the data sets that are done")
-            one = _one(target, source, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
+            one = _one(target, source, opened, run, reporter, alone=len(found) == 1, overwrite=overwrite, format=format)
             results += one["results"]
             rows += one["per_query"]
             searches.append(one["search"] | {"run_sha256": one["results"][0]["run_sha256"]})
@@ -155,7 +157,15 @@ def describe(
 
 
 def _one(
-    target: Target, source: Source, run: RunHandle, reporter: Reporter, *, alone: bool, overwrite: bool, format: str
+    target: Target,
+    source: Source,
+    opened: Opened,
+    run: RunHandle,
+    reporter: Reporter,
+    *,
+    alone: bool,
+    overwrite: bool,
+    format: str,
 ) -> dict[str, Any]:
     """{results, per_query, search} of one target; taken from the run folder if it stands there for the same content."""
     from irctl.metrics.ranking.evaluate import canonical, evaluate, run_sha256
@@ -164,7 +174,7 @@ def _one(
     part.mkdir(parents=True, exist_ok=True)
     made = run.out / "run.trec.gz" if alone else part / "run.trec.gz"
     if target.run_file is None:
-        search = _search(target, source, run, reporter, part, made, overwrite)
+        search = _search(target, source, opened, run, reporter, part, made, overwrite)
         file = Path(search["run_file"])
     else:
         file = target.run_file
@@ -210,7 +220,14 @@ def _one(
 
 
 def _search(
-    target: Target, source: Source, run: RunHandle, reporter: Reporter, part: Path, made: Path, overwrite: bool
+    target: Target,
+    source: Source,
+    opened: Opened,
+    run: RunHandle,
+    reporter: Reporter,
+    part: Path,
+    made: Path,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Search for a target, unless the run folder holds the ranking of the same model, index, data and settings."""
     from irctl.pipelines.search.search import search
@@ -223,7 +240,7 @@ def _search(
             reporter.say(f"{target.dataset} {target.split}: searched already")
             return {**kept["search"], "run_file": str(made)}  # this run's own, wherever it was searched
     reporter.say(f"searching {target.dataset} {target.split}")
-    payload = search(target.config, run, reporter, model=source.model, index=source.index, out=str(made))
+    payload = search(opened, target.config, run, reporter, collection=target.collection, out=str(made))
     told = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(made)}
     write_json(note, run.scrubbed({"key": key, "search": told}))
     return told
@@ -247,7 +264,7 @@ def _record(
 ) -> None:
     """Means, files and origin into the ledger; and whether a checkpoint behind it was chosen on what is measured."""
     from irctl.ledger import query
-    from irctl.pipelines.lineage.run_settings import selected_on
+    from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 
     for r in results:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
@@ -258,6 +275,6 @@ def _record(
         if (value := searches[0].get(name)) is not None:
             columns[name] = value
     selected = selected_on(query.ancestors(run.id))
-    if any((r["dataset"], r["split"]) in selected for r in results):
+    if any(is_selected(selected, r["dataset"], r["split"]) for r in results):
         columns["selected_on_eval"] = 1
     run.note(**columns)

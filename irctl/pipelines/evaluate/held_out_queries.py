@@ -65,11 +65,12 @@ def of_collection(searched: Searched, config: Config, model: str | None, reporte
             f"{searched.folder}: made from {source_name(searched)}, which has no queries of its own",
             hint="Give held-out query vectors with --queries q.npy",
         )
-    collection, splits = collection_for(config, searched)
+    collection = collection_for(config, searched)
+    splits = config.data.split or collection.card.headline_split
     opened_index.check_corpus(searched, collection)
     encoder, name = encoder_for(config, model, searched)
     opened_index.check_encoder(searched, encoder, name)
-    for split in (s.strip() for s in splits.split(",")):
+    for split in (collection.split_named(s.strip()) for s in splits.split(",")):
         asked = collection.queries(split)
         vectors_QD = query_vectors(encoder, asked, config)
         rule, said = self_match(collection, split, config.eval.self_match)

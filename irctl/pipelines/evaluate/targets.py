@@ -140,21 +140,22 @@ def _of_collection(
     card = collection.card
     found = []
     for part in (split or config.data.split or card.headline_split).split(","):
-        qrels = collection.qrels(part.strip())
+        part = collection.split_named(part.strip())
+        qrels = collection.qrels(part)
         dataset = config.run.dataset or collection.name
-        file = _file(source.files, dataset, part.strip())
+        file = _file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
         mine = _like_its_run(config, maker) if maker is not None else config
-        rule, said = self_match(collection, part.strip(), config.eval.self_match)
+        rule, said = self_match(collection, part, config.eval.self_match)
         found.append(
             Target(
                 dataset=dataset,
-                split=part.strip(),
+                split=part,
                 qrels=qrels,
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=rule,
-                measures=config.eval.measures or _preset(card, part.strip(), format),
-                config=mine.replace({"data.source": name, "data.split": part.strip()}, ORIGIN),
+                measures=config.eval.measures or _measures(collection, part, format),
+                config=mine.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 run_file=file,
                 made_by=maker,
@@ -187,6 +188,17 @@ def _explicit(config: Config, source: Source, qrels: str, split: str | None, mad
         run_file=_file(source.files, dataset, part),
         made_by=made_by,
     )
+
+
+def _measures(collection: Collection, split: str, format: str) -> str:
+    """Measures of a split or pool by the card. ConfigError where the splits of a pool are measured differently."""
+    from irctl.metrics.ranking.parsing import parse
+
+    presets = {name: _preset(collection.card, name, format) for name in collection.pooled(split)}
+    if len({frozenset(m.name for m in parse(p)) for p in presets.values()}) > 1:
+        told = ", ".join(f"{name}: {p}" for name, p in presets.items())
+        raise ConfigError(f"{collection.name} {split}: its splits have different measures ({told})", hint="--measures")
+    return next(iter(presets.values()))
 
 
 def _preset(card: Any, split: str, format: str) -> str:

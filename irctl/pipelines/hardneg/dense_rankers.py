@@ -40,7 +40,7 @@ def dense_ranker(
     from irctl.pipelines.references import vectors as references_vectors
     from irctl.pipelines.search import opened_index, spread
 
-    encoder = load_encoder(config)
+    encoder = load_encoder(config).freeze()
     vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
     searched = opened_index.of_vectors(references_vectors.of_folder(vectors.folder, str(vectors.folder)), config)

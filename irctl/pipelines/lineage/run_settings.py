@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.split_names import POOL
+
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
@@ -53,3 +55,8 @@ def selected_on(line: Sequence[RunRecord]) -> set[tuple[str, str]]:
         if record.columns.get("command") == "train" and settings(record).get("eval.during", "off") != "off":
             found.add((str(record.columns.get("dataset") or ""), "dev"))
     return found
+
+
+def is_selected(selected: set[tuple[str, str]], dataset: str, split: str) -> bool:
+    """Whether one of these pairs is the split, or one of the splits of a pool (dev+test)."""
+    return any((dataset, part) in selected for part in split.split(POOL))

@@ -11,7 +11,7 @@ from irctl import paths
 from irctl.errors import DataError
 from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.evaluate.ranking_origin import of_record
-from irctl.pipelines.lineage.run_settings import selected_on
+from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
 from irctl.pipelines.report import bundle_probes
 from irctl.settings import Model
@@ -93,7 +93,8 @@ def records_of(record: RunRecord) -> list[Record]:
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],
-                selected_on_eval=place in selected or (not is_trained and bool(record.columns.get("selected_on_eval"))),
+                selected_on_eval=is_selected(selected, *place)
+                or (not is_trained and bool(record.columns.get("selected_on_eval"))),
                 n_queries=r["n_queries"],
                 n_missing=r["n_missing"],
             )

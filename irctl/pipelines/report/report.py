@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from irctl import paths, plugins
+from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one
 from irctl.pipelines.report import bundle_probes, unjudged
@@ -158,13 +159,21 @@ def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     codes = [r for r in found if r.split in neighbour_recall.OF_CODES]
     found = [r for r in found if r.split not in neighbour_recall.OF_CODES]
     if wanted.split:
-        found = [r for r in found if r.split == wanted.split]
+        found = [r for r in found if _is_split(r, wanted.split, found)]
         if not found:
             known = sorted({r.split for r in records})
             raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
         return found + codes
     reported = {r.dataset for r in found if r.split != "dev" and not neighbour_recall.is_recall(r.measure)}
     return [r for r in found if r.split != "dev" or r.dataset not in reported] + codes
+
+
+def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:
+    """dev+test is test+dev; `all` is the pool of most splits that a data set was evaluated on."""
+    if wanted == ALL:
+        mine = [r.split for r in among if r.dataset == record.dataset]
+        return record.split == max(mine, key=lambda s: s.count(POOL)) and POOL in record.split
+    return sorted(record.split.split(POOL)) == sorted(s.strip() for s in wanted.split(POOL))
 
 
 def measures(wanted: Wanted) -> list[str]:

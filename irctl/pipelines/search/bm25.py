@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.data.collections.collection import Collection
     from irctl.data.texts.corpus import Corpus
     from irctl.ledger.recording import RunHandle
 
@@ -24,6 +26,23 @@ def index(corpus: Corpus, config: Config) -> Bm25:
     settings = Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
     texts = (t for start in range(0, len(corpus), CHUNK) for t in corpus.texts(slice(start, start + CHUNK)))
     return Bm25(texts, settings)
+
+
+class Indexed:
+    """A collection and its BM25 index, each made when it is first needed, and once for all splits."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @cached_property
+    def collection(self) -> Collection:
+        from irctl.data.collections.open import open_for
+
+        return open_for(self._config)
+
+    @cached_property
+    def bm25(self) -> Bm25:
+        return index(self.collection.corpus, self._config)
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -41,19 +60,24 @@ def describe(config: Config) -> dict[str, Any]:
     }
 
 
-def search(config: Config, run: RunHandle, reporter: Reporter, *, out: str | None = None) -> dict[str, Any]:
-    """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later."""
-    from irctl.data.collections.open import open_for
+def search(
+    config: Config, run: RunHandle, reporter: Reporter, *, indexed: Indexed | None = None, out: str | None = None
+) -> dict[str, Any]:
+    """Rank the corpus for every query of the split; k + 1 documents where self-matches are dropped later.
+
+    indexed: from an earlier split of the same settings.
+    """
     from irctl.data.collections.self_match import self_match
     from irctl.data.judgements.runs import write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
     files.check_file(target)
-    collection = open_for(config)
-    split = config.data.split or collection.card.headline_split
+    indexed = indexed or Indexed(config)
+    collection = indexed.collection
+    split = collection.split_named(config.data.split or collection.card.headline_split)
     queries = collection.queries(split)
     check.refuse(collection, split)
-    bm25 = index(collection.corpus, config)
+    bm25 = indexed.bm25
     rule, said = self_match(collection, split, config.eval.self_match)
     if said:
         reporter.say(said)

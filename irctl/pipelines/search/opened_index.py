@@ -174,6 +174,13 @@ def _resolve(reference: str) -> Path:
     )
 
 
+def settings_of(config: Config, searched: Searched | None) -> Config:
+    """The settings with the collection that the index was made from, unless they name one."""
+    if searched is None or "data.source" in config.origins or not searched.about.get("data"):
+        return config
+    return config.replace({"data.source": searched.about["data"]}, "the index")
+
+
 def check_corpus(searched: Searched, collection: Collection) -> None:
     """DataError when the index was made from other documents than the collection's."""
     known = searched.about.get("corpus")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from irctl import files
 from irctl.errors import DataError
+from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
 
 if TYPE_CHECKING:
@@ -29,19 +30,11 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     return as_rows(loaded, dim, str(path))
 
 
-def collection_for(config: Config, searched: Searched | None) -> tuple[Collection, str]:
-    """The collection asked for, else the one the index was made from; and the split of its queries."""
+def collection_for(config: Config, searched: Searched | None) -> Collection:
+    """The collection asked for, else the one the index was made from."""
     from irctl.data.collections.open import open_for
 
-    collection = open_for(_of_index(config, searched))
-    return collection, config.data.split or collection.card.headline_split
-
-
-def _of_index(config: Config, searched: Searched | None) -> Config:
-    """The settings with the collection that the index was made from, unless they name one."""
-    if searched is None or "data.source" in config.origins or not searched.about.get("data"):
-        return config
-    return config.replace({"data.source": searched.about["data"]}, "the index")
+    return open_for(opened_index.settings_of(config, searched))
 
 
 def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
@@ -59,8 +52,8 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
     name = resolved(name or config.model.name)
-    config = _of_index(config, searched)  # prompts may be those of a data set
-    return load_encoder(config, None if name == config.model.name else name), name
+    config = opened_index.settings_of(config, searched)  # prompts may be those of a data set
+    return load_encoder(config, None if name == config.model.name else name).freeze(), name
 
 
 def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:

@@ -67,7 +67,7 @@ def search_index(
     searched = opened_index.open_index(index, config)
     encoder, name = encoder_for(config, None, searched)
     opened_index.check_encoder(searched, encoder, name)
-    collection, _ = collection_for(config, searched)
+    collection = collection_for(config, searched)
     opened_index.check_corpus(searched, collection)
     queries_QD = query_vectors(encoder, queries, config)
     found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)

@@ -15,11 +15,11 @@ from irctl.data.collections import check
 from irctl.data.collections.self_match import self_match
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
-from irctl.pipelines.references import vectors
 from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.opened import Opened
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors, read_queries
+from irctl.pipelines.search.query_vectors import query_vectors, read_queries
 from irctl.pipelines.search.rank import Ranking, as_lists, rank
 from irctl.types import Reporter
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 def search(
+    opened: Opened,
     config: Config,
     run: RunHandle,
     reporter: Reporter,
     *,
-    model: str | None = None,
-    index: str | None = None,
+    collection: Collection | None = None,
     queries: str | None = None,
     out: str | None = None,
 ) -> dict[str, Any]:
     """Search and write the run file; the payload of --json.
 
-    model: encoder of the queries; default: the index's own, else the configuration's. index: bundle or vectors, by
-    folder or run; default: the collection, encoded. queries: a .npy file of query vectors in place of the collection's.
+    opened: what is searched and by which encoder. collection: opened already; default: the one that the settings or the
+    index name. queries: a .npy file of query vectors in place of the collection's.
     """
     check_depth(config.search.rerank, config.search.k)
     outputs.check(Path(out) if out else run.out)
@@ -50,14 +50,15 @@ def search(
         files.check_file(Path(out))  # now, not after the work
     watched_documents.check(config)
     if queries is not None:
-        return _by_vectors(config, run, reporter, queries, index or "latest", out)
-    searched = opened_index.open_index(index, config) if index else None
-    collection, split = collection_for(config, searched)
+        return _by_vectors(opened, config, run, reporter, queries, out)
+    searched = opened.index(config)
+    collection = collection or opened.collection(config)
+    split = collection.split_named(config.data.split or collection.card.headline_split)
     asked = collection.queries(split)
     check.refuse(collection, split)
-    encoder, name = encoder_for(config, model, searched)
+    encoder, name = opened.encoder(config)
     if searched is None:
-        searched = _corpus(encoder, name, collection, config, run, reporter)
+        searched = opened.encoded(collection, config, run, reporter)
     else:
         opened_index.check_corpus(searched, collection)
         opened_index.check_encoder(searched, encoder, name)
@@ -88,9 +89,10 @@ def search(
 
 
 def _by_vectors(
-    config: Config, run: RunHandle, reporter: Reporter, queries: str, index: str, out: str | None
+    opened: Opened, config: Config, run: RunHandle, reporter: Reporter, queries: str, out: str | None
 ) -> dict[str, Any]:
-    searched = opened_index.open_index(index, config)
+    searched = opened.index(config, default="latest")
+    assert searched is not None
     queries_QD = read_queries(Path(queries), searched.dim)
     found = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
@@ -112,17 +114,6 @@ def _trained(encoder: Any) -> str:
 
     sql = f"SELECT sha256 FROM artifacts o WHERE role = 'out' AND kind = 'model' AND {indexing.IS_AT.format('?1')}"
     return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")
-
-
-def _corpus(
-    encoder: Any, name: str, collection: Collection, config: Config, run: RunHandle, reporter: Reporter
-) -> Searched:
-    """The collection's vectors: from the cache, or encoded now on every device."""
-    from irctl.pipelines.encode import embedded
-
-    named = config.replace({"model.name": name}, "the search")
-    made, _ = embedded(encoder, collection.corpus, named, run, reporter)
-    return opened_index.of_vectors(vectors.of_folder(Path(made.folder), collection.name), config)
 
 
 def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
+from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError
 from irctl.index.shards import write_json
 
@@ -24,16 +25,21 @@ SEARCH = "search.json"
 
 
 def each_split(
-    config: Config, run: RunHandle, one: Callable[[Config, str | None], dict[str, Any]], out: str | None
+    config: Config,
+    run: RunHandle,
+    one: Callable[[Config, str | None], dict[str, Any]],
+    out: str | None,
+    split_named: Callable[[str], str],
 ) -> dict[str, Any]:
     """What `one(config, out)` makes for each split, a run file each; also what an evaluation asks of it later.
 
-    out: the run file; of several splits a pattern with {split}. Raises ConfigError.
+    out: the run file; of several splits a pattern with {split}. split_named: the one name of a pool such as test+dev.
+    Raises ConfigError.
     """
-
     splits = [s.strip() for s in config.data.split.split(",") if s.strip()] or [""]
     if len(splits) > 1 and out and "{split}" not in out:
         raise ConfigError(f"--out {out}: one file for {len(splits)} splits", hint="Name it as 'out/{split}.trec'")
+    splits = [split_named(s) if POOL in s or s == ALL else s for s in splits]
     payloads = []
     for split in splits:
         stopping.check("the splits that are done")

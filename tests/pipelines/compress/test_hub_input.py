@@ -18,6 +18,7 @@ from irctl.index.bundle import open_bundle
 from irctl.ledger import query
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.pipelines.search import search as pipeline
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 NAME = "hf://Cohere/set"
@@ -42,7 +43,7 @@ def found(bundle: Path, root: Path, query: np.ndarray, folder: Path) -> list[str
     config = settings(data__root=root, search__k=3, search__rerank=300)
     run = new_run("search", config)
     with run:
-        payload = pipeline.search(config, run, Silent(), index=str(bundle), queries=str(folder / "q.npy"))
+        payload = pipeline.search(Opened(index=str(bundle)), config, run, Silent(), queries=str(folder / "q.npy"))
     return list(read_run(Path(payload["run_file"]))["0"])
 
 

@@ -14,6 +14,7 @@ from irctl.data.judgements.runs import write_run
 from irctl.errors import RunFailed
 from irctl.ledger.recording import RunHandle
 from irctl.pipelines.evaluate import evaluate as pipeline
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 
@@ -24,16 +25,25 @@ class FakeSearch:
         self.asked: list[str] = []
         self.fail_on = fail_on
 
-    def search(self, config: Config, run: RunHandle, reporter: Silent, *, model: Any, index: Any, out: str) -> dict:
+    def search(
+        self, opened: Opened, config: Config, run: RunHandle, reporter: Silent, *, collection: Any, out: str
+    ) -> dict:
         dataset = Path(config.data.source).name
         if dataset == self.fail_on:
             raise RunFailed("killed")
         self.asked.append(f"{dataset} {config.data.split} {config.search.k}")
-        depth = 3 if index is None else 1
+        depth = 3 if opened.index(config) is None else 1
         ranked = {q: {d: 3.0 - i for i, d in enumerate(("d1", "d2", "d3")[:depth])} for q in ("q1", "q2")}
         write_run(Path(out), ranked, run.id)
-        told = {"run_file": out, "dataset": dataset, "split": config.data.split, "model": model, "method": "dense"}
-        return {**told, "k": config.search.k, "similarity": "dot", "boundary_ties": 2, "seconds": len(self.asked)}
+        told = {"run_file": out, "dataset": dataset, "split": config.data.split, "method": "dense"}
+        return {
+            **told,
+            "model": opened.model,
+            "k": config.search.k,
+            "similarity": "dot",
+            "boundary_ties": 2,
+            "seconds": len(self.asked),
+        }
 
 
 def searched(monkeypatch: pytest.MonkeyPatch, fake: FakeSearch) -> FakeSearch:

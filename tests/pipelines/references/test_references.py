@@ -19,6 +19,7 @@ from irctl.pipelines.evaluate.targets import Source, Target
 from irctl.pipelines.references import bundles
 from irctl.pipelines.references import vectors as references_vectors
 from irctl.pipelines.search import opened_index, search
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 
@@ -81,7 +82,7 @@ def test_search_eval_export_init_and_append_take_a_bundle_of_a_run(
 
     found = done(
         "search",
-        lambda c, r: search.search(c, r, Silent(), index=f"{run}:sq", queries=queries),
+        lambda c, r: search.search(Opened(index=f"{run}:sq"), c, r, Silent(), queries=queries),
         search__k=5, search__rerank=20,
     )  # fmt: skip
     assert found["compression"] == "sq" and found["bundle"] == folders["sq"]

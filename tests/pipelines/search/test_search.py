@@ -19,6 +19,7 @@ from irctl.index.scoring import similarity
 from irctl.ledger import query
 from irctl.pipelines.search import rank
 from irctl.pipelines.search import search as pipeline
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
@@ -27,7 +28,8 @@ WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzl
 def searched(config: Config, **options: Any) -> dict[str, Any]:
     run = new_run("search", config)
     with run:
-        return pipeline.search(config, run, Silent(), **options)
+        opened = Opened(options.pop("model", None), options.pop("index", None))
+        return pipeline.search(opened, config, run, Silent(), **options)
 
 
 def save_queries(path: Path, n: int = 6) -> str:
@@ -172,8 +174,9 @@ def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
     save_queries(tmp_path / "q.npy")
     code = (
         "import sys; sys.path.insert(0, {tests!r}); from compressing import *;"
-        "from irctl.pipelines.search.search import search;"
-        "c = settings(search__k=5); r = new_run('search', c); search(c, r, Silent(), index={index!r}, queries={q!r});"
+        "from irctl.pipelines.search.opened import Opened; from irctl.pipelines.search.search import search;"
+        "c = settings(search__k=5); r = new_run('search', c);"
+        "search(Opened(index={index!r}), c, r, Silent(), queries={q!r});"
         "print(sorted({{'torch', 'transformers', 'datasets', 'pandas', 'sentence_transformers'}} & set(sys.modules)))"
     ).format(tests=str(Path(__file__).parents[1]), index=str(tmp_path / "b"), q=str(tmp_path / "q.npy"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,6 +21,7 @@ from irctl.index import scan
 from irctl.index.scoring import similarity
 from irctl.pipelines.search import opened_index, spread
 from irctl.pipelines.search import search as pipeline
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
 ROWS = 2100
@@ -38,7 +39,7 @@ def searched(tmp_path: Path, index: Path | str, processes: int, **keys: Any) -> 
     config = settings(search__k=40, search__block=256, hardware__devices=processes, **keys)
     run = new_run("search", config)
     with run:
-        payload = pipeline.search(config, run, Silent(), index=str(index), queries=str(tmp_path / "q.npy"))
+        payload = pipeline.search(Opened(index=str(index)), config, run, Silent(), queries=str(tmp_path / "q.npy"))
     found = read_run(Path(payload["run_file"]))
     return payload, "".join(f"{q} {d} {s!r}\n" for q, docs in found.items() for d, s in docs.items()).encode()
 

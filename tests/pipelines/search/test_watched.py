@@ -12,6 +12,7 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 from irctl.data.judgements.runs import read_run
 from irctl.errors import DataError
 from irctl.pipelines.search import search as pipeline
+from irctl.pipelines.search.opened import Opened
 from irctl.types import Run, Silent
 
 
@@ -22,10 +23,10 @@ def searched(tmp_path: Path, index: str, watch: str, k: int, reporter: Silent | 
     run = new_run("search", config)
     with run:
         return pipeline.search(
+            Opened(index=index),
             config,
             run,
             reporter or Silent(),
-            index=index,
             queries=str(tmp_path / "q.npy"),
             out=str(tmp_path / "r.trec"),
         )

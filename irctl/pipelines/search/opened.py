@@ -1,0 +1,64 @@
+"""What the searches of one command share: encoder, index and collection, opened once and handed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from irctl.pipelines.references import vectors
+from irctl.pipelines.search import opened_index
+from irctl.pipelines.search.opened_index import Searched
+from irctl.pipelines.search.query_vectors import collection_for, encoder_for
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collections.collection import Collection
+    from irctl.ledger.recording import RunHandle
+
+
+class Opened:
+    """Nothing is opened before a search needs it: one that is resumed may need nothing.
+
+    model: encoder of the queries; default: the index's own, else the configuration's. index: bundle or vectors, by
+    folder or run; default: the collection, encoded. Settings of model and index are those of the first search.
+    """
+
+    def __init__(self, model: str | None = None, index: str | None = None) -> None:
+        self.model, self._reference = model, index
+        self._index: Searched | None = None
+        self._encoder: tuple[Any, str] | None = None
+        self._collection: tuple[Any, Collection] | None = None
+        self._encoded: tuple[Collection, Searched] | None = None
+
+    def index(self, config: Config, default: str = "") -> Searched | None:
+        """The index named, or the default one; None where neither is."""
+        if self._index is None and (reference := self._reference or default):
+            self._index = opened_index.open_index(reference, config)
+        return self._index
+
+    def collection(self, config: Config) -> Collection:
+        """The collection asked for, else the one the index was made from."""
+        data = config.data
+        key = (data.source, data.root, data.title_join, data.fix_encoding)
+        if self._collection is None or self._collection[0] != key:
+            self._collection = key, collection_for(config, self.index(config))
+        return self._collection[1]
+
+    def encoder(self, config: Config) -> tuple[Any, str]:
+        """(encoder, its name), with the prompts of the data set that the settings name."""
+        if self._encoder is None:
+            self._encoder = encoder_for(config, self.model, self.index(config))
+            return self._encoder
+        encoder, name = self._encoder
+        return encoder.for_data(opened_index.settings_of(config, self.index(config)).data.source), name
+
+    def encoded(self, collection: Collection, config: Config, run: RunHandle, reporter: Reporter) -> Searched:
+        """The collection's vectors: from the cache, or encoded now on every device."""
+        from irctl.pipelines.encode import embedded
+
+        if self._encoded is None or self._encoded[0] is not collection:
+            encoder, name = self.encoder(config)
+            named = config.replace({"model.name": name}, "the search")
+            made, _ = embedded(encoder, collection.corpus, named, run, reporter)
+            self._encoded = collection, opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config)
+        return self._encoded[1]
