@@ -118,7 +118,7 @@ def evaluate(
             trust_rank=trust_rank,
         )
         if baseline and baseline != "latest":
-            query.find_run(baseline)
+            query.find_run(baseline, completed=True)
         if recall_against is not None:
             return {"recall": {"against": recall_against, "of": index or ", ".join(runs or ()) or "latest"}}
         return pipeline.describe(

@@ -6,7 +6,7 @@ Where the database cannot be read, the run folders are indexed in memory, so a b
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,27 @@ def ask(work: Callable[[sqlite3.Connection], T]) -> T:
             raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again from the folders") from None
 
 
-def find_run(ref: str) -> RunRecord:
+NAMED = {
+    "name": "name = ?1",
+    "tag": "id IN (SELECT run_id FROM tags WHERE tag = ?1)",
+    # of NAME, or of an arm NAME:ARM; the words of the command line, `--recipe NAME` or `--recipe=NAME`
+    "recipe": "command <> 'arms' AND EXISTS (SELECT 1 FROM json_each(runs.argv_json) o JOIN json_each(runs.argv_json) v"
+    " ON o.value = '--recipe' AND v.key = o.key + 1 AND substr(v.value || ':', 1, length(?1) + 1) = ?1 || ':'"
+    " OR v.key = o.key AND substr(v.value || ':', 1, length(?1) + 10) = '--recipe=' || ?1 || ':')",
+    "command": "command = ?1",
+    "method": "method = ?1",
+}
+"""What the NAME of `latest:NAME` may be, and the condition of each kind; the first that fits any run is meant.
+
+The recipe of a group (GROUP) means its arms (GROUP:ARM), which hold the models, not the run that started them.
+"""
+
+
+def find_run(ref: str, *, completed: bool = False) -> RunRecord:
     """The run that `ref` names: a folder, `latest`, an id or its beginning, or (the newest of) a name or tag.
 
-    `latest:NAME` is the newest with that name, tag or command. The run that asks is none of them.
+    `latest:NAME` is the newest with that name, tag, recipe, command or method, in this order of kinds (NAMED). The run
+    that asks is none of them. completed: `latest` and `latest:NAME` skip runs that did not complete, as inputs must.
 
     Raises DataError if there is none, or if the beginning of an id fits several.
     """
@@ -74,12 +91,17 @@ def find_run(ref: str) -> RunRecord:
         if path.is_dir():
             raise DataError(f"{ref}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
     if ref == "latest":
-        return _only(*_others(), ref)
+        return _only(*_others(completed), ref)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
-        others, mine = _others()
-        fits = "(name = ? OR command = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?))"
-        return _only(f"{fits} AND {others}", ((name,) * 3 + mine), ref)
+        if found := newest_named(name, completed=completed):
+            return found[1]
+        if completed and (other := newest_named(name)):
+            raise DataError(
+                f"no completed run named '{ref}': run {other[1].id} is {other[1].columns['status']}",
+                hint="Name its id to use it as it is",
+            )
+        return _only("0", (), ref)
     starting = _select("substr(id, 1, ?) = ?", (len(ref), ref)) if ref else []
     if len(starting) > 1:
         shown = ", ".join(r.id for r in starting[:SHOWN_CANDIDATES])
@@ -88,6 +110,21 @@ def find_run(ref: str) -> RunRecord:
     if starting:
         return starting[0]
     return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref)
+
+
+def newest_named(
+    name: str, *, completed: bool = False, kinds: Collection[str] = tuple(NAMED)
+) -> tuple[str, RunRecord] | None:
+    """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
+    others, mine = _others(completed)
+    found = {k: r for k in kinds for r in _select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
+    if not found:
+        return None
+    kind, run = next(iter(found.items()))
+    for other, record in found.items():
+        if record.id != run.id:
+            warn_once(f"latest:{name}: run {run.id}, by its {kind}; by its {other} it would be run {record.id}")
+    return kind, run
 
 
 def newest(command: str | None = None, status: str | None = "completed", **columns: Any) -> RunRecord | None:
@@ -224,11 +261,12 @@ def _select(condition: str, values: tuple[Any, ...], order: Condition | None = N
     return ask(read)
 
 
-def _others() -> tuple[str, tuple[Any, ...]]:
-    """Condition and values: all runs but one that this process is running."""
+def _others(completed: bool = False) -> tuple[str, tuple[Any, ...]]:
+    """Condition and values: all runs, or all that completed, but one that this process is running."""
     me = identity.owner()
     same = " AND ".join(f"{k} IS ?" for k in OWNER)
-    return f"NOT (status = 'running' AND {same})", tuple(me[k] for k in OWNER)
+    done = " AND status = 'completed'" if completed else ""
+    return f"NOT (status = 'running' AND {same}){done}", tuple(me[k] for k in OWNER)
 
 
 def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:

@@ -88,9 +88,9 @@ def _run_named(name: str) -> RunRecord | None:
             raise DataError("model 'latest': no finished training run", hint="irctl train makes one")
         return newest
     try:
-        return query.find_run(name)
+        return query.find_run(name, completed=True)
     except DataError as e:
-        if path.is_dir() or "several" in e.message:
+        if path.is_dir() or name.startswith("latest:") or "several" in e.message:
             raise
         return None
 

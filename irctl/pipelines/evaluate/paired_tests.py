@@ -25,7 +25,7 @@ def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, 
     """
     from irctl.ledger import query
 
-    record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline)
+    record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline, completed=True)
     if record is None:
         raise DataError("--baseline latest: no evaluation before this one")
     theirs = store.read_per_query(_file(record))

@@ -67,7 +67,7 @@ def _identity(reference: str, kind: str) -> list[str]:
         from irctl.ledger import query
 
         try:
-            record = query.find_run(reference or "latest") if reference else None
+            record = query.find_run(reference, completed=True) if reference else None
         except DataError:  # a name of the hub: its revision is among the settings
             record = None
         if record is None:

@@ -10,7 +10,11 @@ from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.bundle import QUANTIZER
 from irctl.ledger import query
+from irctl.ledger.database.store import warn_once
 from irctl.ledger.files import run_json
+
+BEFORE_METHOD = tuple(kind for kind in query.NAMED if kind != "method")
+"""What latest:METHOD may be before it is a method: a run that wrote several bundles counts for each of theirs."""
 
 
 def load_quantizer(folder: Path) -> Any:
@@ -23,12 +27,16 @@ def load_quantizer(folder: Path) -> Any:
 def folder_of(reference: str) -> Path:
     """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest compression).
 
-    `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method.
+    `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method,
+    unless a run has that name, tag or recipe.
     """
     path = Path(reference)
     if path.is_dir() and not run_json.is_run(path):
         return path
     run, method = method_named(reference)
+    if run == "latest" and method and (named := query.newest_named(method, completed=True, kinds=BEFORE_METHOD)):
+        _tell_of_codes(method, named)
+        return of_run(named[1])
     if run == "latest":
         found = [r for r in query.list_runs(command="compress", status="completed") if _written(r, method)]
         if not found:
@@ -36,8 +44,16 @@ def folder_of(reference: str) -> Path:
             raise DataError(f"no finished compression{of} in the ledger", hint="irctl compress makes one")
         record = found[0]
     else:
-        record = query.find_run(run)
+        record = query.find_run(run, completed=True)
     return of_run(record, method)
+
+
+def _tell_of_codes(method: str, named: tuple[str, query.RunRecord]) -> None:
+    """Say which run latest:METHOD would be by its codes, where it is another by its name, tag or recipe."""
+    kind, run = named
+    codes = (r for r in query.list_runs(command="compress", status="completed") if _written(r, method))
+    if (other := next(codes, None)) is not None and other.id != run.id:
+        warn_once(f"latest:{method}: run {run.id}, by its {kind}; by its method it would be run {other.id}")
 
 
 def of_run(record: query.RunRecord, method: str = "") -> Path:

@@ -15,7 +15,7 @@ def run_file_of(reference: str, dataset: str = "", split: str = "") -> Path:
     """The run file that a run wrote; of several, that of the data set and split. Raises DataError."""
     from irctl.ledger import query
 
-    record = query.find_run(reference)
+    record = query.find_run(reference, completed=True)
     found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="run_file")]
     if len(found) > 1:
         wanted = (f"{dataset}.{split}".replace("/", "-"), f"run.{split}.trec.gz")
@@ -45,7 +45,7 @@ def run_behind(file: str) -> RunRecord | None:
     path = Path(file)
     if path.is_file():
         return search_that_wrote(path)
-    return None if "{" in file or path.suffix else query.find_run(file)
+    return None if "{" in file or path.suffix else query.find_run(file, completed=True)
 
 
 def search_that_wrote(path: Path) -> RunRecord | None:

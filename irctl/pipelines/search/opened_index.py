@@ -163,7 +163,7 @@ def _resolve(reference: str) -> Path:
         return path  # synthetic:..., hf://... or what lies here
     elif references_bundles.method_named(reference)[1]:
         return references_bundles.folder_of(reference)
-    record = query.find_run(reference)
+    record = query.find_run(reference, completed=True)
     if query.artifacts(record, role="out", kind="bundle"):
         return references_bundles.of_run(record)
     for artifact in query.artifacts(record, role="out", kind="embeddings"):

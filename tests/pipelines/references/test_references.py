@@ -13,6 +13,8 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 from irctl.config import resolve
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
+from irctl.ledger.runs import tags_and_notes
+from irctl.models import locate
 from irctl.pipelines import export
 from irctl.pipelines.evaluate import evaluate, reuse
 from irctl.pipelines.evaluate.targets import Source, Target
@@ -119,3 +121,21 @@ def test_a_kept_ranking_is_keyed_by_the_codes_behind_the_name(several: tuple[str
     by_name = reuse.search_key(target, Source(index="latest:pq"))
     assert by_name == reuse.search_key(target, Source(index=several[1]["pq"]))
     assert by_name != reuse.search_key(target, Source(index="latest:sq"))
+
+
+def test_a_run_tagged_like_a_method_is_meant_before_its_codes(
+    several: tuple[str, dict[str, str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = compressed(save_vectors(tmp_path / "y.npy", 1200), compress__method="pq")
+    tags_and_notes.tag(query.list_runs(command="compress")[0], "sq")
+    assert bundles.folder_of("latest:sq") == Path(named["bundle"])
+    assert f"by its tag; by its method it would be run {several[0]}" in caplog.text
+
+
+def test_a_failed_run_is_no_input(several: tuple[str, dict[str, str]]) -> None:
+    with pytest.raises(RuntimeError), new_run("encode", settings()):
+        raise RuntimeError
+    with pytest.raises(DataError, match="no completed run named 'latest:encode'"):
+        opened_index.open_index("latest:encode", settings())
+    with pytest.raises(DataError, match="no completed run named 'latest:encode'"):
+        locate.find_local("latest:encode")
