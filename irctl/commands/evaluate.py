@@ -102,9 +102,9 @@ def evaluate(
     def describe(config: Config) -> dict[str, object]:
         from irctl.ledger import query
         from irctl.pipelines.evaluate import evaluate as pipeline
-        from irctl.pipelines.evaluate import options as evaluate_options
+        from irctl.pipelines.evaluate.options import check
 
-        evaluate_options.check(
+        check(
             config,
             run_files=tuple(runs or ()),
             qrels=qrels,

@@ -131,11 +131,6 @@ class RunHandle:
             files.append_metric(self.paths, self.scrub(name), value, **place, step=step, epoch=epoch)
             self._dirty.add("metrics")
 
-    def collect_metrics(self) -> None:
-        """Bring into the ledger now what workers have appended to metrics.jsonl. finish() does it too."""
-        with self._lock:
-            self._save(("run", "metrics", *self._dirty))
-
     def artifact(
         self,
         role: Literal["in", "out"],

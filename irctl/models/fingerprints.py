@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.errors import DataError
-from irctl.hashing import remembered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 HEADER_BYTES = 8
 HEADER = {"*": {"dtype": str, "shape": [int], "data_offsets": [int]}, "__metadata__?": dict}
 FETCH = "Fetch the model again"
-PIECE = 1 << 24
 VOLATILE = (
     "_name_or_path",
     "name_or_path",
@@ -36,21 +34,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def weights_hash(folder: Path) -> str:
-    """Hash of a model folder's weights, on disk; remembered a file. No torch.
-
-    Every safetensors file below the folder counts, by tensor name within its module: neither sharding nor the order in
-    a file matters. Raises DataError without weights.
-    """
-    tensors: dict[str, str] = {}
-    for file in sorted(folder.rglob("*.safetensors")):
-        module = file.parent.relative_to(folder).as_posix()
-        tensors.update({f"{module}/{k}": v for k, v in remembered(file, "tensors", _tensors).items()})
-    if not tensors:
-        raise DataError(f"{folder}: no weights there (*.safetensors)")
-    return digest(tensors)
-
-
 def header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """(tensor name -> dtype, shape, data_offsets; byte from which these count) of a safetensors file.
 
@@ -64,24 +47,6 @@ def header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
         found = tables.parse_json(f.read(size), what, hint=FETCH)
         tables.check(found, HEADER, what, hint=FETCH)
         return {name: entry for name, entry in found.items() if name != "__metadata__"}, f.tell()
-
-
-def _tensors(file: Path) -> dict[str, str]:
-    """tensor name -> "dtype shape sha256" of a safetensors file."""
-    found = {}
-    entries, base = header(file)
-    with file.open("rb") as f:
-        for name, entry in sorted(entries.items()):
-            start, stop = entry["data_offsets"]
-            f.seek(base + start)
-            sha, left = hashlib.sha256(), stop - start
-            while left and (piece := f.read(min(left, PIECE))):
-                sha.update(piece)
-                left -= len(piece)
-            if left:
-                raise DataError(f"{file}: ends within tensor {name}; the file is cut off")
-            found[name] = f"{entry['dtype']} {entry['shape']} {sha.hexdigest()}"
-    return found
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:

@@ -76,13 +76,13 @@ class MtebModel:
     def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
         """Encode mteb's corpus (id, title, text), or take it from the cache; compress it where a method is given."""
         from irctl.models.embed import embed_corpus
-        from irctl.pipelines.references import vectors as references_vectors
+        from irctl.pipelines.references.vectors import of_folder
         from irctl.pipelines.search import opened_index
 
         self._read_as(task_metadata)
         rows = Rows(corpus, self.encoder.title_join)
         made = embed_corpus(self.encoder, rows, self.config, self.reporter)
-        searched = opened_index.of_vectors(references_vectors.of_folder(made.folder, task_metadata.name), self.config)
+        searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config)
         if self.method:
             searched = self._compressed(made.folder, made.key, searched.metric)
         self._indexed = rows.ids, searched

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from irctl.errors import ConfigError
-from irctl.index import arrays as index_arrays
 from irctl.index import scoring, topk
+from irctl.index.arrays import as_codes, as_rows, unit
 from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
 
 _SCAN = 4096  # rows decoded at once in a search
@@ -95,8 +95,8 @@ class Quantizer:
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
     def _rows(self, x_ND: Any) -> F32:
-        x_ND = index_arrays.as_rows(x_ND, self.dim)
-        return index_arrays.unit(x_ND) if self.metric == "cosine" else x_ND
+        x_ND = as_rows(x_ND, self.dim)
+        return unit(x_ND) if self.metric == "cosine" else x_ND
 
     def encode(self, x_ND: F32) -> NDArray[np.uint8]:
         """Codes [N, C]."""
@@ -124,7 +124,7 @@ class Quantizer:
 
     def _open(self, codes_NC: NDArray[np.uint8]) -> tuple[list[F32], F32]:
         """(grid vectors [N, length] of each coded segment, factors [N, 2S (+ 1)])."""
-        codes_NC = index_arrays.as_codes(codes_NC, self.code_size)
+        codes_NC = as_codes(codes_NC, self.code_size)
         grids, start = [], 0
         for length, bits in self.coded:
             stop = start + length * bits // 8

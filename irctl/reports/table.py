@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from irctl.reports import comparisons as reports_comparisons
 from irctl.reports import footnotes
 from irctl.reports.columns import FACTS, Column
+from irctl.reports.comparisons import Macro, compare_rows, macro_means
 from irctl.reports.footnotes import SEEDS_FOR_SD
 from irctl.reports.records import Record, RowKey, kept, newest, refuse_mixed, rows
 from irctl.reports.significance import Comparison, letters
@@ -44,7 +44,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
-    macro: tuple[reports_comparisons.Macro, ...] = ()
+    macro: tuple[Macro, ...] = ()
     command: str = ""
     commit: str = ""
     links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
@@ -82,9 +82,9 @@ def build(
     body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
-    macro = reports_comparisons.macro_means(shown, labels, columns, baseline, per_query) if baseline is not None else []
+    macro = macro_means(shown, labels, columns, baseline, per_query) if baseline is not None else []
     if baseline is not None or marks == "letters":
-        compared = reports_comparisons.compare_rows(
+        compared = compare_rows(
             shown, labels, columns, baseline if marks != "letters" else None, per_query, test, correction
         )
         body = _sign(body, columns, compared, marks)

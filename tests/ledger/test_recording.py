@@ -115,7 +115,7 @@ def test_only_the_first_finish_counts() -> None:
     assert (row["status"], row["signal"], row["error_kind"]) == ("killed", 9, "OutOfMemory")
 
 
-def test_workers_append_and_the_launcher_collects() -> None:
+def test_what_workers_appended_is_in_the_ledger_at_the_end() -> None:
     with start() as run:
         code = (
             "import sys; from pathlib import Path; from irctl.paths import RunPaths\n"
@@ -126,8 +126,7 @@ def test_workers_append_and_the_launcher_collects() -> None:
             "assert 'sqlite3' not in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", code, str(run.paths.folder)], check=True)
-        run.collect_metrics()
-        found = {m["name"]: m for m in query.metrics(run.id)}
+    found = {m["name"]: m for m in query.metrics(run.id)}
     assert (found["loss"]["value"], found["loss"]["step"], found["loss"]["epoch"]) == (0.25, 3, 0.5)
     assert found["lr"]["value"] == 1e-5
     assert found["grad_norm"]["value"] is None

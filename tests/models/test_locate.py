@@ -7,15 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from model_folders import plain_bert, settings
-from safetensors.torch import save_file
 
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models import locate, modules
 from irctl.models.encoder import load_encoder
-from irctl.models.fingerprints import weights_hash
 from irctl.models.locate import Located
 from irctl.models.reading import normalizes, pooling_of
 
@@ -100,8 +97,6 @@ def test_broken_folders_are_exit_3(tiny_encoder: Path, tmp_path: Path) -> None:
     (cut / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(DataError, match="cannot be opened as a model"):
         load_encoder(settings(), str(cut))
-    with pytest.raises(DataError, match="cut off"):
-        weights_hash(cut)
     about = shutil.copytree(tiny_encoder, tmp_path / "about")
     (about / "irctl.json").write_text('{"format": "other"}')
     with pytest.raises(DataError, match="expected irctl-encoder"):
@@ -113,23 +108,3 @@ def test_kernel_that_is_not_here_is_refused(tiny_encoder: Path) -> None:
         load_encoder(settings("model.attention=flash_attention_2"), str(tiny_encoder))
     eager = load_encoder(settings("model.attention=eager"), str(tiny_encoder))
     assert eager.module.config._attn_implementation == "eager"
-
-
-def test_weights_hash_ignores_sharding_and_sees_one_bit(tmp_path: Path) -> None:
-    state = {"a": torch.arange(4.0), "b": torch.ones(2, 2)}
-    for name, files in {"one": [["a", "b"]], "two": [["b"], ["a"]]}.items():
-        (tmp_path / name).mkdir()
-        for number, keys in enumerate(files):
-            save_file({k: state[k] for k in keys}, tmp_path / name / f"model-{number}.safetensors")
-    assert weights_hash(tmp_path / "one") == weights_hash(tmp_path / "two")
-    before = weights_hash(tmp_path / "one")
-    state["a"][0] = 1e-7
-    save_file(state, tmp_path / "one" / "model-0.safetensors")
-    assert weights_hash(tmp_path / "one") != before, "overwritten in place"
-    with pytest.raises(DataError, match="no weights there"):
-        weights_hash(_empty(tmp_path))
-
-
-def _empty(folder: Path) -> Path:
-    (folder / "none").mkdir()
-    return folder / "none"

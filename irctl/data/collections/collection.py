@@ -1,9 +1,4 @@
-"""A collection: corpus, queries and judgements under one name, from wherever they lie.
-
-Sources: a built-in name, a BEIR or MS MARCO folder, beir/NAME (after `irctl data fetch`), irds:NAME,
-hf://datasets/OWNER/NAME[@REVISION][/PATH], FILE.json:NAME (one entry of an evaluation configuration), a
-JSON file of {query, positive, negative} pairs, and recipe:FILE.json (a configuration that ships with the recipes).
-"""
+"""A collection: corpus, queries and judgements under one name, whatever its layout. open.py finds it by that name."""
 
 from __future__ import annotations
 

@@ -9,23 +9,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.groups import positives as positive
 from irctl.data.groups import selection
 from irctl.data.groups.false_negatives import leave_out
 from irctl.data.groups.merged_sources import Judged, Labels, Merged, Source, pool_of
+from irctl.data.groups.positives import half, threshold
 from irctl.data.texts.copies import open_copies
 from irctl.data.texts.corpus import join
 from irctl.data.texts.store import TextPool
 from irctl.errors import ConfigError, DataError
 from irctl.types import TrainGroup
-
-if TYPE_CHECKING:
-    pass
 
 SEPARATOR = "/"  # between a file and an id
 Rows = Sequence[int] | NDArray[np.integer]
@@ -87,7 +84,7 @@ class GroupSource:
         self.parts = [merged(positives), merged(negatives)] if has_sides else [merged(graded)]
         self.threshold: float | None = None
         if not has_sides and settings.positive_from is not None and len(self.parts[0].query_rows()):
-            self.threshold = positive.threshold(settings.positive_from, self.parts[0].labels)
+            self.threshold = threshold(settings.positive_from, self.parts[0].labels)
         self._copies = open_copies(self.passages, settings.title_join)
         leave_out(self.parts, self._copies, self.threshold)
         rows = self.parts[0].query_rows()
@@ -126,7 +123,7 @@ class GroupSource:
     @property
     def positive_threshold(self) -> float:
         """The label from which a passage is a positive: half the largest grade, rounded up; 1 where labels are 0, 1."""
-        return 1.0 if self.is_binary else positive.half(self.largest_grade)
+        return 1.0 if self.is_binary else half(self.largest_grade)
 
     @property
     def fingerprint(self) -> str:

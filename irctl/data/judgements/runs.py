@@ -1,4 +1,4 @@
-"""TREC and MS MARCO files of judgements and rankings, read and written.
+"""Rankings in run files of TREC and MS MARCO, read; TREC's also written.
 
 Order of a run: score rounded to float32, descending, then document id descending; trec_eval's order.
 """
@@ -131,13 +131,6 @@ def write_run(path: Path, run: Run | Rows, tag: str) -> str:
     """
     pairs: Rows = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
     return _write_lines(path, (_run_lines(path, query_id, ranking, tag) for query_id, ranking in pairs))
-
-
-def write_msmarco_run(path: Path, run: Run | Rows) -> str:
-    """Write qid, pid, rank, separated by tabs. Returns the file's sha256."""
-    pairs: Rows = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
-    ordered = ((q, enumerate(_checked(path, q, ranking), 1)) for q, ranking in pairs)
-    return _write_lines(path, ("".join(f"{q}\t{d}\t{rank}\n" for rank, d in ranked) for q, ranked in ordered))
 
 
 def _run_lines(path: Path, query_id: str, ranking: Ranking, tag: str) -> str:

@@ -1,4 +1,7 @@
-"""Vectors of a hub repository, read by byte range at a pinned commit: parquet or .npy, nothing downloaded whole."""
+"""Vectors of a hub repository, read by byte range at a pinned commit: parquet or .npy, nothing downloaded whole.
+
+Dimension key: N rows, D dimensions.
+"""
 
 from __future__ import annotations
 

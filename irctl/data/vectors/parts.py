@@ -1,4 +1,4 @@
-"""Files of vectors, one part each: what is read of them, checked, and handed over as float32 rows.
+"""What a stream asks of each of its files, whatever its format: npy.py and parquet.py answer.
 
 Dimension key: N rows, D vector width.
 """

@@ -17,8 +17,8 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
-from irctl.pipelines.compress import manifest as compress_manifest
 from irctl.pipelines.compress.distinct_ids import Distinct
+from irctl.pipelines.compress.manifest import done, lost
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Reporter
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from irctl.pipelines.compress.work import Work
 
 
-def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, stream: bool) -> dict[str, Any]:
+def append_to(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, stream: bool) -> dict[str, Any]:
     """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already."""
     from irctl.pipelines.compress.work import Work
 
@@ -51,12 +51,12 @@ def append(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, s
         again = _mended(work, opened, sub, plan)
         reporter.say(f"these rows are in the bundle already{f'; {again} lost parts were made again' if again else ''}")
         return _payload(folder, opened.rows, 0)
-    if path := compress_manifest.lost(folder, opened.parts):
+    if path := lost(folder, opened.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
     distinct.look_ahead()
     work.folders = {opened.method: sub}
     work.plan_and_train(may_train=False)
-    kept = list(compress_manifest.done(sub).values())
+    kept = list(done(sub).values())
     distinct.remember(Ids(sub, sorted(kept, key=lambda line: int(line["row0"]))))
     lines = work.encode(None, verify=False)[opened.method]
     if gaps := work.missing(opened.method, lines):

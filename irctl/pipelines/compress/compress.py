@@ -15,9 +15,9 @@ from irctl import files
 from irctl.errors import ConfigError
 from irctl.index import plan as planning
 from irctl.index.plan import shard_of
-from irctl.pipelines.compress import finalize as compress_finalize
 from irctl.pipelines.compress import results
-from irctl.pipelines.compress import verify as compress_verify
+from irctl.pipelines.compress.finalize import finalized
+from irctl.pipelines.compress.verify import is_whole, verified
 from irctl.pipelines.compress.work import Work
 from irctl.pipelines.references import vectors
 from irctl.types import Reporter
@@ -53,9 +53,9 @@ def compress(
         config, out=out, append=append, init=init, shard=shard, train_only=train_only, finalize=finalize, verify=verify
     )
     if append is not None:
-        from irctl.pipelines.compress import append as compress_append
+        from irctl.pipelines.compress.append import append_to
 
-        return compress_append.append(config, run, reporter, bundle=append, stream=stream)
+        return append_to(config, run, reporter, bundle=append, stream=stream)
     if out:
         files.check_folder(Path(out), goes_on=True)
     methods = _methods(config)
@@ -63,10 +63,10 @@ def compress(
     folders = _folders(run, out, methods, shared=worker is not None or finalize)
     there = (_there(config, out) if finalize or verify else {}) or folders
     if finalize:  # always hashes what the workers wrote
-        return compress_finalize.finalized(there, config, run, reporter)
+        return finalized(there, config, run, reporter)
     repairs = bool(config.compress.source)  # the input is named, so lost files can be made again
-    if verify and not train_only and all(compress_verify.is_whole(f, files=repairs) for f in there.values()):
-        return compress_verify.verified(there, config, reporter)
+    if verify and not train_only and all(is_whole(f, files=repairs) for f in there.values()):
+        return verified(there, config, reporter)
     given = (
         vectors.default(config, reporter)
         if not config.compress.source

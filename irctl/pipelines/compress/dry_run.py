@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.index.plan import check_batch
 from irctl.pipelines.compress import checks
-from irctl.pipelines.compress import memory as compress_memory
+from irctl.pipelines.compress.memory import limit
 from irctl.pipelines.references import vectors
 
 if TYPE_CHECKING:
@@ -76,5 +76,5 @@ def _one(
         "bytes a row": str(size) if size else "decided in training",
         "codes on disk": f"{rows * size / 2**20:,.1f} MiB, ids about {rows * _ID_BYTES / 2**20:,.1f} MiB",
         "training rows": f"{train:,}",
-        "memory": f"{memory / 2**30:.2f} GiB{several} of {compress_memory.limit(config) / 2**30:.1f} GiB",
+        "memory": f"{memory / 2**30:.2f} GiB{several} of {limit(config) / 2**30:.1f} GiB",
     }

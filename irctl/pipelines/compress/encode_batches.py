@@ -16,8 +16,8 @@ from irctl.index.plan import read as read_plan
 from irctl.ledger import stored
 from irctl.pipelines.compress import manifest
 from irctl.pipelines.references import bundles
-from irctl.pipelines.workers import spread as workers_spread
-from irctl.pipelines.workers import worker as workers_worker
+from irctl.pipelines.workers.spread import spread
+from irctl.pipelines.workers.worker import Progress
 from irctl.types import Reporter, Silent, Stream
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Encoding:
         )
 
 
-def spread(
+def encode_by_workers(
     work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
 ) -> streaming.Spent:
     """Every worker of the plan at once; what they spent together. See `workers.spread` for what it raises."""
@@ -126,9 +126,9 @@ def spread(
         "folders": {name: str(folder.absolute()) for name, folder in work.folders.items()},
         "limit": work.limit,
     }
-    progress = workers_worker.Progress("compressing", work.rows(), work.rows_done)
+    progress = Progress("compressing", work.rows(), work.rows_done)
     count = work.plan.workers
-    answers = workers_spread.spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
+    answers = spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
     told: dict[str, None] = {}
     for answer in answers:
         told |= dict.fromkeys(answer.pop(TOLD, ()))

@@ -1,4 +1,4 @@
-"""Bundles as commands see them: where they are, which batches of one are done, and writing its manifest."""
+"""Which batches of a bundle are done, whether its settings are those asked for, and writing its manifest."""
 
 from __future__ import annotations
 

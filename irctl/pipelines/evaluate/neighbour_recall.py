@@ -23,9 +23,9 @@ from irctl.pipelines.evaluate import exact_neighbours, held_out_queries
 from irctl.pipelines.evaluate.held_out_queries import Asked, source_name
 from irctl.pipelines.references import bundles
 from irctl.pipelines.search import exact_vectors, opened_index, spread
-from irctl.pipelines.search import speed as search_speed
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
+from irctl.pipelines.search.speed import measured
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, exact_neig
     returned = {CODES if rerank else FOUND: found.rows_Qk}
     if rerank:
         returned[FOUND] = exact_vectors.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]
-    speed = search_speed.measured(searched, queries_QD, k, time.perf_counter() - started, config)
+    speed = measured(searched, queries_QD, k, time.perf_counter() - started, config)
     if not drops:
         return returned, truth.rows_Qk, truth, speed
     documents = Documents(searched, asked.collection, reporter)

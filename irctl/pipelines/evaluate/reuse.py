@@ -1,4 +1,4 @@
-"""What an evaluation is checked against: earlier work on the same content, and published values."""
+"""Earlier evaluations of the same content: the key that names it, and finished parts kept for the next attempt."""
 
 from __future__ import annotations
 

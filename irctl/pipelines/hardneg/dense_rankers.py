@@ -1,4 +1,4 @@
-"""Candidates for mining from vectors or codes, and a cross-encoder's second opinion.
+"""Candidates for mining from vectors or codes.
 
 Dimension key: Q queries, N documents, D vector width, k candidates.
 """
@@ -37,13 +37,13 @@ def dense_ranker(
     from irctl.models.embed import embed_queries
     from irctl.models.encoder import load_encoder
     from irctl.pipelines.encode import embedded
-    from irctl.pipelines.references import vectors as references_vectors
+    from irctl.pipelines.references.vectors import of_folder
     from irctl.pipelines.search import opened_index, spread
 
     encoder = load_encoder(config).freeze()
     vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
-    searched = opened_index.of_vectors(references_vectors.of_folder(vectors.folder, str(vectors.folder)), config)
+    searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config)
     most = min(config.hardneg.depth + left_out, vectors.rows)
     found = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
     ranked = _lists(found.scores_Qk, found.rows_Qk, collection)

@@ -1,4 +1,7 @@
-"""Candidates scored again by the vectors that codes were made of."""
+"""Candidates scored again by the vectors that codes were made of.
+
+Dimension key: Q queries, D dimensions, K candidates of a query.
+"""
 
 from __future__ import annotations
 

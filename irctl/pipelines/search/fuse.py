@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.references import run_files as references_run_files
+from irctl.pipelines.references.run_files import run_behind, run_file_of
 from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _opened(name: str) -> _Input:
     file = Path(name) if Path(name).is_file() else None
     if file is None and (Path(name).suffix or ("/" in name and not Path(name).is_dir())):
         raise DataError(f"{name}: no such run file", hint="irctl search writes one")
-    file = file or references_run_files.run_file_of(name)
-    made = references_run_files.run_behind(str(file))
+    file = file or run_file_of(name)
+    made = run_behind(str(file))
     told = made and (made.columns.get("model") or made.columns.get("method"))
     return _Input(file, str(told) if told else f"{file.name} {hashing.content(file.absolute())[:8]}")

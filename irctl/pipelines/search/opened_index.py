@@ -1,4 +1,4 @@
-"""What a search looks in: codes of a bundle or vectors of an encoded corpus; and the documents behind the rows.
+"""What a search looks in: codes of a bundle or vectors of an encoded corpus, opened and checked.
 
 Dimension key: Q queries, N rows, D dimensions, k results.
 """
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, scan, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
-from irctl.pipelines.references import bundles as references_bundles
-from irctl.pipelines.references import vectors
+from irctl.pipelines.references import bundles, vectors
 from irctl.types import Stream
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def open_index(reference: str, config: Config) -> Searched:
     """A bundle or an embedding folder, by path, run or RUN:METHOD. Raises DataError if it is neither."""
     folder = _resolve(reference)
     if is_bundle(folder):
-        bundle = open_bundle(folder, references_bundles.load_quantizer)
+        bundle = open_bundle(folder, bundles.load_quantizer)
         if config.search.similarity and METRIC[config.search.similarity] != bundle.metric:
             raise ConfigError(
                 f"search.similarity: asked {config.search.similarity}, these codes keep {SIMILARITY[bundle.metric]}",
@@ -161,11 +160,11 @@ def _resolve(reference: str) -> Path:
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
     elif is_name(reference) or (path.exists() and not run_json.is_run(path)):
         return path  # synthetic:..., hf://... or what lies here
-    elif references_bundles.method_named(reference)[1]:
-        return references_bundles.folder_of(reference)
+    elif bundles.method_named(reference)[1]:
+        return bundles.folder_of(reference)
     record = query.find_run(reference, completed=True)
     if query.artifacts(record, role="out", kind="bundle"):
-        return references_bundles.of_run(record)
+        return bundles.of_run(record)
     for artifact in query.artifacts(record, role="out", kind="embeddings"):
         return Path(artifact["path"])
     raise DataError(

@@ -1,4 +1,7 @@
-"""Queries as vectors: read from a file, or encoded by the encoder that the index belongs to."""
+"""Queries as vectors: read from a file, or encoded by the encoder that the index belongs to.
+
+Dimension key: Q queries, D dimensions.
+"""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from irctl import paths
 from irctl.pipelines.search import exact_vectors, opened_index, spread
-from irctl.pipelines.search import speed as search_speed
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors
+from irctl.pipelines.search.speed import measured
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def rank(
     if config.search.rerank:
         ranked = exact_vectors.reranked(searched, queries_QD, found.rows_Qk, k, config)
     seconds = time.perf_counter() - started
-    return Ranking(*ranked, search_speed.measured(searched, queries_QD, k, seconds, config))
+    return Ranking(*ranked, measured(searched, queries_QD, k, seconds, config))
 
 
 def as_lists(found: Ranking, documents: Documents) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from irctl.data.collections.open import open_for
-from irctl.data.groups import report as groups_report
+from irctl.data.groups import report
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, shares
@@ -141,7 +141,7 @@ def describe(config: Config) -> Described:
     seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
     found = shares(source, to_mine=to_mine)
     notices += [*_check(config, source, seen, found), *of_dev]
-    shown |= groups_report.describe(source) | {"a group": found.line()} | ({"notices": notices} if notices else {})
+    shown |= report.describe(source) | {"a group": found.line()} | ({"notices": notices} if notices else {})
     shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
     if to_mine:
         del shown["group sizes"]

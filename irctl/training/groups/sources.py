@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.config import Config
 from irctl.data.collections.self_match import self_match
-from irctl.data.groups import positives as positive
+from irctl.data.groups import positives
 from irctl.data.groups.group_source import GroupSource, Settings, refuse_mined
 from irctl.data.groups.merged_sources import Merged, Source
 from irctl.data.judgements.qrels_store import Selection, open_qrels
@@ -103,7 +103,7 @@ def build_groups(collection: Collection, split: str, negatives_path: Path | None
 
     d = config.data
     named = {f.name: getattr(d, f.name) for f in fields(Settings) if f.name not in ("seed", "positive_from")}
-    settings = Settings(**named, seed=config.run.seed, positive_from=positive.asked(config))
+    settings = Settings(**named, seed=config.run.seed, positive_from=positives.asked(config))
     if isinstance(collection, MqrelCollection):  # has its own sources
         return collection.groups(settings)
     queries, passages = TextPool([collection.query_store(split)]), TextPool([collection.corpus.store])
