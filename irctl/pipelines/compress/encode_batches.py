@@ -116,7 +116,7 @@ class Encoding:
         )
 
 
-def encode_by_workers(
+def by_workers(
     work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
 ) -> streaming.Spent:
     """Every worker of the plan at once; what they spent together. See `workers.spread` for what it raises."""

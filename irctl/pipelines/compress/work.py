@@ -185,9 +185,7 @@ class Work:
         )
         count = next(iter(self.plans.values())).workers
         if worker is None and (count > 1 or runner == "ray"):
-            self.spent = encode_batches.encode_by_workers(
-                work, self.given, self.config, self.run, self.reporter, runner
-            )
+            self.spent = encode_batches.by_workers(work, self.given, self.config, self.run, self.reporter, runner)
             worker = count  # of no batch: what is left are the journals
         self.spent = work.encode(worker, self.reporter, verify=verify) or self.spent
         return {name: manifest.done(folder) for name, folder in self.folders.items()}
