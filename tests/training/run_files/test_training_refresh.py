@@ -111,7 +111,8 @@ def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
     with monkeypatch.context() as patch, pytest.raises(RunFailed), run:
         patch.setattr(for_training, "mine_again", broken)
         pipeline.train(config, run, Silent())
-    pipeline.train(config, run, Silent(), resume=True)
+    with start_run(command="train", argv=["irctl", "train"], config=config, resume=run.paths.folder) as again:
+        pipeline.train(config, again, Silent(), resume=True)
     assert not [p for p in run.paths.negatives.iterdir() if p.is_dir()]
     assert mined(run, 1) == mined(whole, 1) and mined(run, 2) == mined(whole, 2)
     np.testing.assert_array_equal(vectors(run, toy), vectors(whole, toy))
