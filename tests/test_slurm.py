@@ -147,7 +147,7 @@ def test_a_training_that_is_preempted_and_requeued_ends_with_the_weights_of_one_
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     slurm_at = cluster(tmp_path / "slurm")
     line = (
-        "train --max-steps 120 --batch 8 --set train.save=20 --set eval.during=off --set data.negatives=none "
+        "train --max-steps 400 --batch 8 --set train.save=20 --set eval.during=off --set data.negatives=none "
         "--set encoder.passage_max_len=24 --set data.group_size=2"
     )
     with workspace(tmp_path, tiny_encoder) as place:

@@ -146,7 +146,8 @@ def _plan(
     """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
     path = folder / PLAN
     if not path.is_file():
-        if any(folder.glob("[!.]*")) and not (folder / shards.MANIFEST).is_file():
+        # looked for again last: another worker may have put it there meanwhile, before anything else
+        if any(folder.glob("[!.]*")) and not (folder / shards.MANIFEST).is_file() and not path.is_file():
             raise DataError(f"{folder}: is not empty and holds no embeddings", hint="Choose another folder")
         rows, size = len(corpus), config.encoder.shard_rows
         plan = {"format": FORMAT, "version": VERSION, "key": key, "key_parts": dict(content), "rows": rows}
