@@ -9,31 +9,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from irctl import config, paths, plugins
+from irctl import config, shipped_files
 from irctl.errors import ConfigError
 from irctl.settings import Hardware
 
 LEGAL = tuple(f.name for f in dataclasses.fields(Hardware) if f.name != "micro_batch")
 
 
-def names() -> tuple[str, ...]:
-    """The shipped profiles."""
-    return tuple(sorted(p.stem for p in paths.shipped("profiles").glob("*.toml")))
-
-
-def path(name: str) -> Path:
-    """File of a shipped profile, or the file itself. Raises ConfigError with the nearest name."""
-    given = Path(name)
-    if given.suffix == ".toml" and given.is_file():
-        return given
-    if name not in names():
-        raise ConfigError(f"no profile named '{name}'", hint=plugins.nearest(name, names()))
-    return paths.shipped("profiles") / f"{name}.toml"
-
-
 def read(name: str) -> dict[str, Any]:
     """{meta, hardware, micro_batch} of a profile, checked: only hardware keys are legal."""
-    file = path(name)
+    file = shipped_files.path("profiles", name)
     table = config.read_toml(file, f"profile {file.name}")
     wrong = [k for k in table if k not in ("meta", "hardware", "micro_batch")]
     if flat := [k for k in ("hardware", "micro_batch") if not isinstance(table.get(k, {}), dict)]:

@@ -1,4 +1,4 @@
-"""Recipes: one TOML file an experiment. Finding, reading and copying them.
+"""Recipes: one TOML file an experiment, read and checked.
 
 [meta] says title, source, expected numbers and command; the rest are settings; [tiny] is an overlay that runs on a
 CPU in about a minute. [[arms]] makes the recipe a group: each arm has a name and the settings in which it differs, or
@@ -10,28 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from irctl import config, paths, plugins
+from irctl import config, plugins, shipped_files
 from irctl.errors import ConfigError
 
 
-def names() -> tuple[str, ...]:
-    """The shipped recipes."""
-    return tuple(sorted(p.stem for p in paths.shipped("recipes").glob("*.toml")))
-
-
-def path(name: str) -> Path:
-    """File of a shipped recipe, or the file itself. Raises ConfigError with the nearest name."""
-    given = Path(name)
-    if given.suffix == ".toml" and given.is_file():
-        return given
-    if name not in names():
-        raise ConfigError(f"no recipe named '{name}'", hint=plugins.nearest(name, names()))
-    return paths.shipped("recipes") / f"{name}.toml"
+def _path(name: str) -> Path:
+    return shipped_files.path("recipes", name)
 
 
 def read(name: str) -> dict[str, Any]:
     """The recipe's tables. Raises ConfigError if it is not TOML."""
-    return config.read_toml(path(name))
+    return config.read_toml(_path(name))
 
 
 def arms(name: str) -> dict[str, dict[str, Any]]:
@@ -39,7 +28,7 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     tables = read(name).get("arms", [])
     found = {str(t.get("name", "")): dict(t) for t in tables}
     if any(not n or ":" in n for n in found) or len(found) != len(tables):
-        raise ConfigError(f"{path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
+        raise ConfigError(f"{_path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
     return found
 
 
@@ -49,26 +38,26 @@ def layer(name: str, *, tiny: bool = False) -> config.Layer:
     An arm's `recipe` lies below both: what another recipe says, where neither the group nor the arm does.
     """
     if ":" not in name or Path(name).is_file():
-        file = path(name)
+        file = _path(name)
         return config.from_file(file, tiny=tiny, label=f"recipe {file.name}")
     group, _, arm = name.rpartition(":")
     legal = arms(group)
     if arm not in legal:
-        raise ConfigError(f"{path(group).name}: no arm named '{arm}'", hint=plugins.nearest(arm, list(legal)))
+        raise ConfigError(f"{_path(group).name}: no arm named '{arm}'", hint=plugins.nearest(arm, list(legal)))
     table = legal[arm]
     below = layer(str(table["recipe"]), tiny=tiny) if "recipe" in table else {}
     common = layer(group, tiny=tiny and (not below or "tiny" in read(group)))
     own = {k: v for k, v in table.items() if k not in ("name", "recipe")}
-    return {**below, **common, **{k: (v, f"recipe {path(group).name} [{arm}]") for k, v in config.flatten(own)}}
+    return {**below, **common, **{k: (v, f"recipe {_path(group).name} [{arm}]") for k, v in config.flatten(own)}}
 
 
 def check(name: str) -> list[str]:
     """Everything wrong with a recipe, one line each: keys, ranges, a missing [meta] entry or [tiny] overlay."""
     table, wrong = read(name), []
     meta = table.get("meta", {})
-    wrong += [f"{path(name).name}: [meta] lacks '{k}'" for k in ("title", "source", "command") if not meta.get(k)]
+    wrong += [f"{_path(name).name}: [meta] lacks '{k}'" for k in ("title", "source", "command") if not meta.get(k)]
     if "tiny" not in table and "arms" not in table:
-        wrong.append(f"{path(name).name}: has no [tiny] overlay")
+        wrong.append(f"{_path(name).name}: has no [tiny] overlay")
     for tiny in (False, True):
         if tiny and "tiny" not in table:
             continue

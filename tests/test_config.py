@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from irctl import config, profiles
+from irctl import config, profiles, shipped_files
 from irctl.errors import ConfigError, DataError
 
 
@@ -94,7 +94,7 @@ def test_the_tiny_overlay_lies_over_its_recipe(tmp_path: Path) -> None:
     assert made.origins["train.max_steps"].endswith(":4 [tiny]")
 
 
-@pytest.mark.parametrize("name", profiles.names())
+@pytest.mark.parametrize("name", shipped_files.names("profiles"))
 def test_a_shipped_profile_holds_hardware_keys_only(name: str) -> None:
     assert all(k.startswith("hardware.") for k in profiles.layer(name, "dense"))
 
@@ -107,7 +107,7 @@ def test_a_profile_that_touches_the_science_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_profiles_differ_in_nothing_but_hardware() -> None:
-    made = [config.resolve(profiles.layer(name, "dense")) for name in profiles.names()]
+    made = [config.resolve(profiles.layer(name, "dense")) for name in shipped_files.names("profiles")]
     science = [{k: v for k, v in c.flat().items() if not k.startswith("hardware.")} for c in made]
     assert all(s == science[0] for s in science)
 

@@ -21,11 +21,11 @@ def ls(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
     Examples:
       irctl profiles ls
     """
-    from irctl import profiles
+    from irctl import profiles, shipped_files
 
     with guarded(json_, debug):
         rows = []
-        for name in profiles.names():
+        for name in shipped_files.names("profiles"):
             table = profiles.read(name)
             hardware = table["hardware"]
             rows.append(
@@ -52,11 +52,11 @@ def show(
     Examples:
       irctl profiles show v100x8
     """
-    from irctl import console, profiles
+    from irctl import console, profiles, shipped_files
 
     with guarded(json_, debug):
         table = profiles.read(name)
         if json_:
             console.emit_json({"schema": "irctl/profiles/1", "name": name, **table})
         else:
-            console.out(profiles.path(name).read_text().rstrip())
+            console.out(shipped_files.path("profiles", name).read_text().rstrip())

@@ -23,11 +23,11 @@ def ls(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
     Examples:
       irctl recipes ls
     """
-    from irctl import recipes_index
+    from irctl import recipes_index, shipped_files
 
     with guarded(json_, debug):
         rows = []
-        for name in recipes_index.names():
+        for name in shipped_files.names("recipes"):
             table = recipes_index.read(name)
             meta = table.get("meta", {})
             method = table.get("train", {}).get("method") or table.get("compress", {}).get("method", "")
@@ -51,14 +51,14 @@ def show(name: Name, json_: Json = False, debug: Debug = False) -> None:
     Examples:
       irctl recipes show sycl-synth-multilevel
     """
-    from irctl import console, recipes_index
+    from irctl import console, recipes_index, shipped_files
 
     with guarded(json_, debug):
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, **recipes_index.read(name)})
         else:
             recipes_index.read(name)  # or its error
-            console.out(recipes_index.path(name).read_text().rstrip())
+            console.out(shipped_files.path("recipes", name).read_text().rstrip())
 
 
 @app.command("cp")
@@ -75,7 +75,7 @@ def cp(
     Examples:
       irctl recipes cp sycl-synth-multilevel mine.toml --force
     """
-    from irctl import console, errors, files, recipes_index
+    from irctl import console, errors, files, recipes_index, shipped_files
 
     with guarded(json_, debug):
         files.check_file(file)
@@ -83,7 +83,7 @@ def cp(
             raise errors.ConfigError(f"{file}: exists already", hint="Add --force to overwrite it")
         command = str(recipes_index.read(name).get("meta", {}).get("command", f"irctl train --recipe {name}"))
         mine = command.replace(f"--recipe {name}", f"--recipe {file}")
-        files.write_out(file, f"# {mine}\n{recipes_index.path(name).read_text()}")
+        files.write_out(file, f"# {mine}\n" + shipped_files.path("recipes", name).read_text())
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
         else:
@@ -102,10 +102,10 @@ def check(
     Examples:
       irctl recipes check
     """
-    from irctl import console, errors, recipes_index
+    from irctl import console, errors, recipes_index, shipped_files
 
     with guarded(json_, debug):
-        names = [name] if name else list(recipes_index.names())
+        names = [name] if name else list(shipped_files.names("recipes"))
         wrong = {n: problems for n in names if (problems := recipes_index.check(n))}
         if wrong:
             first = next(iter(wrong.values()))[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workspace import workspace
 
-from irctl import config, recipes_index
+from irctl import config, recipes_index, shipped_files
 from irctl.data.collections.open import open_collection
 from irctl.data.groups.group_source import GroupSource
 from irctl.errors import DataError
@@ -116,7 +116,7 @@ def test_a_configuration_that_is_not_shipped_is_refused_with_the_nearest(tmp_pat
         open_collection("recipe:sycl-real.json")
 
 
-@pytest.mark.parametrize("name", recipes_index.names())
+@pytest.mark.parametrize("name", shipped_files.names("recipes"))
 def test_every_recipe_resolves_with_and_without_its_overlay(name: str) -> None:
     assert recipes_index.check(name) == []
 

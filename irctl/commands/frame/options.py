@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from irctl import paths, plugins
+from irctl import paths, plugins, shipped_files
 
 
 def complete(package: str) -> Callable[[str], list[str]]:
@@ -31,7 +31,7 @@ def complete_files(kind: str) -> Callable[[str], list[str]]:
     """Completion over shipped TOML files: recipes, profiles."""
 
     def names(incomplete: str) -> list[str]:
-        return sorted(p.stem for p in paths.shipped(kind).glob(f"{incomplete}*.toml"))
+        return [n for n in shipped_files.names(kind) if n.startswith(incomplete)]
 
     return names
 

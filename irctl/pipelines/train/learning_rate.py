@@ -37,12 +37,12 @@ def scaled_lr(config: Config, reporter: Reporter) -> Config:
 
 def _recipe_batch(config: Config) -> int | None:
     """batch.global of the recipe that the settings came from."""
-    from irctl import recipes_index
+    from irctl import recipes_index, shipped_files
 
     named = {o.split()[1].partition(":")[0] for o in config.origins.values() if o.startswith("recipe ")}
     for name in named:
         stem = name.removesuffix(".toml")
-        if stem in recipes_index.names():
+        if stem in shipped_files.names("recipes"):
             tiny = any(o.startswith(f"recipe {name}") and o.endswith("[tiny]") for o in config.origins.values())
             found = recipes_index.layer(stem, tiny=tiny).get("batch.global")
             return int(found[0]) if found else None
