@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, complete, with_options
 from irctl.commands.frame.record import Job
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {
     "compress.source": "--data",
@@ -57,36 +60,28 @@ def compress(
       irctl compress --dry-run
     """
 
-    def arguments() -> dict[str, object]:
-        return {"out": out, "append": append, "init": init, "shard": shard}
+    from irctl.pipelines.compress.request import CompressRequest
+
+    request = CompressRequest(
+        out=out,
+        init=init,
+        append=append,
+        shard=shard,
+        train_only=train_only,
+        finalize=finalize,
+        verify=verify,
+        runner=options.runner,
+    )
 
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines.compress import compress as pipeline
 
-        return pipeline.compress(
-            job.config,
-            job.run,
-            job.reporter,
-            stream=job.config.compress.stream,
-            verify=verify,
-            train_only=train_only,
-            finalize=finalize,
-            runner=options.runner,
-            **arguments(),  # type: ignore[arg-type]
-        )
+        return pipeline.compress(job.config, job.run, job.reporter, request)
 
-    def describe(config: object) -> dict[str, object]:
+    def describe(config: Config) -> dict[str, object]:
         from irctl.pipelines.compress import compress as pipeline
 
-        pipeline.check_steps(config, train_only=train_only, finalize=finalize, verify=verify, **arguments())  # type: ignore[arg-type]
-        return pipeline.describe(
-            config,  # type: ignore[arg-type]
-            runner=options.runner,
-            append=append,
-            init=init,
-            alone=train_only or bool(shard),
-            encodes=not (finalize or verify),
-        )
+        return pipeline.describe(config, request)
 
     named = {
         "compress.source": data,

@@ -129,9 +129,10 @@ class MtebModel:
         from irctl.ledger.recording import start_run
         from irctl.models.fingerprints import digest
         from irctl.pipelines.compress.compress import compress
+        from irctl.pipelines.compress.request import CompressRequest
         from irctl.pipelines.search import opened_index
 
-        given = {"compress.source": str(vectors), "compress.metric": metric}
+        given = {"compress.source": str(vectors), "compress.metric": metric, "compress.stream": True}
         config = self.config.replace(given, "MtebModel")
         size = config.compress.train_size
         content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
@@ -139,7 +140,7 @@ class MtebModel:
         if not is_bundle(folder):
             run = start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config)
             with run, files.owning(folder):
-                compress(config, run, self.reporter, out=str(folder), stream=True)
+                compress(config, run, self.reporter, CompressRequest(out=str(folder)))
         return opened_index.open_index(str(folder), self.config)
 
 

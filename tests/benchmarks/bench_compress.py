@@ -30,6 +30,7 @@ from irctl.data.vectors.open import open_vectors
 from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress
+from irctl.pipelines.compress.request import CompressRequest
 from irctl.quantizers.shared import opening
 from irctl.types import Silent
 
@@ -48,11 +49,12 @@ from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress
 from irctl.types import Silent
 pairs = [f"compress.source={sys.argv[1]}", "compress.method=" + sys.argv[4], f"compress.train_size={sys.argv[3]}",
-         "compress.batch=1000", f"compress.max_batches={sys.argv[2]}", "compress.probe=0", "sq.clip_quantile=0"]
+         "compress.batch=1000", f"compress.max_batches={sys.argv[2]}", "compress.probe=0", "sq.clip_quantile=0",
+         "compress.stream=true"]
 config = c.resolve(c.from_sets(pairs))
 run = start_run(command="compress", argv=["bench"], config=config)
 with run:
-    compress(config, run, Silent(), stream=True)
+    compress(config, run, Silent())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
@@ -124,13 +126,17 @@ def streaming(folder: Path, source: Path, rows: int, x_ND: Any, rounds: int) -> 
         for turn in range(rounds + 1):
             out = folder / f"{number}-{turn}"
             pairs = [f"compress.source={source}", f"compress.method={name}", "compress.probe=0"]
-            pairs += ["compress.train_size=20000", *(f"{name}.{k}={v}" for k, v in settings.items())]
+            pairs += [
+                "compress.stream=true",
+                "compress.train_size=20000",
+                *(f"{name}.{k}={v}" for k, v in settings.items()),
+            ]
             config = configuration.resolve(configuration.from_sets(pairs))
             run = start_run(command="compress", argv=["bench"], config=config)
             with run:
-                compress(config, run, Silent(), out=str(out), stream=True, train_only=True)
+                compress(config, run, Silent(), CompressRequest(out=str(out), train_only=True))
                 began, wall = time.process_time(), time.perf_counter()
-                row = compress(config, run, Silent(), out=str(out), stream=True)["results"][0]
+                row = compress(config, run, Silent(), CompressRequest(out=str(out)))["results"][0]
                 spent, wall = time.process_time() - began, time.perf_counter() - wall
             alone = cpu(lambda index=index: [index.sa_encode(x_ND[i : i + 10_000]) for i in range(0, rows, 10_000)])
             if turn:  # the first is warm-up

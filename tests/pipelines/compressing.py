@@ -11,6 +11,7 @@ from irctl import config as configuration
 from irctl.config import Config
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.compress.compress import compress
+from irctl.pipelines.compress.request import CompressRequest
 from irctl.types import Silent
 
 SMALL = {"pq.m": 8, "pq.bits": 4, "pq.iterations": 3, "opq.m": 8, "opq.bits": 4, "opq.iterations": 2}
@@ -43,11 +44,11 @@ def compressed(
     source: Path | str, out: Path | None = None, reporter: Silent | None = None, **keys: Any
 ) -> dict[str, Any]:
     """Run `compress` in its own run, as the command does; options by name, settings with __ for the dot."""
-    options = {k: keys.pop(k) for k in list(keys) if "__" not in k}
-    config = settings(compress__source=source, **keys)
+    request = CompressRequest(out=str(out) if out else None, **{k: keys.pop(k) for k in list(keys) if "__" not in k})
+    config = settings(**{"compress__source": source, "compress__stream": "true", **keys})
     run = new_run("compress", config)
     with run:
-        return compress(config, run, reporter or Silent(), out=str(out) if out else None, **{"stream": True, **options})
+        return compress(config, run, reporter or Silent(), request)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
-from irctl.pipelines.compress.distinct_ids import Distinct
-from irctl.pipelines.compress.manifest import done, lost
+from irctl.pipelines.compress.distinct_ids import DistinctIds
+from irctl.pipelines.compress.manifest import Lines, find_lost, read_done
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Reporter
 
@@ -29,67 +30,73 @@ if TYPE_CHECKING:
     from irctl.pipelines.compress.work import Work
 
 
-def append_to(config: Config, run: RunHandle, reporter: Reporter, *, bundle: str, stream: bool) -> dict[str, Any]:
+def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -> dict[str, Any]:
     """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already."""
     from irctl.pipelines.compress.work import Work
 
-    folder, opened = _opened(config, bundle)
+    folder, bundle = _open(config, reference)
     given = vectors.named(config.compress.source, config)
-    if given.stream.dim != opened.dim:
+    if given.stream.dim != bundle.dim:
         raise DataError(
-            f"--append {folder}: its rows have {opened.dim} dimensions, those of {given.name} have {given.stream.dim}",
+            f"--append {folder}: its rows have {bundle.dim} dimensions, those of {given.name} have {given.stream.dim}",
             hint="Give vectors of the encoder that made its rows",
         )
-    like_it = _like(config, opened, folder)
-    distinct = Distinct(given.stream, opened)
-    renewed = vectors.Input(distinct, given.name, given.folder, given.key, given.about)
-    work = Work(like_it, run, reporter, renewed, {opened.method: folder}, init=str(folder), stream=stream, workers=1)
-    plan = work.plans[opened.method]
+    like_it = _follow(config, bundle)
+    distinct = DistinctIds(given.stream, bundle)
+    checked = replace(given, stream=distinct)
+    work = Work(like_it, run, reporter, checked, {bundle.method: folder}, init=str(folder))
+    plan = work.plans[bundle.method]
     sub = folder / f"append-{plan.sha256[:12]}"
-    if any(a["folder"] == sub.name for a in opened.manifest.get("appended", ())):
-        work.folders, work.given = {opened.method: sub}, given
-        again = _mended(work, opened, sub, plan)
+    work.folders = {bundle.method: sub}
+    if any(a["folder"] == sub.name for a in bundle.manifest.get("appended", ())):
+        work.given = given
+        again = _repair(work, bundle, sub, plan)
         reporter.say(f"these rows are in the bundle already{f'; {again} lost parts were made again' if again else ''}")
-        return _payload(folder, opened.rows, 0)
-    if path := lost(folder, opened.parts):
+        return _payload(folder, bundle.rows, 0)
+    if path := find_lost(folder, bundle.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
-    distinct.look_ahead()
-    work.folders = {opened.method: sub}
-    work.plan_and_train(may_train=False)
-    kept = list(done(sub).values())
-    distinct.remember(Ids(sub, sorted(kept, key=lambda line: int(line["row0"]))))
-    lines = work.encode(None, verify=False)[opened.method]
-    if gaps := work.missing(opened.method, lines):
-        raise PartlyDone(
-            f"{sub}: {len(gaps)} of {len(plan.batches())} batches are missing, the first is {gaps[0]}",
-            hint="The same command continues",
-        )
-    manifest = _joined(opened.manifest, sub, lines, plan)
+    manifest = _join(bundle.manifest, sub, _encode(work, distinct, sub, bundle.method), plan)
     digest = shards.write_manifest(folder, manifest)
-    _tidy(sub, opened.method)
-    run.note(dataset=work.dataset, dataset_fingerprint=given.stream.fingerprint, method=opened.method)
+    _tidy(sub, bundle.method)
+    run.note(dataset=work.dataset, dataset_fingerprint=given.stream.fingerprint, method=bundle.method)
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
     run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(manifest["rows"]), format="irctl-bundle")
     return _payload(folder, int(manifest["rows"]), plan.rows)
 
 
-def like(config: Config, bundle: str) -> tuple[Config, list[str], str]:
+def _encode(work: Work, distinct: DistinctIds, sub: Path, method: str) -> Lines:
+    """Encode the new rows into the sub-folder; its journal lines. Raises PartlyDone where a batch is missing."""
+    distinct.look_ahead()
+    work.plan_and_train(may_train=False)
+    kept = sorted(read_done(sub).values(), key=lambda line: int(line["row0"]))
+    distinct.remember(Ids(sub, kept))
+    lines = work.encode(None, verify=False)[method]
+    if gaps := work.find_missing(method, lines):
+        raise PartlyDone(
+            f"{sub}: {len(gaps)} of {len(work.plans[method].batches())} batches are missing, the first is {gaps[0]}",
+            hint="The same command continues",
+        )
+    return lines
+
+
+def follow_bundle(config: Config, reference: str) -> tuple[Config, list[str], str]:
     """(settings of the bundle's own method, that method, the folder whose quantizer is used): for a dry run."""
-    folder, opened = _opened(config, bundle)
-    return _like(config, opened, folder), [opened.method], str(folder)
+    folder, bundle = _open(config, reference)
+    return _follow(config, bundle), [bundle.method], str(folder)
 
 
-def _opened(config: Config, bundle: str) -> tuple[Path, Bundle]:
+def _open(config: Config, reference: str) -> tuple[Path, Bundle]:
     _check_settings(config)
-    folder = bundles.folder_of(bundle)
-    opened = open_bundle(folder, bundles.load_quantizer)
-    _check_bundle(opened, config)
-    return folder, opened
+    folder = bundles.folder_of(reference)
+    bundle = open_bundle(folder, bundles.load_quantizer)
+    _check_bundle(bundle, config)
+    return folder, bundle
 
 
-def _like(config: Config, opened: Bundle, folder: Path) -> Config:
-    return config.replace({"compress.method": opened.method, "compress.metric": opened.metric}, f"bundle {folder}")
+def _follow(config: Config, bundle: Bundle) -> Config:
+    own = {"compress.method": bundle.method, "compress.metric": bundle.metric}
+    return config.replace(own, f"bundle {bundle.folder}")
 
 
 def _check_settings(config: Config) -> None:
@@ -113,48 +120,48 @@ def _check_settings(config: Config) -> None:
         )
 
 
-def _check_bundle(opened: Bundle, config: Config) -> None:
+def _check_bundle(bundle: Bundle, config: Config) -> None:
     """ConfigError for a --method or a metric that is not the bundle's, DataError for a bundle that is not whole."""
     for key, asked, has in (
-        ("compress.method", config.compress.method, opened.method),
-        ("compress.metric", config.compress.metric, opened.metric),
+        ("compress.method", config.compress.method, bundle.method),
+        ("compress.metric", config.compress.metric, bundle.metric),
     ):
         if key in config.origins and asked != has:
             raise ConfigError(
-                f"--append {opened.folder}: is a bundle of {key} = {has}, asked for is {asked}",
+                f"--append {bundle.folder}: is a bundle of {key} = {has}, asked for is {asked}",
                 hint=f"Leave it out: new rows are compressed as the old ones (it came from {config.origins[key]})",
             )
-    if opened.manifest.get("coverage", "full") != "full":
+    if bundle.manifest.get("coverage", "full") != "full":
         raise DataError(
-            f"--append {opened.folder}: holds {opened.rows} rows, a part of its input only",
+            f"--append {bundle.folder}: holds {bundle.rows} rows, a part of its input only",
             hint="Finish it first: the command that wrote it, without --max-batches",
         )
 
 
-def _mended(work: Work, opened: Bundle, sub: Path, plan: Plan) -> int:
+def _repair(work: Work, bundle: Bundle, sub: Path, plan: Plan) -> int:
     """Make lost files of appended rows again, to the same bytes; how many parts.
 
     Raises DataError if they come out otherwise; the manifest and the other files are then as they were.
     """
-    parts = [p for p in opened.parts if str(p["file"]).startswith(f"{sub.name}/")]
-    gone = [number for number, part in enumerate(parts) if not shards.is_present(opened.folder, part)]
-    if gone:
+    parts = [p for p in bundle.parts if str(p["file"]).startswith(f"{sub.name}/")]
+    lost = [number for number, part in enumerate(parts) if not shards.is_present(bundle.folder, part)]
+    if lost:
         batches = plan.batches()
         if len(batches) != len(parts):
             raise DataError(f"{sub}: expected {len(batches)} parts as in {plan.source}, found {len(parts)}")
         work.plan_and_train(may_train=False)  # the quantizer is the bundle's own
         journal, quantizer = shards.Journal(sub), bundles.quantizer_digest(str(sub))
         for number, (batch, part) in enumerate(zip(batches, parts, strict=True)):
-            if number not in gone:
+            if number not in lost:
                 line = {**part, "index": batch.index, "row0": batch.row0, "quantizer": quantizer}
                 names = {key: str(part[key]).removeprefix(f"{sub.name}/") for key in ("file", "ids") if part.get(key)}
                 journal.add({**line, **names})
-        lines = work.encode(None, verify=False)[opened.method]
-        _tidy(sub, opened.method)
-        _check_same(opened.folder, [parts[n] for n in gone], [lines[batches[n].index] for n in gone])
+        lines = work.encode(None, verify=False)[bundle.method]
+        _tidy(sub, bundle.method)
+        _check_same(bundle.folder, [parts[n] for n in lost], [lines[batches[n].index] for n in lost])
     else:
-        _tidy(sub, opened.method)
-    return len(gone)
+        _tidy(sub, bundle.method)
+    return len(lost)
 
 
 def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> None:
@@ -171,9 +178,9 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
         for name, _, _ in shards.files_of(part):
             (folder / name).unlink(missing_ok=True)
     if wrong:
-        part, (expected, found) = wrong[0]
+        part, (expected, new) = wrong[0]
         raise DataError(
-            f"{folder / part['file']}: cannot be made again: {damaged.compared(str(expected), str(found))}",
+            f"{folder / part['file']}: cannot be made again: {damaged.compared(str(expected), str(new))}",
             hint="The machine's arithmetic changed, or the manifest is damaged: compress everything into another --out",
         )
 
@@ -184,9 +191,7 @@ def _tidy(sub: Path, method: str) -> None:
     shards.drop_journal(sub)
 
 
-def _joined(
-    manifest: Mapping[str, Any], sub: Path, lines: Mapping[int, Mapping[str, Any]], plan: Any
-) -> dict[str, Any]:
+def _join(manifest: Mapping[str, Any], sub: Path, lines: Mapping[int, Mapping[str, Any]], plan: Any) -> dict[str, Any]:
     """The bundle's manifest with the parts of the sub-folder after its own."""
     row0 = int(manifest["rows"])
     parts = [dict(p) for p in manifest["parts"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ from irctl.pipelines.references import bundles
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.pipelines.references.vectors import Input
 
 
-def quantizer(config: Config, name: str, dim: int, init: str | None) -> Any:
+def open_quantizer(config: Config, name: str, dim: int, init: str | None) -> Any:
     """A new quantizer for vectors of this width, or the trained one of the bundle `init`.
 
     Raises ConfigError where the settings do not fit the width, or the bundle.
@@ -24,37 +24,38 @@ def quantizer(config: Config, name: str, dim: int, init: str | None) -> Any:
     seed, metric = config.run.seed, config.compress.metric
     if init is None:
         return opening.make(name, config.plugin(name), dim, metric, seed)
-    made = bundles.quantizer_of(init)
-    found = (type(made).__module__.rpartition(".")[2], made.dim, made.metric)
-    if found != (name, dim, metric):
+    trained = bundles.quantizer_of(init)
+    method = type(trained).__module__.rpartition(".")[2]
+    if (method, trained.dim, trained.metric) != (name, dim, metric):
         raise ConfigError(
-            f"--init {init}: is {found[0]} for {found[1]} dimensions and {found[2]}, "
+            f"--init {init}: is {method} for {trained.dim} dimensions and {trained.metric}, "
             f"asked for is {name} for {dim} and {metric}",
-            hint=f"--method {found[0]} --set compress.metric={found[2]}"
-            if found[1] == dim
+            hint=f"--method {method} --set compress.metric={trained.metric}"
+            if trained.dim == dim
             else "A quantizer fits vectors of one width: leave out --init to train one for these",
         )
-    manifest.check_settings(init, name, asdict(made.config), config.plugin(name))
-    return made
+    manifest.check_settings(init, name, asdict(trained.config), config.plugin(name))
+    return trained
 
 
-def train_rows(config: Config, made: Any, rows: int) -> int:
-    """Rows that a quantizer is trained on, of an input of so many."""
-    most, wanted = config.compress.train_size, getattr(made, "train_rows", None)
+def count_train_rows(most: int, quantizer: Any, rows: int) -> int:
+    """Rows that a quantizer is trained on, of an input of so many. most: compress.train_size."""
+    wanted = getattr(quantizer, "train_rows", None)
     return min(most, rows, most if wanted is None else int(wanted))
 
 
-def memory_needed(
-    config: Config, method: str, dim: int, trained: int, files: Sequence[tuple[str, int]], *, stream: bool, here: int
-) -> int:
-    """Bytes. Raises ConfigError beyond the limit. trained: rows trained on. here: workers on this machine at once."""
-    return memory.check(
-        method,
-        dim,
-        trained,
-        config.compress.batch if stream else max(rows for _, rows in files),
-        memory.limit(config),
-        stream=stream,
+def check_memory(config: Config, method: str, given: Input, train_rows: int, here: int) -> memory.Estimate:
+    """What the compression takes of the memory that there is. Raises ConfigError beyond the limit.
+
+    here: workers that share this machine's memory.
+    """
+    settings = config.compress
+    sizes = memory.Sizes(
+        method=method,
+        dim=given.stream.dim,
+        train_rows=train_rows,
+        batch_rows=settings.batch if settings.stream else max(rows for _, rows in given.files),
         workers=here,
-        is_cosine=config.compress.metric == "cosine",
+        is_cosine=settings.metric == "cosine",
     )
+    return memory.check(sizes, memory.find_limit(settings.memory_gib), stream=settings.stream)

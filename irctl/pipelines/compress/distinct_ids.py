@@ -1,4 +1,7 @@
-"""Ids of a bundle and of what is appended to it: none may stand there twice."""
+"""Ids of a bundle and of the rows appended to it: no id may occur twice.
+
+Dimension key: N rows of the bundle, n rows of a block, D vector width.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from irctl.types import Stream, VectorBlock
 _LOOKED_AT = 1 << 16  # ids checked at once
 
 
-class Distinct:
+class DistinctIds:
     """A stream whose document ids are checked against those of a bundle and against each other."""
 
     def __init__(self, inner: Stream, bundle: Bundle) -> None:
@@ -53,34 +56,33 @@ class Distinct:
     def _check(self, block: VectorBlock) -> None:
         numbered = self._bundle.ids.are_rows
         if (block.ids is None) != numbered:
-            has = ("none", "ids") if numbered else ("ids", "none")
+            has, have = ("no ids", "ids") if numbered else ("ids", "none")
             raise DataError(
-                f"--append: the bundle's documents have {'no ids' if numbered else 'ids'}, the new rows have "
-                f"{'ids' if has[1] == 'ids' else 'none'}",
+                f"--append: the bundle's documents have {has}, the new rows have {have}",
                 hint="Give both ids or neither",
             )
         if block.ids is None:
             return
-        known = self._known(hashes(block.ids, len(block.ids)))
+        known = self._find_known(hashes(block.ids, len(block.ids)))
         for number, document in enumerate(block.ids):
-            if document in self._seen or (known[number] and self._is_there(document)):
+            if document in self._seen or (known[number] and self._is_in_bundle(document)):
                 raise DataError(
                     f"--append: row {block.start + number}: document '{document}' is in the bundle already",
                     hint="Leave out what is there; a document is never replaced",
                 )
             self._seen.add(document)
 
-    def _known(self, wanted_n: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _find_known(self, wanted_n: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these hashes the bundle's ids have. Its hashes are kept, not its ids: 8 bytes a document."""
         if self._order_N is None:
             hashes_N = hashes(self._bundle.ids, self._bundle.rows)
             self._order_N = np.argsort(hashes_N, kind="stable")
             self._hashes_N = hashes_N[self._order_N]
         at = np.minimum(np.searchsorted(self._hashes_N, wanted_n), max(len(self._hashes_N) - 1, 0))
-        found: NDArray[np.bool_] = self._hashes_N[at] == wanted_n
-        return found
+        is_known: NDArray[np.bool_] = self._hashes_N[at] == wanted_n
+        return is_known
 
-    def _is_there(self, document: str) -> bool:
+    def _is_in_bundle(self, document: str) -> bool:
         """Whether one of the rows with this hash is this very document."""
         assert self._order_N is not None
         (value,) = hashes([document], 1)

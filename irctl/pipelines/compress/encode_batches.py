@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from irctl.pipelines.references.vectors import Input
 
 SHARE = "irctl.pipelines.compress.encode_batches:compress_share"
-TOLD = "told"  # in a worker's answer: lines for the user
+WARNINGS = "warnings"  # in a worker's answer: lines for the user
 
 
-class Heard(Silent):
-    """A Reporter of a worker: what it warns of is told by the process that started it."""
+class WarningsKept(Silent):
+    """The Reporter of a worker: its warnings are kept for the process that started it, which shows them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +40,13 @@ class Heard(Silent):
         self.warned.append(line)
 
 
-def tell(quantizers: Mapping[str, Any], told: set[str], reporter: Reporter) -> None:
-    """What quantizers had to say of the rows, in training or encoding, each line once."""
+def warn_once(quantizers: Mapping[str, Any], warned: set[str], reporter: Reporter) -> None:
+    """Show what the quantizers warn of, in training or encoding; each line once."""
     for quantizer in quantizers.values():
         for line in getattr(quantizer, "warnings", ()):
-            if line not in told:
+            if line not in warned:
                 reporter.warn(line)
-                told.add(line)
+                warned.add(line)
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Encoding:
     plans: Mapping[str, Plan]
     quantizers: Mapping[str, Any]
     limit: int = 0
-    told: set[str] = field(default_factory=set)  # what the quantizers said that the user was told
+    warned: set[str] = field(default_factory=set)  # lines that the user has seen
 
     @property
     def plan(self) -> Plan:
@@ -85,7 +85,7 @@ class Encoding:
             mine = plan.mine(worker, self.limit) if worker < plan.workers else []
         targets = []
         for name, folder in self.folders.items():
-            done = manifest.done(folder, verify=verify)
+            done = manifest.read_done(folder, verify=verify)
             targets.append(self._target(name, folder, worker or 0, set(done)))
             if not verify:  # which has hashed them all just now
                 lines = (done[b.index] for b in mine if b.index in done)
@@ -98,7 +98,7 @@ class Encoding:
             return None
         with reporter.bar("compressing", total, kept) as advance:
             spent = streaming.run(self.stream, mine, targets, advance)
-        tell(self.quantizers, self.told, reporter)
+        warn_once(self.quantizers, self.warned, reporter)
         return spent
 
     def _target(self, name: str, folder: Path, worker: int, done: set[int]) -> streaming.Target:
@@ -116,7 +116,7 @@ class Encoding:
         )
 
 
-def by_workers(
+def encode_by_workers(
     work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
 ) -> streaming.Spent:
     """Every worker of the plan at once; what they spent together. See `workers.spread` for what it raises."""
@@ -129,10 +129,10 @@ def by_workers(
     progress = Progress("compressing", work.rows(), work.rows_done)
     count = work.plan.workers
     answers = spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
-    told: dict[str, None] = {}
+    warnings: dict[str, None] = {}
     for answer in answers:
-        told |= dict.fromkeys(answer.pop(TOLD, ()))
-    for line in told:
+        warnings |= dict.fromkeys(answer.pop(WARNINGS, ()))
+    for line in warnings:
         reporter.warn(line)
     total = {key: sum(a[key] for a in answers) for key in (answers[0] if answers else ())}
     return streaming.Spent(**total)
@@ -158,5 +158,5 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
             )
     quantizers = {name: opening.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
     work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
-    heard = Heard()
-    return {**asdict(work.encode(index, heard) or streaming.Spent()), TOLD: heard.warned}
+    reporter = WarningsKept()
+    return {**asdict(work.encode(index, reporter) or streaming.Spent()), WARNINGS: reporter.warned}

@@ -14,7 +14,7 @@ from irctl.index.encode_stream import Spent
 from irctl.index.merge_batches import merge
 from irctl.index.plan import Plan, missing
 from irctl.index.plan import read as read_plan
-from irctl.pipelines.compress.manifest import Lines, done, write
+from irctl.pipelines.compress.manifest import Lines, read_done, write
 from irctl.pipelines.compress.results import SPENT, TRAINED, _note, payload_of, record_result, row_of
 from irctl.pipelines.references.vectors import dataset_of
 from irctl.types import Reporter
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 
-def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
+def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
     """Check that the workers covered the plan as far as --max-batches goes, hash what they wrote, write the manifests.
 
     PartlyDone and DataError name what to redo.
@@ -39,16 +39,16 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
                 f"{folder}: was begun with --method {plan.method}, asked for is {name}",
                 hint="Leave out --method: --finalize finds it",
             )
-        lines = done(folder)
+        lines = read_done(folder)
         if gaps := [b.index for b in missing(plan, list(lines), limit)]:
             count = len(plan.batches()[: limit or None])
-            again = _workers_of(plan, gaps, limit)
+            again = _find_workers(plan, gaps, limit)
             raise PartlyDone(
                 f"{folder}: {len(gaps)} of {count} batches are missing, the first is {gaps[0]}",
                 hint=f"Redo --array={','.join(map(str, again))} (or --shard {again[0]}/{plan.workers})",
             )
         _check_hashes(folder, plan, lines, limit, reporter)
-        train_s, spent = _spent(folder)
+        train_s, spent = _read_spent(folder)
         manifest = write(folder, plan, lines)
         if config.compress.merge:
             manifest = merge(folder, plan, manifest, reporter)
@@ -60,7 +60,7 @@ def finalized(folders: Mapping[str, Path], config: Config, run: RunHandle, repor
     return payload_of(folders, rows)
 
 
-def _workers_of(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
+def _find_workers(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
     """Workers whose share holds one of these batches."""
     wanted = set(batches)
     return [w for w in range(plan.workers) if any(b.index in wanted for b in plan.mine(w, limit))]
@@ -78,20 +78,20 @@ def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: 
 
 
 def _remedy(plan: Plan, index: int, limit: int) -> str:
-    again = _workers_of(plan, [index], limit)
+    again = _find_workers(plan, [index], limit)
     redo = f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
     return f"Remove that file alone, {redo}, then --finalize: the other batches stay"
 
 
-def _spent(folder: Path) -> tuple[float | None, Spent]:
+def _read_spent(folder: Path) -> tuple[float | None, Spent]:
     """(seconds of training, what the workers spent together), as far as they have left word of it."""
     journal = folder / shards.JOURNAL
-    trained = _numbers(journal / TRAINED).get("train_s")
-    found = [n for p in sorted(journal.glob(f"{SPENT}.*.json")) if (n := _numbers(p))]
-    return trained, Spent(**{key: sum(f[key] for f in found) for key in (found[0] if found else ())})
+    trained = _read_numbers(journal / TRAINED).get("train_s")
+    shares = [numbers for p in sorted(journal.glob(f"{SPENT}.*.json")) if (numbers := _read_numbers(p))]
+    return trained, Spent(**{key: sum(share[key] for share in shares) for key in (shares[0] if shares else ())})
 
 
-def _numbers(path: Path) -> dict[str, Any]:
+def _read_numbers(path: Path) -> dict[str, Any]:
     """What the file says; empty where it is gone or spoilt: a bundle is as good without its times."""
     try:
         return tables.json_object(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from irctl import tables
 from irctl.errors import ConfigError, DataError
@@ -18,17 +18,17 @@ from irctl.pipelines.references.bundles import load_quantizer, quantizer_digest
 Lines = dict[int, dict[str, Any]]
 
 
-def check_settings(what: str, method: str, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_settings(what: str, method: str, trained: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """ConfigError naming the first setting of a trained quantizer that is not the one asked for."""
     for key, value in asked.items():
-        if key in found and found[key] != value:
+        if key in trained and trained[key] != value:
             raise ConfigError(
-                f"{what}: was trained with {method}.{key} = {found[key]}, asked for is {value}",
+                f"{what}: was trained with {method}.{key} = {trained[key]}, asked for is {value}",
                 hint=f"Leave out {method}.{key}, or train another quantizer",
             )
 
 
-def done(folder: Path, *, verify: bool = False) -> Lines:
+def read_done(folder: Path, *, verify: bool = False) -> Lines:
     """Finished batches of a folder by number. verify: hash their files again.
 
     Raises ConfigError for batches of another quantizer, DataError for files that changed.
@@ -60,11 +60,11 @@ def done(folder: Path, *, verify: bool = False) -> Lines:
 
 def _parts(lines: Lines) -> list[dict[str, Any]]:
     """Manifest parts in row order; a merged file, which stands for several batches, once."""
-    found: dict[str, dict[str, Any]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for index in sorted(lines):
         line = {k: v for k, v in lines[index].items() if k != "quantizer"}
-        found.setdefault(str(line["file"]), line)
-    return list(found.values())
+        parts.setdefault(str(line["file"]), line)
+    return list(parts.values())
 
 
 def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
     gap = next((i for i in range(count) if i not in lines), count)
     parts = _parts({i: lines[i] for i in range(gap)})
     rows = sum(int(p["rows"]) for p in parts)
-    appended, sources = _appended(folder)
+    appended, sources = _read_appended(folder)
     if sources and rows != plan.rows:
         raise DataError(
             f"{folder}: rows were appended after row {plan.rows - 1}, but only {rows} of the rows before them are done",
@@ -110,7 +110,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
     return shards.manifest_in(folder)
 
 
-def _appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _read_appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(parts, entries of `appended`) that earlier --append runs added to the bundle in this folder."""
     manifest = shards.manifest_in(folder)
     if not manifest:
@@ -121,7 +121,7 @@ def _appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     return [p for p in manifest["parts"] if str(p["file"]).partition("/")[0] in names], appended
 
 
-def lost(folder: Path, parts: Sequence[Mapping[str, Any]]) -> Path | None:
+def find_lost(folder: Path, parts: Sequence[Mapping[str, Any]]) -> Path | None:
     """The first file of these parts that is missing or cut short."""
     for part in parts:
         for name, size, _ in shards.files_of(part):
@@ -132,7 +132,7 @@ def lost(folder: Path, parts: Sequence[Mapping[str, Any]]) -> Path | None:
 
 
 def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> None:
-    if (path := lost(folder, parts)) is None:
+    if (path := find_lost(folder, parts)) is None:
         return
     sub = path.relative_to(folder).parts[0]
     name = next((str(a["source"]["name"]) for a in sources if a["folder"] == sub), "SOURCE")
@@ -144,21 +144,21 @@ def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: S
 
 
 def _check_ids(plan: Plan, ids: Ids) -> None:
-    if not ids.are_rows and (found := repeated(ids)):
-        raise _repeated(plan.source, found, "Then use another --out: what was made of these ids stays here")
+    if not ids.are_rows and (repeat := repeated(ids)):
+        _refuse_repeated(plan.source, repeat, "Then use another --out: what was made of these ids stays here")
 
 
 def check_distinct(source: str, stream: Any, rows: int) -> None:
     """DataError where an id stands in two of the first `rows`, from the ids alone: no vector is read."""
     ids = stream.document_ids() if hasattr(stream, "document_ids") else None
-    if ids is not None and (found := repeated(ids, rows)):
-        raise _repeated(source, found, "Nothing was encoded yet")
+    if ids is not None and (repeat := repeated(ids, rows)):
+        _refuse_repeated(source, repeat, "Nothing was encoded yet")
 
 
-def _repeated(source: str, found: tuple[str, int, int], then: str) -> DataError:
-    document, one, two = found
+def _refuse_repeated(source: str, repeat: tuple[str, int, int], then: str) -> NoReturn:
+    document, one, two = repeat
     place = source.partition("#")[0]
-    return DataError(
+    raise DataError(
         f"{source}: rows {one} and {two} have the same id '{document}'",
         hint=f"Give every row an id of its own, or drop the rows that repeat; --data '{place}#VECTORS,IDS' takes "
         f"another column of ids, and .npy files without ids.txt or ids.arrow beside them are numbered. {then}",

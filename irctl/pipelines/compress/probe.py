@@ -60,7 +60,7 @@ class Probe:
         ]
         return np.concatenate(exact) if exact else np.empty((0, 0), np.int64)
 
-    def on(self) -> str:
+    def describe_rows(self) -> str:
         """Which rows are measured, in words."""
         known = "not known which of them" if self.trained is None else f"{self.trained} of them"
         held = "rows" if self.trained is None else "held-out rows"
@@ -71,23 +71,23 @@ class Probe:
 
         Depths are left out where the sample is not deep enough, held_out_rows where what was trained on is not known.
         """
-        found: dict[str, Any] = {"measured_on": self.on(), "sample_rows": len(self.sample_ND)}
+        measured: dict[str, Any] = {"measured_on": self.describe_rows(), "sample_rows": len(self.sample_ND)}
         if self.trained is not None:
-            found |= {"held_out_rows": len(self.held_PD), "sample_trained_rows": self.trained}
+            measured |= {"held_out_rows": len(self.held_PD), "sample_trained_rows": self.trained}
         codes_PC = quantizer.encode(self.held_PD)
         expected_PD = unit(self.held_PD) if self.metric == "cosine" else self.held_PD
-        found["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
+        measured["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
         some = min(_ESTIMATED, len(self.held_PD) // 2)
         if some:
             exact = similarity(self.held_PD[:some], self.held_PD[some:], self.metric)
             error = distortion.estimator_error(quantizer.scores(self.held_PD[:some], codes_PC[some:]), exact)
-            found |= {"estimator_error": error.error, "estimator_bias": error.bias}
+            measured |= {"estimator_error": error.error, "estimator_bias": error.bias}
         if self.depths:
             codes_NC = quantizer.encode(self.sample_ND)
             for name, (queries_QD, exact_Qk) in self.asked.items():
                 rows_Qk = quantizer.search(queries_QD, codes_NC, max(self.depths))[1]
-                found |= {f"{name}@{k}": neighbour_recall.recall_at(rows_Qk, exact_Qk, k) for k in self.depths}
-        return found
+                measured |= {f"{name}@{k}": neighbour_recall.recall_at(rows_Qk, exact_Qk, k) for k in self.depths}
+        return measured
 
 
 def between(held_PD: NDArray[np.float32], metric: str) -> NDArray[np.float32]:

@@ -23,11 +23,11 @@ PROBE = "probe.json"
 TRAINED, SPENT = "trained.json", "spent"  # in the journal folder: bundles hold no times
 
 
-def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
+def finish(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
     """Manifest, ledger and payload of a compression that one worker did."""
     rows = []
     for name, folder in work.folders.items():
-        if gaps := work.missing(name, dict(lines[name])):
+        if gaps := work.find_missing(name, dict(lines[name])):
             raise PartlyDone(f"{folder}: {len(gaps)} batches are missing, the first is {gaps[0]}")
         manifest = write(folder, work.plans[name], dict(lines[name]))
         if work.config.compress.merge:
@@ -35,7 +35,7 @@ def finished(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
         rows.append(row_of(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
     record_result(work.run, work.folders, rows, work.dataset)
-    return payload_of(work.folders, rows, memory=work.memory)
+    return payload_of(work.folders, rows, memory=work.memory.needed)
 
 
 def row_of(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: Spent) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _short(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def trained(work: Work) -> dict[str, Any]:
+def report_training(work: Work) -> dict[str, Any]:
     """Payload of --train-only."""
     _record_input(work)
     rows = []
@@ -132,10 +132,10 @@ def trained(work: Work) -> dict[str, Any]:
     return {"folders": paths, "results": rows, "table": table, "lines": lines, "ids": list(paths.values())}
 
 
-def shard_done(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str, Any]:
+def report_shard(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str, Any]:
     """Payload of one worker of an array; the manifest is left to --finalize."""
     plan = next(iter(work.plans.values()))
-    mine = {b.index for b in plan.mine(worker, work.config.compress.max_batches)}
+    mine = {b.index for b in plan.mine(worker, work.limit)}
     if work.spent.rows:
         for folder in work.folders.values():
             _keep_spent(folder, worker, plan.workers, work.spent)

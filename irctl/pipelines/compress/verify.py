@@ -11,7 +11,7 @@ from irctl import hashing
 from irctl.errors import ConfigError
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
-from irctl.pipelines.compress.manifest import check_settings, lost
+from irctl.pipelines.compress.manifest import check_settings, find_lost
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.pipelines.references.vectors import named
 from irctl.types import Reporter
@@ -25,10 +25,10 @@ def is_whole(folder: Path, *, files: bool) -> bool:
     if not (folder / shards.MANIFEST).is_file():
         return False
     bundle = open_bundle(folder, load_quantizer)
-    return bundle.manifest.get("coverage", "full") == "full" and not (files and lost(folder, bundle.parts))
+    return bundle.manifest.get("coverage", "full") == "full" and not (files and find_lost(folder, bundle.parts))
 
 
-def verified(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> dict[str, Any]:
+def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> dict[str, Any]:
     """Hash every file of finished bundles again. ConfigError for bundles of another method or input than asked for."""
     counts: dict[str, int] = {}
     for name, folder in folders.items():

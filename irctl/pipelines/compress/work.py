@@ -1,4 +1,7 @@
-"""One compression at work: plans, training on a sample of the whole input, measuring, and encoding in batches."""
+"""One compression at work: plans, training on a sample of the whole input, measuring, and encoding in batches.
+
+Dimension key: N sampled rows, D vector width.
+"""
 
 from __future__ import annotations
 
@@ -37,22 +40,22 @@ class Work:
         folders: dict[str, Path],
         *,
         init: str | None,
-        stream: bool,
-        workers: int,
+        workers: int = 1,
         here: int = 1,
     ) -> None:
         """workers: those of the plan. here: how many of them work on this machine at once, for the memory."""
         self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
-        self.quantizers = {name: checks.quantizer(config, name, given.stream.dim, init) for name in folders}
+        self.limit = config.compress.max_batches
+        self.quantizers = {name: checks.open_quantizer(config, name, given.stream.dim, init) for name in folders}
         self.init_sha256 = bundles.quantizer_digest(init) if init else ""
-        self.batch = config.compress.batch if stream else 0
-        if stream:
-            check_batch(self.batch)
+        if config.compress.stream:
+            check_batch(config.compress.batch)
         self.plans = {name: self._plan(name, workers) for name in folders}
         self.train_s: dict[str, float] = {}
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
         self.spent = streaming.Spent()
-        self.memory = self._check_memory(stream, here)
+        estimates = [checks.check_memory(config, p.method, given, p.train_rows, here) for p in self.plans.values()]
+        self.memory = max(estimates, key=lambda estimate: estimate.needed)
 
     @property
     def dataset(self) -> str:
@@ -61,29 +64,23 @@ class Work:
         return self.config.run.dataset or collection or vectors.dataset_of(self.given.name, self.given.key)
 
     def _plan(self, name: str, workers: int) -> Plan:
-        stream = self.given.stream
+        stream, settings = self.given.stream, self.config.compress
         return Plan(
             source=self.given.name,
             fingerprint=stream.fingerprint,
             key=self.given.key,
             files=self.given.files,
             dim=stream.dim,
-            batch=self.batch,
+            batch=settings.batch if settings.stream else 0,
             method=name,
-            metric=self.config.compress.metric,
+            metric=settings.metric,
             settings=asdict(self.quantizers[name].config),
             seed=self.config.run.seed,
-            train_rows=checks.train_rows(self.config, self.quantizers[name], stream.rows),
-            probe=self.config.compress.probe,
+            train_rows=checks.count_train_rows(settings.train_size, self.quantizers[name], stream.rows),
+            probe=settings.probe,
             workers=workers,
             quantizer=self.init_sha256,
             about=dict(self.given.about),
-        )
-
-    def _check_memory(self, stream: bool, here: int) -> int:
-        return max(
-            checks.memory_needed(self.config, p.method, p.dim, p.train_rows, self.given.files, stream=stream, here=here)
-            for p in self.plans.values()
         )
 
     def plan_and_train(self, *, may_train: bool) -> None:
@@ -97,8 +94,7 @@ class Work:
         if stream.rows == 0:
             raise DataError(f"{self.given.name}: holds no vectors")
         if may_train and not all(self._is_checked(name, folder) for name, folder in self.folders.items()):
-            limit = self.config.compress.max_batches
-            batches = next(iter(self.plans.values())).batches()[: limit or None]
+            batches = next(iter(self.plans.values())).batches()[: self.limit or None]
             manifest.check_distinct(self.given.name, stream, sum(b.rows for b in batches))
         wanting: list[str] = []
         for name, folder in self.folders.items():
@@ -143,7 +139,7 @@ class Work:
             started = time.process_time()
             self.reporter.say(f"training {name} on {len(x_ND)} rows")
             self.quantizers[name].fit(x_ND)
-            encode_batches.tell(self.quantizers, self.told, self.reporter)
+            encode_batches.warn_once(self.quantizers, self.warned, self.reporter)
             self.train_s[name] = time.process_time() - started
             self.quantizers[name].save(quantizer_folder(self.folders[name], name))
             stopping.check(f"the trained {name} is kept")
@@ -158,10 +154,10 @@ class Work:
         if not len(probe_rows):
             return
         probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
-        self.reporter.say(f"measuring on {probe.on()}")
+        self.reporter.say(f"measuring on {probe.describe_rows()}")
         for name, folder in self.folders.items():
             shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
-        encode_batches.tell(self.quantizers, self.told, self.reporter)
+        encode_batches.warn_once(self.quantizers, self.warned, self.reporter)
 
     def _warn_about_metric(self, x_ND: Any) -> None:
         import numpy as np
@@ -181,15 +177,17 @@ class Work:
         With a plan of several workers and no worker named they run side by side here, or as actors of Ray.
         """
         work = encode_batches.Encoding(
-            self.given.stream, self.folders, self.plans, self.quantizers, self.config.compress.max_batches, self.told
+            self.given.stream, self.folders, self.plans, self.quantizers, self.limit, self.warned
         )
         count = next(iter(self.plans.values())).workers
         if worker is None and (count > 1 or runner == "ray"):
-            self.spent = encode_batches.by_workers(work, self.given, self.config, self.run, self.reporter, runner)
+            self.spent = encode_batches.encode_by_workers(
+                work, self.given, self.config, self.run, self.reporter, runner
+            )
             worker = count  # of no batch: what is left are the journals
         self.spent = work.encode(worker, self.reporter, verify=verify) or self.spent
-        return {name: manifest.done(folder) for name, folder in self.folders.items()}
+        return {name: manifest.read_done(folder) for name, folder in self.folders.items()}
 
-    def missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
+    def find_missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
         """Batches of the plan (as far as --max-batches goes) without a journal line."""
-        return [b.index for b in missing(self.plans[name], list(done), self.config.compress.max_batches)]
+        return [b.index for b in missing(self.plans[name], list(done), self.limit)]

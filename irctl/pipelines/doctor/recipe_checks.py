@@ -49,7 +49,7 @@ def _compression(config: Config) -> Iterator[Finding]:
 
     methods = [m.strip() for m in config.compress.method.split(",")]
     try:
-        plan = dry_run.compression(config, [], "local")
+        plan = dry_run.describe(config, [], here=config.compress.workers)
     except IrctlError as e:
         yield Finding("recipe input", "warning", e.message, e.hint or "Name them with --set compress.source=FOLDER")
         return
@@ -57,7 +57,7 @@ def _compression(config: Config) -> Iterator[Finding]:
     yield Finding("recipe input", "ok", f"{plan['input']}{rows}")
     for method in methods:
         try:
-            told = dry_run.compression(config, [method], "local").get(method)
+            told = dry_run.describe(config, [method], here=config.compress.workers).get(method)
         except IrctlError as e:
             yield Finding(f"recipe {method}", "error", e.message, e.hint or "Change the recipe")
             continue

@@ -38,7 +38,7 @@ def test_codes_are_those_of_the_trained_quantizer_for_every_row(tmp_path: Path) 
 
 def test_batch_size_and_streaming_do_not_change_a_code(tmp_path: Path) -> None:
     source = save_vectors(tmp_path / "x.npy")
-    whole = compressed(source, tmp_path / "a", stream=False, compress__method="rabitq")
+    whole = compressed(source, tmp_path / "a", compress__stream="false", compress__method="rabitq")
     compressed(source, tmp_path / "b", compress__batch=1500, compress__method="rabitq")
     codes = [np.concatenate([c for _, c in open_bundle(tmp_path / n, load_quantizer).blocks(999)]) for n in "ab"]
     assert (codes[0] == codes[1]).all() and whole["results"][0]["batches"] == 1
