@@ -15,7 +15,6 @@ from torch import Tensor
 
 from irctl.config import Config
 from irctl.paths import RunPaths
-from irctl.settings import Hardware
 from irctl.training.batch_plan import BatchPlan
 from irctl.types import Reporter
 
@@ -48,7 +47,7 @@ class Method(Protocol):
     can_evaluate: bool  # whether there is a development split
 
     @classmethod
-    def build(cls, config: Config, profile: Hardware, context: Context) -> Method:
+    def build(cls, config: Config, context: Context) -> Method:
         """Open data and model. Raises ConfigError or DataError before any training."""
         ...
 

@@ -23,6 +23,7 @@ CASES = [
     ("kl", 5, 8, {"loss.learn_temperature": True, "loss.inbatch": "own"}),
     ("infonce", 8, 2, {"loss.inbatch": "all"}),
     ("ws2:1,infonce:0.5,marginmse:0.1", 5, 2, {}),
+    ("infonce", 5, 2, {"run.name": "scaled"}),
 ]
 """(loss, queries of the batch, queries forwarded at once, settings)."""
 

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from scaled_method import ScaledMethod
 from torch import Tensor, nn
 
 from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
 from irctl.methods.dense import Method
 from irctl.paths import RunPaths
+from irctl.training.groups.batches import GroupBatches
+from irctl.training.groups.guide import Guide
+from irctl.training.groups.opening import GroupTraining
 from irctl.training.loop import session
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
@@ -105,23 +109,26 @@ def method_of(
     guide: Any = None,
     warn: Any = print,
 ) -> Method:
-    """The dense method over the tiny model and data."""
-    encoder = encoder or TinyEncoder()
+    """A method over the tiny model and data: dense, or what the run's name says."""
+    encoder, source = encoder or TinyEncoder(), source or TinySource()
 
-    def score() -> dict[str, float]:
+    def score(_: Any) -> dict[str, float]:
         vectors = encoder.encode(["1 2 3", "4 5 6"])
         return {"nDCG@10": float(torch.sigmoid(vectors.sum()))}
 
-    return Method(
-        encoder,  # type: ignore[arg-type]
-        source or TinySource(),  # type: ignore[arg-type]
-        Objective(terms.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn),
-        micro=micro,
-        fingerprint="tiny data",
-        dev=score if dev else None,
-        guide=guide,
-        guide_margin=config.loss.guide_margin,
-        weight_decay=config.train.weight_decay,
+    objective = Objective(terms.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn)
+    guide_features = guide.features if guide else None
+    return {"scaled": ScaledMethod}.get(config.run.name, Method)(
+        GroupTraining(
+            encoder=encoder,
+            batches=GroupBatches(source, encoder.features, objective.views, micro=micro, guide=guide_features),
+            objective=objective,
+            fingerprint="tiny data",
+            about={},
+            weight_decay=config.train.weight_decay,
+            dev=score if dev else None,
+            guide=Guide(guide, config.loss.guide_margin) if guide else None,
+        )
     )
 
 
@@ -137,7 +144,7 @@ def configuration(**values: Any) -> settings.Config:
     return settings.resolve({k: (v, "test") for k, v in given.items()})
 
 
-def build(config: settings.Config, hardware: Any, context: Any) -> Method:
+def build(config: settings.Config, context: Any) -> Method:
     encoder = TinyEncoder(dropout=0.0 if config.run.name == "no dropout" else 0.2)
     source = TinySource(sizes=(config.data.group_size,) if config.data.group_size < 5 else (4,))
     if config.run.name == "zeros":

@@ -25,7 +25,7 @@ Tokenise = Callable[[Sequence[str], str], Mapping[str, Tensor]]
 """(texts, "query" or "passage") -> padded features."""
 
 
-class Source(Protocol):
+class TrainingGroups(Protocol):
     """Training groups: the same for any number of workers and processes."""
 
     def __len__(self) -> int: ...
@@ -45,7 +45,7 @@ class GroupBatches:
 
     def __init__(
         self,
-        source: Source,
+        source: TrainingGroups,
         tokenise: Tokenise,
         views: Collection[str],
         *,

@@ -27,10 +27,10 @@ class Encodes(Protocol):
 
 
 class DevScore:
-    """Call it to measure the encoder as it is now."""
+    """Call it to measure the encoder as it is now, its vectors being compared by a function of two arrays."""
 
-    def __init__(self, data: DevData, encoder: Encodes, score: Score) -> None:
-        self._data, self._encoder, self._score = data, encoder, score
+    def __init__(self, data: DevData, encoder: Encodes) -> None:
+        self._data, self._encoder = data, encoder
         corpus = data.collection.corpus
         if data.candidates is None:
             self._rows = list(range(len(corpus)))
@@ -39,12 +39,12 @@ class DevScore:
             self._ids = list(dict.fromkeys(d for listed in data.candidates for d in listed))
             self._rows = [corpus.row(d) for d in self._ids]
 
-    def __call__(self) -> dict[str, float]:
+    def __call__(self, score: Score) -> dict[str, float]:
         data = self._data
         texts = data.collection.corpus.texts(self._rows)
         documents_MD = np.asarray(self._encoder.encode(texts, "passage"))
         queries_QD = np.asarray(self._encoder.encode(data.query_texts, "query"))
-        scores_QM = self._score(queries_QD, documents_MD)
+        scores_QM = score(queries_QD, documents_MD)
         result = evaluate(self._run(scores_QM), data.collection.qrels(data.split), MEASURE, self_match=data.self_match)
         return dict(result.means)
 

@@ -18,10 +18,9 @@ import transformers
 
 from irctl import tables
 from irctl.config import Config
-from irctl.errors import RunFailed
+from irctl.errors import ConfigError, RunFailed
 from irctl.ledger.files import surroundings
 from irctl.paths import RunPaths
-from irctl.settings import Hardware
 from irctl.training import batch_plan, precision
 from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow
@@ -40,7 +39,7 @@ OTHER_SECTIONS = ("hardware", "run", "search", "compress")
 OTHER_KEYS = ("train.keep", "train.log_steps", "train.report_to", "train.save_minutes", "encoder.batch_tokens")
 """Settings that may differ between a checkpoint and its continuation."""
 
-Build = Callable[[Config, Hardware, Context], Method]
+Build = Callable[[Config, Context], Method]
 
 
 class JournalReporter:
@@ -78,7 +77,11 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     with _alone(paths, reporter) if args.process_index == 0 else nullcontext():
         transformers.set_seed(config.run.seed)
         context = Context(plan, reporter, paths)
-        method = build(config, config.hardware, context)
+        method = build(config, context)
+        if not method.parameter_groups():
+            raise ConfigError(
+                "model.freeze_base: nothing is left to train", hint="Add LoRA with --set model.lora_r=16, or drop it"
+            )
         _train(config, context, journal, args, method, build)
         gather.barrier()
 
@@ -197,7 +200,7 @@ def _write_model(
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
-        method = build(config, config.hardware, context)
+        method = build(config, context)
         module = Step(method)
     read_weights(chosen.folder / checkpoints.WEIGHTS, module)
     method.restore(chosen.manifest["method"])

@@ -45,6 +45,11 @@ class Objective(nn.Module):
         self._warn = warn
         self._is_checked = False
 
+    @property
+    def views(self) -> set[str]:
+        """The candidate views that the terms look at."""
+        return {part.view for part in self.parts}
+
     def prepare(self, batches: Sequence[tuple[Tensor, Mapping[str, View]]]) -> None:
         """Measure what is to be measured on (scores_BN, views) of the first loss batches, and set learned starts.
 

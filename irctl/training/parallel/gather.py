@@ -36,7 +36,8 @@ def share(rows: int, rank: int, processes: int) -> range:
 def gather_rows(local_LD: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows [N, D] of all processes in rank order, float32 or wider; gradient flows to the local ones, times W.
 
-    counts: rows of each process; all processes know them. local_LD may have rows beyond its count, which are left out.
+    counts: rows of each process; all processes know them. local_LD may have rows beyond its count, which are left out:
+    a process without rows embeds some text all the same, for every process must walk back through its parameters.
     """
     rank, processes = world()
     mine_LD = local_LD[: counts[rank]]
@@ -50,7 +51,8 @@ def gather_rows(local_LD: Tensor, counts: Sequence[int]) -> Tensor:
     dist.all_gather(received, padded)
     pieces = [other[:count] for other, count in zip(received, counts, strict=True)]
     pieces[rank] = _ScaleGradient.apply(mine_LD, float(processes))  # type: ignore[no-untyped-call]
-    return torch.cat(pieces)
+    gathered_ND = torch.cat(pieces)
+    return gathered_ND if counts[rank] else gathered_ND + 0.0 * local_LD.sum().to(gathered_ND.dtype)
 
 
 def from_first(value: float | int, device: torch.device | str = "cpu") -> float:

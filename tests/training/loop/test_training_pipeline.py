@@ -131,7 +131,7 @@ def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_enco
         values = {"data.source": small, "train.gradient_checkpointing": checkpointing, "loss.temperature": 0.2}
         config = configuration(tiny_encoder, **values, **{"batch.micro": 8})
         plan = dataclasses.replace(batch_plan.plan(config), micro=micro)
-        method = Method.build(config, config.hardware, Context(plan, Silent(), RunPaths(tmp_path)))
+        method = Method.build(config, Context(plan, Silent(), RunPaths(tmp_path)))
         method.module.eval()  # no dropout, but gradients
         for part in method.module.modules():
             if hasattr(part, "gradient_checkpointing"):
@@ -148,7 +148,6 @@ def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_enco
 def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: str) -> None:
     """Against a plain loop over the dev queries."""
     from irctl.data.collections.open import open_collection
-    from irctl.methods.dense import scorer
     from irctl.metrics.ranking.evaluate import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.paths import RunPaths
@@ -159,7 +158,7 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
     collection = open_collection(small)
     encoder = load_encoder(config)
     data = dev_of(config, collection, RunPaths(Path("nowhere")))
-    got = DevScore(data, encoder, scorer(encoder.similarity))()["nDCG@10"]
+    got = DevScore(data, encoder)(lambda queries, documents: queries @ documents.T)["nDCG@10"]
     corpus, qrels, queries = collection.corpus, collection.qrels("dev"), collection.queries("dev")
     vectors = dict(zip(corpus.ids, encoder.encode(corpus.texts(slice(None))), strict=True))
     run = {}

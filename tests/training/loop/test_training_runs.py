@@ -142,7 +142,7 @@ def test_loader_processes_change_nothing(whole, tmp_path) -> None:
 
 
 def test_gradient_cache_trains_as_one_chunk_does(tmp_path) -> None:
-    def build(settings, hardware, context):
+    def build(settings, context):
         return tiny.method_of(settings, micro=context.plan.micro)
 
     def trained(name: str, micro: int) -> dict[int, float]:
@@ -164,15 +164,15 @@ def test_a_guide_drops_passages_that_it_prefers_to_the_querys_own() -> None:
 
     settings = tiny.configuration(**{"loss.name": "infonce", "loss.guide": "guide", "loss.guide_margin": 1.0})
     method = tiny.method_of(settings, micro=3, guide=Fixed())
-    _, views = method._scores(method.collate([(1, 0), (2, 0), (4, 0)]))
+    views = method.score(method.collate([(1, 0), (2, 0), (4, 0)])).views
     # own passages 0-3, 4-7, 8-11; the best of each comes first, so what others may score is below 0, 4, 8 less 1
     kept = [[c for c in range(12) if views["masked"].mask_BN[row, c]] for row in range(3)]
     assert kept == [[0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7], list(range(12))]
 
 
 def test_a_nan_loss_ends_the_run_with_its_step(tmp_path) -> None:
-    def build(settings, hardware, context):
-        method = tiny.build(settings, hardware, context)
+    def build(settings, context):
+        method = tiny.build(settings, context)
         original = method.collate
 
         def collate(items):
@@ -192,9 +192,9 @@ def test_a_nan_loss_ends_the_run_with_its_step(tmp_path) -> None:
 def test_training_stops_when_dev_stops_rising_and_keeps_the_best(tmp_path) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.5, 0.9, 0.9, 0.9])
 
-    def build(settings, hardware, context):
-        method = tiny.build(settings, hardware, context)
-        method._dev = lambda: {"nDCG@10": next(scores)}
+    def build(settings, context):
+        method = tiny.build(settings, context)
+        method.evaluate = lambda: {"nDCG@10": next(scores)}
         return method
 
     done = run(tmp_path, config(**{"eval.patience": 2, "train.epochs": 6.0, "train.keep": 1}), build)
@@ -213,8 +213,8 @@ def test_continuing_with_other_settings_or_data_is_refused(tmp_path) -> None:
     with pytest.raises(ConfigError, match="was trained with other settings"):
         run(tmp_path, config(**{"train.max_steps": 2, "train.lr": 0.02}))
 
-    def build(settings, hardware, context):
-        method = tiny.build(settings, hardware, context)
+    def build(settings, context):
+        method = tiny.build(settings, context)
         method.fingerprint = "other data"
         return method
 

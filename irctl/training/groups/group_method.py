@@ -1,0 +1,88 @@
+"""Training a text encoder on groups: queries and passages are embedded, gathered, compared and handed to the objective.
+
+This is dense retrieval whole. A method that does something between vectors and scores overrides `compare`; one that
+scores other candidates than the batch's passages overrides `score`. Modules and parameters that it adds as attributes
+are kept in checkpoints; `parameter_groups` has them trained, `save` writes them.
+
+Dimension key: B queries that share a loss, N passages of the batch, Q queries and M documents of the dev
+split, D vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from irctl.config import Config
+from irctl.training.groups.batches import unpack_views
+from irctl.training.groups.opening import GroupTraining, open_groups
+from irctl.training.method import Context, Item
+from irctl.training.parallel.batch_vectors import BatchVectors, embed_batch
+from irctl.training.scored_method import Scored, ScoredMethod, Term, optimizer_groups
+from irctl.training.similarities import similarities
+
+Floats = NDArray[np.float32]
+
+
+class GroupMethod(ScoredMethod):
+    """A method (irctl/training/method.py) over groups."""
+
+    def __init__(self, training: GroupTraining) -> None:
+        super().__init__(training.objective)
+        self.training_on, self.encoder = training, training.encoder
+        self.module = training.encoder.module  # registered: its parameters are this method's
+        self.queries, self.fingerprint = len(training.batches.source), training.fingerprint
+        self.can_evaluate = training.dev is not None
+        self._start = training.encoder.fingerprint("passage")  # before training changes it
+
+    @classmethod
+    def build(cls, config: Config, context: Context) -> Self:
+        return cls(open_groups(config, context))
+
+    def compare(self, vectors: BatchVectors) -> tuple[Tensor, Mapping[str, Term]]:
+        """(scores [B, N], further terms of the loss), in full precision.
+
+        The vectors are those of a loss batch, equal on every process, or of the dev split, then on the CPU.
+        """
+        return similarities(*vectors, self.encoder.similarity), {}
+
+    def score(self, batch: dict[str, Any]) -> Scored:
+        vectors, views = embed_batch(self.encoder, batch), unpack_views(batch)
+        device = vectors.queries_BD.device
+        with torch.autocast(device.type, enabled=False):
+            scores_BN, terms = self.compare(vectors)
+        if guide := self.training_on.guide:
+            views = guide.narrow(batch, views, device)
+        return Scored(scores_BN, views, terms)
+
+    def collate(self, items: list[Item]) -> dict[str, Any]:
+        return self.training_on.batches(items)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weight decay on the encoder's matrices only; learned parts of the loss take none."""
+        trained = [*self.module.parameters(), *self.objective.parameters()]
+        return optimizer_groups(trained, self.training_on.weight_decay)
+
+    def evaluate(self) -> dict[str, float]:
+        assert self.training_on.dev is not None, "asked only where can_evaluate"
+        return self.training_on.dev(self._compare_arrays)
+
+    def inputs(self) -> list[dict[str, Any]]:
+        folder = str(self.encoder.located.folder)
+        return [{"kind": "model", "path": folder, "sha256": self._start, "dim": self.encoder.dim}]
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        learned = self.objective.learned_settings()
+        about = {"temperatures": self.objective.current(), **({"learned": learned} if learned else {})}
+        self.encoder.save(folder, {**self.training_on.about, **about})
+        return {"dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
+
+    def _compare_arrays(self, queries_QD: Floats, documents_MD: Floats) -> Floats:
+        scores_QM, _ = self.compare(BatchVectors(torch.from_numpy(queries_QD), torch.from_numpy(documents_MD)))
+        return scores_QM.numpy()

@@ -1,0 +1,92 @@
+"""Opening what a training on groups is made of: encoder, collection, groups, objective, development split, guide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from irctl.config import Config
+from irctl.training.groups import sources
+from irctl.training.groups.batches import GroupBatches
+from irctl.training.groups.dev_score import DevScore
+from irctl.training.groups.guide import Guide
+from irctl.training.method import Context
+from irctl.training.objective import terms
+from irctl.training.objective.objective import Objective
+from irctl.training.run_files import refreshed_negatives
+
+if TYPE_CHECKING:
+    from irctl.models.encoder import Encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupTraining:
+    """A training on groups, opened and checked."""
+
+    encoder: Encoder
+    batches: GroupBatches
+    objective: Objective
+    fingerprint: str  # of the data that it started with
+    about: Mapping[str, Any]  # what the saved model says of its training
+    weight_decay: float
+    dev: DevScore | None
+    guide: Guide | None
+
+
+def open_groups(config: Config, context: Context) -> GroupTraining:
+    """Raises ConfigError or DataError where the settings make no training of this model and data."""
+    from irctl.data.collections.open import open_for
+    from irctl.models.encoder import load_encoder, load_guide
+    from irctl.models.similarity import check_similarity
+
+    collection = open_for(config)
+    source = sources.groups_of(config, collection)
+    fingerprint = source.fingerprint
+    if (mined := refreshed_negatives.current(config, context.paths)) is not None:
+        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
+    objective = Objective(
+        terms.parts(config, source.largest_grade),
+        learn_temperature=config.loss.learn_temperature,
+        warn=context.reporter.warn,
+    )
+    encoder = load_encoder(config)
+    check_similarity(config, encoder.similarity, encoder.settings.normalize)
+    for line in encoder.notices:
+        context.reporter.say(line)
+    if config.train.gradient_checkpointing:
+        _checkpoint_activations(encoder.module)
+    guide = Guide(load_guide(config), config.loss.guide_margin) if config.loss.guide else None
+    dev = sources.dev_of(config, collection, context.paths)
+    return GroupTraining(
+        encoder=encoder,
+        batches=GroupBatches(
+            source,
+            encoder.features,
+            objective.views,
+            micro=context.plan.micro,
+            inbatch_label=config.loss.inbatch_label,
+            guide=guide.encoder.features if guide else None,
+        ),
+        objective=objective,
+        fingerprint=fingerprint,
+        about={
+            "loss": config.loss.name,
+            "positive_threshold": source.threshold or terms.thresholds_used(config, source.largest_grade),
+            "run": context.paths.folder.name,
+        },
+        weight_decay=config.train.weight_decay,
+        dev=DevScore(dev, encoder) if dev else None,
+        guide=guide,
+    )
+
+
+def _checkpoint_activations(module: nn.Module) -> None:
+    from transformers import PreTrainedModel
+
+    for part in module.modules():
+        if isinstance(part, PreTrainedModel):
+            older = getattr(part, "gradient_checkpointing_enable", None)  # its name before transformers 5.22
+            getattr(part, "activation_checkpointing_enable", older)({"use_reentrant": False})  # type: ignore[misc]

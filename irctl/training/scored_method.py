@@ -1,0 +1,77 @@
+"""What methods share whose loss is made of irctl/losses: they say how a batch is scored; the rest is here.
+
+Dimension key: B queries that share a loss, N passages that each is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from irctl.data.groups.candidates import View
+from irctl.training.method import StepOutput
+from irctl.training.objective.objective import Objective
+
+
+class Term(NamedTuple):
+    """What is added to the loss, weight times value; the value is what is logged."""
+
+    weight: float
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a batch, what of them the losses look at, and further terms of the loss by name."""
+
+    scores_BN: Tensor
+    views: Mapping[str, View]
+    terms: Mapping[str, Term] = field(default_factory=dict)
+
+
+class ScoredMethod(nn.Module):
+    """A method (irctl/training/method.py) but for its data and its model."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def score(self, batch: dict[str, Any]) -> Scored:
+        """The scores of a loss batch, equal on every process. In training and, without gradient, before it."""
+        raise NotImplementedError
+
+    def step(self, batch: dict[str, Any]) -> StepOutput:
+        scored = self.score(batch)
+        total, values = self.objective(scored.scores_BN, scored.views)
+        for name, term in scored.terms.items():
+            total = total + term.weight * term.value
+            values[name] = term.value.detach()
+        return StepOutput(total, values)
+
+    def prepare(self, batches: list[dict[str, Any]]) -> None:
+        was_training = self.training
+        self.eval()
+        with torch.no_grad():
+            scored = [self.score(batch) for batch in batches]
+        self.train(was_training)
+        self.objective.prepare([(s.scores_BN, s.views) for s in scored])
+
+    def state(self) -> dict[str, Any]:
+        return self.objective.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.objective.restore(state)
+
+
+def optimizer_groups(parameters: Iterable[nn.Parameter], weight_decay: float, **more: Any) -> list[dict[str, Any]]:
+    """Groups of the parameters that are trained: weight decay on matrices only. more: lr, where it is their own."""
+    trained = [p for p in parameters if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": weight_decay, **more},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0, **more},
+    ]
+    return [g for g in groups if g["params"]]
