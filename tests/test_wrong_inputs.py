@@ -229,6 +229,24 @@ def test_what_was_accepted_though_wrong_is_refused(line: str, code: int, used: W
         refused(used, line, code)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "encode --data {}",
+        "encode --data {} --dry-run",
+        "eval r.trec --data {}",
+        "hardneg --data {} --retriever bm25",
+        "search --data {} --retriever bm25",
+        "data convert {} converted",
+    ],
+)
+def test_a_training_configuration_is_refused_by_all_but_training(line: str, used: Workspace) -> None:
+    one = {"qrel_path": "d", "query_path": "d", "corpus_path": "d"}
+    (used.folder / "wrong/mqrel.json").write_text(json.dumps({"mqrel": [one, one]}))
+    said = refused(used, line.format("wrong/mqrel.json"), DATA)
+    assert "mqrel: a training configuration of 2 sources has no one corpus; only irctl train reads it" in said
+
+
 ODD = ['{"q_1": {"doc_1": 0.1}}', "[]", "{", '{"id": 5, "status": ["x"]}', "[" * 100_000]
 
 

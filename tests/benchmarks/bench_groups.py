@@ -53,11 +53,11 @@ def private_mib() -> float:
 
 
 def mapped(folder: Path, samples: int) -> dict[str, Any]:
-    from irctl.data.collections.open import open_collection
+    from irctl.data.collections.mqrel import open_mqrel
     from irctl.data.groups.group_source import Settings
 
     before, started = private_mib(), time.perf_counter()
-    opened: Any = open_collection(str(folder / "mqrel.json"))
+    opened = open_mqrel(folder / "mqrel.json")
     source = opened.groups(Settings(group_size=4, selection="random"))
     first = source.group(0, 0)
     ready = time.perf_counter() - started

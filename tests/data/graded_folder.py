@@ -8,9 +8,10 @@ import folders
 
 from irctl import config
 from irctl.data.collections.open import open_collection
+from irctl.data.collections.training_source import JudgedSplit
 from irctl.data.groups.group_source import GroupSource
 from irctl.data.judgements.negatives import write_negatives
-from irctl.training.groups.sources import build_groups
+from irctl.training.groups.sources import groups_of
 
 GRADED = (
     "query-id\tcorpus-id\tscore\n"
@@ -31,8 +32,8 @@ def graded_folder(tmp_path: Path) -> Path:
 def source(folder: Path, *sets: str, negatives: bool = False, loss: str = "ranknet") -> GroupSource:
     given = [f"data.{s}" if not s.startswith(("run.", "loss.")) else s for s in sets]
     settings = config.resolve(config.from_sets([f"loss.name={loss}", *given]))
-    collection = open_collection(str(folder / "c"))
-    return build_groups(collection, "train", folder / "neg.jsonl" if negatives else None, settings)
+    split = JudgedSplit(open_collection(str(folder / "c")), "train", folder / "neg.jsonl" if negatives else None)
+    return groups_of(settings, split)
 
 
 def drawn(groups: GroupSource, index: int = 0, epoch: int = 0) -> list[tuple[str, float]]:

@@ -10,10 +10,11 @@ from workspace import workspace
 
 from irctl import config, recipes_index, shipped_files
 from irctl.data.collections.open import open_collection
+from irctl.data.collections.training_source import open_training_source
 from irctl.data.groups.group_source import GroupSource
 from irctl.errors import DataError
 from irctl.training import batch_plan
-from irctl.training.groups.sources import build_groups
+from irctl.training.groups.sources import groups_of
 
 NAMES = ("sycl-real-binary", "sycl-synth-binary", "sycl-synth-multilevel", "sycl-synth-plus-real")
 
@@ -47,7 +48,7 @@ def hub(tmp_path: Path) -> Path:
 
 def groups(name: str, hub: Path) -> GroupSource:
     settings = resolved(name).replace({"data.root": str(hub)}, "test")
-    return build_groups(open_collection(settings.data.source, root=str(hub)), "train", None, settings)
+    return groups_of(settings, open_training_source(settings))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +109,8 @@ def test_synth_plus_real_labels_a_real_positive_3_and_bm25_negatives_1(hub: Path
 
 def test_configurations_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert open_collection("recipe:sycl-synth-multilevel.json").name == "sycl-synth-multilevel"
+    settings = config.resolve(config.from_sets(["data.source=recipe:sycl-synth-multilevel.json"]))
+    assert open_training_source(settings).name == "sycl-synth-multilevel"
 
 
 def test_a_configuration_that_is_not_shipped_is_refused_with_the_nearest(tmp_path: Path) -> None:

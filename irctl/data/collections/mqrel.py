@@ -7,29 +7,23 @@ are there. Nothing is opened before the first group is asked for, so a configura
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from irctl.data.collections.cards import Card
-from irctl.data.collections.collection import Collection, Queries
 from irctl.data.collections.mqrel_config import MqrelConfig, SourceSpec, read_config
-from irctl.data.collections.source_tables import IN_FOLDER, PATH_KEYS, is_mqrel, read_table
+from irctl.data.collections.source_tables import IN_FOLDER, PATH_KEYS
 from irctl.data.files import hub
 from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.data.groups.merged_sources import Source
-from irctl.data.groups.report import describe
 from irctl.data.judgements.qrels_store import open_qrels
 from irctl.data.judgements.source_rules import selection_of
-from irctl.data.texts.corpus import Corpus
-from irctl.data.texts.store import TextPool, TextStore, open_texts
-from irctl.errors import ConfigError, DataError
-from irctl.types import Qrels
+from irctl.data.texts.store import TextPool, open_texts
 
 
-class MqrelCollection(Collection):
-    """A configuration in the place of a collection: it has training groups, and neither one corpus nor splits."""
+class MqrelSource:
+    """Training groups of a configuration. Its sources may have several corpora; it has no splits to evaluate on."""
 
     def __init__(
         self,
@@ -41,43 +35,8 @@ class MqrelCollection(Collection):
         title_join: str = "space",
         fix_encoding: bool = False,
     ) -> None:
-        self.card = Card(name=name, headline_split="train")
         self.name, self.folder, self.config = name, folder, config
         self._root, self._title_join, self._fix_encoding = root, title_join, fix_encoding
-
-    @property
-    def corpus(self) -> Corpus:
-        raise self._training_only("corpus")
-
-    def splits(self) -> tuple[str, ...]:
-        return ()
-
-    def qrels_file(self, split: str) -> Path:
-        raise self._training_only("file of judgements")
-
-    def query_store(self, split: str) -> TextStore:
-        raise self._training_only("file of queries")
-
-    def qrels(self, split: str) -> Qrels:
-        raise self._training_only("file of judgements")
-
-    def queries(self, split: str) -> Queries:
-        raise self._training_only("file of queries")
-
-    def all_queries(self) -> Queries:
-        raise self._training_only("file of queries")
-
-    def _training_only(self, what: str) -> DataError:
-        return DataError(
-            f"{self.name}: a training configuration of {len(self.config.sources)} sources has no one {what}; only "
-            "irctl train reads it",
-            hint="Name one data set with --data: a BEIR folder, a collection, or FILE.json:NAME of an evaluation file",
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the texts and judgements as they are used."""
-        return self.groups(Settings(title_join=self._title_join)).fingerprint
 
     def groups(self, settings: Settings) -> GroupSource:
         """Training groups. Opens files, the hub's included, on first use."""
@@ -119,32 +78,18 @@ class MqrelCollection(Collection):
         return [n for n, is_here in here.items() if not is_here]
 
     def describe(self) -> dict[str, Any]:
-        """Counts by source and grade for --dry-run; the sources as they are written where their files are not here."""
-        notices = list(self.config.notices)
-        if not (missing := self.missing()):
-            return describe(self.groups(Settings(title_join=self._title_join))) | {"notices": notices}
+        """The sources as they are written, for --dry-run where their files are not all here."""
         rows = []
         for s in self.config.sources:
             rules = {k: v for k, v in dataclasses.asdict(s.rules).items() if v is not None}
             shown = ", ".join(f"{k} {v}" for k, v in rules.items()) or "as they are"
             rows.append(f"{s.source}: {', '.join(s.qrel_path) or 'documents only'} ({shown})")
-        return {"sources": rows, "notices": notices, "not on this machine": missing}
+        return {"sources": rows, "notices": list(self.config.notices), "not on this machine": self.missing()}
 
 
-def open_config(
-    path: Path, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
-) -> MqrelCollection:
-    """A configuration file as a collection to train on."""
-    table = read_table(path)
-    if not is_mqrel(table) and all(isinstance(v, Mapping) for v in table.values()):
-        first = next(iter(table), "NAME")
-        raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=f"Name one: {path}:{first}")
-    config = read_config(path)
-    return MqrelCollection(
-        path.stem,
-        config,
-        folder=path.resolve().parent,
-        root=root,
-        title_join=title_join,
-        fix_encoding=fix_encoding,
+def open_mqrel(path: Path, *, root: str = "", title_join: str = "space", fix_encoding: bool = False) -> MqrelSource:
+    """The source that a configuration file describes. Raises ConfigError for what is wrong in it."""
+    folder = path.resolve().parent
+    return MqrelSource(
+        path.stem, read_config(path), folder=folder, root=root, title_join=title_join, fix_encoding=fix_encoding
     )

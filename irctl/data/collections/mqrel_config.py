@@ -15,6 +15,7 @@ from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
 from irctl.data.judgements.source_rules import Rules
 from irctl.errors import ConfigError
 
+LISTS = ("mqrel", "pos_mqrel", "neg_mqrel")
 CONFLICTS = ("last", "max", "error")
 
 
@@ -49,7 +50,10 @@ class MqrelConfig:
 
 def read_config(path: Path) -> MqrelConfig:
     """The configuration in a file. Raises ConfigError naming an unknown key with its line and the nearest legal one."""
-    text = path.read_text()
+    table, text = read_table(path), path.read_text()
+    if not any(key in table for key in LISTS) and all(isinstance(v, Mapping) for v in table.values()):
+        first = next(iter(table), "NAME")
+        raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=f"Name one: {path}:{first}")
 
     def where(key: str, before: int = 0) -> str:
         name = re.escape(key)
@@ -58,12 +62,12 @@ def read_config(path: Path) -> MqrelConfig:
         start = found[min(before, len(found) - 1)].end() if found else 0
         return f"{path}:{text.count(chr(10), 0, start) + 1}" if found else str(path)
 
-    return parse(read_table(path), where)
+    return parse(table, where)
 
 
 def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda key, before: "mqrel") -> MqrelConfig:
     """The configuration in a table; from Python, callables may stand where the file has keys of rules."""
-    top = ("mqrel", "pos_mqrel", "neg_mqrel", "on_conflict")
+    top = (*LISTS, "on_conflict")
     for key in table:
         if key not in top:
             raise ConfigError(f"{where(key, 0)}: no key named '{key}'", hint=plugins.nearest(key, top))
@@ -72,7 +76,7 @@ def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda ke
         raise ConfigError(
             f"{where('on_conflict', 0)}: on_conflict: expected {', '.join(CONFLICTS)}, found {on_conflict!r}"
         )
-    lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in top[:3]}
+    lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in LISTS}
     notices = {
         f"{k} has no effect: caches follow content"
         for s in lists.values()

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import paths, plugins
-from irctl.data.collections import cards
+from irctl.data.collections import cards, pairs
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import Card
 from irctl.data.collections.collection import Collection, Layout
+from irctl.data.collections.mqrel_config import read_config
 from irctl.data.collections.msmarco import MsMarcoFolder
 from irctl.data.files import hub
 from irctl.errors import DataError
@@ -38,16 +39,22 @@ def open_collection(
     """The collection that `data.source` names. Raises DataError with the next step if it is not here.
 
     root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
-    A file of several relevance levels (mqrel) gives mqrel.py's MqrelCollection, which only training can use.
     """
-    source = _shipped(source)
-    if Path(source).suffix in (".json", ".toml") and Path(source).is_file():
-        from irctl.data.collections import mqrel, pairs
-
-        if not pairs.is_pairs(Path(source)):
-            return mqrel.open_config(Path(source), root=root, title_join=title_join, fix_encoding=fix_encoding)
-    card, layout = _find(source, root, fix_encoding)
+    if path := mqrel_file(source):
+        count = len(read_config(path).sources)
+        raise DataError(
+            f"{path.stem}: a training configuration of {count} sources has no one corpus; only irctl train reads it",
+            hint="Name one data set with --data: a BEIR folder, a collection, or FILE.json:NAME of an evaluation file",
+        )
+    card, layout = _find(_shipped(source), root, fix_encoding)
     return Collection(card, layout, root=root, title_join=title_join, fix_encoding=fix_encoding)
+
+
+def mqrel_file(source: str) -> Path | None:
+    """The training configuration that a source names (training_source.py opens it); None for a collection."""
+    path = Path(_shipped(source))
+    is_table = path.suffix in (".json", ".toml") and path.is_file()
+    return path if is_table and not pairs.is_pairs(path) else None
 
 
 def _shipped(source: str) -> str:
@@ -81,9 +88,7 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     if Path(source).is_dir():
         return _folder(Path(source), fix_encoding)
     if Path(source).is_file():
-        from irctl.data.collections.pairs import pairs_layout
-
-        return pairs_layout(Path(source))
+        return pairs.pairs_layout(Path(source))
     if source in cards.groups():
         raise DataError(
             f"{source}: a group of {len(cards.groups()[source])} collections", hint="irctl eval takes groups"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,3 @@ def read_table(path: Path) -> dict[str, Any]:
     """A JSON or TOML file as a table. Raises ConfigError with the line where it breaks."""
     read = tables.toml_table if path.suffix == ".toml" else tables.json_object
     return read(path, error=ConfigError)
-
-
-def is_mqrel(table: Mapping[str, Any]) -> bool:
-    return any(k in table for k in ("mqrel", "pos_mqrel", "neg_mqrel"))

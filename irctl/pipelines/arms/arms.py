@@ -192,9 +192,10 @@ def _evaluations(config: Config, asked: Sequence[str] | None) -> list[tuple[str,
     """Words of `irctl eval` for each data set; dev and test of the training collection if none is named."""
     source = config.data.source
     if asked is None:
-        from irctl.data.collections.open import open_collection
+        from irctl.data.collections.training_source import JudgedSplit, open_training_source
 
-        splits = open_collection(source, root=config.data.root).splits()
+        trained_on = open_training_source(config)
+        splits = trained_on.collection.splits() if isinstance(trained_on, JudgedSplit) else ()
         asked = [s for s in ("dev", "test") if s in splits]
     splits_of: dict[str, list[str]] = {}
     for entry in asked:

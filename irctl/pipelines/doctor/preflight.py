@@ -191,14 +191,14 @@ def _resume(trial: Trial) -> str:
 def _evaluation(trial: Trial) -> str:
     """A toy ranking by the trained model goes through the evaluation code."""
     from irctl.config import from_file, resolve
-    from irctl.data.collections.open import open_for
+    from irctl.data.collections.training_source import open_training_source
     from irctl.metrics.ranking import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.training.groups.sources import groups_of
 
     assert trial.run is not None, "runs after the two steps"
     config = resolve(from_file(trial.run.paths.config))  # with the negatives that were mined
-    source = groups_of(config, open_for(config))
+    source = groups_of(config, open_training_source(config))
     groups = [source.group(i, 0) for i in range(min(TOY_QUERIES, len(source)))]
     encoder = load_encoder(config.replace({"model.name": str(trial.trained["model"])}, "preflight"))
     texts = {d: t for g in groups for d, t in zip(g.passage_ids, g.passages, strict=True)}

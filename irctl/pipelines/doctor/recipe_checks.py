@@ -66,10 +66,10 @@ def _compression(config: Config) -> Iterator[Finding]:
 
 
 def _data(config: Config) -> Finding:
-    from irctl.data.collections.open import open_for
+    from irctl.data.collections.training_source import open_training_source
 
     try:
-        open_for(config)
+        open_training_source(config)
     except IrctlError as e:
         return Finding("recipe data", "warning", e.message, e.hint or "irctl data ls lists what is here")
     return Finding("recipe data", "ok", config.data.source)

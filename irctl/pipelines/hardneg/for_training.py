@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files, paths
 from irctl.data.collections.self_match import self_match
+from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
 from irctl.pipelines.hardneg.mine import write_negatives
@@ -36,7 +37,7 @@ def default_file(config: Config, collection: Collection) -> Path:
     import json
 
     refuse_rescore(config)
-    split = config.data.split or "train"
+    split = train_split(config)
     key = {
         "corpus": collection.fingerprint,
         "queries": collection.query_store(split).fingerprint,
@@ -54,7 +55,7 @@ def default_file(config: Config, collection: Collection) -> Path:
 def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
     """BM25 negatives of the training split, mined once."""
     target = default_file(config, collection)
-    split = config.data.split or "train"
+    split = train_split(config)
     if not target.is_file():
         reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split}, once")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def mine_again(config: Config, model: Path, target: Path, run: RunHandle, report
     as_it_is = {"model.name": str(model), "model.revision": "", "model.lora_r": 0, "model.freeze_base": False}
     config = config.replace(as_it_is, "the model in training")
     collection = open_for(config)
-    split = config.data.split or "train"
+    split = train_split(config)
     queries, qrels = collection.queries(split), collection.qrels(split)
     vectors = model.with_name(f"{model.name}-vectors")
     left_out = LeftOut(collection, split, config)

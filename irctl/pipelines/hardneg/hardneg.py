@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files
+from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
 from irctl.pipelines.hardneg.mine import write_negatives
@@ -37,7 +38,7 @@ def hardneg(
     from irctl.data.collections.open import open_for
 
     collection = open_for(config)
-    split = config.data.split or "train"
+    split = train_split(config)
     rules(config.hardneg)  # before an index is built or a model loaded
     suffix = _suffix(config, out)
     queries, qrels = collection.queries(split), collection.qrels(split)
@@ -108,7 +109,7 @@ def describe(config: Config, *, retriever: str) -> dict[str, Any]:
     from irctl.data.collections.open import open_for
 
     collection = open_for(config)
-    split = config.data.split or "train"
+    split = train_split(config)
     chosen = rules(config.hardneg)
     queries = collection.queries(split)
     return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from irctl.data.collections.open import open_for
+from irctl.data.collections.mqrel import MqrelSource
+from irctl.data.collections.training_source import JudgedSplit, TrainingSource, open_training_source, train_split
 from irctl.data.groups import report
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
@@ -15,7 +16,7 @@ from irctl.models.reading import names_of
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks
-from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of, train_split
+from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of
 from irctl.training.objective import terms
 from irctl.types import Reporter
 
@@ -23,74 +24,87 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection
     from irctl.data.groups.group_source import GroupSource
     from irctl.ledger.recording import RunHandle
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
     """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
-    from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import default_negatives
 
-    collection, own_negatives = _opened(config)
-    if own_negatives:
-        run.note(dataset=config.run.dataset or collection.name)
+    source = _opened(config)
+    if isinstance(source, JudgedSplit):
+        config = _record_split(config, source, run, reporter)
     else:
-        run.note(dataset=config.run.dataset or collection.name, dataset_fingerprint=collection.fingerprint)
-        run.artifact(
-            "in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus)
-        )
-        if not config.data.negatives:
-            _judged(config, collection)
-            path = default_negatives(config, collection, reporter)
-            config = config.replace({"data.negatives": str(path)}, "mined")
-        elif config.data.negatives != "none":
-            config = config.replace(
-                {"data.negatives": str(given_negatives(config.data.negatives))}, config.origins["data.negatives"]
-            )
-        if config.data.negatives != "none":
-            path = Path(config.data.negatives)
-            run.artifact("in", "negatives", path, sha256=sha256_file(path))
-    source = groups_of(config, collection)  # every fault of the data is found before a model is loaded
-    found = shares(source)
-    of_dev = _dev_notices(config, collection)
-    for notice in [*_notices(config, collection), *_check(config, source, source.labels, found), *of_dev]:
+        run.note(dataset=config.run.dataset or source.name)
+    groups = groups_of(config, source)  # every fault of the data is found before a model is loaded
+    found = shares(groups)
+    of_dev = _dev_notices(config, source)
+    for notice in [*_notices(config, source), *_check(config, groups, groups.labels, found), *of_dev]:
         reporter.warn(notice)
     reporter.say(f"a group: {found.line()}")
-    extra: dict[str, Any] = {"training_queries": len(source), "group": found.passages}
-    split = dev_split(config, collection)
-    if config.eval.during == "candidates" and split and config.data.negatives != "none":
-        mined = default_negatives(config.replace({"data.split": split}, "development"), collection, reporter)
-        extra["dev_negatives"] = str(mined)
-    if split and split == collection.card.headline_split:
-        run.note(selected_on_eval=1)
+    extra: dict[str, Any] = {"training_queries": len(groups), "group": found.passages}
+    if isinstance(source, JudgedSplit) and (split := dev_split(source)):
+        if config.eval.during == "candidates" and config.data.negatives != "none":
+            of_split = config.replace({"data.split": split}, "development")
+            extra["dev_negatives"] = str(default_negatives(of_split, source.collection, reporter))
+        if split == source.collection.card.headline_split:
+            run.note(selected_on_eval=1)
     return config, extra
 
 
-def _opened(config: Config) -> tuple[Collection, bool]:
-    """(the collection, whether it names its own negatives), once settings and collection make a training."""
-    collection = open_for(config)
-    _check_patience(config, collection)
-    own_negatives = _own_negatives(config, collection)
-    _check_every(config, own_negatives)
-    if dev_split(config, collection):
-        check_dev_corpus(config, collection)
-    return collection, own_negatives
+def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter: Reporter) -> Config:
+    """Note what is trained on; the configuration with the file of its negatives, mined here where none is named."""
+    from irctl.hashing import sha256_file
+    from irctl.pipelines.hardneg.for_training import default_negatives
+
+    collection = source.collection
+    run.note(dataset=config.run.dataset or collection.name, dataset_fingerprint=collection.fingerprint)
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    if not config.data.negatives:
+        _judged(config, source)
+        path = default_negatives(config, collection, reporter)
+        config = config.replace({"data.negatives": str(path)}, "mined")
+    elif config.data.negatives != "none":
+        config = _with_given_negatives(config)
+    if config.data.negatives != "none":
+        path = Path(config.data.negatives)
+        run.artifact("in", "negatives", path, sha256=sha256_file(path))
+    return config
 
 
-def _dev_notices(config: Config, collection: Collection) -> list[str]:
+def _with_given_negatives(config: Config) -> Config:
+    """data.negatives as a file: it may name the run that mined them."""
+    given = {"data.negatives": str(given_negatives(config.data.negatives))}
+    return config.replace(given, config.origins["data.negatives"])
+
+
+def _opened(config: Config) -> TrainingSource:
+    """The training's data, once settings and data make a training."""
+    source = open_training_source(config)
+    _check_patience(config, source)
+    if isinstance(source, MqrelSource):
+        _check_sources(config, source)
+    _check_every(config, mines=isinstance(source, JudgedSplit) and config.data.negatives != "none")
+    if isinstance(source, JudgedSplit) and dev_split(source):
+        check_dev_corpus(config, source.collection)
+    return source
+
+
+def _dev_notices(config: Config, source: TrainingSource) -> list[str]:
     """What to say of the split by which the best checkpoint is chosen."""
-    split, said = dev_split(config, collection), []
+    split = dev_split(source)
+    if split is None or not isinstance(source, JudgedSplit):
+        none_but = f"{source.name} has no dev split apart from '{train_split(config)}': the last model is kept"
+        return [none_but] if config.eval.during != "off" else []
+    said, collection = [], source.collection
     adds_none = config.eval.during == "candidates" and config.data.negatives == "none"
-    if adds_none and split and _one_grade(collection.qrels(split)):
+    if adds_none and _one_grade(collection.qrels(split)):
         said.append(
             f"{collection.name}/{split}: every query's candidates are of one grade (data.negatives=none adds none): "
             "the dev measure is the same for every model and chooses nothing. Use eval.during=corpus"
         )
-    if config.eval.during != "off" and split is None:
-        said.append(f"{collection.name} has no dev split apart from '{train_split(config)}': the last model is kept")
-    if split and split == collection.card.headline_split:
+    if split == collection.card.headline_split:
         said.append(f"the best checkpoint is chosen on {split}, which is also what {collection.name} reports")
     return said
 
@@ -115,38 +129,36 @@ def describe(config: Config) -> Described:
     """What a training would find, without mining or training."""
     from irctl.pipelines.hardneg.for_training import default_file
 
-    collection, own_negatives = _opened(config)
-    of_dev = _dev_notices(config, collection)
-    shown: dict[str, Any] = {"collection": collection.name}
-    if notices := _notices(config, collection):
+    source = _opened(config)
+    of_dev = _dev_notices(config, source)
+    shown: dict[str, Any] = {"collection": source.name}
+    if notices := _notices(config, source):
         shown["notices"] = notices
-    if own_negatives and getattr(collection, "missing", list)():
-        return Described(shown | getattr(collection, "describe", dict)(), 0, {})
+    if isinstance(source, MqrelSource) and source.missing():
+        return Described(shown | source.describe(), 0, {})
     to_mine = 0
-    if not own_negatives:
-        shown["split"] = train_split(config)
+    if isinstance(source, JudgedSplit):
+        shown["split"] = source.split
         shown["negatives"] = config.data.negatives
         if not config.data.negatives:
-            _judged(config, collection)
-            mined = default_file(config, collection)
+            _judged(config, source)
+            mined = default_file(config, source.collection)
             shown["negatives"] = f"{config.hardneg.num} a query by BM25, mined once"
             to_mine = 0 if mined.is_file() else config.hardneg.num
             shown["negatives"] += " at the start: not among the sources below" if to_mine else ", before now"
             config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, "mined")
         elif config.data.negatives != "none":
-            config = config.replace(
-                {"data.negatives": str(given_negatives(config.data.negatives))}, config.origins["data.negatives"]
-            )
-    source = groups_of(config, collection)
-    seen = source.labels._replace(lowest=min(source.labels.lowest, 0.0)) if to_mine else source.labels
-    found = shares(source, to_mine=to_mine)
-    notices += [*_check(config, source, seen, found), *of_dev]
-    shown |= report.describe(source) | {"a group": found.line()} | ({"notices": notices} if notices else {})
-    shown["positive from grade"] = source.threshold or _threshold(config, source.largest_grade)
+            config = _with_given_negatives(config)
+    groups = groups_of(config, source)
+    seen = groups.labels._replace(lowest=min(groups.labels.lowest, 0.0)) if to_mine else groups.labels
+    found = shares(groups, to_mine=to_mine)
+    notices += [*_check(config, groups, seen, found), *of_dev]
+    shown |= report.describe(groups) | {"a group": found.line()} | ({"notices": notices} if notices else {})
+    shown["positive from grade"] = groups.threshold or _threshold(config, groups.largest_grade)
     if to_mine:
         del shown["group sizes"]
-    sizes = {"training_queries": len(source), "group": found.passages, "is_bound": found.expected}
-    return Described(shown, len(source), sizes)
+    sizes = {"training_queries": len(groups), "group": found.passages, "is_bound": found.expected}
+    return Described(shown, len(groups), sizes)
 
 
 def _threshold(config: Config, largest_grade: float) -> Any:
@@ -171,19 +183,19 @@ def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) 
     return label_checks.notices(config, parts, found) + group_checks.notices(config, source, made_of)
 
 
-def _judged(config: Config, collection: Collection) -> None:
+def _judged(config: Config, source: JudgedSplit) -> None:
     """Open the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
     from irctl.pipelines.hardneg.for_training import refuse_rescore
 
     refuse_rescore(config)
-    source = groups_of(config.replace({"data.negatives": "none"}, "judgements"), collection)
-    if not source.is_binary:
-        refuse_mined(source.labels, f"{collection.name}/{train_split(config)}")
+    groups = groups_of(config.replace({"data.negatives": "none"}, "judgements"), source)
+    if not groups.is_binary:
+        refuse_mined(groups.labels, f"{source.name}/{source.split}")
 
 
-def _notices(config: Config, collection: Collection) -> list[str]:
+def _notices(config: Config, source: TrainingSource) -> list[str]:
     """What a configuration of several sources holds that has no effect, and prompts of other data sets."""
-    found = list(getattr(getattr(collection, "config", None), "notices", ()))
+    found = list(source.config.notices) if isinstance(source, MqrelSource) else []
     known = names_of(config.data.source)
     others = [name for name in config.prompts() if name not in known]
     return found + [
@@ -192,47 +204,44 @@ def _notices(config: Config, collection: Collection) -> list[str]:
     ]
 
 
-def _check_patience(config: Config, collection: Collection) -> None:
+def _check_patience(config: Config, source: TrainingSource) -> None:
     """Refuse to wait for a score that nobody measures."""
     patience = f"eval.patience={config.eval.patience}"
     if not config.eval.patience:
         return
     if config.eval.during == "off":
         raise ConfigError(f"{patience}: eval.during=off measures nothing to stop by", hint="Set eval.during=candidates")
-    if dev_split(config, collection) is None:
+    if dev_split(source) is None:
         raise ConfigError(
-            f"{patience}: {collection.name} has no dev split apart from '{train_split(config)}' to stop by",
+            f"{patience}: {source.name} has no dev split apart from '{train_split(config)}' to stop by",
             hint="Drop it, or train on a collection with a dev split",
         )
 
 
-def _own_negatives(config: Config, collection: Collection) -> bool:
-    """True for a configuration of several sources, which names its own negatives."""
-    if not hasattr(collection, "groups"):
-        return False
+def _check_sources(config: Config, source: MqrelSource) -> None:
+    """Refuse settings that a configuration of several sources takes the place of: it names negatives and judgements."""
     if config.data.negatives not in ("", "none"):
         raise ConfigError(
-            f"data.negatives={config.data.negatives} (from {config.origins['data.negatives']}): {collection.name} "
+            f"data.negatives={config.data.negatives} (from {config.origins['data.negatives']}): {source.name} "
             "lists its negatives itself",
             hint="Add the file to it as a source with score_transform 0",
         )
     if config.data.split:
         raise ConfigError(
-            f"data.split={config.data.split} (from {config.origins['data.split']}): {collection.name} has no splits: "
+            f"data.split={config.data.split} (from {config.origins['data.split']}): {source.name} has no splits: "
             "its sources name their files of judgements",
             hint="Drop it",
         )
-    group_checks.check_sides(config, collection.name, getattr(collection, "config"))  # noqa: B009
-    return True
+    group_checks.check_sides(config, source.name, source.config)
 
 
-def _check_every(config: Config, own_negatives: bool) -> None:
+def _check_every(config: Config, *, mines: bool) -> None:
     """Refuse to mine again where nothing was mined, or where it would be done by other rules."""
     from irctl.pipelines.hardneg.for_training import refuse_rescore
 
     if not config.hardneg.every:
         return
-    if own_negatives or config.data.negatives == "none":
+    if not mines:
         raise ConfigError(
             f"hardneg.every={config.hardneg.every} (from {config.origins['hardneg.every']}): this training has no "
             "mined negatives",

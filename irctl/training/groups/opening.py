@@ -38,15 +38,15 @@ class GroupTraining:
 
 def open_groups(config: Config, context: Context) -> GroupTraining:
     """Raises ConfigError or DataError where the settings make no training of this model and data."""
-    from irctl.data.collections.open import open_for
+    from irctl.data.collections.training_source import open_training_source
     from irctl.models.encoder import load_encoder, load_guide
     from irctl.models.similarity import check_similarity
 
-    collection = open_for(config)
-    source = sources.groups_of(config, collection)
+    data = open_training_source(config)
+    source = sources.groups_of(config, data)
     fingerprint = source.fingerprint
     if (mined := refreshed_negatives.current(config, context.paths)) is not None:
-        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), collection)
+        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), data)
     objective = Objective(
         terms.parts(config, source.largest_grade),
         learn_temperature=config.loss.learn_temperature,
@@ -59,7 +59,7 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
     if config.train.gradient_checkpointing:
         _checkpoint_activations(encoder.module)
     guide = Guide(load_guide(config), config.loss.guide_margin) if config.loss.guide else None
-    dev = sources.dev_of(config, collection, context.paths)
+    dev = sources.dev_of(config, data, context.paths)
     return GroupTraining(
         encoder=encoder,
         batches=GroupBatches(

@@ -13,10 +13,11 @@ import pytest
 from irctl import config
 from irctl.data.collections import mqrel, mqrel_config
 from irctl.data.collections.open import open_collection
+from irctl.data.collections.training_source import JudgedSplit, open_training_source
 from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.data.groups.report import describe
 from irctl.errors import ConfigError, DataError
-from irctl.training.groups.sources import build_groups
+from irctl.training.groups.sources import groups_of
 
 RAW = {"q1": [("r0", 0.5), ("r1", 1), ("r2", 2), ("r3", 3), ("r4", 2)], "q2": [("r0", 1), ("r1", 0)]}
 
@@ -43,9 +44,7 @@ def synth(**more: Any) -> dict[str, Any]:
 
 def groups(toy: Path, table: dict[str, Any], **settings: Any) -> GroupSource:
     (toy / "conf.json").write_text(json.dumps(table, indent=1))
-    opened = open_collection(str(toy / "conf.json"))
-    assert isinstance(opened, mqrel.MqrelCollection)
-    return opened.groups(Settings(**{"group_size": 0, "selection": "file"} | settings))
+    return mqrel.open_mqrel(toy / "conf.json").groups(Settings(**{"group_size": 0, "selection": "file"} | settings))
 
 
 def labels(source: GroupSource, index: int = 0, epoch: int = 0) -> dict[str, float]:
@@ -157,19 +156,18 @@ def test_callables_from_python_override_the_keys(toy: Path) -> None:
             }
         ]
     }
-    collection = mqrel.MqrelCollection("python", mqrel_config.parse(table), folder=toy)
-    source = collection.groups(Settings(group_size=0, selection="file"))
+    training = mqrel.MqrelSource("python", mqrel_config.parse(table), folder=toy)
+    source = training.groups(Settings(group_size=0, selection="file"))
     assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
 
 
 def test_toml_takes_the_same_keys(toy: Path) -> None:
     lines = ["[[mqrel]]", *(f"{k} = {json.dumps(v)}" for k, v in real(min_score=2).items())]
     (toy / "conf.toml").write_text("\n".join(lines))
-    opened = open_collection(str(toy / "conf.toml"))
-    source = build_groups(
-        opened, "train", None, config.resolve(config.from_sets(["data.group_size=0", "loss.name=ranknet"]))
-    )
-    assert labels(source) == {"r2": 2, "r3": 3, "r4": 2} and opened.splits() == ()
+    sets = [f"data.source={toy / 'conf.toml'}", "data.group_size=0", "loss.name=ranknet"]
+    settings = config.resolve(config.from_sets(sets))
+    source = groups_of(settings, open_training_source(settings))
+    assert labels(source) == {"r2": 2, "r3": 3, "r4": 2}
 
 
 @pytest.mark.parametrize(
@@ -205,10 +203,15 @@ def test_a_wrong_key_of_a_later_source_is_named_with_its_own_line(toy: Path) -> 
 
 def test_only_training_reads_a_configuration_of_several_sources(toy: Path) -> None:
     groups(toy, {"mqrel": [real(), synth()]})
-    opened = open_collection(str(toy / "conf.json"))
-    for read in (opened.queries, opened.qrels, opened.query_store, opened.qrels_file):
-        with pytest.raises(DataError, match="a training configuration of 2 sources has no one file of"):
-            read("train")
+    with pytest.raises(DataError, match="conf: a training configuration of 2 sources has no one corpus; only irctl"):
+        open_collection(str(toy / "conf.json"))
+    training = open_training_source(config.resolve(config.from_sets([f"data.source={toy / 'conf.json'}"])))
+    assert isinstance(training, mqrel.MqrelSource) and training.name == "conf"
+
+
+def test_training_reads_a_split_of_any_other_source() -> None:
+    training = open_training_source(config.resolve(config.from_sets(["data.source=cranfield", "data.split=dev"])))
+    assert isinstance(training, JudgedSplit) and (training.name, training.split) == ("cranfield", "dev")
 
 
 def test_an_unknown_top_key_and_broken_json_are_refused(toy: Path) -> None:
@@ -232,20 +235,14 @@ def test_a_configuration_of_the_hub_builds_without_network(toy: Path, monkeypatc
     monkeypatch.setattr(socket.socket, "connect", refuse)
     hub = {k: f"hf://datasets/mteb/msmarco@c5a2/{v if isinstance(v, str) else v[0]}" for k, v in real().items()}
     (toy / "hub.json").write_text(json.dumps({"mqrel": [hub]}))
-    opened = open_collection(str(toy / "hub.json"))
-    assert isinstance(opened, mqrel.MqrelCollection)
+    opened = mqrel.open_mqrel(toy / "hub.json")
     assert len(opened.describe()["not on this machine"]) == 3
     with pytest.raises(DataError, match=r"hf://datasets/mteb/msmarco@c5a2/queries.jsonl: .*data.root"):
         opened.groups(Settings())
     for name in ("real.jsonl", "queries.jsonl", "real_qrels.jsonl"):
         folders.write(toy / "root/mteb/msmarco" / name, (toy / name).read_text())
-    opened = open_collection(str(toy / "hub.json"), root=str(toy / "root"))
-    assert isinstance(opened, mqrel.MqrelCollection)
-    assert (
-        opened.missing() == []
-        and "not on this machine" not in opened.describe()
-        and len(opened.groups(Settings())) == 2
-    )
+    opened = mqrel.open_mqrel(toy / "hub.json", root=str(toy / "root"))
+    assert opened.missing() == [] and len(opened.groups(Settings())) == 2
 
 
 def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:
@@ -317,17 +314,14 @@ def test_a_subset_is_any_file_with_query_ids(toy: Path, name: str, content: str)
 def test_a_subset_that_is_elsewhere_is_missing_too(toy: Path) -> None:
     groups(toy, {"mqrel": [real()]})
     config = mqrel_config.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
-    collection = mqrel.MqrelCollection("python", config, folder=toy)
-    assert collection.missing() == ["hf://datasets/a/b/q.jsonl"]
+    training = mqrel.MqrelSource("python", config, folder=toy)
+    assert training.missing() == ["hf://datasets/a/b/q.jsonl"]
 
 
-def test_a_configuration_describes_itself_by_counts_once_its_files_are_here(toy: Path) -> None:
+def test_a_configuration_whose_files_are_elsewhere_is_described_as_written(toy: Path) -> None:
     groups(toy, {"mqrel": [real(min_score=1, source="real")]})
-    opened = open_collection(str(toy / "conf.json"))
-    assert isinstance(opened, mqrel.MqrelCollection)
-    assert opened.describe()["sources"][0].startswith("real (graded): 2 queries; 7 judgements")
     (toy / "real.jsonl").unlink()
-    about = mqrel.open_config(toy / "conf.json").describe()
+    about = mqrel.open_mqrel(toy / "conf.json").describe()
     assert about["not on this machine"] == ["real.jsonl"] and about["sources"] == [
         "real: real_qrels.jsonl (min_score 1)"
     ]

@@ -14,9 +14,10 @@ from graded_folder import GRADED, drawn, graded_folder, source
 
 from irctl import config
 from irctl.data.collections.open import open_collection
+from irctl.data.collections.training_source import JudgedSplit
 from irctl.data.judgements.negatives import write_negatives
 from irctl.errors import DataError
-from irctl.training.groups.sources import build_groups
+from irctl.training.groups.sources import groups_of
 
 
 @pytest.fixture
@@ -148,9 +149,8 @@ def test_the_fingerprint_follows_content_and_settings(folder: Path) -> None:
 
 def test_rows_of_the_built_in_collection_match_its_judgements() -> None:
     collection = open_collection("cranfield")
-    groups = build_groups(
-        collection, "train", None, config.resolve(config.from_sets(["data.group_size=0", "loss.name=ranknet"]))
-    )
+    settings = config.resolve(config.from_sets(["data.group_size=0", "loss.name=ranknet"]))
+    groups = groups_of(settings, JudgedSplit(collection, "train"))
     qrels = collection.qrels("train")
     assert len(groups) == 135
     for index in range(0, 135, 20):

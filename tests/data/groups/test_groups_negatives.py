@@ -10,7 +10,7 @@ import folders
 import pytest
 from graded_folder import drawn, graded_folder, source
 
-from irctl.data.collections.mqrel import MqrelCollection
+from irctl.data.collections.mqrel import MqrelSource
 from irctl.data.collections.mqrel_config import parse
 from irctl.data.groups.group_source import GroupSource, Settings
 from irctl.data.groups.report import describe
@@ -97,7 +97,7 @@ def test_cycling_a_binary_group_repeats_its_negatives_never_the_positive(folder:
     assert drawn(groups, 1) == [("d0", 1)]  # nothing to repeat
 
 
-def two_corpora(folder: Path, **more: Any) -> MqrelCollection:
+def two_corpora(folder: Path, **more: Any) -> MqrelSource:
     """One query with 12 passages of grade 2 from each of two corpora, whose ids are alike."""
     for name in "ab":
         rows = [{"_id": f"d{i:02d}", "text": f"{name} {i}"} for i in range(12)]
@@ -105,9 +105,7 @@ def two_corpora(folder: Path, **more: Any) -> MqrelCollection:
     folders.jsonl(folder / "q.jsonl", [{"_id": f"q{i}", "text": f"query {i}"} for i in range(20)])
     folders.write(folder / "q.tsv", "".join(f"q{q}\td{d:02d}\t2\n" for q in range(20) for d in range(12)))
     files = {"qrel_path": "q.tsv", "query_path": "q.jsonl"} | more
-    return MqrelCollection(
-        "two", parse({"mqrel": [files | {"corpus_path": f"{n}.jsonl"} for n in "ab"]}), folder=folder
-    )
+    return MqrelSource("two", parse({"mqrel": [files | {"corpus_path": f"{n}.jsonl"} for n in "ab"]}), folder=folder)
 
 
 def test_equal_grades_of_two_corpora_take_turns(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from irctl import config
 from irctl.data.collections.check import check_folder
 from irctl.data.collections.open import open_collection
+from irctl.data.collections.training_source import JudgedSplit
 from irctl.data.groups.group_source import GroupSource
 from irctl.data.groups.report import describe
 from irctl.data.judgements.negatives import write_negatives
@@ -18,7 +19,7 @@ from irctl.data.texts import copies as module
 from irctl.data.texts.copies import open_copies
 from irctl.data.texts.store import TextPool, open_texts
 from irctl.training.groups.batches import GroupBatches
-from irctl.training.groups.sources import build_groups
+from irctl.training.groups.sources import groups_of
 
 TEXTS = ["heat", "wing", " heat", "", "flow", "", "wing"]  # d0 = d2, d1 = d6; the empty ones are no copies
 
@@ -36,9 +37,8 @@ def folder(tmp_path: Path) -> Path:
 
 def groups(folder: Path, *sets: str) -> GroupSource:
     settings = config.resolve(config.from_sets([f"data.{s}" for s in ("group_size=0", *sets)]))
-    return build_groups(
-        open_collection(str(folder / "c"), title_join=settings.data.title_join), "train", folder / "neg.jsonl", settings
-    )
+    collection = open_collection(str(folder / "c"), title_join=settings.data.title_join)
+    return groups_of(settings, JudgedSplit(collection, "train", folder / "neg.jsonl"))
 
 
 def test_the_first_passage_of_a_text_stands_for_it_and_empty_ones_for_themselves(folder: Path) -> None:

@@ -148,6 +148,7 @@ def test_gradient_checkpointing_and_chunks_leave_the_gradient_as_it_is(tiny_enco
 def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: str) -> None:
     """Against a plain loop over the dev queries."""
     from irctl.data.collections.open import open_collection
+    from irctl.data.collections.training_source import JudgedSplit
     from irctl.metrics.ranking.evaluate import evaluate
     from irctl.models.encoder import load_encoder
     from irctl.paths import RunPaths
@@ -157,7 +158,7 @@ def test_dev_score_is_that_of_the_evaluation_code(tiny_encoder, small, during: s
     config = configuration(tiny_encoder, **{"eval.during": during, "data.source": small})
     collection = open_collection(small)
     encoder = load_encoder(config)
-    data = dev_of(config, collection, RunPaths(Path("nowhere")))
+    data = dev_of(config, JudgedSplit(collection, "train"), RunPaths(Path("nowhere")))
     got = DevScore(data, encoder)(lambda queries, documents: queries @ documents.T)["nDCG@10"]
     corpus, qrels, queries = collection.corpus, collection.qrels("dev"), collection.queries("dev")
     vectors = dict(zip(corpus.ids, encoder.encode(corpus.texts(slice(None))), strict=True))
