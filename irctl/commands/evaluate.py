@@ -9,6 +9,7 @@ import typer
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
 from irctl.commands.frame.record import Job
+from irctl.pipelines.evaluate.request import EvalRequest
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -75,55 +76,33 @@ def evaluate(
       irctl eval --dry-run
     """
 
+    request = EvalRequest(
+        run_files=tuple(runs or ()),
+        qrels=qrels,
+        model=model,
+        index=index,
+        split=split,
+        baseline=baseline,
+        per_query=per_query,
+        keep_going=keep_going,
+        overwrite=overwrite,
+        format=format,
+        recall_against=recall_against,
+        queries=queries,
+        export=export,
+        oracle=oracle,
+        trust_rank=trust_rank,
+    )
+
     def work(job: Job) -> dict[str, object]:
         from irctl.pipelines.evaluate import evaluate as pipeline
 
-        return pipeline.evaluate(
-            job.config,
-            job.run,
-            job.reporter,
-            run_files=tuple(runs or ()),
-            qrels=qrels,
-            model=model,
-            index=index,
-            split=split,
-            baseline=baseline,
-            per_query=per_query,
-            keep_going=keep_going,
-            overwrite=overwrite,
-            format=format,
-            recall_against=recall_against,
-            queries=queries,
-            export=export,
-            oracle=oracle,
-            trust_rank=trust_rank,
-        )
+        return pipeline.evaluate(job.config, job.run, job.reporter, request)
 
     def describe(config: Config) -> dict[str, object]:
-        from irctl.ledger import query
         from irctl.pipelines.evaluate import evaluate as pipeline
-        from irctl.pipelines.evaluate.options import check
 
-        check(
-            config,
-            run_files=tuple(runs or ()),
-            qrels=qrels,
-            model=model,
-            index=index,
-            queries=queries,
-            format=format,
-            recall_against=recall_against,
-            export=export,
-            oracle=oracle,
-            trust_rank=trust_rank,
-        )
-        if baseline and baseline != "latest":
-            query.find_run(baseline, completed=True)
-        if recall_against is not None:
-            return {"recall": {"against": recall_against, "of": index or ", ".join(runs or ()) or "latest"}}
-        return pipeline.describe(
-            config, run_files=tuple(runs or ()), qrels=qrels, model=model, index=index, split=split, format=format
-        )
+        return pipeline.describe(config, request)
 
     named = {
         "model.name": model,

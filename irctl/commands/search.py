@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
-from irctl.commands.frame.record import Job
-from irctl.pipelines.search import splits
-
-if TYPE_CHECKING:
-    from irctl.config import Config
+from irctl.pipelines.search.request import RETRIEVERS, SearchRequest, answer, describe
 
 NAMES = {
     "data.source": "--data",
@@ -58,48 +54,42 @@ def search(
       irctl search --dry-run
     """
 
-    def work(job: Job) -> dict[str, object]:
-        if fuse:
-            from irctl.pipelines.search import fuse as fusing
-
-            return fusing.fuse(job.config, job.run, job.reporter, how=fuse, run_files=runs or [], out=out)
-        from irctl.pipelines.search import bm25
-        from irctl.pipelines.search import search as pipeline
-        from irctl.pipelines.search.opened import Opened
-
-        opened, lexical = Opened(model, index), bm25.Indexed(job.config)
-
-        def one(config: Config, out: str | None) -> dict[str, object]:
-            if retriever == "bm25":
-                return bm25.search(config, job.run, job.reporter, indexed=lexical, out=out)
-            return pipeline.search(opened, config, job.run, job.reporter, queries=queries, out=out)
-
-        def split_named(name: str) -> str:
-            collection = lexical.collection if retriever == "bm25" else opened.collection(job.config)
-            return collection.split_named(name)
-
-        return splits.each_split(job.config, job.run, one, out, split_named)
-
-    def describe(config: Config) -> dict[str, object]:
-        from irctl.pipelines.search import bm25
-        from irctl.pipelines.search import fuse as fusing
-        from irctl.pipelines.search import search as pipeline
-
-        if fuse:
-            return fusing.describe(fuse, runs or [])
-        if retriever == "bm25":
-            return bm25.describe(config)
-
-        return pipeline.describe(config, index=index, queries=queries)
-
-    if retriever not in ("dense", "bm25"):
-        raise typer.BadParameter(f"expected dense or bm25, found {retriever!r}", param_hint="--retriever")
-    of_dense = {"--model": model, "--index": index, "--queries": queries, "--rerank": rerank}
-    for name, given in of_dense.items():
-        if given is not None and (retriever == "bm25" or fuse):
-            other = f"--fuse {fuse}" if fuse else "--retriever bm25"
-            raise typer.BadParameter(f"goes with a dense search, not with {other}", param_hint=name)
-    if runs and not fuse:
-        raise typer.BadParameter(f"run files are fused: found {runs[0]!r} without --fuse", param_hint="RUNS")
+    request = SearchRequest(
+        model=model,
+        index=index,
+        retriever=retriever,
+        queries=queries,
+        fuse=fuse,
+        run_files=tuple(runs or ()),
+        out=out,
+    )
+    _check(request, rerank)
     named = {"model.name": model, "data.source": data, "data.split": split, "search.k": k, "search.rerank": rerank}
-    execute("search", options, named=named, names=NAMES, work=work, describe=describe)
+    execute(
+        "search",
+        options,
+        named=named,
+        names=NAMES,
+        work=lambda job: answer(job.config, job.run, job.reporter, request),
+        describe=lambda config: describe(config, request),
+    )
+
+
+def _check(request: SearchRequest, rerank: int | None) -> None:
+    """Raise BadParameter for options that do not go together."""
+    if request.retriever not in RETRIEVERS:
+        raise typer.BadParameter(f"expected dense or bm25, found {request.retriever!r}", param_hint="--retriever")
+    of_dense = {
+        "--model": request.model,
+        "--index": request.index,
+        "--queries": request.queries,
+        "--rerank": rerank,
+    }
+    for name, given in of_dense.items():
+        if given is not None and (request.retriever == "bm25" or request.fuse):
+            other = f"--fuse {request.fuse}" if request.fuse else "--retriever bm25"
+            raise typer.BadParameter(f"goes with a dense search, not with {other}", param_hint=name)
+    if request.run_files and not request.fuse:
+        raise typer.BadParameter(
+            f"run files are fused: found {request.run_files[0]!r} without --fuse", param_hint="RUNS"
+        )

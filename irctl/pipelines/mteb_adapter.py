@@ -174,7 +174,7 @@ def task_of(collection: Collection, split: str) -> Any:
     from mteb.abstasks.task_metadata import TaskMetadata
 
     class Local(AbsTaskRetrieval):
-        ignore_identical_ids = self_match(collection, split, "").rule == "drop"
+        ignore_identical_ids = self_match(collection, split, "").drops
         metadata = TaskMetadata(
             name=f"{NAME}-{collection.name}".replace("/", "-"),
             description=f"{collection.name} {split}, as irctl reads it",

@@ -20,6 +20,7 @@ from irctl.models.encoder import load_encoder
 from irctl.pipelines import mteb_adapter
 from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.pipelines.evaluate.mteb_files import task_name
+from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.mteb_adapter import MtebModel, task_of
 from irctl.types import Silent
 
@@ -76,7 +77,7 @@ def by_irctl(toy: Path | str, model: str, export: str | None = None) -> dict[str
     config = settings(**{"eval.measures": ",".join(MEASURES), "data.source": toy, "model.name": model})
     run = new_run("eval", config)
     with run:
-        return pipeline.evaluate(config, run, Silent(), model=model, export=export)
+        return pipeline.evaluate(config, run, Silent(), EvalRequest(model=model, export=export))
 
 
 def values(payload: dict[str, Any]) -> dict[str, float]:

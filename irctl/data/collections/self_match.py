@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from irctl.types import Reporter
+
 if TYPE_CHECKING:
     from irctl.data.collections.collection import Collection
 
@@ -13,6 +15,18 @@ class SelfMatch(NamedTuple):
 
     rule: str
     said: str = ""
+
+    @property
+    def drops(self) -> bool:
+        return self.rule == "drop"
+
+
+def say_self_match(collection: Collection, split: str, setting: str, reporter: Reporter) -> SelfMatch:
+    """The rule of a split, and a line to the user where the texts decided it."""
+    decided = self_match(collection, split, setting)
+    if decided.said:
+        reporter.say(decided.said)
+    return decided
 
 
 def self_match(collection: Collection, split: str, setting: str) -> SelfMatch:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import say_self_match
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.references.vectors import dataset_of
 from irctl.pipelines.search import opened_index
@@ -24,13 +24,14 @@ from irctl.types import Reporter, Stream
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
+    from irctl.pipelines.evaluate.request import EvalRequest
 
 _NEAR = 10  # a query that is itself a row is among its own nearest
 _CHECKED = 256  # queries whose nearest rows are fetched together
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeldOutQueries:
     """Held-out queries. self_match: drop where rows with the query's own id must not count."""
 
     dataset: str
@@ -42,42 +43,49 @@ class Asked:
     collection: Collection | None = None
 
 
-def of_file(path: Path, searched: Searched, config: Config) -> Iterator[Asked]:
+def read(searched: Searched, config: Config, request: EvalRequest, reporter: Reporter) -> Iterator[HeldOutQueries]:
+    """The vectors of the file that was named, else the queries of the collection behind the rows, split by split."""
+    if request.queries:
+        return _of_file(Path(request.queries), searched, config.run.dataset)
+    return _of_collection(searched, config, request.model, reporter)
+
+
+def _of_file(path: Path, searched: Searched, dataset: str) -> Iterator[HeldOutQueries]:
     """The vectors of a .npy file. Raises DataError."""
     from irctl.pipelines.search.query_vectors import read_queries
 
     vectors_QD = read_queries(path, searched.dim)
     if not len(vectors_QD):
         raise DataError(f"{path}: holds no query vectors")
-    dataset = config.run.dataset or str(searched.about.get("collection", "")) or dataset_of(source_name(searched))
-    yield Asked(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
+    dataset = dataset or str(searched.about.get("collection", "")) or dataset_of(source_name(searched))
+    yield HeldOutQueries(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
 
 
-def of_collection(searched: Searched, config: Config, model: str | None, reporter: Reporter) -> Iterator[Asked]:
+def _of_collection(
+    searched: Searched, config: Config, model: str | None, reporter: Reporter
+) -> Iterator[HeldOutQueries]:
     """The queries of each split asked for of the collection that the rows are the documents of.
 
     Raises ConfigError where the rows come from no collection.
     """
-    from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors
+    from irctl.pipelines.search.query_vectors import encode_queries, open_collection, open_encoder
 
     if not (searched.about.get("data") or searched.about.get("corpus") or "data.source" in config.origins):
         raise ConfigError(
             f"{searched.folder}: made from {source_name(searched)}, which has no queries of its own",
             hint="Give held-out query vectors with --queries q.npy",
         )
-    collection = collection_for(config, searched)
+    collection = open_collection(config, searched)
     splits = config.data.split or collection.card.headline_split
     opened_index.check_corpus(searched, collection)
-    encoder, name = encoder_for(config, model, searched)
+    encoder, name = open_encoder(config, model, searched)
     opened_index.check_encoder(searched, encoder, name)
     for split in (collection.split_named(s.strip()) for s in splits.split(",")):
-        asked = collection.queries(split)
-        vectors_QD = query_vectors(encoder, asked, config)
-        rule, said = self_match(collection, split, config.eval.self_match)
-        if said:
-            reporter.say(said)
+        queries = collection.queries(split)
+        vectors_QD = encode_queries(encoder, queries, config)
+        rule = say_self_match(collection, split, config.eval.self_match, reporter).rule
         dataset = config.run.dataset or collection.name
-        yield Asked(dataset, split, list(asked.ids), vectors_QD, name, rule, collection)
+        yield HeldOutQueries(dataset, split, list(queries.ids), vectors_QD, name, rule, collection)
 
 
 def source_name(searched: Searched) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +19,19 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
 from irctl.metrics.vectors.neighbour_recall import shares
 from irctl.pipelines.evaluate import exact_neighbours, held_out_queries
-from irctl.pipelines.evaluate.held_out_queries import Asked, source_name
+from irctl.pipelines.evaluate.held_out_queries import HeldOutQueries, source_name
+from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.references import bundles
 from irctl.pipelines.search import exact_vectors, opened_index, spread
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.speed import measured
+from irctl.pipelines.search.speed import measure_speed
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
+    from irctl.pipelines.evaluate.request import EvalRequest
 
 Rows = NDArray[np.int64]
 
@@ -40,52 +41,8 @@ DEPTHS = (10, 100)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What an evaluation is made of: means, per-query values, what was searched, and lines for people."""
-
-    results: list[dict[str, Any]]
-    per_query: list[dict[str, Any]]
-    searches: list[dict[str, Any]]
-    lines: list[str]
-
-
-def measure(
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    *,
-    index: str | None,
-    model: str | None = None,
-    queries: str | None = None,
-    fresh: bool = False,
-) -> Measured:
-    """Recall of the exact nearest rows by the codes of a bundle (default: the newest), for each split asked for.
-
-    queries: a .npy file of query vectors, in place of the collection's. fresh: do not use exact results that were kept.
-    Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
-    """
-    searched = opened_index.open_index(index if index not in (None, "latest") else _newest(), config)
-    if searched.bundle is None:
-        raise ConfigError(
-            f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
-        )
-    exact = exact_neighbours.First(exact_vectors.exact_vectors(searched, config), searched.rows)
-    assert searched.folder is not None
-    run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
-    task = _Task(searched, exact, _depths(config, searched.rows), config, run, reporter, fresh)
-    made = Measured([], [], [], [])
-    given = held_out_queries.of_file(Path(queries), searched, config) if queries else None
-    for asked in given or held_out_queries.of_collection(searched, config, model, reporter):
-        stopping.check("nothing of a measured recall is kept")
-        asked = replace(asked, dataset=run.scrub(asked.dataset), split=run.scrub(asked.split))
-        reporter.say(f"recall of the exact {', '.join(map(str, task.depths))} nearest, {asked.dataset} {asked.split}")
-        _add(made, asked, task)
-    return made
-
-
-@dataclass(frozen=True)
 class _Task:
-    """What is the same for every set of queries."""
+    """What is the same for every set of queries. fresh: do not use exact results that were kept."""
 
     searched: Searched
     exact: exact_neighbours.First
@@ -94,6 +51,31 @@ class _Task:
     run: RunHandle
     reporter: Reporter
     fresh: bool
+
+
+def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
+    """Recall of the exact nearest rows by the codes of a bundle (default: the newest), for each split asked for.
+
+    Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
+    """
+    index = request.index or next(iter(request.run_files), None)
+    searched = opened_index.open_index(index if index not in (None, "latest") else _newest(), config)
+    if searched.bundle is None:
+        raise ConfigError(
+            f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
+        )
+    exact = exact_neighbours.First(exact_vectors.open_exact(searched, config.data.root), searched.rows)
+    assert searched.folder is not None
+    run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+    task = _Task(searched, exact, _depths(config, searched.rows), config, run, reporter, request.overwrite)
+    measured = Measurements()
+    for queries in held_out_queries.read(searched, config, request, reporter):
+        stopping.check("nothing of a measured recall is kept")
+        queries = replace(queries, dataset=run.scrub(queries.dataset), split=run.scrub(queries.split))
+        nearest = ", ".join(map(str, task.depths))
+        reporter.say(f"recall of the exact {nearest} nearest, {queries.dataset} {queries.split}")
+        measured.add(_measure_queries(queries, task))
+    return measured
 
 
 def _newest() -> str:
@@ -111,81 +93,101 @@ def _depths(config: Config, rows: int) -> list[int]:
     return telling
 
 
-def _found(asked: Asked, task: _Task) -> tuple[dict[str, Rows], Rows, exact_neighbours.Nearest, dict[str, float]]:
-    """(rows returned, by the name of their recall; exact rows; where those are from; speed), own rows taken out."""
+@dataclass(frozen=True)
+class _Searches:
+    """rows_Qk by the name of their recall, and the exact ones, the queries' own rows taken out. speed: of the codes."""
+
+    rows: dict[str, Rows]
+    exact_Qk: Rows
+    truth: exact_neighbours.Nearest
+    speed: dict[str, float]
+
+
+def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
+    """Search the codes and the exact vectors, one result deeper where own rows are taken out afterwards."""
     searched, config, reporter = task.searched, task.config, task.reporter
-    drops = asked.self_match == "drop"
+    drops = queries.self_match == "drop"
     k, rerank = max(task.depths) + drops, config.search.rerank
-    queries_QD = asked.vectors_QD
+    queries_QD = queries.vectors_QD
     truth = exact_neighbours.nearest(
         queries_QD, task.exact, k, searched.metric, reporter, block=config.search.block, fresh=task.fresh
     )
-    if asked.collection is None:
+    if queries.collection is None:
         held_out_queries.check_held_out(queries_QD, truth.rows_Qk, task.exact, reporter)
     started = time.perf_counter()
     found = spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
-    returned = {CODES if rerank else FOUND: found.rows_Qk}
+    rows = {CODES if rerank else FOUND: found.rows_Qk}
     if rerank:
-        returned[FOUND] = exact_vectors.reranked(searched, queries_QD, found.rows_Qk, k, config)[1]
-    speed = measured(searched, queries_QD, k, time.perf_counter() - started, config)
+        rows[FOUND] = exact_vectors.rescore(searched, queries_QD, found.rows_Qk, k, config.data.root)[1]
+    speed = measure_speed(searched, queries_QD, k, time.perf_counter() - started, config)
     if not drops:
-        return returned, truth.rows_Qk, truth, speed
-    documents = Documents(searched, asked.collection, reporter)
-    cleaned = {name: _without_own(rows_Qk, asked.ids, documents) for name, rows_Qk in returned.items()}
-    return cleaned, _without_own(truth.rows_Qk, asked.ids, documents), truth, speed
+        return _Searches(rows, truth.rows_Qk, truth, speed)
+    documents = Documents(searched, queries.collection, reporter)
+    rows = {name: _without_own(rows_Qk, queries.ids, documents) for name, rows_Qk in rows.items()}
+    return _Searches(rows, _without_own(truth.rows_Qk, queries.ids, documents), truth, speed)
 
 
-def _add(made: Measured, asked: Asked, task: _Task) -> None:
-    """Measure one set of queries."""
-    returned, exact_Qk, truth, speed = _found(asked, task)
-    searched, depths, rerank = task.searched, task.depths, task.config.search.rerank
-    search = {
-        "dataset": asked.dataset,
-        "split": asked.split,
-        "method": "dense",
-        "model": asked.model,
-        "vectors": source_name(searched),
-        "k": max(depths),
-        "rerank": rerank,
-        **searched.facts,
-        "truth": truth.key,
-    }
-    for name, value in speed.items():
-        task.run.metric(name, value, dataset=asked.dataset, split=asked.split)
-    made.searches.append(search)
+def _measure_queries(queries: HeldOutQueries, task: _Task) -> Measurements:
+    """Recall at every depth on one set of queries."""
+    searches = _search(queries, task)
+    search = _search_facts(queries, task, searches.truth.key)
+    for name, value in searches.speed.items():
+        task.run.metric(name, value, dataset=queries.dataset, split=queries.split)
+    measured = Measurements(searches=[search], lines=[_line(queries, task, searches.truth.was_kept)])
     same = {
-        "dataset": asked.dataset,
-        "split": asked.split,
-        "n_queries": len(asked.ids),
+        "dataset": queries.dataset,
+        "split": queries.split,
+        "n_queries": len(queries.ids),
         "n_missing": 0,
         "n_unjudged": 0,
         "n_without_relevant": 0,
-        "self_match": asked.self_match,
+        "self_match": queries.self_match,
         "n_self_removed": 0,
         "run_sha256": "",
         "qrels_sha256": "",  # no judgements: the exact search under "truth" takes their place
-        "truth": truth.key,
+        "truth": searches.truth.key,
         "similarity": search["similarity"],
     }
-    for name in sorted(returned, reverse=True):
-        for depth in depths:
-            shares_Q = shares(returned[name], exact_Qk, depth)
-            measured = f"{name}@{depth}"
-            made.results.append({**same, "k": depth, "measure": measured, "value": float(shares_Q.mean())})
-            made.per_query.extend(_rows(asked, measured, shares_Q, min(depth, searched.rows)))
-    whence = "kept from before" if truth.was_kept else "searched now"
-    made.lines.append(
-        f"{asked.dataset} {asked.split}: {len(asked.ids)} held-out queries, exact neighbours "
-        f"among {searched.rows} rows of {search['vectors']} ({whence})"
+    for name in sorted(searches.rows, reverse=True):
+        for depth in task.depths:
+            shares_Q = shares(searches.rows[name], searches.exact_Qk, depth)
+            at_depth = {**same, "k": depth, "measure": f"{name}@{depth}", "value": float(shares_Q.mean())}
+            measured.results.append(at_depth)
+            measured.per_query.extend(_query_rows(queries, f"{name}@{depth}", shares_Q, min(depth, task.searched.rows)))
+    return measured
+
+
+def _search_facts(queries: HeldOutQueries, task: _Task, truth: str) -> dict[str, Any]:
+    return {
+        "dataset": queries.dataset,
+        "split": queries.split,
+        "method": "dense",
+        "model": queries.model,
+        "vectors": source_name(task.searched),
+        "k": max(task.depths),
+        "rerank": task.config.search.rerank,
+        **task.searched.facts,
+        "truth": truth,
+    }
+
+
+def _line(queries: HeldOutQueries, task: _Task, was_kept: bool) -> str:
+    rerank = task.config.search.rerank
+    return (
+        f"{queries.dataset} {queries.split}: {len(queries.ids)} held-out queries, exact neighbours "
+        f"among {task.searched.rows} rows of {source_name(task.searched)} "
+        f"({'kept from before' if was_kept else 'searched now'})"
         + (f"; the best {rerank} re-scored by exact vectors" if rerank else "")
     )
 
 
-def _rows(asked: Asked, measure: str, shares_Q: NDArray[np.float64], depth: int) -> Iterator[dict[str, Any]]:
-    for query_id, share in zip(asked.ids, shares_Q.tolist(), strict=True):
+def _query_rows(
+    queries: HeldOutQueries, measure: str, shares_Q: NDArray[np.float64], depth: int
+) -> Iterator[dict[str, Any]]:
+    for query_id, share in zip(queries.ids, shares_Q.tolist(), strict=True):
         yield {
-            "dataset": asked.dataset,
-            "split": asked.split,
+            "dataset": queries.dataset,
+            "split": queries.split,
             "query_id": query_id,
             "measure": measure,
             "value": share,

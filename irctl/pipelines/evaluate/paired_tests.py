@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
-from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.evaluate.files import PER_QUERY, read_per_query
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, 
     record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline, completed=True)
     if record is None:
         raise DataError("--baseline latest: no evaluation before this one")
-    theirs = store.read_per_query(_file(record))
-    ours = store.read_per_query(per_query)
+    theirs = read_per_query(_file(record))
+    ours = read_per_query(per_query)
     if not ours.keys() & theirs.keys():
         places = ", ".join(sorted({f"{d} {s}" for d, s, _ in ours}))
         raise DataError(
@@ -47,7 +47,7 @@ def compare_runs(a: RunRecord, b: RunRecord) -> tuple[list[dict[str, Any]], list
     """
     if not (_file(a).is_file() and _file(b).is_file()):
         return [], []
-    ours, theirs = store.read_per_query(_file(b)), store.read_per_query(_file(a))
+    ours, theirs = read_per_query(_file(b)), read_per_query(_file(a))
     family: list[Comparison] = []
     untested: dict[tuple[str, str], str] = {}
     for cell in ours:
@@ -61,7 +61,7 @@ def compare_runs(a: RunRecord, b: RunRecord) -> tuple[list[dict[str, Any]], list
 
 
 def _file(record: RunRecord) -> Path:
-    return record.folder / "out" / store.PER_QUERY
+    return record.folder / "out" / PER_QUERY
 
 
 def _one(cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str) -> Comparison:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.pipelines.evaluate import files as store
-from irctl.pipelines.evaluate.targets import Source, Target
+from irctl.pipelines.evaluate.files import EVAL, read_json
+from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.lineage.system import FOREIGN
 from irctl.pipelines.search import splits
 from irctl.pipelines.search.splits import STABLE
@@ -20,7 +20,7 @@ OF_RUN = ("method", "model", "model_fingerprint")
 OF_SEARCH = tuple(k for k in STABLE if k not in ("dataset", "split", "run", "k", "truth"))
 
 
-def of_file(target: Target, source: Source) -> dict[str, Any]:
+def of_file(target: Target, source: RankingSource) -> dict[str, Any]:
     """What the run that made the file says of its search; of a file from elsewhere only what it is called."""
     told: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
     made = target.made_by
@@ -60,10 +60,10 @@ def _kept(made: RunRecord, dataset: str, split: str) -> dict[str, Any]:
     """What a search or an evaluation stored of this ranking; of an older search what its inputs say."""
     from irctl.ledger import query
 
-    for name in (splits.SEARCH, store.EVAL):
+    for name in (splits.SEARCH, EVAL):
         path = made.folder / "out" / name
         if path.is_file():
-            searches: list[dict[str, Any]] = store.read_json(path).get("searches", [])
+            searches: list[dict[str, Any]] = read_json(path).get("searches", [])
             fits = [s for s in searches if s.get("split", "") == split and s.get("dataset") == dataset]
             fits = fits or [s for s in searches if s.get("split", "") == split] or searches
             return {k: v for k, v in (fits[0] if fits else {}).items() if k in OF_SEARCH}

@@ -12,11 +12,9 @@ from irctl.errors import DataError
 from irctl.hashing import sha256_file
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
-from irctl.pipelines.evaluate import files as store
-from irctl.pipelines.evaluate.targets import Source, Target
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_rows, versions, write_per_query
+from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.references import bundles
-
-__all__ = ["CANONICAL_VERSION"]
 
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 
@@ -36,12 +34,12 @@ def content_key(file: Path, target: Target, format: str) -> str:
             "k": target.config.search.k,
             "format": format,
             "canonical": CANONICAL_VERSION,
-            "versions": store.versions(),
+            "versions": versions(),
         }
     )
 
 
-def search_key(target: Target, source: Source) -> str:
+def search_key(target: Target, source: RankingSource) -> str:
     """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
     assert target.collection is not None
     sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
@@ -80,15 +78,13 @@ def _identity(reference: str, kind: str) -> list[str]:
 
 def keep_part(part: Path, key: str, results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep the results of one target, the file with the key last."""
-    store.write_per_query(part / store.PER_QUERY, rows)
-    write_json(part / store.EVAL, {"key": key, "results": list(results)})
+    write_per_query(part / PER_QUERY, rows)
+    write_json(part / EVAL, {"key": key, "results": list(results)})
 
 
-def kept_part(part: Path, key: str) -> dict[str, Any] | None:
-    """{results, per_query} of an earlier attempt at the same content, or None."""
-    if not (part / store.EVAL).is_file():
+def kept_part(part: Path, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """(rows of means, rows of queries) of an earlier attempt at the same content, or None."""
+    if not (part / EVAL).is_file():
         return None
-    kept = store.read_json(part / store.EVAL)
-    if kept["key"] != key:
-        return None
-    return {"results": kept["results"], "per_query": store.read_rows(part / store.PER_QUERY)}
+    kept = read_json(part / EVAL)
+    return (kept["results"], read_rows(part / PER_QUERY)) if kept["key"] == key else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
     from irctl.ledger.query import RunRecord
+    from irctl.pipelines.evaluate.request import EvalRequest
 
 ORIGIN = "the evaluated run"
 SHOWN_NAMES = 20
@@ -43,7 +44,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Source:
+class RankingSource:
     """Where rankings come from: files (pattern or run), or a model and an index to search with."""
 
     files: tuple[str, ...] = ()
@@ -56,23 +57,21 @@ class Source:
         return [*self.files, *(w for option, value in named.items() if value for w in (option, value))]
 
 
-def newest_source() -> Source:
+def newest_source() -> RankingSource:
     """The newest finished search, else the newest trained model or index, else the default model."""
     from irctl.ledger import query
 
     found = [r for c in ("search", "train", "compress") if (r := query.newest(command=c)) is not None]
     if not found:
-        return Source()
+        return RankingSource()
     last = max(found, key=lambda r: str(r.columns.get("created_at", "")))
     command = last.columns["command"]
     if command == "search":
-        return Source(files=(last.id,))
-    return Source(model=last.id) if command == "train" else Source(index=last.id)
+        return RankingSource(files=(last.id,))
+    return RankingSource(model=last.id) if command == "train" else RankingSource(index=last.id)
 
 
-def targets(
-    config: Config, source: Source, *, qrels: str | None, split: str | None, keep_going: bool, format: str
-) -> tuple[list[Target], dict[str, str]]:
+def targets(config: Config, source: RankingSource, request: EvalRequest) -> tuple[list[Target], dict[str, str]]:
     """(targets, data set -> why it is left out). Every missing collection is named before any work is done.
 
     Raises DataError if some are missing without keep_going, or none is left.
@@ -82,16 +81,16 @@ def targets(
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:
         config = _like_its_run(config, made_by)
-    if qrels is not None:
-        return [_explicit(config, source, qrels, split, made_by)], {}
+    if request.qrels is not None:
+        return [_explicit(config, source, request.qrels, request.split, made_by)], {}
     found: list[Target] = []
     missing: dict[str, DataError] = {}
     for name in names_of(config):
         try:
-            found += _of_collection(name, config, source, split, made_by, format)
+            found += _of_collection(name, config, source, request, made_by)
         except DataError as e:
             missing[name] = e
-    if missing and (not keep_going or not found):
+    if missing and (not request.keep_going or not found):
         if len(missing) == 1 and not found:
             raise next(iter(missing.values()))
         raise _missing(missing, len(found), config.data.source)
@@ -130,7 +129,7 @@ def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataE
 
 
 def _of_collection(
-    name: str, config: Config, source: Source, split: str | None, made_by: RunRecord | None, format: str
+    name: str, config: Config, source: RankingSource, request: EvalRequest, made_by: RunRecord | None
 ) -> list[Target]:
     from irctl.data.collections.open import open_for
     from irctl.data.collections.self_match import self_match
@@ -139,7 +138,7 @@ def _of_collection(
     collection = open_for(config, name)
     card = collection.card
     found = []
-    for part in (split or config.data.split or card.headline_split).split(","):
+    for part in (request.split or config.data.split or card.headline_split).split(","):
         part = collection.split_named(part.strip())
         qrels = collection.qrels(part)
         dataset = config.run.dataset or collection.name
@@ -154,7 +153,7 @@ def _of_collection(
                 qrels=qrels,
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=rule,
-                measures=config.eval.measures or _measures(collection, part, format),
+                measures=config.eval.measures or _measures(collection, part, request.format),
                 config=mine.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 run_file=file,
@@ -165,7 +164,9 @@ def _of_collection(
     return found
 
 
-def _explicit(config: Config, source: Source, qrels: str, split: str | None, made_by: RunRecord | None) -> Target:
+def _explicit(
+    config: Config, source: RankingSource, qrels: str, split: str | None, made_by: RunRecord | None
+) -> Target:
     """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
     from irctl.data.judgements.qrels import qrels_sha256, read_qrels
 

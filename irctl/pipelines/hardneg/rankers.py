@@ -33,9 +33,9 @@ class Ranker:
 def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ranker:
     """Candidates by BM25."""
     from irctl.index.bm25 import best
-    from irctl.pipelines.search.bm25 import index
+    from irctl.pipelines.search.bm25 import build_index
 
-    bm25 = index(collection.corpus, config)
+    bm25 = build_index(collection.corpus, config)
     ids = collection.corpus.ids
 
     def ranked(row: int, k: int) -> Ranked:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
 from irctl.pipelines.evaluate.ranking_origin import of_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
@@ -41,14 +41,14 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
             continue
         members = [r for r in evals if r.columns.get("group_id") == named.id]
         found += members or [named]
-    gone = [] if runs else [r for r in found if not (r.folder / "out" / store.EVAL).is_file()]
+    gone = [] if runs else [r for r in found if not (r.folder / "out" / EVAL).is_file()]
     records = [r for record in found if record not in gone for r in records_of(record)]
     if lost is not None:
         lost += [r.id for r in gone]
     if probes:
         records += bundle_probes.records(probed)
     if gone and not records:
-        raise DataError(f"{gone[0].folder / 'out' / store.EVAL}: no evaluation there any more", hint="irctl eval again")
+        raise DataError(f"{gone[0].folder / 'out' / EVAL}: no evaluation there any more", hint="irctl eval again")
     if not found and not records:
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=bool(probed)))
     return records
@@ -69,7 +69,7 @@ def records_of(record: RunRecord) -> list[Record]:
     """Records of one evaluation run, from its eval.json and its lineage."""
     from irctl.ledger import query
 
-    payload = store.read_json(Path(record.folder) / "out" / store.EVAL)
+    payload = read_json(Path(record.folder) / "out" / EVAL)
     searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
     line = query.ancestors(record.id)
     selected = selected_on(line)
@@ -108,7 +108,7 @@ def per_query_reader() -> Callable[[Record], Mapping[str, float] | None]:
 
     @cache
     def file(run_id: str) -> dict[tuple[str, str, str], dict[str, float]]:
-        path = Path(query.find_run(run_id).folder) / "out" / store.PER_QUERY
-        return store.read_per_query(path) if path.is_file() else {}
+        path = Path(query.find_run(run_id).folder) / "out" / PER_QUERY
+        return read_per_query(path) if path.is_file() else {}
 
     return lambda record: file(record.run_id).get(record.cell)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 10_000  # passages read from the mapped corpus at once
 
 
-def index(corpus: Corpus, config: Config) -> Bm25:
+def build_index(corpus: Corpus, config: Config) -> Bm25:
     """BM25 index of a corpus, with the settings of `search.bm25_*`."""
     s = config.search
     settings = Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
@@ -42,7 +42,7 @@ class Indexed:
 
     @cached_property
     def bm25(self) -> Bm25:
-        return index(self.collection.corpus, self._config)
+        return build_index(self.collection.corpus, self._config)
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def search(
 
     indexed: from an earlier split of the same settings.
     """
-    from irctl.data.collections.self_match import self_match
+    from irctl.data.collections.self_match import say_self_match
     from irctl.data.judgements.runs import write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
@@ -78,10 +78,7 @@ def search(
     queries = collection.queries(split)
     check.refuse(collection, split)
     bm25 = indexed.bm25
-    rule, said = self_match(collection, split, config.eval.self_match)
-    if said:
-        reporter.say(said)
-    k = config.search.k + (rule == "drop")
+    k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
     found: Run = {}
     with reporter.bar("bm25", len(queries.ids)) as advance:
         for query_id, text in zip(queries.ids, queries.texts, strict=True):

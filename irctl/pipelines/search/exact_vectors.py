@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +19,28 @@ from irctl.index.rerank import rerank
 from irctl.pipelines.search.opened_index import Searched
 from irctl.types import Stream
 
-if TYPE_CHECKING:
-    from irctl.config import Config
 
-
-def reranked(
-    searched: Searched, queries_QD: NDArray[np.float32], rows_QK: NDArray[np.int64], k: int, config: Config
+def rescore(
+    searched: Searched, queries_QD: NDArray[np.float32], rows_QK: NDArray[np.int64], k: int, root: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-    """(scores, rows, boundary ties) of the candidates by their exact vectors. DataError if those are gone."""
-    stream = exact_vectors(searched, config)
+    """(scores, rows, boundary ties) of the candidates by their exact vectors. DataError if those are gone.
+
+    root: data.root, the folder that stands for hf://.
+    """
+    stream = open_exact(searched, root)
     return rerank(queries_QD, rows_QK, stream.take, k, searched.metric)
 
 
-def exact_vectors(searched: Searched, config: Config) -> Stream:
+def open_exact(searched: Searched, root: str) -> Stream:
     """The vectors that a bundle was made of, with those appended to it. DataError if they are gone."""
     if searched.stream is not None:
         return searched.stream
-    first = _found(searched, searched.about.get("source", {}), config)
-    later = [_found(searched, a["source"], config) for a in searched.about.get("appended", ())]
+    first = _find(searched, searched.about.get("source", {}), root)
+    later = [_find(searched, a["source"], root) for a in searched.about.get("appended", ())]
     return Chain([first, *later]) if later else first
 
 
-def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Stream:
+def _find(searched: Searched, source: Mapping[str, Any], root: str) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
     from irctl.data.vectors.open import columns_named, is_name, open_vectors
     from irctl.ledger import query
@@ -54,7 +54,7 @@ def _found(searched: Searched, source: Mapping[str, Any], config: Config) -> Str
     with hashing.like(expected):
         for candidate in candidates:
             if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
-                stream = open_vectors(candidate, root=config.data.root)
+                stream = open_vectors(candidate, root=root)
                 if stream.fingerprint == expected:
                     return stream
     raise DataError(

@@ -47,11 +47,11 @@ def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
 
 def combine(how: str, runs: Sequence[Run]) -> Run:
     """Fuse by name: rrf, combsum, or weighted:0.7,0.3. Raises ConfigError if the name or the weights do not fit."""
-    weights = weights_of(how, len(runs))
+    weights = read_weights(how, len(runs))
     return weighted(runs, weights) if weights else rrf(runs)
 
 
-def weights_of(how: str, count: int) -> list[float]:
+def read_weights(how: str, count: int) -> list[float]:
     """One weight a run, each 1 for combsum; none for rrf. Raises ConfigError for another name, or unfit weights."""
     if count < 2:
         raise ConfigError(
@@ -75,8 +75,8 @@ def weights_of(how: str, count: int) -> list[float]:
 
 def describe(how: str, run_files: Sequence[str]) -> dict[str, Any]:
     """What --dry-run prints: the run files, opened by name, and how they are fused."""
-    weights_of(how, len(run_files))
-    return {"fusion": {"how": how, "of": ", ".join(str(_opened(name).file) for name in run_files)}}
+    read_weights(how, len(run_files))
+    return {"fusion": {"how": how, "of": ", ".join(str(_open(name).file) for name in run_files)}}
 
 
 def fuse(
@@ -87,8 +87,8 @@ def fuse(
 
     target = Path(out) if out else run.out / "run.trec.gz"
     files.check_file(target)
-    weights_of(how, len(run_files))
-    inputs = [_opened(name) for name in run_files]
+    read_weights(how, len(run_files))
+    inputs = [_open(name) for name in run_files]
     fused = combine(how, [read_run(i.file) for i in inputs])
     k = config.search.k
     cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
@@ -107,7 +107,7 @@ class _Input:
     """What it is a ranking of: the model of its search, else the file's name and hash."""
 
 
-def _opened(name: str) -> _Input:
+def _open(name: str) -> _Input:
     """A run file, or that of a search run. Raises DataError where it is neither."""
     from irctl import hashing
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.pipelines.references import vectors
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.query_vectors import collection_for, encoder_for
+from irctl.pipelines.search.query_vectors import open_collection, open_encoder
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class Opened:
         data = config.data
         key = (data.source, data.root, data.title_join, data.fix_encoding)
         if self._collection is None or self._collection[0] != key:
-            self._collection = key, collection_for(config, self.index(config))
+            self._collection = key, open_collection(config, self.index(config))
         return self._collection[1]
 
     def encoder(self, config: Config) -> tuple[Any, str]:
         """(encoder, its name), with the prompts of the data set that the settings name."""
         if self._encoder is None:
-            self._encoder = encoder_for(config, self.model, self.index(config))
+            self._encoder = open_encoder(config, self.model, self.index(config))
             return self._encoder
         encoder, name = self._encoder
         return encoder.for_data(opened_index.settings_of(config, self.index(config)).data.source), name

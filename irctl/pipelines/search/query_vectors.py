@@ -33,14 +33,14 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     return as_rows(loaded, dim, str(path))
 
 
-def collection_for(config: Config, searched: Searched | None) -> Collection:
+def open_collection(config: Config, searched: Searched | None) -> Collection:
     """The collection asked for, else the one the index was made from."""
     from irctl.data.collections.open import open_for
 
     return open_for(opened_index.settings_of(config, searched))
 
 
-def encoder_for(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
+def open_encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
     """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's.
 
     The name of a run's model is the run's id, also where it was asked for as the latest.
@@ -59,7 +59,7 @@ def encoder_for(config: Config, model: str | None, searched: Searched | None) ->
     return load_encoder(config, None if name == config.model.name else name).freeze(), name
 
 
-def query_vectors(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
+def encode_queries(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
     """The queries, encoded [Q, D]."""
     from irctl.models.embed import embed_queries
 

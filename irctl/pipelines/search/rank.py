@@ -18,8 +18,8 @@ from irctl import paths
 from irctl.pipelines.search import exact_vectors, opened_index, spread
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.query_vectors import collection_for, encoder_for, query_vectors
-from irctl.pipelines.search.speed import measured
+from irctl.pipelines.search.query_vectors import encode_queries, open_collection, open_encoder
+from irctl.pipelines.search.speed import measure_speed
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def rank(
     found = spread.search(searched, queries_QD, depth, config, place, reporter)
     ranked = (found.scores_Qk, found.rows_Qk, found.boundary_ties)
     if config.search.rerank:
-        ranked = exact_vectors.reranked(searched, queries_QD, found.rows_Qk, k, config)
+        ranked = exact_vectors.rescore(searched, queries_QD, found.rows_Qk, k, config.data.root)
     seconds = time.perf_counter() - started
-    return Ranking(*ranked, measured(searched, queries_QD, k, seconds, config))
+    return Ranking(*ranked, measure_speed(searched, queries_QD, k, seconds, config))
 
 
-def as_lists(found: Ranking, documents: Documents) -> Any:
+def to_lists(found: Ranking, documents: Documents) -> Any:
     """(scores, document ids) of one query after the other."""
     for scores_k, rows_k in zip(found.scores_Qk, found.rows_Qk, strict=True):
         real_k = rows_k >= 0
@@ -65,12 +65,12 @@ def search_index(
     place: folder for the logs of several processes; default: the cache.
     """
     searched = opened_index.open_index(index, config)
-    encoder, name = encoder_for(config, None, searched)
+    encoder, name = open_encoder(config, None, searched)
     opened_index.check_encoder(searched, encoder, name)
-    collection = collection_for(config, searched)
+    collection = open_collection(config, searched)
     opened_index.check_corpus(searched, collection)
-    queries_QD = query_vectors(encoder, queries, config)
+    queries_QD = encode_queries(encoder, queries, config)
     found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
-    pairs = list(as_lists(found, Documents(searched, collection, reporter)))
+    pairs = list(to_lists(found, Documents(searched, collection, reporter)))
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files
 from irctl.data.collections import check
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import say_self_match
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
 from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened import Opened
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.query_vectors import query_vectors, read_queries
-from irctl.pipelines.search.rank import Ranking, as_lists, rank
+from irctl.pipelines.search.query_vectors import encode_queries, read_queries
+from irctl.pipelines.search.rank import Ranking, rank, to_lists
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -48,31 +48,34 @@ def search(
     outputs.check(Path(out) if out else run.out)
     if out:
         files.check_file(Path(out))  # now, not after the work
-    watched_documents.check(config)
+    watched_documents.check(config.search.watch_docs)
+    target = Path(out) if out else run.out / "run.trec.gz"
     if queries is not None:
-        return _by_vectors(opened, config, run, reporter, queries, out)
-    searched = opened.index(config)
-    collection = collection or opened.collection(config)
+        return _by_vectors(opened, config, run, reporter, Path(queries), target)
+    return _by_texts(opened, config, run, reporter, collection or opened.collection(config), target)
+
+
+def _by_texts(
+    opened: Opened, config: Config, run: RunHandle, reporter: Reporter, collection: Collection, target: Path
+) -> dict[str, Any]:
+    """By the queries of the collection, encoded."""
     split = collection.split_named(config.data.split or collection.card.headline_split)
-    asked = collection.queries(split)
+    queries = collection.queries(split)
     check.refuse(collection, split)
     encoder, name = opened.encoder(config)
+    searched = opened.index(config)
     if searched is None:
         searched = opened.encoded(collection, config, run, reporter)
     else:
         opened_index.check_corpus(searched, collection)
         opened_index.check_encoder(searched, encoder, name)
-    queries_QD = query_vectors(encoder, asked, config)
-    rule, said = self_match(collection, split, config.eval.self_match)
-    if said:
-        reporter.say(said)
-    k = config.search.k + (rule == "drop")
+    queries_QD = encode_queries(encoder, queries, config)
+    k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
     found = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
-    target = _write(out, run, asked.ids, found, documents)
-    watched = watched_documents.beside(
-        target, searched, documents, dict(zip(asked.ids, queries_QD, strict=True)), config, reporter
-    )
+    _write(target, run, queries.ids, found, documents)
+    vectors = dict(zip(queries.ids, queries_QD, strict=True))
+    watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     fingerprint = encoder.fingerprint("passage")
     run.note(
         dataset=config.run.dataset or collection.name,
@@ -81,33 +84,33 @@ def search(
         model=name,
         model_fingerprint=fingerprint,
     )
-    run.artifact("in", "model", encoder.located.folder, sha256=_trained(encoder) or fingerprint, dim=encoder.dim)
+    run.artifact("in", "model", encoder.located.folder, sha256=_trained_hash(encoder) or fingerprint, dim=encoder.dim)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
-    about |= {"k": config.search.k, "queries": len(asked.ids), **watched}
+    about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
     return _payload(config, run, target, searched, found, about)
 
 
 def _by_vectors(
-    opened: Opened, config: Config, run: RunHandle, reporter: Reporter, queries: str, out: str | None
+    opened: Opened, config: Config, run: RunHandle, reporter: Reporter, queries: Path, target: Path
 ) -> dict[str, Any]:
+    """By query vectors of a file."""
     searched = opened.index(config, default="latest")
     assert searched is not None
-    queries_QD = read_queries(Path(queries), searched.dim)
+    queries_QD = read_queries(queries, searched.dim)
     found = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
-    target = _write(out, run, ids, found, documents)
-    watched = watched_documents.beside(
-        target, searched, documents, dict(zip(ids, queries_QD, strict=True)), config, reporter
-    )
+    _write(target, run, ids, found, documents)
+    vectors = dict(zip(ids, queries_QD, strict=True))
+    watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
-    run.artifact("in", "queries", Path(queries), n_rows=len(ids), dim=searched.dim)
+    run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _payload(config, run, target, searched, found, about)
 
 
-def _trained(encoder: Any) -> str:
+def _trained_hash(encoder: Any) -> str:
     """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
     from irctl.ledger import query
     from irctl.ledger.database import indexing
@@ -116,13 +119,11 @@ def _trained(encoder: Any) -> str:
     return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")
 
 
-def _write(out: str | None, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> Path:
+def _write(target: Path, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> None:
     from irctl.data.judgements.runs import write_run
 
-    target = Path(out) if out else run.out / "run.trec.gz"
-    ranked = zip(ids, as_lists(found, documents), strict=True)
+    ranked = zip(ids, to_lists(found, documents), strict=True)
     write_run(target, ((q, zip(names, scores, strict=True)) for q, (scores, names) in ranked), run.id)
-    return target
 
 
 def _payload(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from irctl.pipelines.search.opened_index import Searched
 
 
-def measured(
+def measure_speed(
     searched: Searched, queries_QD: NDArray[np.float32], k: int, seconds: float, config: Config
 ) -> dict[str, float]:
     """{queries_per_s, latency_ms, latency_p95_ms} of a search that took so many seconds.
@@ -38,5 +38,5 @@ def _alone(searched: Searched, query_1D: NDArray[np.float32], k: int, config: Co
     started = time.perf_counter()
     found = searched.search(query_1D, max(k, config.search.rerank), config.search.block, lambda rows: None)
     if config.search.rerank:
-        exact_vectors.reranked(searched, query_1D, found.rows_Qk, k, config)
+        exact_vectors.rescore(searched, query_1D, found.rows_Qk, k, config.data.root)
     return time.perf_counter() - started

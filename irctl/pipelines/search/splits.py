@@ -24,34 +24,34 @@ SEARCH = "search.json"
 """What `irctl search` says of the rankings it wrote."""
 
 
-def each_split(
+def search_splits(
     config: Config,
     run: RunHandle,
-    one: Callable[[Config, str | None], dict[str, Any]],
+    search: Callable[[Config, str | None], dict[str, Any]],
     out: str | None,
-    split_named: Callable[[str], str],
+    name_split: Callable[[str], str],
 ) -> dict[str, Any]:
-    """What `one(config, out)` makes for each split, a run file each; also what an evaluation asks of it later.
+    """What `search(config, out)` makes for each split, a run file each; also what an evaluation asks of it later.
 
-    out: the run file; of several splits a pattern with {split}. split_named: the one name of a pool such as test+dev.
+    out: the run file; of several splits a pattern with {split}. name_split: the one name of a pool such as test+dev.
     Raises ConfigError.
     """
     splits = [s.strip() for s in config.data.split.split(",") if s.strip()] or [""]
     if len(splits) > 1 and out and "{split}" not in out:
         raise ConfigError(f"--out {out}: one file for {len(splits)} splits", hint="Name it as 'out/{split}.trec'")
-    splits = [split_named(s) if POOL in s or s == ALL else s for s in splits]
+    splits = [name_split(s) if POOL in s or s == ALL else s for s in splits]
     payloads = []
     for split in splits:
         stopping.check("the splits that are done")
-        own = str(run.out / f"run.{split}.trec.gz") if len(splits) > 1 and not out else out
+        file = str(run.out / f"run.{split}.trec.gz") if len(splits) > 1 and not out else out
         mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
-        payloads.append(one(mine, own.replace("{split}", split) if own else None))
-    told = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
-    write_json(run.out / SEARCH, run.scrubbed({"schema": "irctl/search/1", "searches": told}))
+        payloads.append(search(mine, file.replace("{split}", split) if file else None))
+    stable = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
+    write_json(run.out / SEARCH, run.scrubbed({"schema": "irctl/search/1", "searches": stable}))
     if len(payloads) == 1:
         return payloads[0]
     files = [str(p["run_file"]) for p in payloads]
     table = [{k: p[k] for k in ("dataset", "split", "queries", "k", "run_file")} for p in payloads]
-    keep = ("table", "lines", "ids")
-    searches = [{k: v for k, v in p.items() if k not in keep} for p in payloads]
+    of_one = ("table", "lines", "ids")
+    searches = [{k: v for k, v in p.items() if k not in of_one} for p in payloads]
     return {"searches": searches, "run_files": files, "ids": files, "table": table}

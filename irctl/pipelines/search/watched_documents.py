@@ -29,26 +29,26 @@ Queries = Mapping[str, NDArray[np.float32]]
 """query id -> its vector [D]"""
 
 
-def check(config: Config) -> None:
+def check(file: str) -> None:
     """DataError if the file of search.watch_docs is not there: before the search, not after it."""
-    if config.search.watch_docs and not Path(config.search.watch_docs).is_file():
-        raise DataError(
-            f"search.watch_docs: no file {config.search.watch_docs}", hint="Its lines are those of a qrels file"
-        )
+    if file and not Path(file).is_file():
+        raise DataError(f"search.watch_docs: no file {file}", hint="Its lines are those of a qrels file")
 
 
-def beside(
+def write_scores(
     run_file: Path, searched: Searched, documents: Documents, queries: Queries, config: Config, reporter: Reporter
 ) -> dict[str, str]:
     """Write the scores of search.watch_docs next to the run file. Returns {watched: the path}, {} where none is set."""
     if not config.search.watch_docs:
         return {}
     target = run_file.with_name(f"{run_file.name.removesuffix('.gz').removesuffix('.trec')}.watched.trec.gz")
-    write_run(target, scores(searched, documents, queries, config, reporter), "watched")
+    write_run(target, score_watched(searched, documents, queries, config, reporter), "watched")
     return {"watched": str(target)}
 
 
-def scores(searched: Searched, documents: Documents, queries: Queries, config: Config, reporter: Reporter) -> Run:
+def score_watched(
+    searched: Searched, documents: Documents, queries: Queries, config: Config, reporter: Reporter
+) -> Run:
     """query id -> document id -> score as the search gives it, best first, of the documents in search.watch_docs.
 
     Raises DataError where the file names a document that is not searched, or no query that is.
@@ -56,7 +56,7 @@ def scores(searched: Searched, documents: Documents, queries: Queries, config: C
     path = Path(config.search.watch_docs)
     watched = _read(path, list(queries), reporter)
     row_of = documents.rows({d for docs in watched.values() for d in docs})
-    exact = exact_vectors.exact_vectors(searched, config) if config.search.rerank else searched.stream
+    exact = exact_vectors.open_exact(searched, config.data.root) if config.search.rerank else searched.stream
     found: Run = {}
     for query_id, names in watched.items():
         absent = next((d for d in names if d not in row_of), None)

@@ -15,6 +15,7 @@ from irctl.index import scan
 from irctl.ledger import query
 from irctl.pipelines.evaluate import exact_neighbours, neighbour_recall
 from irctl.pipelines.evaluate.evaluate import evaluate
+from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.types import Silent
 
 ROWS = 1500
@@ -30,9 +31,8 @@ def measured(index: str | Path, queries: str | None, reporter: Silent | None = N
     config = settings(**keys)
     run = new_run("eval", config)
     with run:
-        return evaluate(
-            config, run, reporter or Silent(), index=str(index), recall_against="exact", queries=queries, **options
-        ) | {"id": run.id}
+        request = EvalRequest(index=str(index), recall_against="exact", queries=queries, **options)
+        return evaluate(config, run, reporter or Silent(), request) | {"id": run.id}
 
 
 def values(payload: dict[str, Any]) -> dict[str, float]:
@@ -220,4 +220,4 @@ def test_a_compression_is_no_run_file_but_an_index(inputs: tuple[str, str]) -> N
         pytest.raises(DataError, match=f"holds no run file. irctl eval --index {run.name}"),
         new_run("eval") as started,
     ):
-        evaluate(config, started, Silent(), run_files=(str(run),))
+        evaluate(config, started, Silent(), EvalRequest(run_files=(str(run),)))

@@ -16,6 +16,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
 from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.pipelines.evaluate import files, summary
+from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.types import Silent
 
 
@@ -124,7 +125,7 @@ def test_judgements_of_a_beir_folder_name_data_set_and_split(toy: Path, toy_run:
     payload, _ = ran("cranfield", toy_run, qrels=str(toy / "qrels" / "test.tsv"))
     assert {(r["dataset"], r["split"]) for r in payload["results"]} == {("toy", "test")}
     with pytest.raises(ConfigError, match="--qrels: goes with a run file"):
-        pipeline.evaluate(settings(toy), started(), Silent(), qrels=str(toy / "qrels" / "test.tsv"))
+        pipeline.evaluate(settings(toy), started(), Silent(), EvalRequest(qrels=str(toy / "qrels" / "test.tsv")))
 
 
 def test_an_msmarco_file_is_read_by_its_rank_column(toy: Path, tmp_path: Path) -> None:
@@ -169,15 +170,15 @@ def test_the_same_evaluation_again_is_skipped_and_gives_equal_bytes(toy: Path, t
     config = settings(toy)
     run, reporter = started(config), Silent()
     with run:
-        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        pipeline.evaluate(config, run, reporter, EvalRequest(run_files=(str(toy_run),)))
         first = {p.name: p.read_bytes() for p in run.out.iterdir() if p.is_file()}
-        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        pipeline.evaluate(config, run, reporter, EvalRequest(run_files=(str(toy_run),)))
         assert {p.name: p.read_bytes() for p in run.out.iterdir() if p.is_file()} == first
         assert reporter.lines == ["toy test: evaluated already"]
         toy_run.write_text("q1 Q0 d1 1 1 t\n")
-        payload = pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),))
+        payload = pipeline.evaluate(config, run, reporter, EvalRequest(run_files=(str(toy_run),)))
         assert values(payload)["RR@10"] == 0.5 and len(reporter.lines) == 1
-        pipeline.evaluate(config, run, reporter, run_files=(str(toy_run),), overwrite=True)
+        pipeline.evaluate(config, run, reporter, EvalRequest(run_files=(str(toy_run),), overwrite=True))
         assert len(reporter.lines) == 1
 
 
@@ -214,7 +215,7 @@ def test_the_newest_search_is_evaluated_when_nothing_is_given_on_the_data_it_sea
         searching.artifact("out", "run_file", searching.out / "run.trec.gz")
     config = resolve()
     with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent())
+        payload = pipeline.evaluate(config, run, Silent(), EvalRequest())
     assert [r["dataset"] for r in payload["results"]] == ["toy"] * 3
 
 
@@ -252,8 +253,8 @@ def test_bm25_of_cranfield_scores_what_the_reference_run_does(tmp_path: Path) ->
 
 def test_a_dry_run_says_what_would_be_measured_and_what_is_not_here(tmp_path: Path) -> None:
     home = collection(tmp_path)
-    plan = pipeline.describe(settings(f"{home},beir/scifact"))
+    plan = pipeline.describe(settings(f"{home},beir/scifact"), EvalRequest())
     assert plan["evaluate"]["data sets"] == 1 and plan["toy test"]["queries"] == 2
     assert list(plan["not here"]) == ["beir/scifact"]
     with pytest.raises(ConfigError, match="is not a measure"):
-        pipeline.describe(settings(home, "eval.measures=nonsense@x"))
+        pipeline.describe(settings(home, "eval.measures=nonsense@x"), EvalRequest())

@@ -14,6 +14,7 @@ from irctl.data.judgements.runs import write_run
 from irctl.errors import RunFailed
 from irctl.ledger.recording import RunHandle
 from irctl.pipelines.evaluate import evaluate as pipeline
+from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
 
@@ -58,14 +59,14 @@ def test_a_killed_sweep_continues_and_leaves_the_same_eval_json(
     whole = started(config)
     searched(monkeypatch, FakeSearch())
     with whole:
-        pipeline.evaluate(config, whole, Silent(), model="m")
+        pipeline.evaluate(config, whole, Silent(), EvalRequest(model="m"))
     run = started(config)
     first = searched(monkeypatch, FakeSearch(fail_on="two"))
     with pytest.raises(RunFailed):
-        pipeline.evaluate(config, run, Silent(), model="m")
+        pipeline.evaluate(config, run, Silent(), EvalRequest(model="m"))
     second = searched(monkeypatch, FakeSearch())
     with run:
-        pipeline.evaluate(config, run, Silent(), model="m")
+        pipeline.evaluate(config, run, Silent(), EvalRequest(model="m"))
     assert (first.asked, second.asked) == (["one test 1000"], ["two test 1000"])
     for name in ("eval.json", "per_query.parquet"):
         assert (run.out / name).read_bytes() == (whole.out / name).read_bytes()
@@ -80,7 +81,7 @@ def test_a_model_changed_in_place_is_searched_again(tmp_path: Path, monkeypatch:
     with started(config) as run:
         for content in (b"one", b"one", b"two"):
             (model / "model.safetensors").write_bytes(content)
-            pipeline.evaluate(config, run, Silent(), model=str(model))
+            pipeline.evaluate(config, run, Silent(), EvalRequest(model=str(model)))
     assert len(fake.asked) == 2
 
 
@@ -90,7 +91,7 @@ def test_ties_at_the_cut_are_told_where_a_measure_looks_that_deep(
     searched(monkeypatch, FakeSearch())
     config = settings(collection(tmp_path), "search.k=10")
     with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="m")
+        payload = pipeline.evaluate(config, run, Silent(), EvalRequest(model="m"))
     told = [r["measure"] for r in payload["results"] if "boundary" in r]
     assert told == ["nDCG@10", "RR@10"] and "2 ties were cut" in payload["lines"][0]
     assert "toy test R@100: looks at 100 documents, the run holds k = 10" in payload["lines"]
@@ -100,7 +101,9 @@ def test_published_values_of_the_model_are_compared(tmp_path: Path, monkeypatch:
     searched(monkeypatch, FakeSearch())
     config = settings(collection(tmp_path, "scifact"))
     with started(config) as run:
-        payload = pipeline.evaluate(config, run, Silent(), model="sentence-transformers/all-MiniLM-L6-v2", oracle=True)
+        payload = pipeline.evaluate(
+            config, run, Silent(), EvalRequest(model="sentence-transformers/all-MiniLM-L6-v2", oracle=True)
+        )
     (check,) = payload["oracles"]
     assert check["value"] == 0.64508 and not check["ok"]
     assert "scifact test nDCG@10" in payload["lines"][-1] and "differs by" in payload["lines"][-1]
@@ -110,5 +113,5 @@ def test_the_run_file_is_not_kept_when_it_is_not_wanted(tmp_path: Path, monkeypa
     searched(monkeypatch, FakeSearch())
     config = settings(collection(tmp_path), "eval.save_run=false")
     with started(config) as run:
-        pipeline.evaluate(config, run, Silent(), model="m")
+        pipeline.evaluate(config, run, Silent(), EvalRequest(model="m"))
     assert not (run.out / "run.trec.gz").exists()

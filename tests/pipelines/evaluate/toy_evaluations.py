@@ -9,6 +9,7 @@ from typing import Any
 from irctl.config import Config, from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import evaluate as pipeline
+from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.types import Silent
 
 BEIR = {
@@ -40,7 +41,7 @@ def ran(source: Path | str, run_file: Path | str, *sets: str, **more: Any) -> tu
     config = settings(source, *sets)
     run = started(config)
     with run:
-        return pipeline.evaluate(config, run, Silent(), run_files=(str(run_file),), **more), run
+        return pipeline.evaluate(config, run, Silent(), EvalRequest(run_files=(str(run_file),), **more)), run
 
 
 def values(payload: dict[str, Any]) -> dict[str, float]:

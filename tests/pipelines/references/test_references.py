@@ -17,7 +17,8 @@ from irctl.ledger.runs import tags_and_notes
 from irctl.models import locate
 from irctl.pipelines import export
 from irctl.pipelines.evaluate import evaluate, reuse
-from irctl.pipelines.evaluate.targets import Source, Target
+from irctl.pipelines.evaluate.request import EvalRequest
+from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.references import bundles
 from irctl.pipelines.references import vectors as references_vectors
 from irctl.pipelines.search import opened_index, search
@@ -88,11 +89,8 @@ def test_search_eval_export_init_and_append_take_a_bundle_of_a_run(
         search__k=5, search__rerank=20,
     )  # fmt: skip
     assert found["compression"] == "sq" and found["bundle"] == folders["sq"]
-    judged = done(
-        "eval",
-        lambda c, r: evaluate.evaluate(c, r, Silent(), index=f"{run}:pq", queries=queries, recall_against="exact"),
-        search__k=10,
-    )
+    request = EvalRequest(index=f"{run}:pq", queries=queries, recall_against="exact")
+    judged = done("eval", lambda c, r: evaluate.evaluate(c, r, Silent(), request), search__k=10)
     assert judged["searches"][0]["compression"] == "pq"
     written = done("export", lambda c, r: export.export(c, r, Silent(), source=f"{run}:pq", to="npy"))
     assert written["source"] == folders["pq"] and np.load(written["export"]).shape == (1200, 4)
@@ -105,7 +103,7 @@ def test_codes_in_the_place_of_a_run_file_name_the_option_for_them() -> None:
     config = settings()
     run = new_run("eval", config)
     with pytest.raises(ConfigError, match="latest:pq: names codes, not a run file") as e, run:
-        evaluate.evaluate(config, run, Silent(), run_files=["latest:pq"])
+        evaluate.evaluate(config, run, Silent(), EvalRequest(run_files=("latest:pq",)))
     assert "--index latest:pq" in e.value.hint
 
 
@@ -118,9 +116,9 @@ def test_a_run_named_after_latest_is_an_index_and_no_source_of_vectors(several: 
 
 def test_a_kept_ranking_is_keyed_by_the_codes_behind_the_name(several: tuple[str, dict[str, str]]) -> None:
     target = Target("d", "test", {}, "q", "keep", "nDCG@10", resolve(), SimpleNamespace(fingerprint="c"))  # type: ignore[arg-type]
-    by_name = reuse.search_key(target, Source(index="latest:pq"))
-    assert by_name == reuse.search_key(target, Source(index=several[1]["pq"]))
-    assert by_name != reuse.search_key(target, Source(index="latest:sq"))
+    by_name = reuse.search_key(target, RankingSource(index="latest:pq"))
+    assert by_name == reuse.search_key(target, RankingSource(index=several[1]["pq"]))
+    assert by_name != reuse.search_key(target, RankingSource(index="latest:sq"))
 
 
 def test_a_run_tagged_like_a_method_is_meant_before_its_codes(

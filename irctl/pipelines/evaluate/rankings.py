@@ -1,0 +1,159 @@
+"""Rankings measured by judgements: run files that were given, or searches made for it; resumed where they stand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import stopping
+from irctl.errors import DataError
+from irctl.index.shards import write_json
+from irctl.ledger.runs.reproduce import TAKEN
+from irctl.pipelines.evaluate import files, ranking_origin, reuse, summary
+from irctl.pipelines.evaluate.measurements import Measurements
+from irctl.pipelines.evaluate.targets import RankingSource, Target, newest_source, targets
+from irctl.pipelines.search.opened import Opened
+from irctl.types import Reporter, Run
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+    from irctl.metrics.ranking.evaluate import RankingResult
+    from irctl.pipelines.evaluate.request import EvalRequest
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for every data set and split."""
+
+    source: RankingSource
+    opened: Opened
+    run: RunHandle
+    reporter: Reporter
+    format: str
+    overwrite: bool
+
+
+def source_of(request: EvalRequest) -> RankingSource:
+    """What the request names, else the newest of the ledger, else the default model (an empty source)."""
+    return newest_source() if request.is_open else RankingSource(request.run_files, request.model, request.index)
+
+
+def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
+    """Every measure of every data set and split; run files given, or searches made by the model or index."""
+    source = source_of(request)
+    if request.is_open:
+        run.event("info", TAKEN, shlex.join(source.words()))
+    asked, left_out = targets(config, source, request)
+    asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
+    opened = Opened(source.model, source.index)
+    job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite)
+    measured = Measurements(left_out=left_out)
+    for target in asked:
+        stopping.check("the data sets that are done")
+        measured.add(_measure_target(target, job, alone=len(asked) == 1))
+    measured.lines.extend(target.said for target in asked if target.said)
+    return replace(
+        measured,
+        searches=ranking_origin.of_one_source(measured.searches),
+        results=[*measured.results, *summary.cqadupstack(measured.results)],
+    )
+
+
+def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
+    """One data set and split; taken from the run folder if it stands there for the same content."""
+    part = job.run.out / "parts" / target.slug
+    part.mkdir(parents=True, exist_ok=True)
+    own_file = (job.run.out if alone else part) / "run.trec.gz"
+    search = _search(target, job, part, own_file) if target.run_file is None else _given(target, target.run_file, job)
+    file = Path(search["run_file"])
+    key = reuse.content_key(file, target, job.format)
+    if job.overwrite or (kept := reuse.kept_part(part, key)) is None:
+        results, rows = _score(target, file, own_file, search, job)
+        reuse.keep_part(part, key, results, rows)
+        if target.run_file is None:
+            if target.config.eval.save_run:
+                job.run.artifact("out", "run_file", file)
+            else:
+                file.unlink()
+    else:
+        job.reporter.say(f"{target.dataset} {target.split}: evaluated already")
+        results, rows = kept
+    return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}])
+
+
+def _given(target: Target, file: Path, job: _Job) -> dict[str, Any]:
+    """What is known of the search behind a run file. Raises DataError where the file is not there."""
+    if not file.is_file():
+        raise DataError(f"{file}: no such run file", hint="irctl search writes one")
+    job.run.artifact("in", "run_file", file)
+    return ranking_origin.of_file(target, job.source)
+
+
+def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, Any]:
+    """Search for a target, unless the run folder holds the ranking of the same model, index, data and settings."""
+    from irctl.pipelines.search.search import search
+
+    key = reuse.search_key(target, job.source)
+    note = part / "search.json"
+    if not job.overwrite and note.is_file() and own_file.is_file():
+        kept = files.read_json(note)
+        if kept["key"] == key:
+            job.reporter.say(f"{target.dataset} {target.split}: searched already")
+            return {**kept["search"], "run_file": str(own_file)}  # this run's own, wherever it was searched
+    job.reporter.say(f"searching {target.dataset} {target.split}")
+    payload = search(job.opened, target.config, job.run, job.reporter, collection=target.collection, out=str(own_file))
+    facts = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(own_file)}
+    write_json(note, job.run.scrubbed({"key": key, "search": facts}))
+    return facts
+
+
+def _score(
+    target: Target, file: Path, own_file: Path, search: Mapping[str, Any], job: _Job
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(rows of means, rows of queries). With eval.save_run, a ranking from elsewhere is kept as ordered here."""
+    from irctl.data.judgements.runs import write_run
+    from irctl.metrics.ranking.evaluate import canonical, evaluate, run_sha256
+
+    k = search.get("k")
+    ranked = _read(file, target, job.format)
+    result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=k)
+    ordered = canonical(ranked, k, self_match=target.self_match)
+    if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
+        write_run(own_file, ordered, job.run.id)
+    rows = files.per_query_rows(target.dataset, target.split, result)
+    return _result_rows(target, result, run_sha256(ordered), search), rows
+
+
+def _result_rows(
+    target: Target, result: RankingResult, run_sha256: str, search: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    same = {
+        "dataset": target.dataset,
+        "split": target.split,
+        "n_queries": result.n_queries,
+        "n_missing": result.n_missing,
+        "n_unjudged": result.n_unjudged,
+        "n_without_relevant": result.n_without_relevant,
+        "self_match": result.self_match,
+        "n_self_removed": result.n_self_removed,
+        "run_sha256": run_sha256,
+        "qrels_sha256": target.qrels_sha256,
+        "k": search.get("k"),
+        "similarity": search.get("similarity"),
+    }
+    rows = [{**same, "measure": name, "value": value} for name, value in result.means.items()]
+    return [summary.with_boundary(row, search) for row in rows]
+
+
+def _read(file: Path, target: Target, format: str) -> Run:
+    """format: trec, msmarco, or rank for a TREC file in the order of its rank column."""
+    from irctl.data.judgements.runs import read_msmarco_run, read_run
+
+    corpus = target.collection.corpus if target.collection else None
+    if format == "msmarco":
+        return read_msmarco_run(file, corpus=corpus)
+    return read_run(file, trust_rank=format == "rank", corpus=corpus)
