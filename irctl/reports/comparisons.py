@@ -13,6 +13,7 @@ from irctl.reports.records import Record, RowKey
 from irctl.reports.significance import Comparison, compare, correct, differences, stratified_bootstrap
 
 PerQuery = Callable[[Record], Mapping[str, float] | None]
+"""Per-query values of a record, or None if they were not kept."""
 
 
 def compare_rows(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from irctl.reports import footnotes
 from irctl.reports.columns import FACTS, Column
-from irctl.reports.comparisons import Macro, compare_rows, macro_means
+from irctl.reports.comparisons import Macro, PerQuery, compare_rows, macro_means
 from irctl.reports.footnotes import SEEDS_FOR_SD
 from irctl.reports.records import Record, RowKey, kept, newest, refuse_mixed, rows
 from irctl.reports.significance import Comparison, letters
-
-PerQuery = Callable[[Record], Mapping[str, float] | None]
-"""Per-query values of a record, or None if they were not kept."""
 
 
 @dataclass(frozen=True)
@@ -50,31 +47,31 @@ class Table:
     links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
 
 
-def build(
-    records: Sequence[Record],
-    columns: Sequence[Column],
-    *,
-    title: str = "",
-    baseline: RowKey | None = None,
-    per_query: PerQuery = lambda _: None,
-    test: str = "t",
-    correction: str = "holm",
-    marks: str = "daggers",
-    allow_mixed: bool = False,
-    command: str = "",
-    commit: str = "",
-    remarks: Sequence[str] = (),
-) -> Table:
-    """The table of these records.
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """baseline: the row that the others are tested against; None: no tests.
 
-    baseline: the row that the others are tested against; None: no tests.
     marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's.
-    Raises ConfigError for mixed columns unless allow_mixed.
     """
-    shown = newest(records)
+
+    title: str = ""
+    baseline: RowKey | None = None
+    per_query: PerQuery = lambda _: None
+    test: str = "t"
+    correction: str = "holm"
+    marks: str = "daggers"
+    allow_mixed: bool = False
+    command: str = ""
+    commit: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def build(records: Sequence[Record], columns: Sequence[Column], options: TableOptions = TableOptions()) -> Table:
+    """The table of these records. Raises ConfigError for mixed columns unless options.allow_mixed."""
+    shown, baseline, marks = newest(records), options.baseline, options.marks
     for column in columns:
         cells = [r for r in shown if r.cell == column.cell]
-        if column.kind == "measure" and not allow_mixed:
+        if column.kind == "measure" and not options.allow_mixed:
             refuse_mixed(column.key, cells)
     labels = rows(shown)
     base = labels[baseline] if baseline is not None else ""
@@ -82,25 +79,21 @@ def build(
     body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
-    macro = macro_means(shown, labels, columns, baseline, per_query) if baseline is not None else []
+    macro = macro_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
     if baseline is not None or marks == "letters":
-        compared = compare_rows(
-            shown, labels, columns, baseline if marks != "letters" else None, per_query, test, correction
-        )
+        against = baseline if marks != "letters" else None
+        compared = compare_rows(shown, labels, columns, against, options.per_query, options.test, options.correction)
         body = _sign(body, columns, compared, marks)
+    notes = footnotes.footnotes(shown, columns, base, compared, options.correction, marks)
     return Table(
-        title=title,
+        title=options.title,
         columns=tuple(columns),
         rows=tuple(body),
-        notes=tuple(
-            footnotes.footnotes(shown, columns, base, compared, correction, marks)
-            + footnotes.macro(macro, base)
-            + list(remarks)
-        ),
+        notes=(*notes, *footnotes.macro(macro, base), *options.remarks),
         comparisons=tuple(compared),
         macro=tuple(macro),
-        command=command,
-        commit=commit,
+        command=options.command,
+        commit=options.commit,
     )
 
 
@@ -118,10 +111,10 @@ def _cell(column: Column, key: RowKey, records: Sequence[Record], columns: Seque
     if column.kind == "fact":
         return _fact(column, mine, records)
     hits = [r for r in mine if r.cell == column.cell]
-    return _filled(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
+    return _fill(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
 
 
-def _filled(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
+def _fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
     if not values:
         return Cell()
     mean = statistics.fmean(values)
@@ -134,15 +127,15 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
     runs = tuple(dict.fromkeys(r.run_id for r in mine))
     if column.key == "seeds":
         count = len({r.seed for r in mine if r.seed is not None})
-        return _filled(column, [float(count)] if count else [], runs)
+        return _fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
         shares = [kept(r, records) for r in mine if r.measure == column.measure]
-        return _filled(column, [s for s in shares if s is not None], runs)
+        return _fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, records) is not None]
     by_seed = {r.seed: value for r in known if (value := read(r, records)) is not None}
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
-    return _filled(column, list(by_seed.values()), measured)
+    return _fill(column, list(by_seed.values()), measured)
 
 
 def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:
@@ -152,7 +145,7 @@ def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) 
     if not wanted or not all(means.values()):
         return Cell()
     runs = tuple(dict.fromkeys(r.run_id for r in mine if r.cell in means))
-    return _filled(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
+    return _fill(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
 
 
 def _mark(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

@@ -12,7 +12,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.pipelines.report import report
 from irctl.reports.columns import choose, is_across
 from irctl.reports.records import Record, find_row, kept, newest
-from irctl.reports.table import Table, build
+from irctl.reports.table import Table, TableOptions, build
 
 
 def cells(table: Table) -> dict[str, dict[str, str]]:
@@ -139,7 +139,7 @@ def test_mixed_columns_are_refused_and_footnoted_when_asked_for(facet: str, valu
     records = [one, replace(two, **{facet: value})]
     with pytest.raises(ConfigError, match=f"column nDCG@10: cells of {said}.*add --mixed"):
         build(records, choose(records))
-    table = build(records, choose(records), allow_mixed=True)
+    table = build(records, choose(records), TableOptions(allow_mixed=True))
     assert any(note.startswith("Mixed cells in nDCG@10") for note in table.notes)
 
 
@@ -157,7 +157,9 @@ def test_a_run_without_vectors_or_training_mixes_with_anything() -> None:
 
 
 def test_daggers_mark_what_differs_from_the_baseline_after_correction() -> None:
-    table = build(systems(), choose(systems()), baseline=find_row("MiniLM", systems()), per_query=per_query)
+    table = build(
+        systems(), choose(systems()), TableOptions(baseline=find_row("MiniLM", systems()), per_query=per_query)
+    )
     assert table.rows[0].label == "MiniLM"
     assert len(table.comparisons) == 9
     sign = {row.label: row.cells[0].sign for row in table.rows}
@@ -166,7 +168,7 @@ def test_daggers_mark_what_differs_from_the_baseline_after_correction() -> None:
 
 
 def test_letters_name_the_rows_that_are_beaten() -> None:
-    table = build(systems(), choose(systems(), columns=["nDCG@10"]), marks="letters", per_query=per_query)
+    table = build(systems(), choose(systems(), columns=["nDCG@10"]), TableOptions(marks="letters", per_query=per_query))
     letters = {row.label: row.letter for row in table.rows}
     sign = {row.label: row.cells[0].sign for row in table.rows}
     assert letters == {"bm25": "a", "MiniLM": "b", "MiniLM sq": "c", "MiniLM pq": "d"}
@@ -177,14 +179,17 @@ def test_letters_name_the_rows_that_are_beaten() -> None:
 def test_a_baseline_is_found_by_run_label_or_method_and_a_wrong_one_refused() -> None:
     for name in ("run-MiniLM pq-cranfield-0", "MiniLM pq", "pq"):
         base = find_row(name, systems())
-        assert build(systems(), choose(systems()), baseline=base, per_query=per_query).rows[0].label == "MiniLM pq"
+        assert (
+            build(systems(), choose(systems()), TableOptions(baseline=base, per_query=per_query)).rows[0].label
+            == "MiniLM pq"
+        )
     with pytest.raises(ConfigError, match="no row 'dense2'"):
         find_row("dense2", systems())
 
 
 def test_a_test_without_per_query_values_names_the_run() -> None:
     with pytest.raises(DataError, match="no per-query values of nDCG@10 on cranfield test"):
-        build(systems(), choose(systems()), baseline=find_row("MiniLM", systems()))
+        build(systems(), choose(systems()), TableOptions(baseline=find_row("MiniLM", systems())))
 
 
 def test_footnotes_tell_selection_on_the_reported_split_missing_queries_and_seen_data() -> None:
@@ -210,14 +215,14 @@ def test_systems_of_one_name_are_told_apart_by_the_settings_in_which_they_differ
 def test_the_average_is_compared_by_a_bootstrap_within_each_data_set() -> None:
     both = [record(s, v, dataset=d) for s, v in (("A", 0.4), ("B", 0.5)) for d in ("cranfield", "toy")]
     half = [*both, record("C", 0.6, dataset="toy")]
-    table = build(half, choose(half, "beir"), baseline=find_row("A", half), per_query=per_query)
+    table = build(half, choose(half, "beir"), TableOptions(baseline=find_row("A", half), per_query=per_query))
     (macro,) = table.macro  # C has one data set alone
     assert macro.system == "B" and macro.delta == pytest.approx(0.1, abs=0.01)
     assert macro.low < macro.delta < macro.high and macro.high - macro.low < 0.02
     assert any(
         n.startswith("Avg minus that of A, 95 % interval") and f"B {100 * macro.delta:+.1f} [" in n for n in table.notes
     )
-    assert build(half, choose(half, "beir"), per_query=per_query).macro == ()
+    assert build(half, choose(half, "beir"), TableOptions(per_query=per_query)).macro == ()
 
 
 def test_a_data_set_without_the_baseline_is_shown_untested() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from irctl import paths, plugins
@@ -13,9 +13,10 @@ from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, per_query_reader
 from irctl.reports import grouping, neighbour_recall
 from irctl.reports.columns import PRESETS, choose, headline, is_across
+from irctl.reports.comparisons import PerQuery
 from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
 from irctl.reports.significance import CORRECTIONS, TESTS
-from irctl.reports.table import Table, build
+from irctl.reports.table import Table, TableOptions, build
 
 __all__ = ["Wanted", "gather", "measures", "narrowed", "per_query_reader", "tables", "tables_of"]
 
@@ -87,9 +88,7 @@ def _unjudged(wanted: Wanted) -> list[Table]:
     return made
 
 
-def tables_of(
-    records: Sequence[Record], wanted: Wanted, per_query: Callable[[Record], Mapping[str, float] | None]
-) -> list[Table]:
+def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> list[Table]:
     """The same from records: pure but for per_query."""
     records = narrowed(records, wanted)
     shown = measures(wanted)
@@ -113,24 +112,20 @@ def tables_of(
         find_row(wanted.baseline, newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
-        made.append(
-            build(
-                group,
-                choose(group, wanted.table, measures=shown, columns=columns),
-                title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
-                baseline=base,
-                remarks=[f"No row '{wanted.baseline}' here: nothing is tested."]
-                if wanted.baseline and base is None
-                else [],
-                per_query=per_query,
-                test=wanted.test,
-                correction=wanted.correction,
-                marks=wanted.marks,
-                allow_mixed=wanted.mixed,
-                command=wanted.command,
-                commit=commits[-1] if len(commits) == 1 else "",
-            )
+        untested = wanted.baseline and base is None
+        options = TableOptions(
+            title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
+            baseline=base,
+            per_query=per_query,
+            test=wanted.test,
+            correction=wanted.correction,
+            marks=wanted.marks,
+            allow_mixed=wanted.mixed,
+            command=wanted.command,
+            commit=commits[-1] if len(commits) == 1 else "",
+            remarks=(f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else (),
         )
+        made.append(build(group, choose(group, wanted.table, measures=shown, columns=columns), options))
     return [_linked(t) for t in made]
 
 

@@ -14,22 +14,21 @@ from report_records import record, systems
 from irctl.reports.columns import choose
 from irctl.reports.formats import csv_json, html, latex, markdown
 from irctl.reports.records import find_row
-from irctl.reports.table import Table, build
+from irctl.reports.table import Table, TableOptions, build
 
 
 @pytest.fixture
 def table() -> Table:
     records = [*systems(), record(r"odd_name 50% & #1 ~$^\{x}", 0.2, base="")]
     values = lambda r: {str(i): r.value + (i % 5) * 0.01 * (len(r.system) % 3) for i in range(45)}  # noqa: E731
-    return build(
-        records,
-        choose(records),
+    options = TableOptions(
         title="cranfield test",
         baseline=find_row("MiniLM", records),
         per_query=values,
         command="irctl report --format latex",
         commit="abc123",
     )
+    return build(records, choose(records), options)
 
 
 def test_latex_environments_are_balanced_and_every_row_has_every_column(table: Table) -> None:
