@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins, tables
+from irctl import origins, plugins, tables
 from irctl.errors import ConfigError, DataError
+from irctl.origins import Kind, Origin
 from irctl.settings import (
     LARGEST,
     PROMPTS,
@@ -57,7 +58,11 @@ class Config:
     hardneg: HardNeg
     compress: Compress
     plugins: Mapping[str, Mapping[str, Any]]  # "pq" -> {"m": 16}, "loss.ws2" -> {...}: only what was set
-    origins: Mapping[str, str]
+    origins: Mapping[str, Origin]  # of each key that is not a default
+
+    def origin(self, key: str) -> Origin:
+        """Where the value of a key came from."""
+        return self.origins.get(key, origins.DEFAULT)
 
     def plugin(self, section: str) -> dict[str, Any]:
         """What was set for one plug-in file (`pq`, `loss.ws2`), to be passed to its Config class."""
@@ -81,7 +86,7 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """{key: {value, origin}}: what config.json holds and --config reads back."""
-        return {k: {"value": v, "origin": self.origins.get(k, "default")} for k, v in self.flat().items()}
+        return {k: {"value": v, "origin": str(self.origin(k))} for k, v in self.flat().items()}
 
     def shown(self) -> dict[str, Any]:
         """As to_json, with the defaults of the training method, the losses and the quantizers that are named."""
@@ -93,7 +98,7 @@ class Config:
             if (cls := _class_of(section)) is not None:
                 made = cls(**self.plugin(section))
                 own = {f"{section}.{f.name}": getattr(made, f.name) for f in dataclasses.fields(cls)}
-                values |= {k: {"value": v, "origin": "default"} for k, v in own.items() if k not in values}
+                values |= {k: {"value": v, "origin": str(origins.DEFAULT)} for k, v in own.items() if k not in values}
         first = list(SECTIONS)
         last = len(first)
 
@@ -107,31 +112,31 @@ class Config:
         """Hash of the values alone; origins do not count."""
         return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
 
-    def replace(self, values: Mapping[str, Any], origin: str) -> Config:
+    def replace(self, values: Mapping[str, Any], origin: Origin) -> Config:
         """The same configuration with some keys changed, checked like any other layer."""
         mine = {k: (v, self.origins[k]) for k, v in self.flat().items() if k in self.origins}
         return _build(mine | {k: (v, origin) for k, v in values.items()})
 
 
-Layer = Mapping[str, tuple[Any, str]]
+Layer = Mapping[str, tuple[Any, Origin]]
 """key -> (value, origin). Later layers win."""
 
 
 def resolve(*layers: Layer) -> Config:
     """Put layers together, low to high. Raises ConfigError naming key, value, the nearest legal one and the origin."""
-    merged: dict[str, tuple[Any, str]] = {}
+    merged: dict[str, tuple[Any, Origin]] = {}
     for layer in layers:
         merged |= layer
-    method, origin = merged.get("train.method", (Train().method, "default"))
+    method, origin = merged.get("train.method", (Train().method, origins.DEFAULT))
     _check_name("train.method", "methods", str(method), origin)
     own = plugins.literal("methods", str(method), "DEFAULTS") or {}
-    return _build({k: (v, f"method {method}") for k, v in own.items()} | merged)
+    return _build({k: (v, Origin(Kind.METHOD, str(method))) for k, v in own.items()} | merged)
 
 
-def _build(merged: Mapping[str, tuple[Any, str]]) -> Config:
+def _build(merged: Layer) -> Config:
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     plugged: dict[str, dict[str, Any]] = {}
-    origins: dict[str, str] = {}
+    origin_of: dict[str, Origin] = {}
     for name, (value, origin) in merged.items():
         spec = schema(name, origin)
         checked = _check(name, value, spec, origin)
@@ -141,19 +146,19 @@ def _build(merged: Mapping[str, tuple[Any, str]]) -> Config:
             plugged.setdefault(section, {})[leaf] = checked
         else:
             target[spec.name] = checked
-        origins[name] = origin
+        origin_of[name] = origin
     for section, settings in plugged.items():
-        _check_plugin(section, settings, origins)
+        _check_plugin(section, settings, origin_of)
     built = {name: cls(**sections[name]) for name, cls in SECTIONS.items()}
-    config = Config(**built, plugins=plugged, origins=origins)
+    config = Config(**built, plugins=plugged, origins=origin_of)
     for part in config.loss.name.split(","):
-        _check_name("loss.name", "losses", part.partition(":")[0].strip(), origins.get("loss.name", "default"))
+        _check_name("loss.name", "losses", part.partition(":")[0].strip(), config.origin("loss.name"))
     for part in config.compress.method.split(","):
-        _check_name("compress.method", "quantizers", part.strip(), origins.get("compress.method", "default"))
+        _check_name("compress.method", "quantizers", part.strip(), config.origin("compress.method"))
     return config
 
 
-def _check_name(key_name: str, package: str, name: str, origin: str) -> None:
+def _check_name(key_name: str, package: str, name: str, origin: Origin) -> None:
     try:
         plugins.check(package, name)
     except ConfigError as e:
@@ -185,7 +190,7 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls, localns={"str": str, "int": int, "float": float, "bool": bool})
 
 
-def schema(name: str, origin: str = "--set") -> dataclasses.Field[Any]:
+def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     """The field behind a key. Raises ConfigError with the nearest legal key."""
     section, _, leaf = name.rpartition(".")
     cls = _class_of(section)
@@ -210,7 +215,7 @@ def known_keys() -> Iterator[str]:
                 yield from (f"{prefix}{name}.{f.name}" for f in dataclasses.fields(own))
 
 
-def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: str) -> Any:
+def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) -> Any:
     """The value in its field's type and range, or ConfigError."""
     cls = _class_of(name.rpartition(".")[0])
     assert cls is not None
@@ -277,29 +282,29 @@ def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
     return value, False
 
 
-def _check_plugin(section: str, settings: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+def _check_plugin(section: str, settings: Mapping[str, Any], origin_of: Mapping[str, Origin]) -> None:
     cls = _class_of(section)
     assert cls is not None
     try:
         cls(**settings)
     except ConfigError as e:
-        where = ", ".join(sorted({origins[f"{section}.{k}"] for k in settings}))
+        where = ", ".join(sorted({str(origin_of[f"{section}.{k}"]) for k in settings}))
         raise ConfigError(f"{e.message} (from {where})", hint=e.hint) from None
 
 
 def from_options(values: Mapping[str, Any], options: Mapping[str, str]) -> Layer:
     """Layer of named options: values by key, option names by key (`{'loss.name': '--loss'}`); None means not given."""
-    return {k: (v, f"option {options.get(k, k)}") for k, v in values.items() if v is not None}
+    return {k: (v, Origin(Kind.OPTION, options.get(k, k))) for k, v in values.items() if v is not None}
 
 
 def from_sets(pairs: Iterable[str]) -> Layer:
     """Layer of `--set key=value` pairs."""
-    layer: dict[str, tuple[Any, str]] = {}
+    layer: dict[str, tuple[Any, Origin]] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign:
             raise ConfigError(f"--set {pair}: expected key=value", hint=f"Write --set {pair}=VALUE")
-        layer[name.strip()] = (value, "--set")  # as it is: a prompt may end in a space
+        layer[name.strip()] = (value, origins.SET)  # as it is: a prompt may end in a space
     return layer
 
 
@@ -310,27 +315,32 @@ def read_toml(path: Path, label: str = "") -> dict[str, Any]:
     return table
 
 
-def from_file(path: Path, *, tiny: bool = False, label: str = "") -> Layer:
+def from_file(path: Path, *, tiny: bool = False, whole: Origin | None = None) -> Layer:
     """Layer of a TOML recipe (its [tiny] overlay on top if asked) or of a run folder's config.json.
+
+    whole: the origin of the file as such; its values add their line.
 
     Raises DataError if it is missing, ConfigError if it cannot be parsed.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such configuration file", hint="irctl recipes ls lists the shipped ones")
-    label = label or str(path)
     if path.suffix == ".json":
         return _from_json_file(path)
-    table = read_toml(path, label)
+    whole = whole or Origin(Kind.FILE, str(path))
+    table = read_toml(path, str(whole))
     lines = _key_lines(path.read_text())
     layer = {
-        k: (v, f"{label}:{lines.get(k, 1)}")
+        k: (v, dataclasses.replace(whole, line=lines.get(k, 1)))
         for k, v in flatten(table)
         if k.split(".")[0] not in ("meta", "tiny", "arms")
     }
     if tiny:
         if "tiny" not in table:
-            raise ConfigError(f"{label}: has no [tiny] overlay", hint="Drop --tiny")
-        layer |= {k: (v, f"{label}:{lines.get('tiny.' + k, 1)} [tiny]") for k, v in flatten(table["tiny"])}
+            raise ConfigError(f"{whole}: has no [tiny] overlay", hint="Drop --tiny")
+        overlay = dataclasses.replace(whole, tiny=True)
+        layer |= {
+            k: (v, dataclasses.replace(overlay, line=lines.get(f"tiny.{k}", 1))) for k, v in flatten(table["tiny"])
+        }
     return layer
 
 
@@ -348,7 +358,8 @@ def _from_json_file(path: Path) -> Layer:
 
 def from_json(stored: Mapping[str, Mapping[str, Any]]) -> Layer:
     """Layer of what `Config.to_json` wrote: values with the origins they had."""
-    return {k: (v["value"], v["origin"]) for k, v in stored.items() if v["origin"] != "default"}
+    layer = {k: (v["value"], origins.parse(v["origin"])) for k, v in stored.items()}
+    return {k: (v, origin) for k, (v, origin) in layer.items() if origin.kind is not Kind.DEFAULT}
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

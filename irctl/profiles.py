@@ -11,6 +11,7 @@ from typing import Any
 
 from irctl import config, shipped_files
 from irctl.errors import ConfigError
+from irctl.origins import Kind, Origin
 from irctl.settings import Hardware
 
 LEGAL = tuple(f.name for f in dataclasses.fields(Hardware) if f.name != "micro_batch")
@@ -35,7 +36,7 @@ def read(name: str) -> dict[str, Any]:
 def layer(name: str, method: str) -> config.Layer:
     """The configuration layer of a profile; micro_batch is the entry for the method, else its default."""
     table = read(name)
-    origin = f"profile {Path(name).stem}"
+    origin = Origin(Kind.PROFILE, Path(name).stem)
     values = {f"hardware.{k}": (v, origin) for k, v in table.get("hardware", {}).items()}
     micro = table.get("micro_batch", {})
     if chosen := micro.get(method, micro.get("default")):

@@ -12,6 +12,7 @@ from typing import Any
 
 from irctl import config, plugins, shipped_files
 from irctl.errors import ConfigError
+from irctl.origins import Kind, Origin
 
 
 def _path(name: str) -> Path:
@@ -39,7 +40,7 @@ def layer(name: str, *, tiny: bool = False) -> config.Layer:
     """
     if ":" not in name or Path(name).is_file():
         file = _path(name)
-        return config.from_file(file, tiny=tiny, label=f"recipe {file.name}")
+        return config.from_file(file, tiny=tiny, whole=Origin(Kind.RECIPE, file.name))
     group, _, arm = name.rpartition(":")
     legal = arms(group)
     if arm not in legal:
@@ -48,7 +49,8 @@ def layer(name: str, *, tiny: bool = False) -> config.Layer:
     below = layer(str(table["recipe"]), tiny=tiny) if "recipe" in table else {}
     common = layer(group, tiny=tiny and (not below or "tiny" in read(group)))
     own = {k: v for k, v in table.items() if k not in ("name", "recipe")}
-    return {**below, **common, **{k: (v, f"recipe {_path(group).name} [{arm}]") for k, v in config.flatten(own)}}
+    origin = Origin(Kind.RECIPE, _path(group).name, arm=arm)
+    return {**below, **common, **{k: (v, origin) for k, v in config.flatten(own)}}
 
 
 def check(name: str) -> list[str]:

@@ -16,9 +16,12 @@ from typing import Any
 
 from irctl.config import Config, read_toml
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
+from irctl.origins import COMMAND_LINE, Kind
 
 MAX_REQUEUE = 3
 NOTICE_S = 180
+CHOICES = (*COMMAND_LINE, Kind.RECIPE)
+"""Origins of a setting that somebody chose for this very run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +163,8 @@ def is_restart_of(stored: Mapping[str, Any]) -> bool:
 def check_devices(config: Config) -> None:
     """Raise EnvironmentUnfit where the job holds GPUs and the settings leave them idle, unless somebody chose so."""
     gpus = os.environ.get("SLURM_GPUS_ON_NODE") or os.environ.get("SLURM_JOB_GPUS")
-    chosen = config.origins.get("hardware.device_kind", "default")
-    if gpus and config.hardware.device_kind == "cpu" and not chosen.startswith(("--set", "option", "recipe")):
+    chosen = config.origin("hardware.device_kind")
+    if gpus and config.hardware.device_kind == "cpu" and chosen.kind not in CHOICES:
         raise EnvironmentUnfit(
             f"this job holds GPUs ({gpus}) and hardware.device_kind is cpu (from {chosen})",
             hint="Name them with --profile, such as a100x8; --set hardware.device_kind=cpu leaves them idle",

@@ -9,6 +9,7 @@ import pytest
 
 from irctl import config, profiles, shipped_files
 from irctl.errors import ConfigError, DataError
+from irctl.origins import SET
 
 
 def test_later_layers_win_and_each_value_keeps_its_origin(tmp_path: Path) -> None:
@@ -17,9 +18,9 @@ def test_later_layers_win_and_each_value_keeps_its_origin(tmp_path: Path) -> Non
     options = config.from_options({"train.lr": 3e-5, "loss.name": None}, {"train.lr": "--lr"})
     made = config.resolve(config.from_file(recipe), options, config.from_sets(["train.epochs=7"]))
     assert (made.train.lr, made.train.epochs, made.loss.name) == (3e-5, 7.0, "infonce")
-    assert made.origins["train.lr"] == "option --lr"
-    assert made.origins["train.epochs"] == "--set"
-    assert config.resolve(config.from_file(recipe)).origins["train.epochs"] == f"{recipe}:3"
+    assert str(made.origin("train.lr")) == "option --lr"
+    assert made.origin("train.epochs") == SET
+    assert str(config.resolve(config.from_file(recipe)).origin("train.epochs")) == f"{recipe}:3"
 
 
 def test_a_method_sets_its_own_defaults_below_everything_else() -> None:
@@ -91,7 +92,7 @@ def test_the_tiny_overlay_lies_over_its_recipe(tmp_path: Path) -> None:
     recipe.write_text("[train]\nlr = 1e-4\n[tiny.train]\nmax_steps = 3\n")
     made = config.resolve(config.from_file(recipe, tiny=True))
     assert (made.train.lr, made.train.max_steps) == (1e-4, 3)
-    assert made.origins["train.max_steps"].endswith(":4 [tiny]")
+    assert str(made.origin("train.max_steps")).endswith(":4 [tiny]")
 
 
 @pytest.mark.parametrize("name", shipped_files.names("profiles"))

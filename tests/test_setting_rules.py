@@ -14,6 +14,7 @@ from workspace import Workspace
 
 from irctl import config as settings
 from irctl.errors import ConfigError, EnvironmentUnfit, IrctlError
+from irctl.origins import SET
 
 KEYS = [k for k in settings.known_keys() if not k.startswith("prompts.")]
 
@@ -40,7 +41,7 @@ def test_the_rules_have_settings_to_hold_for() -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_number_is_infinite_or_none_at_all(name: str) -> None:
     for value in ("inf", "-inf", "nan", "1e999", math.inf, -math.inf, math.nan):
-        layer = settings.from_sets([f"{name}={value}"]) if isinstance(value, str) else {name: (value, "file.toml")}
+        layer = settings.from_sets([f"{name}={value}"]) if isinstance(value, str) else {name: (value, SET)}
         with pytest.raises(ConfigError) as caught:
             settings.resolve(layer)
         assert name in caught.value.message, value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files, paths, tables
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.origins import derived
 from irctl.pipelines import outputs
 from irctl.pipelines.workers import worker
 from irctl.types import Reporter
@@ -182,7 +183,7 @@ def _width(folder: Path) -> int | None:
 def _with(config: Config, model: str | None, data: str | None) -> Config:
     given: Mapping[str, Any] = {"model.name": model, "data.source": data}
     given = {k: v for k, v in given.items() if v is not None}
-    return config.replace(given, "the caller") if given else config
+    return config.replace(given, derived("the caller")) if given else config
 
 
 def texts(collection: Collection, config: Config, side: str) -> Any:

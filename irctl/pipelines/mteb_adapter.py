@@ -19,6 +19,7 @@ from irctl import files, paths
 from irctl.data.collections.self_match import self_match
 from irctl.data.texts.corpus import join
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.origins import derived
 from irctl.types import Reporter, Run, Silent
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class MtebModel:
         mteb()
         given = {"model.name": model or None, "compress.method": method or None}
         base = config or settings.resolve()
-        self.config = base.replace({k: v for k, v in given.items() if v is not None}, "MtebModel")
+        self.config = base.replace({k: v for k, v in given.items() if v is not None}, derived("MtebModel"))
         self.method = method
         self.reporter = reporter or Silent()
         self.encoder = load_encoder(self.config).freeze()
@@ -133,7 +134,7 @@ class MtebModel:
         from irctl.pipelines.search import opened_index
 
         given = {"compress.source": str(vectors), "compress.metric": metric, "compress.stream": True}
-        config = self.config.replace(given, "MtebModel")
+        config = self.config.replace(given, derived("MtebModel"))
         size = config.compress.train_size
         content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
         folder = paths.cache() / "codes" / digest(content)[:16]

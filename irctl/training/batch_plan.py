@@ -112,7 +112,7 @@ def _refuse(
         above = next((n for n in range(value, 4 * max(value, limit) + 1) if legal(n)), None)
         if near := sorted({n for n in (below, above) if n}):
             parts.append(f"{name}={' or '.join(map(str, near))}")
-    origin = config.origins.get(key, "default")
+    origin = config.origin(key)
     raise ConfigError(f"{found} (from {origin})", hint=f"Nearest legal: {'; '.join(parts)}")
 
 
@@ -162,7 +162,7 @@ def save_every(config: Config, step_plan: StepPlan) -> int:
     if 0 < number < 1:
         return max(1, math.ceil(number * step_plan.total))
     if number < 1 or not number.is_integer():
-        origin = config.origins.get("train.save", "default")
+        origin = config.origin("train.save")
         raise ConfigError(
             f"train.save: expected epoch, a number of steps, or a share below 1, found '{text}' (from {origin})",
             hint="For one checkpoint at the end: train.save=epoch",

@@ -12,6 +12,7 @@ from typing import Any
 from irctl import tables
 from irctl.config import Config
 from irctl.errors import EnvironmentUnfit
+from irctl.origins import Kind
 from irctl.training import trackers
 
 AMPERE = 8.0
@@ -29,7 +30,7 @@ def check_declared(config: Config) -> None:
     """Refuse settings that contradict themselves, or that lack a package; needs no torch and no device."""
     trackers.check(config)
     hardware = config.hardware
-    origin = config.origins.get("hardware.precision", "default")
+    origin = config.origin("hardware.precision")
     if hardware.device_kind == "cpu" and hardware.precision in ("fp16", "tf32"):
         raise EnvironmentUnfit(
             f"hardware.precision={hardware.precision} (from {origin}): the CPU trains in fp32 or bf16",
@@ -113,8 +114,8 @@ def training_flags(config: Config) -> dict[str, Any]:
 def _check_capability(config: Config, capability: float, name: str) -> None:
     precision = config.hardware.precision
     if capability < AMPERE and precision in ("bf16", "tf32"):
-        origin = config.origins.get("hardware.precision", "default")
-        asks = origin if origin.startswith("profile") else f"hardware.precision (from {origin})"
+        origin = config.origin("hardware.precision")
+        asks = str(origin) if origin.kind is Kind.PROFILE else f"hardware.precision (from {origin})"
         fitting = FITTING_PROFILE.get(f"{capability:.1f}")
         raise EnvironmentUnfit(
             f"{asks} asks for {precision}; {name} has none",

@@ -19,7 +19,7 @@ def check(config: Config) -> None:
     name = config.train.report_to
     packages = PACKAGES.get(name, ())
     if packages and not any(find_spec(package) for package in packages):
-        origin = config.origins.get("train.report_to", "default")
+        origin = config.origin("train.report_to")
         raise EnvironmentUnfit(
             f"train.report_to={name} (from {origin}): the package {packages[0]} is not installed",
             hint=f"pip install {packages[0]}, or train.report_to=none",

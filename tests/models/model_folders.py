@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from irctl.config import Config, resolve
+from irctl.origins import derived
 
 WORDS = ["lift", "drag", "of", "a", "wing", "heat", "flow", "over", "the", "cylinder", "shock"]
 TEXTS = [
@@ -23,7 +24,7 @@ TEXTS = [
 
 def settings(*sets: str) -> Config:
     pairs = (pair.partition("=") for pair in sets)
-    return resolve({name: (value, "test") for name, _, value in pairs})  # prompts end in a space
+    return resolve({name: (value, derived("test")) for name, _, value in pairs})  # prompts end in a space
 
 
 def plain_bert(encoder: Path, folder: Path) -> Path:

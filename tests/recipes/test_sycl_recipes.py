@@ -13,6 +13,7 @@ from irctl.data.collections.open import open_collection
 from irctl.data.collections.training_source import open_training_source
 from irctl.data.groups.group_source import GroupSource
 from irctl.errors import DataError
+from irctl.origins import derived
 from irctl.training import batch_plan
 from irctl.training.groups.sources import groups_of
 
@@ -47,7 +48,7 @@ def hub(tmp_path: Path) -> Path:
 
 
 def groups(name: str, hub: Path) -> GroupSource:
-    settings = resolved(name).replace({"data.root": str(hub)}, "test")
+    settings = resolved(name).replace({"data.root": str(hub)}, derived("test"))
     return groups_of(settings, open_training_source(settings))
 
 
@@ -68,7 +69,7 @@ def test_settings_are_those_of_source_002(name: str) -> None:
 
 
 def test_four_devices_of_sixteen_queries_share_negatives_and_accumulate_four_losses() -> None:
-    c = resolved("sycl-synth-multilevel").replace({"hardware.devices": 4, "batch.micro": 16}, "test")
+    c = resolved("sycl-synth-multilevel").replace({"hardware.devices": 4, "batch.micro": 16}, derived("test"))
     plan = batch_plan.plan(c).as_dict()
     assert (plan["loss"], plan["losses a step"], plan["negatives_per_query"]) == (64, 4, f"at most {64 * 4 - 1}")
 

@@ -18,6 +18,7 @@ from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.models import adapters
 from irctl.models.encoder import load_encoder
+from irctl.origins import derived
 from irctl.pipelines.train import train as pipeline
 from irctl.training.run_files import checkpoints
 from irctl.types import Silent
@@ -45,7 +46,7 @@ def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:
         "eval.during": "off",
         **{k.replace("__", "."): v for k, v in more.items()},
     }
-    return settings.resolve({k: (v, "test") for k, v in given.items()})
+    return settings.resolve({k: (v, derived("test")) for k, v in given.items()})
 
 
 def trained(config: settings.Config) -> tuple[dict[str, Any], Path]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
 from irctl.methods.dense import Method
+from irctl.origins import derived
 from irctl.paths import RunPaths
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.guide import Guide
@@ -141,7 +142,7 @@ def configuration(**values: Any) -> settings.Config:
         "data.binary": "false",  # the tiny source has all grades
         **{k.replace("__", "."): v for k, v in values.items()},
     }
-    return settings.resolve({k: (v, "test") for k, v in given.items()})
+    return settings.resolve({k: (v, derived("test")) for k, v in given.items()})
 
 
 def build(config: settings.Config, context: Any) -> Method:

@@ -50,7 +50,8 @@ def show_settings(config: Config, options: Options) -> None:
 
 def changed_settings(config: Config) -> list[str]:
     """Every setting that is not a default, with its origin."""
-    return [f"{k} = {v['value']!r}  ({v['origin']})" for k, v in config.to_json().items() if v["origin"] != "default"]
+    values = config.flat()
+    return [f"{k} = {v!r}  ({config.origin(k)})" for k, v in values.items() if k in config.origins]
 
 
 def dry_run(

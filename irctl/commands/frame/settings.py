@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import errors
 from irctl.commands.frame.options import Options
+from irctl.origins import Kind, Origin
 from irctl.settings import MOST_DEVICES
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
     method = config.resolve(*layers).train.method
     hardware = dict(profiles.layer(options.profile, method))
     if options.devices:
-        hardware["hardware.devices"] = (len(device_numbers(options.devices)), "option --devices")
+        hardware["hardware.devices"] = (len(device_numbers(options.devices)), Origin(Kind.OPTION, "--devices"))
     return config.resolve(hardware, *layers)
 
 

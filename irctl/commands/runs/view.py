@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from irctl import console
+from irctl import console, origins
 from irctl.errors import ConfigError
 from irctl.reports.formats.formulas import inert
 
@@ -158,7 +158,7 @@ def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, 
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    changed = {k: v for k, v in config.items() if v["origin"] != "default"}
+    changed = {k: v for k, v in config.items() if origins.parse(v["origin"]) != origins.DEFAULT}
     return [{"key": k, "value": str(v["value"]), "origin": v["origin"]} for k, v in changed.items()]
 
 

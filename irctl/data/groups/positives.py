@@ -36,7 +36,7 @@ def asked(config: Config) -> float | None:
     if len(values) > 1:
         named = ", ".join(f"{value:g} ({name})" for name, value in found.items())
         raise ConfigError(
-            f"data.binary (from {config.origins.get('data.binary', 'default')}): a group has one positive, and the "
+            f"data.binary (from {config.origin('data.binary')}): a group has one positive, and the "
             f"losses of the run have several thresholds: {named}",
             hint="Set loss.positive_threshold for all, or data.binary=false",
         )

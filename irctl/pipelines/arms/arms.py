@@ -17,6 +17,7 @@ from irctl import paths, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
 from irctl.files import write_atomic
 from irctl.ledger.recording import GROUP
+from irctl.origins import COMMAND_LINE
 from irctl.pipelines.arms.chains import RUN, Chain, Memory, Pool
 from irctl.types import Reporter
 
@@ -150,7 +151,7 @@ def _sets(argv: Sequence[str], prefixes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _lengths(arm: Config) -> tuple[str, ...]:
     """Encoder settings of an arm as --set pairs: the untouched model is used like those trained from it."""
-    chosen = (k for k in arm.flat() if k.startswith("encoder.") and arm.origins.get(k, "default") != "default")
+    chosen = (k for k in arm.flat() if k.startswith("encoder.") and k in arm.origins)
     return tuple(word for k in chosen for word in ("--set", f"{k}={_word(arm.flat()[k])}"))
 
 
@@ -180,12 +181,8 @@ def _settings(config: Config, asked: Asked, arm: str) -> Config:
     if not arm:
         return config
     layer = recipes_index.layer(f"{asked.recipe}:{arm}", tiny=asked.tiny)
-    high = {k: (v, config.origins[k]) for k, v in config.flat().items() if _is_given(config.origins.get(k, ""))}
+    high = {k: (v, config.origin(k)) for k, v in config.flat().items() if config.origin(k).kind in COMMAND_LINE}
     return schema.resolve(layer, high)
-
-
-def _is_given(origin: str) -> bool:
-    return origin.startswith(("option ", "--set"))
 
 
 def _evaluations(config: Config, asked: Sequence[str] | None) -> list[tuple[str, ...]]:

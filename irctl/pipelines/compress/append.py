@@ -18,6 +18,7 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
+from irctl.origins import derived
 from irctl.pipelines.compress.distinct_ids import DistinctIds
 from irctl.pipelines.compress.manifest import Lines, find_lost, read_done
 from irctl.pipelines.references import bundles, vectors
@@ -96,7 +97,7 @@ def _open(config: Config, reference: str) -> tuple[Path, Bundle]:
 
 def _follow(config: Config, bundle: Bundle) -> Config:
     own = {"compress.method": bundle.method, "compress.metric": bundle.metric}
-    return config.replace(own, f"bundle {bundle.folder}")
+    return config.replace(own, derived(f"bundle {bundle.folder}"))
 
 
 def _check_settings(config: Config) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed
+from irctl.origins import derived
 from irctl.pipelines.doctor.finding import Finding
 from irctl.pipelines.train.trial import SMALL, elsewhere
 from irctl.training import batch_plan, trackers
@@ -44,7 +45,7 @@ class Trial:
 
     @property
     def small(self) -> Config:
-        return self.config.replace(SMALL, "preflight")
+        return self.config.replace(SMALL, derived("preflight"))
 
 
 def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
@@ -133,7 +134,7 @@ def _save_load(trial: Trial) -> str:
     before = encoder.encode(list(TEXTS))
     folder = paths.runs() / "saved"
     encoder.save(folder, {})
-    again = load_encoder(trial.config.replace({"model.name": str(folder)}, "preflight")).encode(list(TEXTS))
+    again = load_encoder(trial.config.replace({"model.name": str(folder)}, derived("preflight"))).encode(list(TEXTS))
     difference = float(np.abs(before - again).max())
     if difference > TOLERANCE:
         raise RunFailed(
@@ -200,7 +201,7 @@ def _evaluation(trial: Trial) -> str:
     config = resolve(from_file(trial.run.paths.config))  # with the negatives that were mined
     source = groups_of(config, open_training_source(config))
     groups = [source.group(i, 0) for i in range(min(TOY_QUERIES, len(source)))]
-    encoder = load_encoder(config.replace({"model.name": str(trial.trained["model"])}, "preflight"))
+    encoder = load_encoder(config.replace({"model.name": str(trial.trained["model"])}, derived("preflight")))
     texts = {d: t for g in groups for d, t in zip(g.passage_ids, g.passages, strict=True)}
     scores = encoder.encode([g.query for g in groups], side="query") @ encoder.encode(list(texts.values())).T
     run = {g.query_id: dict(zip(texts, map(float, row), strict=True)) for g, row in zip(groups, scores, strict=True)}

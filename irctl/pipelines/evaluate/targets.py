@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError
+from irctl.origins import derived
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
 from irctl.types import Qrels
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
     from irctl.pipelines.evaluate.request import EvalRequest
 
-ORIGIN = "the evaluated run"
+ORIGIN = derived("the evaluated run")
 SHOWN_NAMES = 20
 """Names of missing data sets in one line."""
 
@@ -240,4 +241,4 @@ def _like_its_run(config: Config, made_by: RunRecord) -> Config:
     stored: Mapping[str, Any] = json.loads(made_by.columns.get("config_json") or "{}")
     keys = ("data.source", "data.split", "data.root", "data.title_join", "search.k", "run.dataset")
     taken = {k: stored[k]["value"] for k in keys if k in stored and k not in config.origins}
-    return config.replace(taken, f"run {made_by.id}") if taken else config
+    return config.replace(taken, derived(f"run {made_by.id}")) if taken else config

@@ -10,6 +10,7 @@ from irctl import files, paths
 from irctl.data.collections.self_match import self_match
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
+from irctl.origins import derived
 from irctl.pipelines.hardneg.left_out import LeftOut
 from irctl.pipelines.hardneg.mine import write_negatives
 from irctl.pipelines.hardneg.rankers import bm25_ranker
@@ -25,7 +26,7 @@ def refuse_rescore(config: Config) -> None:
     """Training mines by BM25 alone: its candidates meet no cross-encoder. Raises ConfigError where one is asked for."""
     if config.hardneg.rescore:
         raise ConfigError(
-            f"hardneg.rescore={config.hardneg.rescore} (from {config.origins.get('hardneg.rescore', 'default')}): "
+            f"hardneg.rescore={config.hardneg.rescore} (from {config.origin('hardneg.rescore')}): "
             "irctl train mines by BM25 alone",
             hint="Mine with irctl hardneg and this setting, then train with --negatives FILE and without it",
         )
@@ -72,7 +73,7 @@ def mine_again(config: Config, model: Path, target: Path, run: RunHandle, report
     from irctl.pipelines.hardneg.dense_rankers import dense_ranker
 
     as_it_is = {"model.name": str(model), "model.revision": "", "model.lora_r": 0, "model.freeze_base": False}
-    config = config.replace(as_it_is, "the model in training")
+    config = config.replace(as_it_is, derived("the model in training"))
     collection = open_for(config)
     split = train_split(config)
     queries, qrels = collection.queries(split), collection.qrels(split)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.split_names import POOL
+from irctl.origins import Kind, parse
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -24,7 +25,7 @@ NOT_SCIENCE = (
     "compress.workers",
 )
 
-FOUND = ("default", "measured", "mined")
+NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED)
 """Origins of values that nobody chose."""
 
 
@@ -40,7 +41,8 @@ def changed(record: RunRecord) -> dict[str, Any]:
     What the run found out itself (a temperature, the file of its negatives) follows from them, and differs by seed.
     """
     stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
-    return {k: v["value"] for k, v in stored.items() if v["origin"] not in FOUND and not k.startswith(NOT_SCIENCE)}
+    science = {k: v for k, v in stored.items() if not k.startswith(NOT_SCIENCE)}
+    return {k: v["value"] for k, v in science.items() if parse(v["origin"]).kind not in NOT_CHOSEN}
 
 
 def short_name(model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from irctl.origins import derived
 from irctl.pipelines.references import vectors
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
@@ -58,7 +59,7 @@ class Opened:
 
         if self._encoded is None or self._encoded[0] is not collection:
             encoder, name = self.encoder(config)
-            named = config.replace({"model.name": name}, "the search")
+            named = config.replace({"model.name": name}, derived("the search"))
             made, _ = embedded(encoder, collection.corpus, named, run, reporter)
             self._encoded = collection, opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config)
         return self._encoded[1]

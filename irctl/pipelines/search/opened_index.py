@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, scan, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.origins import derived
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Stream
 
@@ -177,7 +178,7 @@ def settings_of(config: Config, searched: Searched | None) -> Config:
     """The settings with the collection that the index was made from, unless they name one."""
     if searched is None or "data.source" in config.origins or not searched.about.get("data"):
         return config
-    return config.replace({"data.source": searched.about["data"]}, "the index")
+    return config.replace({"data.source": searched.about["data"]}, derived("the index"))
 
 
 def check_corpus(searched: Searched, collection: Collection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
+from irctl.origins import Kind, derived
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -32,18 +33,18 @@ def scaled_lr(config: Config, reporter: Reporter) -> Config:
         )
         return config
     lr = config.train.lr * (ratio if how == "linear" else ratio**0.5)
-    return config.replace({"train.lr": lr}, f"train.lr_scaling={how}")
+    return config.replace({"train.lr": lr}, derived(f"train.lr_scaling={how}"))
 
 
 def _recipe_batch(config: Config) -> int | None:
     """batch.global of the recipe that the settings came from."""
     from irctl import recipes_index, shipped_files
 
-    named = {o.split()[1].partition(":")[0] for o in config.origins.values() if o.startswith("recipe ")}
-    for name in named:
+    recipes = [o for o in config.origins.values() if o.kind is Kind.RECIPE]
+    for name in dict.fromkeys(o.name for o in recipes):
         stem = name.removesuffix(".toml")
         if stem in shipped_files.names("recipes"):
-            tiny = any(o.startswith(f"recipe {name}") and o.endswith("[tiny]") for o in config.origins.values())
+            tiny = any(o.tiny for o in recipes if o.name == name)
             found = recipes_index.layer(stem, tiny=tiny).get("batch.global")
             return int(found[0]) if found else None
     return None

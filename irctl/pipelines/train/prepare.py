@@ -13,6 +13,7 @@ from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
 from irctl.models.reading import names_of
+from irctl.origins import MINED, derived
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.training.groups import label_checks
@@ -46,7 +47,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config,
     extra: dict[str, Any] = {"training_queries": len(groups), "group": found.passages}
     if isinstance(source, JudgedSplit) and (split := dev_split(source)):
         if config.eval.during == "candidates" and config.data.negatives != "none":
-            of_split = config.replace({"data.split": split}, "development")
+            of_split = config.replace({"data.split": split}, derived("development"))
             extra["dev_negatives"] = str(default_negatives(of_split, source.collection, reporter))
         if split == source.collection.card.headline_split:
             run.note(selected_on_eval=1)
@@ -64,7 +65,7 @@ def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter:
     if not config.data.negatives:
         _judged(config, source)
         path = default_negatives(config, collection, reporter)
-        config = config.replace({"data.negatives": str(path)}, "mined")
+        config = config.replace({"data.negatives": str(path)}, MINED)
     elif config.data.negatives != "none":
         config = _with_given_negatives(config)
     if config.data.negatives != "none":
@@ -146,7 +147,7 @@ def describe(config: Config) -> Described:
             shown["negatives"] = f"{config.hardneg.num} a query by BM25, mined once"
             to_mine = 0 if mined.is_file() else config.hardneg.num
             shown["negatives"] += " at the start: not among the sources below" if to_mine else ", before now"
-            config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, "mined")
+            config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, MINED)
         elif config.data.negatives != "none":
             config = _with_given_negatives(config)
     groups = groups_of(config, source)
@@ -188,7 +189,7 @@ def _judged(config: Config, source: JudgedSplit) -> None:
     from irctl.pipelines.hardneg.for_training import refuse_rescore
 
     refuse_rescore(config)
-    groups = groups_of(config.replace({"data.negatives": "none"}, "judgements"), source)
+    groups = groups_of(config.replace({"data.negatives": "none"}, derived("judgements")), source)
     if not groups.is_binary:
         refuse_mined(groups.labels, f"{source.name}/{source.split}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import plugins, stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
+from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.pipelines.train import checks
 from irctl.pipelines.train.follow import MEASURE, Follow
@@ -154,5 +155,5 @@ def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
     if not measured or not values:
         return config
     if len(config.loss.name.split(",")) == 1:
-        return config.replace({"loss.temperature": values[measured[0]]}, "measured")
-    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, "measured")
+        return config.replace({"loss.temperature": values[measured[0]]}, MEASURED)
+    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, MEASURED)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from irctl.origins import derived
 from irctl.types import Silent
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def peak_memory_gib(config: Config) -> float:
     from irctl.pipelines.train import train as training
 
     with elsewhere():
-        tried = config.replace({**SMALL, "train.save_state": False}, "--probe")
+        tried = config.replace({**SMALL, "train.save_state": False}, derived("--probe"))
         with start_run(command="train", argv=["irctl", "train"], config=tried) as run:
             return float(training.train(tried, run, Silent())["peak_memory_gib"])
 

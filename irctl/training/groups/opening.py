@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from irctl.config import Config
+from irctl.origins import derived
 from irctl.training.groups import sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
@@ -46,7 +47,7 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
     source = sources.groups_of(config, data)
     fingerprint = source.fingerprint
     if (mined := refreshed_negatives.current(config, context.paths)) is not None:
-        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, "mined again"), data)
+        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, derived("mined again")), data)
     objective = Objective(
         terms.parts(config, source.largest_grade),
         learn_temperature=config.loss.learn_temperature,

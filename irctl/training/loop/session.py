@@ -20,6 +20,7 @@ from irctl import tables
 from irctl.config import Config
 from irctl.errors import ConfigError, RunFailed
 from irctl.ledger.files import surroundings
+from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.training import batch_plan, precision
 from irctl.training.loop.loss_batches import LossBatches
@@ -224,7 +225,7 @@ def science_sha256(config: Config) -> str:
     """Hash of what must be the same for a checkpoint to go on: all but hardware, names and what is measured."""
     flat = {k: v for k, v in config.flat().items() if k.split(".")[0] not in OTHER_SECTIONS and k not in OTHER_KEYS}
     flat["run.seed"] = config.run.seed
-    for key in [k for k in flat if k.endswith(".temperature") and config.origins.get(k) == "measured"]:
+    for key in [k for k in flat if k.endswith(".temperature") and config.origin(k) == MEASURED]:
         del flat[key]
     if config.loss.temperature == "auto":
         del flat["loss.temperature"]

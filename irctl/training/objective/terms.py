@@ -13,6 +13,7 @@ from irctl import plugins
 from irctl.config import Config
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
+from irctl.origins import Kind
 
 VIEWS = ("own", "all", "masked")
 
@@ -85,7 +86,7 @@ def _term(text: str, config: Config) -> tuple[str, float]:
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        origin = config.origins.get("loss.name", "default")
+        origin = config.origin("loss.name")
         raise ConfigError(f"loss.name: expected a weight above 0 after '{name}:', found '{number}' (from {origin})")
     return plugins.check("losses", name), weight
 
@@ -133,7 +134,7 @@ def _part(config: Config, name: str, weight: float, threshold: float | None, lar
         fixed = plugins.literal("losses", name, "AUTO_SPREAD") == 0
         return Part(name, weight, view, settings, 1.0 if fixed else None)
     if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
-        where = config.origins.get("loss.temperature", "default")
+        where = config.origin("loss.temperature")
         raise ConfigError(f"loss.temperature: expected auto or a number above 0, found {temperature!r} (from {where})")
     return Part(name, weight, view, settings, float(temperature))
 
@@ -190,7 +191,7 @@ def _check_inbatch(config: Config, views: set[str]) -> None:
     loss = config.loss
     if loss.guide and "masked" not in views:  # a recipe's too: there is nothing to drop them from
         raise ConfigError(
-            f"loss.guide={loss.guide} (from {config.origins.get('loss.guide', 'default')}) does something only with "
+            f"loss.guide={loss.guide} (from {config.origin('loss.guide')}) does something only with "
             f"loss.inbatch=masked; {loss.name} compares by {' and '.join(sorted(views))}",
             hint="Drop it, or use a loss of other queries' passages with loss.inbatch=masked",
         )
@@ -198,7 +199,7 @@ def _check_inbatch(config: Config, views: set[str]) -> None:
         ("loss.inbatch_label", "all or masked", views != {"own"}),
         ("loss.guide_margin", "loss.guide", bool(loss.guide)),
     ):
-        if key in config.origins and not given and not config.origins[key].startswith("recipe"):
+        if key in config.origins and not given and config.origin(key).kind is not Kind.RECIPE:
             what = needed if needed.startswith("loss.") else f"loss.inbatch={needed}"
             raise ConfigError(
                 f"{key} (from {config.origins[key]}) does something only with {what}",

@@ -12,6 +12,7 @@ from irctl import config, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
 from irctl.ledger.query import RunRecord
 from irctl.ledger.recording import GROUP, RunHandle, start_run
+from irctl.origins import MEASURED
 from irctl.pipelines.arms import arms
 from irctl.pipelines.arms import chains as arms_chains
 from irctl.pipelines.arms.chains import RUN, Chain, Memory, Pool
@@ -252,7 +253,7 @@ def test_report_takes_a_group_for_its_evaluations(monkeypatch: pytest.MonkeyPatc
 def test_seeds_that_measured_other_temperatures_are_one_row() -> None:
     def trained(temperature: float) -> RunRecord:
         stored = config.resolve(config.from_sets(["train.lr=1e-3"])).replace(
-            {"loss.temperature": temperature}, "measured"
+            {"loss.temperature": temperature}, MEASURED
         )
         return RunRecord("x", Path("x"), {"config_json": json.dumps(stored.to_json())})
 

@@ -10,6 +10,7 @@ import pytest
 from compressing import DIM, compressed, save_vectors, settings
 
 from irctl.errors import ConfigError
+from irctl.origins import derived
 from irctl.pipelines.compress import compress as pipeline
 from irctl.pipelines.compress import memory
 from irctl.pipelines.compress.request import CompressRequest
@@ -82,10 +83,10 @@ def test_an_estimate_is_numbers_with_a_text_of_them() -> None:
 def test_dry_run_says_batches_memory_and_disk(tmp_path: Path) -> None:
     config = settings(compress__source=save_vectors(tmp_path / "x.npy"), compress__method="pq,sq")
     assert pipeline.describe(config)["batches"] == 1  # without --stream a file is a batch
-    plan = pipeline.describe(config.replace({"compress.stream": True}, "test"))
+    plan = pipeline.describe(config.replace({"compress.stream": True}, derived("test")))
     assert (plan["rows"], plan["dimensions"], plan["batches"]) == (2600, DIM, 6)
     assert plan["pq"]["bytes a row"] == "4" and plan["sq"]["bytes a row"] == "32" and "GiB" in plan["pq"]["memory"]
     with pytest.raises(ConfigError, match="pq"):
         pipeline.describe(settings(compress__source=tmp_path / "x.npy", pq__m=5))
     with pytest.raises(ConfigError, match="the limit is"):
-        pipeline.describe(config.replace({"compress.memory_gib": 0.001}, "test"))
+        pipeline.describe(config.replace({"compress.memory_gib": 0.001}, derived("test")))

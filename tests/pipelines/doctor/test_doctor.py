@@ -16,6 +16,7 @@ import pytest
 
 from irctl import config, paths, profiles
 from irctl.errors import ConfigError
+from irctl.origins import derived
 from irctl.pipelines.doctor import doctor, recipe_checks
 from irctl.pipelines.doctor.finding import Finding
 
@@ -214,7 +215,7 @@ def test_the_block_for_a_bug_report_holds_no_secret_and_no_home(monkeypatch: pyt
 
 
 def recipe(profile: str = "cpu", **values: object) -> list[Finding]:
-    layer = {k.replace("__", "."): (v, "test") for k, v in values.items()}
+    layer = {k.replace("__", "."): (v, derived("test")) for k, v in values.items()}
     return list(recipe_checks.checks(config.resolve(profiles.layer(profile, "dense"), layer)))
 
 

@@ -14,6 +14,7 @@ import safetensors.numpy
 from irctl import config as settings
 from irctl import paths, profiles
 from irctl.errors import ConfigError
+from irctl.origins import derived
 from irctl.pipelines.doctor import preflight
 from irctl.pipelines.doctor.finding import Finding
 from irctl.training.run_files import journal
@@ -33,7 +34,7 @@ def configuration(model: Path, **more: Any) -> settings.Config:
         "batch.global": 8,
         **{k.replace("__", "."): v for k, v in more.items()},
     }
-    return settings.resolve(profiles.layer("cpu", "sycl"), {k: (v, "test") for k, v in given.items()})
+    return settings.resolve(profiles.layer("cpu", "sycl"), {k: (v, derived("test")) for k, v in given.items()})
 
 
 def tried(config: settings.Config, limit_s: float = 300.0) -> list[Finding]:
@@ -91,7 +92,7 @@ def test_a_resume_that_differs_is_found(tiny_encoder: Path, monkeypatch: pytest.
 
 
 def test_settings_that_train_nothing_are_refused(tiny_encoder: Path) -> None:
-    compression = settings.resolve({"compress.method": ("pq", "test")})
+    compression = settings.resolve({"compress.method": ("pq", derived("test"))})
     with pytest.raises(ConfigError, match="these settings train nothing"):
         tried(compression)
 

@@ -10,6 +10,7 @@ import pytest
 
 from irctl import config as settings
 from irctl.errors import ConfigError
+from irctl.origins import derived
 from irctl.pipelines.train import dry_run, prepare
 
 
@@ -35,7 +36,7 @@ def described(toy: Path, mined: dict[str, list[str]] | None = None, **values: An
         file.write_text("".join(json.dumps(r) + "\n" for r in rows))
         given["data.negatives"] = str(file)
     given |= {k.replace("__", "."): v for k, v in values.items()}
-    return dry_run.describe(settings.resolve({k: (v, "test") for k, v in given.items()}))
+    return dry_run.describe(settings.resolve({k: (v, derived("test")) for k, v in given.items()}))
 
 
 ALL = {f"q{q}": ["c8", "c9", "c10", "c11"] for q in range(4)}
@@ -111,7 +112,7 @@ def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytes
     from irctl.pipelines.hardneg import hardneg
     from irctl.types import Silent
 
-    config = settings.resolve({"data.source": (str(toy), "test")})
+    config = settings.resolve({"data.source": (str(toy), derived("test"))})
     with start_run(command="hardneg", argv=["irctl", "hardneg"], config=config) as run:
         hardneg.hardneg(config, run, Silent())
     assert "mined (means of 4 groups)" in described(toy, data__negatives=run.id)["data"]["a group"]

@@ -15,6 +15,7 @@ from irctl import config as settings
 from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
+from irctl.origins import MEASURED, MINED, SET, Kind, Origin, derived
 from irctl.pipelines.train import dry_run, learning_rate, memory
 from irctl.pipelines.train import train as pipeline
 from irctl.training.processes import launch
@@ -34,7 +35,7 @@ def configuration(model: Path | str, **more):
         "train.lr": 1e-3,
         **more,
     }
-    return settings.resolve({k: (v, "test") for k, v in given.items()})
+    return settings.resolve({k: (v, derived("test")) for k, v in given.items()})
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,9 @@ def test_default_data_trains_and_the_model_opens_in_sentence_transformers(tiny_e
     assert run.columns["global_batch"] == 8 and run.columns["negatives_per_query"] == 31
     assert any("dev nDCG@10" in line for line in said.lines)
     stored = settings.resolve(settings.from_file(run.paths.config))
-    assert stored.origins["loss.temperature"] == "measured"
+    assert stored.origin("loss.temperature") == MEASURED
     assert stored.loss.temperature == payload["temperatures"]["ws2"]
-    assert stored.origins["data.negatives"] == "mined" and Path(stored.data.negatives).is_file()
+    assert stored.origin("data.negatives") == MINED and Path(stored.data.negatives).is_file()
 
 
 def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_process) -> None:
@@ -288,7 +289,7 @@ def test_the_settings_of_deepspeed_lie_in_the_run_folder(tiny_encoder, small, mo
 
 def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) -> None:
     shown = dry_run.describe(
-        settings.resolve({"loss.name": ("ws2", "test"), "hardware.micro_batch": (4, "profile cpu")})
+        settings.resolve({"loss.name": ("ws2", derived("test")), "hardware.micro_batch": (4, derived("test"))})
     )
     assert shown["data"]["queries"] == 135 and shown["data"]["largest grade"] == 4
     assert shown["batch"]["negatives_per_query"] == "at most 249" and shown["batch"]["chunks"] == 8
@@ -308,10 +309,10 @@ def test_dry_run_of_data_and_model_that_are_elsewhere_needs_no_network(tmp_path,
     (tmp_path / "graded.json").write_text(json.dumps({"mqrel": [source]}))
     config = settings.resolve(
         {
-            "data.source": (str(tmp_path / "graded.json"), "test"),
-            "model.name": ("facebook/contriever", "test"),
-            "hardware.devices": (4, "test"),
-            "hardware.zero_stage": (2, "test"),
+            "data.source": (str(tmp_path / "graded.json"), derived("test")),
+            "model.name": ("facebook/contriever", derived("test")),
+            "hardware.devices": (4, derived("test")),
+            "hardware.zero_stage": (2, derived("test")),
         }
     )
     shown = dry_run.describe(config)
@@ -334,11 +335,12 @@ def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
 
 
 def test_learning_rate_follows_the_batch_only_where_asked() -> None:
-    recipe = {"batch.global": (16, "recipe cranfield-ws2.toml:20"), "train.lr": (1e-4, "recipe cranfield-ws2.toml:16")}
+    origin = Origin(Kind.RECIPE, "cranfield-ws2.toml", 20)
+    recipe = {"batch.global": (16, origin), "train.lr": (1e-4, origin)}
 
     def lr(**more) -> tuple[float, list[str]]:
         said = Silent()
-        config = settings.resolve(recipe, {k: (v, "--set") for k, v in more.items()})
+        config = settings.resolve(recipe, {k: (v, SET) for k, v in more.items()})
         return learning_rate.scaled_lr(config, said).train.lr, said.lines
 
     assert lr() == (1e-4, [])
@@ -347,4 +349,4 @@ def test_learning_rate_follows_the_batch_only_where_asked() -> None:
     assert lr(**{"batch.global": 64, "train.lr_scaling": "linear"})[0] == pytest.approx(4e-4)
     assert lr(**{"batch.global": 64, "train.lr_scaling": "sqrt"})[0] == pytest.approx(2e-4)
     with pytest.raises(ConfigError, match="the run has none"):
-        learning_rate.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", "--set")}), Silent())
+        learning_rate.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", SET)}), Silent())

@@ -16,6 +16,7 @@ from irctl.errors import ConfigError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.encoder import load_encoder
+from irctl.origins import derived
 from irctl.pipelines.hardneg import for_training, hardneg
 from irctl.pipelines.train import train as pipeline
 from irctl.training.run_files import journal
@@ -43,7 +44,7 @@ def configuration(model: Path, toy: str, **more: Any) -> settings.Config:
         "hardneg.num": 2,
         **{k.replace("__", "."): v for k, v in more.items()},
     }
-    return settings.resolve({k: (v, "test") for k, v in given.items()})
+    return settings.resolve({k: (v, derived("test")) for k, v in given.items()})
 
 
 def trained(config: settings.Config) -> RunHandle:
