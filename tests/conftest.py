@@ -59,6 +59,22 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "run", run)
 
 
+@pytest.fixture
+def shares_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The workers' shares are done here, one after another; returns `task:count` of each job, as it grows."""
+    from irctl.pipelines.workers import local, worker
+
+    jobs: list[str] = []
+
+    def spread(task: str, job: Any, count: int, *others: Any) -> list[dict[str, Any]]:
+        jobs.append(f"{task.partition(':')[2]}:{count}")
+        travelled = json.dumps(job)
+        return [json.loads(json.dumps(worker.perform(task, json.loads(travelled), i, count))) for i in range(count)]
+
+    monkeypatch.setattr(local, "spread", spread)
+    return jobs
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_commit() -> Iterator[None]:
     """The checkout of these tests is asked for its commit once, not by every run: that is half of what a run costs."""

@@ -51,7 +51,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "code", "said"), WRONG, ids=[w[0] for w in WRONG])
-def test_a_wrong_line_ends_in_one_line_and_its_code(line: str, code: int, said: str, place: Workspace) -> None:
+def test_a_wrong_line_ends_in_one_line_and_its_code(
+    line: str, code: int, said: str, place: Workspace, in_process: None
+) -> None:
     done = place.run(line)
     assert (done.code, done.out) == (code, ""), done.out + done.err
     last = done.err.strip().splitlines()[-1]

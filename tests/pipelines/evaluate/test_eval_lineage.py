@@ -15,6 +15,7 @@ from irctl import hashing
 from irctl.data.judgements.runs import read_run
 from irctl.ledger import query
 
+pytestmark = pytest.mark.usefixtures("in_process")
 TRAIN = (
     "train --data cranfield --set data.negatives=none --max-steps 2 --batch 4 --set batch.micro=4 "
     "--set train.warmup_ratio=0 --set eval.during=candidates --set data.group_size=2"
