@@ -7,22 +7,22 @@ import pytest
 
 from irctl import plugins
 from irctl.metrics.ranking.evaluate import evaluate
-from irctl.metrics.ranking.parsing import MEASURES, PRESETS, families, parse
+from irctl.metrics.ranking.parsing import MEASURES, PRESETS, list_families, parse
 
 FILES = plugins.names(MEASURES)
 NAMES = sorted(
     {m.name for preset in PRESETS for m in parse(preset)}
-    | {f.name if f.cutoff == "none" else f"{f.name}@10" for f in families().values()}
+    | {f.name if f.cutoff == "none" else f"{f.name}@10" for f in list_families().values()}
 )
 QRELS = {"1": {"a": 3, "b": 0, "c": 1}, "2": {"a": 2}}
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_says_what_its_measure_is_called_and_takes(file: str) -> None:
-    family = families()[file]
+    family = list_families()[file]
     assert family.name.lower() == file and plugins.summary(MEASURES, file).startswith(family.name)
     assert family.cutoff in ("needed", "optional", "none") and set(family.parameters) <= {"rel", "judged_only"}
-    assert all(families()[s] is family and s == s.lower() for s in family.synonyms)
+    assert all(list_families()[s] is family and s == s.lower() for s in family.synonyms)
     assert parse(file if family.cutoff == "none" else f"{file}@{family.usual}")[0].family == family.name
 
 

@@ -51,7 +51,7 @@ def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.floa
     return rows_ND
 
 
-def taken(stream: Stream, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
+def take_rows(stream: Stream, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
     """Rows of a stream as `as_rows` has them; the DataError names file and row."""
     try:
         return as_rows(stream.take(rows_N), stream.dim)
@@ -70,7 +70,7 @@ def as_codes(codes_NC: ArrayLike, code_size: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(codes)
 
 
-def unit(x_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize_rows(x_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows scaled to length 1; zero rows stay zero."""
     out_ND = np.empty(x_ND.shape, np.float32)
     for a in range(0, len(x_ND), _ROWS):

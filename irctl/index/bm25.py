@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Bm25Settings:
     """k1, b as in Robertson and Zaragoza 2009; stemmer: a Snowball language or 'none'."""
 
     k1: float = 1.5
@@ -32,11 +32,11 @@ class Settings:
 class Bm25:
     """An index of texts in memory. Queries and documents go through the same stop words and stemmer."""
 
-    def __init__(self, texts: Iterable[str], settings: Settings) -> None:
+    def __init__(self, texts: Iterable[str], settings: Bm25Settings) -> None:
         import bm25s
 
         self.settings = settings
-        self._stemmer = _stemmer(settings.stemmer)
+        self._stemmer = _make_stemmer(settings.stemmer)
         tokens = bm25s.tokenize(list(texts), stopwords="en", stemmer=self._stemmer, show_progress=False)
         self._index = bm25s.BM25(k1=settings.k1, b=settings.b)
         self.rows = len(tokens.ids)
@@ -58,10 +58,10 @@ class Bm25:
 
     def search(self, query: str, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(rows, scores) of at most k documents that share a word: score descending, then row ascending."""
-        return best(self.scores(query), k)
+        return take_best(self.scores(query), k)
 
 
-def best(scores_N: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def take_best(scores_N: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best positive scores with their rows, exact on ties."""
     import numpy as np
 
@@ -73,7 +73,7 @@ def best(scores_N: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDAr
     return rows[order], scores_N[rows[order]]
 
 
-def _stemmer(language: str) -> Any:
+def _make_stemmer(language: str) -> Any:
     if language == "none":
         return None
     import Stemmer

@@ -40,7 +40,7 @@ Loader = Callable[[Path], Any]
 """folder -> trained quantizer. Passed in, because quantizers stand above this package."""
 
 
-def quantizer_folder(folder: Path, method: str) -> Path:
+def locate_quantizer(folder: Path, method: str) -> Path:
     """Where a bundle keeps its quantizer: product quantizers lie in pq/, as learned ones do."""
     return folder / ("pq" if method in ("pq", "opq") else "quantizer")
 
@@ -155,10 +155,10 @@ class Bundle:
                 waiting.append(piece)
                 taken, held = taken + len(piece), held + len(piece)
                 if held == size:
-                    yield start, _joined(waiting)
+                    yield start, _join(waiting)
                     start, held, waiting = start + size, 0, []
         if held:
-            yield start, _joined(waiting)
+            yield start, _join(waiting)
 
     def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Codes [N, C] of these rows, in the order asked."""
@@ -180,7 +180,7 @@ class Bundle:
         return shards.verify(self.folder, self.parts)
 
 
-def _joined(pieces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _join(pieces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pieces[0]) if len(pieces) == 1 else np.concatenate(pieces)
 
 

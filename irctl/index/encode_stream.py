@@ -23,7 +23,7 @@ from irctl import allocator, files, stopping
 from irctl.errors import DataError, IrctlError, RunFailed
 from irctl.index import shards, threads
 from irctl.index.arrays import NotFinite
-from irctl.index.plan import Batch
+from irctl.index.plan import RowBatch
 from irctl.types import Stream, VectorBlock
 
 WAITING = 2  # batches between two stages
@@ -32,7 +32,7 @@ _END = object()
 
 
 @dataclass
-class Target:
+class CodeTarget:
     """Where one method's codes go. done: numbers of its finished batches; they are not encoded again."""
 
     folder: Path
@@ -40,13 +40,13 @@ class Target:
     code_size: int
     file: Callable[[int], str]  # batch number -> name under codes/
     ids_file: Callable[[int], str]
-    journal: shards.Journal
+    journal: shards.ShardJournal
     quantizer: str  # hash, kept with every batch
     done: set[int] = field(default_factory=set)
 
 
 @dataclass
-class Spent:
+class StageTimes:
     """CPU seconds of each stage, rows that went through, and how often the input was read."""
 
     reader_s: float = 0.0
@@ -88,14 +88,14 @@ class _Failure:
         self._stop, self._lock = stop, threading.Lock()
         self.error: BaseException | None = None
 
-    def keep(self, e: BaseException, stage: str, batch: Batch | None) -> None:
+    def keep(self, e: BaseException, stage: str, batch: RowBatch | None) -> None:
         with self._lock:
             if self.error is None:
-                self.error = _located(e, stage, batch)
+                self.error = _locate(e, stage, batch)
         self._stop.set()
 
 
-def _located(e: BaseException, stage: str, batch: Batch | None) -> BaseException:
+def _locate(e: BaseException, stage: str, batch: RowBatch | None) -> BaseException:
     """The same error, saying which rows; what is not ours becomes RunFailed."""
     if batch is None or not isinstance(e, Exception):
         return e
@@ -116,7 +116,9 @@ def _located(e: BaseException, stage: str, batch: Batch | None) -> BaseException
     return located
 
 
-def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], advance: Callable[[int], object]) -> Spent:
+def run(
+    stream: Stream, batches: Sequence[RowBatch], targets: Sequence[CodeTarget], advance: Callable[[int], object]
+) -> StageTimes:
     """Encode every batch for every target that lacks it. Each batch is read once.
 
     Raises the first failure of any stage with its rows, and Stopped after a signal.
@@ -124,7 +126,7 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     wanted = [b for b in batches if any(b.index not in t.done for t in targets)]
     allocator.keep_freed_memory()
     check_space(targets, wanted, stream.id_bytes() if hasattr(stream, "id_bytes") else 0.0)
-    spent, stop = Spent(), threading.Event()
+    spent, stop = StageTimes(), threading.Event()
     failure = _Failure(stop)
     read, written = _Line(stop), _Line(stop)
     reader = threading.Thread(target=_read, args=(stream, wanted, read, spent, failure), name="reader", daemon=True)
@@ -134,9 +136,9 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     reader.start()
     writer.start()
     process_s, own_s = time.process_time(), time.thread_time()
-    batch: Batch | None = None
+    batch: RowBatch | None = None
     try:
-        with threads.leaving(1):
+        with threads.leave_cpus(1):
             while not stopping.requested() and (item := read.get()) is not _END:
                 batch, block = item
                 codes = [None if batch.index in t.done else t.encode(block.vectors_ND) for t in targets]
@@ -156,11 +158,11 @@ def run(stream: Stream, batches: Sequence[Batch], targets: Sequence[Target], adv
     return spent
 
 
-def _read(stream: Stream, wanted: Sequence[Batch], line: _Line, spent: Spent, failure: _Failure) -> None:
-    batch: Batch | None = None
+def _read(stream: Stream, wanted: Sequence[RowBatch], line: _Line, spent: StageTimes, failure: _Failure) -> None:
+    batch: RowBatch | None = None
     started = time.thread_time()
     try:
-        for stretch in _stretches(wanted):
+        for stretch in _group_neighbours(wanted):
             batch = stretch[0]
             last = stretch[-1]
             blocks = stream.blocks(batch.rows, batch.row0, last.row0 + last.rows)
@@ -176,9 +178,9 @@ def _read(stream: Stream, wanted: Sequence[Batch], line: _Line, spent: Spent, fa
         spent.reader_s = time.thread_time() - started
 
 
-def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+def _group_neighbours(batches: Sequence[RowBatch]) -> Iterator[list[RowBatch]]:
     """Neighbouring batches of one file, all but the last of equal size: each stretch is one pass of the stream."""
-    stretch: list[Batch] = []
+    stretch: list[RowBatch] = []
     for batch in batches:
         follows = stretch and stretch[-1].row0 + stretch[-1].rows == batch.row0 and stretch[-1].file == batch.file
         if stretch and not (follows and stretch[-1].rows == stretch[0].rows):
@@ -189,7 +191,7 @@ def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
         yield stretch
 
 
-def _check_block(block: VectorBlock | None, batch: Batch) -> None:
+def _check_block(block: VectorBlock | None, batch: RowBatch) -> None:
     found = None if block is None else (block.start, len(block.vectors_ND))
     if found != (batch.row0, batch.rows):
         raise DataError(
@@ -199,9 +201,9 @@ def _check_block(block: VectorBlock | None, batch: Batch) -> None:
 
 
 def _write(
-    targets: Sequence[Target], line: _Line, spent: Spent, failure: _Failure, advance: Callable[[int], object]
+    targets: Sequence[CodeTarget], line: _Line, spent: StageTimes, failure: _Failure, advance: Callable[[int], object]
 ) -> None:
-    batch: Batch | None = None
+    batch: RowBatch | None = None
     started = time.thread_time()
     try:
         while (item := line.get()) is not _END:
@@ -218,7 +220,7 @@ def _write(
         spent.writer_s = time.thread_time() - started
 
 
-def _write_one(target: Target, batch: Batch, ids: Sequence[str] | None, codes_NC: NDArray[np.uint8]) -> None:
+def _write_one(target: CodeTarget, batch: RowBatch, ids: Sequence[str] | None, codes_NC: NDArray[np.uint8]) -> None:
     """Codes, ids, then the journal line that proves both."""
     if codes_NC.shape != (batch.rows, target.code_size):
         raise DataError(f"codes: expected shape ({batch.rows}, {target.code_size}), found {codes_NC.shape}")
@@ -241,7 +243,7 @@ def _write_one(target: Target, batch: Batch, ids: Sequence[str] | None, codes_NC
     target.journal.add(line)
 
 
-def check_space(targets: Sequence[Target], batches: Sequence[Batch], id_bytes: float) -> None:
+def check_space(targets: Sequence[CodeTarget], batches: Sequence[RowBatch], id_bytes: float) -> None:
     """RunFailed unless each disk can hold all the codes and ids that are still to come to it.
 
     id_bytes: about how much an id takes, 0 where there are none.

@@ -110,36 +110,36 @@ def write_parquet(
     return write_out(path, write).bytes
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.9g}"
 
 
-def vespa_line(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
+def format_vespa(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
     """A put of Vespa's JSON feed; the tensor field is `embedding`."""
     identity = json.dumps(f"id:{name}:{name}::{docid}", ensure_ascii=False)
-    return f'{{"put": {identity}, "fields": {{"embedding": {{"values": [{_list(vector_D)}]}}}}}}\n'
+    return f'{{"put": {identity}, "fields": {{"embedding": {{"values": [{_format_vector(vector_D)}]}}}}}}\n'
 
 
-def opensearch_line(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
+def format_opensearch(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
     """Action and source lines of the OpenSearch bulk API; the knn_vector field is `embedding`."""
     action = json.dumps({"index": {"_index": name, "_id": docid}}, ensure_ascii=False)
-    return f'{action}\n{{"embedding": [{_list(vector_D)}]}}\n'
+    return f'{action}\n{{"embedding": [{_format_vector(vector_D)}]}}\n'
 
 
-def pgvector_line(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
+def format_pgvector(name: str, docid: str, vector_D: NDArray[np.float32]) -> str:
     """A row of PostgreSQL's COPY text format: id, tab, pgvector literal."""
     escaped = docid.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-    return f"{escaped}\t[{_list(vector_D)}]\n"
+    return f"{escaped}\t[{_format_vector(vector_D)}]\n"
 
 
-def _list(vector_D: NDArray[np.float32]) -> str:
-    return ",".join(map(_number, vector_D.tolist()))
+def _format_vector(vector_D: NDArray[np.float32]) -> str:
+    return ",".join(map(_format_number, vector_D.tolist()))
 
 
 LINES: dict[str, Callable[[str, str, NDArray[np.float32]], str]] = {
-    "vespa": vespa_line,
-    "opensearch": opensearch_line,
-    "pgvector": pgvector_line,
+    "vespa": format_vespa,
+    "opensearch": format_opensearch,
+    "pgvector": format_pgvector,
 }
 
 
@@ -208,14 +208,14 @@ def write_faiss(path: Path, bundle: Bundle) -> int:
     return write_out(path, lambda sink: sink.write(content.data)).bytes
 
 
-def code_blocks(bundle: Bundle) -> Iterator[Block]:
+def read_code_blocks(bundle: Bundle) -> Iterator[Block]:
     """Ids and codes of a bundle."""
     ids = iter(bundle.ids)
     for _, codes_NC in bundle.blocks(BLOCK):
         yield [next(ids) for _ in range(len(codes_NC))], codes_NC
 
 
-def decoded_blocks(bundle: Bundle) -> Iterator[Block]:
+def decode_blocks(bundle: Bundle) -> Iterator[Block]:
     """Ids and decoded vectors of a bundle."""
-    for ids, codes_NC in code_blocks(bundle):
+    for ids, codes_NC in read_code_blocks(bundle):
         yield ids, bundle.quantizer.decode(codes_NC)

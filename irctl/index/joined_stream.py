@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from irctl.types import Stream, VectorBlock
 
 
-class Chain:
+class JoinedStream:
     """A types.Stream over streams of one width, at least one."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:

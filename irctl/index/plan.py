@@ -27,7 +27,7 @@ ROW_BLOCK = 500  # dense products are cut into blocks of so many rows: batches o
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Rows row0 .. row0 + rows - 1 of the input, all from one file."""
 
     index: int
@@ -64,20 +64,20 @@ class Plan:
     @property
     def trained_rows(self) -> int:
         """Rows that training sees: those of the probe are never among them."""
-        return min(self.train_rows, self.rows - _held(self.rows, self.probe))
+        return min(self.train_rows, self.rows - _count_held(self.rows, self.probe))
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[RowBatch]:
         """Every batch, in order."""
-        found: list[Batch] = []
+        found: list[RowBatch] = []
         first = 0
         for name, rows in self.files:
             step = self.batch or max(rows, 1)
             for at in range(0, rows, step):
-                found.append(Batch(len(found), name, first + at, min(step, rows - at), at))
+                found.append(RowBatch(len(found), name, first + at, min(step, rows - at), at))
             first += rows
         return found
 
-    def mine(self, worker: int, limit: int = 0) -> list[Batch]:
+    def take_share(self, worker: int, limit: int = 0) -> list[RowBatch]:
         """The contiguous share of one worker; of the first `limit` batches if that is not 0."""
         batches = self.batches()[: limit or None]
         return batches[len(batches) * worker // self.workers : len(batches) * (worker + 1) // self.workers]
@@ -117,8 +117,10 @@ def write_or_match(folder: Path, plan: Plan) -> bool:
         old, new = found.as_dict(), plan.as_dict()
         key = next(k for k in new if old.get(k) != new[k])
         raise ConfigError(
-            f"{path}: this folder was begun with {key} = {_short(old.get(key))}, now it is {_short(new[key])}",
-            hint=_hint(old.get(key), new[key]) if key == "fingerprint" else "Use another --out, or the old settings",
+            f"{path}: this folder was begun with {key} = {_shorten(old.get(key))}, now it is {_shorten(new[key])}",
+            hint=_suggest_remedy(old.get(key), new[key])
+            if key == "fingerprint"
+            else "Use another --out, or the old settings",
         )
     return True
 
@@ -139,11 +141,11 @@ def read(folder: Path) -> Plan:
     return plan
 
 
-def _hint(old: object, new: object) -> str:
+def _suggest_remedy(old: object, new: object) -> str:
     return hashing.hint_if_otherwise(str(old), str(new)) or "The input has changed: use another --out"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -172,28 +174,28 @@ def draw(rows: int, wanted: int, seed: int, groups: Iterable[tuple[int, int]] = 
     return drawn_N[drawn_N < rows][:wanted].astype(np.int64)
 
 
-def samples(
+def draw_samples(
     rows: int, train: int, probe: int, seed: int, groups: Iterable[tuple[int, int]] = ()
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(probe rows, training rows): disjoint, each sorted. At most a tenth of the input is set apart as probe."""
-    held = _held(rows, probe)
+    held = _count_held(rows, probe)
     drawn_N = draw(rows, min(rows, held + train), seed, groups)
     apart = np.zeros(len(drawn_N), bool)
     apart[np.random.default_rng(seed + 1).permutation(len(drawn_N))[:held]] = True
     return drawn_N[apart], drawn_N[~apart]
 
 
-def _held(rows: int, probe: int) -> int:
+def _count_held(rows: int, probe: int) -> int:
     return min(probe, rows // 10)
 
 
-def groups_of(stream: object) -> list[tuple[int, int]]:
+def list_row_groups(stream: object) -> list[tuple[int, int]]:
     """The row groups of a stream that has some."""
     found: list[tuple[int, int]] = stream.groups() if hasattr(stream, "groups") else []
     return found
 
 
-def shard_of(text: str, environment: Mapping[str, str], workers: int) -> tuple[int | None, int]:
+def parse_shard(text: str, environment: Mapping[str, str], workers: int) -> tuple[int | None, int]:
     """(worker, workers) of `i/n`, else of a Slurm array task; worker None: this process does them all.
 
     Where the settings name the number of workers it holds: resubmitting two tasks alone changes Slurm's count, not the
@@ -215,7 +217,7 @@ def shard_of(text: str, environment: Mapping[str, str], workers: int) -> tuple[i
     return int(task), tasks
 
 
-def missing(plan: Plan, done: Sequence[int], limit: int = 0) -> list[Batch]:
+def find_missing(plan: Plan, done: Sequence[int], limit: int = 0) -> list[RowBatch]:
     """Batches not done yet; of the first `limit` if that is not 0."""
     have = set(done)
     wanted = plan.batches()[: limit or None]

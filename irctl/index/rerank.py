@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.index.topk import Rows, Scores, TopK
 
 _FETCH = 32  # queries whose candidates are fetched together: neighbours share rows
@@ -37,11 +37,11 @@ def rerank(
         for q, candidates_K in enumerate(some_qK):
             real_K = candidates_K >= 0
             mine_KD = vectors_nD[np.searchsorted(rows_n, candidates_K[real_K])]
-            exact_K = similarity(queries_QD[start + q : start + q + 1], mine_KD, metric)[0]
+            exact_K = score_rows(queries_QD[start + q : start + q + 1], mine_KD, metric)[0]
             scores_QK[start + q, real_K] = exact_K
     best.push(scores_QK, rows_QK)
     scores_Qk, kept_Qk = best.result()
-    return scores_Qk, kept_Qk, best.boundary_ties()
+    return scores_Qk, kept_Qk, best.count_boundary_ties()
 
 
 def check_depth(depth: int, k: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from irctl import stopping
 from irctl.index.arrays import as_rows
 from irctl.index.bundle import Bundle
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.index.topk import Rows, Scores, TopK
 from irctl.types import Stream
 
@@ -23,7 +23,7 @@ QUERIES = 512  # queries scored at once: 16 MB of scores beside a block of 8192 
 
 
 @dataclass(frozen=True)
-class Found:
+class ScanResult:
     """scores, rows [Q, k']; boundary_ties: queries whose cut fell between equal scores."""
 
     scores_Qk: Scores
@@ -31,7 +31,7 @@ class Found:
     boundary_ties: int
 
 
-def _nothing(rows: int) -> None:
+def _ignore(rows: int) -> None:
     pass
 
 
@@ -43,21 +43,21 @@ def search_vectors(
     *,
     block: int = 8192,
     rows: tuple[int, int] | None = None,
-    advance: Callable[[int], object] = _nothing,
-) -> Found:
+    advance: Callable[[int], object] = _ignore,
+) -> ScanResult:
     """The k best rows of a stream for each query. metric: ip, cosine or l2 (minus the squared distance).
 
     rows: (start, stop) of those to look at; default: all.
     """
     start, stop = rows or (0, stream.rows)
     queries_QD = as_rows(queries_QD, stream.dim, "queries")
-    best = [TopK(len(part), min(k, stream.rows)) for part in _chunks(queries_QD)]
+    best = [TopK(len(part), min(k, stream.rows)) for part in _split_queries(queries_QD)]
     for vectors in stream.blocks(block, start, stop):
         stopping.check("nothing of a search is kept")
-        for part, top in zip(_chunks(queries_QD), best, strict=True):
-            top.push_block(similarity(part, vectors.vectors_ND, metric), vectors.start)
+        for part, top in zip(_split_queries(queries_QD), best, strict=True):
+            top.push_block(score_rows(part, vectors.vectors_ND, metric), vectors.start)
         advance(len(vectors.vectors_ND))
-    return _gathered(best, k)
+    return _gather(best, k)
 
 
 def search_codes(
@@ -67,9 +67,9 @@ def search_codes(
     *,
     block: int = 8192,
     rows: tuple[int, int] | None = None,
-    advance: Callable[[int], object] = _nothing,
+    advance: Callable[[int], object] = _ignore,
     fast: bool = False,
-) -> Found:
+) -> ScanResult:
     """The k best rows of a bundle for each query, by its quantizer. rows: (start, stop) of those to look at.
 
     fast: by its approximate scan, `search_fast`; which rows that misses depends on the blocks.
@@ -77,15 +77,15 @@ def search_codes(
     find = bundle.quantizer.search_fast if fast else bundle.quantizer.search
     first, stop = rows or (0, bundle.rows)
     queries_QD = as_rows(queries_QD, bundle.dim, "queries")
-    best = [TopK(len(part), min(k, bundle.rows)) for part in _chunks(queries_QD)]
+    best = [TopK(len(part), min(k, bundle.rows)) for part in _split_queries(queries_QD)]
     for start, codes_NC in bundle.blocks(block, first, stop):
         stopping.check("nothing of a search is kept")
-        for part, top in zip(_chunks(queries_QD), best, strict=True):
+        for part, top in zip(_split_queries(queries_QD), best, strict=True):
             # one more than k, so that a tie at the cut is seen also where it lies inside one block
             scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
             top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
         advance(len(codes_NC))
-    return _gathered(best, k)
+    return _gather(best, k)
 
 
 def share(rows: int, block: int, index: int, count: int) -> tuple[int, int]:
@@ -94,7 +94,7 @@ def share(rows: int, block: int, index: int, count: int) -> tuple[int, int]:
     return min(blocks * index // count * block, rows), min(blocks * (index + 1) // count * block, rows)
 
 
-def join(parts: Sequence[tuple[Scores, Rows]], k: int) -> Found:
+def join(parts: Sequence[tuple[Scores, Rows]], k: int) -> ScanResult:
     """One result from those of scans over disjoint rows. Each holds k + 1 a query, so that ties at the cut are seen."""
     queries = len(parts[0][0])
     best = []
@@ -102,20 +102,20 @@ def join(parts: Sequence[tuple[Scores, Rows]], k: int) -> Found:
         best.append(TopK(min(QUERIES, queries - start), k))
         for scores_Qc, rows_Qc in parts:
             best[-1].push(scores_Qc[start : start + QUERIES], rows_Qc[start : start + QUERIES])
-    return _gathered(best, k)
+    return _gather(best, k)
 
 
-def _chunks(queries_QD: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def _split_queries(queries_QD: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(queries_QD), QUERIES):
         yield queries_QD[start : start + QUERIES]
 
 
-def _gathered(best: list[TopK], k: int) -> Found:
+def _gather(best: list[TopK], k: int) -> ScanResult:
     results = [top.result() for top in best]
     if not results:
-        return Found(np.empty((0, 0), np.float32), np.empty((0, 0), np.int64), 0)
-    return Found(
+        return ScanResult(np.empty((0, 0), np.float32), np.empty((0, 0), np.int64), 0)
+    return ScanResult(
         np.concatenate([s for s, _ in results]),
         np.concatenate([r for _, r in results]),
-        sum(top.boundary_ties() for top in best),
+        sum(top.count_boundary_ties() for top in best),
     )

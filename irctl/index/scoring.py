@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.index.arrays import unit
+from irctl.index.arrays import normalize_rows
 
 METRICS = ("ip", "l2", "cosine")
 _ROWS = 2048  # rows converted to float64 at once: 16 MB at 1024 dimensions
@@ -33,10 +33,10 @@ def dot(queries_QD: NDArray[np.float32], x_ND: NDArray[np.float32]) -> NDArray[n
     return out_QN
 
 
-def similarity(queries_QD: NDArray[np.float32], x_ND: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+def score_rows(queries_QD: NDArray[np.float32], x_ND: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
     """Scores [Q, N], higher is better: inner product, cosine, or minus the squared Euclidean distance."""
     if metric == "cosine":
-        return dot(unit(queries_QD), unit(x_ND))
+        return dot(normalize_rows(queries_QD), normalize_rows(x_ND))
     if metric == "ip":
         return dot(queries_QD, x_ND)
     q = queries_QD.astype(np.float64)

@@ -59,7 +59,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
-class Journal:
+class ShardJournal:
     """One writer's list of finished shards. Host, pid and start time are in its name: no two processes share a file."""
 
     def __init__(self, folder: Path, worker: int = 0, workers: int = 1) -> None:
@@ -96,7 +96,7 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
             try:
                 line = json.loads(text)
                 index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
-                names = [name for name, _, _ in files_of(line)]
+                names = [name for name, _, _ in list_files(line)]
             except (ValueError, KeyError, TypeError):
                 continue
             for name in names:
@@ -110,7 +110,7 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
     return found
 
 
-def files_of(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def list_files(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """(name, bytes, sha256) of a shard's files: `file`, bytes, sha256; and, if any, `ids`, ids_bytes, ids_sha256."""
     files = [(str(line["file"]), int(line["bytes"]), str(line["sha256"]))]
     if line.get("ids"):
@@ -120,11 +120,11 @@ def files_of(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
 
 def is_present(folder: Path, line: Mapping[str, Any]) -> bool:
     """Whether every file of a shard is there in its size."""
-    files = [(folder / name, size) for name, size, _ in files_of(line)]
+    files = [(folder / name, size) for name, size, _ in list_files(line)]
     return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
 
-def done_shards(folder: Path) -> dict[int, dict[str, Any]]:
+def find_done(folder: Path) -> dict[int, dict[str, Any]]:
     """Shards with a journal line and files of that size. The others are to be written (again)."""
     return {i: line for i, line in sorted(read_journals(folder).items()) if is_present(folder, line)}
 
@@ -133,11 +133,11 @@ def sweep(folder: Path) -> None:
     """Remove tmp files of processes of this host that no longer live."""
     for path in folder.rglob(".*.tmp.*"):
         host, _, pid = path.name.partition(".tmp.")[2].rpartition(".")
-        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+        if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
             path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -185,7 +185,7 @@ def read_manifest(
     return manifest
 
 
-def manifest_in(folder: Path) -> dict[str, Any]:
+def read_any_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of any format; empty where there is none. Raises DataError when it is torn."""
     path = folder / MANIFEST
     return tables.json_object(path) if path.is_file() else {}
@@ -206,7 +206,7 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]], remedy: Callable[[]
     remedy: how a file is made again, where it is not by the same command.
     The hint holds for finished and unfinished folders: a shard whose file is gone is written again, the others stay.
     """
-    files = [f for part in parts for f in files_of(part)]
+    files = [f for part in parts for f in list_files(part)]
     for name, size, expected in files:
         path = folder / name
         found = path.stat().st_size if path.is_file() else -1

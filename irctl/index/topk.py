@@ -17,21 +17,21 @@ EMPTY = np.iinfo(np.int64).min
 _MAX_ROW = (1 << 32) - 1
 
 
-def to_keys(scores: Scores, rows: Rows) -> NDArray[np.int64]:
+def encode_keys(scores: Scores, rows: Rows) -> NDArray[np.int64]:
     """Keys that sort as (score, then lower row first); score bits above, inverted row below. -0.0 counts as 0.0."""
     bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)
     ordered = np.where(bits >= 0, bits, bits ^ 0x7FFFFFFF).astype(np.int64)
     return (ordered << 32) | (_MAX_ROW - rows)
 
 
-def from_keys(keys: NDArray[np.int64]) -> tuple[Scores, Rows]:
+def decode_keys(keys: NDArray[np.int64]) -> tuple[Scores, Rows]:
     """(scores, rows) of keys."""
     ordered = (keys >> 32).astype(np.int32)
     bits = np.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).astype(np.int32)
     return bits.view(np.float32), _MAX_ROW - (keys & _MAX_ROW)
 
 
-def _best(keys_Qc: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _take_best(keys_Qc: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """The k largest keys of each row, descending."""
     if keys_Qc.shape[1] > k:
         keys_Qc = np.partition(keys_Qc, keys_Qc.shape[1] - k, axis=1)[:, -k:]
@@ -65,7 +65,7 @@ class TopK:
 
     def _floor(self) -> Scores:
         last_Q = self._keys_Qk[:, -1]
-        return np.where(last_Q == EMPTY, np.float32(-np.inf), from_keys(last_Q)[0])
+        return np.where(last_Q == EMPTY, np.float32(-np.inf), decode_keys(last_Q)[0])
 
     def _merge(self, q: NDArray[np.int64], scores: Scores, rows: Rows) -> None:
         if not len(q):
@@ -73,19 +73,19 @@ class TopK:
         counts_Q = np.bincount(q, minlength=len(self._keys_Qk))
         starts_Q = np.cumsum(counts_Q) - counts_Q
         wide_Qc = np.full((len(self._keys_Qk), int(counts_Q.max())), EMPTY, np.int64)
-        wide_Qc[q, np.arange(len(q)) - starts_Q[q]] = to_keys(scores, rows)  # np.nonzero sorts by query
-        self._keys_Qk = _best(np.concatenate([self._keys_Qk, wide_Qc], axis=1), self.k + 1)
+        wide_Qc[q, np.arange(len(q)) - starts_Q[q]] = encode_keys(scores, rows)  # np.nonzero sorts by query
+        self._keys_Qk = _take_best(np.concatenate([self._keys_Qk, wide_Qc], axis=1), self.k + 1)
 
     def result(self) -> tuple[Scores, Rows]:
         """(scores [Q, k'], rows [Q, k']), k' = min(k, rows pushed). A query with fewer ends in -inf and row -1."""
         keys_Qk = self._keys_Qk[:, : self.k]
         found_Qk = keys_Qk != EMPTY
         width = int(found_Qk.sum(axis=1).max(initial=0))
-        scores_Qk, rows_Qk = from_keys(keys_Qk[:, :width])
+        scores_Qk, rows_Qk = decode_keys(keys_Qk[:, :width])
         found_Qk = found_Qk[:, :width]
         return np.where(found_Qk, scores_Qk, np.float32(-np.inf)), np.where(found_Qk, rows_Qk, -1)
 
-    def boundary_ties(self) -> int:
+    def count_boundary_ties(self) -> int:
         """Queries whose rank k + 1 has the score of rank k: there the row number decided."""
         if self.k < 1:
             return 0

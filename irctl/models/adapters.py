@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError, EnvironmentUnfit
-from irctl.models.locate import ADAPTER, Located, locate
+from irctl.models.locate import ADAPTER, LocatedModel, locate
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -27,7 +27,7 @@ OLDEST_PEFT = "0.18"
 """As in pyproject.toml."""
 
 
-def is_adapter(located: Located) -> bool:
+def is_adapter(located: LocatedModel) -> bool:
     """True for a folder that holds a PEFT adapter; its adapter_config.json names the model it belongs to."""
     return (located.folder / ADAPTER).is_file()
 
@@ -65,7 +65,7 @@ def add_lora(module: SentenceTransformer, config: Config) -> None:
 
 
 @contextlib.contextmanager
-def without_adapter(located: Located) -> Iterator[Located]:
+def link_without_adapter(located: LocatedModel) -> Iterator[LocatedModel]:
     """A folder of links that opens as the model an adapter belongs to, with what else lies beside the adapter.
 
     A folder without an adapter is given back as it is. Raises DataError where the adapter's files or its model are not
@@ -77,7 +77,7 @@ def without_adapter(located: Located) -> Iterator[Located]:
     require_peft(str(located.folder))
     if not (located.folder / ADAPTER_WEIGHTS).is_file():
         raise DataError(f"{located.folder}: has {ADAPTER} but no {ADAPTER_WEIGHTS}", hint="No pickle is ever loaded")
-    base = _base_of(located)
+    base = _locate_base(located)
     with tempfile.TemporaryDirectory(prefix="irctl-adapter-") as temporary:
         links = Path(temporary)
         for folder in (base.folder, located.folder):  # what lies beside the adapter wins
@@ -92,9 +92,9 @@ def without_adapter(located: Located) -> Iterator[Located]:
             raise DataError(shown, hint=e.hint.replace(str(links), str(base.folder))) from e
 
 
-def _base_of(located: Located) -> Located:
+def _locate_base(located: LocatedModel) -> LocatedModel:
     """The model that an adapter was trained on, by the name in its adapter_config.json."""
-    settings = _settings_of(located)
+    settings = _read_settings(located)
     name = str(settings.base_model_name_or_path or "")
     if not name:
         raise DataError(
@@ -109,7 +109,7 @@ def _base_of(located: Located) -> Located:
     return base
 
 
-def _settings_of(located: Located) -> Any:
+def _read_settings(located: LocatedModel) -> Any:
     from peft import PeftConfig
 
     try:
@@ -118,7 +118,7 @@ def _settings_of(located: Located) -> Any:
         raise DataError(f"{located.folder / ADAPTER}: no adapter that the installed peft knows ({e!r})") from e
 
 
-def merge_adapter(module: SentenceTransformer, located: Located) -> None:
+def merge_adapter(module: SentenceTransformer, located: LocatedModel) -> None:
     """Add the adapter's weights to those of the model it belongs to: from here on it is a plain model.
 
     Raises DataError where adapter and model do not fit each other, or where the adapter cannot be merged.
@@ -127,7 +127,7 @@ def merge_adapter(module: SentenceTransformer, located: Located) -> None:
     from safetensors import SafetensorError
 
     first: Any = module[0]
-    settings = _settings_of(located)
+    settings = _read_settings(located)
     first.model.name_or_path = settings.base_model_name_or_path  # not the folder of links, which is gone tomorrow
     try:
         adapted = get_peft_model(first.model, settings)

@@ -15,7 +15,7 @@ from irctl.settings import Hardware
 HALF = {"bf16": "bfloat16", "fp16": "float16"}
 
 
-def device(hardware: Hardware) -> str:
+def choose_device(hardware: Hardware) -> str:
     """cpu, or this process's CUDA device. Raises EnvironmentUnfit where the profile's device is absent."""
     import torch
 
@@ -32,7 +32,7 @@ def device(hardware: Hardware) -> str:
     return f"cuda:{rank}"
 
 
-def compute_dtype(hardware: Hardware) -> str:
+def choose_dtype(hardware: Hardware) -> str:
     """Name of the arithmetic that will run: float32, tf32, bfloat16 or float16. On a CPU tf32 is float32.
 
     Raises EnvironmentUnfit for bf16 on a GPU that would only emulate it.
@@ -51,7 +51,7 @@ def compute_dtype(hardware: Hardware) -> str:
 
 
 @contextlib.contextmanager
-def computing(dtype: str, device: Any) -> Any:
+def compute_in(dtype: str, device: Any) -> Any:
     """Run what is inside in this arithmetic; the process's own setting comes back afterwards."""
     import torch
 

@@ -41,7 +41,7 @@ class Texts(Protocol):
     def texts(self, rows: slice) -> list[str]: ...
 
 
-class Encodes(Protocol):
+class CorpusEncoder(Protocol):
     """What this module needs of an encoder."""
 
     dim: int
@@ -71,7 +71,7 @@ class TextList:
 
 
 def embed_corpus(
-    encoder: Encodes,
+    encoder: CorpusEncoder,
     corpus: Texts,
     config: Config,
     reporter: Reporter,
@@ -89,11 +89,11 @@ def embed_corpus(
     """
     for line in getattr(encoder, "notices", ()):
         reporter.say(line)
-    content = key_parts(encoder, corpus, config, side)
+    content = collect_key_parts(encoder, corpus, config, side)
     key = digest(content)
-    folder = out or folder_of(key)
-    plan = _plan(folder, key, content, encoder, corpus, config)
-    done = finished(folder, key)
+    folder = out or locate_cached(key)
+    plan = _read_or_write_plan(folder, key, content, encoder, corpus, config)
+    done = find_finished(folder, key)
     missing = [i for i in range(plan["shards"]) if i not in done]
     if not missing and (folder / shards.MANIFEST).is_file():
         _check(folder, done.values())
@@ -106,7 +106,7 @@ def embed_corpus(
         _check(folder, [line for i, line in done.items() if i in share])
     if done and todo:
         reporter.say(f"{folder}: {len(done)} of {plan['shards']} shards are there; continuing")
-    journal = shards.Journal(folder, *part)
+    journal = shards.ShardJournal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
     with reporter.bar("encoding", plan["rows"], already) as advance:
         for index in todo:
@@ -119,29 +119,31 @@ def embed_corpus(
 
 def _check(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """DataError where a shard that need not be encoded is damaged."""
-    files = [file for line in lines for file in shards.files_of(line)]
+    files = [file for line in lines for file in shards.list_files(line)]
     stored.check_all((folder / name, digest) for name, _, digest in files)
 
 
-def embed_queries(encoder: Encodes, ids: Sequence[str], texts: Sequence[str], config: Config) -> NDArray[np.float32]:
+def embed_queries(
+    encoder: CorpusEncoder, ids: Sequence[str], texts: Sequence[str], config: Config
+) -> NDArray[np.float32]:
     """Vectors [N, D] of queries, in the order given; cached by content like a corpus."""
     if not len(texts):
         return np.empty((0, encoder.dim), np.float32)
     return embed_corpus(encoder, TextList(ids, texts), config, Silent(), side="query").array()
 
 
-def key_parts(encoder: Encodes, corpus: Texts, config: Config, side: str) -> dict[str, Any]:
+def collect_key_parts(encoder: CorpusEncoder, corpus: Texts, config: Config, side: str) -> dict[str, Any]:
     """Everything that decides the stored vectors."""
     return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": config.encoder.store}
 
 
-def folder_of(key: str) -> Path:
+def locate_cached(key: str) -> Path:
     """Where the cache keeps the vectors of a key."""
     return paths.cache() / "emb" / key[:16]
 
 
-def _plan(
-    folder: Path, key: str, content: Mapping[str, Any], encoder: Encodes, corpus: Texts, config: Config
+def _read_or_write_plan(
+    folder: Path, key: str, content: Mapping[str, Any], encoder: CorpusEncoder, corpus: Texts, config: Config
 ) -> dict[str, Any]:
     """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
     path = folder / PLAN
@@ -160,13 +162,13 @@ def _plan(
         found = {**found, **shards.read_manifest(folder, FORMAT, VERSION, SHAPE)}
     if found.get("key") != key:
         raise DataError(
-            f"{folder}: holds embeddings of another content ({_difference(found.get('key_parts', {}), content)})",
+            f"{folder}: holds embeddings of another content ({_name_differences(found.get('key_parts', {}), content)})",
             hint="Choose another folder, or remove it",
         )
     return found
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _name_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Names of the parts that differ, with their values where they are short."""
 
     def shown(value: Any) -> str:
@@ -177,22 +179,22 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}: there {shown(found.get(k))}, here {shown(wanted[k])}" for k in names) or "unknown parts"
 
 
-def finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
+def find_finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
     """Shards that are there, by the manifest of a finished folder or the journals of an unfinished one."""
     if not (folder / shards.MANIFEST).is_file():
-        return shards.done_shards(folder)
+        return shards.find_done(folder)
     manifest = shards.read_manifest(folder, FORMAT, VERSION, SHAPE)
     if manifest["key"] != key:
         return {}
     kept = {int(p["index"]): p for p in manifest["parts"] if shards.is_present(folder, p)}
-    return kept | shards.done_shards(folder)
+    return kept | shards.find_done(folder)
 
 
 def _write(
     folder: Path,
     index: int,
     plan: Mapping[str, Any],
-    encoder: Encodes,
+    encoder: CorpusEncoder,
     corpus: Texts,
     side: str,
     advance: Callable[[int, int], Any],
@@ -233,7 +235,7 @@ def _stop(kept: str) -> None:
 
 def finish(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Mapping[str, Any]]) -> EmbeddingFolder:
     """Write the manifest once every shard is there. Raises PartlyDone naming those that are not."""
-    done = {**shards.done_shards(folder), **done}
+    done = {**shards.find_done(folder), **done}
     missing = [i for i in range(plan["shards"]) if i not in done]
     if missing:
         shown = ", ".join(map(str, missing[:NAMED_MISSING])) + (", ..." if len(missing) > NAMED_MISSING else "")

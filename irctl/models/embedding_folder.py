@@ -24,7 +24,7 @@ VERSION = 1
 SHAPE = {"rows": int, "dim": int, "dtype": str, "similarity": str, "key": str}
 
 
-class Ids(Sequence[str]):
+class EmbeddingIds(Sequence[str]):
     """Document ids by row, read from the mapped files."""
 
     def __init__(self, columns: Sequence[Any], starts: Sequence[int], rows: int) -> None:
@@ -82,10 +82,10 @@ class EmbeddingFolder:
         self._starts = [int(s) for s in np.cumsum([0, *(p["rows"] for p in self.parts)])[:-1]]
 
     @cached_property
-    def ids(self) -> Ids:
+    def ids(self) -> EmbeddingIds:
         stored.check_all((self.folder / p["ids"], str(p["ids_sha256"])) for p in self.parts)
         columns = [shards.read_ids(self.folder / p["ids"]) for p in self.parts]
-        return Ids(columns, self._starts, self.rows)
+        return EmbeddingIds(columns, self._starts, self.rows)
 
     @cached_property
     def _vectors(self) -> list[NDArray[Any]]:

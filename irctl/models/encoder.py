@@ -23,8 +23,8 @@ from torch import Tensor
 from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import adapters, arithmetic, fingerprints, modules, reading
-from irctl.models.locate import Located, bundled_default, locate
-from irctl.models.token_batches import Tokens, batches, by_length, to_device
+from irctl.models.locate import LocatedModel, locate
+from irctl.models.token_batches import Tokens, move_to_device, run_by_length, split_batches
 from irctl.settings import PROMPTS
 from irctl.settings import Encoder as EncoderSettings
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from irctl.config import Config
-
-__all__ = ["Encoder", "bundled_default", "load_encoder", "load_guide"]
 
 FORMAT_VERSION = 1  # of vectors: part of every cache key
 TRAIN_TOKENS = 1024
@@ -43,13 +41,13 @@ CUDA_MULTIPLE = 16
 LETTERS_A_TOKEN = 4  # estimate for models whose own tokenizer must see whole batches
 
 
-def load_encoder(config: Config, name: str | None = None) -> Encoder:
+def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
     """The encoder of that name (default: model.name): a folder, a run, the packaged default model, or a hub id.
 
     Raises DataError where it is absent or malformed, ConfigError where settings contradict it, EnvironmentUnfit where
     the device or a package is absent.
     """
-    device = arithmetic.device(config.hardware)
+    device = arithmetic.choose_device(config.hardware)
     if config.hardware.omp_threads:
         torch.set_num_threads(config.hardware.omp_threads)
     own_name = name or config.model.name
@@ -58,26 +56,26 @@ def load_encoder(config: Config, name: str | None = None) -> Encoder:
     module = modules.load(located, config)
     about = reading.read_file(located)
     how = reading.resolve(module, about, config, located)
-    notices = reading.notices(module, about, how)
+    notices = reading.list_notices(module, about, how)
     modules.apply(module, how)
     if name is None and config.model.lora_r:
         adapters.add_lora(module, config)
     elif name is None and config.model.freeze_base:
         module.requires_grad_(False)
     module.to(device)
-    return Encoder(
+    return TextEncoder(
         module,
         how,
         located,
-        dtype=arithmetic.compute_dtype(config.hardware),
+        dtype=arithmetic.choose_dtype(config.hardware),
         batch_tokens=config.encoder.batch_tokens or config.hardware.encode_tokens,
         about=about,
-        names=reading.names_of(config.data.source),
+        names=reading.list_names(config.data.source),
         notices=notices,
     )
 
 
-def load_guide(config: Config) -> Encoder:
+def load_guide(config: Config) -> TextEncoder:
     """The model of loss.guide: its own folder says how it reads, for encoder.* and prompts.* speak of the trained one.
 
     Texts are joined, and arithmetic is done, as for the trained model.
@@ -94,7 +92,7 @@ def load_guide(config: Config) -> Encoder:
         raise ConfigError(f"loss.guide: {e.message}", hint=hint) from e
 
 
-class Encoder:
+class TextEncoder:
     """A SentenceTransformer with everything that decides its vectors.
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
@@ -104,8 +102,8 @@ class Encoder:
     def __init__(
         self,
         module: SentenceTransformer,
-        how: reading.Settings,
-        located: Located,
+        how: reading.ReadingSettings,
+        located: LocatedModel,
         *,
         dtype: str,
         batch_tokens: int,
@@ -151,7 +149,7 @@ class Encoder:
                 multiple = CUDA_MULTIPLE
             if texts and self._reads_plain_text:
                 tokens = Tokens(self.module.tokenizer, [self.prompt(side) + t for t in texts], self.max_len(side))
-                return dict(tokens.padded(np.arange(len(texts)), multiple))
+                return dict(tokens.pad(np.arange(len(texts)), multiple))
             if multiple:
                 text["pad_to_multiple_of"] = multiple
             options = {"processing_kwargs": {"text": text}}
@@ -163,7 +161,7 @@ class Encoder:
     def forward(self, features: Mapping[str, Any]) -> Tensor:
         """Vectors [N, D] of `features`, in float32, with gradients where they are on. Leaves `features` as they are."""
         if self.module.training and self.device.type == "cpu" and self._reads_plain_text:
-            return by_length(self._whole, features, TRAIN_TOKENS)
+            return run_by_length(self._whole, features, TRAIN_TOKENS)
         return self._whole(features)
 
     def _whole(self, features: Mapping[str, Any]) -> Tensor:
@@ -187,9 +185,9 @@ class Encoder:
         guard = torch.no_grad() if self.module.training else torch.inference_mode()
         self.module.eval()
         try:
-            with guard, arithmetic.computing(self.dtype, self.device):
+            with guard, arithmetic.compute_in(self.dtype, self.device):
                 for rows, features, tokens in self._batches(list(texts), side):
-                    found_BD = self.forward(to_device(features, self.device)).cpu().numpy()
+                    found_BD = self.forward(move_to_device(features, self.device)).cpu().numpy()
                     if not vectors_ND.shape[1]:
                         vectors_ND = np.empty((len(texts), found_BD.shape[1]), np.float32)
                     vectors_ND[rows] = found_BD
@@ -211,11 +209,11 @@ class Encoder:
         if self._reads_plain_text:
             prompt = self.prompt(side)
             tokens = Tokens(self.module.tokenizer, [prompt + t for t in texts] if prompt else texts, self.max_len(side))
-            for rows in batches(tokens.lengths_N, self.batch_tokens):
-                yield rows, tokens.padded(rows), int(tokens.lengths_N[rows].sum())
+            for rows in split_batches(tokens.lengths_N, self.batch_tokens):
+                yield rows, tokens.pad(rows), int(tokens.lengths_N[rows].sum())
             return
         guess_N = np.array([min(len(t) // LETTERS_A_TOKEN + 2, self.max_len(side)) for t in texts], dtype=np.int64)
-        for rows in batches(guess_N, self.batch_tokens):
+        for rows in split_batches(guess_N, self.batch_tokens):
             features = self.features([texts[int(r)] for r in rows], side, pad_multiple=0)
             counted = features.get("attention_mask")
             yield rows, features, int(guess_N[rows].sum() if counted is None else counted.sum())
@@ -234,14 +232,14 @@ class Encoder:
 
         Adapters count merged, so that a model has the same key before and after it is saved.
         """
-        module = merged(self.module)
-        hashes = self._hashes or _hashes_of(module)
+        module = merge_adapters(self.module)
+        hashes = self._hashes or _hash_model(module)
         first: Any = module[0]
         return {
             "version": FORMAT_VERSION,
             "weights": hashes["weights"],
-            "architecture": fingerprints.architecture(module.config) if module.config is not None else {},
-            "modules": [_described(m) for m in list(module)[1:]],
+            "architecture": fingerprints.describe_architecture(module.config) if module.config is not None else {},
+            "modules": [_describe_module(m) for m in list(module)[1:]],
             "tokenizer": hashes["tokenizer"],
             "lower_case": bool(getattr(first, "do_lower_case", False)),
             "pooling": self.settings.pooling,
@@ -253,16 +251,16 @@ class Encoder:
             "side": side,
         }
 
-    def freeze(self) -> Encoder:
+    def freeze(self) -> TextEncoder:
         """This encoder, which is not trained from here on: its weights are hashed now and not again."""
         self.module.requires_grad_(False)
-        self._hashes = self._hashes or _hashes_of(merged(self.module))
+        self._hashes = self._hashes or _hash_model(merge_adapters(self.module))
         return self
 
-    def for_data(self, source: str) -> Encoder:
+    def for_data(self, source: str) -> TextEncoder:
         """The same model, with the prompts of this data set."""
         other = copy.copy(self)
-        other.names = reading.names_of(source)
+        other.names = reading.list_names(source)
         return other
 
     def fingerprint(self, side: str = "passage") -> str:
@@ -279,11 +277,11 @@ class Encoder:
 
         LoRA adapters are merged into the weights of what is saved; the module in memory keeps them apart.
         """
-        module = merged(self.module)
+        module = merge_adapters(self.module)
         modules.reset_tokenizer(module)
         staged = folder.with_name(f".{folder.name}.tmp.{os.getpid()}")
         shutil.rmtree(staged, ignore_errors=True)
-        with modules.quiet():
+        with modules.silence():
             module.save(str(staged), create_model_card=False, safe_serialization=True)
         about = {"format": reading.FORMAT, "version": reading.VERSION, **self.settings.as_json()}
         about |= {
@@ -296,18 +294,18 @@ class Encoder:
         staged.rename(folder)
 
 
-def _hashes_of(module: SentenceTransformer) -> dict[str, str]:
+def _hash_model(module: SentenceTransformer) -> dict[str, str]:
     return {
-        "weights": fingerprints.state_hash(module.state_dict()),
-        "tokenizer": fingerprints.tokenizer_hash(module.tokenizer),
+        "weights": fingerprints.hash_state(module.state_dict()),
+        "tokenizer": fingerprints.hash_tokenizer(module.tokenizer),
     }
 
 
-def _described(module: Any) -> list[Any]:
+def _describe_module(module: Any) -> list[Any]:
     return [type(module).__name__, module.get_config_dict() if hasattr(module, "get_config_dict") else {}]
 
 
-def merged(module: SentenceTransformer) -> SentenceTransformer:
+def merge_adapters(module: SentenceTransformer) -> SentenceTransformer:
     """The same model without adapters: itself, or a copy whose weights include them."""
     first: Any = module[0]
     if not hasattr(getattr(first, "model", None), "merge_and_unload"):

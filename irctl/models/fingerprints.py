@@ -34,7 +34,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
+def read_header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """(tensor name -> dtype, shape, data_offsets; byte from which these count) of a safetensors file.
 
     Raises DataError where it is none.
@@ -49,7 +49,7 @@ def header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
         return {name: entry for name, entry in found.items() if name != "__metadata__"}, f.tell()
 
 
-def state_hash(state: Mapping[str, Tensor]) -> str:
+def hash_state(state: Mapping[str, Tensor]) -> str:
     """Hash of tensors in memory: right even while they are being trained, or when their file is overwritten."""
     import torch
 
@@ -61,13 +61,13 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def architecture(config: Any) -> dict[str, Any]:
+def describe_architecture(config: Any) -> dict[str, Any]:
     """What a transformers configuration says about the computation; versions, paths and types of storage left out."""
     values = config.to_diff_dict()
     return {k: v for k, v in values.items() if k not in VOLATILE and k != "gradient_checkpointing" and k[0] != "_"}
 
 
-def tokenizer_hash(tokenizer: Any) -> str:
+def hash_tokenizer(tokenizer: Any) -> str:
     """Hash of how text becomes tokens: the whole fast tokenizer, or vocabulary and special tokens of another."""
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if hasattr(backend, "to_str"):

@@ -24,7 +24,7 @@ OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatedModel:
     """Where a model lies. revision: the hub's commit, else empty. origin: package, folder, run or hub."""
 
     folder: Path
@@ -37,19 +37,19 @@ class Located:
         return (self.folder / "modules.json").is_file()
 
 
-def locate(name: str, revision: str = "", *, remote_code: bool = False) -> Located:
+def locate(name: str, revision: str = "", *, remote_code: bool = False) -> LocatedModel:
     """The model's folder, fetched from the hub if nothing local has that name. Raises DataError with the next step."""
-    return find_local(name, revision) or _from_hub(name, revision, remote_code)
+    return find_local(name, revision) or _fetch_from_hub(name, revision, remote_code)
 
 
-def find_local(name: str, revision: str = "") -> Located | None:
+def find_local(name: str, revision: str = "") -> LocatedModel | None:
     """The folder, run or package of that name, or None. Neither network nor heavy imports."""
-    if name in DEFAULT_NAMES and not revision and (folder := bundled_default()):
-        return Located(folder, DEFAULT_NAMES[0], "", "package")
+    if name in DEFAULT_NAMES and not revision and (folder := find_bundled_default()):
+        return LocatedModel(folder, DEFAULT_NAMES[0], "", "package")
     path = Path(name).expanduser()
     if path.is_dir() and not run_json.is_run(path):
-        return Located(_model_in(path), name, "", "folder")
-    run = _run_named(name)
+        return LocatedModel(_find_model_in(path), name, "", "folder")
+    run = _find_run(name)
     if run is None:
         return None
     if not (run.paths.model / "modules.json").is_file():
@@ -57,10 +57,10 @@ def find_local(name: str, revision: str = "") -> Located | None:
             f"run {run.id} ({run.columns.get('command')}, {run.columns.get('status')}) has no model",
             hint="irctl runs ls --command train lists runs that do",
         )
-    return Located(run.paths.model, name, "", "run")
+    return LocatedModel(run.paths.model, name, "", "run")
 
 
-def resolved(name: str) -> str:
+def resolve_run_name(name: str) -> str:
     """The run that a name means now, by its id, so that it means the same later; any other name as it is.
 
     A run of another place than this project's is named by its folder.
@@ -68,14 +68,14 @@ def resolved(name: str) -> str:
     path = Path(name).expanduser()
     if name in DEFAULT_NAMES or (path.is_dir() and not run_json.is_run(path)):
         return name
-    run = _run_named(name)
+    run = _find_run(name)
     if run is None:
         return name
     is_ours = run.folder.resolve() == (paths.runs() / run.id).resolve()
     return run.id if is_ours else str(run.folder.resolve())
 
 
-def _run_named(name: str) -> RunRecord | None:
+def _find_run(name: str) -> RunRecord | None:
     """The run that a name means (`latest`: the newest finished training), or None."""
     from irctl.ledger import query
 
@@ -95,7 +95,7 @@ def _run_named(name: str) -> RunRecord | None:
         return None
 
 
-def bundled_default() -> Path | None:
+def find_bundled_default() -> Path | None:
     """Folder of the default model if its package is installed; the package is not imported."""
     spec = find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec else None
@@ -103,7 +103,7 @@ def bundled_default() -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
-def _model_in(folder: Path) -> Path:
+def _find_model_in(folder: Path) -> Path:
     for place in (folder, folder / "model"):
         if any((place / name).is_file() for name in MODEL_FILES):
             return place
@@ -111,7 +111,7 @@ def _model_in(folder: Path) -> Path:
     raise DataError(f"{folder}: no model there: expected {expected}")
 
 
-def _from_hub(name: str, revision: str, remote_code: bool) -> Located:
+def _fetch_from_hub(name: str, revision: str, remote_code: bool) -> LocatedModel:
     from huggingface_hub import snapshot_download
 
     repository = name if "/" in name else f"sentence-transformers/{name}"
@@ -128,16 +128,16 @@ def _from_hub(name: str, revision: str, remote_code: bool) -> Located:
     try:
         folder = Path(hub.asked(fetch, f"model '{name}'"))
     except DataError as e:
-        raise DataError(f"{e.message}; and no folder or run has that name", hint=_hint(name)) from e
+        raise DataError(f"{e.message}; and no folder or run has that name", hint=_suggest_remedy(name)) from e
     if not any(folder.rglob("*.safetensors")):
         raise DataError(
             f"model '{name}': has no safetensors, and irctl reads no pickle",
             hint="Use the hub's converted revision: --set model.revision=refs/pr/N, of its pull requests",
         )
-    return Located(_model_in(folder), name, folder.name, "hub")
+    return LocatedModel(_find_model_in(folder), name, folder.name, "hub")
 
 
-def _hint(name: str) -> str:
+def _suggest_remedy(name: str) -> str:
     if name in DEFAULT_NAMES:
         return "pip install 'irctl[demo]' brings it without a hub; else go online or give a folder with --model"
     return "Check the name, go online (unset HF_HUB_OFFLINE), or give a folder with --model"

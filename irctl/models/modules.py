@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
 from irctl.models import adapters, whole
-from irctl.models.locate import Located
-from irctl.models.reading import POOLINGS, Settings, normalizes, plain_pooling, pooling_of
+from irctl.models.locate import LocatedModel
+from irctl.models.reading import POOLINGS, ReadingSettings, choose_plain_pooling, find_pooling, normalizes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 
-def load(located: Located, config: Config) -> SentenceTransformer:
+def load(located: LocatedModel, config: Config) -> SentenceTransformer:
     """The model in float32 on the CPU, tokenizer without padding or truncation of its own.
 
     Raises DataError where the folder cannot be opened, EnvironmentUnfit where a kernel package is absent, ConfigError
@@ -26,57 +26,57 @@ def load(located: Located, config: Config) -> SentenceTransformer:
     import torch
 
     model_kwargs: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
-    if attention := _attention(config):
+    if attention := _choose_attention(config):
         model_kwargs["attn_implementation"] = attention
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
     try:
-        with quiet(), adapters.without_adapter(located) as opened:
-            module = _whole(opened, config, model_kwargs, shared)
+        with silence(), adapters.link_without_adapter(located) as opened:
+            module = _load_whole(opened, config, model_kwargs, shared)
             if adapters.is_adapter(located):
                 adapters.merge_adapter(module, located)
     except (IrctlError, MemoryError):
         raise
     except ImportError as e:
-        raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_first_line(e)})") from e
+        raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_take_first_line(e)})") from e
     except Exception as e:  # files of a foreign folder go through five libraries, which raise what they like
-        hint = "" if config.model.trust_remote_code else _remote_code_hint(e)
-        raise DataError(f"{located.folder}: cannot be opened as a model ({_first_line(e)})", hint=hint) from e
+        hint = "" if config.model.trust_remote_code else _suggest_remote_code(e)
+        raise DataError(f"{located.folder}: cannot be opened as a model ({_take_first_line(e)})", hint=hint) from e
     reset_tokenizer(module)
     return module
 
 
-def _whole(
-    located: Located, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
+def _load_whole(
+    located: LocatedModel, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
 ) -> SentenceTransformer:
     """The model of a folder, with nothing absent, left over or replaced."""
     from sentence_transformers import SentenceTransformer
 
     whole.check_files(located, config.model.trust_remote_code)
-    with whole.reports() as said:
+    with whole.collect_loading_info() as said:
         if located.is_sentence_transformers:
             module = SentenceTransformer(str(located.folder), device="cpu", model_kwargs=model_kwargs, **shared)
         else:
-            module = _plain(located, config, model_kwargs, shared)
+            module = _load_plain(located, config, model_kwargs, shared)
     whole.check_weights(module, located, said)
     whole.check_tokenizer(module, located)
     whole.check_reads_text(module, located)
     return module
 
 
-def _attention(config: Config) -> str:
+def _choose_attention(config: Config) -> str:
     """The kernel asked for; empty for sdpa by profile, left to transformers, as not every model has it."""
     if config.model.attention != "auto":
         return config.model.attention
     return "" if config.hardware.attention == "sdpa" else config.hardware.attention
 
 
-def _plain(
-    located: Located, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
+def _load_plain(
+    located: LocatedModel, config: Config, model_kwargs: dict[str, Any], shared: dict[str, Any]
 ) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    pooling = plain_pooling(located, config)
+    pooling = choose_plain_pooling(located, config)
     transformer = Transformer(
         str(located.folder),
         model_kwargs={**model_kwargs, **shared},
@@ -121,11 +121,11 @@ def reset_tokenizer(module: SentenceTransformer) -> None:
         backend.no_padding()
 
 
-def apply(module: SentenceTransformer, settings: Settings) -> None:
+def apply(module: SentenceTransformer, settings: ReadingSettings) -> None:
     """Make the modules agree with the settings, so that what is saved needs no settings given again."""
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
-    if settings.pooling and settings.pooling != pooling_of(module):
+    if settings.pooling and settings.pooling != find_pooling(module):
         place, old = next((i, m) for i, m in enumerate(module) if isinstance(m, Pooling))
         new = Pooling(old.embedding_dimension, POOLINGS[settings.pooling], old.include_prompt)
         if new.pooling_output_dimension != old.pooling_output_dimension and any(isinstance(m, Dense) for m in module):
@@ -148,16 +148,16 @@ def apply(module: SentenceTransformer, settings: Settings) -> None:
         module[0].query_length, module[0].document_length = settings.query_max_len, settings.passage_max_len
 
 
-def _remote_code_hint(e: Exception) -> str:
+def _suggest_remote_code(e: Exception) -> str:
     return "Look at its code, then --set model.trust_remote_code=true" if "remote_code" in str(e) else ""
 
 
-def _first_line(e: Exception) -> str:
+def _take_first_line(e: Exception) -> str:
     return (str(e).strip().splitlines() or [type(e).__name__])[0]
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """No bars and reports of transformers while it loads or saves; errors still come as exceptions."""
     from transformers.utils import logging as untyped
 

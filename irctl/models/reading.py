@@ -15,8 +15,8 @@ from irctl import tables
 from irctl.data.collections import cards
 from irctl.data.files import hub
 from irctl.errors import ConfigError, DataError
-from irctl.models.locate import Located
-from irctl.models.similarity import similarity
+from irctl.models.locate import LocatedModel
+from irctl.models.similarity import settle_similarity
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -43,7 +43,7 @@ SAVED = {  # irctl.json, as far as it is read back
 UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
 
 
-class Stated(NamedTuple):
+class FolderFacts(NamedTuple):
     """What a model says itself. limit: tokens that its positions allow; own_len: its own maximum."""
 
     pooling: str | None
@@ -54,7 +54,7 @@ class Stated(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReadingSettings:
     """What stands in irctl.json, besides provenance. Lengths are tokens, special ones and the prompt counted.
 
     prompts: {data set: {query or passage: prompt}}, in place of query_prompt and passage_prompt for that data set.
@@ -80,7 +80,7 @@ class Settings:
         return own if own is not None else self.query_prompt if side == "query" else self.passage_prompt
 
 
-def names_of(source: str) -> tuple[str, ...]:
+def list_names(source: str) -> tuple[str, ...]:
     """What prompts may call a data set: the source itself, its card's name, the last part of it, and its parent's.
 
     A configuration file is known without its ending too.
@@ -97,7 +97,7 @@ def names_of(source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for n in names if n))
 
 
-def read_file(located: Located) -> dict[str, Any]:
+def read_file(located: LocatedModel) -> dict[str, Any]:
     """irctl.json of a model folder; empty if there is none."""
     path = located.folder / FILE
     if not path.is_file():
@@ -111,15 +111,15 @@ def read_file(located: Located) -> dict[str, Any]:
     return about
 
 
-def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Located) -> Settings:
+def resolve(module: Any, about: Mapping[str, Any], config: Config, located: LocatedModel) -> ReadingSettings:
     """The settings in force. `module` is the loaded SentenceTransformer, whose modules say what irctl.json does not.
 
     Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
     """
     _refuse_without_transformer(module, config, located)
-    says = Stated(pooling_of(module), normalizes(module), *_limits(module), dict(module.prompts or {}))
-    value, prompts = in_force(says, about, config, located)
-    return Settings(
+    says = FolderFacts(find_pooling(module), normalizes(module), *_find_limits(module), dict(module.prompts or {}))
+    value, prompts = settle(says, about, config, located)
+    return ReadingSettings(
         pooling=value["encoder.pooling"] or "",
         normalize=bool(value["encoder.normalize"]),
         query_max_len=value["encoder.query_max_len"] or says.own_len,
@@ -127,14 +127,14 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         query_prompt=value["encoder.query_prompt"] or "",
         passage_prompt=value["encoder.passage_prompt"] or "",
         title_join=value["data.title_join"],
-        similarity=similarity(module.similarity_fn_name, located, config, says.normalizes),
+        similarity=settle_similarity(module.similarity_fn_name, located, config, says.normalizes),
         pad_multiple=int(about.get("pad_multiple", 0)),
         prompts=prompts,
     )
 
 
-def in_force(
-    found: Stated, about: Mapping[str, Any], config: Config, located: Located
+def settle(
+    found: FolderFacts, about: Mapping[str, Any], config: Config, located: LocatedModel
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """(values by key, None where nobody says it; prompts of single data sets).
 
@@ -178,7 +178,7 @@ def in_force(
     return {k: given[k] if given[k] is not None else says[k] for k in says}, of_data
 
 
-def notices(module: Any, about: Mapping[str, Any], how: Settings) -> list[str]:
+def list_notices(module: Any, about: Mapping[str, Any], how: ReadingSettings) -> list[str]:
     """What to say of a folder's default prompt, for it is read by neither side; `module` as it was loaded."""
     prompts = dict(module.prompts or {})
     default = prompts.get(module.default_prompt_name or "", "")
@@ -193,9 +193,9 @@ def notices(module: Any, about: Mapping[str, Any], how: Settings) -> list[str]:
     ]
 
 
-def _refuse_without_transformer(module: Any, config: Config, located: Located) -> None:
+def _refuse_without_transformer(module: Any, config: Config, located: LocatedModel) -> None:
     """ConfigError for settings of a transformer where the model is none, such as a static embedding."""
-    asked: dict[str, Any] = {"encoder.pooling": config.encoder.pooling} if pooling_of(module) is None else {}
+    asked: dict[str, Any] = {"encoder.pooling": config.encoder.pooling} if find_pooling(module) is None else {}
     if module.transformers_model is None:
         asked |= {"encoder.query_max_len": config.encoder.query_max_len}
         asked |= {"encoder.passage_max_len": config.encoder.passage_max_len, "model.lora_r": config.model.lora_r}
@@ -205,39 +205,39 @@ def _refuse_without_transformer(module: Any, config: Config, located: Located) -
             raise ConfigError(f"{key}={value}: {located.name} has nothing it applies to", hint="Leave it out")
 
 
-def _refuse_contradictions(says: Mapping[str, Any], given: Mapping[str, Any], located: Located) -> None:
+def _refuse_contradictions(says: Mapping[str, Any], given: Mapping[str, Any], located: LocatedModel) -> None:
     for key, wanted in given.items():
         if wanted is not None and says[key] is not None and wanted != says[key]:
             raise ConfigError(
-                f"{key}={_shown(wanted)} contradicts the model in {located.folder}, which says {_shown(says[key])}",
-                hint=f"Use --set {key}={_shown(says[key])}, or --set encoder.override=true, which is recorded",
+                f"{key}={_show(wanted)} contradicts the model in {located.folder}, which says {_show(says[key])}",
+                hint=f"Use --set {key}={_show(says[key])}, or --set encoder.override=true, which is recorded",
             )
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     if isinstance(value, str):
         return repr(value) if not value or " " in value else value
     return str(value).lower()
 
 
-def pooling_of(module: Any) -> str | None:
+def find_pooling(module: Any) -> str | None:
     """The folder's pooling by irctl's name (else by sentence-transformers' own), None where it has no such module."""
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     pooling = next((m for m in module if isinstance(m, Pooling)), None)
     if pooling is None:
         return None
-    return pooling_name(pooling.pooling_mode)
+    return name_pooling(pooling.pooling_mode)
 
 
-def pooling_name(mode: str | tuple[str, ...]) -> str:
+def name_pooling(mode: str | tuple[str, ...]) -> str:
     """irctl's name of a pooling mode of sentence-transformers, else its own."""
     return next(
         (name for name, known in POOLINGS.items() if known == mode), mode if isinstance(mode, str) else "+".join(mode)
     )
 
 
-def plain_pooling(located: Located, config: Config) -> str:
+def choose_plain_pooling(located: LocatedModel, config: Config) -> str:
     """How a plain transformers folder pools. Raises ConfigError where nobody says so."""
     pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
     if not pooling:
@@ -254,7 +254,7 @@ def normalizes(module: Any) -> bool:
     return any(isinstance(m, Normalize) for m in module)
 
 
-def _limits(module: Any) -> tuple[int, int]:
+def _find_limits(module: Any) -> tuple[int, int]:
     """(tokens that the model's positions allow, the folder's own maximum)."""
     from torch import nn
 
@@ -267,9 +267,9 @@ def _limits(module: Any) -> tuple[int, int]:
             break
     else:
         limit = int(getattr(module.config, "max_position_embeddings", 0) or limit) if module.config else limit
-    return limit, own_maximum(own, limit)
+    return limit, limit_own_maximum(own, limit)
 
 
-def own_maximum(own: int | None, limit: int) -> int:
+def limit_own_maximum(own: int | None, limit: int) -> int:
     """Tokens that a folder reads at most by its own word; tokenizers that state none get a usual number."""
     return int(min(own if own is not None and own < UNBOUNDED else FALLBACK_MAX_LEN, limit))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from irctl import tables
 from irctl.errors import ConfigError, DataError
-from irctl.models.locate import ADAPTER, Located
+from irctl.models.locate import ADAPTER, LocatedModel
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 
 
-def in_force(config: Config, found: Located | None) -> str:
+def describe(config: Config, found: LocatedModel | None) -> str:
     """What a dry run says of the similarity: asked for, or the model's own, whose folder is read without torch."""
-    own = stated_similarity(found, config) if found is not None else ""
+    own = read_similarity(found, config) if found is not None else ""
     return config.search.similarity or own or "the model's own, known when it is opened"
 
 
-def stated_similarity(located: Located, config: Config) -> str:
+def read_similarity(located: LocatedModel, config: Config) -> str:
     """The similarity that `resolve` finds, from the folder's files alone; empty for adapters, whose model says it."""
     if (located.folder / ADAPTER).is_file():
         return ""
@@ -28,21 +28,21 @@ def stated_similarity(located: Located, config: Config) -> str:
         return "dot"
     path = located.folder / "config_sentence_transformers.json"
     name = tables.json_object(path).get("similarity_fn_name") if path.is_file() else None
-    return similarity(str(name or "cosine"), located, config, _had_normalize(located))
+    return settle_similarity(str(name or "cosine"), located, config, _has_normalize(located))
 
 
-def makes_unit_vectors(located: Located, config: Config) -> bool:
+def makes_unit_vectors(located: LocatedModel, config: Config) -> bool:
     """Whether the model normalises, from its folder's files and the settings."""
     if config.encoder.normalize:
         return config.encoder.normalize == "true"
-    return _had_normalize(located)
+    return _has_normalize(located)
 
 
-def _had_normalize(located: Located) -> bool:
-    return any(entry["type"].endswith(".Normalize") for entry in modules_of(located))
+def _has_normalize(located: LocatedModel) -> bool:
+    return any(entry["type"].endswith(".Normalize") for entry in read_modules(located))
 
 
-def modules_of(located: Located) -> list[dict[str, str]]:
+def read_modules(located: LocatedModel) -> list[dict[str, str]]:
     """modules.json of a folder: type and path of each module; empty if there is none."""
     path = located.folder / "modules.json"
     if not path.is_file():
@@ -52,7 +52,7 @@ def modules_of(located: Located) -> list[dict[str, str]]:
     return entries
 
 
-def similarity(name: str, located: Located, config: Config, had: bool) -> str:
+def settle_similarity(name: str, located: LocatedModel, config: Config, had: bool) -> str:
     """had: the folder normalises. Vectors that were normalised and shall not be are compared as they are: by dot."""
     if name not in SIMILARITIES:
         raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")

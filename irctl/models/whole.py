@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.errors import DataError
-from irctl.models.locate import Located
+from irctl.models.locate import LocatedModel
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,14 +26,14 @@ STATIC = {"embedding.weight", "embeddings", "mapping", "weights"}  # the last th
 """Names that a static embedding may be stored under."""
 
 
-def check_files(located: Located, trusts_code: bool) -> None:
+def check_files(located: LocatedModel, trusts_code: bool) -> None:
     """Before anything is loaded: no pickles among the weights, no dense layer whose activation would be replaced."""
     folder = located.folder
     below = [folder / str(entry.get("path", "")) for entry in _entries(folder)]
     own = [place for place in below if place.resolve() != folder.resolve()]
     for place in {folder, *(p.parent for part in own for p in part.rglob(PICKLE))}:
         if (place / PICKLE).is_file() and not any(place.glob("*.safetensors")):
-            raise DataError(f"{place / PICKLE}: is a pickle, and irctl reads none", hint=_conversion(located))
+            raise DataError(f"{place / PICKLE}: is a pickle, and irctl reads none", hint=_suggest_conversion(located))
     for path in sorted({p for part in own for p in part.rglob("config.json")}):
         _check_dense(path, trusts_code)
 
@@ -48,7 +48,7 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _conversion(located: Located) -> str:
+def _suggest_conversion(located: LocatedModel) -> str:
     """The command that makes safetensors of a folder of pickles: torch reads weights alone there, and runs no code."""
     if located.is_sentence_transformers:
         made = f"from sentence_transformers import SentenceTransformer as S; S('{located.folder}').save('NEW')"
@@ -86,7 +86,7 @@ def _check_dense(path: Path, trusts_code: bool) -> None:
 
 
 @contextlib.contextmanager
-def reports() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
+def collect_loading_info() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
     """While it lasts, what transformers says of every model it loads: (model, its loading info).
 
     sentence-transformers drops that second value, so it is asked for on the way.
@@ -109,7 +109,7 @@ def reports() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
         untyped.from_pretrained = own
 
 
-def check_weights(module: SentenceTransformer, located: Located, said: list[tuple[Any, dict[str, Any]]]) -> None:
+def check_weights(module: SentenceTransformer, located: LocatedModel, said: list[tuple[Any, dict[str, Any]]]) -> None:
     """Refuse a folder without some of the model's weights, or with some that the model has no place for.
 
     Heads of other tasks and poolers are not read here: they may be there or not. A pooler that is not there is set to
@@ -134,18 +134,20 @@ def check_weights(module: SentenceTransformer, located: Located, said: list[tupl
         with torch.no_grad():
             for key in info["missing_keys"]:
                 model.get_parameter(key).zero_()
-        if stray := _stray(model, set(info["unexpected_keys"]), _names(_places(located, model.name_or_path))):
+        if stray := _find_stray(
+            model, set(info["unexpected_keys"]), _read_weight_names(_find_folders(located, model.name_or_path))
+        ):
             raise DataError(
                 f"{located.folder}: {len(stray)} weights of its safetensors have no place in the model of config.json, "
                 f"such as {min(stray)}",
                 hint="Take the whole folder again; config.json must be that of the weights",
             )
     for part in module.modules():
-        if type(part).__name__ == "StaticEmbedding" and (stray := _names(_places(located)) - STATIC):
+        if type(part).__name__ == "StaticEmbedding" and (stray := _read_weight_names(_find_folders(located)) - STATIC):
             raise DataError(f"{located.folder}: a static embedding has no weight {min(stray)}")
 
 
-def check_reads_text(module: SentenceTransformer, located: Located) -> None:
+def check_reads_text(module: SentenceTransformer, located: LocatedModel) -> None:
     """Refuse a model that takes no text, or whose text method sentence-transformers does not know (DPR's)."""
     known = getattr(module[0], "modality_config", None)
     if known is not None and "text" not in known and "message" not in known:
@@ -153,7 +155,7 @@ def check_reads_text(module: SentenceTransformer, located: Located) -> None:
         raise DataError(f"{located.folder}: does not take text ({type(module[0].model).__name__} takes {takes})")
 
 
-def _stray(model: Any, unexpected: set[str], names: set[str]) -> set[str]:
+def _find_stray(model: Any, unexpected: set[str], names: set[str]) -> set[str]:
     """Those of the unexpected weights that are neither a pooler nor a head.
 
     A checkpoint with a head has the encoder's own weights under a prefix, such as `bert.`, and the head beside it.
@@ -165,7 +167,7 @@ def _stray(model: Any, unexpected: set[str], names: set[str]) -> set[str]:
     return stray
 
 
-def _places(located: Located, own: str = "") -> list[Path]:
+def _find_folders(located: LocatedModel, own: str = "") -> list[Path]:
     """Folders where the first module may lie: the one that it names itself, the model's, and one below it."""
     entries = _entries(located.folder)
     below = [located.folder / str(entries[0].get("path", ""))] if entries else []
@@ -173,7 +175,7 @@ def _places(located: Located, own: str = "") -> list[Path]:
     return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
-def _names(places: list[Path]) -> set[str]:
+def _read_weight_names(places: list[Path]) -> set[str]:
     from safetensors import safe_open
 
     names: set[str] = set()
@@ -183,35 +185,35 @@ def _names(places: list[Path]) -> set[str]:
     return names
 
 
-def check_tokenizer(module: SentenceTransformer, located: Located) -> None:
+def check_tokenizer(module: SentenceTransformer, located: LocatedModel) -> None:
     """Refuse a tokenizer without its files, without words, or with more words than the model has vectors for."""
     tokenizer = getattr(module, "tokenizer", None)
     if tokenizer is None:
         return
-    places = _places(located, getattr(tokenizer, "name_or_path", ""))
+    places = _find_folders(located, getattr(tokenizer, "name_or_path", ""))
     folder = places[0] if places else located.folder
     files = dict(getattr(tokenizer, "vocab_files_names", {}))  # empty for tokenizers of bytes, which need none
-    if places and hasattr(tokenizer, "vocab_files_names") and not _all_there([TOKENIZER], places):
+    if places and hasattr(tokenizer, "vocab_files_names") and not _are_in([TOKENIZER], places):
         raise DataError(f"{folder}: no {TOKENIZER} there, which says how long a text may be and what is lower-cased")
     sets = [[files[k] for k in keys if k in files] for keys in (("tokenizer_file",), ("vocab_file", "merges_file"))]
     sets = [names for names in sets if names]
-    if places and sets and not any(_all_there(names, places) for names in sets):
+    if places and sets and not any(_are_in(names, places) for names in sets):
         raise DataError(f"{folder}: no tokenizer there: expected {' or '.join(' and '.join(names) for names in sets)}")
     special = set(getattr(tokenizer, "all_special_tokens", []))
     if not set(tokenizer.get_vocab()) - special:
         raise DataError(f"{folder}: its tokenizer has no words: the vocabulary is empty")
     own_size = getattr(tokenizer, "vocab_size", None)
     size = own_size if own_size is not None else tokenizer.get_vocab_size(with_added_tokens=False)
-    rows = _embedding_rows(module)
+    rows = _count_embedding_rows(module)
     if rows is not None and size > rows:
         raise DataError(f"{folder}: its tokenizer has {size} words, the model vectors for {rows}")
 
 
-def _all_there(names: list[str], places: list[Path]) -> bool:
+def _are_in(names: list[str], places: list[Path]) -> bool:
     return any(all((place / name).is_file() for name in names) for place in places)
 
 
-def _embedding_rows(module: SentenceTransformer) -> int | None:
+def _count_embedding_rows(module: SentenceTransformer) -> int | None:
     model: Any = module.transformers_model
     if model is None:
         return getattr(module[0], "num_embeddings", None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
     from irctl.models.embedding_folder import EmbeddingFolder
-    from irctl.models.encoder import Encoder
+    from irctl.models.encoder import TextEncoder
 
 SIDES = ("passage", "query")
 SHARE = "irctl.pipelines.encode:encode_share"
@@ -94,7 +94,7 @@ def encode(
 
 
 def embedded(
-    encoder: Encoder,
+    encoder: TextEncoder,
     rows: Any,
     config: Config,
     run: RunHandle,
@@ -109,15 +109,15 @@ def embedded(
     from irctl.models.fingerprints import digest
     from irctl.pipelines.workers import spread
 
-    key = digest(embed.key_parts(encoder, rows, config, side))
-    folder = Path(out).absolute() if out else embed.folder_of(key)
-    there = embed.finished(folder, key)
+    key = digest(embed.collect_key_parts(encoder, rows, config, side))
+    folder = Path(out).absolute() if out else embed.locate_cached(key)
+    there = embed.find_finished(folder, key)
     left = -(-len(rows) // config.encoder.shard_rows) - len(there)
     workers = min(config.hardware.devices, left)
     if workers > 1 or (runner == "ray" and left):
 
         def rows_done() -> int:
-            return sum(int(line["rows"]) for line in embed.finished(folder, key).values())
+            return sum(int(line["rows"]) for line in embed.find_finished(folder, key).values())
 
         job = {"config": config.to_json(), "side": side, "folder": str(folder)}
         progress = worker.Progress("encoding", len(rows), rows_done)
@@ -144,11 +144,11 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 
 def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
-    from irctl.models import locate, stated
-    from irctl.models.similarity import in_force
+    from irctl.models import folder_facts, locate
+    from irctl.models.similarity import describe
 
     _check_side(side)
-    stated.check(config)
+    folder_facts.check(config)
     collection = open_for(config)
     found = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
@@ -159,7 +159,7 @@ def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
             "collection": f"{collection.name}, {rows} documents",
             "encoder": f"{config.model.name} ({found.folder if found else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
-            "similarity": in_force(config, found),
+            "similarity": describe(config, found),
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
             "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",

@@ -17,7 +17,7 @@ from irctl import files
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import shards
-from irctl.index.bundle import Bundle, quantizer_folder
+from irctl.index.bundle import Bundle, locate_quantizer
 from irctl.index.export import BLOCK, Block
 from irctl.pipelines import outputs
 from irctl.pipelines.search import opened_index
@@ -119,7 +119,7 @@ def _float_type(found: Searched) -> str:
 def _blocks(found: Searched, as_codes: bool, reporter: Reporter) -> Iterator[Block]:
     """Ids and rows, as codes or as vectors."""
     if found.bundle is not None:
-        yield from writing.code_blocks(found.bundle) if as_codes else writing.decoded_blocks(found.bundle)
+        yield from writing.read_code_blocks(found.bundle) if as_codes else writing.decode_blocks(found.bundle)
         return
     assert found.stream is not None
     documents = Documents(found, None, reporter)
@@ -158,7 +158,7 @@ def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[st
 def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """Ids of the rows and what a reader of the faiss file has to know."""
     ids = target.with_name(target.name + ".ids.txt")
-    writing.write_ids(ids, writing.code_blocks(bundle))
+    writing.write_ids(ids, writing.read_code_blocks(bundle))
     differs = getattr(bundle.quantizer, "faiss_differs", "")
     about = {
         "format": "irctl-faiss-export",
@@ -178,7 +178,7 @@ def _beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """What codes mean to a program without irctl: the trained quantizer's own files, and the layout of a row."""
     trained = target.with_name(target.name + ".quantizer")
     shutil.rmtree(trained, ignore_errors=True)
-    shutil.copytree(quantizer_folder(bundle.folder, bundle.method), trained)
+    shutil.copytree(locate_quantizer(bundle.folder, bundle.method), trained)
     layout = bundle.quantizer.layout() if hasattr(bundle.quantizer, "layout") else None
     about = {
         "format": "irctl-codes-export",

@@ -95,7 +95,7 @@ class MtebModel:
 
         A document with the query's id does not count among the top_k: whether it is removed is the task's decision.
         """
-        from irctl.metrics.ranking.evaluate import canonical, canonical_scores
+        from irctl.metrics.ranking.evaluate import canonicalize, to_canonical_scores
         from irctl.models.embed import embed_queries
         from irctl.pipelines.search.rank import rank
 
@@ -116,7 +116,7 @@ class MtebModel:
             pairs = [(ids[int(r)], float(s)) for r, s in zip(rows_k, scores_k, strict=True) if r >= 0]
             others = [pair for pair in pairs if pair[0] != name][:top_k]
             run[name] = dict(others + [pair for pair in pairs if pair[0] == name])
-        return {name: {} for name in names} | canonical_scores(canonical(run))
+        return {name: {} for name in names} | to_canonical_scores(canonicalize(run))
 
     def _read_as(self, task_metadata: Any) -> None:
         """Let the encoder take the prompts of the task's data set, by the task's name or the repository's."""

@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
-from irctl.index.scoring import check_metric, similarity
+from irctl.index.scoring import check_metric, score_rows
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import blocks, faiss_tools, half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_scores
 
 BYTES = {"SQ8_direct": (0, 255), "SQ8_direct_signed": (-128, 127)}
 """Strings whose codes are the values themselves, as whole numbers: faiss lets those beyond these bounds wrap around."""
@@ -82,11 +82,11 @@ class Quantizer:
         out_NC = np.empty((len(rows_ND), self.code_size), np.uint8)
 
         def work(block_BD: Vectors, rows: slice) -> None:
-            with faiss_tools.one_thread():
+            with faiss_tools.limit_to_one_thread():
                 out_NC[rows] = index.sa_encode(block_BD)[: rows.stop - rows.start]
 
-        blocks.over_blocks(rows_ND, work)
-        half_floats.within_codes(out_NC, faiss_tools.halves_in(index), "faiss", self.warnings)
+        blocks.run_blocks(rows_ND, work)
+        half_floats.clamp_codes(out_NC, faiss_tools.locate_halves(index), "faiss", self.warnings)
         return out_NC
 
     def _within(self, rows_ND: Vectors, low: int, high: int) -> Vectors:
@@ -101,11 +101,11 @@ class Quantizer:
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return similarity(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
+        return score_rows(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
 
     def faiss_index(self) -> Any:
         """The empty trained faiss index of these codes."""

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError
 from irctl.index.arrays import as_codes
-from irctl.index.scoring import check_metric, similarity
+from irctl.index.scoring import check_metric, score_rows
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         half = self.config.dtype == "float16"
-        values_ND = half_floats.halves(rows_ND, "flat", self.warnings) if half else rows_ND.astype(self._dtype)
+        values_ND = half_floats.to_halves(rows_ND, "flat", self.warnings) if half else rows_ND.astype(self._dtype)
         return values_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
 
     def decode(self, codes_NC: Codes) -> Vectors:
@@ -54,11 +54,11 @@ class Quantizer:
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return similarity(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
+        return score_rows(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
 
     def faiss_index(self) -> object:
         """The empty faiss index of these codes."""

@@ -17,7 +17,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, rotations, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_faiss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Quantizer:
             raise ConfigError(f"opq.dim: expected at most the {dim} dimensions of the input, found {config.dim}")
         product.check_slices("opq", self.reduced, config.m)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
-        self.code_size = bit_packing.width(config.m, config.bits)
+        self.code_size = bit_packing.count_bytes(config.m, config.bits)
         self.train_rows = max(config.points, config.points_per_centroid << config.bits)
         self.warnings: list[str] = []  # what `fit` has to say
         self.centroids_MKd: Vectors | None = None
@@ -105,14 +105,14 @@ class Quantizer:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
         rotated_QE = dot(queries_QD, rotation_ED)
         index = faiss_tools.pq_index(centroids_MKd, self.config.bits, self.metric)
-        find = fast_scan.search if fast else by_faiss
+        find = fast_scan.search if fast else search_by_faiss
         scores_Qk, rows_Qk = find(index, rotated_QE, codes_NC, k, negate=self.metric == "l2")
         return scores_Qk - self._outside(queries_QD, rotated_QE), rows_Qk
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes, its rotation attached."""
         centroids_MKd, rotation_ED = self._trained()
-        return faiss_tools.rotated(faiss_tools.pq_index(centroids_MKd, self.config.bits, self.metric), rotation_ED)
+        return faiss_tools.add_rotation(faiss_tools.pq_index(centroids_MKd, self.config.bits, self.metric), rotation_ED)
 
     def _outside(self, queries_QD: Vectors, rotated_QE: Vectors) -> Scores:
         """Squared length of the query outside the rotated subspace [Q, 1]: part of every L2 distance; 0 otherwise."""

@@ -16,7 +16,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.scoring import check_metric
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_faiss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Quantizer:
     def __init__(self, config: Config, dim: int, metric: str = "ip", seed: int = 42) -> None:
         product.check_slices("pq", dim, config.m)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
-        self.code_size = bit_packing.width(config.m, config.bits)
+        self.code_size = bit_packing.count_bytes(config.m, config.bits)
         self.train_rows = config.points_per_centroid << config.bits
         self.warnings: list[str] = []  # what `fit` has to say
         self.centroids_MKd: Vectors | None = None
@@ -71,7 +71,7 @@ class Quantizer:
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return by_faiss(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
+        return search_by_faiss(self.faiss_index(), queries_QD, codes_NC, k, negate=self.metric == "l2")
 
     def search_fast(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         """As `search`, but rows near rank k may be missed. Raises ConfigError unless bits = 4."""

@@ -24,7 +24,7 @@ from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_faiss, by_scores, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_faiss, search_by_scores
 
 _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
@@ -60,7 +60,7 @@ class Quantizer:
         rotations.resolve(config.rotation, dim)
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self._signs = (dim + 7) // 8
-        self._low = 0 if config.bits == 1 else bit_packing.width(dim, config.bits - 1)
+        self._low = 0 if config.bits == 1 else bit_packing.count_bytes(dim, config.bits - 1)
         self.code_size = self._signs + (8 if config.bits == 1 else 12 + self._low + 8)
         self.center_D: Vectors | None = None
         self._rotation: dict[str, Vectors] = {}
@@ -99,16 +99,16 @@ class Quantizer:
             if self.metric != "l2":
                 return self._search_products(rotated_QD, as_codes(codes_NC, self.code_size), k)
             index = faiss_tools.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
-            return by_faiss(index, rotated_QD, codes_NC, k, negate=True)
+            return search_by_faiss(index, rotated_QD, codes_NC, k, negate=True)
         # faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks
-        return by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
+        return search_by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes, its rotation attached."""
         index = faiss_tools.rabitq_index(self._center(), self.config.bits, self.metric, self.config.query_bits)
         if not self._rotation:
             return index
-        return faiss_tools.rotated(index, rotations.matrix(self._rotation, self.dim))
+        return faiss_tools.add_rotation(index, rotations.matrix(self._rotation, self.dim))
 
     @property
     def faiss_differs(self) -> str:
@@ -128,7 +128,7 @@ class Quantizer:
         far_Q = np.abs(a_Q) * np.linalg.norm(self._center().astype(np.float64)) > _ACROSS * length_Q
         sign_Q = np.where(far_Q, np.sign(a_Q), 0)
         scale_Q = np.where(far_Q, np.abs(a_Q), np.where(length_Q > 0, length_Q, 1))
-        factors_N2 = _floats(codes_NC[:, self._signs :])
+        factors_N2 = _view_floats(codes_NC[:, self._signs :])
         constant_N = self._constant(codes_NC, factors_N2)
         stored_NC, stored_N2 = codes_NC.copy(), np.empty_like(factors_N2)
         most = max(np.abs(constant_N).max(initial=0), factors_N2[:, 1].max(initial=0))
@@ -151,7 +151,7 @@ class Quantizer:
                 finished_qa: Scores = (found_qa * scale_q + product_q).astype(np.float32)
                 return finished_qa
 
-            scores_Qk[of_sign], rows_Qk[of_sign] = by_faiss(index, scaled_QD, stored_NC, k, finish=finish)
+            scores_Qk[of_sign], rows_Qk[of_sign] = search_by_faiss(index, scaled_QD, stored_NC, k, finish=finish)
         return scores_Qk, rows_Qk
 
     def _parts(self, rotated_QD: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -181,12 +181,12 @@ class Quantizer:
         signs_ND = bit_packing.unpack(codes_NC[:, : self._signs], self.dim, 1).astype(np.float32)
         bits, l2 = self.config.bits, self.metric == "l2"
         if bits == 1:
-            factors_N2 = _floats(codes_NC[:, self._signs :])
+            factors_N2 = _view_floats(codes_NC[:, self._signs :])
             constant_N = factors_N2[:, 0].astype(np.float64) if l2 else self._constant(codes_NC, factors_N2)
             return (2 * signs_ND - 1) / np.float32(self.dim**0.5), factors_N2[:, 1].astype(np.float64), constant_N
         low_ND = bit_packing.unpack(codes_NC[:, self._signs + 12 : self._signs + 12 + self._low], self.dim, bits - 1)
         grid_ND = signs_ND * np.float32(1 << (bits - 1)) + low_ND - np.float32(((1 << bits) - 1) / 2)
-        factors_N2 = _floats(codes_NC[:, self.code_size - 8 :])
+        factors_N2 = _view_floats(codes_NC[:, self.code_size - 8 :])
         return grid_ND, factors_N2[:, 1].astype(np.float64) / (-2 if l2 else 1), factors_N2[:, 0].astype(np.float64)
 
     def _constant(self, codes_NC: Codes, factors_N2: Vectors) -> NDArray[np.float64]:
@@ -224,5 +224,5 @@ class Quantizer:
         return made
 
 
-def _floats(bytes_NC: Codes) -> Vectors:
+def _view_floats(bytes_NC: Codes) -> Vectors:
     return np.ascontiguousarray(bytes_NC).view("<f4")

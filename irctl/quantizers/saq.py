@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from irctl.errors import ConfigError
 from irctl.index import scoring, topk
-from irctl.index.arrays import as_codes, as_rows, unit
+from irctl.index.arrays import as_codes, as_rows, normalize_rows
 from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
 
 _SCAN = 4096  # rows decoded at once in a search
@@ -72,7 +72,7 @@ class Quantizer:
         x_ND = self._rows(x_ND)
         if len(x_ND) < 2:
             raise ConfigError(f"saq: needs at least 2 training rows, found {len(x_ND)}")
-        mean_D, variance_D, axes_DD = principal_components(x_ND)
+        mean_D, variance_D, axes_DD = compute_principal_components(x_ND)
         units = -(-self.dim // saq_plan.UNIT)
         width = units * saq_plan.UNIT
         padded_D = np.zeros(width)
@@ -96,7 +96,7 @@ class Quantizer:
 
     def _rows(self, x_ND: Any) -> F32:
         x_ND = as_rows(x_ND, self.dim)
-        return unit(x_ND) if self.metric == "cosine" else x_ND
+        return normalize_rows(x_ND) if self.metric == "cosine" else x_ND
 
     def encode(self, x_ND: F32) -> NDArray[np.uint8]:
         """Codes [N, C]."""
@@ -108,7 +108,7 @@ class Quantizer:
 
     def _encode(self, x_ND: F32) -> NDArray[np.uint8]:
         centred_ND = x_ND - self.mean_D
-        o_NL = blocks.product(centred_ND, self.projection_DL)
+        o_NL = blocks.multiply(centred_ND, self.projection_DL)
         codes, factors, start = [], [], 0
         for length, bits in self.coded:
             code_NL, factor_N2 = saq_code.encode(o_NL[:, start : start + length], bits, self.config.rounds)
@@ -129,7 +129,7 @@ class Quantizer:
         for length, bits in self.coded:
             stop = start + length * bits // 8
             grids.append(
-                saq_code.grid(bit_packing.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
+                saq_code.to_grid(bit_packing.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
             )
             start = stop
         return grids, np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
@@ -152,7 +152,7 @@ class Quantizer:
         if kind not in ("unbiased", "mse"):
             raise ConfigError(f"saq: decode kind must be unbiased or mse, found {kind!r}")
         y_NL, _ = self._vectors(codes_NC, kind)
-        return blocks.product(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
+        return blocks.multiply(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
 
     def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Estimated similarities [Q, N]; for l2 minus the squared distance."""
@@ -237,7 +237,7 @@ class Quantizer:
         return made
 
 
-def principal_components(x_ND: F32) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def compute_principal_components(x_ND: F32) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(mean [D], variances [D] descending, axes [D, D] in columns), without an SVD, which would double memory."""
     dim = x_ND.shape[1]
     mean_D = np.zeros(dim)

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
-from irctl.index.scoring import check_metric, similarity
+from irctl.index.scoring import check_metric, score_rows
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import faiss_tools, half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, by_scores, prepare
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Quantizer:
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
-            half_floats.halves(rows_ND, "sq", self.warnings)
+            half_floats.to_halves(rows_ND, "sq", self.warnings)
             return
         if not len(rows_ND):
             raise DataError("sq: expected rows to train on, found none")
@@ -57,7 +57,7 @@ class Quantizer:
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         if self.config.bits == 16:
-            halves_ND = half_floats.halves(rows_ND, "sq", self.warnings)
+            halves_ND = half_floats.to_halves(rows_ND, "sq", self.warnings)
             return halves_ND.view(np.uint8).reshape(len(rows_ND), self.code_size)
         return faiss_tools.encode(self.faiss_index(), rows_ND)
 
@@ -69,12 +69,12 @@ class Quantizer:
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return similarity(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
+        return score_rows(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         # decoding a block once for all queries is three times faster than faiss's scan, which decodes it for each
         queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes."""

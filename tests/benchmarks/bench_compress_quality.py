@@ -19,7 +19,7 @@ from showing import label, show
 
 from irctl.config import from_sets, resolve
 from irctl.data.vectors.open import open_vectors
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.index.topk import TopK
 from irctl.metrics.vectors.distortion import relative_mse
 from irctl.metrics.vectors.neighbour_recall import recall_at
@@ -48,7 +48,7 @@ def measure(title: str, train_TD: Any, base_ND: Any, queries_QD: Any, only: list
     """One table."""
     exact = TopK(len(queries_QD), 100)
     for start in range(0, len(base_ND), BLOCK):
-        exact.push_block(similarity(queries_QD, base_ND[start : start + BLOCK], "ip"), start)
+        exact.push_block(score_rows(queries_QD, base_ND[start : start + BLOCK], "ip"), start)
     exact_Qk = exact.result()[1]
     spectrum_D = np.linalg.eigvalsh(np.cov(base_ND[:20_000].T))[::-1]
     held = spectrum_D[: len(spectrum_D) // 10].sum() / spectrum_D.sum()

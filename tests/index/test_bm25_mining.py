@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.index.bm25 import Bm25, Settings, best
+from irctl.index.bm25 import Bm25, Bm25Settings, take_best
 from irctl.pipelines.hardneg.rules import ceiling, rules, select
 from irctl.settings import HardNeg
 
@@ -17,7 +17,7 @@ RANKED = [("p", 9.0), ("a", 8.0), ("b", 7.0), ("j", 6.5), ("c", 6.0), ("d", 1.0)
 
 def test_bm25_orders_as_the_formula_does() -> None:
     texts = ["wing lift drag", "wing wing", "", "heat flow in pipes"]
-    bm25 = Bm25(texts, Settings(stemmer="none"))
+    bm25 = Bm25(texts, Bm25Settings(stemmer="none"))
     k1, b, lengths = 1.5, 0.75, [3, 2, 0, 3]  # "in" is a stop word
     mean = sum(lengths) / 4
     idf = math.log(1 + (4 - 2 + 0.5) / (2 + 0.5))
@@ -28,19 +28,19 @@ def test_bm25_orders_as_the_formula_does() -> None:
 
 
 def test_a_query_without_a_known_word_and_a_corpus_of_empty_texts_find_nothing() -> None:
-    assert Bm25(["wing"], Settings()).search("zebra", 5)[0].tolist() == []
-    assert Bm25(["", ""], Settings()).search("wing", 5)[0].tolist() == []
+    assert Bm25(["wing"], Bm25Settings()).search("zebra", 5)[0].tolist() == []
+    assert Bm25(["", ""], Bm25Settings()).search("wing", 5)[0].tolist() == []
 
 
 def test_ties_at_the_cut_keep_the_lowest_rows() -> None:
-    rows, scores = best(np.array([1, 2, 1, 1, 0], dtype=np.float32), 3)
+    rows, scores = take_best(np.array([1, 2, 1, 1, 0], dtype=np.float32), 3)
     assert rows.tolist() == [1, 0, 2]
     assert scores.tolist() == [2, 1, 1]
 
 
 def test_an_unknown_stemmer_is_refused() -> None:
     with pytest.raises(ConfigError, match="no Snowball stemmer 'klingon'"):
-        Bm25(["a"], Settings(stemmer="klingon"))
+        Bm25(["a"], Bm25Settings(stemmer="klingon"))
 
 
 def chosen(**settings: object) -> list[str]:

@@ -16,7 +16,7 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, open_bundle, write_bundle
 from irctl.index.rerank import check_depth, rerank
 from irctl.index.scan import search_codes, search_vectors
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.index.topk import Rows, Scores, top_k
 
 
@@ -31,7 +31,7 @@ class Halves:
 
     def search(self, queries_QD: np.ndarray, codes_NC: np.ndarray, k: int) -> tuple[Scores, Rows]:
         x_ND = codes_NC.view("<f2").reshape(len(codes_NC), -1).astype(np.float32)
-        return top_k(similarity(queries_QD, x_ND, self.metric), k)
+        return top_k(score_rows(queries_QD, x_ND, self.metric), k)
 
 
 def make(folder: Path, x: np.ndarray, cuts: list[int], ids: list[str] | None = None) -> Bundle:
@@ -125,7 +125,7 @@ def test_codes_of_any_block_size_give_one_ranking_with_duplicates(tmp_path: Path
     x = np.concatenate([vectors(1500), vectors(1500)])  # every row twice
     bundle = make(tmp_path, x, [700, 1300, 1000])
     queries = vectors(6, seed=3)
-    expected = top_k(similarity(queries, x.astype(np.float16).astype(np.float32), "ip"), 25)
+    expected = top_k(score_rows(queries, x.astype(np.float16).astype(np.float32), "ip"), 25)
     found = search_codes(queries, bundle, 25, block=block)
     assert (found.rows_Qk == expected[1]).all() and (found.scores_Qk == expected[0]).all()
     assert found.boundary_ties == 6  # 25 is odd and every score comes twice

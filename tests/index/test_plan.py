@@ -11,7 +11,7 @@ import pytest
 
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan as planning
-from irctl.index.plan import Plan, samples, shard_of
+from irctl.index.plan import Plan, draw_samples, parse_shard
 
 PLAN = Plan(
     source="a.npy", fingerprint="f", key="f", files=(("a", 2500), ("b", 700)), dim=8, batch=1000, method="pq",
@@ -40,14 +40,14 @@ def test_sixty_files_make_more_batches_than_rows_over_batch() -> None:
 @pytest.mark.parametrize(("workers", "count"), [(1, 4), (2, 4), (3, 10), (16, 100), (7, 5)])
 def test_workers_cover_all_batches_once_and_contiguously(workers: int, count: int) -> None:
     plan = replace(PLAN, files=(("a", count * 1000),), workers=workers)
-    found = [[b.index for b in plan.mine(w)] for w in range(workers)]
+    found = [[b.index for b in plan.take_share(w)] for w in range(workers)]
     assert [i for part in found for i in part] == list(range(count))
 
 
 def test_workers_share_the_first_batches_alone_and_keep_their_numbers() -> None:
     plan = replace(PLAN, files=(("a", 10_000),), workers=2)
-    assert [[b.index for b in plan.mine(w, 4)] for w in range(2)] == [[0, 1], [2, 3]]
-    assert [[b.index for b in plan.mine(w, 99)] for w in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert [[b.index for b in plan.take_share(w, 4)] for w in range(2)] == [[0, 1], [2, 3]]
+    assert [[b.index for b in plan.take_share(w, 99)] for w in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 
 
 def test_names_are_four_digits_and_wider_for_more_batches() -> None:
@@ -88,18 +88,18 @@ def test_batches_are_whole_blocks() -> None:
 
 @pytest.mark.parametrize(("rows", "train", "probe"), [(100, 1000, 1000), (1400, 500, 1000), (100_000, 3000, 1000)])
 def test_probe_and_training_rows_are_disjoint_sorted_and_drawn_by_seed(rows: int, train: int, probe: int) -> None:
-    held, drawn = samples(rows, train, probe, 1)
+    held, drawn = draw_samples(rows, train, probe, 1)
     assert not set(held) & set(drawn) and len(held) == min(probe, rows // 10)
     assert len(drawn) == min(train, rows - len(held))
     for part in (held, drawn):
         assert (np.diff(part) > 0).all() and part.min() >= 0 and part.max() < rows
-    again = samples(rows, train, probe, 1)
+    again = draw_samples(rows, train, probe, 1)
     assert (again[0] == held).all() and (again[1] == drawn).all()
-    assert (samples(rows, train, probe, 2)[0] != held).any()
+    assert (draw_samples(rows, train, probe, 2)[0] != held).any()
 
 
 def test_a_sparse_sample_is_spread_over_the_whole_input() -> None:
-    held, drawn = samples(10_000_000, 20_000, 1000, 3)
+    held, drawn = draw_samples(10_000_000, 20_000, 1000, 3)
     tenths = np.bincount(np.concatenate([held, drawn]) // 1_000_000, minlength=10)
     assert tenths.min() > 0 and len(np.unique(drawn // 500)) <= 42
 
@@ -130,11 +130,11 @@ def test_many_runs_in_one_group_do_not_meet() -> None:
 
 
 def test_a_shard_comes_from_the_option_or_the_array_task() -> None:
-    assert shard_of("3/16", {}, 1) == (3, 16)
-    assert shard_of("", {}, 4) == (None, 4)
-    assert shard_of("", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2"}, 16) == (7, 16)
+    assert parse_shard("3/16", {}, 1) == (3, 16)
+    assert parse_shard("", {}, 4) == (None, 4)
+    assert parse_shard("", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2"}, 16) == (7, 16)
     for wrong in ("3", "4/4", "a/b", "-1/3"):
         with pytest.raises(ConfigError, match="expected i/n"):
-            shard_of(wrong, {}, 1)
+            parse_shard(wrong, {}, 1)
     with pytest.raises(ConfigError, match=r"task 9: there are 4 workers.*--array=0-3"):
-        shard_of("", {"SLURM_ARRAY_TASK_ID": "9"}, 4)
+        parse_shard("", {"SLURM_ARRAY_TASK_ID": "9"}, 4)

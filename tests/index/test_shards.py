@@ -67,7 +67,7 @@ def test_folder_that_cannot_be_written_is_exit_4(tmp_path: Path) -> None:
 
 
 def test_done_needs_a_line_and_a_file_of_its_size(tmp_path: Path) -> None:
-    journal = shards.Journal(tmp_path)
+    journal = shards.ShardJournal(tmp_path)
     for index in range(4):
         line = shard(tmp_path, index)
         if index != 1:  # killed between the rename and the line
@@ -75,21 +75,21 @@ def test_done_needs_a_line_and_a_file_of_its_size(tmp_path: Path) -> None:
     (tmp_path / "part-2.npy").unlink()
     with (tmp_path / "part-3.npy").open("ab") as file:
         file.truncate(10)
-    assert list(shards.done_shards(tmp_path)) == [0]
+    assert list(shards.find_done(tmp_path)) == [0]
 
 
 def test_ids_file_counts_as_part_of_the_shard(tmp_path: Path) -> None:
     ids = shards.write_ids(tmp_path / "ids-0.arrow", ["a", "b"])
     line = shard(tmp_path, 0) | {"ids": "ids-0.arrow", "ids_bytes": ids.bytes, "ids_sha256": ids.sha256}
-    shards.Journal(tmp_path).add(line)
-    assert shards.done_shards(tmp_path) == {0: line}
+    shards.ShardJournal(tmp_path).add(line)
+    assert shards.find_done(tmp_path) == {0: line}
     assert shards.verify(tmp_path, [line]) == 2
     (tmp_path / "ids-0.arrow").unlink()
-    assert shards.done_shards(tmp_path) == {}
+    assert shards.find_done(tmp_path) == {}
 
 
 def test_a_torn_last_line_and_a_spoilt_one_in_the_middle_cost_their_shards_only(tmp_path: Path) -> None:
-    journal = shards.Journal(tmp_path)
+    journal = shards.ShardJournal(tmp_path)
     journal.add(shard(tmp_path, 0))
     with journal.path.open("a") as file:
         file.write('{"index": 1, "file": "part-1')
@@ -97,18 +97,18 @@ def test_a_torn_last_line_and_a_spoilt_one_in_the_middle_cost_their_shards_only(
     with journal.path.open("a") as file:
         file.write('\n{"index": 2}\n\0\0\0\n[]\n')
     journal.add(shard(tmp_path, 3))
-    assert list(shards.read_journals(tmp_path)) == [0, 3] == list(shards.done_shards(tmp_path))
+    assert list(shards.read_journals(tmp_path)) == [0, 3] == list(shards.find_done(tmp_path))
 
 
 def test_equal_duplicates_are_fine_and_two_digests_are_not(tmp_path: Path) -> None:
-    first, second = shards.Journal(tmp_path, 0, 2), shards.Journal(tmp_path, 1, 2)
+    first, second = shards.ShardJournal(tmp_path, 0, 2), shards.ShardJournal(tmp_path, 1, 2)
     assert first.path != second.path
     first.add(shard(tmp_path, 0))
     second.add(shard(tmp_path, 0))
-    assert list(shards.done_shards(tmp_path)) == [0]
+    assert list(shards.find_done(tmp_path)) == [0]
     second.add(shard(tmp_path, 0, value=1.0))
     with pytest.raises(DataError, match="shard 0 was written twice"):
-        shards.done_shards(tmp_path)
+        shards.find_done(tmp_path)
 
 
 def test_sweep_takes_tmp_files_of_dead_processes_only(tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_sweep_takes_tmp_files_of_dead_processes_only(tmp_path: Path) -> None:
 def test_manifest_ends_the_journal_and_is_equal_for_equal_content(tmp_path: Path) -> None:
     digests = []
     for folder, order in ((tmp_path / "a", (0, 1)), (tmp_path / "b", (1, 0))):
-        journal = shards.Journal(folder)
+        journal = shards.ShardJournal(folder)
         for index in order:
             journal.add(shard(folder, index))
-        parts = list(shards.done_shards(folder).values())
+        parts = list(shards.find_done(folder).values())
         digests.append(shards.write_manifest(folder, {"version": 1, "format": "test", "parts": parts}))
         assert not (folder / "journal").exists()
     assert digests[0] == digests[1]

@@ -14,7 +14,7 @@ from irctl import files, stopping
 from irctl.errors import DataError, RunFailed, Stopped
 from irctl.index import shards
 from irctl.index.arrays import as_rows
-from irctl.index.encode_stream import Spent, Target, run
+from irctl.index.encode_stream import CodeTarget, StageTimes, run
 from irctl.index.plan import Plan
 
 
@@ -30,27 +30,27 @@ def halves(x_ND: np.ndarray) -> np.ndarray:
     return as_rows(x_ND, x_ND.shape[1]).astype("<f2").view(np.uint8).reshape(len(x_ND), -1)
 
 
-def target(folder: Path, dim: int = 16, encode=halves) -> Target:  # type: ignore[no-untyped-def]
-    return Target(
+def target(folder: Path, dim: int = 16, encode=halves) -> CodeTarget:  # type: ignore[no-untyped-def]
+    return CodeTarget(
         folder=folder, encode=encode, code_size=2 * dim, file=lambda i: f"codes/c_{i:04d}.npy",
-        ids_file=lambda i: f"ids/i_{i:04d}.arrow", journal=shards.Journal(folder), quantizer="q",
-        done=set(shards.done_shards(folder)),
+        ids_file=lambda i: f"ids/i_{i:04d}.arrow", journal=shards.ShardJournal(folder), quantizer="q",
+        done=set(shards.find_done(folder)),
     )  # fmt: skip
 
 
-def compress(folder: Path, stream: ArrayStream, **more) -> Spent:  # type: ignore[no-untyped-def]
+def compress(folder: Path, stream: ArrayStream, **more) -> StageTimes:  # type: ignore[no-untyped-def]
     return run(stream, plan_of(stream).batches(), [target(folder, stream.dim, **more)], lambda n: None)
 
 
 def codes(folder: Path) -> np.ndarray:
-    return np.concatenate([np.load(folder / line["file"]) for _, line in sorted(shards.done_shards(folder).items())])
+    return np.concatenate([np.load(folder / line["file"]) for _, line in sorted(shards.find_done(folder).items())])
 
 
 def test_codes_and_ids_of_every_batch_are_written_once(tmp_path: Path) -> None:
     x, ids = vectors(1700), [f"d{i}" for i in range(1700)]
     stream = ArrayStream(x, ids)
     spent = compress(tmp_path, stream)
-    lines = shards.done_shards(tmp_path)
+    lines = shards.find_done(tmp_path)
     assert (spent.rows, spent.batches) == (1700, 4) and [line["rows"] for line in lines.values()] == [
         500,
         500,
@@ -66,7 +66,7 @@ def test_codes_and_ids_of_every_batch_are_written_once(tmp_path: Path) -> None:
 def test_a_second_call_reads_only_what_is_missing(tmp_path: Path) -> None:
     stream = ArrayStream(vectors(2000))
     compress(tmp_path, stream)
-    lines = shards.done_shards(tmp_path)
+    lines = shards.find_done(tmp_path)
     (tmp_path / lines[2]["file"]).unlink()
     again = ArrayStream(vectors(2000))
     compress(tmp_path, again)
@@ -84,14 +84,14 @@ def test_two_methods_read_the_input_once(tmp_path: Path) -> None:
 def test_batches_do_not_cross_files(tmp_path: Path) -> None:
     stream = ArrayStream(vectors(1300), files=(("a", 700), ("b", 600)))
     compress(tmp_path, stream)
-    assert [line["rows"] for line in shards.done_shards(tmp_path).values()] == [500, 200, 500, 100]
+    assert [line["rows"] for line in shards.find_done(tmp_path).values()] == [500, 200, 500, 100]
     assert (codes(tmp_path) == halves(stream.x_ND)).all()
 
 
 def test_a_failing_reader_says_which_rows(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"x\.npy: rows 1000-1499: reader: OSError: the disk is on fire"):
         compress(tmp_path, ArrayStream(vectors(3000), broken_at=1200))
-    assert set(shards.done_shards(tmp_path)) <= {0, 1}
+    assert set(shards.find_done(tmp_path)) <= {0, 1}
 
 
 def test_a_row_with_nan_is_named_by_file_and_row(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_failing_writer_says_which_rows_and_keeps_what_is_whole(
     monkeypatch.setattr(files, "write_atomic", full)
     with pytest.raises(RunFailed, match=r"rows 1000-1499: .*no space left"):
         compress(tmp_path, ArrayStream(vectors(4000)))
-    assert set(shards.done_shards(tmp_path)) == {0, 1}
+    assert set(shards.find_done(tmp_path)) == {0, 1}
     monkeypatch.undo()
     compress(tmp_path, ArrayStream(vectors(4000)))
     assert (codes(tmp_path) == halves(vectors(4000))).all()
@@ -155,7 +155,7 @@ def test_a_signal_finishes_the_batch_in_hand_and_the_rest_follows_later(
     with pytest.raises(Stopped, match="batches of this run are kept") as e:
         compress(tmp_path, stream)
     assert e.value.exit_code == 143
-    kept = set(shards.done_shards(tmp_path))
+    kept = set(shards.find_done(tmp_path))
     assert 0 < len(kept) < 40
     monkeypatch.setattr(stopping, "_received", [])
     compress(tmp_path, ArrayStream(vectors(20_000)))

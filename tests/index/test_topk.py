@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irctl.index.scoring import dot, similarity
-from irctl.index.topk import TopK, from_keys, merge, to_keys, top_k
+from irctl.index.scoring import dot, score_rows
+from irctl.index.topk import TopK, decode_keys, encode_keys, merge, top_k
 
 
 def by_sorting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,11 +22,11 @@ def test_two_rows_of_one_score_are_ordered_by_row() -> None:
 
 def test_keys_order_all_floats_and_come_back_unchanged() -> None:
     values = np.array([-np.inf, -3.5, -1e-38, 0.0, 1e-38, 2.0, 3e38, np.inf], np.float32)
-    keys = to_keys(values, np.full(8, 7))
+    keys = encode_keys(values, np.full(8, 7))
     assert (np.diff(keys) > 0).all()
-    scores, rows = from_keys(keys)
+    scores, rows = decode_keys(keys)
     assert (scores == values).all() and (rows == 7).all()
-    assert to_keys(np.float32([-0.0]), np.array([1])) == to_keys(np.float32([0.0]), np.array([1]))
+    assert encode_keys(np.float32([-0.0]), np.array([1])) == encode_keys(np.float32([0.0]), np.array([1]))
 
 
 @pytest.mark.parametrize("block", (1, 7, 64, 1000, 3000))
@@ -54,10 +54,10 @@ def test_shards_can_come_in_any_order() -> None:
 def test_boundary_ties_count_queries_cut_between_equal_scores() -> None:
     best = TopK(3, 2)
     best.push_block(np.float32([[3, 2, 2, 1], [3, 2, 1, 0], [5, 5, 5, 5]]), 0)
-    assert best.boundary_ties() == 2
+    assert best.count_boundary_ties() == 2
     few = TopK(1, 2)
     few.push_block(np.float32([[1, 1]]), 0)
-    assert few.boundary_ties() == 0
+    assert few.count_boundary_ties() == 0
 
 
 def test_no_queries_no_rows_and_padding() -> None:
@@ -74,13 +74,13 @@ def test_equal_rows_have_equal_scores_wherever_they_stand(metric: str) -> None:
     rng = np.random.default_rng(0)
     row, queries = rng.standard_normal((1, 100), dtype=np.float32), rng.standard_normal((9, 100), dtype=np.float32)
     x = np.repeat(row, 5000, axis=0)
-    scores = similarity(queries, x, metric)
+    scores = score_rows(queries, x, metric)
     assert (scores == scores[:, :1]).all()
-    assert (similarity(queries[4:5], x[:3], metric) == scores[4, :3]).all()
+    assert (score_rows(queries[4:5], x[:3], metric) == scores[4, :3]).all()
 
 
 def test_similarities_worked_by_hand() -> None:
     q, x = np.float32([[3, 4]]), np.float32([[1, 0], [6, 8], [0, 0]])
     assert dot(q, x).tolist() == [[3, 50, 0]]
-    np.testing.assert_allclose(similarity(q, x, "cosine"), [[0.6, 1.0, 0.0]], atol=1e-7)
-    assert similarity(q, x, "l2").tolist() == [[-20, -25, -25]]
+    np.testing.assert_allclose(score_rows(q, x, "cosine"), [[0.6, 1.0, 0.0]], atol=1e-7)
+    assert score_rows(q, x, "l2").tolist() == [[-20, -25, -25]]

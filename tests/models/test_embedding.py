@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from irctl.errors import DataError, PartlyDone, RunFailed, Stopped
-from irctl.index.shards import Journal
-from irctl.models.embed import TextList, embed_corpus, embed_queries, folder_of
+from irctl.index.shards import ShardJournal
+from irctl.models.embed import TextList, embed_corpus, embed_queries, locate_cached
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.models.encoder import load_encoder
 from irctl.types import Silent
@@ -90,7 +90,7 @@ def test_second_time_nothing_is_encoded_and_another_content_is_another_folder() 
     other_text = TextList(IDS, ["other", *(f"text {i}" for i in range(1, ROWS))])
     others.append(embed_corpus(Hashed(), other_text, SMALL, Silent()))
     assert len({first.folder, *(o.folder for o in others)}) == 5
-    assert first.folder == folder_of(first.fingerprint) and first.folder.name == first.fingerprint[:16]
+    assert first.folder == locate_cached(first.fingerprint) and first.folder.name == first.fingerprint[:16]
 
 
 def test_checkpoint_overwritten_in_place_is_encoded_again(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_kill_9_at_random_points_leaves_the_same_bytes(tmp_path: Path) -> None:
 def test_a_kill_between_the_manifest_and_the_end_of_the_journal_is_tidied_up(tmp_path: Path) -> None:
     made = embedded(out=tmp_path / "whole")
     whole = content(tmp_path / "whole")
-    Journal(tmp_path / "whole").add(made.manifest["parts"][0])
+    ShardJournal(tmp_path / "whole").add(made.manifest["parts"][0])
     assert content(tmp_path / "whole") != whole
     again = Hashed()
     embedded(again, out=tmp_path / "whole")

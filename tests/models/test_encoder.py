@@ -12,7 +12,7 @@ from model_folders import TEXTS, plain_bert, pooled_by_hand, settings, tiny_llam
 from sentence_transformers import SentenceTransformer
 
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
-from irctl.models.embed import TextList, key_parts
+from irctl.models.embed import TextList, collect_key_parts
 from irctl.models.encoder import load_encoder
 from irctl.models.reading import POOLINGS
 
@@ -250,7 +250,9 @@ def test_precision_asked_for_is_run_and_keys_the_vectors_not_the_model(tiny_enco
     assert 1e-6 < difference < 0.05
     assert half.fingerprint("passage") == exact.fingerprint("passage")
     corpus = TextList(["a"], ["text"])
-    assert key_parts(half, corpus, settings(), "passage") != key_parts(exact, corpus, settings(), "passage")
+    assert collect_key_parts(half, corpus, settings(), "passage") != collect_key_parts(
+        exact, corpus, settings(), "passage"
+    )
 
 
 def test_absent_gpu_is_exit_4(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

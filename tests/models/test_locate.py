@@ -13,8 +13,8 @@ from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models import locate, modules
 from irctl.models.encoder import load_encoder
-from irctl.models.locate import Located
-from irctl.models.reading import normalizes, pooling_of
+from irctl.models.locate import LocatedModel
+from irctl.models.reading import find_pooling, normalizes
 
 
 def trained(command: str = "train", name: str = "") -> RunHandle:
@@ -87,8 +87,8 @@ def test_hub_snapshot_is_opened_and_its_commit_is_saved(
 
 def test_contriever_is_known_to_pool_by_mean_without_normalising(tiny_encoder: Path, tmp_path: Path) -> None:
     folder = plain_bert(tiny_encoder, tmp_path / "plain")
-    module = modules.load(Located(folder, "facebook/contriever-msmarco", "", "hub"), settings())
-    assert pooling_of(module) == "mean" and not normalizes(module)
+    module = modules.load(LocatedModel(folder, "facebook/contriever-msmarco", "", "hub"), settings())
+    assert find_pooling(module) == "mean" and not normalizes(module)
 
 
 def test_broken_folders_are_exit_3(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError
 from irctl.models.encoder import load_encoder
-from irctl.models.reading import names_of
+from irctl.models.reading import list_names
 
 GIVEN = (
     "encoder.query_prompt=query: ",
@@ -87,7 +87,7 @@ def test_the_model_is_one_whatever_data_set_it_encodes_but_its_vectors_are_not(t
     ],
 )
 def test_a_data_set_is_known_by_the_name_people_use(source: str, name: str) -> None:
-    assert name in names_of(source)
+    assert name in list_names(source)
 
 
 def test_a_prompt_given_on_the_command_line_keeps_its_last_space() -> None:

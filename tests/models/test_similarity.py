@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from irctl.errors import ConfigError
 from irctl.models.encoder import load_encoder
 from irctl.models.locate import locate
-from irctl.models.similarity import check_similarity, stated_similarity
+from irctl.models.similarity import check_similarity, read_similarity
 
 
 @pytest.mark.parametrize("unit", [True, False])
@@ -33,7 +33,7 @@ def test_the_similarity_read_from_the_files_is_that_of_the_opened_model(
         (folder / "modules.json").write_text(json.dumps(entries[:-1]))
     config = settings("encoder.override=true", *asked)
     encoder = load_encoder(config, str(folder))
-    assert stated_similarity(locate(str(folder)), config) == encoder.similarity
+    assert read_similarity(locate(str(folder)), config) == encoder.similarity
     encoder.save(tmp_path / "saved")
     assert load_encoder(settings(), str(tmp_path / "saved")).similarity == encoder.similarity
 
@@ -53,7 +53,7 @@ def test_vectors_that_shall_not_be_normalised_are_compared_as_they_are_and_stay_
 
 def test_a_plain_folder_compares_by_dot(tiny_encoder: Path, tmp_path: Path) -> None:
     folder = plain_bert(tiny_encoder, tmp_path / "plain")
-    assert stated_similarity(locate(str(folder)), settings()) == "dot"
+    assert read_similarity(locate(str(folder)), settings()) == "dot"
 
 
 def test_training_refuses_another_similarity_than_the_models_own() -> None:

@@ -82,24 +82,24 @@ def test_queries_of_the_split_go_to_a_folder_of_ones_own(beir: Path, tiny_encode
 def test_a_signal_ends_the_run_after_the_shard_in_hand_with_its_exit_code(
     beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.models.encoder import Encoder
+    from irctl.models.encoder import TextEncoder
 
-    config, whole = settings(beir, tiny_encoder), Encoder.encode
+    config, whole = settings(beir, tiny_encoder), TextEncoder.encode
 
-    def encode(self: Encoder, *args: Any, **more: Any) -> Any:
+    def encode(self: TextEncoder, *args: Any, **more: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
         return whole(self, *args, **more)
 
     stopping.install()
     try:
-        monkeypatch.setattr(Encoder, "encode", encode)
+        monkeypatch.setattr(TextEncoder, "encode", encode)
         with pytest.raises(Stopped, match="SIGTERM: 1 of 2 shards are kept") as e:
             encoded(config)
     finally:
         stopping.restore()
         stopping._received.clear()
     assert (e.value.exit_code, e.value.status) == (143, "interrupted")
-    monkeypatch.setattr(Encoder, "encode", whole)
+    monkeypatch.setattr(TextEncoder, "encode", whole)
     payload, _ = encoded(config)
     assert payload["rows"] == 4 and not payload["cached"]
 

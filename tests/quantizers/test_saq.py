@@ -44,7 +44,7 @@ def plain(z: list[float], bits: int, rounds: int) -> tuple[list[float], float]:
 
 def cosines(o_RL: NDArray[np.float32], bits: int, rounds: int) -> NDArray[np.float64]:
     codes, _ = saq_code.encode(o_RL, bits, rounds)
-    a = saq_code.grid(codes, bits).astype(np.float64)
+    a = saq_code.to_grid(codes, bits).astype(np.float64)
     o = o_RL.astype(np.float64)
     return (o * a).sum(1) / np.linalg.norm(o, axis=1) / np.linalg.norm(a, axis=1)
 
@@ -95,7 +95,7 @@ def test_a_plan_covers_all_units_within_its_budget_and_is_the_best_of_all() -> N
     for bits in (1.0, 1.5):
         made = saq_plan.plan(variance, bits, 256)
         assert sum(length for length, _ in made) == 256
-        best = min(error(p, variance) for p in every_plan(4) if cost(p) <= saq_plan.budget(bits, 256))
+        best = min(error(p, variance) for p in every_plan(4) if cost(p) <= saq_plan.count_words(bits, 256))
         assert error(made, variance) <= best / 0.99
 
 

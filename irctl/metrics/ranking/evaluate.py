@@ -45,7 +45,7 @@ class RankingResult:
     )  # rel -> query id -> judged documents of that grade or more
 
 
-def canonical(run: Run, k: int | None = None, *, self_match: str = "keep") -> Run:
+def canonicalize(run: Run, k: int | None = None, *, self_match: str = "keep") -> Run:
     """The run in its one order, cut to k, with float32 scores: the order of a query's dict is its ranking.
 
     self_match "drop" removes documents with the query's own id, before the cut. Raises DataError for NaN or infinity.
@@ -54,7 +54,7 @@ def canonical(run: Run, k: int | None = None, *, self_match: str = "keep") -> Ru
         raise ConfigError(f"eval.self_match: expected keep or drop, found {self_match!r}")
     ordered: Run = {}
     for query_id, documents in run.items():
-        scores_N = _float32(query_id, documents)
+        scores_N = _round_scores(query_id, documents)
         pairs = sorted(zip(scores_N, documents, strict=True), reverse=True)
         if self_match == "drop":
             pairs = [pair for pair in pairs if pair[1] != query_id]
@@ -62,7 +62,7 @@ def canonical(run: Run, k: int | None = None, *, self_match: str = "keep") -> Ru
     return ordered
 
 
-def _float32(query_id: str, documents: dict[str, float]) -> list[float]:
+def _round_scores(query_id: str, documents: dict[str, float]) -> list[float]:
     scores_N = np.fromiter(documents.values(), np.float64, len(documents))
     with np.errstate(over="ignore"):
         rounded_N = scores_N.astype(np.float32)
@@ -74,7 +74,7 @@ def _float32(query_id: str, documents: dict[str, float]) -> list[float]:
     return values
 
 
-def canonical_scores(ordered: Run) -> Run:
+def to_canonical_scores(ordered: Run) -> Run:
     """Scores k, k-1, ..., 1 by rank: all that an engine may see."""
     return {q: {d: float(n) for n, d in zip(range(len(docs), 0, -1), docs, strict=True)} for q, docs in ordered.items()}
 
@@ -107,12 +107,12 @@ def evaluate(
             f"none of the run's {len(run)} queries is judged (run: {next(iter(run))}, qrels: {next(iter(qrels))})",
             hint="Check that the run and the split belong together",
         )
-    whole = canonical(judged, self_match=self_match)
+    whole = canonicalize(judged, self_match=self_match)
     removed = sum(map(len, judged.values())) - sum(map(len, whole.values()))
     ordered = {q: dict(list(docs.items())[:k]) for q, docs in whole.items()} if k else whole
     # trec_eval reads negative grades as "not judged"; here they are judged and worth nothing.
     grades = {q: {d: max(int(g), 0) for d, g in docs.items()} for q, docs in qrels.items()}
-    per_query = _values(ordered, grades, wanted)
+    per_query = _compute_values(ordered, grades, wanted)
     rels = sorted({m.rel for m in wanted} | {1})
     return RankingResult(
         measures=wanted,
@@ -129,14 +129,14 @@ def evaluate(
     )
 
 
-def _values(ordered: Run, grades: Qrels, wanted: Sequence[Measure]) -> dict[str, dict[str, float]]:
+def _compute_values(ordered: Run, grades: Qrels, wanted: Sequence[Measure]) -> dict[str, dict[str, float]]:
     """measure -> query id -> value, 0 where an engine gives none, queries in the order of the judgements."""
     import ir_measures
 
     values: dict[str, dict[str, float]] = {m.name: dict.fromkeys(grades, 0.0) for m in wanted}
     engines = {m.engine(): m.name for m in wanted if m.own() is None}
     if engines and ordered:
-        for metric in ir_measures.iter_calc(list(engines), grades, canonical_scores(ordered)):
+        for metric in ir_measures.iter_calc(list(engines), grades, to_canonical_scores(ordered)):
             values[engines[metric.measure]][metric.query_id] = float(metric.value)
     for m in wanted:
         if (value := m.own()) is not None:

@@ -68,13 +68,13 @@ class Measure:
 
 
 @cache
-def families() -> dict[str, Family]:
+def list_families() -> dict[str, Family]:
     """Every measure by the names it may be given, in lower case: first the files in their order, then synonyms."""
-    found = {name: _declared(name) for name in plugins.names(MEASURES)}
+    found = {name: _read_family(name) for name in plugins.names(MEASURES)}
     return found | {synonym: family for family in found.values() for synonym in family.synonyms}
 
 
-def _declared(name: str) -> Family:
+def _read_family(name: str) -> Family:
     names = {n: plugins.literal(MEASURES, name, n) for n in ("NAME", "SYNONYMS", "CUTOFF", "PARAMETERS", "USUAL")}
     return Family(
         names["NAME"], names["SYNONYMS"] or (), names["CUTOFF"], names["PARAMETERS"] or (), names["USUAL"] or 10
@@ -115,12 +115,12 @@ def parse_one(text: str) -> Measure:
     shape = _SHAPE.fullmatch(text)
     if shape is None:
         raise ConfigError(f"'{text}' is not a measure", hint="expected NAME@K or NAME(rel=2)@K")
-    family = families().get(shape["name"].lower())
+    family = list_families().get(shape["name"].lower())
     if family is None:
-        close = difflib.get_close_matches(shape["name"].lower(), list(families()), n=1, cutoff=0.5)
+        close = difflib.get_close_matches(shape["name"].lower(), list(list_families()), n=1, cutoff=0.5)
         depth = f"@{shape['cutoff']}" if shape["cutoff"] else ""
-        known = ", ".join(dict.fromkeys(f.name for f in families().values()))
-        hint = f"did you mean '{families()[close[0]].name}{depth}'?" if close else f"known: {known}"
+        known = ", ".join(dict.fromkeys(f.name for f in list_families().values()))
+        hint = f"did you mean '{list_families()[close[0]].name}{depth}'?" if close else f"known: {known}"
         raise ConfigError(f"no measure named '{text}'", hint=hint)
     cutoff = int(shape["cutoff"]) if shape["cutoff"] else None
     if cutoff == 0:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
-from irctl.index.bundle import Bundle, Ids, open_bundle, quantizer_folder
+from irctl.index.bundle import Bundle, Ids, locate_quantizer, open_bundle
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
 from irctl.origins import derived
@@ -151,7 +151,7 @@ def _repair(work: Work, bundle: Bundle, sub: Path, plan: Plan) -> int:
         if len(batches) != len(parts):
             raise DataError(f"{sub}: expected {len(batches)} parts as in {plan.source}, found {len(parts)}")
         work.plan_and_train(may_train=False)  # the quantizer is the bundle's own
-        journal, quantizer = shards.Journal(sub), bundles.quantizer_digest(str(sub))
+        journal, quantizer = shards.ShardJournal(sub), bundles.quantizer_digest(str(sub))
         for number, (batch, part) in enumerate(zip(batches, parts, strict=True)):
             if number not in lost:
                 line = {**part, "index": batch.index, "row0": batch.row0, "quantizer": quantizer}
@@ -176,7 +176,7 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
         if any(a != b for a, b in pairs)
     ]
     for part, _ in wrong:
-        for name, _, _ in shards.files_of(part):
+        for name, _, _ in shards.list_files(part):
             (folder / name).unlink(missing_ok=True)
     if wrong:
         part, (expected, new) = wrong[0]
@@ -188,7 +188,7 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
 
 def _tidy(sub: Path, method: str) -> None:
     """Remove what the parts of a joined sub-folder need no more; again after a kill between the manifest and this."""
-    shutil.rmtree(quantizer_folder(sub, method), ignore_errors=True)  # the bundle's own made these codes
+    shutil.rmtree(locate_quantizer(sub, method), ignore_errors=True)  # the bundle's own made these codes
     shards.drop_journal(sub)
 
 

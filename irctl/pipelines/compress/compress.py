@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files
 from irctl.errors import ConfigError
 from irctl.index import plan as planning
-from irctl.index.plan import shard_of
+from irctl.index.plan import parse_shard
 from irctl.pipelines.compress import results
 from irctl.pipelines.compress.finalize import finalize
 from irctl.pipelines.compress.request import CompressRequest
@@ -41,7 +41,7 @@ def compress(config: Config, run: RunHandle, reporter: Reporter, request: Compre
     if request.out:
         files.check_folder(Path(request.out), goes_on=True)
     methods = _methods(config)
-    worker, workers = shard_of(request.shard or "", os.environ, _count_workers(config, request.out, methods))
+    worker, workers = parse_shard(request.shard or "", os.environ, _count_workers(config, request.out, methods))
     folders = _folders(run, request.out, methods, shared=worker is not None or request.finalize)
     begun = (_find_begun(config, request.out) if request.finalize or request.verify else {}) or folders
     if request.finalize:  # always hashes what the workers wrote

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.index.bundle import Bundle, Ids
-from irctl.index.distinct_ids import hashes
+from irctl.index.distinct_ids import hash_ids
 from irctl.types import Stream, VectorBlock
 
 _LOOKED_AT = 1 << 16  # ids checked at once
@@ -63,7 +63,7 @@ class DistinctIds:
             )
         if block.ids is None:
             return
-        known = self._find_known(hashes(block.ids, len(block.ids)))
+        known = self._find_known(hash_ids(block.ids, len(block.ids)))
         for number, document in enumerate(block.ids):
             if document in self._seen or (known[number] and self._is_in_bundle(document)):
                 raise DataError(
@@ -75,7 +75,7 @@ class DistinctIds:
     def _find_known(self, wanted_n: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these hashes the bundle's ids have. Its hashes are kept, not its ids: 8 bytes a document."""
         if self._order_N is None:
-            hashes_N = hashes(self._bundle.ids, self._bundle.rows)
+            hashes_N = hash_ids(self._bundle.ids, self._bundle.rows)
             self._order_N = np.argsort(hashes_N, kind="stable")
             self._hashes_N = hashes_N[self._order_N]
         at = np.minimum(np.searchsorted(self._hashes_N, wanted_n), max(len(self._hashes_N) - 1, 0))
@@ -85,7 +85,7 @@ class DistinctIds:
     def _is_in_bundle(self, document: str) -> bool:
         """Whether one of the rows with this hash is this very document."""
         assert self._order_N is not None
-        (value,) = hashes([document], 1)
+        (value,) = hash_ids([document], 1)
         first = int(np.searchsorted(self._hashes_N, value, side="left"))
         last = int(np.searchsorted(self._hashes_N, value, side="right"))
         return any(self._bundle.ids[int(row)] == document for row in self._order_N[first:last])

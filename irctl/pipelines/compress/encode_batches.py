@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index.bundle import quantizer_folder
+from irctl.index.bundle import locate_quantizer
 from irctl.index.plan import Plan
 from irctl.index.plan import read as read_plan
 from irctl.ledger import stored
@@ -71,9 +71,9 @@ class Encoding:
 
     def rows_done(self) -> int:
         """Rows of finished batches, by the method that is furthest behind."""
-        return min(sum(int(line["rows"]) for line in shards.done_shards(f).values()) for f in self.folders.values())
+        return min(sum(int(line["rows"]) for line in shards.find_done(f).values()) for f in self.folders.values())
 
-    def encode(self, worker: int | None, reporter: Reporter, *, verify: bool = False) -> streaming.Spent | None:
+    def encode(self, worker: int | None, reporter: Reporter, *, verify: bool = False) -> streaming.StageTimes | None:
         """Encode what is not done yet of this worker's batches (None: of all). What was spent; None if none was left.
 
         Raises ConfigError for batches of another quantizer, DataError for input or files that changed.
@@ -82,14 +82,16 @@ class Encoding:
         if worker is None:
             mine = plan.batches()[: self.limit or None]
         else:
-            mine = plan.mine(worker, self.limit) if worker < plan.workers else []
+            mine = plan.take_share(worker, self.limit) if worker < plan.workers else []
         targets = []
         for name, folder in self.folders.items():
             done = manifest.read_done(folder, verify=verify)
             targets.append(self._target(name, folder, worker or 0, set(done)))
             if not verify:  # which has hashed them all just now
                 lines = (done[b.index] for b in mine if b.index in done)
-                stored.check_all((folder / file, digest) for line in lines for file, _, digest in shards.files_of(line))
+                stored.check_all(
+                    (folder / file, digest) for line in lines for file, _, digest in shards.list_files(line)
+                )
         left = [b for b in mine if any(b.index not in t.done for t in targets)]
         total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
         if kept:
@@ -101,16 +103,16 @@ class Encoding:
         warn_once(self.quantizers, self.warned, reporter)
         return spent
 
-    def _target(self, name: str, folder: Path, worker: int, done: set[int]) -> streaming.Target:
+    def _target(self, name: str, folder: Path, worker: int, done: set[int]) -> streaming.CodeTarget:
         plan, quantizer = self.plan, self.quantizers[name]
         count = len(plan.batches())
-        return streaming.Target(
+        return streaming.CodeTarget(
             folder=folder,
             encode=quantizer.encode,
             code_size=quantizer.code_size,
             file=lambda i: f"codes/{name}_compressed_batch_{plan.name(i, count)}.npy",
             ids_file=lambda i: f"ids/batch_{plan.name(i, count)}.arrow",
-            journal=shards.Journal(folder, worker, plan.workers),
+            journal=shards.ShardJournal(folder, worker, plan.workers),
             quantizer=bundles.quantizer_digest(str(folder)),
             done=done,
         )
@@ -118,7 +120,7 @@ class Encoding:
 
 def encode_by_workers(
     work: Encoding, given: Input, config: Config, run: RunHandle, reporter: Reporter, runner: str
-) -> streaming.Spent:
+) -> streaming.StageTimes:
     """Every worker of the plan at once; what they spent together. See `workers.spread` for what it raises."""
     job = {
         "source": str(given.folder.absolute()) if given.folder else given.name,
@@ -135,7 +137,7 @@ def encode_by_workers(
     for line in warnings:
         reporter.warn(line)
     total = {key: sum(a[key] for a in answers) for key in (answers[0] if answers else ())}
-    return streaming.Spent(**total)
+    return streaming.StageTimes(**total)
 
 
 def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
                 f"({stream.fingerprint[:12]}, there {plan.fingerprint[:12]})",
                 hint="The input changed; use another --out",
             )
-    quantizers = {name: opening.load(quantizer_folder(folder, name)) for name, folder in folders.items()}
+    quantizers = {name: opening.load(locate_quantizer(folder, name)) for name, folder in folders.items()}
     work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
     reporter = WarningsKept()
-    return {**asdict(work.encode(index, reporter) or streaming.Spent()), WARNINGS: reporter.warned}
+    return {**asdict(work.encode(index, reporter) or streaming.StageTimes()), WARNINGS: reporter.warned}

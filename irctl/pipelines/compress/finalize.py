@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from irctl import tables
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
-from irctl.index.encode_stream import Spent
+from irctl.index.encode_stream import StageTimes
 from irctl.index.merge_batches import merge
-from irctl.index.plan import Plan, missing
+from irctl.index.plan import Plan, find_missing
 from irctl.index.plan import read as read_plan
 from irctl.pipelines.compress.manifest import Lines, read_done, write
 from irctl.pipelines.compress.results import SPENT, TRAINED, _note, payload_of, record_result, row_of
@@ -40,7 +40,7 @@ def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, report
                 hint="Leave out --method: --finalize finds it",
             )
         lines = read_done(folder)
-        if gaps := [b.index for b in missing(plan, list(lines), limit)]:
+        if gaps := [b.index for b in find_missing(plan, list(lines), limit)]:
             count = len(plan.batches()[: limit or None])
             again = _find_workers(plan, gaps, limit)
             raise PartlyDone(
@@ -63,7 +63,7 @@ def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, report
 def _find_workers(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
     """Workers whose share holds one of these batches."""
     wanted = set(batches)
-    return [w for w in range(plan.workers) if any(b.index in wanted for b in plan.mine(w, limit))]
+    return [w for w in range(plan.workers) if any(b.index in wanted for b in plan.take_share(w, limit))]
 
 
 def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: Reporter) -> None:
@@ -83,12 +83,12 @@ def _remedy(plan: Plan, index: int, limit: int) -> str:
     return f"Remove that file alone, {redo}, then --finalize: the other batches stay"
 
 
-def _read_spent(folder: Path) -> tuple[float | None, Spent]:
+def _read_spent(folder: Path) -> tuple[float | None, StageTimes]:
     """(seconds of training, what the workers spent together), as far as they have left word of it."""
     journal = folder / shards.JOURNAL
     trained = _read_numbers(journal / TRAINED).get("train_s")
     shares = [numbers for p in sorted(journal.glob(f"{SPENT}.*.json")) if (numbers := _read_numbers(p))]
-    return trained, Spent(**{key: sum(share[key] for share in shares) for key in (shares[0] if shares else ())})
+    return trained, StageTimes(**{key: sum(share[key] for share in shares) for key in (shares[0] if shares else ())})
 
 
 def _read_numbers(path: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from irctl import tables
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
-from irctl.index.bundle import FORMAT, SHAPE, VERSION, Ids, quantizer_folder, write_bundle
-from irctl.index.distinct_ids import repeated
+from irctl.index.bundle import FORMAT, SHAPE, VERSION, Ids, locate_quantizer, write_bundle
+from irctl.index.distinct_ids import find_repeated
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
 from irctl.pipelines.references.bundles import load_quantizer, quantizer_digest
@@ -33,7 +33,7 @@ def read_done(folder: Path, *, verify: bool = False) -> Lines:
 
     Raises ConfigError for batches of another quantizer, DataError for files that changed.
     """
-    lines = shards.done_shards(folder)
+    lines = shards.find_done(folder)
     if (folder / shards.MANIFEST).is_file():
         manifest = shards.read_manifest(folder, FORMAT, VERSION)
         for part in manifest["parts"]:
@@ -85,7 +85,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         )
     _check_appended(folder, appended, sources)
     _check_ids(plan, Ids(folder, [*parts, *appended]))
-    quantizer = load_quantizer(quantizer_folder(folder, plan.method))
+    quantizer = load_quantizer(locate_quantizer(folder, plan.method))
     write_bundle(
         folder,
         method=plan.method,
@@ -93,7 +93,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         code_size=quantizer.code_size,
         metric=plan.metric,
         parts=[*parts, *appended],
-        quantizer=quantizer_folder(folder, plan.method),
+        quantizer=locate_quantizer(folder, plan.method),
         coverage="full" if rows == plan.rows else "partial",
         source={"name": plan.source, "fingerprint": plan.fingerprint, "key": plan.key, "rows": plan.rows},
         settings=dict(plan.settings),
@@ -104,15 +104,15 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         **({"appended": sources} if sources else {}),
     )
     if later := [lines[i] for i in range(gap, count) if i in lines]:
-        journal = shards.Journal(folder)
+        journal = shards.ShardJournal(folder)
         for line in later:
             journal.add(line)
-    return shards.manifest_in(folder)
+    return shards.read_any_manifest(folder)
 
 
 def _read_appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(parts, entries of `appended`) that earlier --append runs added to the bundle in this folder."""
-    manifest = shards.manifest_in(folder)
+    manifest = shards.read_any_manifest(folder)
     if not manifest:
         return [], []
     tables.check(manifest, SHAPE, str(folder / shards.MANIFEST))
@@ -124,7 +124,7 @@ def _read_appended(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, A
 def find_lost(folder: Path, parts: Sequence[Mapping[str, Any]]) -> Path | None:
     """The first file of these parts that is missing or cut short."""
     for part in parts:
-        for name, size, _ in shards.files_of(part):
+        for name, size, _ in shards.list_files(part):
             path = folder / name
             if not path.is_file() or path.stat().st_size != size:
                 return path
@@ -144,14 +144,14 @@ def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: S
 
 
 def _check_ids(plan: Plan, ids: Ids) -> None:
-    if not ids.are_rows and (repeat := repeated(ids)):
+    if not ids.are_rows and (repeat := find_repeated(ids)):
         _refuse_repeated(plan.source, repeat, "Then use another --out: what was made of these ids stays here")
 
 
 def check_distinct(source: str, stream: Any, rows: int) -> None:
     """DataError where an id stands in two of the first `rows`, from the ids alone: no vector is read."""
     ids = stream.document_ids() if hasattr(stream, "document_ids") else None
-    if ids is not None and (repeat := repeated(ids, rows)):
+    if ids is not None and (repeat := find_repeated(ids, rows)):
         _refuse_repeated(source, repeat, "Nothing was encoded yet")
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.index.arrays import unit
-from irctl.index.plan import Plan, draw, groups_of
-from irctl.index.scoring import similarity
+from irctl.index.arrays import normalize_rows
+from irctl.index.plan import Plan, draw, list_row_groups
+from irctl.index.scoring import score_rows
 from irctl.index.topk import top_k
 from irctl.metrics.vectors import distortion, neighbour_recall
 from irctl.types import Stream
@@ -38,7 +38,7 @@ class Probe:
     def __init__(
         self, stream: Stream, plan: Plan, probe_rows: NDArray[np.int64], trained_rows: NDArray[np.int64] | None
     ) -> None:
-        sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, groups_of(stream))
+        sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, list_row_groups(stream))
         sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
         self.trained: int | None = None
         if trained_rows is not None:
@@ -55,7 +55,7 @@ class Probe:
     def _exact(self, queries_QD: NDArray[np.float32]) -> NDArray[np.int64]:
         deepest = max(self.depths, default=0)
         exact = [
-            top_k(similarity(queries_QD[a : a + _CHUNK], self.sample_ND, self.metric), deepest)[1]
+            top_k(score_rows(queries_QD[a : a + _CHUNK], self.sample_ND, self.metric), deepest)[1]
             for a in range(0, len(queries_QD), _CHUNK)
         ]
         return np.concatenate(exact) if exact else np.empty((0, 0), np.int64)
@@ -75,11 +75,11 @@ class Probe:
         if self.trained is not None:
             measured |= {"held_out_rows": len(self.held_PD), "sample_trained_rows": self.trained}
         codes_PC = quantizer.encode(self.held_PD)
-        expected_PD = unit(self.held_PD) if self.metric == "cosine" else self.held_PD
+        expected_PD = normalize_rows(self.held_PD) if self.metric == "cosine" else self.held_PD
         measured["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
         some = min(_ESTIMATED, len(self.held_PD) // 2)
         if some:
-            exact = similarity(self.held_PD[:some], self.held_PD[some:], self.metric)
+            exact = score_rows(self.held_PD[:some], self.held_PD[some:], self.metric)
             error = distortion.estimator_error(quantizer.scores(self.held_PD[:some], codes_PC[some:]), exact)
             measured |= {"estimator_error": error.error, "estimator_bias": error.bias}
         if self.depths:

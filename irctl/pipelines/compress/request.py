@@ -42,9 +42,9 @@ class CompressRequest:
                 hint="Leave out one of them",
             )
         if self.shard:
-            from irctl.index.plan import shard_of
+            from irctl.index.plan import parse_shard
 
-            shard_of(self.shard, {}, config.compress.workers)
+            parse_shard(self.shard, {}, config.compress.workers)
         if (self.shard or self.finalize) and not self.out:
             raise ConfigError("--shard and --finalize work on the folder of another step", hint="Name it with --out")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import hashing, tables
 from irctl.errors import PartlyDone
 from irctl.index import shards
-from irctl.index.encode_stream import Spent
+from irctl.index.encode_stream import StageTimes
 from irctl.index.merge_batches import merge
 from irctl.metrics.vectors import efficiency
 from irctl.pipelines.compress.manifest import Lines, write
@@ -38,7 +38,7 @@ def finish(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
     return payload_of(work.folders, rows, memory=work.memory.needed)
 
 
-def row_of(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: Spent) -> dict[str, Any]:
+def row_of(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: StageTimes) -> dict[str, Any]:
     """One method's numbers: sizes from the files, quality from the probe, rates from the seconds spent."""
     codes, with_ids = efficiency.bytes_per_row(manifest["parts"])
     dim = int(manifest["dim"])
@@ -135,7 +135,7 @@ def report_training(work: Work) -> dict[str, Any]:
 def report_shard(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str, Any]:
     """Payload of one worker of an array; the manifest is left to --finalize."""
     plan = next(iter(work.plans.values()))
-    mine = {b.index for b in plan.mine(worker, work.limit)}
+    mine = {b.index for b in plan.take_share(worker, work.limit)}
     if work.spent.rows:
         for folder in work.folders.values():
             _keep_spent(folder, worker, plan.workers, work.spent)
@@ -145,7 +145,7 @@ def report_shard(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[st
     return {"shard": worker, "workers": plan.workers, "batches": done_now, "lines": [line]}
 
 
-def _keep_spent(folder: Path, worker: int, workers: int, spent: Spent) -> None:
+def _keep_spent(folder: Path, worker: int, workers: int, spent: StageTimes) -> None:
     """What a worker spent, beside its journal: --finalize adds it up, and it goes with the journal."""
-    journal = shards.Journal(folder, worker, workers).path
+    journal = shards.ShardJournal(folder, worker, workers).path
     shards.write_json(journal.with_name(f"{SPENT}{journal.stem.removeprefix('manifest')}.json"), asdict(spent))

@@ -15,9 +15,9 @@ from irctl import stopping
 from irctl.errors import DataError
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index.arrays import taken
-from irctl.index.bundle import FORMAT, VERSION, quantizer_folder
-from irctl.index.plan import Plan, check_batch, groups_of, missing, samples, write_or_match
+from irctl.index.arrays import take_rows
+from irctl.index.bundle import FORMAT, VERSION, locate_quantizer
+from irctl.index.plan import Plan, check_batch, draw_samples, find_missing, list_row_groups, write_or_match
 from irctl.pipelines import outputs
 from irctl.pipelines.compress import checks, encode_batches, manifest
 from irctl.pipelines.references import bundles, vectors
@@ -53,7 +53,7 @@ class Work:
         self.plans = {name: self._plan(name, workers) for name in folders}
         self.train_s: dict[str, float] = {}
         self.warned: set[str] = set()
-        self.spent = streaming.Spent()
+        self.spent = streaming.StageTimes()
         estimates = [checks.check_memory(config, p.method, given, p.train_rows, here) for p in self.plans.values()]
         self.memory = max(estimates, key=lambda estimate: estimate.needed)
 
@@ -101,7 +101,7 @@ class Work:
             outputs.check(folder)
             shards.sweep(folder)
             write_or_match(folder, self.plans[name])
-            where = quantizer_folder(folder, name)
+            where = locate_quantizer(folder, name)
             if (where / "quantizer.json").is_file():
                 self.quantizers[name] = opening.load(where)
             elif self.init_sha256:
@@ -117,7 +117,7 @@ class Work:
             return
         first = next(iter(self.plans.values()))
         most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
-        probe_rows, train_rows = samples(stream.rows, most, first.probe, first.seed, groups_of(stream))
+        probe_rows, train_rows = draw_samples(stream.rows, most, first.probe, first.seed, list_row_groups(stream))
         if wanting:
             self._train(wanting, train_rows)
         self._probe(probe_rows, None if self.init_sha256 else train_rows)
@@ -126,14 +126,14 @@ class Work:
         """Whether an earlier run of the same command has looked at all ids: it trained or reused a quantizer then."""
         if (folder / shards.MANIFEST).is_file():  # partial: --max-batches looked at those rows alone
             return str(shards.read_manifest(folder, FORMAT, VERSION).get("coverage", "full")) != "partial"
-        return (quantizer_folder(folder, name) / "quantizer.json").is_file()
+        return (locate_quantizer(folder, name) / "quantizer.json").is_file()
 
     def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
         config, stream = self.config, self.given.stream
         if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
             self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
         stopping.check("nothing is done yet")
-        x_ND = taken(stream, train_rows)
+        x_ND = take_rows(stream, train_rows)
         self._warn_about_metric(x_ND)
         for name in wanting:
             started = time.process_time()
@@ -141,7 +141,7 @@ class Work:
             self.quantizers[name].fit(x_ND)
             encode_batches.warn_once(self.quantizers, self.warned, self.reporter)
             self.train_s[name] = time.process_time() - started
-            self.quantizers[name].save(quantizer_folder(self.folders[name], name))
+            self.quantizers[name].save(locate_quantizer(self.folders[name], name))
             stopping.check(f"the trained {name} is kept")
 
     def _probe(self, probe_rows: Any, trained_rows: Any) -> None:
@@ -190,4 +190,4 @@ class Work:
 
     def find_missing(self, name: str, done: dict[int, dict[str, Any]]) -> list[int]:
         """Batches of the plan (as far as --max-batches goes) without a journal line."""
-        return [b.index for b in missing(self.plans[name], list(done), self.limit)]
+        return [b.index for b in find_missing(self.plans[name], list(done), self.limit)]

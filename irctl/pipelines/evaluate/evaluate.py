@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
-from irctl.models.locate import resolved
+from irctl.models.locate import resolve_run_name
 from irctl.pipelines.evaluate import files, mteb_files, neighbour_recall, paired_tests, rankings, summary
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
@@ -30,7 +30,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     started = time.monotonic()
     request.check(config)
     if request.model:
-        request = replace(request, model=resolved(request.model))  # once: a training may end meanwhile
+        request = replace(request, model=resolve_run_name(request.model))  # once: a training may end meanwhile
     measure = neighbour_recall.measure if request.recall_against else rankings.measure
     measured = measure(config, run, reporter, request)
     results, rows, searches = measured.results, measured.per_query, measured.searches
@@ -63,16 +63,16 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
         return {"recall": {"against": request.recall_against, "of": index}}
     source = rankings.source_of(request)
     present, left_out = targets(config, source, replace(request, keep_going=True))
-    what = source.index or (resolved(source.model) if source.model else "") or ", ".join(source.files)
+    what = source.index or (resolve_run_name(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(present)}}
     if not (source.index or source.files):
-        from irctl.models import stated
+        from irctl.models import folder_facts
         from irctl.models.locate import find_local
-        from irctl.models.similarity import in_force
+        from irctl.models.similarity import describe
 
-        stated.check(config, resolved(source.model or config.model.name))
+        folder_facts.check(config, resolve_run_name(source.model or config.model.name))
         local = find_local(source.model or config.model.name, config.model.revision)
-        plan["evaluate"]["similarity"] = in_force(config, local)
+        plan["evaluate"]["similarity"] = describe(config, local)
     for t in present:
         file = {"run file": str(t.run_file)} if t.run_file else {}
         plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}

@@ -116,12 +116,12 @@ def _score(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(rows of means, rows of queries). With eval.save_run, a ranking from elsewhere is kept as ordered here."""
     from irctl.data.judgements.runs import write_run
-    from irctl.metrics.ranking.evaluate import canonical, evaluate, run_sha256
+    from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 
     k = search.get("k")
     ranked = _read(file, target, job.format)
     result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=k)
-    ordered = canonical(ranked, k, self_match=target.self_match)
+    ordered = canonicalize(ranked, k, self_match=target.self_match)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         write_run(own_file, ordered, job.run.id)
     rows = files.per_query_rows(target.dataset, target.split, result)

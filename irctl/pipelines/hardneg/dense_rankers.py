@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
 from irctl.types import Reporter
 
@@ -50,7 +50,7 @@ def dense_ranker(
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
-        return [float(s) for s in similarity(queries_QD[row : row + 1], vectors.take(rows_N), searched.metric)[0]]
+        return [float(s) for s in score_rows(queries_QD[row : row + 1], vectors.take(rows_N), searched.metric)[0]]
 
     made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})

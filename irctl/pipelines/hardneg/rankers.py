@@ -32,14 +32,14 @@ class Ranker:
 
 def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ranker:
     """Candidates by BM25."""
-    from irctl.index.bm25 import best
+    from irctl.index.bm25 import take_best
     from irctl.pipelines.search.bm25 import build_index
 
     bm25 = build_index(collection.corpus, config)
     ids = collection.corpus.ids
 
     def ranked(row: int, k: int) -> Ranked:
-        rows, scores = best(bm25.scores(queries.texts[row]), k)
+        rows, scores = take_best(bm25.scores(queries.texts[row]), k)
         return [(ids[int(r)], float(s)) for r, s in zip(rows, scores, strict=True)]
 
     def score(row: int, documents: list[str]) -> list[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.index.shards import manifest_in
+from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports.records import Record
@@ -131,7 +131,7 @@ def _about(compress: RunRecord) -> dict[str, Any]:
     from irctl.ledger import query
 
     for made in query.artifacts(compress, role="out", kind="bundle"):
-        about = manifest_in(Path(made["path"])).get("about")
+        about = read_any_manifest(Path(made["path"])).get("about")
         if isinstance(about, dict):
             return about
     return {}

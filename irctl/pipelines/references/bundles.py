@@ -87,7 +87,7 @@ def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
 
 def _method_of(folder: Path) -> str:
     """The method of a bundle; its folder's name if the bundle is gone."""
-    return str(shards.manifest_in(folder).get("method", folder.name))
+    return str(shards.read_any_manifest(folder).get("method", folder.name))
 
 
 def _quantizer_folder_of(reference: str) -> Path:

@@ -146,7 +146,7 @@ def default(config: Config, reporter: Reporter) -> Input:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    manifest = shards.manifest_in(path)
+    manifest = shards.read_any_manifest(path)
     tables.check(manifest, {"key_parts?": dict}, str(path / shards.MANIFEST))
     return manifest if manifest.get("format") == EMBEDDINGS else {}
 

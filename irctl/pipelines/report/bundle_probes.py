@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl.index.shards import manifest_in
+from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.facts import MEASURED, measures_of
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.lineage.system import measured, system
@@ -29,7 +29,7 @@ def _of(run: RunRecord) -> Iterator[Record]:
     line = [run, *query.ancestors(run.id)]
     bundles = query.artifacts(run, role="out", kind="bundle")
     for bundle in bundles:
-        told = manifest_in(Path(bundle["path"]))  # empty where the bundle is gone
+        told = read_any_manifest(Path(bundle["path"]))  # empty where the bundle is gone
         method = str(told.get("method") or settings(run).get("compress.method", ""))
         about = told.get("about", {})
         vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl.index.shards import manifest_in
+from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.run_settings import settings, short_name
 from irctl.reports.columns import Column, fact_column
 from irctl.reports.table import Cell, Row, Table
@@ -66,7 +66,7 @@ def next_of_bundles(runs: Sequence[RunRecord]) -> Iterator[str]:
     for run in runs:
         bundles = query.artifacts(run, role="out", kind="bundle")
         for bundle in bundles:
-            told = manifest_in(Path(bundle["path"]))
+            told = read_any_manifest(Path(bundle["path"]))
             name = f"{run.id}:{told['method']}" if len(bundles) > 1 and told.get("method") else run.id
             line = f"irctl eval --index {name}"
             if not told.get("about", {}).get("model"):

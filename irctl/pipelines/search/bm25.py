@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files
 from irctl.data.collections import check
-from irctl.index.bm25 import Bm25, Settings
+from irctl.index.bm25 import Bm25, Bm25Settings
 from irctl.types import Reporter, Run
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CHUNK = 10_000  # passages read from the mapped corpus at once
 def build_index(corpus: Corpus, config: Config) -> Bm25:
     """BM25 index of a corpus, with the settings of `search.bm25_*`."""
     s = config.search
-    settings = Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
+    settings = Bm25Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
     texts = (t for start in range(0, len(corpus), CHUNK) for t in corpus.texts(slice(start, start + CHUNK)))
     return Bm25(texts, settings)
 
@@ -54,7 +54,7 @@ def describe(config: Config) -> dict[str, Any]:
         "search": {
             "in": f"{collection.name}, {len(collection.corpus)} documents",
             "split": config.data.split or collection.card.headline_split,
-            "by": Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer).label(),
+            "by": Bm25Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer).label(),
             "k": s.k,
         }
     }

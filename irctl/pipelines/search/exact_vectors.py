@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from irctl import hashing, paths
 from irctl.errors import DataError
-from irctl.index.joined_stream import Chain
+from irctl.index.joined_stream import JoinedStream
 from irctl.index.rerank import rerank
 from irctl.pipelines.search.opened_index import Searched
 from irctl.types import Stream
@@ -37,7 +37,7 @@ def open_exact(searched: Searched, root: str) -> Stream:
         return searched.stream
     first = _find(searched, searched.about.get("source", {}), root)
     later = [_find(searched, a["source"], root) for a in searched.about.get("appended", ())]
-    return Chain([first, *later]) if later else first
+    return JoinedStream([first, *later]) if later else first
 
 
 def _find(searched: Searched, source: Mapping[str, Any], root: str) -> Stream:

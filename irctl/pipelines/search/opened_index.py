@@ -71,7 +71,7 @@ class Searched:
         advance: Callable[[int], object],
         *,
         rows: tuple[int, int] | None = None,
-    ) -> scan.Found:
+    ) -> scan.ScanResult:
         """The k best of these rows, or of all, in this process."""
         if self.bundle is not None:
             return scan.search_codes(

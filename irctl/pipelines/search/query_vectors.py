@@ -46,7 +46,7 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
     The name of a run's model is the run's id, also where it was asked for as the latest.
     """
     from irctl.models.encoder import load_encoder
-    from irctl.models.locate import resolved
+    from irctl.models.locate import resolve_run_name
 
     name = model or (config.model.name if "model.name" in config.origins else "")
     own = searched.folder / "query_encoder" if searched is not None and searched.folder else None
@@ -54,7 +54,7 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
         name = str(own)
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
-    name = resolved(name or config.model.name)
+    name = resolve_run_name(name or config.model.name)
     config = opened_index.settings_of(config, searched)  # prompts may be those of a data set
     return load_encoder(config, None if name == config.model.name else name).freeze(), name
 

@@ -153,12 +153,12 @@ def describe(config: Config, *, index: str | None = None, queries: str | None = 
     if queries is not None:
         index = index or "latest"
     if not index:
-        from irctl.models import stated
+        from irctl.models import folder_facts
         from irctl.models.locate import find_local
-        from irctl.models.similarity import in_force
+        from irctl.models.similarity import describe
 
-        stated.check(config)
-        plan["similarity"] = in_force(config, find_local(config.model.name, config.model.revision))
+        folder_facts.check(config)
+        plan["similarity"] = describe(config, find_local(config.model.name, config.model.revision))
         return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
     searched = opened_index.open_index(index, config)
     if queries is not None:

@@ -38,7 +38,7 @@ def processes(searched: Searched, config: Config) -> int:
 
 def search(
     searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
-) -> scan.Found:
+) -> scan.ScanResult:
     """The k best rows of each query, by as many processes as there are devices. place: folder of the processes' logs.
 
     Raises what `workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from irctl.data.judgements.qrels import read_qrels
 from irctl.data.judgements.runs import write_run
 from irctl.errors import DataError
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.pipelines.search import exact_vectors
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
@@ -65,7 +65,7 @@ def score_watched(
         rows_n = np.array([row_of[d] for d in names], np.int64)
         query_1D = queries[query_id][None]
         if exact is not None:
-            scores_n = similarity(query_1D, exact.take(rows_n), searched.metric)[0]
+            scores_n = score_rows(query_1D, exact.take(rows_n), searched.metric)[0]
         else:
             assert searched.bundle is not None
             best_1n, order_1n = searched.bundle.quantizer.search(query_1D, searched.bundle.take(rows_n), len(rows_n))

@@ -23,7 +23,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     use. Warns of what may be meant and seldom is. Faults of the data are found by `prepare`.
     """
     from irctl.metrics.ranking.parsing import parse
-    from irctl.models import locate, similarity, stated
+    from irctl.models import folder_facts, locate, similarity
     from irctl.pipelines.hardneg.rules import rules
 
     if out:
@@ -36,10 +36,10 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
         parse(config.eval.measures)
     if plugins.literal("methods", config.train.method, "DATA") == "groups":
         rules(config.hardneg)
-    stated.check(config)
+    folder_facts.check(config)
     found = locate.find_local(config.model.name, config.model.revision)
     if found is not None:
-        own, unit = similarity.stated_similarity(found, config), similarity.makes_unit_vectors(found, config)
+        own, unit = similarity.read_similarity(found, config), similarity.makes_unit_vectors(found, config)
         similarity.check_similarity(config, own, unit)
     if warning := precision.overflow_warning(config, found):
         reporter.warn(warning)

@@ -53,7 +53,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         for p in terms.parts(config)
     }
     described["similarity"] = {
-        "scores": similarity.in_force(config, locate.find_local(config.model.name, config.model.revision))
+        "scores": similarity.describe(config, locate.find_local(config.model.name, config.model.revision))
     }
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))

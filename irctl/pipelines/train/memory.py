@@ -60,7 +60,7 @@ def checkpoint_bytes(config: Config) -> int:
 
 def count_parameters(folder: Path) -> int:
     """Numbers in the safetensors files of a model folder, from their headers alone. Raises DataError if one is torn."""
-    from irctl.models.fingerprints import header
+    from irctl.models.fingerprints import read_header
 
-    headers = [header(file)[0] for file in folder.rglob("*.safetensors")]
+    headers = [read_header(file)[0] for file in folder.rglob("*.safetensors")]
     return sum(math.prod(entry["shape"]) for entries in headers for entry in entries.values())

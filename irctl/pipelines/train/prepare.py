@@ -12,7 +12,7 @@ from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
-from irctl.models.reading import names_of
+from irctl.models.reading import list_names
 from irctl.origins import MINED, derived
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
@@ -197,7 +197,7 @@ def _judged(config: Config, source: JudgedSplit) -> None:
 def _notices(config: Config, source: TrainingSource) -> list[str]:
     """What a configuration of several sources holds that has no effect, and prompts of other data sets."""
     found = list(source.config.notices) if isinstance(source, MqrelSource) else []
-    known = names_of(config.data.source)
+    known = list_names(config.data.source)
     others = [name for name in config.prompts() if name not in known]
     return found + [
         f"prompts.{name}: not used in this training, whose data is called {' or '.join(known)}; saved with the model"

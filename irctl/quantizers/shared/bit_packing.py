@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 _ROWS = 4096  # rows expanded to single bits at once
 
 
-def width(values: int, bits: int) -> int:
+def count_bytes(values: int, bits: int) -> int:
     """Bytes of one row."""
     return (values * bits + 7) // 8
 
@@ -27,7 +27,7 @@ def pack(values_NM: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     if bits == 4 and m % 2 == 0:
         low = values_NM.astype(np.uint8)
         return np.ascontiguousarray(low[:, 0::2] | (low[:, 1::2] << 4))
-    out_NC = np.empty((n, width(m, bits)), np.uint8)
+    out_NC = np.empty((n, count_bytes(m, bits)), np.uint8)
     shifts = np.arange(bits, dtype=np.uint16)
     for a in range(0, n, _ROWS):
         ones = (values_NM[a : a + _ROWS, :, None].astype(np.uint16) >> shifts) & 1

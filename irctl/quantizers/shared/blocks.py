@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from irctl.index.threads import cpus
+from irctl.index.threads import count_cpus
 
 BLOCK = 500
 
 
 @cache
-def _blas() -> ThreadpoolController:
+def _find_blas() -> ThreadpoolController:
     # finding the loaded libraries takes milliseconds; limiting them does not
     return ThreadpoolController()
 
 
-def over_blocks(x_ND: NDArray[np.float32], work: Callable[[NDArray[np.float32], slice], None]) -> None:
+def run_blocks(x_ND: NDArray[np.float32], work: Callable[[NDArray[np.float32], slice], None]) -> None:
     """Call `work(block_BD, rows)` for each block of 500 rows; `rows` says which of x they are, the rest is padding."""
 
     def one(start: int) -> None:
@@ -39,22 +39,22 @@ def over_blocks(x_ND: NDArray[np.float32], work: Callable[[NDArray[np.float32], 
         work(block_BD, rows)
 
     starts = range(0, len(x_ND), BLOCK)
-    with _blas().limit(limits=1, user_api="blas"):
-        if cpus() == 1 or len(starts) < 2:
+    with _find_blas().limit(limits=1, user_api="blas"):
+        if count_cpus() == 1 or len(starts) < 2:
             for start in starts:
                 one(start)
         else:
-            with ThreadPoolExecutor(min(cpus(), len(starts))) as pool:
+            with ThreadPoolExecutor(min(count_cpus(), len(starts))) as pool:
                 for done in [pool.submit(one, start) for start in starts]:
                     done.result()
 
 
-def product(x_ND: NDArray[np.float32], matrix_DE: NDArray[np.float32]) -> NDArray[np.float32]:
+def multiply(x_ND: NDArray[np.float32], matrix_DE: NDArray[np.float32]) -> NDArray[np.float32]:
     """x times a matrix, by blocks."""
     out_NE = np.empty((len(x_ND), matrix_DE.shape[1]), np.float32)
 
     def work(block_BD: NDArray[np.float32], rows: slice) -> None:
         out_NE[rows] = (block_BD @ matrix_DE)[: rows.stop - rows.start]
 
-    over_blocks(x_ND, work)
+    run_blocks(x_ND, work)
     return out_NE

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from irctl.errors import ConfigError
-from irctl.index.threads import cpus
+from irctl.index.threads import count_cpus
 
 Vectors = NDArray[np.float32]
 
@@ -88,11 +88,11 @@ def train_pq(x_ND: Vectors, m: int, bits: int, *, iterations: int, points_per_ce
     def one(number: int) -> Vectors:
         faiss.omp_set_num_threads(1)  # of this thread
         pq = faiss.ProductQuantizer(width, 1, bits)
-        _clustering(pq.cp, iterations, points_per_centroid, seed)
+        _set_clustering(pq.cp, iterations, points_per_centroid, seed)
         pq.train(np.ascontiguousarray(x_ND[:, number * width : (number + 1) * width]))
         return faiss.vector_to_array(pq.centroids).reshape(pq.ksub, width).copy()
 
-    with ThreadPoolExecutor(min(m, cpus())) as pool:
+    with ThreadPoolExecutor(min(m, count_cpus())) as pool:
         return np.stack(list(pool.map(one, range(m))))
 
 
@@ -103,14 +103,14 @@ def train_opq(
     transform = faiss.OPQMatrix(x_ND.shape[1], m, dim)
     transform.niter, transform.max_train_points, transform.verbose = iterations, points, False
     pq = faiss.ProductQuantizer(dim, m, bits)
-    _clustering(pq.cp, pq.cp.niter, 256, seed)
+    _set_clustering(pq.cp, pq.cp.niter, 256, seed)
     transform.pq = pq  # the transform only borrows it: `pq` must live until train returns
     transform.train(x_ND)
     transform.pq = None
     return faiss.vector_to_array(transform.A).reshape(dim, x_ND.shape[1]).copy()
 
 
-def _clustering(parameters: Any, iterations: int, points_per_centroid: int, seed: int) -> None:
+def _set_clustering(parameters: Any, iterations: int, points_per_centroid: int, seed: int) -> None:
     parameters.niter = iterations
     parameters.max_points_per_centroid = points_per_centroid
     parameters.min_points_per_centroid = 1  # irctl says once what faiss would print for every slice
@@ -136,7 +136,7 @@ def rabitq_index(center_D: Vectors, bits: int, metric: str, query_bits: int = 0)
     return index
 
 
-def rotated(index: Any, rotation_ED: Vectors) -> Any:
+def add_rotation(index: Any, rotation_ED: Vectors) -> Any:
     """The index behind a linear transform, so that it takes unrotated vectors."""
     e, d = rotation_ED.shape
     transform = faiss.LinearTransform(d, e, False)
@@ -154,7 +154,7 @@ def from_factory(factory: str, dim: int, metric: str) -> Any:
     try:
         index = faiss.index_factory(dim, factory, metric_of(metric))
     except RuntimeError as e:
-        raise ConfigError(f"faiss.factory: {factory} at {dim} dimensions: {_reason(e)}") from e
+        raise ConfigError(f"faiss.factory: {factory} at {dim} dimensions: {_take_reason(e)}") from e
     _check_reversible(index, factory)
     return index
 
@@ -164,10 +164,10 @@ def code_size(index: Any, factory: str) -> int:
     try:
         return int(index.sa_code_size())
     except RuntimeError as e:
-        raise ConfigError(f"faiss.factory: {factory} has no codes that stand alone: {_reason(e)}") from e
+        raise ConfigError(f"faiss.factory: {factory} has no codes that stand alone: {_take_reason(e)}") from e
 
 
-def halves_in(index: Any) -> slice:
+def locate_halves(index: Any) -> slice:
     """Bytes of a code of this index that are half-precision numbers; none of them where it has none."""
     if isinstance(index, faiss.IndexPreTransform):
         index = faiss.downcast_index(index.index)
@@ -191,7 +191,7 @@ def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
         try:
             index.train(x_ND)
         except RuntimeError as e:
-            raise ConfigError(f"faiss.factory: {factory} on {len(x_ND)} rows: {_reason(e)}") from e
+            raise ConfigError(f"faiss.factory: {factory} on {len(x_ND)} rows: {_take_reason(e)}") from e
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
@@ -207,12 +207,12 @@ def check_usable(index: Any, x_ND: Vectors, factory: str) -> None:
         decode(from_array(to_array(index)), codes_NC)
     except (RuntimeError, AssertionError) as e:
         raise ConfigError(
-            f"faiss.factory: {factory}: faiss cannot decode its codes or open it again: {_reason(e)}",
+            f"faiss.factory: {factory}: faiss cannot decode its codes or open it again: {_take_reason(e)}",
             hint="Take another factory string",
         ) from e
 
 
-def transforms(index: Any) -> list[Any]:
+def list_transforms(index: Any) -> list[Any]:
     """What the index does to vectors before it encodes them, in order."""
     if not isinstance(index, faiss.IndexPreTransform):
         return []
@@ -222,7 +222,7 @@ def transforms(index: Any) -> list[Any]:
 
 def _check_reversible(index: Any, factory: str) -> None:
     """ConfigError, before any training, for transforms that faiss has no way back from: rows could not be decoded."""
-    for t in transforms(index):
+    for t in list_transforms(index):
         if isinstance(t, faiss.ITQTransform) or (isinstance(t, faiss.PCAMatrix) and t.eigen_power):
             name = "ITQ" if isinstance(t, faiss.ITQTransform) else "whitening (PCAW)"
             raise ConfigError(
@@ -231,14 +231,14 @@ def _check_reversible(index: Any, factory: str) -> None:
             )
 
 
-def _reason(e: Exception) -> str:
+def _take_reason(e: Exception) -> str:
     """What faiss says, without the place in its sources."""
     text = (str(e).strip() or type(e).__name__).splitlines()[0]
     return re.sub(r"^(Error in .* at \S+:\d+: |Error: )", "", text).removeprefix("Error: ")
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def limit_to_one_thread() -> Iterator[None]:
     """faiss on one thread, for the calling thread: its sums depend on their number."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

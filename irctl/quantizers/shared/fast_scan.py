@@ -18,7 +18,7 @@ import numpy as np
 
 from irctl.errors import ConfigError
 from irctl.index.topk import Rows, Scores, TopK
-from irctl.quantizers.shared.search import Codes, Vectors, filled
+from irctl.quantizers.shared.search import Codes, Vectors, fill
 
 BITS = 4
 _TIMES, _SPARE = 2, 64  # candidates: twice k and some
@@ -38,7 +38,7 @@ def search(index: Any, queries_QD: Vectors, codes_NC: Codes, k: int, *, negate: 
     best = TopK(len(queries_QD), k)
     if not k or not len(queries_QD):
         return best.result()
-    with filled(index, codes_NC):
+    with fill(index, codes_NC):
         tables = faiss.IndexPQFastScan(index)  # the same codes, laid out in blocks of 32 rows
         both = faiss.IndexRefine(tables, index)
         candidates: Any = faiss.IndexRefineSearchParameters()

@@ -70,14 +70,14 @@ def assign(x_ND: Vectors, centroids_MKd: Vectors) -> NDArray[np.uint16]:
                 best_B[better_B], which_B[better_B] = value_B[better_B], here_B[better_B] + start
             out_NM[rows, m] = which_B[:n]
 
-    blocks.over_blocks(x_ND, work)
+    blocks.run_blocks(x_ND, work)
     return out_NM
 
 
 def decode(codes_NC: Codes, centroids_MKd: Vectors, bits: int) -> Vectors:
     """Centroids put together [N, D]."""
     slices, _, d = centroids_MKd.shape
-    codes_NC = as_codes(codes_NC, bit_packing.width(slices, bits))
+    codes_NC = as_codes(codes_NC, bit_packing.count_bytes(slices, bits))
     which_NM = bit_packing.unpack(codes_NC, slices, bits)
     out_NMd = np.empty((len(codes_NC), slices, d), np.float32)
     for m in range(slices):
@@ -88,7 +88,7 @@ def decode(codes_NC: Codes, centroids_MKd: Vectors, bits: int) -> Vectors:
 def scores(queries_QD: Vectors, codes_NC: Codes, centroids_MKd: Vectors, bits: int, metric: str) -> Scores:
     """Sums over slices of a table [M, K] a query: <q_m, c_mk>, or minus |q_m - c_mk|^2."""
     slices, _, d = centroids_MKd.shape
-    which_NM = bit_packing.unpack(as_codes(codes_NC, bit_packing.width(slices, bits)), slices, bits)
+    which_NM = bit_packing.unpack(as_codes(codes_NC, bit_packing.count_bytes(slices, bits)), slices, bits)
     out_QN = np.zeros((len(queries_QD), len(codes_NC)), np.float64)
     for m in range(slices):
         q_Qd, c_Kd = queries_QD[:, m * d : (m + 1) * d].astype(np.float64), centroids_MKd[m].astype(np.float64)

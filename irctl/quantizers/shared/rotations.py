@@ -46,7 +46,7 @@ def make(kind: str, dim: int, seed: int) -> dict[str, NDArray[np.float32]]:
 def apply(arrays: dict[str, NDArray[np.float32]], x_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """x R^T: the rotated rows [N, E]."""
     if "rotation" in arrays:
-        return blocks.product(x_ND, np.ascontiguousarray(arrays["rotation"].T))
+        return blocks.multiply(x_ND, np.ascontiguousarray(arrays["rotation"].T))
     if "signs" in arrays:
         return _hadamard(x_ND, arrays["signs"])
     return x_ND
@@ -55,7 +55,7 @@ def apply(arrays: dict[str, NDArray[np.float32]], x_ND: NDArray[np.float32]) -> 
 def undo(arrays: dict[str, NDArray[np.float32]], y_NE: NDArray[np.float32]) -> NDArray[np.float32]:
     """y R: back to the original axes (the nearest point, where the rotation dropped dimensions)."""
     if "rotation" in arrays:
-        return blocks.product(y_NE, arrays["rotation"])
+        return blocks.multiply(y_NE, arrays["rotation"])
     if "signs" in arrays:
         return _hadamard(y_NE, arrays["signs"], backwards=True)
     return y_NE

@@ -16,12 +16,12 @@ ENOUGH = 0.01
 F32 = NDArray[np.float32]
 
 
-def grid(codes_LR: NDArray[np.integer], bits: int) -> F32:
+def to_grid(codes_LR: NDArray[np.integer], bits: int) -> F32:
     """Grid values c + 1/2 - 2^(b-1) of codes: the cosine knows no scale, so the step is 1."""
     return codes_LR.astype(np.float32) + np.float32(0.5 - 2 ** (bits - 1))
 
 
-def nearest(z_LR: F32, bits: int) -> F32:
+def round_to_grid(z_LR: F32, bits: int) -> F32:
     """Grid values nearest to z, whose largest magnitude is 2^(b-1)."""
     top = np.float32(2 ** (bits - 1) - 0.5)
     a_LR = np.floor(z_LR)
@@ -35,27 +35,27 @@ def encode(o_RL: F32, bits: int, rounds: int) -> tuple[NDArray[np.uint16], F32]:
     factors_R2 = np.zeros((len(o_RL), 2), np.float32)
     for start in range(0, len(o_RL), ROWS):
         rows = slice(start, start + ROWS)
-        codes_RL[rows], factors_R2[rows] = _block(o_RL[rows], bits, rounds)
+        codes_RL[rows], factors_R2[rows] = _encode_block(o_RL[rows], bits, rounds)
     return codes_RL, factors_R2
 
 
-def _block(o_RL: F32, bits: int, rounds: int) -> tuple[NDArray[np.uint16], F32]:
+def _encode_block(o_RL: F32, bits: int, rounds: int) -> tuple[NDArray[np.uint16], F32]:
     o_LR = np.ascontiguousarray(o_RL.T)
     largest_R = np.abs(o_LR).max(axis=0)
     scale_R = np.float32(2 ** (bits - 1)) / np.where(largest_R > 0, largest_R, np.float32(1))
     z_LR = np.asarray(o_LR * scale_R, dtype=np.float32)
-    a_LR = nearest(z_LR, bits)
+    a_LR = round_to_grid(z_LR, bits)
     if bits > 1 and rounds:
         adjust(z_LR, a_LR, bits, rounds)
-    inner_R, _ = moments(z_LR, a_LR)
-    squared_R = _sum_of_products(o_LR, o_LR)
+    inner_R, _ = compute_moments(z_LR, a_LR)
+    squared_R = _sum_products(o_LR, o_LR)
     inner_R /= scale_R
     g_R = np.divide(squared_R, inner_R, out=np.zeros_like(inner_R), where=inner_R > 0)
     codes_LR = a_LR + np.float32(2 ** (bits - 1) - 0.5)
     return codes_LR.T.astype(np.uint16), np.stack([np.sqrt(squared_R), g_R], axis=1).astype(np.float32)
 
 
-def _sum_of_products(x_LR: F32, y_LR: F32) -> NDArray[np.float64]:
+def _sum_products(x_LR: F32, y_LR: F32) -> NDArray[np.float64]:
     """Column sums in float64, line by line: the order of additions never changes."""
     total_R = np.zeros(x_LR.shape[1])
     for x_R, y_R in zip(x_LR, y_LR, strict=True):
@@ -63,9 +63,9 @@ def _sum_of_products(x_LR: F32, y_LR: F32) -> NDArray[np.float64]:
     return total_R
 
 
-def moments(z_LR: F32, a_LR: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def compute_moments(z_LR: F32, a_LR: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(<z, a>, |a|^2) of each row."""
-    return _sum_of_products(z_LR, a_LR), _sum_of_products(a_LR, a_LR)
+    return _sum_products(z_LR, a_LR), _sum_products(a_LR, a_LR)
 
 
 def adjust(z_LR: F32, a_LR: F32, bits: int, rounds: int) -> None:
@@ -75,14 +75,14 @@ def adjust(z_LR: F32, a_LR: F32, bits: int, rounds: int) -> None:
     is snapped to the grid and taken if cos rises, in float32; each round is checked again in float64 and undone for
     rows that it did not help. A row is done once a round mends little or nothing.
     """
-    inner_R, norm_R = moments(z_LR, a_LR)
-    squared_R = _sum_of_products(z_LR, z_LR)
+    inner_R, norm_R = compute_moments(z_LR, a_LR)
+    squared_R = _sum_products(z_LR, z_LR)
     columns = np.arange(z_LR.shape[1])
     z, a = z_LR, a_LR
     for _ in range(rounds):
         before = a.copy()
         moved_R = _round(z, a, inner_R.astype(np.float32), norm_R.astype(np.float32), bits)
-        new_inner_R, new_norm_R = moments(z, a)
+        new_inner_R, new_norm_R = compute_moments(z, a)
         worse_R = new_inner_R**2 * norm_R <= inner_R**2 * new_norm_R * (1 + 1e-8)
         if worse_R.any():
             a[:, worse_R] = before[:, worse_R]

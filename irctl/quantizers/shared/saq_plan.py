@@ -25,7 +25,7 @@ Segment = tuple[int, int]
 """(dimensions, bits a dimension)"""
 
 
-def budget(bits: float, dim: int) -> int:
+def count_words(bits: float, dim: int) -> int:
     """Words of 64 bits a row may take; the 1 leaves room for one segment's factors."""
     return int(bits * dim // UNIT) + 1
 
@@ -34,10 +34,10 @@ def check_room(bits: float, dim: int, *, segmented: bool = True) -> None:
     """ConfigError where not even one segment of 1 bit a dimension fits; the hint is the least that has room."""
     units = -(-dim // UNIT)
     needed = 1 if segmented and units > 1 else units  # words of codes: one unit and an uncoded tail, or all units
-    if budget(bits, dim) > needed:
+    if count_words(bits, dim) > needed:
         return
     # hundredths, rounded up: 1.33 of 48 dimensions would be short of 64 bits again
-    least = next(n for n in itertools.count(-(-100 * UNIT * needed // dim)) if budget(n / 100, dim) > needed)
+    least = next(n for n in itertools.count(-(-100 * UNIT * needed // dim)) if count_words(n / 100, dim) > needed)
     hint = f"Use saq.bits={least / 100:g} or more"
     if least > 100 * MOST_BITS:
         hint = f"Use another method: saq needs {-(-UNIT // MOST_BITS)} dimensions or more"
@@ -50,7 +50,7 @@ def plan(variance_U: NDArray[np.float64], bits: float, dim: int, *, segmented: b
     variance_U: variance of each unit of 64 principal components, largest first.
     """
     check_room(bits, dim, segmented=segmented)
-    units, words = len(variance_U), budget(bits, dim)
+    units, words = len(variance_U), count_words(bits, dim)
     most = max(1, units if bits < 2 else units // 2) if segmented else 1
     total_U = np.concatenate([[0.0], np.cumsum(variance_U)])
     best: tuple[float, list[Segment]] | None = None
@@ -59,7 +59,7 @@ def plan(variance_U: NDArray[np.float64], bits: float, dim: int, *, segmented: b
     error_UT[0] = 0.0
     came: list[NDArray[np.int64]] = []
     for n in range(1, most + 1):
-        error_UT, back_UT = _one_more(error_UT, total_U, first=n == 1)
+        error_UT, back_UT = _add_segment(error_UT, total_U, first=n == 1)
         came.append(back_UT)
         error = float(error_UT[units, words])
         if np.isfinite(error) and (best is None or error < best[0] * WORTH):
@@ -68,7 +68,7 @@ def plan(variance_U: NDArray[np.float64], bits: float, dim: int, *, segmented: b
     return best[1]
 
 
-def _one_more(
+def _add_segment(
     before_UT: NDArray[np.float64], total_U: NDArray[np.float64], *, first: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Errors with one segment more, and where each came from: start * 16 + bits."""

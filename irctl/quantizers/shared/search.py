@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irctl.index.arrays import as_codes, as_rows, unit
+from irctl.index.arrays import as_codes, as_rows, normalize_rows
 from irctl.index.topk import Rows, Scores, TopK
 
 Codes = NDArray[np.uint8]
@@ -25,10 +25,10 @@ _SPARE = 64  # further results asked of faiss, so that rows tied at rank k can b
 def prepare(x_ND: ArrayLike, dim: int, metric: str, what: str = "vectors") -> Vectors:
     """Rows as a quantizer takes them: float32, finite, of width dim; of length 1 where the metric is cosine."""
     rows_ND = as_rows(x_ND, dim, what)
-    return unit(rows_ND) if metric == "cosine" else rows_ND
+    return normalize_rows(rows_ND) if metric == "cosine" else rows_ND
 
 
-def by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k: int) -> tuple[Scores, Rows]:
+def search_by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k: int) -> tuple[Scores, Rows]:
     """Search by `score(codes) -> [Q, n]`, a block of rows at a time."""
     best = TopK(queries, min(k, len(codes_NC)))
     for start in range(0, len(codes_NC), _ROWS):
@@ -36,7 +36,7 @@ def by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k
     return best.result()
 
 
-def by_faiss(
+def search_by_faiss(
     index: Any,
     queries_QD: Vectors,
     codes_NC: Codes,
@@ -54,7 +54,7 @@ def by_faiss(
     best = TopK(len(queries_QD), k)
     if not k or not len(queries_QD):
         return best.result()
-    with filled(index, codes_NC):
+    with fill(index, codes_NC):
         wanted, asked = np.arange(len(queries_QD)), min(n, k + _SPARE)
         while len(wanted):
             found_Qa, rows_Qa = index.search(queries_QD[wanted], asked)
@@ -71,7 +71,7 @@ def by_faiss(
 
 
 @contextmanager
-def filled(index: Any, codes_NC: Codes) -> Iterator[None]:
+def fill(index: Any, codes_NC: Codes) -> Iterator[None]:
     """An empty trained faiss index holds these codes for a while."""
     index.add_sa_codes(as_codes(codes_NC, index.sa_code_size()))
     try:

@@ -15,13 +15,13 @@ from irctl.training.parallel.batch_vectors import embed_batch
 from irctl.training.similarities import similarities
 
 if TYPE_CHECKING:
-    from irctl.models.encoder import Encoder
+    from irctl.models.encoder import TextEncoder
 
 
 class Guide:
     """margin: how far below the query's best own passage, by the guide's score, another must stay to count."""
 
-    def __init__(self, encoder: Encoder, margin: float) -> None:
+    def __init__(self, encoder: TextEncoder, margin: float) -> None:
         self.encoder, self.margin = encoder, margin
 
     def narrow(self, batch: Mapping[str, Any], views: Mapping[str, View], device: torch.device) -> dict[str, View]:

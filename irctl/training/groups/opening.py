@@ -20,14 +20,14 @@ from irctl.training.objective.objective import Objective
 from irctl.training.run_files import refreshed_negatives
 
 if TYPE_CHECKING:
-    from irctl.models.encoder import Encoder
+    from irctl.models.encoder import TextEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTraining:
     """A training on groups, opened and checked."""
 
-    encoder: Encoder
+    encoder: TextEncoder
     batches: GroupBatches
     objective: Objective
     fingerprint: str  # of the data that it started with

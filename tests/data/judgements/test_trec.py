@@ -65,8 +65,8 @@ def test_a_written_run_reads_back_identically_and_byte_for_byte(tmp_path: Path) 
     assert first.read_bytes() == second.read_bytes()
     back = read_run(first)
     assert list(back) == ["q2", "q1"] and list(back["q2"]) == ["b", "c", "a"]
-    assert evaluate.run_sha256(evaluate.canonical(back)) == evaluate.run_sha256(
-        evaluate.canonical({"q2": run["q2"], "q1": run["q1"]})
+    assert evaluate.run_sha256(evaluate.canonicalize(back)) == evaluate.run_sha256(
+        evaluate.canonicalize({"q2": run["q2"], "q1": run["q1"]})
     )
 
 

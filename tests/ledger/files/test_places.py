@@ -244,9 +244,9 @@ def test_a_manifest_names_only_what_lies_in_its_folder(manifest: dict[str, Any],
 
 
 def test_a_journal_names_only_what_lies_in_its_folder(tmp_path: Path) -> None:
-    shards.Journal(tmp_path).add({"index": 0, "file": "../x", "bytes": 1, "sha256": "a"})
+    shards.ShardJournal(tmp_path).add({"index": 0, "file": "../x", "bytes": 1, "sha256": "a"})
     with pytest.raises(DataError, match=r"expected names of files in its own folder, found '\.\./x'"):
-        shards.done_shards(tmp_path)
+        shards.find_done(tmp_path)
 
 
 def test_notes_that_wait_speak_of_the_copy_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.metrics.ranking.evaluate import canonical, canonical_scores, evaluate, run_sha256
+from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256, to_canonical_scores
 
 ALL = "nDCG@10 nDCG@3 nDCG RR@10 RR(rel=2)@10 R@5 R(rel=2)@10 AP@20 AP P@10 Success@1 Success@5 Judged@10 R_cap@3 Rprec"
 
@@ -88,8 +88,8 @@ def test_two_tied_documents_are_ranked_by_docid_descending_whatever_the_order_of
 
 
 def test_scores_that_differ_only_beyond_float32_are_tied() -> None:
-    assert list(canonical({"q": {"a": 0.70000001, "b": 0.7}})["q"]) == ["b", "a"]
-    assert list(canonical({"q": {"a": 0.7001, "b": 0.7}})["q"]) == ["a", "b"]
+    assert list(canonicalize({"q": {"a": 0.70000001, "b": 0.7}})["q"]) == ["b", "a"]
+    assert list(canonicalize({"q": {"a": 0.7001, "b": 0.7}})["q"]) == ["a", "b"]
 
 
 def test_a_judged_query_missing_from_the_run_counts_zero_and_an_unjudged_one_not_at_all() -> None:
@@ -113,13 +113,13 @@ def test_a_run_that_answers_no_judged_query_is_refused() -> None:
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1e39])
 def test_a_score_that_is_not_a_finite_float32_is_refused_with_query_and_document(score: float) -> None:
     with pytest.raises(DataError, match=r"query q, document b: expected a finite score"):
-        canonical({"q": {"a": 1.0, "b": score}})
+        canonicalize({"q": {"a": 1.0, "b": score}})
 
 
 def test_a_self_match_is_dropped_by_equal_id_wherever_it_stands() -> None:
     run = {"q": {"top": 3.0, "q": 2.0, "low": 1.0}}
-    assert list(canonical(run, 2, self_match="drop")["q"]) == ["top", "low"]
-    assert list(canonical(run, 2)["q"]) == ["top", "q"]
+    assert list(canonicalize(run, 2, self_match="drop")["q"]) == ["top", "low"]
+    assert list(canonicalize(run, 2)["q"]) == ["top", "q"]
     result = evaluate(run, {"q": {"low": 1}}, "RR@10", self_match="drop")
     assert result.means["RR@10"] == 0.5 and result.n_self_removed == 1
 
@@ -160,9 +160,11 @@ def test_official_ms_marco_score_of_three_queries_worked_by_hand() -> None:
 def test_the_hash_of_a_run_ignores_the_order_of_the_file_but_not_a_changed_score() -> None:
     run = {"1": {"a": 0.25, "b": 0.125}, "2": {"a": 1.0}}
     turned = {"2": {"a": 1.0}, "1": {"b": 0.125, "a": 0.25}}
-    assert run_sha256(canonical(run)) == run_sha256(canonical(turned))
-    assert run_sha256(canonical(run)) != run_sha256(canonical({**run, "2": {"a": 2.0}}))
+    assert run_sha256(canonicalize(run)) == run_sha256(canonicalize(turned))
+    assert run_sha256(canonicalize(run)) != run_sha256(canonicalize({**run, "2": {"a": 2.0}}))
 
 
 def test_canonical_scores_count_down_to_one() -> None:
-    assert canonical_scores(canonical({"q": {"a": 0.1, "b": 0.3, "c": 0.2}})) == {"q": {"b": 3.0, "c": 2.0, "a": 1.0}}
+    assert to_canonical_scores(canonicalize({"q": {"a": 0.1, "b": 0.3, "c": 0.2}})) == {
+        "q": {"b": 3.0, "c": 2.0, "a": 1.0}
+    }

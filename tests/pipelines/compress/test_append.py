@@ -11,8 +11,8 @@ import pytest
 from compressing import compressed, save_vectors, tree, vectors
 
 from irctl.errors import ConfigError, DataError, PartlyDone
-from irctl.index.bundle import open_bundle, quantizer_folder
-from irctl.index.shards import Journal
+from irctl.index.bundle import locate_quantizer, open_bundle
+from irctl.index.shards import ShardJournal
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
@@ -48,8 +48,8 @@ def test_the_same_rows_are_added_once(tmp_path: Path, bundle: Path) -> None:
     compressed(new, append=str(bundle))
     whole, reporter = tree(bundle), Silent()
     sub = next(bundle.glob("append-*"))
-    Journal(sub).add({"index": 0})  # as a kill just after the manifest leaves it
-    shutil.copytree(quantizer_folder(bundle, "pq"), quantizer_folder(sub, "pq"))
+    ShardJournal(sub).add({"index": 0})  # as a kill just after the manifest leaves it
+    shutil.copytree(locate_quantizer(bundle, "pq"), locate_quantizer(sub, "pq"))
     assert tree(bundle) != whole
     assert compressed(new, None, reporter, append=str(bundle))["added"] == 0
     assert tree(bundle) == whole and "these rows are in the bundle already" in reporter.lines

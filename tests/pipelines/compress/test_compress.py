@@ -247,7 +247,7 @@ def test_an_array_task_takes_its_share(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")  # this task alone was resubmitted
     assert compressed(source, tmp_path / "a", compress__workers=2)["batches"] == 3
-    assert sorted(shards.done_shards(tmp_path / "a")) == [3, 4, 5]
+    assert sorted(shards.find_done(tmp_path / "a")) == [3, 4, 5]
 
 
 def test_the_newest_encoded_corpus_is_the_default_input(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def flipped(path: Path) -> None:
 def test_an_array_that_stops_at_max_batches_finishes_and_continues(tmp_path: Path) -> None:
     source, out = save_vectors(tmp_path / "x.npy", 5000), tmp_path / "out"
     by_two(source, out, compress__max_batches=4)
-    assert sorted(shards.done_shards(out)) == [0, 1, 2, 3]
+    assert sorted(shards.find_done(out)) == [0, 1, 2, 3]
     row = compressed("", out, finalize=True, compress__max_batches=4)["results"][0]
     assert (row["coverage"], row["rows"]) == ("partial", 2000)
     assert open_bundle(out, load_quantizer).rows == 2000
@@ -47,7 +47,7 @@ def test_a_partial_manifest_has_no_gap_and_later_batches_are_kept(tmp_path: Path
     by_two(source, out)
     (out / "codes" / "pq_compressed_batch_0002.npy").unlink()
     compressed("", out, finalize=True, compress__max_batches=2)
-    assert open_bundle(out, load_quantizer).rows == 1000 and sorted(shards.done_shards(out)) == [3, 4, 5]
+    assert open_bundle(out, load_quantizer).rows == 1000 and sorted(shards.find_done(out)) == [3, 4, 5]
     compressed(source, out, shard="0/2", compress__workers=2)
     assert compressed("", out, finalize=True)["results"][0]["rows"] == 2600
 
@@ -141,7 +141,7 @@ def test_ids_that_repeat_are_refused_also_in_folders_that_were_begun_without_a_l
             run(tmp_path / out)
             compressed("", tmp_path / out, finalize=True)
         assert "use another --out" in e.value.hint
-        assert sorted(shards.done_shards(tmp_path / out)) == [0, 1, 2]
+        assert sorted(shards.find_done(tmp_path / out)) == [0, 1, 2]
         assert not (tmp_path / out / "manifest.json").exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 from compressing import compressed, vectors
 
 from irctl.errors import DataError
-from irctl.index.plan import read, samples
+from irctl.index.plan import draw_samples, read
 from irctl.metrics.vectors.distortion import relative_mse
 from irctl.pipelines.compress import probe
 from irctl.quantizers.shared import opening
@@ -36,7 +36,7 @@ def test_errors_are_of_rows_that_were_not_trained_on(tmp_path: Path) -> None:
     reporter = Silent()
     row = compressed(tmp_path / "x.npy", tmp_path / "b", reporter, pq__m=16, pq__bits=6)["results"][0]
     plan = read(tmp_path / "b")
-    held, trained = samples(100, plan.train_rows, plan.probe, plan.seed)
+    held, trained = draw_samples(100, plan.train_rows, plan.probe, plan.seed)
     quantizer, x = opening.load(tmp_path / "b" / "pq"), vectors(100)
 
     def error(rows: np.ndarray) -> float:

@@ -160,7 +160,7 @@ def test_few_open_files_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_default_encoder_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("irctl.models.encoder.bundled_default", lambda: None)
+    monkeypatch.setattr("irctl.models.locate.find_bundled_default", lambda: None)
     assert "irctl[demo]" in of(doctor._encoder(), "default encoder").fix
 
 

@@ -81,7 +81,7 @@ def test_exact_results_are_kept_by_content_and_never_stale(
     scans: list[int] = []
     real = scan.search_vectors
 
-    def counted(*args: Any, **named: Any) -> scan.Found:
+    def counted(*args: Any, **named: Any) -> scan.ScanResult:
         scans.append(1)
         return real(*args, **named)
 

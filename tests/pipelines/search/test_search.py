@@ -15,7 +15,7 @@ from compressing import DIM, compressed, new_run, save_vectors, settings, vector
 from irctl.config import Config
 from irctl.data.judgements.runs import read_run
 from irctl.errors import ConfigError, DataError
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.ledger import query
 from irctl.pipelines.search import rank
 from irctl.pipelines.search import search as pipeline
@@ -42,7 +42,7 @@ def ranking(payload: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def best(queries: np.ndarray, x: np.ndarray, k: int) -> dict[str, list[str]]:
-    order = np.argsort(-similarity(queries, x, "ip"), axis=1, kind="stable")[:, :k]
+    order = np.argsort(-score_rows(queries, x, "ip"), axis=1, kind="stable")[:, :k]
     return {str(q): [str(r) for r in rows] for q, rows in enumerate(order)}
 
 

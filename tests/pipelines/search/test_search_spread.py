@@ -18,7 +18,7 @@ from irctl import stopping
 from irctl.data.judgements.runs import read_run
 from irctl.errors import DataError, Stopped
 from irctl.index import scan
-from irctl.index.scoring import similarity
+from irctl.index.scoring import score_rows
 from irctl.pipelines.search import opened_index, spread
 from irctl.pipelines.search import search as pipeline
 from irctl.pipelines.search.opened import Opened
@@ -58,7 +58,7 @@ def test_one_two_and_four_processes_find_the_same_ids_scores_and_ties(tmp_path: 
 def test_the_ids_are_those_of_a_sort_of_every_score(tmp_path: Path) -> None:
     index = tied(tmp_path / "x.npy")
     found = read_run(Path(searched(tmp_path, index, 3)[0]["run_file"]))
-    scores_QN = similarity(vectors(50, seed=7), np.load(index), "ip")
+    scores_QN = score_rows(vectors(50, seed=7), np.load(index), "ip")
     rows_Qk = np.argsort(-scores_QN, axis=1, kind="stable")[:, :40]
     expected = {str(q): {str(r) for r in rows} for q, rows in enumerate(rows_Qk)}
     assert {q: set(docs) for q, docs in found.items()} == expected

@@ -23,7 +23,9 @@ def test_five_bits_make_a_little_endian_stream() -> None:
 def test_every_width_unpacks_to_what_was_packed(bits: int) -> None:
     values = np.random.default_rng(bits).integers(0, 2**bits, (5000, 7))
     codes = bit_packing.pack(values, bits)
-    assert codes.shape == (5000, bit_packing.width(7, bits)) and (bit_packing.unpack(codes, 7, bits) == values).all()
+    assert (
+        codes.shape == (5000, bit_packing.count_bytes(7, bits)) and (bit_packing.unpack(codes, 7, bits) == values).all()
+    )
 
 
 @pytest.mark.parametrize("bits", (4, 5, 8, 12))
@@ -66,7 +68,7 @@ def test_block_products_do_not_depend_on_the_batch(rows: int, monkeypatch: pytes
     rng = np.random.default_rng(0)
     x, matrix = rng.standard_normal((rows, 96), dtype=np.float32), rng.standard_normal((96, 40), dtype=np.float32)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    whole = blocks.product(x, matrix)
+    whole = blocks.multiply(x, matrix)
     np.testing.assert_allclose(whole, x @ matrix, atol=1e-4)
-    parts = [blocks.product(x[a : a + 1000], matrix) for a in range(0, rows, 1000)]
+    parts = [blocks.multiply(x[a : a + 1000], matrix) for a in range(0, rows, 1000)]
     assert not rows or (np.concatenate(parts) == whole).all()

@@ -1,6 +1,6 @@
 """What a model folder says of how it reads text, from its JSON files alone: for dry runs and launchers, without torch.
 
-The same as `reading.stated` finds in the opened model; where the files leave something open, it is left to that.
+The same as `reading.resolve` finds in the opened model; where the files leave something open, it is left to that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.models import reading, similarity
-from irctl.models.locate import ADAPTER, Located, find_local
+from irctl.models.locate import ADAPTER, LocatedModel, find_local
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -36,48 +36,48 @@ def check(config: Config, name: str = "") -> None:
     """
     named = name or config.model.name
     found = find_local(named, config.model.revision if named == config.model.name else "")
-    if found is not None and (says := from_files(found, config)) is not None:
-        reading.in_force(says, reading.read_file(found), config, found)
+    if found is not None and (says := read_facts(found, config)) is not None:
+        reading.settle(says, reading.read_file(found), config, found)
 
 
-def from_files(located: Located, config: Config) -> reading.Stated | None:
+def read_facts(located: LocatedModel, config: Config) -> reading.FolderFacts | None:
     """None for adapters, and for models whose first module is no transformer: these say it when they are opened."""
     folder = located.folder
     if (folder / ADAPTER).is_file():
         return None
     if not located.is_sentence_transformers:
-        told = reading.plain_pooling(located, config)
-        return reading.Stated(told, config.encoder.normalize == "true", *_limits(folder), {})
-    modules = similarity.modules_of(located)
+        told = reading.choose_plain_pooling(located, config)
+        return reading.FolderFacts(told, config.encoder.normalize == "true", *_read_limits(folder), {})
+    modules = similarity.read_modules(located)
     if not modules or not modules[0]["type"].endswith(".Transformer"):
         return None
     pooled = next((m for m in modules if m["type"].endswith(".Pooling")), None)
-    pooling = _pooling(_json(folder / pooled["path"] / "config.json")) if pooled else None
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    pooling = _read_pooling(_read_json(folder / pooled["path"] / "config.json")) if pooled else None
+    prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     unit = any(m["type"].endswith(".Normalize") for m in modules)
-    return reading.Stated(pooling, unit, *_limits(folder / modules[0]["path"]), prompts)
+    return reading.FolderFacts(pooling, unit, *_read_limits(folder / modules[0]["path"]), prompts)
 
 
-def _pooling(about: Mapping[str, Any]) -> str:
+def _read_pooling(about: Mapping[str, Any]) -> str:
     mode = about.get("pooling_mode") or [m for key, m in LEGACY_POOLING.items() if about.get(key)] or "mean"
     if not isinstance(mode, str):
         mode = mode[0] if len(mode) == 1 else tuple(mode)
-    return reading.pooling_name(mode)
+    return reading.name_pooling(mode)
 
 
-def _limits(folder: Path) -> tuple[int, int]:
+def _read_limits(folder: Path) -> tuple[int, int]:
     """(tokens that the positions allow, the folder's own maximum); both without bound where no file says it."""
-    about = _json(folder / "config.json")
+    about = _read_json(folder / "config.json")
     positions = about.get("max_position_embeddings")
     limit = positions if isinstance(positions, int) and positions > 0 else reading.UNBOUNDED
-    asked = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-    own = asked or min(_json(folder / "tokenizer_config.json").get("model_max_length") or limit, limit)
+    asked = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    own = asked or min(_read_json(folder / "tokenizer_config.json").get("model_max_length") or limit, limit)
     if limit == own == reading.UNBOUNDED:  # the class of the model may still know its positions
         return limit, own
     if limit < reading.UNBOUNDED and about.get("model_type") in PADDED_POSITIONS:
         limit -= int(about.get("pad_token_id") or 1) + 1
-    return limit, reading.own_maximum(own, limit)
+    return limit, reading.limit_own_maximum(own, limit)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     return tables.json_object(path) if path.is_file() else {}
