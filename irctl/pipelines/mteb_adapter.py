@@ -83,7 +83,7 @@ class MtebModel:
         self._read_as(task_metadata)
         rows = Rows(corpus, self.encoder.title_join)
         made = embed_corpus(self.encoder, rows, self.config, self.reporter)
-        searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config)
+        searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config.search)
         if self.method:
             searched = self._compressed(made.folder, made.key, searched.metric)
         self._indexed = rows.ids, searched

@@ -38,7 +38,7 @@ def test_neither_query_vectors_nor_codes_nor_run_files_are_written_over(tmp_path
     ranks = tmp_path / "a.trec"
     with new_run("search", config) as run:
         search.search(Opened(index=bundle), config, run, QUIET, queries=str(q), out=str(ranks))
-    refused(ranks, lambda r: fuse.fuse(config, r, QUIET, how="rrf", run_files=[str(ranks)] * 2, out=str(ranks)))
+    refused(ranks, lambda r: fuse.fuse(r, 5, how="rrf", run_files=[str(ranks)] * 2, out=str(ranks)))
 
 
 def test_query_vectors_are_recorded_with_their_content(tmp_path: Path) -> None:

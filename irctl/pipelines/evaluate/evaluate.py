@@ -35,7 +35,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     measured = measure(config, run, reporter, request)
     results, rows, searches = measured.results, measured.per_query, measured.searches
     payload = _write(run, measured)
-    _record(run, config, results, searches)
+    _record(run, config.run.dataset, results, searches)
     lines = [*measured.lines, *(line for r in results for line in summary.remarks(r))]
     if request.export:
         lines.append(_export(request.export, run.out, measured, time.monotonic() - started))
@@ -107,7 +107,7 @@ def _export(export: str, out: Path, measured: Measurements, seconds: float) -> s
 
 def _record(
     run: RunHandle,
-    config: Config,
+    dataset: str,
     results: Sequence[dict[str, Any]],
     searches: Sequence[dict[str, Any]],
 ) -> None:
@@ -119,7 +119,7 @@ def _record(
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
     run.artifact("out", "eval", run.out / files.EVAL)
     datasets = list(dict.fromkeys(s["dataset"] for s in searches))
-    columns: dict[str, Any] = {"dataset": config.run.dataset or ",".join(datasets)}
+    columns: dict[str, Any] = {"dataset": dataset or ",".join(datasets)}
     for name in ("method", "model"):  # an empty model too: a run file of others has none
         if (value := searches[0].get(name)) is not None:
             columns[name] = value

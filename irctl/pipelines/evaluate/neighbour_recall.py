@@ -67,7 +67,15 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     exact = exact_neighbours.First(exact_vectors.open_exact(searched, config.data.root), searched.rows)
     assert searched.folder is not None
     run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
-    task = _Task(searched, exact, _depths(config, searched.rows), config, run, reporter, request.overwrite)
+    task = _Task(
+        searched,
+        exact,
+        _depths(config.search.k if "search.k" in config.origins else 0, config.search.rerank, searched.rows),
+        config,
+        run,
+        reporter,
+        request.overwrite,
+    )
     measured = Measurements()
     for queries in held_out_queries.read(searched, config, request, reporter):
         stopping.check("nothing of a measured recall is kept")
@@ -82,11 +90,13 @@ def _newest() -> str:
     return str(bundles.folder_of("latest"))
 
 
-def _depths(config: Config, rows: int) -> list[int]:
-    """10 and 100, or those below -k and -k itself. Depths that take in every row are left out; such a -k is refused."""
-    asked = config.search.k if "search.k" in config.origins else 0
+def _depths(asked: int, rerank: int, rows: int) -> list[int]:
+    """10 and 100; where a -k was asked (else 0), those below it and -k itself.
+
+    Depths that take in every row are left out; such a -k is refused.
+    """
     depths = sorted({*(d for d in DEPTHS if d < asked), asked}) if asked else list(DEPTHS)
-    check_depth(config.search.rerank, max(depths))
+    check_depth(rerank, max(depths))
     telling = [d for d in depths if d < rows]
     if not telling or asked >= rows:
         raise DataError(f"recall of the {asked or min(DEPTHS)} nearest says nothing about an index of {rows} rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ class EvalRequest:
         if self.recall_against is None:
             self._check_rankings()
         else:
-            self._check_recall(config)
+            self._check_recall(config.origins)
 
     def _check_rankings(self) -> None:
         from irctl.pipelines.references import bundles
@@ -79,7 +80,7 @@ class EvalRequest:
         if self.queries:
             raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")
 
-    def _check_recall(self, config: Config) -> None:
+    def _check_recall(self, set_keys: Collection[str]) -> None:
         if self.recall_against != EXACT:
             raise ConfigError(f"--recall-against {self.recall_against}: expected {EXACT}")
         if len(self.run_files) > 1:
@@ -91,14 +92,14 @@ class EvalRequest:
             "--format": self.format != "trec",
             "--export": self.export,
             "--oracle": self.oracle,
-            "--measures": "eval.measures" in config.origins,
+            "--measures": "eval.measures" in set_keys,
         }
         if unfit := [name for name, given in judged.items() if given]:
             raise ConfigError(f"{unfit[0]}: goes with judgements, not with --recall-against {EXACT}", hint="Drop one")
         named = {
             "--model": self.model,
-            "--data": "data.source" in config.origins,
-            "--split": "data.split" in config.origins,
+            "--data": "data.source" in set_keys,
+            "--split": "data.split" in set_keys,
         }
         if self.queries and (unfit := [name for name, given in named.items() if given]):
             raise ConfigError(f"{unfit[0]}: names a collection's queries, and --queries gives others", hint="Drop one")

@@ -86,7 +86,7 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
         return [_explicit(config, source, request.qrels, request.split, made_by)], {}
     found: list[Target] = []
     missing: dict[str, DataError] = {}
-    for name in names_of(config):
+    for name in expand_source(config.data.source, config.data.root):
         try:
             found += _of_collection(name, config, source, request, made_by)
         except DataError as e:
@@ -100,13 +100,13 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
     return found, {name: str(e) for name, e in missing.items()}
 
 
-def names_of(config: Config) -> list[str]:
-    """The data sets that the settings name, groups taken apart; of `all`, those that are here."""
+def expand_source(source: str, root: str) -> list[str]:
+    """The data sets of data.source, groups taken apart; of `all`, those that are here."""
     from irctl.data.collections.cards import expand
     from irctl.data.collections.open import is_present
 
-    sources = [s.strip() for s in config.data.source.split(",")]
-    return expand(sources, lambda name: is_present(name, root=config.data.root))
+    sources = [s.strip() for s in source.split(",")]
+    return expand(sources, lambda name: is_present(name, root=root))
 
 
 def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataError:

@@ -35,7 +35,7 @@ def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ran
     from irctl.index.bm25 import take_best
     from irctl.pipelines.search.bm25 import build_index
 
-    bm25 = build_index(collection.corpus, config)
+    bm25 = build_index(collection.corpus, config.search)
     ids = collection.corpus.ids
 
     def ranked(row: int, k: int) -> Ranked:

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from irctl.data.collections.collection import Collection
     from irctl.data.texts.corpus import Corpus
     from irctl.ledger.recording import RunHandle
+    from irctl.settings import Search
 
 CHUNK = 10_000  # passages read from the mapped corpus at once
 
 
-def build_index(corpus: Corpus, config: Config) -> Bm25:
+def read_settings(search: Search) -> Bm25Settings:
+    """The settings of `search.bm25_*`."""
+    return Bm25Settings(k1=search.bm25_k1, b=search.bm25_b, stemmer=search.bm25_stemmer)
+
+
+def build_index(corpus: Corpus, search: Search) -> Bm25:
     """BM25 index of a corpus, with the settings of `search.bm25_*`."""
-    s = config.search
-    settings = Bm25Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer)
     texts = (t for start in range(0, len(corpus), CHUNK) for t in corpus.texts(slice(start, start + CHUNK)))
-    return Bm25(texts, settings)
+    return Bm25(texts, read_settings(search))
 
 
 class Indexed:
@@ -42,20 +46,20 @@ class Indexed:
 
     @cached_property
     def bm25(self) -> Bm25:
-        return build_index(self.collection.corpus, self._config)
+        return build_index(self.collection.corpus, self._config.search)
 
 
 def describe(config: Config) -> dict[str, Any]:
     """What --dry-run prints: collection, queries, and the settings of BM25."""
     from irctl.data.collections.open import open_for
 
-    s, collection = config.search, open_for(config)
+    collection = open_for(config)
     return {
         "search": {
             "in": f"{collection.name}, {len(collection.corpus)} documents",
             "split": config.data.split or collection.card.headline_split,
-            "by": Bm25Settings(k1=s.bm25_k1, b=s.bm25_b, stemmer=s.bm25_stemmer).label(),
-            "k": s.k,
+            "by": read_settings(config.search).label(),
+            "k": config.search.k,
         }
     }
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from irctl import files
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.references.run_files import run_behind, run_file_of
-from irctl.types import Reporter, Run
+from irctl.types import Run
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.ledger.recording import RunHandle
 
 RRF_K = 60
@@ -79,10 +78,8 @@ def describe(how: str, run_files: Sequence[str]) -> dict[str, Any]:
     return {"fusion": {"how": how, "of": ", ".join(str(_open(name).file) for name in run_files)}}
 
 
-def fuse(
-    config: Config, run: RunHandle, reporter: Reporter, *, how: str, run_files: Sequence[str], out: str | None
-) -> dict[str, Any]:
-    """Fuse run files, or those of searches named by their runs, into one, cut at search.k."""
+def fuse(run: RunHandle, k: int, *, how: str, run_files: Sequence[str], out: str | None) -> dict[str, Any]:
+    """Fuse run files, or those of searches named by their runs, into one of the k best a query."""
     from irctl.data.judgements.runs import read_run, write_run
 
     target = Path(out) if out else run.out / "run.trec.gz"
@@ -90,7 +87,6 @@ def fuse(
     read_weights(how, len(run_files))
     inputs = [_open(name) for name in run_files]
     fused = combine(how, [read_run(i.file) for i in inputs])
-    k = config.search.k
     cut = {q: dict(sorted(d.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]) for q, d in fused.items()}
     write_run(target, cut, run.id)
     for i in inputs:

@@ -61,5 +61,8 @@ class Opened:
             encoder, name = self.encoder(config)
             named = config.replace({"model.name": name}, derived("the search"))
             made, _ = embedded(encoder, collection.corpus, named, run, reporter)
-            self._encoded = collection, opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config)
+            self._encoded = (
+                collection,
+                opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config.search),
+            )
         return self._encoded[1]

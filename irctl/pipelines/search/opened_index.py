@@ -23,6 +23,7 @@ from irctl.types import Stream
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
+    from irctl.settings import Search
 
 METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
 SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
@@ -93,14 +94,15 @@ def open_index(reference: str, config: Config) -> Searched:
             )
         about = {**bundle.manifest.get("about", {}), "source": bundle.manifest.get("source", {})}
         about["appended"] = bundle.manifest.get("appended", [])
-        _check_fastscan(bundle, config)
+        if config.search.fastscan:
+            _check_fastscan(bundle)
         named, fast = str(folder.absolute()), config.search.fastscan
         return Searched(
             bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle, fast=fast
         )
     _refuse_unfinished(folder)
     given = vectors.named(reference, config) if reference != "latest" else vectors.of_folder(folder, str(folder))
-    return of_vectors(given, config)
+    return of_vectors(given, config.search)
 
 
 def _refuse_unfinished(folder: Path) -> None:
@@ -124,10 +126,8 @@ def _refuse_unfinished(folder: Path) -> None:
         _refuse_unfinished(begun[0])
 
 
-def _check_fastscan(bundle: Bundle, config: Config) -> None:
-    """ConfigError where the approximate scan is asked for and the codes have none."""
-    if not config.search.fastscan:
-        return
+def _check_fastscan(bundle: Bundle) -> None:
+    """ConfigError where the codes have no approximate scan."""
     if not hasattr(bundle.quantizer, "search_fast"):
         raise ConfigError(
             f"search.fastscan: is for pq and opq codes of 4 bits, these are {bundle.method}", hint="Leave it off"
@@ -135,11 +135,11 @@ def _check_fastscan(bundle: Bundle, config: Config) -> None:
     bundle.quantizer.search_fast(np.empty((0, bundle.dim), np.float32), np.empty((0, bundle.code_size), np.uint8), 1)
 
 
-def of_vectors(given: vectors.Input, config: Config) -> Searched:
+def of_vectors(given: vectors.Input, search: Search) -> Searched:
     """Float vectors, compared as the settings or else their encoder say."""
-    if config.search.fastscan:
+    if search.fastscan:
         raise ConfigError("search.fastscan: is for pq and opq codes, these are vectors", hint="Leave it off")
-    similarity = config.search.similarity or str(given.about.get("similarity", "")) or "dot"
+    similarity = search.similarity or str(given.about.get("similarity", "")) or "dot"
     stream = given.stream
     named = str(given.folder.absolute()) if given.folder else given.name
     return Searched(

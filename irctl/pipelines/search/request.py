@@ -36,7 +36,7 @@ def answer(config: Config, run: RunHandle, reporter: Reporter, request: SearchRe
     from irctl.pipelines.search.opened import Opened
 
     if request.fuse:
-        return fuse.fuse(config, run, reporter, how=request.fuse, run_files=request.run_files, out=request.out)
+        return fuse.fuse(run, config.search.k, how=request.fuse, run_files=request.run_files, out=request.out)
     opened, lexical = Opened(request.model, request.index), bm25.Indexed(config)
 
     def search_split(config: Config, out: str | None) -> dict[str, Any]:

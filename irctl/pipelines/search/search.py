@@ -88,7 +88,7 @@ def _by_texts(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
-    return _payload(config, run, target, searched, found, about)
+    return _payload(config.search.rerank, run, target, searched, found, about)
 
 
 def _by_vectors(
@@ -107,7 +107,7 @@ def _by_vectors(
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
-    return _payload(config, run, target, searched, found, about)
+    return _payload(config.search.rerank, run, target, searched, found, about)
 
 
 def _trained_hash(encoder: Any) -> str:
@@ -127,7 +127,7 @@ def _write(target: Path, run: RunHandle, ids: Sequence[str], found: Ranking, doc
 
 
 def _payload(
-    config: Config, run: RunHandle, target: Path, searched: Searched, found: Ranking, about: dict[str, Any]
+    rerank: int, run: RunHandle, target: Path, searched: Searched, found: Ranking, about: dict[str, Any]
 ) -> dict[str, Any]:
     if searched.folder is not None:
         kind = "bundle" if searched.bundle is not None else "embeddings"
@@ -140,7 +140,7 @@ def _payload(
         "method": "dense",
         **about,
         **searched.facts,
-        "rerank": config.search.rerank,
+        "rerank": rerank,
         "boundary_ties": found.boundary_ties,
         **{name: round(value, 3) for name, value in found.speed.items()},
     }
@@ -165,5 +165,5 @@ def describe(config: Config, *, index: str | None = None, queries: str | None = 
         plan["queries"] = len(read_queries(Path(queries), searched.dim))
     memory = config.search.block * (searched.dim * 4 + 4 * 512)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
-    plan["processes"] = spread.processes(searched, config)
+    plan["processes"] = spread.count_processes(searched.rows, config.hardware.devices, config.search.block)
     return {"search": {**plan, "in": str(searched.folder), **facts, "working memory": f"{memory / 2**20:.0f} MiB"}}

@@ -1,6 +1,7 @@
 """How fast a search was: queries a second of the whole, and the time of one query alone.
 
 Wall-clock time of this machine with whatever ran beside it: numbers of one run compare, those of two hardly do.
+Dimension key: Q queries, D dimensions, k results.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from irctl.pipelines.search import exact_vectors
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.pipelines.search.opened_index import Searched
+    from irctl.settings import Search
 
 
 def measure_speed(
@@ -27,16 +29,19 @@ def measure_speed(
     at a time in this process.
     """
     found = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
-    times = [_alone(searched, query_D[None], k, config) for query_D in queries_QD[: config.search.latency]]
+    times = [
+        _time_one(searched, query_D[None], k, config.search, config.data.root)
+        for query_D in queries_QD[: config.search.latency]
+    ]
     if times:
         middle, late = np.percentile(times, [50, 95])
         found |= {"latency_ms": 1000 * float(middle), "latency_p95_ms": 1000 * float(late)}
     return found
 
 
-def _alone(searched: Searched, query_1D: NDArray[np.float32], k: int, config: Config) -> float:
+def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search: Search, root: str) -> float:
     started = time.perf_counter()
-    found = searched.search(query_1D, max(k, config.search.rerank), config.search.block, lambda rows: None)
-    if config.search.rerank:
-        exact_vectors.rescore(searched, query_1D, found.rows_Qk, k, config.data.root)
+    found = searched.search(query_1D, max(k, search.rerank), search.block, lambda rows: None)
+    if search.rerank:
+        exact_vectors.rescore(searched, query_1D, found.rows_Qk, k, root)
     return time.perf_counter() - started

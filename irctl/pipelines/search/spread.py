@@ -31,9 +31,9 @@ SHARE = "irctl.pipelines.search.spread:search_share"
 QUERIES = "queries.npy"
 
 
-def processes(searched: Searched, config: Config) -> int:
+def count_processes(rows: int, devices: int, block: int) -> int:
     """How many scan: one a device, but none for less than a block."""
-    return max(1, min(config.hardware.devices, -(-searched.rows // config.search.block)))
+    return max(1, min(devices, -(-rows // block)))
 
 
 def search(
@@ -43,7 +43,8 @@ def search(
 
     Raises what `workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
     """
-    count, block = processes(searched, config), config.search.block
+    block = config.search.block
+    count = count_processes(searched.rows, config.hardware.devices, block)
     if count == 1:
         with reporter.bar("searching", searched.rows) as advance:
             return searched.search(queries_QD, k, block, advance)

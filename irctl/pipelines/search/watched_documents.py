@@ -19,7 +19,7 @@ from irctl.index.scoring import score_rows
 from irctl.pipelines.search import exact_vectors
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
-from irctl.types import Reporter, Run
+from irctl.types import Reporter, Run, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -42,21 +42,22 @@ def write_scores(
     if not config.search.watch_docs:
         return {}
     target = run_file.with_name(f"{run_file.name.removesuffix('.gz').removesuffix('.trec')}.watched.trec.gz")
-    write_run(target, score_watched(searched, documents, queries, config, reporter), "watched")
+    exact = exact_vectors.open_exact(searched, config.data.root) if config.search.rerank else searched.stream
+    scored = score_watched(Path(config.search.watch_docs), searched, exact, documents, queries, reporter)
+    write_run(target, scored, "watched")
     return {"watched": str(target)}
 
 
 def score_watched(
-    searched: Searched, documents: Documents, queries: Queries, config: Config, reporter: Reporter
+    path: Path, searched: Searched, exact: Stream | None, documents: Documents, queries: Queries, reporter: Reporter
 ) -> Run:
-    """query id -> document id -> score as the search gives it, best first, of the documents in search.watch_docs.
+    """query id -> document id -> score as the search gives it, best first, of the documents that the file names.
 
-    Raises DataError where the file names a document that is not searched, or no query that is.
+    exact: the vectors that score them; None: the codes do. Raises DataError where the file names a document that is not
+    searched, or no query that is.
     """
-    path = Path(config.search.watch_docs)
     watched = _read(path, list(queries), reporter)
     row_of = documents.rows({d for docs in watched.values() for d in docs})
-    exact = exact_vectors.open_exact(searched, config.data.root) if config.search.rerank else searched.stream
     found: Run = {}
     for query_id, names in watched.items():
         absent = next((d for d in names if d not in row_of), None)

@@ -80,7 +80,7 @@ def test_shares_are_whole_blocks_that_cover_every_row_once(rows: int, count: int
 
 def test_no_process_is_started_for_less_than_a_block(tmp_path: Path) -> None:
     opened = opened_index.open_index(str(tied(tmp_path / "x.npy")), settings())
-    counts = [spread.processes(opened, settings(hardware__devices=4, search__block=b)) for b in (100, 1000, 4000)]
+    counts = [spread.count_processes(opened.rows, 4, b) for b in (100, 1000, 4000)]
     assert counts == [4, 3, 1]
 
 
