@@ -5,6 +5,8 @@ A message is one line: what, where (file:line), expected, found; `hint` is the n
 
 from __future__ import annotations
 
+from typing import Self
+
 OK = 0
 RUN_FAILED = 1
 USAGE = 2
@@ -36,7 +38,15 @@ class IrctlError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = " ".join(message.split())
+        self.reason = self.message
         self.hint = " ".join(hint.split())
+
+    @classmethod
+    def of(cls, thing: object, reason: str, *, hint: str = "") -> Self:
+        """THING: REASON; what several things have in common is read from `reason`, not out of the message."""
+        error = cls(f"{thing}: {reason}", hint=hint)
+        error.reason = " ".join(reason.split())
+        return error
 
     @property
     def kind(self) -> str:

@@ -32,7 +32,7 @@ def checklist(records: Sequence[Record]) -> list[Item]:
     seeds = {key: len({r.seed for r in trained if (r.system, r.variant) == key}) for key in systems}
     fewest = min((n for n in seeds.values() if n), default=0)
     selected = sorted({f"{r.dataset} {r.split}" for r in records if r.selected_on_eval})
-    lexical = any(m.startswith("bm25") for m in methods)
+    lexical = "bm25" in methods
     untouched = any(r.method == "dense" and r.negatives_per_query is None and not r.compression for r in records)
     return [
         Item("lexical baseline", lexical, "BM25" if lexical else "irctl search --retriever bm25, then irctl eval"),

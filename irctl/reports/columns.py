@@ -152,7 +152,7 @@ def choose(
     found: list[Column] = []
     for name in wanted:
         if name == "DATASETS":
-            found += [_measure_column(*cell, first, cells, single=False) for cell in cells if not _is_part(cell[0])]
+            found += [_measure_column(*cell, first, cells, single=False) for cell in cells if not is_forum(cell[0])]
         elif name == "avg":
             found.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
         elif name not in present and (name in FACTS or any(name in r.facts for r in records)):
@@ -173,7 +173,7 @@ def choose(
     return found
 
 
-def _is_part(dataset: str) -> bool:
+def is_forum(dataset: str) -> bool:
     """CQADupStack's 12 parts count once, through their mean."""
     return dataset.startswith("cqadupstack/")
 

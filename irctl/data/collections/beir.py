@@ -39,7 +39,7 @@ class BeirFolder:
     def _file(self, *names: str) -> Path:
         path = find(self.folder, *names)
         if path is None:
-            raise DataError(f"{self.folder}: no {names[0]} or {names[0]}.gz", hint=f"irctl data check {self.folder}")
+            raise DataError.of(self.folder, f"no {names[0]} or {names[0]}.gz", hint=f"irctl data check {self.folder}")
         return path
 
     @property

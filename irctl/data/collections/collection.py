@@ -82,7 +82,7 @@ class Collection:
     def _known(self, split: str) -> str:
         if split not in self.splits():
             legal = self.splits()
-            raise DataError(f"{self.name}: no split '{split}'", hint=plugins.nearest(split, legal) if legal else "")
+            raise DataError.of(self.name, f"no split '{split}'", hint=plugins.nearest(split, legal) if legal else "")
         return split
 
     def qrels_file(self, split: str) -> Path:

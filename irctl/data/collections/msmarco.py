@@ -35,7 +35,7 @@ class MsMarcoFolder:
     def corpus_file(self) -> Path:
         path = find(self.folder, "collection.tsv", "corpus.tsv")
         if path is None:
-            raise DataError(f"{self.folder}: no collection.tsv", hint="irctl data fetch msmarco")
+            raise DataError.of(self.folder, "no collection.tsv", hint="irctl data fetch msmarco")
         return path
 
     def corpus(self) -> TextStore:
@@ -73,7 +73,7 @@ class MsMarcoFolder:
     def _file(self, names: tuple[str, ...], split: str) -> Path:
         path = find(self.folder, *names)
         if path is None:
-            raise DataError(
-                f"{self.folder}: no {names[0]} for split {split}", hint=f"Splits here: {', '.join(self.splits())}"
+            raise DataError.of(
+                self.folder, f"no {names[0]} for split {split}", hint=f"Splits here: {', '.join(self.splits())}"
             )
         return path

@@ -101,16 +101,16 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
 def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     card = cards.built_in()[name]
     if card.parts:
-        raise DataError(
-            f"{name}: stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
+        raise DataError.of(
+            name, f"stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
         )
     if card.source:
         return card, _layout(hub.beir_folder(card.source, root), fix_encoding)
     folder = folder_of(name)
     if not folder.is_dir():
         if not card.public:
-            raise DataError(f"{name}: not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
-        raise DataError(f"{name}: not on this machine", hint=f"irctl data fetch {card.same_as or name}")
+            raise DataError.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
+        raise DataError.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
     return card, _layout(folder, fix_encoding)
 
 
@@ -143,8 +143,8 @@ def _layout(folder: Path, fix_encoding: bool) -> Layout:
         return BeirFolder(folder, fix_encoding=fix_encoding)
     if MsMarcoFolder.is_one(folder):
         return MsMarcoFolder(folder, fix_encoding=fix_encoding)
-    raise DataError(
-        f"{folder}: neither corpus.jsonl nor collection.tsv there", hint="irctl data check says what is missing"
+    raise DataError.of(
+        folder, "neither corpus.jsonl nor collection.tsv there", hint="irctl data check says what is missing"
     )
 
 

@@ -38,7 +38,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     _record(run, config.run.dataset, results, searches)
     lines = [*measured.lines, *(line for r in results for line in summary.remarks(r))]
     if request.export:
-        lines.append(_export(request.export, run.out, measured, time.monotonic() - started))
+        lines.append(_export(request, run.out, measured, time.monotonic() - started))
     if request.baseline:
         payload["comparisons"] = paired_tests.compare_with(request.baseline, run.out / files.PER_QUERY, run.id)
         lines += [paired_tests.comparison_line(c) for c in payload["comparisons"]]
@@ -95,13 +95,12 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
     return payload
 
 
-def _export(export: str, out: Path, measured: Measurements, seconds: float) -> str:
-    """Write the files of another tool; the line that says where. export: repconc, or mteb[:FOLDER]."""
-    if export == "repconc":
+def _export(request: EvalRequest, out: Path, measured: Measurements, seconds: float) -> str:
+    """Write the files of another tool; the line that says where."""
+    if request.export == "repconc":
         write_json(out / files.METRIC, files.repconc(measured.results, measured.per_query))
         return f"RepCONC's measures in {out / files.METRIC}"
-    folder = Path(export.removeprefix("mteb").removeprefix(":") or out / "mteb")
-    written = mteb_files.write(folder, measured.results, measured.searches, seconds)
+    written = mteb_files.write(request.mteb_folder or out / "mteb", measured.results, measured.searches, seconds)
     return f"mteb's results in {written[0].parent}"
 
 

@@ -51,6 +51,12 @@ class EvalRequest:
         """How a run file is read: trec, msmarco, or rank for a TREC file in the order of its rank column."""
         return "rank" if self.trust_rank else self.format
 
+    @property
+    def mteb_folder(self) -> Path | None:
+        """FOLDER of --export mteb:FOLDER; None for another export, or for mteb in the run folder."""
+        kind, _, folder = (self.export or "").partition(":")
+        return Path(folder) if kind == "mteb" and folder else None
+
     def check(self, config: Config) -> None:
         """Raise ConfigError for options that contradict each other, and for words that are none of the legal ones."""
         from irctl.metrics.ranking.parsing import parse

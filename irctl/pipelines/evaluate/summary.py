@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from irctl.metrics.ranking.parsing import parse_one
-from irctl.reports import published_values as published
+from irctl.reports import published_values
+from irctl.reports.columns import is_forum
 
 CQADUPSTACK_PARTS = 12
 
@@ -16,7 +17,7 @@ CQADUPSTACK_PARTS = 12
 def cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
     found = []
-    parts = [r for r in results if r["dataset"].startswith("cqadupstack/")]
+    parts = [r for r in results if is_forum(r["dataset"])]
     for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
         mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
         if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
@@ -30,7 +31,7 @@ def cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
     """Means over the data sets, with the exact list of them; None for a measure that one of them lacks."""
-    whole = [r for r in results if not r["dataset"].startswith("cqadupstack/")]
+    whole = [r for r in results if not is_forum(r["dataset"])]
     cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
     values: dict[str, float | None] = {}
     for measure in dict.fromkeys(r["measure"] for r in whole):
@@ -93,7 +94,7 @@ def oracles(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """(checks, lines) against published values of the model that searched."""
     model = next((str(s["model"]) for s in searches if s.get("model")), "")
-    checks = published.check(model, results)
+    checks = published_values.check(model, results)
     if not checks:
         return [], [f"no published value of {model or 'this run'} on these data sets"]
     found = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError, DataError
 from irctl.origins import derived
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
+from irctl.reports.columns import is_forum
 from irctl.types import Qrels
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataE
 
     reasons: dict[str, dict[str, None]] = {}
     for name, e in missing.items():
-        whole = "cqadupstack" if "cqadupstack/" in name else name.removeprefix("beir/")
-        reasons.setdefault(e.message.partition(f"{name.removeprefix('beir/')}: ")[2] or e.message, {})[whole] = None
+        whole = "cqadupstack" if is_forum(name) else name.removeprefix("beir/")
+        reasons.setdefault(e.reason, {})[whole] = None
     shown = []
     for why, names in reasons.items():
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from irctl.reports.significance import Comparison
 
 UNCOMPRESSED = "uncompressed"
-RERANKED = ", re-ranked"
 
 # The embedded font is the one matplotlib brings along, so that every machine draws the same.
 SETTINGS: dict[Any, Any] = {
@@ -60,6 +59,11 @@ def size(r: Record) -> float:
     return r.facts.get("bytes_per_row") or r.bytes_per_vector or 0.0
 
 
+def line_of(r: Record) -> str:
+    """The line of a figure that a system is a point of: its compression, apart where exact vectors re-score."""
+    return f"{r.compression or UNCOMPRESSED}{', re-ranked' if r.rerank else ''}"
+
+
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     """Systems with a known size, ordered by size; raises DataError if there is none."""
     shown = [r for r in newest(records) if r.measure == measure and size(r)]
@@ -76,21 +80,21 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
             for o in shown
             if not o.rerank
         )
-        line = f"{r.compression or UNCOMPRESSED}{RERANKED if r.rerank else ''}"
-        points.append(Point(line, labels[r.system, r.variant], size(r), r.value, not beaten, r.run_id))
+        points.append(Point(line_of(r), labels[r.system, r.variant], size(r), r.value, not beaten, r.run_id))
     return points
 
 
 def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): quality over bytes a row (log), one line a compression method, the frontier marked."""
     points = pareto_points(records, measure)
+    # other encoders and depths of re-ranking are not one more setting of a method
+    unjoined = {line_of(r) for r in records if r.rerank or not r.compression}
     with styled() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 3.4))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
             x, y = [p.bytes_per_row for p in mine], [100 * p.value for p in mine]
-            # other encoders and depths of re-ranking are not one more setting of a method
-            width = 0 if line == UNCOMPRESSED or line.endswith(RERANKED) else 1
+            width = 0 if line in unjoined else 1
             axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=width, label=line)
         front = [p for p in points if p.frontier]
         x, y = [p.bytes_per_row for p in front], [100 * p.value for p in front]
@@ -125,7 +129,7 @@ def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
     labels = rows(shown)
     points = [
         SpeedPoint(
-            f"{r.compression or UNCOMPRESSED}{RERANKED if r.rerank else ''}",
+            line_of(r),
             labels[r.system, r.variant],
             r.value,
             r.facts["queries_per_s"],

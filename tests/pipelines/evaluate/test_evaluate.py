@@ -109,6 +109,11 @@ def test_missing_data_sets_are_all_named_before_any_work_and_left_out_when_asked
     assert set(payload["average"]["values"].values()) == {None}
 
 
+def test_data_sets_that_are_missing_for_one_reason_stand_together(toy_run: Path) -> None:
+    with pytest.raises(DataError, match=r"2 of 2 data sets cannot be used: fiqa, nfcorpus \(not on this machine\)"):
+        ran("beir/fiqa,beir/nfcorpus", toy_run)
+
+
 def test_the_mean_of_12_forums_is_one_data_set() -> None:
     same = {"measure": "nDCG@10", "split": "test", "n_queries": 10, "n_missing": 0}
     parts = [{**same, "dataset": f"cqadupstack/{i}", "value": i / 12} for i in range(12)]
