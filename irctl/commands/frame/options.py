@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from irctl import paths, plugins, shipped_files
+from irctl.command_line import Role
 
 
 def complete(package: str) -> Callable[[str], list[str]]:
@@ -71,45 +71,58 @@ class Options:
     set_: Annotated[list[str], _option("--set", help="section.key=value, repeatable; --show lists the keys")] = field(
         default_factory=list
     )
-    runner: Annotated[str, _option("--runner", help="local, slurm, or ray (encode, compress)")] = "local"
-    devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3")] = ""
+    runner: Annotated[str, _option("--runner", help="local, slurm, or ray (encode, compress)"), Role.START] = "local"
+    devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3"), Role.START] = ""
     resume: Annotated[
-        str, _option("--resume", help="continue this run (id, folder, latest); none: new", autocompletion=complete_runs)
+        str,
+        _option("--resume", help="continue this run (id, folder, latest); none: new", autocompletion=complete_runs),
+        Role.START,
     ] = ""
     seed: Annotated[int | None, _option("--seed", help="seed of every random draw")] = None
     hash_: Annotated[
         str | None,
         _option("--hash", help="of files above 1 GB: fast, full or none (none: stored files are not checked)"),
     ] = None
-    show: Annotated[bool, _option("--show", help="print every setting with its value and origin, and stop")] = False
-    dry_run: Annotated[bool, _option("--dry-run", help="print what would run, and stop")] = False
-    json_: Annotated[bool, _option("--json", help="one JSON object on stdout")] = False
-    quiet: Annotated[bool, _option("--quiet", "-q", help="ids only; no progress")] = False
-    verbose: Annotated[
-        bool, _option("--verbose", "-v", help="also the run folder and the settings that are not defaults, on stderr")
+    show: Annotated[
+        bool, _option("--show", help="print every setting with its value and origin, and stop"), Role.START
     ] = False
-    no_color: Annotated[bool, _option("--no-color", help="plain text")] = False
-    debug: Annotated[bool, _option("--debug", help="tracebacks on stderr")] = False
-    argv: Annotated[tuple[str, ...], "not an option: the command line, for the ledger"] = ()
+    dry_run: Annotated[bool, _option("--dry-run", help="print what would run, and stop"), Role.START] = False
+    json_: Annotated[bool, _option("--json", help="one JSON object on stdout"), Role.DISPLAY] = False
+    quiet: Annotated[bool, _option("--quiet", "-q", help="ids only; no progress"), Role.DISPLAY] = False
+    verbose: Annotated[
+        bool,
+        _option("--verbose", "-v", help="also the run folder and the settings that are not defaults, on stderr"),
+        Role.DISPLAY,
+    ] = False
+    no_color: Annotated[bool, _option("--no-color", help="plain text"), Role.DISPLAY] = False
+    debug: Annotated[bool, _option("--debug", help="tracebacks on stderr"), Role.DISPLAY] = False
+    argv: Annotated[tuple[str, ...], "no option: the command line as typed, for the ledger"] = ()
+    root: Annotated[Any, "no option: the command of the whole program, by which lines are read"] = None
+
+
+_FIELDS = inspect.signature(Options, eval_str=True).parameters
+_DECLARED = [p for p in _FIELDS.values() if p.name not in ("argv", "root")]
+ROLES = {p.name: part for p in _DECLARED for part in p.annotation.__metadata__ if isinstance(part, Role)}
+"""Options that are no settings of the work, by parameter."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Append the shared options to a command whose first parameter is `options: Options`."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=[] if p.name == "set_" else p.default)
-        for p in inspect.signature(Options, eval_str=True).parameters.values()
-        if p.name != "argv"
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=[] if p.name == "set_" else p.default) for p in _DECLARED
     ]
 
     @functools.wraps(command)
-    def wrapper(*args: Any, **given: Any) -> None:
+    def wrapper(*args: Any, context: typer.Context, **given: Any) -> None:
         import sys
 
         shared_values = {p.name: given.pop(p.name) for p in shared}
-        command(Options(**shared_values, argv=("irctl", *sys.argv[1:])), *args, **given)
+        root = context.find_root().command
+        command(Options(**shared_values, argv=("irctl", *sys.argv[1:]), root=root), *args, **given)
 
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [first, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     del wrapper.__wrapped__  # else inspect would show the inner signature
@@ -153,8 +166,3 @@ def with_display(command: Callable[..., None]) -> Callable[..., None]:
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="ids only")]
 Debug = Annotated[bool, typer.Option("--debug", help="tracebacks on stderr")]
-
-
-def command_line(argv: tuple[str, ...]) -> str:
-    """argv as a person would type it."""
-    return shlex.join(argv)

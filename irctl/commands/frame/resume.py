@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from irctl import errors, slurm
+from irctl.command_line import CommandLine, Read, Role
 from irctl.commands.frame.options import Options
+from irctl.commands.frame.reading import reader
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -15,9 +18,6 @@ if TYPE_CHECKING:
 
 UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
 """Statuses of a run that the same command continues."""
-
-DISPLAY = {"--json", "--quiet", "-q", "--verbose", "-v", "--no-color", "--debug"}
-"""Options that change what is printed, not what is done."""
 
 
 def named_run(command: str, options: Options, check_resume: Callable[[Path], None] | None) -> Path:
@@ -51,11 +51,13 @@ def resumable(
         return None
     if options.resume:
         return named_run(command, options, check_resume)
+    read = reader(options.root)
+    mine = read(options.argv).without(Role.DISPLAY)
     same = [
         r
         for r in query.list_runs(command=command)
         if r.columns.get("config_sha256") == config.sha256()
-        and _bare(r.columns.get("argv_json")) == _bare(options.argv)
+        and _stored_line(r.columns.get("argv_json"), read) == mine
         and (r.columns.get("cwd") == str(Path.cwd()) or slurm.is_own(r.columns))
         # tasks of one array share their command line; each continues its own run
         and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
@@ -79,8 +81,9 @@ def is_own_job(folder: Path) -> bool:
     return record.get("status") == "queued" or slurm.is_own(record)
 
 
-def _bare(argv: Any) -> list[str]:
-    import json
-
-    words = json.loads(argv) if isinstance(argv, str) else list(argv or ())
-    return [w for w in words[1:] if w not in DISPLAY]
+def _stored_line(argv_json: str | None, read: Read) -> CommandLine | None:
+    """What a run's command line does, whatever it prints; None for one that this irctl does not know."""
+    try:
+        return read(json.loads(argv_json or "[]")).without(Role.DISPLAY)
+    except errors.ConfigError:
+        return None

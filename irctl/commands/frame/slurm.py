@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
+from irctl.command_line import CommandLine
 from irctl.commands.frame.options import Options
+from irctl.commands.frame.reading import reader
 from irctl.errors import IrctlError
 
 if TYPE_CHECKING:
@@ -39,14 +41,15 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     from irctl.ledger.files import run_json
     from irctl.ledger.files.run_folder import utc_now
 
-    argv, site = local_argv(options.argv), slurm.site()
+    line = reader(options.root)(options.argv).without("--runner", "--dry-run")
+    site = slurm.site()
     if options.dry_run:
-        planned = steps(command, argv, config, paths.runs() / "ID")
+        planned = steps(line, config, paths.runs() / "ID")
         scripts = {f"{s.name}.sbatch": slurm.script(s.argv, resources(command, config, s), site) for s in planned}
         return dry_run(command, options, config, lambda c: {**scripts, **(describe(c) if describe else {})})
     run = begin(command, options, config, runner="slurm", status="queued")
     jobs: dict[str, str] = {}
-    for step in steps(command, argv, config, run.paths.folder.resolve()):
+    for step in steps(line, config, run.paths.folder.resolve()):
         path = run.paths.job.with_name(f"{step.name}.sbatch")
         text = slurm.script(step.argv, resources(command, config, step), site)
         hidden = run.scrub(text)
@@ -78,35 +81,23 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         console.out(run.id if options.quiet else f"submitted job {shown}, run {run.id}: {path.parent}")
 
 
-def steps(command: str, argv: list[str], config: Config, folder: Path) -> list[Step]:
+def steps(line: CommandLine, config: Config, folder: Path) -> list[Step]:
     """The jobs of a command line: one, or for a compression by several workers three: train, array, finalize.
 
     The last continues the run by its folder, so that a requeued job finds this run and no other.
     """
-    resumed = ("--resume", str(folder))
     count = config.compress.workers
-    if command != "compress" or count == 1 or any(w in argv for w in ("--train-only", "--finalize", "--shard")):
-        return [Step("job", (*argv, *resumed))]
-    out = () if "--out" in argv else ("--out", str(folder / "out"))
-    child = ("env", f"IRCTL_GROUP={folder.name}", *argv, *out)
+    if line.name != "compress" or count == 1 or any(map(line.has, ("--train-only", "--finalize", "--shard"))):
+        return [Step("job", ("irctl", *line.with_option("--resume", str(folder)).words))]
+    worker = line if line.has("--out") else line.with_option("--out", str(folder / "out"))
+    last = worker.with_option("--finalize").with_option("--resume", str(folder))
+    child = ("env", f"IRCTL_GROUP={folder.name}", "irctl")
     tasks = f"0-{count - 1}" + (f"%{MOST_TASKS}" if count > MOST_TASKS else "")
     return [
-        Step("train", (*child, "--train-only")),
-        Step("array", child, tasks),
-        Step("job", (*argv, *out, "--finalize", *resumed)),
+        Step("train", (*child, *worker.with_option("--train-only").words)),
+        Step("array", (*child, *worker.words), tasks),
+        Step("job", ("irctl", *last.words)),
     ]
-
-
-def local_argv(argv: tuple[str, ...]) -> list[str]:
-    """The command line that the job itself runs: without the runner and the dry run."""
-    kept: list[str] = []
-    skip = False
-    for word in argv:
-        if skip or word in ("--dry-run", "--runner") or word.startswith("--runner="):
-            skip = word == "--runner" and not skip
-            continue
-        kept.append(word)
-    return kept
 
 
 def resources(command: str, config: Config, step: Step) -> slurm.Resources:

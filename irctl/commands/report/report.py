@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from irctl.commands.frame.options import Debug, Json, command_line
+from irctl.commands.frame.options import Debug, Json
 
 
 def report(
@@ -79,7 +80,7 @@ def report(
             correction=correction,
             mixed=mixed,
             group_by=group_by,
-            command=command_line(("irctl", *sys.argv[1:])),
+            command=shlex.join(("irctl", *sys.argv[1:])),
         )
         output.check_format(format)
         wanted.check()

@@ -156,7 +156,7 @@ def sql(
 
 
 @app.command("reproduce")
-def reproduce(run: Run, json_: Json = False, debug: Debug = False) -> None:
+def reproduce(context: typer.Context, run: Run, json_: Json = False, debug: Debug = False) -> None:
     """Print the command line that repeats a run, and what differs here and now.
 
     \b
@@ -164,12 +164,13 @@ def reproduce(run: Run, json_: Json = False, debug: Debug = False) -> None:
       irctl runs reproduce latest
     """
     from irctl import console
+    from irctl.commands.frame.reading import reader
 
     with guarded(json_, debug):
         from irctl.ledger import query
         from irctl.ledger.runs import reproduce as reproducing
 
-        found = reproducing.recipe(query.find_run(run))
+        found = reproducing.recipe(query.find_run(run), reader(context.find_root().command))
         say(json_, "runs-reproduce", found, found["command"])
         for check in found["checks"]:
             if not check["same"]:

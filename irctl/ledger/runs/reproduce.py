@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from irctl import hashing
+from irctl.command_line import CommandLine, Read
+from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
 from irctl.ledger.database import indexing
 from irctl.ledger.files import surroundings
@@ -21,11 +24,11 @@ WRITERS = (
     "SELECT r.id FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' AND o.kind = 'run_file' "
     f"AND o.sha256 = ?1 ORDER BY {indexing.IS_AT.format('?2')} DESC, r.created_at DESC, r.id DESC"
 )
-REPLACED = {"--recipe": 1, "--config": 1, "--resume": 1, "--tiny": 0}
-"""Options that the settings file makes needless, and how many words follow them."""
+REPLACED = ("--recipe", "--config", "--resume", "--tiny")
+"""Options that the settings file makes needless."""
 
 
-def recipe(run: RunRecord) -> dict[str, Any]:
+def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
     """{command, original, config, checks}: a line to run, and rows {what, then, now, same} for code, packages, inputs.
 
     The settings file stands for the recipe, so that a recipe that has changed since does not matter; and what was
@@ -34,8 +37,14 @@ def recipe(run: RunRecord) -> dict[str, Any]:
     stored = run.columns
     argv = json.loads(stored["argv_json"] or "[]")
     config = run.paths.config
-    command = _pinned(run, argv)
-    command = [*_without(command, REPLACED), "--config", str(config)] if config.is_file() else command
+    try:
+        command = _pinned(run, read(argv), read)
+    except ConfigError as e:  # the line of an older irctl
+        raise DataError(
+            f"run {run.id}: its command line is none any more: {e.message}",
+            hint=f"irctl {stored['irctl_version']} ran: {shlex.join(argv)}",
+        ) from None
+    command = command.without(*REPLACED).with_option("--config", str(config)) if config.is_file() else command
     here = surroundings.git(Path.cwd()) | surroundings.versions()
     checks = [
         {"what": k, "then": stored[k], "now": here.get(k), "same": stored[k] == here.get(k)}
@@ -49,26 +58,25 @@ def recipe(run: RunRecord) -> dict[str, Any]:
             checks.append({"what": f"package {name}", "then": then[name], "now": now.get(name), "same": False})
     checks += _inputs_that_changed(run)
     return {
-        "command": shlex.join(command),
+        "command": str(command),
         "original": shlex.join(argv),
         "config": str(config) if config.is_file() else None,
         "checks": checks,
     }
 
 
-def _pinned(run: RunRecord, argv: list[str]) -> list[str]:
-    """The words with `latest` as the run or path that it meant, and with what was taken when nothing was named."""
+def _pinned(run: RunRecord, line: CommandLine, read: Read) -> CommandLine:
+    """The line with `latest` as the run or path that it meant, and with what was taken when nothing was named."""
     sources = _sources(run)
-    words: list[str] = []
-    for word in argv:
-        name, sign, value = word.partition("=")
-        option = name if sign else words[-1] if words and words[-1].startswith("-") else ""
-        given = value if sign else word
-        known = sources.get(option) if given == "latest" or given.startswith("latest:") else None
-        words.append((f"{name}=" if sign else "") + known if known else word)
-    taken = next((e["msg"] for e in query.events(run.id) if e["code"] == TAKEN), "")
-    start = next((i + 1 for i, w in enumerate(words) if w == run.columns["command"]), len(words))
-    return [*words[:start], *shlex.split(taken), *words[start:]]
+
+    def meant(name: str, given: str) -> str:
+        return sources.get(name, given) if given == "latest" or given.startswith("latest:") else given
+
+    options = (replace(o, value=meant(o.name, o.value)) if o.value is not None else o for o in line.options)
+    said = next((e["msg"] for e in query.events(run.id) if e["code"] == TAKEN), "")
+    taken = read((*line.command, *shlex.split(said)))
+    arguments = tuple(meant("", a) for a in line.arguments)
+    return replace(line, options=(*taken.options, *options), arguments=(*taken.arguments, *arguments))
 
 
 def _sources(run: RunRecord) -> dict[str, str]:
@@ -100,16 +108,3 @@ def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:
         if now != a["sha256"]:
             changed.append({"what": f"input {a['kind']} {path}", "then": a["sha256"], "now": now, "same": False})
     return changed
-
-
-def _without(argv: list[str], options: dict[str, int]) -> list[str]:
-    kept: list[str] = []
-    skip = 0
-    for word in argv:
-        if skip:
-            skip -= 1
-        elif word in options:
-            skip = options[word]
-        elif word.split("=")[0] not in options:
-            kept.append(word)
-    return kept

@@ -13,7 +13,7 @@ import scipy.stats
 from typer.testing import CliRunner
 
 from irctl import config, paths, tables
-from irctl.commands.runs.runs import app
+from irctl.cli import app
 from irctl.ledger import query
 from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle, start_run
@@ -33,7 +33,7 @@ def made(
 
 def typed(*words: str, code: int = 0) -> str:
     """stdout of `irctl runs WORDS`, which must end with this exit code."""
-    done = CliRunner().invoke(app, list(words), prog_name="irctl runs")
+    done = CliRunner().invoke(app, ["runs", *words], prog_name="irctl")
     assert done.exit_code == code, done.output + done.stderr
     return done.stdout if code == 0 else done.stderr
 
@@ -110,7 +110,7 @@ def test_show_prints_settings_measures_and_lineage() -> None:
 def test_diff_shows_settings_with_origins_and_warns_when_negatives_differ() -> None:
     a = made("train", {"RR@10": 0.25}, ("train.lr=1e-5",), negatives_per_query=31)
     b = made("train", {"RR@10": 0.40}, ("train.lr=3e-5",), negatives_per_query=7)
-    done = CliRunner().invoke(app, ["diff", a.id, b.id])
+    done = CliRunner().invoke(app, ["runs", "diff", a.id, b.id])
     assert done.exit_code == 0
     assert "train.lr" in done.stdout and "--set" in done.stdout and "0.1500" in done.stdout
     assert "warning: negatives per query differ (31 and 7)" in done.stderr
@@ -144,7 +144,7 @@ def test_diff_tests_two_evaluations_query_by_query() -> None:
 
 def test_diff_says_why_evaluations_over_other_queries_are_not_tested() -> None:
     a, b = evaluated({"1": 0.5, "2": 0.25}), evaluated({"1": 0.5, "3": 0.25})
-    done = CliRunner().invoke(app, ["diff", a.id, b.id])
+    done = CliRunner().invoke(app, ["runs", "diff", a.id, b.id])
     assert done.exit_code == 0 and "cranfield test: not tested" in done.stderr and "95% interval" not in done.stdout
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ledger_runs import dump, finished, start
+from workspace import line_of
 
 from irctl import paths
 from irctl.errors import ConfigError, DataError
@@ -141,13 +142,19 @@ def test_two_runs_side_by_side() -> None:
 
 def test_repeating_a_run_names_its_settings_file_and_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished("train", argv=["irctl", "train", "--recipe", "sycl", "--tiny", "--loss", "ws2"])
-    found = reproduce.recipe(query.find_run(run.id))
+    found = reproduce.recipe(query.find_run(run.id), line_of)
     assert found["command"] == f"irctl train --loss ws2 --config {run.paths.config.resolve()}"
     assert found["original"] == "irctl train --recipe sycl --tiny --loss ws2"
     assert all(check["same"] for check in found["checks"])
     monkeypatch.chdir(run.paths.folder)  # outside of the checkout
-    checks = {c["what"]: c["same"] for c in reproduce.recipe(query.find_run(run.id))["checks"]}
+    checks = {c["what"]: c["same"] for c in reproduce.recipe(query.find_run(run.id), line_of)["checks"]}
     assert checks["python"] and checks["git_commit"] == (query.find_run(run.id).columns["git_commit"] is None)
+
+
+def test_a_line_that_irctl_has_no_more_is_shown_with_what_is_wrong_in_it() -> None:
+    run = finished("train", argv=["irctl", "train", "--gone", "1"])
+    with pytest.raises(DataError, match=r"its command line is none any more: irctl train: No such option.* ran: irctl"):
+        reproduce.recipe(query.find_run(run.id), line_of)
 
 
 def test_cleaning_up_takes_checkpoints_of_completed_runs_and_keeps_what_is_tagged() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ledger_runs import dump, finished, start
+from workspace import line_of
 
 from irctl import paths
 from irctl.errors import DataError, PartlyDone
@@ -107,7 +108,7 @@ def test_moved_runs_are_found_where_they_are(absolute: bool, tmp_path: Path, mon
     read = [a["path"] for a in query.artifacts(query.find_run(reader.id))]
     assert read == [str(there / run.id / "model"), str(there / run.id / "out" / "run.trec")]
     assert query.lineage(reader.id)["from"][0]["id"] == run.id
-    assert f"--index {there / run.id / 'model'}" in reproduce.recipe(query.find_run(reader.id))["command"]
+    assert f"--index {there / run.id / 'model'}" in reproduce.recipe(query.find_run(reader.id), line_of)["command"]
     monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "new"))  # by folder, from a place whose ledger knows none of them
     found = query.find_run(str(there / reader.id))
     assert [a["path"] for a in query.artifacts(found)] == read
