@@ -15,6 +15,7 @@ from typing import Any
 
 from irctl.config import Config
 from irctl.errors import ConfigError
+from irctl.training.objective import terms
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,18 @@ class BatchPlan:
         return f"at most {self.negatives_per_query}" if self.is_bound else self.negatives_per_query
 
 
-def plan(
-    config: Config, *, own_only: bool = False, training_queries: int = 0, group: float = 0, is_bound: bool = False
-) -> BatchPlan:
-    """The batch plan of a configuration. own_only: no loss compares a query with other queries' passages.
+@dataclass(frozen=True)
+class GroupSizes:
+    """Of the data, once it is known. passages: of a group, in the mean; is_bound: at the most, if all are mined."""
 
-    training_queries, group: of the data, once it is known, group being the passages of a group in the mean (0: not
-    known, data.group_size is the most). is_bound: the groups may turn out smaller, for negatives are still to be mined.
+    queries: int
+    passages: float
+    is_bound: bool = False
+
+
+def plan(config: Config, sizes: GroupSizes | None = None) -> BatchPlan:
+    """The batch plan of a configuration. sizes: None while they are not known; data.group_size is the most.
+
     Raises ConfigError with the nearest legal choices where global / loss, loss / devices or
     global / (micro x devices) is not whole.
     """
@@ -87,20 +93,25 @@ def plan(
             ("batch.micro", micro, lambda n: 0 < n <= loss // devices and (loss // devices) % n == 0),
             ("batch.global", global_, lambda n: n > 0 and n % (micro * devices) == 0 and n % loss == 0),
         ])  # fmt: skip
-    chunks = math.ceil(loss / devices / micro)
-    passages = group or config.data.group_size
-    queries = 1 if own_only or config.loss.inbatch == "own" else min(loss, training_queries or loss)
     return BatchPlan(
         global_=global_,
         loss=loss,
         micro=micro,
         devices=devices,
         losses=global_ // loss,
-        chunks=chunks,
+        chunks=math.ceil(loss / devices / micro),
         accumulation=global_ // (micro * devices),
-        negatives_per_query=round(queries * passages - 1) if passages else None,
-        is_bound=is_bound or not group,
+        negatives_per_query=_negatives_per_query(config, loss, sizes),
+        is_bound=sizes is None or sizes.is_bound,
     )
+
+
+def _negatives_per_query(config: Config, loss: int, sizes: GroupSizes | None) -> int | None:
+    """Passages that a query is compared with, less one positive; None where groups are as large as the data has it."""
+    passages = sizes.passages if sizes else config.data.group_size
+    own_only = config.loss.inbatch == "own" or terms.own_only(config)
+    queries = 1 if own_only else min(loss, sizes.queries if sizes else loss)
+    return round(queries * passages - 1) if passages else None
 
 
 def _refuse(

@@ -12,6 +12,7 @@ from irctl import profiles
 from irctl.errors import ConfigError
 from irctl.pipelines import demo
 from irctl.training import batch_plan
+from irctl.training.batch_plan import GroupSizes
 from irctl.training.loop import schedule
 
 
@@ -46,10 +47,10 @@ def test_own_candidates_have_no_negatives_of_other_queries() -> None:
 def test_negatives_are_a_bound_until_the_groups_are_known() -> None:
     config = tiny.configuration(**{"batch.global": 12, "data.group_size": 8})
     assert batch_plan.plan(config).as_dict()["negatives_per_query"] == "at most 95"
-    assert batch_plan.plan(config, group=6.33).as_dict()["negatives_per_query"] == 75
-    assert batch_plan.plan(config, group=6.33, is_bound=True).as_dict()["negatives_per_query"] == "at most 75"
+    assert batch_plan.plan(config, GroupSizes(999, 6.33)).as_dict()["negatives_per_query"] == 75
+    assert batch_plan.plan(config, GroupSizes(999, 6.33, True)).as_dict()["negatives_per_query"] == "at most 75"
     unbounded = tiny.configuration(**{"batch.global": 12, "data.group_size": 0})
-    assert batch_plan.plan(unbounded, group=2.33).as_dict()["negatives_per_query"] == 27
+    assert batch_plan.plan(unbounded, GroupSizes(999, 2.33)).as_dict()["negatives_per_query"] == 27
 
 
 @pytest.mark.parametrize(

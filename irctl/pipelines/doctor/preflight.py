@@ -74,14 +74,16 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
 def _data(trial: Trial) -> str:
     """Every row is read; the first wrong one is named with file and line. Shares of texts that are cut."""
     from irctl.pipelines import data as collections
-    from irctl.pipelines.train import prepare
+    from irctl.pipelines.train import preparation
 
     config = trial.config
-    described, queries, _ = prepare.describe(config)
-    if not queries:
+    data = preparation.kind_of(config.train.method).describe(config)
+    if data.sizes is None or not data.sizes.queries:
         raise RunFailed(f"{config.data.source}: no training query", hint="irctl train --dry-run says what was dropped")
     if config.data.source.endswith(".json"):
-        return f"{queries} training queries; {len(described.get('sources', ()))} sources read to the last line"
+        return (
+            f"{data.sizes.queries} training queries; {len(data.lists.get('sources', ()))} sources read to the last line"
+        )
     checked = collections.check(
         config.data.source,
         max_len=config.encoder.passage_max_len or 256,
@@ -94,17 +96,18 @@ def _data(trial: Trial) -> str:
         raise RunFailed(
             f"{first['where']}: {first['what']} ({checked['errors']} errors)", hint="irctl data check lists all"
         )
-    return f"{queries} training queries; cut: {checked['counts'].get('truncated', 'not counted')}"
+    return f"{data.sizes.queries} training queries; cut: {checked['counts'].get('truncated', 'not counted')}"
 
 
 def _schedule(trial: Trial) -> str:
     """The whole training's arithmetic: its steps, and that the learning rate gets to its peak."""
-    from irctl.pipelines.train import prepare
+    from irctl.pipelines.train import preparation
 
     config = trial.config
     trackers.check(config)
-    plan = batch_plan.plan(config, own_only=terms.own_only(config))
-    steps = batch_plan.steps(config, plan, prepare.describe(config).queries)
+    plan = batch_plan.plan(config)
+    sizes = preparation.kind_of(config.train.method).describe(config).sizes
+    steps = batch_plan.steps(config, plan, sizes.queries if sizes else 0)
     shape = {"warmup": steps.warmup, "total": steps.total, "shape": config.train.warmup_shape}
     peak = max(schedule.factor(s, schedule=config.train.schedule, **shape) for s in range(steps.total))  # type: ignore[arg-type]
     if abs(peak - 1) > TOLERANCE:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import files, plugins
+from irctl import files
 from irctl.errors import DataError
+from irctl.pipelines.train import preparation
 from irctl.pipelines.train.learning_rate import scaled_lr
 from irctl.training import batch_plan, precision
-from irctl.training.objective import terms
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -24,18 +24,16 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     """
     from irctl.metrics.ranking.parsing import parse
     from irctl.models import folder_facts, locate, similarity
-    from irctl.pipelines.hardneg.rules import rules
 
     if out:
         _check_out(Path(out))
     config = scaled_lr(config, reporter)
     precision.check_declared(config)
-    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    plan = batch_plan.plan(config)
     batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later
     if config.eval.measures:
         parse(config.eval.measures)
-    if plugins.literal("methods", config.train.method, "DATA") == "groups":
-        rules(config.hardneg)
+    preparation.kind_of(config.train.method).check(config)
     folder_facts.check(config)
     found = locate.find_local(config.model.name, config.model.revision)
     if found is not None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
 from irctl.pipelines.train import checks
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -24,23 +23,17 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     probe: train two steps here, to measure the memory that they take.
     """
     from irctl.models import locate, similarity
-    from irctl.pipelines.train import memory, prepare, trial
+    from irctl.pipelines.train import memory, preparation, trial
 
     said = Silent()
     config, plan = checks.check(config, said, out)
-    described: dict[str, Any] = {}
-    queries = 0
-    sizes: dict[str, Any] = {}
-    if plugins.literal("methods", config.train.method, "DATA") == "groups":
-        described["data"], queries, sizes = prepare.describe(config)
-        for name in ("sources", "notices", "not on this machine"):  # lists, printed a line each
-            if lines := described["data"].pop(name, None):
-                described[name] = lines
+    data = preparation.kind_of(config.train.method).describe(config)
+    described: dict[str, Any] = {"data": data.facts, **data.lists}
     if said.lines:
         described["notices"] = [*said.lines, *described.get("notices", ())]
-    described["batch"] = batch_plan.plan(config, own_only=terms.own_only(config), **sizes).as_dict()
-    if queries:
-        steps = batch_plan.steps(config, plan, queries)
+    described["batch"] = batch_plan.plan(config, data.sizes).as_dict()
+    if data.sizes and data.sizes.queries:
+        steps = batch_plan.steps(config, plan, data.sizes.queries)
         every = batch_plan.save_every(config, steps)
         described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
         if config.hardneg.every:

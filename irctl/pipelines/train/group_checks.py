@@ -41,7 +41,7 @@ def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:
             f"{found.unused:.2f} judged ones a query are in no group (spread and random take others each epoch)"
         )
     if every := config.hardneg.every:
-        plan = batch_plan.plan(config, own_only=terms.own_only(config))
+        plan = batch_plan.plan(config)
         steps = batch_plan.steps(config, plan, len(source))
         if every * steps.steps_an_epoch >= steps.total:
             said.append(

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins, stopping
+from irctl import stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
-from irctl.pipelines.train import checks
+from irctl.pipelines.train import checks, preparation
 from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -48,13 +48,10 @@ def train(
     config, plan = checks.check(config, reporter, out)
     command = launch.argv(config, run.paths.folder, launcher)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
-    extra: dict[str, Any] = {}
-    if plugins.literal("methods", config.train.method, "DATA") == "groups":
-        from irctl.pipelines.train import prepare
-
-        config, extra = prepare.prepare(config, run, reporter)
-        sizes = {key: extra.pop(key) for key in ("training_queries", "group")}
-        plan = batch_plan.plan(config, own_only=terms.own_only(config), **sizes)
+    data = preparation.kind_of(config.train.method).prepare(config, run, reporter)
+    config = data.config
+    if data.sizes:
+        plan = batch_plan.plan(config, data.sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
     write_json(run.paths.config, config.to_json())
     if deepspeed_settings.uses_deepspeed(config):
@@ -67,7 +64,7 @@ def train(
             while follow.wanted:
                 follow.wanted = False
                 stopping.check("the last checkpoint is kept")
-                launch.run(command, surroundings, run.paths, on_row=follow, also=extra)
+                launch.run(command, surroundings, run.paths, on_row=follow, also=data.for_workers)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
                 refreshed_negatives.drop_models(run.paths)  # also those of a run that was killed before it came here

@@ -27,7 +27,6 @@ from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow
 from irctl.training.loop.trainer import BEST, Step, Trainer, arguments
 from irctl.training.method import Context, Method
-from irctl.training.objective import terms
 from irctl.training.objective.objective import MEASURED_BATCHES
 from irctl.training.parallel import deepspeed_settings, gather
 from irctl.training.parallel.tensors import read_weights, to_device
@@ -68,7 +67,7 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
     journal = Journal(paths, config.run.dataset or config.data.source)
     reporter = JournalReporter(journal)
-    plan = batch_plan.plan(config, own_only=terms.own_only(config))
+    plan = batch_plan.plan(config)
     precision.check_device(config)
     if deepspeed_settings.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
         deepspeed_settings.quiet_cpu_deepspeed(paths.control / "torch_extensions")

@@ -11,7 +11,8 @@ import pytest
 from irctl import config as settings
 from irctl.errors import ConfigError
 from irctl.origins import derived
-from irctl.pipelines.train import dry_run, prepare
+from irctl.pipelines.train import dry_run
+from irctl.pipelines.train.data_kinds import groups
 
 
 @pytest.fixture
@@ -119,8 +120,8 @@ def test_a_run_of_mining_is_named_in_a_dry_run_too(toy: Path, monkeypatch: pytes
 
 
 def test_a_dev_measure_that_no_model_can_change_is_warned_of() -> None:
-    assert prepare._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
-    assert not prepare._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})
+    assert groups._one_grade({"q1": {"a": 1, "b": 1}, "q2": {}, "q3": {"c": 2}})
+    assert not groups._one_grade({"q1": {"a": 1}, "q2": {"b": 1, "c": 0}})
 
 
 def test_negatives_a_query_are_counted_from_the_groups_as_they_are_drawn(toy: Path) -> None:

@@ -1,9 +1,9 @@
-"""The data of a training run, before its processes start: negatives mined once, artifacts recorded, plans shown."""
+"""Groups, queries with judged and mined passages: negatives are mined once, judgements checked, artifacts recorded."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.mqrel import MqrelSource
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource, open_training_source, train_split
@@ -14,12 +14,18 @@ from irctl.data.groups.shares import Shares, shares
 from irctl.errors import ConfigError
 from irctl.models.reading import list_names
 from irctl.origins import MINED, derived
+from irctl.pipelines.hardneg.for_training import default_file, default_negatives, refuse_rescore
+from irctl.pipelines.hardneg.rules import rules
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
+from irctl.pipelines.train.preparation import Described, Prepared
+from irctl.training.batch_plan import GroupSizes
 from irctl.training.groups import label_checks
 from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of
 from irctl.training.objective import terms
 from irctl.types import Reporter
+
+MISSING = "not on this machine"
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,35 +35,37 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 
-def prepare(config: Config, run: RunHandle, reporter: Reporter) -> tuple[Config, dict[str, Any]]:
-    """(the configuration with its negatives' file, what launch.json tells the workers besides)."""
-    from irctl.pipelines.hardneg.for_training import default_negatives
+def check(config: Config) -> None:
+    """Refuse rules of mining that contradict each other."""
+    rules(config.hardneg)
 
+
+def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
+    """Mine or find the negatives; every fault of the data is found here, before a model is loaded."""
     source = _opened(config)
     if isinstance(source, JudgedSplit):
         config = _record_split(config, source, run, reporter)
     else:
         run.note(dataset=config.run.dataset or source.name)
-    groups = groups_of(config, source)  # every fault of the data is found before a model is loaded
-    found = shares(groups)
+    groups = groups_of(config, source)
+    made_of = shares(groups)
     of_dev = _dev_notices(config, source)
-    for notice in [*_notices(config, source), *_check(config, groups, groups.labels, found), *of_dev]:
+    for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *of_dev]:
         reporter.warn(notice)
-    reporter.say(f"a group: {found.line()}")
-    extra: dict[str, Any] = {"training_queries": len(groups), "group": found.passages}
+    reporter.say(f"a group: {made_of.line()}")
+    for_workers = {}
     if isinstance(source, JudgedSplit) and (split := dev_split(source)):
         if config.eval.during == "candidates" and config.data.negatives != "none":
             of_split = config.replace({"data.split": split}, derived("development"))
-            extra["dev_negatives"] = str(default_negatives(of_split, source.collection, reporter))
+            for_workers["dev_negatives"] = str(default_negatives(of_split, source.collection, reporter))
         if split == source.collection.card.headline_split:
             run.note(selected_on_eval=1)
-    return config, extra
+    return Prepared(config, GroupSizes(len(groups), made_of.passages), for_workers)
 
 
 def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter: Reporter) -> Config:
     """Note what is trained on; the configuration with the file of its negatives, mined here where none is named."""
     from irctl.hashing import sha256_file
-    from irctl.pipelines.hardneg.for_training import default_negatives
 
     collection = source.collection
     run.note(dataset=config.run.dataset or collection.name, dataset_fingerprint=collection.fingerprint)
@@ -66,7 +74,7 @@ def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter:
         _judged(config, source)
         path = default_negatives(config, collection, reporter)
         config = config.replace({"data.negatives": str(path)}, MINED)
-    elif config.data.negatives != "none":
+    else:
         config = _with_given_negatives(config)
     if config.data.negatives != "none":
         path = Path(config.data.negatives)
@@ -76,6 +84,8 @@ def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter:
 
 def _with_given_negatives(config: Config) -> Config:
     """data.negatives as a file: it may name the run that mined them."""
+    if config.data.negatives == "none":
+        return config
     given = {"data.negatives": str(given_negatives(config.data.negatives))}
     return config.replace(given, config.origins["data.negatives"])
 
@@ -115,51 +125,47 @@ def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
     return all(len(set(grades.values())) < 2 for grades in qrels.values())
 
 
-class Described(NamedTuple):
-    """shown: what --dry-run prints of the data. queries: training queries; 0 while the data is not here.
-
-    sizes: of the groups, as `batch_plan.plan` takes them.
-    """
-
-    shown: dict[str, Any]
-    queries: int
-    sizes: dict[str, Any]
-
-
 def describe(config: Config) -> Described:
     """What a training would find, without mining or training."""
-    from irctl.pipelines.hardneg.for_training import default_file
-
     source = _opened(config)
     of_dev = _dev_notices(config, source)
-    shown: dict[str, Any] = {"collection": source.name}
-    if notices := _notices(config, source):
-        shown["notices"] = notices
+    notices = _notices(config, source)
+    facts: dict[str, Any] = {"collection": source.name}
     if isinstance(source, MqrelSource) and source.missing():
-        return Described(shown | source.describe(), 0, {})
+        facts |= source.describe()
+        return _described(facts, facts["notices"], None)
     to_mine = 0
     if isinstance(source, JudgedSplit):
-        shown["split"] = source.split
-        shown["negatives"] = config.data.negatives
-        if not config.data.negatives:
-            _judged(config, source)
-            mined = default_file(config, source.collection)
-            shown["negatives"] = f"{config.hardneg.num} a query by BM25, mined once"
-            to_mine = 0 if mined.is_file() else config.hardneg.num
-            shown["negatives"] += " at the start: not among the sources below" if to_mine else ", before now"
-            config = config.replace({"data.negatives": "none" if to_mine else str(mined)}, MINED)
-        elif config.data.negatives != "none":
-            config = _with_given_negatives(config)
+        config, to_mine, negatives = _planned_negatives(config, source)
+        facts |= {"split": source.split, "negatives": negatives}
     groups = groups_of(config, source)
     seen = groups.labels._replace(lowest=min(groups.labels.lowest, 0.0)) if to_mine else groups.labels
-    found = shares(groups, to_mine=to_mine)
-    notices += [*_check(config, groups, seen, found), *of_dev]
-    shown |= report.describe(groups) | {"a group": found.line()} | ({"notices": notices} if notices else {})
-    shown["positive from grade"] = groups.threshold or _threshold(config, groups.largest_grade)
+    made_of = shares(groups, to_mine=to_mine)
+    notices += [*_check(config, groups, seen, made_of), *of_dev]
+    facts |= report.describe(groups) | {"a group": made_of.line()}
+    facts["positive from grade"] = groups.threshold or _threshold(config, groups.largest_grade)
     if to_mine:
-        del shown["group sizes"]
-    sizes = {"training_queries": len(groups), "group": found.passages, "is_bound": found.expected}
-    return Described(shown, len(groups), sizes)
+        del facts["group sizes"]
+    return _described(facts, notices, GroupSizes(len(groups), made_of.passages, made_of.expected))
+
+
+def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int, str]:
+    """(the configuration with the negatives that are here, how many a query are still to be mined, what to say)."""
+    if config.data.negatives:
+        return _with_given_negatives(config), 0, config.data.negatives
+    _judged(config, source)
+    file = default_file(config, source.collection)
+    to_mine = 0 if file.is_file() else config.hardneg.num
+    when = " at the start: not among the sources below" if to_mine else ", before now"
+    config = config.replace({"data.negatives": "none" if to_mine else str(file)}, MINED)
+    return config, to_mine, f"{config.hardneg.num} a query by BM25, mined once{when}"
+
+
+def _described(facts: dict[str, Any], notices: list[str], sizes: GroupSizes | None) -> Described:
+    """Lists that are printed a line each, apart from the facts."""
+    lists = {"sources": facts.get("sources"), "notices": notices, MISSING: facts.get(MISSING)}
+    plain = {k: v for k, v in facts.items() if k not in lists}
+    return Described(plain, {k: v for k, v in lists.items() if v}, sizes)
 
 
 def _threshold(config: Config, largest_grade: float) -> Any:
@@ -186,8 +192,6 @@ def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) 
 
 def _judged(config: Config, source: JudgedSplit) -> None:
     """Open the judgements alone. Raises ConfigError where negatives cannot be mined to go with them."""
-    from irctl.pipelines.hardneg.for_training import refuse_rescore
-
     refuse_rescore(config)
     groups = groups_of(config.replace({"data.negatives": "none"}, derived("judgements")), source)
     if not groups.is_binary:
@@ -238,8 +242,6 @@ def _check_sources(config: Config, source: MqrelSource) -> None:
 
 def _check_every(config: Config, *, mines: bool) -> None:
     """Refuse to mine again where nothing was mined, or where it would be done by other rules."""
-    from irctl.pipelines.hardneg.for_training import refuse_rescore
-
     if not config.hardneg.every:
         return
     if not mines:

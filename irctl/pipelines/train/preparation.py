@@ -1,0 +1,63 @@
+"""Which kind of data a method trains on, by the word DATA in its file: a file of data_kinds/ prepares each kind.
+
+Imports nothing heavy: the kind's own file does, once it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from irctl import plugins
+from irctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+    from irctl.training.batch_plan import GroupSizes
+    from irctl.types import Reporter
+
+KINDS = "pipelines/train/data_kinds"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready. config: with the files that were made. for_workers: what launch.json tells them besides."""
+
+    config: Config
+    sizes: GroupSizes | None
+    for_workers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What --dry-run prints of the data: facts, and lists of lines by heading. sizes: None while it is not here."""
+
+    facts: dict[str, Any]
+    lists: dict[str, list[str]]
+    sizes: GroupSizes | None
+
+
+class DataKind(Protocol):
+    """What a file of data_kinds/ has. Each refuses, by ConfigError or DataError, what makes no training."""
+
+    def check(self, config: Config) -> None:
+        """Settings alone."""
+
+    def describe(self, config: Config) -> Described:
+        """What a training would find, without making anything."""
+
+    def prepare(self, config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
+        """Before the training processes start: files made, artifacts recorded."""
+
+
+def kind_of(method: str) -> DataKind:
+    """The kind of data of a method. Raises ConfigError for a method file that names none there is."""
+    named = plugins.literal("methods", method, "DATA")
+    kinds = plugins.names(KINDS)
+    if named not in kinds:
+        raise ConfigError(
+            f"irctl/methods/{method}.py: DATA: expected {' or '.join(kinds)}, found {named!r}",
+            hint="Name one of these, or add a file for the new kind to irctl/pipelines/train/data_kinds",
+        )
+    return cast(DataKind, plugins.load(KINDS, named))
