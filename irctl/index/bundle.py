@@ -45,7 +45,7 @@ def locate_quantizer(folder: Path, method: str) -> Path:
     return folder / ("pq" if method in ("pq", "opq") else "quantizer")
 
 
-class Ids:
+class BundleIds:
     """Document ids by row, from mapped Arrow files; row numbers as text where there are none."""
 
     def __init__(self, folder: Path, parts: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +96,7 @@ class Bundle:
         self.rows, self.dim, self.code_size = (int(manifest[k]) for k in ("rows", "dim", "code_size"))
         self.method, self.metric = str(manifest["method"]), str(manifest["metric"])
         self.parts: list[dict[str, Any]] = list(manifest["parts"])
-        self.ids = Ids(folder, self.parts)
+        self.ids = BundleIds(folder, self.parts)
         self._load = load_quantizer
         self._quantizer: Any = None
 

@@ -54,11 +54,11 @@ def private_mib() -> float:
 
 def mapped(folder: Path, samples: int) -> dict[str, Any]:
     from irctl.data.collections.mqrel import open_mqrel
-    from irctl.data.groups.group_source import Settings
+    from irctl.data.groups.group_source import GroupSettings
 
     before, started = private_mib(), time.perf_counter()
     opened = open_mqrel(folder / "mqrel.json")
-    source = opened.groups(Settings(group_size=4, selection="random"))
+    source = opened.groups(GroupSettings(group_size=4, selection="random"))
     first = source.group(0, 0)
     ready = time.perf_counter() - started
     order = random.Random(1).sample(range(len(source)), min(samples, len(source)))

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from irctl.index import distinct_ids, shards
-from irctl.index.bundle import Ids
+from irctl.index.bundle import BundleIds
 
 
-def ids_of(folder: Path, *parts: Sequence[str]) -> Ids:
+def ids_of(folder: Path, *parts: Sequence[str]) -> BundleIds:
     described, row0 = [], 0
     for number, names in enumerate(parts):
         shards.write_ids(folder / f"{number}.arrow", names)
         described.append({"ids": f"{number}.arrow", "rows": len(names), "row0": row0})
         row0 += len(names)
-    return Ids(folder, described)
+    return BundleIds(folder, described)
 
 
 def test_the_first_repeated_id_is_named_with_both_rows(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Report:
         return {f"{level}: {kind}": n for (level, kind), n in sorted(self._seen.items())}
 
 
-class _Ids:
+class _IdHashes:
     """Hashes and lines of a file's ids, and hashes of the texts with and without title: 32 bytes each.
 
     An empty text has the hash 0.
@@ -97,7 +97,7 @@ class _Ids:
         return [(self.lines[int(order_N[i + 1])], self.lines[int(order_N[i])]) for i in again]
 
 
-class Judged:
+class _GradedPairs:
     """Pairs of query and document with their grades: 32 bytes each."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     splits = layout.splits()
     if not splits:
         report.add("error", "no judgements", str(folder), "no qrels of any split")
-    queries: dict[Path, _Ids] = {}
+    queries: dict[Path, _IdHashes] = {}
     judged: set[int] = set()
     relevant: set[int] = set()
     for split in splits:
@@ -167,9 +167,9 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     return report
 
 
-def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: CountTokens | None) -> _Ids:
+def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: CountTokens | None) -> _IdHashes:
     """Read a corpus or query file; null texts, malformed lines, empty texts, repeated ids."""
-    ids = _Ids()
+    ids = _IdHashes()
     parse = line_parser(path)
     sample: list[str] = []
     draw = draws.generator("check", path.name)
@@ -216,7 +216,7 @@ def _judgements(
     """Read one qrels file; returns the hashes of its queries, and adds those of relevant documents to `relevant`."""
     parse = column_parser(path)
     best: dict[int, float] = {}
-    judged = Judged()
+    judged = _GradedPairs()
     names: dict[int, str] = {}
     rows, has_header = 0, False
     top = 0
@@ -260,7 +260,7 @@ def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
     return place < len(sorted_N) and int(sorted_N[place]) == value
 
 
-def _coincidence(queries: dict[Path, _Ids], documents: _Ids, report: Report, *, shared: bool) -> None:
+def _coincidence(queries: dict[Path, _IdHashes], documents: _IdHashes, report: Report, *, shared: bool) -> None:
     """Ids that queries and documents have in common: dropping self-matches is right only where they name the same.
 
     As data/self_match.py sees it: a query may be a document without its title.
@@ -280,7 +280,7 @@ def _coincidence(queries: dict[Path, _Ids], documents: _Ids, report: Report, *, 
     report.add("warning", "ids coincide", "", f"{what}; {rule}")
 
 
-def _copies(documents: _Ids, relevant: set[int], name: str, report: Report) -> None:
+def _copies(documents: _IdHashes, relevant: set[int], name: str, report: Report) -> None:
     """Passages with the very text of an earlier one, and those of a relevant one that are not judged relevant."""
     ids_N, texts_N, lines_N = documents.columns()
     order_N = np.argsort(texts_N, kind="stable")

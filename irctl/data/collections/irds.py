@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from irctl.data.files import made_once
-from irctl.data.texts.records import Record
+from irctl.data.texts.records import TextRecord
 from irctl.data.texts.store import TextStore, open_texts, write_store
 from irctl.errors import DataError, EnvironmentUnfit
 
@@ -59,12 +59,12 @@ class IrdsLayout:
                 file.write(f"{judged.query_id}\t{judged.doc_id}\t{judged.relevance}\n")
         return counts
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[TextRecord]:
         for row, document in enumerate(self._data.docs_iter(), 1):
             title = getattr(document, "title", "") or ""
             text = getattr(document, "text", None)
             body = document.default_text() if text is None else text
-            yield Record(row, document.doc_id, title if text is not None else "", body)
+            yield TextRecord(row, document.doc_id, title if text is not None else "", body)
 
     def corpus(self) -> TextStore:
         """Texts by the name of the documents, which several data sets of the package may share."""

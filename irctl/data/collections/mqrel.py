@@ -15,8 +15,8 @@ from typing import Any
 from irctl.data.collections.mqrel_config import MqrelConfig, SourceSpec, read_config
 from irctl.data.collections.source_tables import IN_FOLDER, PATH_KEYS
 from irctl.data.files import hub
-from irctl.data.groups.group_source import GroupSource, Settings
-from irctl.data.groups.merged_sources import Source
+from irctl.data.groups.group_source import GroupSettings, GroupSource
+from irctl.data.groups.merged_sources import JudgementSource
 from irctl.data.judgements.qrels_store import open_qrels
 from irctl.data.judgements.source_rules import selection_of
 from irctl.data.texts.store import TextPool, open_texts
@@ -38,7 +38,7 @@ class MqrelSource:
         self.name, self.folder, self.config = name, folder, config
         self._root, self._title_join, self._fix_encoding = root, title_join, fix_encoding
 
-    def groups(self, settings: Settings) -> GroupSource:
+    def groups(self, settings: GroupSettings) -> GroupSource:
         """Training groups. Opens files, the hub's included, on first use."""
         graded, positives, negatives = self._sources
         on_conflict = self.config.on_conflict or settings.on_conflict
@@ -46,21 +46,21 @@ class MqrelSource:
         return GroupSource(graded, settings, positives=positives, negatives=negatives)
 
     @cached_property
-    def _sources(self) -> tuple[list[Source], list[Source], list[Source]]:
+    def _sources(self) -> tuple[list[JudgementSource], list[JudgementSource], list[JudgementSource]]:
         c = self.config
         graded, positives, negatives = ([self._open(s) for s in side] for side in (c.graded, c.positives, c.negatives))
         return graded, positives, negatives
 
-    def _open(self, spec: SourceSpec) -> Source:
+    def _open(self, spec: SourceSpec) -> JudgementSource:
         fix = self._fix_encoding
         queries = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.query_path, "query_path")])
         passages = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.corpus_path, "corpus_path")])
         if not spec.qrel_path:
-            return Source(spec.source, queries, passages, None)
+            return JudgementSource(spec.source, queries, passages, None)
         subset = self._files(spec.query_subset_path, "query_path")
         selection = selection_of(spec.rules, subset, spec.where)
         store = open_qrels(self._files(spec.qrel_path, "qrel_path"), queries, passages, selection)
-        return Source(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
+        return JudgementSource(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
 
     def _files(self, names: Sequence[str], key: str) -> list[Path]:
         found = [self._local(n) for n in names]

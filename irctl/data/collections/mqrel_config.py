@@ -12,7 +12,7 @@ from typing import Any
 
 from irctl import plugins
 from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
-from irctl.data.judgements.source_rules import Rules
+from irctl.data.judgements.source_rules import SourceRules
 from irctl.errors import ConfigError
 
 LISTS = ("mqrel", "pos_mqrel", "neg_mqrel")
@@ -29,7 +29,7 @@ class SourceSpec:
     query_subset_path: tuple[str, ...] = ()
     source: str = ""
     weight: float = 1.0
-    rules: Rules = dataclasses.field(default_factory=Rules)
+    rules: SourceRules = dataclasses.field(default_factory=SourceRules)
     where: str = ""
 
 
@@ -125,7 +125,7 @@ def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> 
 def _source(table: Any, place: str, where: Callable[[str], str]) -> SourceSpec:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where('')}: {place}: expected an object, found {type(table).__name__}")
-    rules = {f.name for f in dataclasses.fields(Rules)}
+    rules = {f.name for f in dataclasses.fields(SourceRules)}
     legal = (*PATH_KEYS, "query_subset_path", "source", "weight", *IGNORED, *sorted(rules))
     for key in table:
         if key not in legal:
@@ -141,7 +141,7 @@ def _source(table: Any, place: str, where: Callable[[str], str]) -> SourceSpec:
         **paths,
         source=str(table.get("source", place)),
         weight=float(weight),
-        rules=Rules.checked({k: v for k, v in table.items() if k in rules and v is not None}, where, place),
+        rules=SourceRules.checked({k: v for k, v in table.items() if k in rules and v is not None}, where, place),
         where=place,
     )
 

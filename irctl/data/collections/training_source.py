@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from irctl.data.collections.collection import Collection
 from irctl.data.collections.mqrel import MqrelSource, open_mqrel
 from irctl.data.collections.open import mqrel_file, open_for
-from irctl.data.groups.group_source import GroupSource, Settings, refuse_mined
-from irctl.data.groups.merged_sources import Merged, Source
+from irctl.data.groups.group_source import GroupSettings, GroupSource, refuse_mined
+from irctl.data.groups.merged_sources import JudgementSource, Merged
 from irctl.data.judgements.qrels_store import Selection, open_qrels
 from irctl.data.texts.store import TextPool
 
@@ -30,19 +30,19 @@ class JudgedSplit:
     def name(self) -> str:
         return self.collection.name
 
-    def groups(self, settings: Settings) -> GroupSource:
+    def groups(self, settings: GroupSettings) -> GroupSource:
         """Training groups. Reads the judgements and the negatives."""
         collection = self.collection
         queries, passages = TextPool([collection.query_store(self.split)]), TextPool([collection.corpus.store])
         qrels = collection.qrels_file(self.split)
-        judged = Source("judged", queries, passages, open_qrels([qrels], queries, passages, Selection()))
+        judged = JudgementSource("judged", queries, passages, open_qrels([qrels], queries, passages, Selection()))
         mined = []
         if self.negatives is not None:
             if settings.positive_from is None:
                 refuse_mined(Merged([judged], queries, passages, "last").labels, str(qrels))
             zero = Selection(key={"label": 0.0}, label=lambda q, d, s: 0.0)
             store = open_qrels([self.negatives], queries, passages, zero)
-            mined = [Source("mined", queries, passages, store, is_mined=True)]
+            mined = [JudgementSource("mined", queries, passages, store, is_mined=True)]
         return GroupSource([*mined, judged], replace(settings, title_join=collection.corpus.title_join))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from irctl.data.groups import selection
 from irctl.data.groups.false_negatives import leave_out
-from irctl.data.groups.merged_sources import Judged, Labels, Merged, Source, pool_of
+from irctl.data.groups.merged_sources import JudgedPassages, JudgementSource, Labels, Merged, pool_of
 from irctl.data.groups.positives import half, threshold
 from irctl.data.texts.copies import open_copies
 from irctl.data.texts.corpus import join
@@ -29,7 +29,7 @@ Rows = Sequence[int] | NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class GroupSettings:
     """What decides a group; every field is a setting of the same name in `data.` or `run.`.
 
     positive_from: the grade from which a passage of graded data is a positive, of which a group holds one; 0: half the
@@ -65,11 +65,11 @@ class GroupSource:
 
     def __init__(
         self,
-        graded: Sequence[Source],
-        settings: Settings,
+        graded: Sequence[JudgementSource],
+        settings: GroupSettings,
         *,
-        positives: Sequence[Source] = (),
-        negatives: Sequence[Source] = (),
+        positives: Sequence[JudgementSource] = (),
+        negatives: Sequence[JudgementSource] = (),
     ) -> None:
         self.settings = settings
         has_sides = bool(positives or negatives)
@@ -78,7 +78,7 @@ class GroupSource:
         self.passages = pool_of([s.passages for s in sources])
         self._has_titles = any(s.has_titles for s in self.passages.stores)
 
-        def merged(some: Sequence[Source]) -> Merged:
+        def merged(some: Sequence[JudgementSource]) -> Merged:
             return Merged(some, self.queries, self.passages, settings.on_conflict)
 
         self.parts = [merged(positives), merged(negatives)] if has_sides else [merged(graded)]
@@ -170,7 +170,7 @@ class GroupSource:
             passages, labels = judged.rows_K[order], judged.labels_K[order]
         return GroupRows(query_row, passages, np.asarray(labels, dtype=np.float32))
 
-    def _sides(self, query_row: int, key: tuple[object, ...]) -> list[Judged]:
+    def _sides(self, query_row: int, key: tuple[object, ...]) -> list[JudgedPassages]:
         """Positives and negatives of a query. Positives of graded sources take turns, so no draw leaves any out."""
         if self.threshold is None:
             return [p.of(query_row, (*key, side)) for side, p in zip("pn", self.parts, strict=True)]

@@ -27,7 +27,7 @@ class Labels(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class JudgementSource:
     """One source with its own files. random_k: documents drawn anew each epoch; 0: all. weight: of random selection.
 
     is_mined: negatives that were found by search, not by judges; a judgement of the same document stands before them.
@@ -51,7 +51,7 @@ def pool_of(pools: Sequence[TextPool]) -> TextPool:
     return TextPool(list(stores.values()))
 
 
-class Rows:
+class RowMap:
     """Row numbers of one source's pool as those of the common pool, and back."""
 
     def __init__(self, own: TextPool, common: TextPool) -> None:
@@ -78,7 +78,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPassages:
     """One query's documents [K]: rows of the common pool, labels, and the weight of the source each came from.
 
     weights_K: None where all sources weigh the same. mined_K: those that were mined; None where none were.
@@ -92,20 +92,22 @@ class Judged:
     def __len__(self) -> int:
         return len(self.rows_K)
 
-    def at(self, places: NDArray[Any]) -> Judged:
+    def at(self, places: NDArray[Any]) -> JudgedPassages:
         """Some of the documents: places, or True for those that stay."""
         columns = (self.rows_K, self.labels_K, self.weights_K, self.mined_K)
-        return Judged(*(None if column is None else column[places] for column in columns))  # type: ignore[arg-type]
+        return JudgedPassages(*(None if column is None else column[places] for column in columns))  # type: ignore[arg-type]
 
 
 class Merged:
     """Sources over common pools. A document of two sources keeps one label, by `on_conflict`: last, max or error."""
 
-    def __init__(self, sources: Sequence[Source], queries: TextPool, passages: TextPool, on_conflict: str) -> None:
+    def __init__(
+        self, sources: Sequence[JudgementSource], queries: TextPool, passages: TextPool, on_conflict: str
+    ) -> None:
         self.sources = [s for s in sources if s.store is not None]
         self.on_conflict = on_conflict
-        self._queries = [Rows(s.queries, queries) for s in self.sources]
-        self._passages = [Rows(s.passages, passages) for s in self.sources]
+        self._queries = [RowMap(s.queries, queries) for s in self.sources]
+        self._passages = [RowMap(s.passages, passages) for s in self.sources]
         self.pool = passages
         self._is_weighted = len({s.weight for s in self.sources}) > 1
         self._has_mined = any(s.is_mined for s in self.sources)
@@ -122,7 +124,7 @@ class Merged:
         ]
         return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
-    def of(self, query_row: int, draw: tuple[object, ...] | None = None) -> Judged:
+    def of(self, query_row: int, draw: tuple[object, ...] | None = None) -> JudgedPassages:
         """A query's documents in order of sources and files. draw: key of `random_k`; None: all documents.
 
         Raises DataError where sources disagree and on_conflict is error.
@@ -141,14 +143,14 @@ class Merged:
                 weights[row] = weight
                 mined[row] = is_mined and mined.get(row, True)
         n = len(labels)
-        return Judged(
+        return JudgedPassages(
             np.fromiter(labels, np.int64, n),
             np.fromiter(labels.values(), np.float32, n),
             np.fromiter(weights.values(), np.float32, n) if self._is_weighted else None,
             np.fromiter(mined.values(), np.bool_, n) if self._has_mined else None,
         )
 
-    def _part(self, i: int, query_row: int, draw: tuple[object, ...] | None) -> Judged:
+    def _part(self, i: int, query_row: int, draw: tuple[object, ...] | None) -> JudgedPassages:
         source = self.sources[i]
         assert source.store is not None
         rows, labels = source.store.of(self._queries[i].own(query_row))  # -1, of no file, has no documents
@@ -156,7 +158,7 @@ class Merged:
             chosen = np.sort(draws.order(len(rows), *draw, "random_k", *self._draw_names[i])[: source.random_k])
             rows, labels = rows[chosen], labels[chosen]
         mined_K = np.full(len(rows), source.is_mined) if self._has_mined else None
-        return Judged(self._passages[i].common(rows), labels, mined_K=mined_K)
+        return JudgedPassages(self._passages[i].common(rows), labels, mined_K=mined_K)
 
     def _settle(self, row: int, before: float, label: float) -> float:
         if self.on_conflict == "error":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data import draws
-from irctl.data.groups.merged_sources import Judged
+from irctl.data.groups.merged_sources import JudgedPassages
 
 MINED_SHARE = 0.25
 """Of a graded group's places, those kept for mined negatives, at least one: as source 002 has one of four grades 0."""
@@ -33,7 +33,9 @@ def room(size: int, mined: int) -> int:
     return min(mined, max(int(size * MINED_SHARE), 1), max(size - 1, 0))
 
 
-def choose(judged: Judged, how: str, size: int, key: tuple[object, ...], names: Names | None) -> NDArray[np.int64]:
+def choose(
+    judged: JudgedPassages, how: str, size: int, key: tuple[object, ...], names: Names | None
+) -> NDArray[np.int64]:
     """Places of at most `size` passages (0: all) of a graded query; of each kind those that `how` chooses.
 
     names: needed by most_relevant and least_relevant.
@@ -51,7 +53,9 @@ def choose(judged: Judged, how: str, size: int, key: tuple[object, ...], names: 
     return np.concatenate(found)
 
 
-def _chosen(judged: Judged, how: str, size: int, key: tuple[object, ...], names: Names | None) -> NDArray[np.int64]:
+def _chosen(
+    judged: JudgedPassages, how: str, size: int, key: tuple[object, ...], names: Names | None
+) -> NDArray[np.int64]:
     n = len(judged)
     keep = min(size, n) if size else n
     if how == "file":
@@ -67,7 +71,7 @@ def _chosen(judged: Judged, how: str, size: int, key: tuple[object, ...], names:
     return order[:keep]
 
 
-def _by_grade(judged: Judged, sign: float, names: Names, key: tuple[object, ...]) -> list[int]:
+def _by_grade(judged: JudgedPassages, sign: float, names: Names, key: tuple[object, ...]) -> list[int]:
     """Places by sign x grade. Equal grades by id, descending; those of several corpora take turns, the first by lot.
 
     The lot is one a query, not one an epoch: these selections are the same in every epoch.
@@ -87,7 +91,7 @@ def _by_grade(judged: Judged, sign: float, names: Names, key: tuple[object, ...]
     return sorted(places, key=lambda i: (sign * float(judged.labels_K[i]), turns[i]))
 
 
-def _shuffled(judged: Judged, key: tuple[object, ...]) -> NDArray[np.int64]:
+def _shuffled(judged: JudgedPassages, key: tuple[object, ...]) -> NDArray[np.int64]:
     """A random order; a passage of twice the weight is twice as likely to come first (Efraimidis, Spirakis 2006)."""
     if judged.weights_K is None:
         return draws.order(len(judged), *key, "selection")
@@ -96,8 +100,8 @@ def _shuffled(judged: Judged, key: tuple[object, ...]) -> NDArray[np.int64]:
 
 
 def one_positive(
-    positives: Judged,
-    negatives: Judged,
+    positives: JudgedPassages,
+    negatives: JudgedPassages,
     size: int,
     *,
     seed: int,

@@ -26,7 +26,7 @@ FLOAT32_LIMIT = 3.4028235677973366e38
 """From here on a float64 rounds to an infinite float32."""
 
 Ranking = Iterable[tuple[str, float]]
-Rows = Iterable[tuple[str, Ranking]]
+QueryRankings = Iterable[tuple[str, Ranking]]
 
 
 def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = None) -> Run:
@@ -124,12 +124,12 @@ def _ordered(documents: Mapping[str, float]) -> dict[str, float]:
     return {d: s for s, d in pairs}
 
 
-def write_run(path: Path, run: Run | Rows, tag: str) -> str:
+def write_run(path: Path, run: Run | QueryRankings, tag: str) -> str:
     """Write a TREC run (gzip if the name ends in .gz), queries in the order given. Returns the file's sha256.
 
     Equal rankings give equal bytes: gzip without time or name, scores as %.9g of float32, rank from 1.
     """
-    pairs: Rows = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
+    pairs: QueryRankings = ((q, d.items()) for q, d in run.items()) if isinstance(run, Mapping) else run
     return _write_lines(path, (_run_lines(path, query_id, ranking, tag) for query_id, ranking in pairs))
 
 

@@ -24,7 +24,7 @@ GROUP_KEYS = ("group_top_k", "group_bottom_k", "group_first_k", "group_random_k"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class SourceRules:
     """Keys of a source object that choose and label; callables come from Python only and override their keys."""
 
     min_score: float | None = None
@@ -40,7 +40,7 @@ class Rules:
     label: str | None = None
 
     @classmethod
-    def checked(cls, values: Mapping[str, Any], where: Callable[[str], str], place: str) -> Rules:
+    def checked(cls, values: Mapping[str, Any], where: Callable[[str], str], place: str) -> SourceRules:
         """Rules from keys and values. Raises ConfigError with file:line for a value that cannot be."""
 
         def refuse(key: str, expected: str) -> ConfigError:
@@ -69,7 +69,7 @@ class Rules:
         return cls(**values)
 
 
-def selection_of(rules: Rules, subset_files: Sequence[Path], where: str) -> Selection:
+def selection_of(rules: SourceRules, subset_files: Sequence[Path], where: str) -> Selection:
     """The rules as the functions that a store is built with."""
     callables = (rules.filter_fn, rules.group_filter_fn, rules.score_transform)
     group = next(((k.split("_")[1], getattr(rules, k)) for k in GROUP_KEYS[:3] if getattr(rules, k)), None)
@@ -107,7 +107,7 @@ def _holds_texts(path: Path) -> bool:
     return "text" in record and len(ids) == 1 and not SYNTHETIC.fullmatch(ids[0])
 
 
-def _rule(rules: Rules) -> str:
+def _rule(rules: SourceRules) -> str:
     """The rule that keeps or drops a judgement by itself, as it is written."""
     if rules.filter_fn is not None:
         return "filter_fn"
@@ -115,7 +115,7 @@ def _rule(rules: Rules) -> str:
     return ", ".join(f"{n} {getattr(rules, n)}" for n in names if getattr(rules, n) is not None)
 
 
-def _keep(rules: Rules, where: str) -> Keep | None:
+def _keep(rules: SourceRules, where: str) -> Keep | None:
     if (call := rules.filter_fn) is not None:
         return lambda q, d, s: bool(call({"qid": q, "docid": d, "score": s}))
     if rules.filter is not None:
@@ -128,7 +128,7 @@ def _keep(rules: Rules, where: str) -> Keep | None:
     return lambda q, d, s: low <= s < high
 
 
-def _label(rules: Rules, where: str) -> Label | None:
+def _label(rules: SourceRules, where: str) -> Label | None:
     change = rules.score_transform
     if rules.label is not None:
         value = compile_expression(rules.label, f"{where}: label")

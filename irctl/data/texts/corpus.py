@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.texts.store import Ids, Rows, TextStore
+from irctl.data.texts.store import Rows, TextIds, TextStore
 from irctl.errors import ConfigError
 
 SENTENCE_ENDS = ".!?。！？．"
@@ -42,7 +42,7 @@ class Corpus:
             raise ConfigError(f"data.title_join: expected {', '.join(JOINS)}, found {title_join!r}")
         self.store = store
         self.title_join = title_join
-        self.ids: Ids = store.ids
+        self.ids: TextIds = store.ids
         self.fingerprint = store.fingerprint
         if store.has_titles and title_join != "space":
             how = f"{title_join} {SEPARATOR}" if title_join == "sep" else title_join

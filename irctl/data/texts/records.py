@@ -20,19 +20,19 @@ READER_VERSION = 1
 """Part of every cache key: raise it when a reader's output changes for the same file."""
 
 
-class Record(NamedTuple):
+class TextRecord(NamedTuple):
     line: int
     id: str
     title: str
     text: str
 
 
-def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[Record]:
+def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[TextRecord]:
     """Records of a corpus or query file, by its ending: .jsonl, .tsv, .parquet (gzip accepted for the first two).
 
     Raises DataError with file:line for a record without an id or a text.
     """
-    records: Iterator[Record]
+    records: Iterator[TextRecord]
     if suffix(path) == ".parquet":
         records = _parquet(path)
     else:
@@ -41,7 +41,7 @@ def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[Record]:
     return (r._replace(title=repaired(r.title), text=repaired(r.text)) for r in records) if fix_encoding else records
 
 
-def line_parser(path: Path) -> Callable[[int, str], Record]:
+def line_parser(path: Path) -> Callable[[int, str], TextRecord]:
     """A function of (line number, line) that gives its record; it remembers the first line's id field or columns."""
     kind = suffix(path)
     if kind in (".pkl", ".pickle"):
@@ -49,10 +49,10 @@ def line_parser(path: Path) -> Callable[[int, str], Record]:
     return _object_parser(path) if kind in (".jsonl", ".json", ".ndjson") else _column_parser(path)
 
 
-def _object_parser(path: Path) -> Callable[[int, str], Record]:
+def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:
     id_name = ""
 
-    def parse(line: int, text: str) -> Record:
+    def parse(line: int, text: str) -> TextRecord:
         nonlocal id_name
         value = json_object(path, line, text)
         if id_name not in value:
@@ -69,7 +69,7 @@ def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
     return present[0]
 
 
-def _record(path: Path, line: int, id_: object, title: object, text: object, has_text: bool = True) -> Record:
+def _record(path: Path, line: int, id_: object, title: object, text: object, has_text: bool = True) -> TextRecord:
     name = identifier(id_)
     if name is None:
         raise malformed(path, line, "an id", repr(id_))
@@ -77,17 +77,17 @@ def _record(path: Path, line: int, id_: object, title: object, text: object, has
         raise malformed(path, line, "a text", "null" if has_text and text is None else "none" if not has_text else text)
     if title is not None and not isinstance(title, str):
         raise malformed(path, line, "a title or null", title)
-    return Record(line, name, title or "", text)
+    return TextRecord(line, name, title or "", text)
 
 
-def _column_parser(path: Path) -> Callable[[int, str], Record]:
+def _column_parser(path: Path) -> Callable[[int, str], TextRecord]:
     """id, text; or id, title, text: RepCONC's corpus.tsv, where every field before the last belongs to the title.
 
     MS MARCO's own files have exactly two columns.
     """
     width = 2 if path.name.startswith(("collection", "queries")) else 0
 
-    def parse(line: int, text: str) -> Record:
+    def parse(line: int, text: str) -> TextRecord:
         nonlocal width
         fields = text.split("\t")
         width = width or max(len(fields), 2)
@@ -98,7 +98,7 @@ def _column_parser(path: Path) -> Callable[[int, str], Record]:
     return parse
 
 
-def _parquet(path: Path) -> Iterator[Record]:
+def _parquet(path: Path) -> Iterator[TextRecord]:
     file = open_parquet(path, str(path))
     names = file.schema_arrow.names
     found = [n for n in (*ID_NAMES, "id") if n in names]

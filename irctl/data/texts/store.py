@@ -21,7 +21,7 @@ from irctl.data.files import made_once
 from irctl.data.files.lines import suffix
 from irctl.data.texts import id_map
 from irctl.data.texts.arrow_strings import Strings
-from irctl.data.texts.records import READER_VERSION, Record, read_texts
+from irctl.data.texts.records import READER_VERSION, TextRecord, read_texts
 from irctl.errors import DataError
 
 FILE = "texts.arrow"
@@ -51,7 +51,7 @@ class TextStore:
             self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
         self._strings: dict[tuple[str, int], Strings] = {}  # by column and batch, as far as they were read
         self._map = id_map.IdMap(folder, lambda rows_N: self.column("id", rows_N))
-        self.ids = Ids(self)
+        self.ids = TextIds(self)
 
     def __len__(self) -> int:
         return self.rows
@@ -95,7 +95,7 @@ class TextStore:
         return found
 
 
-class Ids(Sequence[str]):
+class TextIds(Sequence[str]):
     """The ids of a store as a sequence; nothing is in memory."""
 
     def __init__(self, store: TextStore) -> None:
@@ -169,14 +169,16 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
         | ({"columns": 2} if path.name.startswith(("collection", "queries")) else {})
     )
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[TextRecord]:
         return read_texts(path, fix_encoding=fix_encoding)
 
     folder = made_once.made_once("corpora", key, lambda work: write_store(work, records, digest, str(path)))
     return TextStore(folder, str(path))
 
 
-def write_store(folder: Path, records: Callable[[], Iterable[Record]], namespace: str, source: str) -> dict[str, Any]:
+def write_store(
+    folder: Path, records: Callable[[], Iterable[TextRecord]], namespace: str, source: str
+) -> dict[str, Any]:
     """Write texts and id map of `records()` into a folder; returns the manifest. Memory: 8 bytes a record."""
     import pyarrow as pa
 
@@ -224,7 +226,7 @@ def write_store(folder: Path, records: Callable[[], Iterable[Record]], namespace
     }
 
 
-def _refuse_duplicate(records: Callable[[], Iterable[Record]], source: str, earlier: int, later: int) -> None:
+def _refuse_duplicate(records: Callable[[], Iterable[TextRecord]], source: str, earlier: int, later: int) -> None:
     found = {row: r for row, r in enumerate(records()) if row in (earlier, later)}
     if found[earlier].id == found[later].id:
         raise DataError(

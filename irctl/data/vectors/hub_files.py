@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from irctl.data.files import hub, made_once
 from irctl.data.vectors.npy import check_array
 from irctl.data.vectors.parquet import ParquetPart
-from irctl.data.vectors.parts import Part, Piece
+from irctl.data.vectors.parts import Piece, VectorPart
 from irctl.data.vectors.stream import VectorStream
 from irctl.errors import DataError
 
@@ -66,7 +66,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
     commit = str(info.sha)
     files = _choose(source, _inside([s.rfilename for s in info.siblings or []], place.path))
     system = HfFileSystem()
-    parts: list[Part] = []
+    parts: list[VectorPart] = []
     for name in files:
         full = f"datasets/{place.repo}@{commit}/{name}"
         opener = _opener(system, full, source)

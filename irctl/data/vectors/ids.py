@@ -22,7 +22,7 @@ ID_OFFSET = 4
 """Bytes that Arrow keeps for each text beside it."""
 
 
-class Ids(Protocol):
+class VectorIds(Protocol):
     """Ids by row. name: the file they lie in."""
 
     name: str

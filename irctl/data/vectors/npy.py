@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.vectors.ids import ID_BLOCK, Ids
+from irctl.data.vectors.ids import ID_BLOCK, VectorIds
 from irctl.data.vectors.parquet import BATCH
 from irctl.data.vectors.parts import Piece
 from irctl.errors import DataError
@@ -26,7 +26,7 @@ class NpyPart:
     """
 
     def __init__(
-        self, path: Path, ids: Ids | None = None, first_id: int = 0, sha256: str = "", *, samples: bool = True
+        self, path: Path, ids: VectorIds | None = None, first_id: int = 0, sha256: str = "", *, samples: bool = True
     ) -> None:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -16,10 +16,10 @@ from irctl import hashing, tables
 from irctl.data.files import hub, made_once
 from irctl.data.files.lines import numbered
 from irctl.data.vectors import synthetic
-from irctl.data.vectors.ids import ArrowIds, Ids, ListedIds
+from irctl.data.vectors.ids import ArrowIds, ListedIds, VectorIds
 from irctl.data.vectors.npy import NpyPart
 from irctl.data.vectors.parquet import ParquetPart
-from irctl.data.vectors.parts import Part
+from irctl.data.vectors.parts import VectorPart
 from irctl.data.vectors.stream import VectorStream
 from irctl.errors import DataError
 from irctl.paths import check_inside
@@ -97,7 +97,7 @@ def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
 
     Rows taken here and there of more than a GB are read as they are: hashing it all would cost more than the rest.
     """
-    parts: list[Part] = []
+    parts: list[VectorPart] = []
     size = sum(int(entry.get("bytes", 0)) for entry in manifest["parts"])
     samples = size <= hashing.WHOLE_UP_TO or hashing.mode() == "full"
     for entry in manifest["parts"]:
@@ -131,7 +131,7 @@ def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> 
         raise DataError(f"{folder}: neither manifest.json nor *.npy nor *.parquet there")
     ids_file = _ids_file(folder)
     ids = _ids_of(ids_file) if ids_file else None
-    parts: list[Part] = []
+    parts: list[VectorPart] = []
     first = 0
     for path in files:
         parts.append(_part(path, column, id_column, ids, first))
@@ -152,13 +152,13 @@ def _ids_file(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _ids_of(path: Path) -> Ids:
+def _ids_of(path: Path) -> VectorIds:
     if path.suffix == ".arrow":
         return ArrowIds(path)
     return ListedIds([text for _, text in numbered(path)], str(path))
 
 
-def _part(path: Path, column: str, id_column: str, ids: Ids | None = None, first_id: int = 0) -> Part:
+def _part(path: Path, column: str, id_column: str, ids: VectorIds | None = None, first_id: int = 0) -> VectorPart:
     if path.suffix == ".parquet":
         return ParquetPart(str(path), lambda: path, column, id_column, ids, first_id)
     if path.suffix != ".npy":

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.files.arrow import batches, open_parquet, reading
-from irctl.data.vectors.ids import Ids, texts
+from irctl.data.vectors.ids import VectorIds, texts
 from irctl.data.vectors.parts import Piece
 from irctl.errors import DataError
 
@@ -37,7 +37,7 @@ class ParquetPart:
         open_file: Callable[[], Any],
         column: str = "",
         id_column: str = "",
-        ids: Ids | None = None,
+        ids: VectorIds | None = None,
         first_id: int = 0,
     ) -> None:
         import pyarrow as pa

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Piece = tuple[NDArray[np.floating], list[str] | None]
 
 
-class Part(Protocol):
+class VectorPart(Protocol):
     """Consecutive rows of a stream that lie in one file.
 
     groups: (start, stop) of rows that are read from the first of them on; none where any row can be read alone.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from irctl.data.vectors.ids import ID_BLOCK, ID_OFFSET, ID_SAMPLE
 from irctl.data.vectors.npy import NpyPart
 from irctl.data.vectors.parquet import ParquetPart
-from irctl.data.vectors.parts import Part
+from irctl.data.vectors.parts import VectorPart
 from irctl.errors import DataError
 from irctl.ledger import stored
 from irctl.types import VectorBlock
@@ -23,7 +23,7 @@ from irctl.types import VectorBlock
 class StreamIds(Sequence[str]):
     """The ids of a stream's rows, one after the other; the row's number in a part without ids."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[VectorPart]) -> None:
         self._parts = parts
         self._starts = np.r_[0, np.cumsum([p.rows for p in parts])].astype(np.int64)
 
@@ -64,7 +64,7 @@ class VectorStream:
     """
 
     def __init__(
-        self, parts: Sequence[Part], fingerprint: str, about: Mapping[str, Any] | None = None, source: str = ""
+        self, parts: Sequence[VectorPart], fingerprint: str, about: Mapping[str, Any] | None = None, source: str = ""
     ) -> None:
         if empty := next((p for p in parts if p.rows and p.dim < 1), None):
             raise DataError(f"{empty.name}: expected vectors of width 1 or more, found width 0")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
-from irctl.index.bundle import Bundle, Ids, locate_quantizer, open_bundle
+from irctl.index.bundle import Bundle, BundleIds, locate_quantizer, open_bundle
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
 from irctl.origins import derived
@@ -71,7 +71,7 @@ def _encode(work: Work, distinct: DistinctIds, sub: Path, method: str) -> Lines:
     distinct.look_ahead()
     work.plan_and_train(may_train=False)
     kept = sorted(read_done(sub).values(), key=lambda line: int(line["row0"]))
-    distinct.remember(Ids(sub, kept))
+    distinct.remember(BundleIds(sub, kept))
     lines = work.encode(None, verify=False)[method]
     if gaps := work.find_missing(method, lines):
         raise PartlyDone(

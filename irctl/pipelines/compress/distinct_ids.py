@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import DataError
-from irctl.index.bundle import Bundle, Ids
+from irctl.index.bundle import Bundle, BundleIds
 from irctl.index.distinct_ids import hash_ids
 from irctl.types import Stream, VectorBlock
 
@@ -32,7 +32,7 @@ class DistinctIds:
     def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._inner.take(rows_N)
 
-    def remember(self, ids: Ids) -> None:
+    def remember(self, ids: BundleIds) -> None:
         """Ids of batches that an earlier attempt has finished."""
         if not ids.are_rows:
             self._seen.update(ids)

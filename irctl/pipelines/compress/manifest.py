@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from irctl import tables
 from irctl.errors import ConfigError, DataError
 from irctl.index import shards
-from irctl.index.bundle import FORMAT, SHAPE, VERSION, Ids, locate_quantizer, write_bundle
+from irctl.index.bundle import FORMAT, SHAPE, VERSION, BundleIds, locate_quantizer, write_bundle
 from irctl.index.distinct_ids import find_repeated
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
@@ -84,7 +84,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
             hint="Run the command without --max-batches: it makes the others again",
         )
     _check_appended(folder, appended, sources)
-    _check_ids(plan, Ids(folder, [*parts, *appended]))
+    _check_ids(plan, BundleIds(folder, [*parts, *appended]))
     quantizer = load_quantizer(locate_quantizer(folder, plan.method))
     write_bundle(
         folder,
@@ -143,7 +143,7 @@ def _check_appended(folder: Path, parts: Sequence[Mapping[str, Any]], sources: S
     )
 
 
-def _check_ids(plan: Plan, ids: Ids) -> None:
+def _check_ids(plan: Plan, ids: BundleIds) -> None:
     if not ids.are_rows and (repeat := find_repeated(ids)):
         _refuse_repeated(plan.source, repeat, "Then use another --out: what was made of these ids stays here")
 

@@ -11,7 +11,7 @@ from irctl.config import Config
 from irctl.data.collections.self_match import self_match
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups import positives
-from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.errors import ConfigError, DataError
 from irctl.paths import RunPaths
 
@@ -48,8 +48,8 @@ def groups_of(config: Config, source: TrainingSource) -> GroupSource:
                 f"data.negatives={d.negatives}: no such file", hint="Mine one with irctl hardneg, or use none"
             )
         source = replace(source, negatives=Path(d.negatives))
-    named = {f.name: getattr(d, f.name) for f in fields(Settings) if f.name not in ("seed", "positive_from")}
-    return source.groups(Settings(**named, seed=config.run.seed, positive_from=positives.asked(config)))
+    named = {f.name: getattr(d, f.name) for f in fields(GroupSettings) if f.name not in ("seed", "positive_from")}
+    return source.groups(GroupSettings(**named, seed=config.run.seed, positive_from=positives.asked(config)))
 
 
 def dev_split(source: TrainingSource) -> str | None:

@@ -14,7 +14,7 @@ from irctl import config
 from irctl.data.collections import mqrel, mqrel_config
 from irctl.data.collections.open import open_collection
 from irctl.data.collections.training_source import JudgedSplit, open_training_source
-from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.data.groups.report import describe
 from irctl.errors import ConfigError, DataError
 from irctl.training.groups.sources import groups_of
@@ -44,7 +44,9 @@ def synth(**more: Any) -> dict[str, Any]:
 
 def groups(toy: Path, table: dict[str, Any], **settings: Any) -> GroupSource:
     (toy / "conf.json").write_text(json.dumps(table, indent=1))
-    return mqrel.open_mqrel(toy / "conf.json").groups(Settings(**{"group_size": 0, "selection": "file"} | settings))
+    return mqrel.open_mqrel(toy / "conf.json").groups(
+        GroupSettings(**{"group_size": 0, "selection": "file"} | settings)
+    )
 
 
 def labels(source: GroupSource, index: int = 0, epoch: int = 0) -> dict[str, float]:
@@ -157,7 +159,7 @@ def test_callables_from_python_override_the_keys(toy: Path) -> None:
         ]
     }
     training = mqrel.MqrelSource("python", mqrel_config.parse(table), folder=toy)
-    source = training.groups(Settings(group_size=0, selection="file"))
+    source = training.groups(GroupSettings(group_size=0, selection="file"))
     assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
 
 
@@ -238,11 +240,11 @@ def test_a_configuration_of_the_hub_builds_without_network(toy: Path, monkeypatc
     opened = mqrel.open_mqrel(toy / "hub.json")
     assert len(opened.describe()["not on this machine"]) == 3
     with pytest.raises(DataError, match=r"hf://datasets/mteb/msmarco@c5a2/queries.jsonl: .*data.root"):
-        opened.groups(Settings())
+        opened.groups(GroupSettings())
     for name in ("real.jsonl", "queries.jsonl", "real_qrels.jsonl"):
         folders.write(toy / "root/mteb/msmarco" / name, (toy / name).read_text())
     opened = mqrel.open_mqrel(toy / "hub.json", root=str(toy / "root"))
-    assert opened.missing() == [] and len(opened.groups(Settings())) == 2
+    assert opened.missing() == [] and len(opened.groups(GroupSettings())) == 2
 
 
 def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:

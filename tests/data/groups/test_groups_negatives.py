@@ -12,7 +12,7 @@ from graded_folder import drawn, graded_folder, source
 
 from irctl.data.collections.mqrel import MqrelSource
 from irctl.data.collections.mqrel_config import parse
-from irctl.data.groups.group_source import GroupSource, Settings
+from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.data.groups.report import describe
 from irctl.data.groups.shares import shares
 from irctl.errors import ConfigError
@@ -109,7 +109,7 @@ def two_corpora(folder: Path, **more: Any) -> MqrelSource:
 
 
 def test_equal_grades_of_two_corpora_take_turns(tmp_path: Path) -> None:
-    groups = two_corpora(tmp_path).groups(Settings(group_size=8))
+    groups = two_corpora(tmp_path).groups(GroupSettings(group_size=8))
     firsts = Counter()
     for i in range(20):
         group = groups.group(i, 0)
@@ -122,7 +122,7 @@ def test_equal_grades_of_two_corpora_take_turns(tmp_path: Path) -> None:
 
 def test_two_sources_of_one_name_draw_apart(tmp_path: Path) -> None:
     collection = two_corpora(tmp_path, source="same", group_random_k=3)
-    groups = collection.groups(Settings(group_size=0, selection="file"))
+    groups = collection.groups(GroupSettings(group_size=0, selection="file"))
     same = 0
     for i in range(20):
         ids = [p.split()[1] for p in groups.group(i, 0).passages]
