@@ -50,13 +50,15 @@ class ArrowIds:
         with reading(self.name, "not an Arrow file with a column of ids"):
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
             self._column = table.column("docid" if "docid" in table.column_names else 0)
-        self._path, self._sha256 = path, sha256
+        self._path, self._sha256, self._is_checked = path, sha256, False
 
     def __len__(self) -> int:
         return len(self._column)
 
     def span(self, start: int, stop: int) -> list[str]:
-        stored.check(self._path, self._sha256)
+        if not self._is_checked:  # a search asks for ids one by one, millions of times
+            stored.check(self._path, self._sha256)
+            self._is_checked = True
         return texts(self._column.slice(start, stop - start), self.name, start)
 
 

@@ -14,6 +14,7 @@ import pytest
 from vector_files import CUT, IDS, D, N, X, as_lists, parquet
 
 from irctl import hashing
+from irctl.data.vectors.ids import ArrowIds
 from irctl.data.vectors.open import open_vectors
 from irctl.errors import DataError
 from irctl.types import Stream
@@ -301,3 +302,18 @@ def test_a_missing_source_and_an_empty_folder_say_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected .npy or .parquet, found .txt"):
         (tmp_path / "x.txt").write_text("1")
         open_vectors(tmp_path / "x.txt")
+
+
+def test_a_file_of_ids_is_checked_before_the_first_and_not_before_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run file of a million lines once took a million looks at the same file."""
+    checked: list[tuple[Path, str]] = []
+    monkeypatch.setattr("irctl.ledger.stored.check", lambda *given: checked.append(given))
+    path = tmp_path / "ids.arrow"
+    table = pa.table({"docid": ["a", "b", "c"]})
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    ids = ArrowIds(path, "0" * 64)
+    assert not checked
+    assert [ids.span(i, i + 1) for i in range(3)] == [["a"], ["b"], ["c"]] and checked == [(path, "0" * 64)]
