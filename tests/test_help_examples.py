@@ -7,6 +7,8 @@ import re
 import pytest
 from workspace import Workspace
 
+from irctl.origins import derived
+
 # In the order in which a reader could type them: later pages speak of runs that earlier ones made.
 PAGES = (
     "data ls|data check|data convert|hardneg|encode|train|compress|search|eval|export|report|"
@@ -22,8 +24,18 @@ def examples(help_text: str) -> list[str]:
     return [line.strip() for line in block.splitlines() if line.strip().startswith("irctl ")]
 
 
+@pytest.fixture
+def short(in_process: None, shares_here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings end after a few steps, and nothing starts a process."""
+    from irctl.training.loop import session
+
+    train = session.run
+    steps = {"train.max_steps": 3}
+    monkeypatch.setattr(session, "run", lambda config, *more: train(config.replace(steps, derived("test")), *more))
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run(page: str, place: Workspace) -> None:
+def test_the_examples_of_a_page_run(page: str, place: Workspace, short: None) -> None:
     lines = examples(place.ok(f"irctl {page} --help").out)
     assert lines, f"irctl {page} --help has no examples"
     for line in lines:
