@@ -77,7 +77,7 @@ def main() -> None:
         from irctl import console
 
         guard.emit_error("UsageError", e.format_message(), f"{app.info.name} --help lists the options", errors.USAGE)
-        console.err(f"error: {e.format_message()}")
+        console.error(e.format_message())
         code = errors.USAGE
     sys.exit(code if isinstance(code, int) else errors.OK)
 

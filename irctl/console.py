@@ -60,10 +60,14 @@ def out(line: str, *, is_drawn: bool = False) -> None:
 
 
 def err(line: str) -> None:
-    """One line to stderr; of a quiet command only its error."""
-    if _silent and not line.startswith("error: "):
-        return
-    print(visible(line), file=sys.stderr)  # noqa: T201
+    """One line to stderr, unless the command is a quiet one."""
+    if not _silent:
+        print(visible(line), file=sys.stderr)  # noqa: T201
+
+
+def error(message: str) -> None:
+    """The line of a command that failed, to stderr."""
+    print(visible(f"error: {message}"), file=sys.stderr)  # noqa: T201
 
 
 def as_json(payload: Any) -> str:

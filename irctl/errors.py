@@ -31,7 +31,10 @@ EXIT_CODES: dict[int, str] = {
 
 
 class IrctlError(Exception):
-    """A failure that a user can act on. `kind` (the class name) is stable; the text is not."""
+    """A failure that a user can act on. `kind` is stable; the text is for people, and nothing is read from it.
+
+    A finer class elsewhere is for whoever catches it; its kind stays that of the class here.
+    """
 
     exit_code = RUN_FAILED
 
@@ -50,7 +53,7 @@ class IrctlError(Exception):
 
     @property
     def kind(self) -> str:
-        return type(self).__name__
+        return next(c.__name__ for c in type(self).__mro__ if c.__module__ == __name__)
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message

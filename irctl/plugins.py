@@ -26,10 +26,10 @@ def names(package: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (HERE / package).glob("*.py") if not p.stem.startswith("_")))
 
 
-def nearest(wrong: str, legal: tuple[str, ...] | list[str]) -> str:
-    """'Did you mean ...?' for a wrong name, or the list of legal ones."""
+def nearest(wrong: str, legal: tuple[str, ...] | list[str], otherwise: str = "") -> str:
+    """'Did you mean ...?' for a wrong name; where none is near `otherwise`, by default the list of legal ones."""
     close = difflib.get_close_matches(wrong, legal, n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(legal)}"
+    return f"Did you mean '{close[0]}'?" if close else otherwise or f"Known: {', '.join(legal)}"
 
 
 def check(package: str, name: str) -> str:

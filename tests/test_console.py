@@ -29,10 +29,17 @@ def test_lines_of_a_run_are_shown_as_they_are_written(capsys) -> None:
     reporter.say(f"say {ODD}")
     reporter.warn(f"warn {ODD}")
     console.out(f"out {ODD}")
-    console.err(f"error: {ODD}")
+    console.error(ODD)
     done = capsys.readouterr()
     assert done.out.splitlines() == [f"out {SHOWN}"]
     assert done.err.splitlines() == [f"say {SHOWN}", f"warning: warn {SHOWN}", f"error: {SHOWN}"]
+
+
+def test_a_quiet_command_still_says_its_error(capsys) -> None:
+    with console.display(quiet=True):
+        console.err("error: is the first word of this notice")
+        console.error("no such run")
+    assert capsys.readouterr().err == "error: no such run\n"
 
 
 def test_a_bar_takes_any_label(capsys, monkeypatch: pytest.MonkeyPatch) -> None:

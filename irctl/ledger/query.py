@@ -40,6 +40,10 @@ class RunRecord:
         return RunPaths(self.folder)
 
 
+class SeveralRuns(DataError):
+    """The beginning of an id that fits several runs."""
+
+
 def ask(work: Callable[[sqlite3.Connection], T]) -> T:
     """What `work` reads, spool drained; from the folders, in memory, where the file is damaged or cannot be read."""
     ledger = Ledger()
@@ -106,7 +110,7 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
     if len(starting) > 1:
         shown = ", ".join(r.id for r in starting[:SHOWN_CANDIDATES])
         more = f" and {len(starting) - SHOWN_CANDIDATES} more" if len(starting) > SHOWN_CANDIDATES else ""
-        raise DataError(f"run '{ref}': several begin so: {shown}{more}", hint="Write more of the id")
+        raise SeveralRuns(f"run '{ref}': several begin so: {shown}{more}", hint="Write more of the id")
     if starting:
         return starting[0]
     return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref)

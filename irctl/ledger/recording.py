@@ -216,8 +216,10 @@ class RunHandle:
         elif isinstance(e, KeyboardInterrupt):
             self.finish("interrupted", exit_code=errors.SIGINT, error_kind="KeyboardInterrupt", error_msg=message)
         else:
-            code = getattr(e, "exit_code", errors.RUN_FAILED)
-            self.finish("failed", exit_code=code, error_kind=type(e).__name__, error_msg=message)
+            code, word = (
+                (e.exit_code, e.kind) if isinstance(e, errors.IrctlError) else (errors.RUN_FAILED, type(e).__name__)
+            )
+            self.finish("failed", exit_code=code, error_kind=word, error_msg=message)
 
     def _save(self, parts: Iterable[str], *, transient: bool = False) -> None:
         """run.json, then the ledger. Caller holds the lock (or is __init__)."""

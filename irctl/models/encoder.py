@@ -88,7 +88,8 @@ def load_guide(config: Config) -> TextEncoder:
     try:
         return load_encoder(config, guide)
     except ConfigError as e:
-        hint = "Give a sentence-transformers folder, which says it" if "encoder.pooling" in e.hint else e.hint
+        unknown = isinstance(e, reading.PoolingUnknown)
+        hint = "Give a sentence-transformers folder, which says it" if unknown else e.hint
         raise ConfigError(f"loss.guide: {e.message}", hint=hint) from e
 
 

@@ -89,8 +89,10 @@ def _find_run(name: str) -> RunRecord | None:
         return newest
     try:
         return query.find_run(name, completed=True)
-    except DataError as e:
-        if path.is_dir() or name.startswith("latest:") or "several" in e.message:
+    except query.SeveralRuns:
+        raise
+    except DataError:
+        if path.is_dir() or name.startswith("latest:"):
             raise
         return None
 

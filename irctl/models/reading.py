@@ -237,11 +237,15 @@ def name_pooling(mode: str | tuple[str, ...]) -> str:
     )
 
 
+class PoolingUnknown(ConfigError):
+    """A model folder that does not say how it pools, which the settings may."""
+
+
 def choose_plain_pooling(located: LocatedModel, config: Config) -> str:
-    """How a plain transformers folder pools. Raises ConfigError where nobody says so."""
+    """How a plain transformers folder pools. Raises PoolingUnknown where nobody says so."""
     pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
     if not pooling:
-        raise ConfigError(
+        raise PoolingUnknown(
             f"{located.name}: a plain transformers model does not say how its token vectors are pooled",
             hint=f"Add --set encoder.pooling=..., one of {', '.join(POOLINGS)}; and encoder.normalize=true if it does",
         )

@@ -83,6 +83,7 @@ def test_the_promised_query_works_as_written() -> None:
     [
         (None, "completed", 0, None),
         (errors.DataError("no qrels"), "failed", 3, "DataError"),
+        (query.SeveralRuns("of a finer class"), "failed", 3, "DataError"),
         (errors.PartlyDone("3 of 4 shards"), "failed", 5, "PartlyDone"),
         (ValueError("odd"), "failed", 1, "ValueError"),
         (KeyboardInterrupt(), "interrupted", 130, "KeyboardInterrupt"),

@@ -23,6 +23,10 @@ def trained(command: str = "train", name: str = "") -> RunHandle:
     return run
 
 
+def test_a_name_with_the_words_of_an_error_in_it_is_a_name() -> None:
+    assert locate.resolve_run_name("several-experts") == "several-experts"
+
+
 def test_default_model_comes_from_its_package_by_both_names(minilm: Path) -> None:
     for name in ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"):
         found = locate.locate(name)

@@ -35,7 +35,7 @@ def guarded(
         _keep_traceback(debug, log(), scrub)
         if json_:
             emit_error(e.kind, masked(e.message), masked(e.hint), e.exit_code)
-        console.err(f"error: {masked(str(e))}")
+        console.error(masked(str(e)))
         if e.exit_code == errors.PREEMPTED:
             from irctl import slurm
 
@@ -44,7 +44,7 @@ def guarded(
     except KeyboardInterrupt:
         if json_:
             emit_error("Stopped", "interrupted", "The same command continues", errors.SIGINT)
-        console.err("error: interrupted; the same command continues")
+        console.error("interrupted; the same command continues")
         raise typer.Exit(errors.SIGINT) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `| head`
@@ -62,7 +62,7 @@ def guarded(
         hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
         if json_:
             emit_error("InternalError", message, hint, errors.RUN_FAILED)
-        console.err(f"error: {message}. {hint}")
+        console.error(f"{message}. {hint}")
         raise typer.Exit(errors.RUN_FAILED) from None
 
 

@@ -93,8 +93,7 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
         raise DataError(
             f"{source}: a group of {len(cards.groups()[source])} collections", hint="irctl eval takes groups"
         )
-    near = plugins.nearest(source, list(cards.built_in()))
-    hint = near if near.startswith("Did") else "irctl data ls lists the known collections"
+    hint = plugins.nearest(source, list(cards.built_in()), "irctl data ls lists the known collections")
     raise DataError(f"data.source: no collection, folder or file '{source}'", hint=hint)
 
 

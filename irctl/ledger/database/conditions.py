@@ -135,9 +135,8 @@ class _Parser:
             return "tag", word
         if group == "word" and word in RUN_COLUMNS:
             return "column", word
-        hint = plugins.nearest(word, [*RUN_COLUMNS, "tag"]) if group == "word" else EXAMPLE
-        if "Known" in hint:
-            hint = f"{EXAMPLE}. Columns: {', '.join(RUN_COLUMNS)}"
+        columns = f"{EXAMPLE}. Columns: {', '.join(RUN_COLUMNS)}"
+        hint = plugins.nearest(word, [*RUN_COLUMNS, "tag"], columns) if group == "word" else EXAMPLE
         raise self._error(at, f"no field named {word!r}", hint)
 
     def _list(self) -> list[Value]:
