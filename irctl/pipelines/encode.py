@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files, paths, tables
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.origins import derived
@@ -55,7 +56,7 @@ def encode(
     encoder = load_encoder(config).freeze()
     fingerprint = encoder.fingerprint("passage")  # of the model, whatever the side: what its training recorded
     run.note(
-        dataset=config.run.dataset or collection.name,
+        dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
         model=config.model.name,
         model_fingerprint=fingerprint,

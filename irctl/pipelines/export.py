@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from irctl import files
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import shards
@@ -71,7 +72,8 @@ def export(
         _beside_faiss(found.bundle, target, reporter)
     elif found.bundle is not None and to != "ids" and not decoded and to not in OF_VECTORS:
         _beside_codes(found.bundle, target, reporter)
-    run.note(dataset=str(found.about.get("collection") or config.run.dataset or "vectors"), method=f"export {to}")
+    dataset = dataset_name(config.run.dataset, str(found.about.get("collection") or ""), "vectors")
+    run.note(dataset=dataset, method=f"export {to}")
     if found.folder is not None:
         kind = "bundle" if found.bundle is not None else "embeddings"
         run.artifact("in", kind, found.folder, sha256=found.fingerprint, n_rows=found.rows, dim=found.dim)

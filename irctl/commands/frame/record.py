@@ -11,6 +11,7 @@ from irctl.commands.frame.guard import system_errors
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.output import changed_settings
 from irctl.commands.frame.resume import resumable
+from irctl.data.collections.dataset_name import dataset_name
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -66,12 +67,13 @@ def begin(command: str, options: Options, config: Config, **more: Any) -> RunHan
     """The run folder and ledger row of a command line. more: what else start_run takes (runner, resume, columns)."""
     from irctl.ledger.recording import start_run
 
+    source = config.data.source if _is_used(command, "data.source", config) else ""
     return start_run(
         command=command,
         argv=list(options.argv),
         config=config,
         method=config.train.method if command == "train" else "",
-        dataset=config.run.dataset or (config.data.source if _is_used(command, "data.source", config) else ""),
+        dataset=dataset_name(config.run.dataset, source),
         model=config.model.name if _is_used(command, "model.name", config) else "",
         profile=options.profile,
         world_size=config.hardware.devices,

@@ -16,7 +16,7 @@ from irctl.index.plan import Plan, find_missing
 from irctl.index.plan import read as read_plan
 from irctl.pipelines.compress.manifest import Lines, read_done, write
 from irctl.pipelines.compress.results import SPENT, TRAINED, _note, payload_of, record_result, row_of
-from irctl.pipelines.references.vectors import dataset_of
+from irctl.pipelines.references.vectors import dataset_of_vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, report
             manifest = merge(folder, plan, manifest, reporter)
         rows.append(row_of(manifest, folder, train_s, spent))
     assert plan is not None
-    dataset = config.run.dataset or str(plan.about.get("collection", "")) or dataset_of(plan.source, plan.key)
+    dataset = dataset_of_vectors(config.run.dataset, plan.about, plan.source, plan.key)
     _note(run, folders, dataset, plan.about, plan.fingerprint)
     record_result(run, folders, rows, dataset)
     return payload_of(folders, rows)

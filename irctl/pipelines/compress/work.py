@@ -60,8 +60,8 @@ class Work:
     @property
     def dataset(self) -> str:
         """The ledger's name for the input."""
-        collection = str(self.given.about.get("collection", ""))
-        return self.config.run.dataset or collection or vectors.dataset_of(self.given.name, self.given.key)
+        given = self.given
+        return vectors.dataset_of_vectors(self.config.run.dataset, given.about, given.name, given.key)
 
     def _plan(self, name: str, workers: int) -> Plan:
         stream, settings = self.given.stream, self.config.compress

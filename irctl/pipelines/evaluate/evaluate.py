@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
 from irctl.models.locate import resolve_run_name
@@ -118,7 +119,7 @@ def _record(
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
     run.artifact("out", "eval", run.out / files.EVAL)
     datasets = list(dict.fromkeys(s["dataset"] for s in searches))
-    columns: dict[str, Any] = {"dataset": dataset or ",".join(datasets)}
+    columns: dict[str, Any] = {"dataset": dataset_name(dataset, ",".join(datasets))}
     for name in ("method", "model"):  # an empty model too: a run file of others has none
         if (value := searches[0].get(name)) is not None:
             columns[name] = value

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.references.vectors import dataset_of
+from irctl.pipelines.references.vectors import dataset_of_vectors
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
 from irctl.reports.neighbour_recall import OF_FILE
@@ -57,7 +58,7 @@ def _of_file(path: Path, searched: Searched, dataset: str) -> Iterator[HeldOutQu
     vectors_QD = read_queries(path, searched.dim)
     if not len(vectors_QD):
         raise DataError(f"{path}: holds no query vectors")
-    dataset = dataset or str(searched.about.get("collection", "")) or dataset_of(source_name(searched))
+    dataset = dataset_of_vectors(dataset, searched.about, source_name(searched))
     yield HeldOutQueries(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
 
 
@@ -84,7 +85,7 @@ def _of_collection(
         queries = collection.queries(split)
         vectors_QD = encode_queries(encoder, queries, config)
         rule = say_self_match(collection, split, config.eval.self_match, reporter).rule
-        dataset = config.run.dataset or collection.name
+        dataset = dataset_name(config.run.dataset, collection.name)
         yield HeldOutQueries(dataset, split, list(queries.ids), vectors_QD, name, rule, collection)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.origins import derived
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
@@ -143,7 +144,7 @@ def _of_collection(
     for part in (request.split or config.data.split or card.headline_split).split(","):
         part = collection.split_named(part.strip())
         qrels = collection.qrels(part)
-        dataset = config.run.dataset or collection.name
+        dataset = dataset_name(config.run.dataset, collection.name)
         file = _file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
         mine = _like_its_run(config, maker) if maker is not None else config
@@ -176,7 +177,7 @@ def _explicit(
     found = read_qrels(path)
     stem = path.name.split(".")[0]
     in_beir = path.resolve().parent.name == "qrels"
-    dataset = config.run.dataset or (path.resolve().parents[1].name if in_beir else stem)
+    dataset = dataset_name(config.run.dataset, path.resolve().parents[1].name if in_beir else stem)
     part = split or (stem if in_beir else "test")
     if not source.files:
         raise ConfigError("--qrels: goes with a run file", hint="irctl eval my.trec --qrels qrels/dev.tsv")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.pipelines.hardneg.left_out import LeftOut
@@ -53,7 +54,7 @@ def hardneg(
     from irctl.hashing import sha256_file
 
     run.note(
-        dataset=config.run.dataset or collection.name,
+        dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
         method=ranker.provenance["retriever"],
         model=str(ranker.provenance.get("model", "")),

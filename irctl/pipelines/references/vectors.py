@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.ledger.files import run_json
@@ -69,14 +70,16 @@ def named(source: str, config: Config) -> Input:
     return Input(stream, stream.source or source, key=stream.fingerprint)
 
 
-def dataset_of(name: str, key: str = "") -> str:
-    """The ledger's name for vectors that no collection is known of.
+def dataset_of_vectors(asked: str, about: Mapping[str, Any], name: str, key: str = "") -> str:
+    """The ledger's name for vectors: as asked by run.dataset, or that of their collection.
 
-    That of the run that encoded them (key: their hash), else the repository, or what stands before a colon.
+    Else that of the run that encoded them (key: their hash), the repository, or what stands before a colon in `name`.
     """
     from irctl.data.files import hub
     from irctl.ledger import query
 
+    if known := dataset_name(asked, str(about.get("collection", ""))):
+        return known
     sql = (
         "SELECT r.dataset FROM artifacts a JOIN runs r ON r.id = a.run_id WHERE a.sha256 = ? AND a.role = 'out'"
         " AND a.kind = 'embeddings' AND r.dataset <> '' ORDER BY r.created_at DESC LIMIT 1"

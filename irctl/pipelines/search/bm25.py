@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files
 from irctl.data.collections import check
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.index.bm25 import Bm25, Bm25Settings
 from irctl.types import Reporter, Run
 
@@ -91,7 +92,7 @@ def search(
             advance()
     write_run(target, found, run.id)
     run.note(
-        dataset=config.run.dataset or collection.name,
+        dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
         method="bm25",
         model=bm25.settings.label(),

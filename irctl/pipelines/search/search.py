@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files
 from irctl.data.collections import check
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
@@ -78,7 +79,7 @@ def _by_texts(
     watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     fingerprint = encoder.fingerprint("passage")
     run.note(
-        dataset=config.run.dataset or collection.name,
+        dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
         method="dense",
         model=name,
@@ -103,7 +104,7 @@ def _by_vectors(
     _write(target, run, ids, found, documents)
     vectors = dict(zip(ids, queries_QD, strict=True))
     watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
-    dataset = config.run.dataset or str(searched.about.get("collection", "")) or "vectors"
+    dataset = dataset_name(config.run.dataset, str(searched.about.get("collection", "")), "vectors")
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}

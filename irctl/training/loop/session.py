@@ -18,6 +18,7 @@ import transformers
 
 from irctl import tables
 from irctl.config import Config
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, RunFailed
 from irctl.ledger.files import surroundings
 from irctl.origins import MEASURED
@@ -65,7 +66,7 @@ class JournalReporter:
 
 def run(config: Config, paths: RunPaths, build: Build) -> None:
     """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
-    journal = Journal(paths, config.run.dataset or config.data.source)
+    journal = Journal(paths, dataset_name(config.run.dataset, config.data.source))
     reporter = JournalReporter(journal)
     plan = batch_plan.plan(config)
     precision.check_device(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.mqrel import MqrelSource
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource, open_training_source, train_split
 from irctl.data.groups import report
@@ -46,7 +47,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     if isinstance(source, JudgedSplit):
         config = _record_split(config, source, run, reporter)
     else:
-        run.note(dataset=config.run.dataset or source.name)
+        run.note(dataset=dataset_name(config.run.dataset, source.name))
     groups = groups_of(config, source)
     made_of = shares(groups)
     of_dev = _dev_notices(config, source)
@@ -68,7 +69,7 @@ def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter:
     from irctl.hashing import sha256_file
 
     collection = source.collection
-    run.note(dataset=config.run.dataset or collection.name, dataset_fingerprint=collection.fingerprint)
+    run.note(dataset=dataset_name(config.run.dataset, collection.name), dataset_fingerprint=collection.fingerprint)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     if not config.data.negatives:
         _judged(config, source)
