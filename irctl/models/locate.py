@@ -128,7 +128,7 @@ def _fetch_from_hub(name: str, revision: str, remote_code: bool) -> LocatedModel
         )
 
     try:
-        folder = Path(hub.asked(fetch, f"model '{name}'"))
+        folder = Path(hub.call_hub(fetch, f"model '{name}'"))
     except DataError as e:
         raise DataError(f"{e.message}; and no folder or run has that name", hint=_suggest_remedy(name)) from e
     if not any(folder.rglob("*.safetensors")):

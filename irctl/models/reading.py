@@ -90,7 +90,7 @@ def list_names(source: str) -> tuple[str, ...]:
         card = cards.built_in()[found]
         names = [source, found, card.name, found.rpartition("/")[2], card.same_as, card.same_as.rpartition("/")[2]]
     elif hub.is_hub(source):
-        names = [source, hub.parse(source).repo.rpartition("/")[2]]
+        names = [source, hub.parse_source(source).repo.rpartition("/")[2]]
     else:
         last = Path(source.rpartition(":")[2])
         names = [source, last.name, last.stem if last.suffix in (".json", ".toml") else ""]

@@ -37,10 +37,10 @@ def _row(name: str, card: cards.Card, root: str) -> dict[str, Any]:
 
 def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
     """Fetch one collection, or each of a group; returns their folders."""
-    from irctl.data.collections.fetch import fetch as fetch_one
+    from irctl.data.collections.fetch import fetch_collection
 
     names = cards.groups().get(name, (name,))
-    return {"folders": {n: str(fetch_one(n, reporter, root=root)) for n in names}}
+    return {"folders": {n: str(fetch_collection(n, reporter, root=root)) for n in names}}
 
 
 def check(path: str, *, max_len: int = 0, model: str = "", limit: int = 10, root: str = "") -> dict[str, Any]:
@@ -78,6 +78,6 @@ def _counter(model: str) -> Callable[[Sequence[str]], Sequence[int]]:
 
 def convert(source: str, out: str, to: str, *, root: str = "", fix_encoding: bool = False) -> dict[str, Any]:
     """Write a collection in another layout."""
-    from irctl.data.collections.convert import convert as write
+    from irctl.data.collections.convert import convert_collection
 
-    return write(open_collection(source, root=root, fix_encoding=fix_encoding), Path(out), to)
+    return convert_collection(open_collection(source, root=root, fix_encoding=fix_encoding), Path(out), to)

@@ -63,9 +63,9 @@ def encode(
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
-    if side == "passage" and (name := run_ids.unfit_document(collection.corpus.store)):
+    if side == "passage" and (name := run_ids.find_unfit_document(collection.corpus.store)):
         reporter.warn(
-            f"{collection.name}: document id {name!r} {run_ids.unfit(name)}: these vectors cannot be searched"
+            f"{collection.name}: document id {name!r} {run_ids.why_unfit(name)}: these vectors cannot be searched"
         )
     started = time.monotonic()
     rows = texts(collection, config, side)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files, paths
-from irctl.data.collections.self_match import self_match
-from irctl.data.texts.corpus import join
+from irctl.data.collections.self_match import decide_self_match
+from irctl.data.texts.corpus import join_title
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.origins import derived
 from irctl.types import Reporter, Run, Silent
@@ -164,7 +164,7 @@ class Rows:
     def texts(self, rows: slice) -> list[str]:
         found = self._corpus[rows]
         titles = found.get("title") or [""] * len(found["text"])
-        return [join(a or "", b or "", self._title_join) for a, b in zip(titles, found["text"], strict=True)]
+        return [join_title(a or "", b or "", self._title_join) for a, b in zip(titles, found["text"], strict=True)]
 
 
 def task_of(collection: Collection, split: str) -> Any:
@@ -175,7 +175,7 @@ def task_of(collection: Collection, split: str) -> Any:
     from mteb.abstasks.task_metadata import TaskMetadata
 
     class Local(AbsTaskRetrieval):
-        ignore_identical_ids = self_match(collection, split, "").drops
+        ignore_identical_ids = decide_self_match(collection, split, "").drops
         metadata = TaskMetadata(
             name=f"{NAME}-{collection.name}".replace("/", "-"),
             description=f"{collection.name} {split}, as irctl reads it",

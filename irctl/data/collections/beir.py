@@ -12,13 +12,13 @@ FIRST = ("train", "dev", "test")
 """Order of the usual splits; others follow by name."""
 
 
-def find(folder: Path, *names: str) -> Path | None:
+def find_in_folder(folder: Path, *names: str) -> Path | None:
     """The first of these files that is there, plain or as .gz."""
     candidates = (folder / f"{name}{end}" for name in names for end in ("", ".gz"))
     return next((p for p in candidates if p.is_file()), None)
 
 
-def in_order(splits: list[str]) -> tuple[str, ...]:
+def order_splits(splits: list[str]) -> tuple[str, ...]:
     """Split names, the usual ones first."""
     return tuple(sorted(splits, key=lambda s: (FIRST.index(s) if s in FIRST else len(FIRST), s)))
 
@@ -34,10 +34,10 @@ class BeirFolder:
 
     @staticmethod
     def is_one(folder: Path) -> bool:
-        return find(folder, "corpus.jsonl", "corpus.parquet") is not None
+        return find_in_folder(folder, "corpus.jsonl", "corpus.parquet") is not None
 
     def _file(self, *names: str) -> Path:
-        path = find(self.folder, *names)
+        path = find_in_folder(self.folder, *names)
         if path is None:
             raise DataError.of(self.folder, f"no {names[0]} or {names[0]}.gz", hint=f"irctl data check {self.folder}")
         return path
@@ -57,7 +57,7 @@ class BeirFolder:
 
     def splits(self) -> tuple[str, ...]:
         files = [*self.folder.glob("qrels/*.tsv"), *self.folder.glob("qrels/*.tsv.gz")]
-        return in_order(list({stem(p) for p in files}))
+        return order_splits(list({stem(p) for p in files}))
 
     def qrels_file(self, split: str) -> Path:
         return self._file(f"qrels/{split}.tsv")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from irctl.data.judgements.run_ids import HINT, unfit_document
+from irctl.data.judgements.run_ids import HINT, find_unfit_document
 
 if TYPE_CHECKING:
     from irctl.data.collections.collection import Collection
@@ -27,11 +27,11 @@ from irctl.data import draws
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import read_card
 from irctl.data.collections.msmarco import MsMarcoFolder
-from irctl.data.files.lines import entries, numbered
+from irctl.data.files.lines import read_entries, read_lines
 from irctl.data.judgements.qrels_files import column_parser
-from irctl.data.judgements.run_ids import unfit
-from irctl.data.texts.corpus import join
-from irctl.data.texts.id_map import hash_id
+from irctl.data.judgements.run_ids import why_unfit
+from irctl.data.texts.corpus import join_title
+from irctl.data.texts.id_map import hash_text
 from irctl.data.texts.records import line_parser
 from irctl.errors import DataError
 
@@ -104,7 +104,7 @@ class _GradedPairs:
         self._pairs, self._lines, self._grades = array("Q"), array("q"), array("d")
 
     def add(self, line: int, query: str, document: str, grade: float) -> None:
-        self._pairs.append(hash_id(f"{query}\0{document}"))
+        self._pairs.append(hash_text(f"{query}\0{document}"))
         self._lines.append(line)
         self._grades.append(grade)
 
@@ -173,20 +173,20 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
     parse = line_parser(path)
     sample: list[str] = []
     draw = draws.generator("check", path.name)
-    for line, text in numbered(path):
+    for line, text in read_lines(path):
         try:
             record = parse(line, text)
         except DataError as e:
             report.add("error", "malformed", f"{path.name}:{line}", e.message.partition(f":{line}: ")[2] or e.message)
             continue
-        ids.hashes.append(hash_id(record.id))
+        ids.hashes.append(hash_text(record.id))
         ids.lines.append(line)
-        if why := unfit(record.id, query=name != PASSAGES):
+        if why := why_unfit(record.id, query=name != PASSAGES):
             report.add("error", "id of no run file", f"{path.name}:{line}", f"id {record.id!r} {why}")
-        passage = join(record.title, record.text)
-        ids.texts.append(hash_id(passage) if passage else 0)
-        alone = join("", record.text)
-        ids.untitled.append(ids.texts[-1] if alone == passage else hash_id(alone) if alone else 0)
+        passage = join_title(record.title, record.text)
+        ids.texts.append(hash_text(passage) if passage else 0)
+        alone = join_title("", record.text)
+        ids.untitled.append(ids.texts[-1] if alone == passage else hash_text(alone) if alone else 0)
         if not passage:
             report.add("warning", "empty text", f"{path.name}:{line}", f"id {record.id} has no text")
         if count_tokens:  # reservoir: every record is as likely to be in the sample
@@ -220,7 +220,7 @@ def _judgements(
     names: dict[int, str] = {}
     rows, has_header = 0, False
     top = 0
-    for line, text in entries(path):
+    for line, text in read_entries(path):
         where, top = f"{path.name}:{line}", top or line
         try:
             found = parse(line, text)
@@ -233,7 +233,7 @@ def _judgements(
         rows += 1
         if not found.score.is_integer():
             report.add("error", "grade", where, f"expected a whole number, found {found.score:g}")
-        query, document = hash_id(found.query_id), hash_id(found.document_id)
+        query, document = hash_text(found.query_id), hash_text(found.document_id)
         if not _has(queries_N, query):
             report.add("error", "unknown query", where, f"no query {found.query_id}")
         if not _has(documents_N, document):
@@ -298,10 +298,12 @@ def _copies(documents: _IdHashes, relevant: set[int], name: str, report: Report)
         report.add("warning", "copy of a positive", f"{name}:{lines_N[i]}", what)
 
 
-def refuse(collection: Collection, split: str) -> None:
+def refuse_unfit_ids(collection: Collection, split: str) -> None:
     """Raise DataError for an id of a document, or of a query of this split, that no run file can hold."""
-    kinds = {"query": next((q for q in collection.queries(split).ids if unfit(q, query=True)), "")}
-    kinds["document"] = "" if kinds["query"] else unfit_document(collection.corpus.store)
+    kinds = {"query": next((q for q in collection.queries(split).ids if why_unfit(q, query=True)), "")}
+    kinds["document"] = "" if kinds["query"] else find_unfit_document(collection.corpus.store)
     for kind, name in kinds.items():
         if name:
-            raise DataError(f"{collection.name}: {kind} id {name!r} {unfit(name, query=kind == 'query')}", hint=HINT)
+            raise DataError(
+                f"{collection.name}: {kind} id {name!r} {why_unfit(name, query=kind == 'query')}", hint=HINT
+            )

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 from irctl import plugins
 from irctl.data.collections.cards import Card
 from irctl.data.collections.split_names import ALL, POOL
-from irctl.data.files.hub import local_source
-from irctl.data.files.lines import malformed
+from irctl.data.files.hub import find_local
+from irctl.data.files.lines import line_error
 from irctl.data.judgements.qrels import qrels_sha256, read_qrels
 from irctl.data.judgements.qrels_files import read_judgements
 from irctl.data.texts.corpus import Corpus
@@ -87,13 +87,13 @@ class Collection:
 
     def qrels_file(self, split: str) -> Path:
         if split in self.card.extra_splits and split not in self.layout.splits():
-            return local_source(self.card.extra_splits[split]["qrels"], self._root)
+            return find_local(self.card.extra_splits[split]["qrels"], self._root)
         return self.layout.qrels_file(self._known(split))
 
     def query_store(self, split: str) -> TextStore:
         """All queries of the file that this split takes its queries from, judged or not."""
         if split in self.card.extra_splits and split not in self.layout.splits():
-            path = local_source(self.card.extra_splits[split]["queries"], self._root)
+            path = find_local(self.card.extra_splits[split]["queries"], self._root)
             return open_texts(path, fix_encoding=self._fix_encoding)
         return self.layout.queries(self._known(split))
 
@@ -158,7 +158,7 @@ class Collection:
             missing = judged[int(rows_N.argmin())]
             path = self.qrels_file(split)
             line = next(j.line for j in read_judgements(path) if j.query_id == missing)
-            raise malformed(path, line, f"query ids of {store.source}", f"'{missing}'")
+            raise line_error(path, line, f"query ids of {store.source}", f"'{missing}'")
         rows = sorted(rows_N.tolist())
         return Queries(store.column("id", rows), [t.strip() for t in store.column("text", rows)])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from irctl.data.collections.collection import Collection
 from irctl.data.files.lines import COMMENT
-from irctl.data.judgements.run_ids import HINT, unfit
+from irctl.data.judgements.run_ids import HINT, why_unfit
 from irctl.data.texts.store import TextStore
 from irctl.errors import ConfigError, DataError
 from irctl.files import check_folder, write_error
@@ -23,7 +23,7 @@ LAYOUTS = ("beir", "msmarco")
 CHUNK = 4096
 
 
-def convert(collection: Collection, out: Path, to: str) -> dict[str, Any]:
+def convert_collection(collection: Collection, out: Path, to: str) -> dict[str, Any]:
     """Write corpus, queries and judgements of every split; returns counts.
 
     msmarco has one text column: title and text are joined; tabs and line ends inside a text become blanks (counted).
@@ -37,7 +37,7 @@ def convert(collection: Collection, out: Path, to: str) -> dict[str, Any]:
         raise DataError(f"{collection.name}: no judgements to convert")
     for split in collection.splits():
         if name := next((q for q in collection.qrels(split) if q.startswith(COMMENT)), ""):
-            raise DataError(f"{collection.name} {split}: query id {name!r} {unfit(name, query=True)}", hint=HINT)
+            raise DataError(f"{collection.name} {split}: query id {name!r} {why_unfit(name, query=True)}", hint=HINT)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp.", dir=out.parent))

@@ -25,7 +25,7 @@ CHUNK = 1 << 20
 TIMEOUT_S = 60.0
 
 
-def fetch(name: str, reporter: Reporter, *, root: str = "") -> Path:
+def fetch_collection(name: str, reporter: Reporter, *, root: str = "") -> Path:
     """The folder of a collection, fetched if it is not there. Raises DataError when it cannot be had from here."""
     key = cards.key_of(name)
     if key is None:
@@ -33,7 +33,7 @@ def fetch(name: str, reporter: Reporter, *, root: str = "") -> Path:
         raise AssertionError("unreachable")
     card = cards.built_in()[key]
     if card.source:
-        return hub.beir_folder(card.source, root)
+        return hub.find_beir_folder(card.source, root)
     owner = card.same_as or key
     whole = cards.built_in()[owner]
     target = folder_of(owner)

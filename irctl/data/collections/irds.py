@@ -43,7 +43,7 @@ class IrdsLayout:
         self.name = name
         self._data = _load(name)
         self.split = name.rpartition("/")[2]
-        self.folder = made_once.made_once("irds", made_once.key_of({"name": name, "format": FORMAT}), self._write)
+        self.folder = made_once.make_once("irds", made_once.key_of({"name": name, "format": FORMAT}), self._write)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         counts = {"queries": 0, "judgements": 0}
@@ -72,7 +72,7 @@ class IrdsLayout:
         name = documents.docs_namespace() if hasattr(documents, "docs_namespace") else self.name
         key = made_once.key_of({"irds documents": name, "rows": self._data.docs_count(), "format": FORMAT})
         source = f"irds:{self.name}"
-        return TextStore(made_once.made_once("corpora", key, lambda f: write_store(f, self._records, key, source)))
+        return TextStore(made_once.make_once("corpora", key, lambda f: write_store(f, self._records, key, source)))
 
     def queries(self, split: str) -> TextStore:
         return open_texts(self.folder / "queries.jsonl")

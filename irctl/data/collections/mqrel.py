@@ -18,7 +18,7 @@ from irctl.data.files import hub
 from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.data.groups.merged_sources import JudgementSource
 from irctl.data.judgements.qrels_store import open_qrels
-from irctl.data.judgements.source_rules import selection_of
+from irctl.data.judgements.source_rules import build_selection
 from irctl.data.texts.store import TextPool, open_texts
 
 
@@ -58,7 +58,7 @@ class MqrelSource:
         if not spec.qrel_path:
             return JudgementSource(spec.source, queries, passages, None)
         subset = self._files(spec.query_subset_path, "query_path")
-        selection = selection_of(spec.rules, subset, spec.where)
+        selection = build_selection(spec.rules, subset, spec.where)
         store = open_qrels(self._files(spec.qrel_path, "qrel_path"), queries, passages, selection)
         return JudgementSource(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
 
@@ -68,7 +68,7 @@ class MqrelSource:
 
     def _local(self, name: str) -> Path:
         """A file of the hub, an absolute one, or one beside the configuration."""
-        return hub.file(name, self._root) if hub.is_hub(name) else self.folder / name
+        return hub.find_file(name, self._root) if hub.is_hub(name) else self.folder / name
 
     def missing(self) -> list[str]:
         """Files that are not on this machine yet. Asks nobody."""

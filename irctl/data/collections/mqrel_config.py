@@ -62,10 +62,12 @@ def read_config(path: Path) -> MqrelConfig:
         start = found[min(before, len(found) - 1)].end() if found else 0
         return f"{path}:{text.count(chr(10), 0, start) + 1}" if found else str(path)
 
-    return parse(table, where)
+    return parse_config(table, where)
 
 
-def parse(table: Mapping[str, Any], where: Callable[[str, int], str] = lambda key, before: "mqrel") -> MqrelConfig:
+def parse_config(
+    table: Mapping[str, Any], where: Callable[[str, int], str] = lambda key, before: "mqrel"
+) -> MqrelConfig:
     """The configuration in a table; from Python, callables may stand where the file has keys of rules."""
     top = (*LISTS, "on_conflict")
     for key in table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from irctl.data.collections.beir import find, in_order
+from irctl.data.collections.beir import find_in_folder, order_splits
 from irctl.data.texts.store import TextStore, open_texts
 from irctl.errors import DataError
 
@@ -29,11 +29,11 @@ class MsMarcoFolder:
 
     @staticmethod
     def is_one(folder: Path) -> bool:
-        return find(folder, "collection.tsv", "corpus.tsv") is not None
+        return find_in_folder(folder, "collection.tsv", "corpus.tsv") is not None
 
     @property
     def corpus_file(self) -> Path:
-        path = find(self.folder, "collection.tsv", "corpus.tsv")
+        path = find_in_folder(self.folder, "collection.tsv", "corpus.tsv")
         if path is None:
             raise DataError.of(self.folder, "no collection.tsv", hint="irctl data fetch msmarco")
         return path
@@ -48,14 +48,14 @@ class MsMarcoFolder:
         """Splits with judgements."""
         found = {self._split_of(p) for p in self.folder.glob("qrels.*")}
         named = {"dev" if s == "dev.small" else "dev.full" if s == "dev" and self._has_small() else s for s in found}
-        tracks = {t for t, (_, qrels) in TRACKS.items() if find(self.folder, qrels)}
-        return in_order(list(named | tracks))
+        tracks = {t for t, (_, qrels) in TRACKS.items() if find_in_folder(self.folder, qrels)}
+        return order_splits(list(named | tracks))
 
     def _split_of(self, path: Path) -> str:
         return path.name.removesuffix(".gz").removesuffix(".tsv").split(".", 1)[1]
 
     def _has_small(self) -> bool:
-        return find(self.folder, "qrels.dev.small.tsv", "qrels.dev.small") is not None
+        return find_in_folder(self.folder, "qrels.dev.small.tsv", "qrels.dev.small") is not None
 
     def _on_disk(self, split: str) -> str:
         if split == "dev" and self._has_small():
@@ -71,7 +71,7 @@ class MsMarcoFolder:
         return self._file(TRACKS[split][1:] if split in TRACKS else (f"qrels.{name}.tsv", f"qrels.{name}"), split)
 
     def _file(self, names: tuple[str, ...], split: str) -> Path:
-        path = find(self.folder, *names)
+        path = find_in_folder(self.folder, *names)
         if path is None:
             raise DataError.of(
                 self.folder, f"no {names[0]} for split {split}", hint=f"Splits here: {', '.join(self.splits())}"

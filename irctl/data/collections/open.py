@@ -76,7 +76,9 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
         layout = IrdsLayout(source.removeprefix("irds:"))
         return replace(_default_card(layout.name, layout), measures=measures_of(layout.name)), layout
     if hub.is_hub(source):
-        return _folder(hub.beir_folder(source, root), fix_encoding, name=hub.parse(source).repo.split("/")[1])
+        return _folder(
+            hub.find_beir_folder(source, root), fix_encoding, name=hub.parse_source(source).repo.split("/")[1]
+        )
     found = cards.key_of(source)
     if found is not None and not source.startswith((".", "/")):
         return _built_in(found, root, fix_encoding)
@@ -104,7 +106,7 @@ def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
             name, f"stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
         )
     if card.source:
-        return card, _layout(hub.beir_folder(card.source, root), fix_encoding)
+        return card, _layout(hub.find_beir_folder(card.source, root), fix_encoding)
     folder = folder_of(name)
     if not folder.is_dir():
         if not card.public:
@@ -131,7 +133,7 @@ def is_present(source: str, *, root: str = "") -> bool:
         return Path(_shipped(source)).exists()
     card = cards.built_in()[found]
     if card.source:
-        return bool(root) and (Path(root) / hub.parse(card.source).repo).is_dir()
+        return bool(root) and (Path(root) / hub.parse_source(card.source).repo).is_dir()
     return (
         all(folder_of(f"{found}/{part}").is_dir() for part in card.parts) if card.parts else folder_of(found).is_dir()
     )

@@ -18,7 +18,7 @@ from irctl import hashing
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import Card
 from irctl.data.files import made_once
-from irctl.data.files.lines import first, json_objects, malformed, numbered, opened, suffix
+from irctl.data.files.lines import line_error, open_unpacked, read_first_line, read_json_lines, read_lines, suffix
 
 FORMAT = 1
 CHUNK = 1 << 20
@@ -30,10 +30,10 @@ def is_pairs(path: Path) -> bool:
     """Whether a file holds records rather than one table of settings."""
     if suffix(path) != ".json":
         return suffix(path) == ".jsonl"
-    with opened(path) as file:
+    with open_unpacked(path) as file:
         if file.read(64).lstrip().startswith(b"["):
             return True
-    text = first(path)
+    text = read_first_line(path)
     return '"query"' in text and '"positive"' in text
 
 
@@ -46,38 +46,38 @@ def read_pairs(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
             if name == "negative" and value in (None, ""):
                 continue
             if not isinstance(value, str) or not value.strip():
-                raise malformed(path, line, f"a text as {name}", repr(value))
+                raise line_error(path, line, f"a text as {name}", repr(value))
             texts[name] = value.strip()
         query, positive, negative = texts["query"], texts["positive"], texts.get("negative")
         if query == positive:
-            raise malformed(path, line, "a positive that is not the query", positive)
+            raise line_error(path, line, "a positive that is not the query", positive)
         if negative == positive:
-            raise malformed(path, line, "a negative that is not the positive", negative)
+            raise line_error(path, line, "a negative that is not the positive", negative)
         yield line, query, positive, negative
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Records with their lines, one at a time: such files reach gigabytes."""
     if suffix(path) == ".tsv":
-        for line, row in numbered(path):
+        for line, row in read_lines(path):
             fields = row.split("\t")
             if len(fields) not in (2, 3):
-                raise malformed(path, line, "2 or 3 columns (query, positive, negative)", len(fields))
+                raise line_error(path, line, "2 or 3 columns (query, positive, negative)", len(fields))
             yield line, dict(zip(FIELDS, fields, strict=False))
         return
-    with opened(path) as file:
+    with open_unpacked(path) as file:
         start = file.read(64).lstrip()
     if not start.startswith(b"["):
-        yield from json_objects(path)
+        yield from read_json_lines(path)
         return
     parse, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
     buffer, place, line = "", 0, 1
-    with opened(path) as file:
+    with open_unpacked(path) as file:
         while chunk := file.read(CHUNK):
             try:
                 buffer, place = buffer[place:] + text.decode(chunk), 0
             except UnicodeDecodeError as e:
-                raise malformed(path, line, "UTF-8", f"byte 0x{e.object[e.start]:02x}") from None
+                raise line_error(path, line, "UTF-8", f"byte 0x{e.object[e.start]:02x}") from None
             while True:
                 gap = BETWEEN.match(buffer, place)
                 assert gap is not None
@@ -88,18 +88,18 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 except ValueError:
                     break  # the record goes on in the next chunk
                 if not isinstance(record, dict):
-                    raise malformed(path, line, "an object", record)
+                    raise line_error(path, line, "an object", record)
                 yield line, record
                 line += buffer.count("\n", place, end)
                 place = end
     if place < len(buffer):
-        raise malformed(path, line, "an object or the end of the array", buffer[place : place + 40])
+        raise line_error(path, line, "an object or the end of the array", buffer[place : place + 40])
 
 
 def pairs_layout(path: Path) -> tuple[Card, BeirFolder]:
     """The file as a BEIR folder in the cache: one split, train, with positives 1 and negatives 0."""
     key = made_once.key_of({"file": hashing.sha256_file(path), "format": FORMAT})
-    folder = made_once.made_once("pairs", key, lambda work: _write(path, work))
+    folder = made_once.make_once("pairs", key, lambda work: _write(path, work))
     layout = BeirFolder(folder)
     note = "training pairs; scores on them compare with nothing"
     return Card(name=path.name.split(".")[0], headline_split="train", splits=("train",), note=note), layout

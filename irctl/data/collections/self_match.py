@@ -23,13 +23,13 @@ class SelfMatch(NamedTuple):
 
 def say_self_match(collection: Collection, split: str, setting: str, reporter: Reporter) -> SelfMatch:
     """The rule of a split, and a line to the user where the texts decided it."""
-    decided = self_match(collection, split, setting)
+    decided = decide_self_match(collection, split, setting)
     if decided.said:
         reporter.say(decided.said)
     return decided
 
 
-def self_match(collection: Collection, split: str, setting: str) -> SelfMatch:
+def decide_self_match(collection: Collection, split: str, setting: str) -> SelfMatch:
     """The rule of a split. setting: eval.self_match, empty where nobody set it.
 
     A collection whose card does not say is looked at: same id and same text is a self-match. Ids of queries and

@@ -12,7 +12,7 @@ from typing import Any
 
 from irctl import plugins
 from irctl.data.collections import cards
-from irctl.data.collections.beir import in_order
+from irctl.data.collections.beir import order_splits
 from irctl.data.collections.cards import Card
 from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
 from irctl.data.files import hub
@@ -32,7 +32,7 @@ class SuiteLayout:
         self._root = root
 
     def _file(self, name: str) -> Path:
-        return hub.file(name, self._root) if hub.is_hub(name) else self.folder / name
+        return hub.find_file(name, self._root) if hub.is_hub(name) else self.folder / name
 
     def corpus(self) -> TextStore:
         return open_texts(self._file(next(iter(self._splits.values()))["corpus_path"]))
@@ -41,13 +41,13 @@ class SuiteLayout:
         return open_texts(self._file(self._splits[split]["query_path"]))
 
     def splits(self) -> tuple[str, ...]:
-        return in_order(list(self._splits))
+        return order_splits(list(self._splits))
 
     def qrels_file(self, split: str) -> Path:
         return self._file(self._splits[split]["qrel_path"])
 
 
-def entries(path: Path) -> list[str]:
+def list_sets(path: Path) -> list[str]:
     """Names of the sets in a configuration."""
     return list(read_table(path))
 

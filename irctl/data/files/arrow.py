@@ -32,7 +32,7 @@ def open_parquet(source: Any, name: str, **options: Any) -> Any:
         return pq.ParquetFile(source, **options)
 
 
-def batches(file: Any, name: str, rows: int, **options: Any) -> Iterator[Any]:
+def read_batches(file: Any, name: str, rows: int, **options: Any) -> Iterator[Any]:
     """Record batches of an open parquet file."""
     found = file.iter_batches(rows, **options)
     while True:

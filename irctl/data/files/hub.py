@@ -37,7 +37,7 @@ def is_hub(source: str) -> bool:
     return source.startswith(PREFIX)
 
 
-def parse(source: str) -> HubPath:
+def parse_source(source: str) -> HubPath:
     """Raises DataError for a name that is not hf://datasets/OWNER/NAME[@REVISION][/PATH]."""
     match = PATTERN.fullmatch(source)
     if not match:
@@ -45,9 +45,9 @@ def parse(source: str) -> HubPath:
     return HubPath(match["repo"], match["revision"] or "", (match["path"] or "").strip("/"))
 
 
-def file(source: str, root: str = "") -> Path:
+def find_file(source: str, root: str = "") -> Path:
     """One file of a repository, on this machine. Raises DataError naming the file when it cannot be had."""
-    place = parse(source)
+    place = parse_source(source)
     if root:
         path = Path(root) / place.repo / place.path
         if not path.is_file():
@@ -58,12 +58,12 @@ def file(source: str, root: str = "") -> Path:
     def download() -> str:
         return str(hf_hub_download(place.repo, place.path, repo_type="dataset", revision=place.revision or None))
 
-    return Path(asked(download, source))
+    return Path(call_hub(download, source))
 
 
 def is_here(source: str, root: str = "") -> bool:
     """Whether a file can be read without network."""
-    place = parse(source)
+    place = parse_source(source)
     if root:
         return (Path(root) / place.repo / place.path).exists()
     from huggingface_hub import try_to_load_from_cache
@@ -72,9 +72,9 @@ def is_here(source: str, root: str = "") -> bool:
     return isinstance(found, str)
 
 
-def beir_folder(source: str, root: str = "") -> Path:
+def find_beir_folder(source: str, root: str = "") -> Path:
     """The files of a BEIR layout in a repository, as a folder on this machine."""
-    place = parse(source)
+    place = parse_source(source)
     if root:
         folder = Path(root) / place.repo / place.path
         if not folder.is_dir():
@@ -90,7 +90,7 @@ def beir_folder(source: str, root: str = "") -> Path:
             snapshot_download(place.repo, repo_type="dataset", revision=place.revision or None, allow_patterns=wanted)
         )
 
-    folder = Path(asked(download, source)) / place.path
+    folder = Path(call_hub(download, source)) / place.path
     if not any(folder.glob("corpus.jsonl*")):
         raise DataError(
             f"{source}: no corpus.jsonl there", hint="Expected corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv"
@@ -98,7 +98,7 @@ def beir_folder(source: str, root: str = "") -> Path:
     return folder
 
 
-def asked(call: Callable[[], T], source: str) -> T:
+def call_hub(call: Callable[[], T], source: str) -> T:
     """Call the hub; at a busy or failing server (429, 5xx) or a broken connection, wait and try again, 5 times in all.
 
     Every way in which it can fail is one DataError naming the source. huggingface_hub stands on httpx, whose errors are
@@ -150,5 +150,5 @@ def _hint(status: int) -> str:
     return "Accept its terms on its page, and set HF_TOKEN" if status in (401, 403) else ""
 
 
-def local_source(source: str, root: str) -> Path:
-    return file(source, root) if is_hub(source) else Path(source)
+def find_local(source: str, root: str) -> Path:
+    return find_file(source, root) if is_hub(source) else Path(source)

@@ -22,7 +22,7 @@ BLANKS = " \t\n\v\f\r"
 """What C's isspace takes for white space."""
 
 
-def malformed(path: Path, line: int, expected: str, found: object, hint: str = "") -> DataError:
+def line_error(path: Path, line: int, expected: str, found: object, hint: str = "") -> DataError:
     """The error for one line: file:line, what was expected, what is there."""
     shown = str(found)
     return DataError(
@@ -44,7 +44,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     """The file of `open_bytes`; a gzip file that is damaged is a DataError wherever in here that shows."""
     with open_bytes(path) as file:
         try:
@@ -53,7 +53,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             raise DataError(f"{path}: gzip file is damaged ({e})", hint="Fetch it again") from None
 
 
-def numbered(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, text without its line end). Blank lines are left out.
 
     Raises DataError for bytes that are not UTF-8 and for a gzip file that is cut short.
@@ -74,39 +74,39 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(f"{path}: gzip file is damaged after line {number} ({e})", hint="Fetch it again") from None
 
 
-def entries(path: Path, *, indented: bool = False) -> Iterator[tuple[int, str]]:
+def read_entries(path: Path, *, indented: bool = False) -> Iterator[tuple[int, str]]:
     """Numbered lines of judgements or of a run, without comments: lines that begin with #, as in trec_eval 10.
 
     indented: also after blanks, as trec_eval takes them in runs.
     """
-    return ((n, text) for n, text in numbered(path) if not (text.lstrip() if indented else text).startswith(COMMENT))
+    return ((n, text) for n, text in read_lines(path) if not (text.lstrip() if indented else text).startswith(COMMENT))
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The columns of a line as trec_eval splits it: at C's isspace on bytes, so a no-break space is part of a word."""
     return [w.decode() for w in text.encode().split()]
 
 
-def first(path: Path) -> str:
+def read_first_line(path: Path) -> str:
     """The first line that is not blank, or an empty string."""
-    return next((text for _, text in numbered(path)), "")
+    return next((text for _, text in read_lines(path)), "")
 
 
-def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of a JSON-lines file."""
-    for number, text in numbered(path):
-        yield number, json_object(path, number, text)
+    for number, text in read_lines(path):
+        yield number, parse_json_line(path, number, text)
 
 
-def json_object(path: Path, number: int, text: str) -> dict[str, Any]:
+def parse_json_line(path: Path, number: int, text: str) -> dict[str, Any]:
     """One line as a JSON object."""
     found = tables.parse_json(text, f"{path}:{number}: expected a JSON object, found {text[:40]!r}")
     if not isinstance(found, dict):
-        raise malformed(path, number, "a JSON object", text)
+        raise line_error(path, number, "a JSON object", text)
     return found
 
 
-def identifier(value: object) -> str | None:
+def as_id(value: object) -> str | None:
     """An id as a string: text as it is, whole JSON numbers in decimal; None for anything else or for nothing."""
     if isinstance(value, str):
         return value or None

@@ -26,7 +26,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def made_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Path:
+def make_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Path:
     """Folder CACHE/KIND/KEY, made if it is not there. `make(folder)` writes the files and returns the manifest."""
     final = paths.cache() / kind / key[:32]
     if (final / MANIFEST).is_file():
@@ -40,9 +40,9 @@ def made_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
                 shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed: a live one would hold the lock
             work = Path(tempfile.mkdtemp(prefix=f".{final.name}.tmp.", dir=final.parent))
             try:
-                manifest = make(work)
+                about = make(work)
                 # Manifest last: its presence proves the folder whole.
-                (work / MANIFEST).write_text(json.dumps(dict(manifest), sort_keys=True, ensure_ascii=False) + "\n")
+                (work / MANIFEST).write_text(json.dumps(dict(about), sort_keys=True, ensure_ascii=False) + "\n")
                 with contextlib.suppress(FileExistsError):
                     work.rename(final)
             finally:
@@ -52,7 +52,7 @@ def made_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
     return final
 
 
-def manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """What `make` returned for this folder."""
     return tables.json_object(folder / MANIFEST, hint=f"Remove {folder} and run again")
 

@@ -64,7 +64,7 @@ class Listed:
         )
 
 
-def candidate_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> View:
+def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> View:
     """Labels and mask of every query over the batch.
 
     own: its own passages only, [B, K]. all: every passage, those of other queries labelled inbatch_label, nothing but

@@ -18,7 +18,7 @@ from irctl.data.texts.copies import Copies
 REASON = "the text of a positive under another id"
 
 
-def leave_out(parts: Sequence[Merged], copies: Copies, threshold: float | None = None) -> None:
+def drop_false_negatives(parts: Sequence[Merged], copies: Copies, threshold: float | None = None) -> None:
     """Drop them from the sources, in place. parts: graded sources, or those of positives and those of negatives.
 
     threshold: the grade from which a passage of graded sources is a positive; None: every grade above 0 is one.

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.groups import selection
-from irctl.data.groups.false_negatives import leave_out
-from irctl.data.groups.merged_sources import JudgedPassages, JudgementSource, Labels, Merged, pool_of
-from irctl.data.groups.positives import half, threshold
+from irctl.data.groups.false_negatives import drop_false_negatives
+from irctl.data.groups.merged_sources import JudgedPassages, JudgementSource, Labels, Merged, merge_pools
+from irctl.data.groups.positives import choose_threshold, half_of_largest
 from irctl.data.texts.copies import open_copies
-from irctl.data.texts.corpus import join
+from irctl.data.texts.corpus import join_title
 from irctl.data.texts.store import TextPool
 from irctl.errors import ConfigError, DataError
 from irctl.types import TrainGroup
@@ -74,8 +74,8 @@ class GroupSource:
         self.settings = settings
         has_sides = bool(positives or negatives)
         sources = [*positives, *negatives] if has_sides else [*graded]
-        self.queries = pool_of([s.queries for s in sources])
-        self.passages = pool_of([s.passages for s in sources])
+        self.queries = merge_pools([s.queries for s in sources])
+        self.passages = merge_pools([s.passages for s in sources])
         self._has_titles = any(s.has_titles for s in self.passages.stores)
 
         def merged(some: Sequence[JudgementSource]) -> Merged:
@@ -84,9 +84,9 @@ class GroupSource:
         self.parts = [merged(positives), merged(negatives)] if has_sides else [merged(graded)]
         self.threshold: float | None = None
         if not has_sides and settings.positive_from is not None and len(self.parts[0].query_rows()):
-            self.threshold = threshold(settings.positive_from, self.parts[0].labels)
+            self.threshold = choose_threshold(settings.positive_from, self.parts[0].labels)
         self._copies = open_copies(self.passages, settings.title_join)
-        leave_out(self.parts, self._copies, self.threshold)
+        drop_false_negatives(self.parts, self._copies, self.threshold)
         rows = self.parts[0].query_rows()
         if has_sides:
             rows = np.intersect1d(rows, self.parts[1].query_rows())
@@ -123,7 +123,7 @@ class GroupSource:
     @property
     def positive_threshold(self) -> float:
         """The label from which a passage is a positive: half the largest grade, rounded up; 1 where labels are 0, 1."""
-        return 1.0 if self.is_binary else half(self.largest_grade)
+        return 1.0 if self.is_binary else half_of_largest(self.largest_grade)
 
     @property
     def fingerprint(self) -> str:
@@ -158,7 +158,7 @@ class GroupSource:
         if self.is_binary:
             positives, negatives = self._sides(query_row, key)
             pins = (s.pin_positive, s.pin_negatives)
-            passages, labels = selection.one_positive(
+            passages, labels = selection.choose_one_positive(
                 positives, negatives, s.group_size, seed=s.seed, epoch=epoch, content=content, pins=pins, refill=refill
             )
         else:
@@ -166,7 +166,7 @@ class GroupSource:
             names = self._names(judged.rows_K) if s.selection.endswith("relevant") else None
             order = selection.choose(judged, s.selection, s.group_size, key, names)
             if refill and 0 < len(order) < s.group_size:
-                order = order[selection.repeated(s.group_size, len(order))]
+                order = order[selection.repeat_places(s.group_size, len(order))]
             passages, labels = judged.rows_K[order], judged.labels_K[order]
         return GroupRows(query_row, passages, np.asarray(labels, dtype=np.float32))
 
@@ -230,7 +230,7 @@ class GroupSource:
         if how == "none" or not self._has_titles:
             return [t.strip() for t in texts]
         titles = self.passages.column("title", rows)
-        return [join(a, b, how) for a, b in zip(titles, texts, strict=True)]
+        return [join_title(a, b, how) for a, b in zip(titles, texts, strict=True)]
 
 
 def _ids(pool: TextPool, rows: Rows) -> list[str]:

@@ -42,7 +42,7 @@ class JudgementSource:
     is_mined: bool = False
 
 
-def pool_of(pools: Sequence[TextPool]) -> TextPool:
+def merge_pools(pools: Sequence[TextPool]) -> TextPool:
     """Every store of these pools once, by content."""
     stores: dict[str, TextStore] = {}
     for pool in pools:

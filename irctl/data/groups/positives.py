@@ -24,7 +24,7 @@ def is_binary(config: Config) -> bool:
     return len(found) == len(_losses(config)) and len(set(found.values())) == 1
 
 
-def asked(config: Config) -> float | None:
+def threshold_asked_for(config: Config) -> float | None:
     """The grade that is set for the positive of a binary group, 0 where none is; None: groups of all grades.
 
     Raises ConfigError where two losses have two of them.
@@ -43,7 +43,7 @@ def asked(config: Config) -> float | None:
     return values.pop()
 
 
-def threshold(asked: float, labels: Labels) -> float:
+def choose_threshold(asked: float, labels: Labels) -> float:
     """The grade from which a passage is a positive: as asked, else half the largest, rounded up.
 
     Raises ConfigError where labels are a teacher's scores and nothing was asked, or where no label reaches it.
@@ -54,7 +54,7 @@ def threshold(asked: float, labels: Labels) -> float:
             f"{labels.largest:g}, not whole numbers, are a teacher's scores",
             hint="Set loss.positive_threshold, or use distill or marginmse",
         )
-    theta = asked or half(labels.largest)
+    theta = asked or half_of_largest(labels.largest)
     if theta > labels.largest:
         raise ConfigError(
             f"positives start at {theta:g} (loss.positive_threshold): no passage is positive, for the largest grade "
@@ -64,7 +64,7 @@ def threshold(asked: float, labels: Labels) -> float:
     return theta
 
 
-def half(largest_grade: float) -> float:
+def half_of_largest(largest_grade: float) -> float:
     """The threshold that nobody set."""
     return float(max(math.ceil(largest_grade / 2), 1))
 

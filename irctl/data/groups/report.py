@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.groups.merged_sources import Merged
-from irctl.data.groups.shares import shares
+from irctl.data.groups.shares import measure_shares
 
 if TYPE_CHECKING:
     from irctl.data.groups.group_source import GroupSource
@@ -35,7 +35,7 @@ def describe(source: GroupSource) -> dict[str, Any]:
         "largest grade": source.largest_grade if source.threshold is None else source.parts[0].labels.largest,
         "positive from grade": source.threshold or source.positive_threshold,
         "groups": "one positive, and negatives" if source.is_binary else "of all grades",
-        "a group": shares(source).line(),
+        "a group": measure_shares(source).line(),
     }
     if conflicts and settings.on_conflict == "last":
         about["advice"] = (

@@ -28,7 +28,7 @@ class Names(NamedTuple):
     corpora: Sequence[int]
 
 
-def room(size: int, mined: int) -> int:
+def places_for_mined(size: int, mined: int) -> int:
     """Places of a graded group of `size` that are kept for so many mined negatives."""
     return min(mined, max(int(size * MINED_SHARE), 1), max(size - 1, 0))
 
@@ -43,7 +43,7 @@ def choose(
     if judged.mined_K is None or not size or len(judged) <= size:
         return _chosen(judged, how, size, key, names)
     sides = [np.flatnonzero(is_side_K) for is_side_K in (~judged.mined_K, judged.mined_K)]
-    counts = [min(len(sides[0]), size - room(size, len(sides[1])))]
+    counts = [min(len(sides[0]), size - places_for_mined(size, len(sides[1])))]
     counts.append(size - counts[0])
     found = []
     for side, count in zip(sides, counts, strict=True):
@@ -99,7 +99,7 @@ def _shuffled(judged: JudgedPassages, key: tuple[object, ...]) -> NDArray[np.int
     return np.argsort(np.log1p(-draw_K) / -judged.weights_K, kind="stable")
 
 
-def one_positive(
+def choose_one_positive(
     positives: JudgedPassages,
     negatives: JudgedPassages,
     size: int,
@@ -128,6 +128,6 @@ def one_positive(
     return rows, np.r_[np.ones(1, np.float32), np.zeros(count, np.float32)]
 
 
-def repeated(size: int, n: int) -> NDArray[np.int64]:
+def repeat_places(size: int, n: int) -> NDArray[np.int64]:
     """Places that fill a group of `size` from n passages by starting over; they then count more than once."""
     return np.arange(size) % n

@@ -45,10 +45,10 @@ class Shares:
         return f"{found} (means of {self.groups} groups{', if so many are found' if self.expected else ''})"
 
 
-def shares(source: GroupSource, *, to_mine: int = 0) -> Shares:
+def measure_shares(source: GroupSource, *, to_mine: int = 0) -> Shares:
     """Of the groups as they are drawn. to_mine: negatives a query that are still to be mined, as if they were found."""
     size = source.settings.group_size
-    room = selection.room(size, to_mine) if not source.is_binary else 0
+    room = selection.places_for_mined(size, to_mine) if not source.is_binary else 0
     judged = copy.copy(source)
     judged.settings = replace(source.settings, group_size=max(size - room, 0), short="pad")
     theta = source.positive_threshold

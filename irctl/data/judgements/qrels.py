@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from irctl.data.files.lines import malformed
+from irctl.data.files.lines import line_error
 from irctl.data.judgements.qrels_files import read_judgements
 from irctl.types import Qrels
 
@@ -18,11 +18,11 @@ def read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
     for line, query_id, document_id, score in read_judgements(path):
         if not score.is_integer():
-            raise malformed(path, line, "a whole-number grade", score, hint="Teacher scores are for training only")
+            raise line_error(path, line, "a whole-number grade", score, hint="Teacher scores are for training only")
         judged = qrels.setdefault(query_id, {})
         if judged.setdefault(document_id, int(score)) != int(score):
             before = judged[document_id]
-            raise malformed(
+            raise line_error(
                 path, line, f"one grade for query {query_id}, document {document_id}", f"{before} and {score:g}"
             )
     return qrels

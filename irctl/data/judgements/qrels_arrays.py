@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 """query and document rows, score and label, [T] each."""
 
 
-def group(arrays: Arrays, which: str, k: int) -> Arrays:
+def keep_k_of_each(arrays: Arrays, which: str, k: int) -> Arrays:
     """The first, highest- or lowest-scored k of each query; file order stays, and decides between equal scores."""
     score_T = {"top": -arrays["score"], "bottom": arrays["score"], "first": np.zeros_like(arrays["score"])}[which]
     order_T = np.lexsort((np.arange(len(score_T)), score_T, arrays["query"]))
@@ -28,7 +28,9 @@ def group(arrays: Arrays, which: str, k: int) -> Arrays:
     return {name: values[kept] for name, values in arrays.items()}
 
 
-def regroup(arrays: Arrays, queries: TextPool, passages: TextPool, change: Callable[[dict[str, Any]], Any]) -> Arrays:
+def filter_groups(
+    arrays: Arrays, queries: TextPool, passages: TextPool, change: Callable[[dict[str, Any]], Any]
+) -> Arrays:
     """What `change` leaves of each query; it takes and returns {qid, docid: [...], score: [...]}."""
     kept: list[int] = []
     for span in _spans(arrays["query"]):
@@ -44,7 +46,7 @@ def _spans(query_T: NDArray[Any]) -> Iterator[slice]:
     return (slice(int(a), int(b)) for a, b in pairwise(edges))
 
 
-def last_of_each_pair(arrays: Arrays) -> Arrays:
+def keep_last_of_each_pair(arrays: Arrays) -> Arrays:
     """A pair listed twice keeps its first place and its last label, as a dictionary would."""
     order_T = np.lexsort((np.arange(len(arrays["query"])), arrays["document"], arrays["query"]))
     query_T, document_T = arrays["query"][order_T], arrays["document"][order_T]

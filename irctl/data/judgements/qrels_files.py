@@ -17,8 +17,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from irctl import tables
-from irctl.data.files.arrow import batches, open_parquet, reading
-from irctl.data.files.lines import BLANKS, entries, identifier, json_objects, malformed, opened, suffix, words
+from irctl.data.files.arrow import open_parquet, read_batches, reading
+from irctl.data.files.lines import (
+    BLANKS,
+    as_id,
+    line_error,
+    open_unpacked,
+    read_entries,
+    read_json_lines,
+    split_words,
+    suffix,
+)
 from irctl.data.texts.records import ID_NAMES
 from irctl.errors import DataError
 from irctl.files import is_input
@@ -75,7 +84,7 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
         if order is None:
             if len(fields) not in (3, 4):
                 expected = "3 columns (query-id, corpus-id, score) or 4 (qid iter docid grade)"
-                raise malformed(path, line, expected, len(fields))
+                raise line_error(path, line, expected, len(fields))
             width = len(fields)
             header = _header(fields)
             order = header or ((0, 2, 3) if width == 4 else (0, 1, 2))
@@ -83,7 +92,7 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
                 return None
         if len(fields) != width:
             names = "query-id, corpus-id, score" if width == 3 else "qid, iter, docid, grade"
-            raise malformed(path, line, f"{width} columns ({names})", len(fields))
+            raise line_error(path, line, f"{width} columns ({names})", len(fields))
         q, d, s = (fields[i] for i in order)
         return _judgement(path, line, q, d, s)
 
@@ -92,7 +101,7 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
 
 def _columns(path: Path) -> Iterator[Judgement]:
     parse = column_parser(path)
-    found = (j for line, text in entries(path) if (j := parse(line, text)) is not None)
+    found = (j for line, text in read_entries(path) if (j := parse(line, text)) is not None)
     head = list(islice(found, LOOKED_AT))
     _refuse_triples(path, head)
     return chain(head, found)
@@ -106,12 +115,12 @@ def _refuse_triples(path: Path, head: list[Judgement]) -> None:
     scores = [j.score for j in head]
     if len(head) < FEWEST or len(set(scores)) < DIFFERENT * len(scores):
         return
-    line, text = next(entries(path))
+    line, text = next(read_entries(path))
     if head[0].line != line or len(_split(path, text, 0)) != 3:
         return
     if not all(s > LARGEST_GRADE and s.is_integer() for s in scores):
         return
-    raise malformed(
+    raise line_error(
         path,
         line,
         "a score in the third column",
@@ -126,7 +135,7 @@ def _split(path: Path, text: str, width: int) -> list[str]:
         return next(csv.reader([text], skipinitialspace=True))
     if delimiter and delimiter in text:
         return [f.strip(BLANKS) for f in text.split(delimiter)]
-    return text.split("\t") if text.count("\t") >= max(width - 1, 2) else words(text)
+    return text.split("\t") if text.count("\t") >= max(width - 1, 2) else split_words(text)
 
 
 def _header(fields: list[str]) -> tuple[int, int, int] | None:
@@ -137,9 +146,9 @@ def _header(fields: list[str]) -> tuple[int, int, int] | None:
 
 
 def _judgement(path: Path, line: int, query: object, document: object, score: object) -> Judgement:
-    q, d = identifier(query), identifier(document)
+    q, d = as_id(query), as_id(document)
     if q is None or d is None:
-        raise malformed(path, line, "a query id and a document id", f"{query!r} and {document!r}")
+        raise line_error(path, line, "a query id and a document id", f"{query!r} and {document!r}")
     return Judgement(line, q, d, _number(path, line, score))
 
 
@@ -149,26 +158,26 @@ def _number(path: Path, line: int, score: object) -> float:
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not abs(value) <= LARGEST_SCORE:  # not a number neither
-        raise malformed(path, line, "a finite score (up to 3.4e38)", repr(score))
+        raise line_error(path, line, "a finite score (up to 3.4e38)", repr(score))
     return value
 
 
 def _triples(path: Path) -> Iterator[Judgement]:
     """MS MARCO training triples of ids: positive 1, negative 0."""
-    for at, (line, text) in enumerate(entries(path)):
-        fields = text.split("\t") if "\t" in text else words(text)
+    for at, (line, text) in enumerate(read_entries(path)):
+        fields = text.split("\t") if "\t" in text else split_words(text)
         if len(fields) != 3:
-            raise malformed(path, line, "3 columns (query, positive, negative)", len(fields))
+            raise line_error(path, line, "3 columns (query, positive, negative)", len(fields))
         if at == 0 and fields[0].lower() in (*QUERY_NAMES, "query"):
             continue
         if any(" " in f for f in fields):
-            raise malformed(path, line, "ids", "texts", hint="irctl data convert turns triples of texts into a folder")
+            raise line_error(path, line, "ids", "texts", hint="irctl data convert turns triples of texts into a folder")
         yield Judgement(line, fields[0], fields[1], 1.0)
         yield Judgement(line, fields[0], fields[2], 0.0)
 
 
 def _json_lines(path: Path) -> Iterator[Judgement]:
-    for line, value in json_objects(path):
+    for line, value in read_json_lines(path):
         query = next((value[n] for n in QUERY_NAMES if n in value), None)
         document = next((value[n] for n in DOCUMENT_NAMES if n in value), None)
         if "positive_passages" in value:
@@ -184,7 +193,7 @@ def _json_lines(path: Path) -> Iterator[Judgement]:
 def _grouped(path: Path, line: int, query: object, documents: list[Any], scores: object) -> Iterator[Judgement]:
     if not isinstance(scores, list) or len(scores) != len(documents):
         found = len(scores) if isinstance(scores, list) else scores
-        raise malformed(path, line, f"a list of {len(documents)} scores, one a docid", found)
+        raise line_error(path, line, f"a list of {len(documents)} scores, one a docid", found)
     for document, score in zip(documents, scores, strict=True):
         yield _judgement(path, line, query, document, score)
 
@@ -197,15 +206,15 @@ def _tevatron(path: Path, line: int, query: object, value: dict[str, Any]) -> It
 
 
 def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
-    name = next((identifier(value[n]) for n in ID_NAMES if n in value), None) or ""
+    name = next((as_id(value[n]) for n in ID_NAMES if n in value), None) or ""
     if not (match := SYNTHETIC.fullmatch(name)):
-        raise malformed(path, line, "qid and docid fields, or an id <qid>_l_<level>_d_<n>", name or ", ".join(value))
+        raise line_error(path, line, "qid and docid fields, or an id <qid>_l_<level>_d_<n>", name or ", ".join(value))
     return Judgement(line, match["qid"], name, float(match["level"]))
 
 
 def _json_document(path: Path) -> Iterator[Judgement]:
     """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
-    with opened(path) as file:
+    with open_unpacked(path) as file:
         try:
             value = tables.parse_json(file.read(), str(path))
         except DataError:
@@ -232,7 +241,7 @@ def _parquet(path: Path) -> Iterator[Judgement]:
         )
     names = [file.schema_arrow.names[i] for i in order]
     row = 0
-    for batch in batches(file, str(path), 65536, columns=names):
+    for batch in read_batches(file, str(path), 65536, columns=names):
         with reading(str(path)):
             columns = [batch.column(n).to_pylist() for n in names]
         for query, document, score in zip(*columns, strict=True):

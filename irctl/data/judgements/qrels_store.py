@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from irctl import hashing
 from irctl.data.files import made_once
-from irctl.data.files.lines import malformed
+from irctl.data.files.lines import line_error
 from irctl.data.judgements import qrels_arrays
 from irctl.data.judgements.qrels_files import LARGEST_SCORE, Judgement, read_judgements
 from irctl.data.texts.store import TextPool
@@ -64,7 +64,7 @@ class QrelsStore:
     @classmethod
     def open(cls, folder: Path) -> QrelsStore:
         arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in ARRAYS}
-        return cls(arrays, made_once.manifest(folder))
+        return cls(arrays, made_once.read_manifest(folder))
 
     def __len__(self) -> int:
         return len(self.query_row_Q)
@@ -128,7 +128,7 @@ def open_qrels(files: Sequence[Path], queries: TextPool, passages: TextPool, sel
             np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
         return {**about, "key": key}
 
-    return QrelsStore.open(made_once.made_once("qrels", key, make))
+    return QrelsStore.open(made_once.make_once("qrels", key, make))
 
 
 def _build(
@@ -146,14 +146,14 @@ def _build(
 
     if selection.group is not None:
         total, (which, k) = len(arrays["label"]), selection.group
-        arrays = qrels_arrays.group(arrays, which, k)
+        arrays = qrels_arrays.keep_k_of_each(arrays, which, k)
         note(f"group_{which}_k {k}", total)
     if selection.regroup is not None:
         total = len(arrays["label"])
-        arrays = qrels_arrays.regroup(arrays, queries, passages, selection.regroup)
+        arrays = qrels_arrays.filter_groups(arrays, queries, passages, selection.regroup)
         note("group_filter_fn", total)
     total = len(arrays["label"])
-    arrays = qrels_arrays.last_of_each_pair(arrays)
+    arrays = qrels_arrays.keep_last_of_each_pair(arrays)
     note("listed again, the last label counts", total)
     query_row_T = arrays["query"]
     starts = np.flatnonzero(np.r_[True, query_row_T[1:] != query_row_T[:-1]]) if len(query_row_T) else np.zeros(0, int)
@@ -228,7 +228,7 @@ class _Columns:
 def _label(path: Path, judgement: Judgement, label: Label) -> float:
     value = label(judgement.query_id, judgement.document_id, judgement.score)
     if not isinstance(value, (int, float)) or not abs(value) <= LARGEST_SCORE:  # not a number neither
-        raise malformed(path, judgement.line, "a number as label (up to 3.4e38)", value)
+        raise line_error(path, judgement.line, "a number as label (up to 3.4e38)", value)
     return float(value)
 
 
@@ -240,7 +240,7 @@ def _rows(path: Path, block: list[Judgement], ids: list[str], pool: TextPool, ki
         count = sum(r < 0 for r in rows.values())
         where = ", ".join(s.source for s in pool.stores) or "no file"
         hint = f"{count} such ids in this part of the file; texts from {where}"
-        raise malformed(path, block[missing].line, f"a {kind} id with a text", f"'{ids[missing]}'", hint)
+        raise line_error(path, block[missing].line, f"a {kind} id with a text", f"'{ids[missing]}'", hint)
     return np.fromiter((rows[name] for name in ids), np.int64, len(ids))
 
 

@@ -19,7 +19,7 @@ HINT = "Rename it in the corpus, queries and judgements; irctl data check lists 
 _SPLITS = re.compile(f"[{BLANKS}\0]")
 
 
-def unfit(name: str, *, query: bool = False) -> str:
+def why_unfit(name: str, *, query: bool = False) -> str:
     """Why an id cannot stand in a run file; empty where it can. query: the id of a query, which begins a line."""
     if not name:
         return "is empty"
@@ -28,11 +28,11 @@ def unfit(name: str, *, query: bool = False) -> str:
     return f"begins with {COMMENT}, which makes a line of a run a comment" if query and name.startswith(COMMENT) else ""
 
 
-def unfit_document(store: TextStore) -> str:
+def find_unfit_document(store: TextStore) -> str:
     """The first id of a corpus that no run file can hold, or an empty string. Looked for once a corpus."""
 
     def look(_: object) -> dict[str, Any]:
-        return {"first": next((name for name in store.ids if unfit(name)), "")}
+        return {"first": next((name for name in store.ids if why_unfit(name)), "")}
 
     key = made_once.key_of({"ids of": store.fingerprint, "format": FORMAT})
-    return str(made_once.manifest(made_once.made_once("run_ids", key, look))["first"])
+    return str(made_once.read_manifest(made_once.make_once("run_ids", key, look))["first"])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irctl.data.files.lines import entries, malformed, words
-from irctl.data.judgements.run_ids import unfit
+from irctl.data.files.lines import line_error, read_entries, split_words
+from irctl.data.judgements.run_ids import why_unfit
 from irctl.errors import DataError
 from irctl.files import is_input, write_out
 from irctl.types import Run
@@ -39,11 +39,11 @@ def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = No
     """
     is_input(path)
     run: Run = {}
-    for line, text in entries(path, indented=True):
-        fields = words(text)
+    for line, text in read_entries(path, indented=True):
+        fields = split_words(text)
         if len(fields) < 6:
             hint = "For qid, pid, rank use --format msmarco" if len(fields) == 3 else ""
-            raise malformed(path, line, "6 columns (qid Q0 docid rank score tag)", len(fields), hint)
+            raise line_error(path, line, "6 columns (qid Q0 docid rank score tag)", len(fields), hint)
         score = -_rank(path, line, fields[3]) if trust_rank else _score(path, line, fields[4])
         _add(run, path, line, fields[0], fields[2], score)
     _refuse_empty(run, path)
@@ -57,10 +57,10 @@ def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = No
 def read_msmarco_run(path: Path, *, corpus: Corpus | None = None) -> Run:
     """An MS MARCO run, `qid<TAB>pid<TAB>rank` with ranks from 1; scores are -rank, so rank is the order."""
     run: Run = {}
-    for line, text in entries(path, indented=True):
-        fields = words(text)
+    for line, text in read_entries(path, indented=True):
+        fields = split_words(text)
         if len(fields) != 3:
-            raise malformed(path, line, "3 columns (qid, pid, rank)", len(fields))
+            raise line_error(path, line, "3 columns (qid, pid, rank)", len(fields))
         _add(run, path, line, fields[0], fields[1], -_rank(path, line, fields[2]))
     _refuse_empty(run, path)
     _check_ranks(run, path)
@@ -69,10 +69,10 @@ def read_msmarco_run(path: Path, *, corpus: Corpus | None = None) -> Run:
     return {q: _ordered(documents) for q, documents in run.items()}
 
 
-def tag_of(path: Path) -> str:
+def read_tag(path: Path) -> str:
     """The tag in the first line of a run: in one that irctl wrote, the run that made it; empty where there is none."""
-    _, text = next(entries(path, indented=True), (0, ""))
-    return "".join(words(text)[5:6])
+    _, text = next(read_entries(path, indented=True), (0, ""))
+    return "".join(split_words(text)[5:6])
 
 
 def _refuse_empty(run: Run, path: Path) -> None:
@@ -84,7 +84,7 @@ def _rank(path: Path, line: int, text: str) -> float:
     try:
         return float(int(text))
     except ValueError:
-        raise malformed(path, line, "a whole-number rank", text) from None
+        raise line_error(path, line, "a whole-number rank", text) from None
 
 
 def _check_ranks(run: Run, path: Path) -> None:
@@ -99,14 +99,14 @@ def _score(path: Path, line: int, text: str) -> float:
     except ValueError:
         score = math.nan
     if not abs(score) < FLOAT32_LIMIT:  # false for NaN too
-        raise malformed(path, line, "a finite score", text)
+        raise line_error(path, line, "a finite score", text)
     return score
 
 
 def _add(run: Run, path: Path, line: int, query_id: str, document_id: str, score: float) -> None:
     documents = run.setdefault(query_id, {})
     if document_id in documents:
-        raise malformed(path, line, f"each document once in query {query_id}", f"{document_id} again")
+        raise line_error(path, line, f"each document once in query {query_id}", f"{document_id} again")
     documents[document_id] = score
 
 
@@ -114,8 +114,8 @@ def _check_documents(run: Run, path: Path, corpus: Corpus, column: int) -> None:
     names = list({d for documents in run.values() for d in documents})
     missing = {n for n, row in zip(names, corpus.find(names), strict=True) if row < 0}
     if missing:
-        rows = ((line, words(text)[column]) for line, text in entries(path, indented=True))
-        raise malformed(path, *next((n, "documents of the corpus", d) for n, d in rows if d in missing))
+        rows = ((line, split_words(text)[column]) for line, text in read_entries(path, indented=True))
+        raise line_error(path, *next((n, "documents of the corpus", d) for n, d in rows if d in missing))
 
 
 def _ordered(documents: Mapping[str, float]) -> dict[str, float]:
@@ -147,10 +147,10 @@ def _checked(path: Path, query_id: str, ranking: Ranking) -> dict[str, float]:
         raise DataError(f"{path}: query {query_id}, document {bad}: expected a finite score, found {documents[bad]}")
     if len(documents) < len(pairs):
         raise DataError(f"{path}: query {query_id} ranks a document twice")
-    if why := unfit(query_id, query=True):
+    if why := why_unfit(query_id, query=True):
         raise DataError(f"{path}: query id {query_id!r} {why}")
-    if (bad := next((d for d in documents if unfit(d)), None)) is not None:
-        raise DataError(f"{path}: document id {bad!r} {unfit(bad)}")
+    if (bad := next((d for d in documents if why_unfit(d)), None)) is not None:
+        raise DataError(f"{path}: document id {bad!r} {why_unfit(bad)}")
     return _ordered(documents)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from irctl import hashing
-from irctl.data.files.lines import first, json_objects, suffix
+from irctl.data.files.lines import read_first_line, read_json_lines, suffix
 from irctl.data.judgements.expressions import compile_expression
 from irctl.data.judgements.qrels_files import SYNTHETIC, read_judgements
 from irctl.data.judgements.qrels_store import Keep, Label, Selection
@@ -69,7 +69,7 @@ class SourceRules:
         return cls(**values)
 
 
-def selection_of(rules: SourceRules, subset_files: Sequence[Path], where: str) -> Selection:
+def build_selection(rules: SourceRules, subset_files: Sequence[Path], where: str) -> Selection:
     """The rules as the functions that a store is built with."""
     callables = (rules.filter_fn, rules.group_filter_fn, rules.score_transform)
     group = next(((k.split("_")[1], getattr(rules, k)) for k in GROUP_KEYS[:3] if getattr(rules, k)), None)
@@ -101,8 +101,8 @@ def _query_ids(path: Path) -> frozenset[str]:
 def _holds_texts(path: Path) -> bool:
     kind = suffix(path)
     if kind not in (".jsonl", ".ndjson"):
-        return kind == ".tsv" and first(path).count("\t") == 1
-    record = next((value for _, value in json_objects(path)), {})
+        return kind == ".tsv" and read_first_line(path).count("\t") == 1
+    record = next((value for _, value in read_json_lines(path)), {})
     ids = [str(record[n]) for n in ID_NAMES if n in record]
     return "text" in record and len(ids) == 1 and not SYNTHETIC.fullmatch(ids[0])
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.files import made_once
-from irctl.data.texts.corpus import join
-from irctl.data.texts.id_map import hash_id as hash_text
+from irctl.data.texts.corpus import join_title
+from irctl.data.texts.id_map import hash_text
 from irctl.data.texts.store import CHUNK, TextPool
 
 FORMAT = 1
@@ -33,7 +33,7 @@ class Copies:
         self._hash_N: NDArray[np.uint64] = hash_N  # sorted, with the row of each
         self._row_N: NDArray[np.integer] = row_N
         self.first_N: NDArray[np.integer] = first_N
-        self.count: int = made_once.manifest(folder)["copies"]  # passages whose text an earlier one has
+        self.count: int = made_once.read_manifest(folder)["copies"]  # passages whose text an earlier one has
 
     def first(self, rows_M: NDArray[np.integer]) -> NDArray[np.int64]:
         """What stands for the text of each of these rows [M]; padding (-1) stays."""
@@ -60,7 +60,7 @@ def open_copies(pool: TextPool, title_join: str = "space") -> Copies:
     """
     titled = any(s.has_titles for s in pool.stores)
     parts = {"texts": [s.fingerprint for s in pool.stores], "join": title_join if titled else "", "format": FORMAT}
-    return Copies(made_once.made_once("copies", made_once.key_of(parts), lambda f: _write(f, pool, title_join)))
+    return Copies(made_once.make_once("copies", made_once.key_of(parts), lambda f: _write(f, pool, title_join)))
 
 
 def _passages(pool: TextPool, title_join: str) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _passages(pool: TextPool, title_join: str) -> Iterator[str]:
             rows = slice(start, start + CHUNK)
             titles = store.column("title", rows) if store.has_titles else None
             for i, text in enumerate(store.column("text", rows)):
-                yield join(titles[i] if titles else "", text, title_join)
+                yield join_title(titles[i] if titles else "", text, title_join)
 
 
 def _write(folder: Path, pool: TextPool, title_join: str) -> dict[str, Any]:

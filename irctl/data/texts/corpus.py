@@ -16,7 +16,7 @@ JOINS = ("space", "sentence", "sep", "none")
 SEPARATOR = "[SEP]"
 
 
-def join(title: str, text: str, how: str = "space") -> str:
+def join_title(title: str, text: str, how: str = "space") -> str:
     """(title + " " + text).strip() for `space`.
 
     sentence: a full stop after the title unless it ends a sentence. sep: BERT's [SEP] between them. none: the text
@@ -57,7 +57,7 @@ class Corpus:
         if not self.store.has_titles or self.title_join == "none":
             return [t.strip() for t in texts]
         titles = self.store.column("title", rows)
-        return [join(a, b, self.title_join) for a, b in zip(titles, texts, strict=True)]
+        return [join_title(a, b, self.title_join) for a, b in zip(titles, texts, strict=True)]
 
     def titles(self, rows: Rows) -> list[str]:
         return self.store.column("title", rows)

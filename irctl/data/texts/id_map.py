@@ -17,12 +17,12 @@ HASHES = "id_hash.npy"
 ROWS = "id_row.npy"
 
 
-def hash_id(text: str) -> int:
+def hash_text(text: str) -> int:
     """64 bits of BLAKE2b."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def write(folder: Path, hashes: Sequence[int]) -> list[tuple[int, int]]:
+def write_id_map(folder: Path, hashes: Sequence[int]) -> list[tuple[int, int]]:
     """Write the two arrays; hashes in row order. Returns pairs of rows with equal hashes: same id, or a collision."""
     hashes_N = np.asarray(hashes, dtype=np.uint64)
     order_N = np.argsort(hashes_N, kind="stable")
@@ -45,7 +45,7 @@ class IdMap:
     def rows(self, ids: Iterable[str]) -> NDArray[np.int64]:
         """Row of each id [M], -1 where there is none."""
         wanted = list(ids)
-        hashes_M = np.fromiter(map(hash_id, wanted), np.uint64, len(wanted))
+        hashes_M = np.fromiter(map(hash_text, wanted), np.uint64, len(wanted))
         place_M = np.searchsorted(self._hash_N, hashes_M)
         found_M = np.full(len(wanted), -1, dtype=np.int64)
         open_M = np.arange(len(wanted))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl.data.files.arrow import batches, open_parquet, reading
-from irctl.data.files.lines import identifier, json_object, malformed, numbered, suffix
+from irctl.data.files.arrow import open_parquet, read_batches, reading
+from irctl.data.files.lines import as_id, line_error, parse_json_line, read_lines, suffix
 from irctl.errors import DataError
 
 ID_NAMES = ("_id", "qid", "query_id", "query-id", "docid", "passage_id", "passage-id", "corpus-id")
@@ -37,8 +37,12 @@ def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[TextRecord
         records = _parquet(path)
     else:
         parse = line_parser(path)
-        records = (parse(line, text) for line, text in numbered(path))
-    return (r._replace(title=repaired(r.title), text=repaired(r.text)) for r in records) if fix_encoding else records
+        records = (parse(line, text) for line, text in read_lines(path))
+    return (
+        (r._replace(title=repair_encoding(r.title), text=repair_encoding(r.text)) for r in records)
+        if fix_encoding
+        else records
+    )
 
 
 def line_parser(path: Path) -> Callable[[int, str], TextRecord]:
@@ -54,7 +58,7 @@ def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:
 
     def parse(line: int, text: str) -> TextRecord:
         nonlocal id_name
-        value = json_object(path, line, text)
+        value = parse_json_line(path, line, text)
         if id_name not in value:
             id_name = _id_name(path, line, value)
         return _record(path, line, value[id_name], value.get("title"), value.get("text", ""), "text" in value)
@@ -65,18 +69,20 @@ def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:
 def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
     present = [n for n in ID_NAMES if n in value]
     if len(present) != 1:
-        raise malformed(path, line, f"exactly one id field of {', '.join(ID_NAMES)}", ", ".join(present) or "none")
+        raise line_error(path, line, f"exactly one id field of {', '.join(ID_NAMES)}", ", ".join(present) or "none")
     return present[0]
 
 
 def _record(path: Path, line: int, id_: object, title: object, text: object, has_text: bool = True) -> TextRecord:
-    name = identifier(id_)
+    name = as_id(id_)
     if name is None:
-        raise malformed(path, line, "an id", repr(id_))
+        raise line_error(path, line, "an id", repr(id_))
     if not has_text or not isinstance(text, str):
-        raise malformed(path, line, "a text", "null" if has_text and text is None else "none" if not has_text else text)
+        raise line_error(
+            path, line, "a text", "null" if has_text and text is None else "none" if not has_text else text
+        )
     if title is not None and not isinstance(title, str):
-        raise malformed(path, line, "a title or null", title)
+        raise line_error(path, line, "a title or null", title)
     return TextRecord(line, name, title or "", text)
 
 
@@ -92,7 +98,7 @@ def _column_parser(path: Path) -> Callable[[int, str], TextRecord]:
         fields = text.split("\t")
         width = width or max(len(fields), 2)
         if len(fields) != width:
-            raise malformed(path, line, f"{width} columns separated by tabs", len(fields))
+            raise line_error(path, line, f"{width} columns separated by tabs", len(fields))
         return _record(path, line, fields[0], " ".join(fields[1:-1]), fields[-1])
 
     return parse
@@ -106,7 +112,7 @@ def _parquet(path: Path) -> Iterator[TextRecord]:
         raise DataError(f"{path}: expected an id column and a column text, found {', '.join(names)}")
     columns = [found[0], "text", *(["title"] if "title" in names else [])]
     row = 0
-    for batch in batches(file, str(path), 4096, columns=columns):
+    for batch in read_batches(file, str(path), 4096, columns=columns):
         with reading(str(path)):
             values = batch.to_pylist()
         for value in values:
@@ -114,7 +120,7 @@ def _parquet(path: Path) -> Iterator[TextRecord]:
             yield _record(path, row, value[found[0]], value.get("title"), value["text"])
 
 
-def repaired(text: str) -> str:
+def repair_encoding(text: str) -> str:
     """Undo UTF-8 that was read as Latin-1 and written again, run by run; runs where that cannot be undone stay.
 
     MS MARCO's collection holds such characters; published numbers use the raw text.

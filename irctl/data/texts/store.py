@@ -39,7 +39,7 @@ class TextStore:
     def __init__(self, folder: Path, source: str = "") -> None:
         import pyarrow as pa
 
-        about = made_once.manifest(folder)
+        about = made_once.read_manifest(folder)
         self.folder = folder
         self.rows: int = about["rows"]
         self.fingerprint: str = about["fingerprint"]
@@ -172,7 +172,7 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
     def records() -> Iterator[TextRecord]:
         return read_texts(path, fix_encoding=fix_encoding)
 
-    folder = made_once.made_once("corpora", key, lambda work: write_store(work, records, digest, str(path)))
+    folder = made_once.make_once("corpora", key, lambda work: write_store(work, records, digest, str(path)))
     return TextStore(folder, str(path))
 
 
@@ -200,7 +200,7 @@ def write_store(
         for line, id_, title, text in records():
             has_titles = has_titles or bool(title)
             try:
-                hashes.append(id_map.hash_id(id_))
+                hashes.append(id_map.hash_text(id_))
                 fields = id_.encode(), title.encode(), text.encode()
                 digest.update(LENGTHS.pack(*map(len, fields)) + b"".join(fields))
             except UnicodeEncodeError as e:
@@ -214,7 +214,7 @@ def write_store(
                 flush()
         if ids:
             flush()
-    for earlier, later in id_map.write(folder, hashes):
+    for earlier, later in id_map.write_id_map(folder, hashes):
         _refuse_duplicate(records, source, earlier, later)
     return {
         "rows": len(hashes),

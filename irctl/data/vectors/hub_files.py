@@ -27,7 +27,7 @@ SPLIT = re.compile(r"(train|test|dev|valid|validation|val|quer(?:y|ies)|corpus|p
 """What a file's name begins with that belongs to one part of a data set."""
 
 
-def local_files(source: str, root: str) -> list[Path]:
+def find_local_files(source: str, root: str) -> list[Path]:
     """The files below data.root that stand for this source: chosen as from the repository, or one embedding folder.
 
     Raises DataError if there are none.
@@ -54,7 +54,7 @@ def _inside(names: list[str], path: str) -> list[str]:
     return found or [n for n in names if n.startswith(path + "_")]
 
 
-def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStream:
+def open_hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStream:
     """The repository's vector files in order of name, at the commit that its revision has now.
 
     Raises DataError when the hub cannot be asked, or when the files lie in several folders and none is the passages.
@@ -62,7 +62,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
     from huggingface_hub import HfApi, HfFileSystem
 
     place = _place(source)
-    info = hub.asked(lambda: HfApi().dataset_info(place.repo, revision=place.revision or None), source)
+    info = hub.call_hub(lambda: HfApi().dataset_info(place.repo, revision=place.revision or None), source)
     commit = str(info.sha)
     files = _choose(source, _inside([s.rfilename for s in info.siblings or []], place.path))
     system = HfFileSystem()
@@ -80,7 +80,7 @@ def hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStre
 
 
 def _opener(system: Any, full: str, source: str) -> Callable[[], Any]:
-    return lambda: PatientFile(hub.asked(lambda: system.open(full, "rb"), source), source)
+    return lambda: PatientFile(hub.call_hub(lambda: system.open(full, "rb"), source), source)
 
 
 class PatientFile:
@@ -99,7 +99,7 @@ class PatientFile:
             self._file.seek(start)
             return bytes(self._file.read(size))
 
-        return hub.asked(again, self._source)
+        return hub.call_hub(again, self._source)
 
     def readable(self) -> bool:
         return True
@@ -141,7 +141,7 @@ def _split_of(name: str) -> str:
 def _place(source: str) -> hub.HubPath:
     if not hub.PATTERN.fullmatch(source):
         raise DataError(f"{source}: expected hf://OWNER/NAME[@REVISION][/PATH]")
-    return hub.parse(source)
+    return hub.parse_source(source)
 
 
 class RemoteNpyPart:

@@ -31,7 +31,7 @@ class VectorIds(Protocol):
     def span(self, start: int, stop: int) -> list[str]: ...
 
 
-def texts(column: Any, name: str, first_row: int, where: str = "") -> list[str]:
+def id_texts(column: Any, name: str, first_row: int, where: str = "") -> list[str]:
     """The ids of an Arrow column whose first is that of row first_row. DataError for a row without one."""
     if column.null_count:
         nulls = column.is_null().to_numpy(**({} if hasattr(column, "chunks") else {"zero_copy_only": False}))
@@ -59,7 +59,7 @@ class ArrowIds:
         if not self._is_checked:  # a search asks for ids one by one, millions of times
             stored.check(self._path, self._sha256)
             self._is_checked = True
-        return texts(self._column.slice(start, stop - start), self.name, start)
+        return id_texts(self._column.slice(start, stop - start), self.name, start)
 
 
 class ListedIds:

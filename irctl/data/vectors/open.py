@@ -14,7 +14,7 @@ import numpy as np
 
 from irctl import hashing, tables
 from irctl.data.files import hub, made_once
-from irctl.data.files.lines import numbered
+from irctl.data.files.lines import read_lines
 from irctl.data.vectors import synthetic
 from irctl.data.vectors.ids import ArrowIds, ListedIds, VectorIds
 from irctl.data.vectors.npy import NpyPart
@@ -28,12 +28,12 @@ EMBEDDINGS = "irctl-embeddings"
 PART = {"file": str, "rows": int, "sha256": str, "ids?": str}
 
 
-def is_name(source: str) -> bool:
+def is_remote_name(source: str) -> bool:
     """True for sources that are no paths: hf://... and synthetic:..."""
     return hub.is_hub(source) or source.startswith(synthetic.PREFIX)
 
 
-def columns_named(source: str) -> tuple[str, str, str]:
+def split_columns(source: str) -> tuple[str, str, str]:
     """(place, column, id column) of PLACE#COLUMN or PLACE#COLUMN,IDS; both empty where the source names none."""
     place, mark, columns = source.rpartition("#")
     if not mark or Path(source).exists():
@@ -48,7 +48,7 @@ def open_vectors(source: str | Path, *, root: str = "") -> VectorStream:
     #COLUMN or #COLUMN,IDS after it chooses among the columns of parquet files. root: folder that stands for hf://
     repositories. Raises DataError for what cannot be opened.
     """
-    text, column, id_column = columns_named(str(source))
+    text, column, id_column = split_columns(str(source))
     stream = _opened(text, root, column, id_column)
     if column or id_column:
         key = made_once.key_of({"of": stream.fingerprint, "column": column, "ids": id_column})
@@ -63,11 +63,11 @@ def _opened(text: str, root: str, column: str, id_column: str) -> VectorStream:
         version = f"{text} seed {synthetic.SEED} spread {synthetic.SPREAD} numpy {np.__version__.split('.')[0]}"
         return VectorStream([part], made_once.key_of({"synthetic": version}))
     if hub.is_hub(text):
-        from irctl.data.vectors.hub_files import hub_stream, local_files
+        from irctl.data.vectors.hub_files import find_local_files, open_hub_stream
 
         if not root:
-            return hub_stream(text, column, id_column)
-        files = local_files(text, root)
+            return open_hub_stream(text, column, id_column)
+        files = find_local_files(text, root)
         is_named = files[0].name == text.rpartition("/")[2]  # a file alone is its rows; of a folder it has its ids
         if len(files) != 1 or (files[0].is_file() and not is_named and _ids_file(files[0].parent)):
             return _files(files[0].parent, files, column, id_column)
@@ -155,7 +155,7 @@ def _ids_file(folder: Path) -> Path | None:
 def _ids_of(path: Path) -> VectorIds:
     if path.suffix == ".arrow":
         return ArrowIds(path)
-    return ListedIds([text for _, text in numbered(path)], str(path))
+    return ListedIds([text for _, text in read_lines(path)], str(path))
 
 
 def _part(path: Path, column: str, id_column: str, ids: VectorIds | None = None, first_id: int = 0) -> VectorPart:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.files.arrow import batches, open_parquet, reading
-from irctl.data.vectors.ids import VectorIds, texts
+from irctl.data.files.arrow import open_parquet, read_batches, reading
+from irctl.data.vectors.ids import VectorIds, id_texts
 from irctl.data.vectors.parts import Piece
 from irctl.errors import DataError
 
@@ -88,11 +88,11 @@ class ParquetPart:
             at += len(batch)
 
     def _batches(self, columns: list[str], groups: list[int] | None, rows: int = BATCH) -> Iterator[Any]:
-        return batches(self._file, self.name, rows, columns=columns, row_groups=groups, use_threads=False)
+        return read_batches(self._file, self.name, rows, columns=columns, row_groups=groups, use_threads=False)
 
     def _ids_of(self, rows: Any, first_row: int) -> list[str] | None:
         if self._id_column:
-            return texts(rows.column(self._id_column), self.name, first_row, f" in column {self._id_column}")
+            return id_texts(rows.column(self._id_column), self.name, first_row, f" in column {self._id_column}")
         if self._ids is None:
             return None
         return self._ids.span(self._first_id + first_row, self._first_id + first_row + len(rows))
@@ -111,7 +111,7 @@ class ParquetPart:
                     self._known[group] = table.column(0)
             first = int(self._starts[group])
             some = self._known[group].slice(start - first, stop - start)
-            found += texts(some, self.name, start, f" in column {self._id_column}")
+            found += id_texts(some, self.name, start, f" in column {self._id_column}")
             start += len(some)
         return found
 

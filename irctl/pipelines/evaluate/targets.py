@@ -135,7 +135,7 @@ def _of_collection(
     name: str, config: Config, source: RankingSource, request: EvalRequest, made_by: RunRecord | None
 ) -> list[Target]:
     from irctl.data.collections.open import open_for
-    from irctl.data.collections.self_match import self_match
+    from irctl.data.collections.self_match import decide_self_match
     from irctl.data.judgements.qrels import qrels_sha256
 
     collection = open_for(config, name)
@@ -148,7 +148,7 @@ def _of_collection(
         file = _file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
         mine = _like_its_run(config, maker) if maker is not None else config
-        rule, said = self_match(collection, part, config.eval.self_match)
+        rule, said = decide_self_match(collection, part, config.eval.self_match)
         found.append(
             Target(
                 dataset=dataset,

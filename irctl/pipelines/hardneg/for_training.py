@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import files, paths
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import decide_self_match
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.origins import derived
@@ -43,7 +43,7 @@ def default_file(config: Config, collection: Collection) -> Path:
         "corpus": collection.fingerprint,
         "queries": collection.query_store(split).fingerprint,
         "qrels": collection.qrels_sha256(split),
-        "self_match": self_match(collection, split, config.eval.self_match).rule,
+        "self_match": decide_self_match(collection, split, config.eval.self_match).rule,
         "hardneg": {k: v for k, v in asdict(config.hardneg).items() if k != "every"},
         "bm25": [config.search.bm25_k1, config.search.bm25_b, config.search.bm25_stemmer],
         "seed": config.run.seed,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import decide_self_match
 from irctl.data.texts.copies import open_copies
 from irctl.data.texts.store import TextPool
 
@@ -26,7 +26,7 @@ class LeftOut:
         self._corpus = corpus = collection.corpus
         self._queries, self._qrels = collection.queries(split), collection.qrels(split)
         self._zeros_stay = config.hardneg.keep_annotated == "zero"
-        self._drops_own_id = self_match(collection, split, config.eval.self_match).drops
+        self._drops_own_id = decide_self_match(collection, split, config.eval.self_match).drops
         self._copies = open_copies(TextPool([corpus.store]), corpus.title_join)
 
     def of(self, row: int) -> set[str]:

@@ -54,7 +54,7 @@ def search_that_wrote(path: Path) -> RunRecord | None:
     Equal bytes alone say nothing: an empty file, or one without tags, may come from anywhere.
     """
     from irctl import hashing
-    from irctl.data.judgements.runs import tag_of
+    from irctl.data.judgements.runs import read_tag
     from irctl.ledger import query
     from irctl.ledger.database import indexing
     from irctl.ledger.files import run_json
@@ -66,5 +66,5 @@ def search_that_wrote(path: Path) -> RunRecord | None:
         "SELECT o.run_id FROM artifacts o WHERE o.role = 'out' AND o.kind = 'run_file' AND o.sha256 = ?1"
         f" AND ({indexing.IS_AT.format('?2')} OR o.run_id = ?3) ORDER BY {indexing.IS_AT.format('?2')} DESC, rowid DESC"
     )
-    found = query.rows(sql, (hashing.content(path.absolute()), str(path.absolute()), tag_of(path)))
+    found = query.rows(sql, (hashing.content(path.absolute()), str(path.absolute()), read_tag(path)))
     return query.find_run(str(found[0]["run_id"])) if found else None

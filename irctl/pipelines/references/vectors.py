@@ -46,15 +46,15 @@ def named(source: str, config: Config) -> Input:
 
     The name of hf:// gets its commit, that of PATH#COLUMN an absolute path.
     """
-    from irctl.data.vectors.open import columns_named, is_name, open_vectors
+    from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
 
     if source == "latest":
         record = newest()
         if record is None:
             raise DataError("latest: no encoded corpus in the ledger", hint="irctl encode makes one")
         return of_run(record)
-    path, (place, column, _) = Path(source), columns_named(source)
-    if not (path.exists() or is_name(source) or column or "/" in source or path.suffix):
+    path, (place, column, _) = Path(source), split_columns(source)
+    if not (path.exists() or is_remote_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query
 
         return of_run(query.find_run(source, completed=True))
@@ -64,7 +64,7 @@ def named(source: str, config: Config) -> Input:
         return of_run(query.find_run(source, completed=True))
     if path.exists():
         return of_folder(path, source)
-    if not is_name(source):  # PLACE#COLUMN is no folder of the ledger: its name alone must find it from anywhere
+    if not is_remote_name(source):  # PLACE#COLUMN is no folder of the ledger: its name alone must find it from anywhere
         source = f"{Path(place).absolute()}{source[len(place) :]}"
     stream = open_vectors(source, root=config.data.root)
     return Input(stream, stream.source or source, key=stream.fingerprint)
@@ -86,7 +86,7 @@ def dataset_of_vectors(asked: str, about: Mapping[str, Any], name: str, key: str
     )
     if key and (found := query.rows(sql, (key,))):
         return str(found[0]["dataset"])
-    return hub.parse(name.partition("#")[0]).repo if hub.is_hub(name) else name.partition(":")[0]
+    return hub.parse_source(name.partition("#")[0]).repo if hub.is_hub(name) else name.partition(":")[0]
 
 
 def of_folder(path: Path, name: str, **about: Any) -> Input:

@@ -81,7 +81,7 @@ def search(
     collection = indexed.collection
     split = collection.split_named(config.data.split or collection.card.headline_split)
     queries = collection.queries(split)
-    check.refuse(collection, split)
+    check.refuse_unfit_ids(collection, split)
     bm25 = indexed.bm25
     k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
     found: Run = {}

@@ -42,7 +42,7 @@ def open_exact(searched: Searched, root: str) -> Stream:
 
 def _find(searched: Searched, source: Mapping[str, Any], root: str) -> Stream:
     """One input by name, ledger or cache; the same content, or DataError."""
-    from irctl.data.vectors.open import columns_named, is_name, open_vectors
+    from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
     from irctl.ledger import query
     from irctl.ledger.files import places
 
@@ -53,7 +53,7 @@ def _find(searched: Searched, source: Mapping[str, Any], root: str) -> Stream:
         candidates.append(str(paths.cache() / "emb" / key[:16]))
     with hashing.like(expected):
         for candidate in candidates:
-            if is_name(candidate) or Path(columns_named(candidate)[0]).exists():
+            if is_remote_name(candidate) or Path(split_columns(candidate)[0]).exists():
                 stream = open_vectors(candidate, root=root)
                 if stream.fingerprint == expected:
                     return stream

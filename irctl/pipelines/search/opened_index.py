@@ -149,7 +149,7 @@ def of_vectors(given: vectors.Input, search: Search) -> Searched:
 
 def _resolve(reference: str) -> Path:
     """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
-    from irctl.data.vectors.open import is_name
+    from irctl.data.vectors.open import is_remote_name
     from irctl.ledger import query
     from irctl.ledger.files import run_json
 
@@ -159,7 +159,7 @@ def _resolve(reference: str) -> Path:
         if not found:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
-    elif is_name(reference) or (path.exists() and not run_json.is_run(path)):
+    elif is_remote_name(reference) or (path.exists() and not run_json.is_run(path)):
         return path  # synthetic:..., hf://... or what lies here
     elif bundles.method_named(reference)[1]:
         return bundles.folder_of(reference)

@@ -62,7 +62,7 @@ def _by_texts(
     """By the queries of the collection, encoded."""
     split = collection.split_named(config.data.split or collection.card.headline_split)
     queries = collection.queries(split)
-    check.refuse(collection, split)
+    check.refuse_unfit_ids(collection, split)
     encoder, name = opened.encoder(config)
     searched = opened.index(config)
     if searched is None:

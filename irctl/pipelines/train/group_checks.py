@@ -71,7 +71,7 @@ def check_sides(config: Config, name: str, sources: MqrelConfig) -> None:
             f"data.binary (from {config.origins['data.binary']}): {name} says itself what is positive",
             hint="Use pos_mqrel with min_score and neg_mqrel with max_score",
         )
-    if (theta := positives.asked(config) or config.loss.positive_threshold) > 1:
+    if (theta := positives.threshold_asked_for(config) or config.loss.positive_threshold) > 1:
         raise ConfigError(
             f"loss.positive_threshold={theta:g}: {name} says itself what is positive, and the label is 1",
             hint="Drop it, and set min_score of pos_mqrel and max_score of neg_mqrel",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from irctl.data.groups.candidates import Listed, View, candidate_view
+from irctl.data.groups.candidates import Listed, View, build_view
 from irctl.data.groups.group_source import GroupRows, Rows
 from irctl.training.method import Item
 from irctl.training.parallel import gather
@@ -79,7 +79,7 @@ class GroupBatches:
 
     def _view(self, listed: Listed, name: str) -> tuple[Tensor, Tensor, Tensor | None]:
         known = [self._known(int(row)) for row in listed.query_rows_B] if name == "masked" else ()
-        view = candidate_view(listed, name, inbatch_label=self.inbatch_label, known=known)
+        view = build_view(listed, name, inbatch_label=self.inbatch_label, known=known)
         return view.labels_BN, view.mask_BN, view.columns_BK
 
     def _known(self, query_row: int) -> Mapping[int, float]:

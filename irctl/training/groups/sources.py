@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl.config import Config
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import decide_self_match
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups import positives
 from irctl.data.groups.group_source import GroupSettings, GroupSource
@@ -49,7 +49,9 @@ def groups_of(config: Config, source: TrainingSource) -> GroupSource:
             )
         source = replace(source, negatives=Path(d.negatives))
     named = {f.name: getattr(d, f.name) for f in fields(GroupSettings) if f.name not in ("seed", "positive_from")}
-    return source.groups(GroupSettings(**named, seed=config.run.seed, positive_from=positives.asked(config)))
+    return source.groups(
+        GroupSettings(**named, seed=config.run.seed, positive_from=positives.threshold_asked_for(config))
+    )
 
 
 def dev_split(source: TrainingSource) -> str | None:
@@ -75,7 +77,7 @@ def dev_of(config: Config, source: TrainingSource, paths: RunPaths) -> DevData |
         return None
     collection = source.collection
     queries = collection.queries(split)
-    rule = self_match(collection, split, config.eval.self_match).rule
+    rule = decide_self_match(collection, split, config.eval.self_match).rule
     if config.eval.during == "corpus":
         check_dev_corpus(config, collection)
         return DevData(queries.ids, queries.texts, None, collection, split, rule)

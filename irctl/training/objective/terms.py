@@ -67,7 +67,7 @@ def positive_threshold(config: Config, largest_grade: float | None) -> float | N
             f"loss.positive_threshold={theta:g}: no passage is positive, for the largest grade is {largest_grade:g}",
             hint=f"Use at most {largest_grade:g}",
         )
-    return theta or positives.half(largest_grade)
+    return theta or positives.half_of_largest(largest_grade)
 
 
 def thresholds_used(config: Config, largest_grade: float) -> float | dict[str, float] | None:

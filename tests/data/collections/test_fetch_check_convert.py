@@ -18,7 +18,7 @@ import pytest
 
 from irctl.data.collections import cards, fetch
 from irctl.data.collections.check import check_folder
-from irctl.data.collections.convert import convert
+from irctl.data.collections.convert import convert_collection
 from irctl.data.collections.open import folder_of, is_present, open_collection
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.types import Silent
@@ -45,11 +45,11 @@ def test_a_fetched_collection_opens_by_its_name(tmp_path: Path, monkeypatch: pyt
     url, md5 = archive(tmp_path, "scifact.zip", "scifact")
     known(monkeypatch, "beir/scifact", url=url, md5=md5)
     assert not is_present("scifact")
-    assert fetch.fetch("scifact", Silent()) == folder_of("beir/scifact")
+    assert fetch.fetch_collection("scifact", Silent()) == folder_of("beir/scifact")
     collection = open_collection("scifact")
     assert len(collection.corpus) == 3 and collection.card.name == "scifact" and is_present("beir/scifact")
     reporter = Silent()
-    fetch.fetch("beir/scifact", reporter)
+    fetch.fetch_collection("beir/scifact", reporter)
     assert "already" in reporter.lines[0]
     assert sorted(p.name for p in folder_of("beir/scifact").parent.iterdir()) == ["scifact"], (
         "no temporary folder stays"
@@ -60,14 +60,14 @@ def test_a_wrong_checksum_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     url, _ = archive(tmp_path, "scifact.zip", "scifact")
     known(monkeypatch, "beir/scifact", url=url, md5="0" * 32)
     with pytest.raises(DataError, match="expected md5 0000"):
-        fetch.fetch("scifact", Silent())
+        fetch.fetch_collection("scifact", Silent())
     assert not is_present("scifact") and not list(folder_of("beir/scifact").parent.iterdir())
 
 
 def test_a_part_comes_with_its_whole_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url, md5 = archive(tmp_path, "cqadupstack.zip", "cqadupstack/android")
     known(monkeypatch, "beir/cqadupstack", url=url, md5=md5)
-    assert fetch.fetch("cqadupstack/android", Silent()).name == "android"
+    assert fetch.fetch_collection("cqadupstack/android", Silent()).name == "android"
     assert open_collection("cqadupstack/android").card.name == "cqadupstack/android"
     assert not is_present("cqadupstack")  # eleven forums are missing from this archive
 
@@ -79,21 +79,21 @@ def test_a_collection_of_several_files_is_put_together(tmp_path: Path, monkeypat
             packed.add(source / name, name)
     files = [tmp_path / "cq.tar.gz", source / "msmarco-test2019-queries.tsv.gz", source / "2019qrels-pass.txt"]
     known(monkeypatch, "msmarco", files=tuple({"url": f.as_uri()} for f in files))
-    fetch.fetch("trec-dl19", Silent())
+    fetch.fetch_collection("trec-dl19", Silent())
     assert open_collection("trec-dl19").qrels("trec19") == {"19": {"07": 3, "0": 0}}
     assert open_collection("msmarco").queries("dev").ids == ["11"]
 
 
 def test_what_cannot_be_fetched_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="registration with BioASQ"):
-        fetch.fetch("bioasq", Silent())
+        fetch.fetch_collection("bioasq", Silent())
     known(monkeypatch, "beir/scifact", url=(tmp_path / "absent.zip").as_uri())
     with pytest.raises(DataError, match=r"absent.zip: cannot be fetched .*copy IRCTL_CACHE"):
-        fetch.fetch("scifact", Silent())
+        fetch.fetch_collection("scifact", Silent())
     with pytest.raises(DataError, match="Did you mean 'beir/scifact'"):
-        fetch.fetch("beir/scifacts", Silent())
+        fetch.fetch_collection("beir/scifacts", Silent())
     with pytest.raises(DataError, match=r"data.root"):
-        fetch.fetch("sycl-eval/nq", Silent())
+        fetch.fetch_collection("sycl-eval/nq", Silent())
 
 
 def test_members_outside_the_archive_are_refused(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_msmarco_folder_is_checked_and_a_missing_query_file_is_an_error(tmp_pa
 @pytest.mark.parametrize("to", ["beir", "msmarco"])
 def test_a_converted_collection_has_the_same_texts_and_judgements(tmp_path: Path, to: str) -> None:
     source = open_collection("cranfield")
-    counts = convert(source, tmp_path / "out", to)
+    counts = convert_collection(source, tmp_path / "out", to)
     assert counts["passages"] == 1400
     made = open_collection(str(tmp_path / "out"))
     assert made.splits() == source.splits() and list(made.corpus.ids) == list(source.corpus.ids)
@@ -212,7 +212,7 @@ def test_a_converted_collection_has_the_same_texts_and_judgements(tmp_path: Path
         assert made.qrels(split) == source.qrels(split) and made.queries(split) == source.queries(split)
     assert check_folder(tmp_path / "out").errors == 0
     with pytest.raises(DataError, match="already there"):
-        convert(source, tmp_path / "out", to)
+        convert_collection(source, tmp_path / "out", to)
 
 
 def test_a_query_id_that_would_become_a_comment_is_not_converted(tmp_path: Path) -> None:
@@ -220,16 +220,16 @@ def test_a_query_id_that_would_become_a_comment_is_not_converted(tmp_path: Path)
     collection = open_collection(str(folder))
     collection._qrels["test"] = {"#q": {"d1": 1}}  # judgements of other forms may have it
     with pytest.raises(DataError, match="query id '#q' begins with #"):
-        convert(collection, tmp_path / "out", "beir")
+        convert_collection(collection, tmp_path / "out", "beir")
 
 
 def test_tabs_and_line_ends_become_blanks_in_tsv(tmp_path: Path) -> None:
     folder = folders.beir(tmp_path / "in")
     folders.jsonl(folder / "corpus.jsonl", [{"_id": "d1", "text": "a\tb\nc\r\nd"}, {"_id": "d3", "text": "plain"}])
-    counts = convert(open_collection(str(folder)), tmp_path / "out", "msmarco")
+    counts = convert_collection(open_collection(str(folder)), tmp_path / "out", "msmarco")
     assert (tmp_path / "out/collection.tsv").read_text() == "d1\ta b c  d\nd3\tplain\n" and counts["flattened"] == 1
     with pytest.raises(ConfigError, match="expected beir or msmarco"):
-        convert(open_collection(str(folder)), tmp_path / "other", "parquet")
+        convert_collection(open_collection(str(folder)), tmp_path / "other", "parquet")
 
 
 def test_without_ir_datasets_the_message_says_what_to_install() -> None:

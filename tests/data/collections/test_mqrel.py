@@ -158,7 +158,7 @@ def test_callables_from_python_override_the_keys(toy: Path) -> None:
             }
         ]
     }
-    training = mqrel.MqrelSource("python", mqrel_config.parse(table), folder=toy)
+    training = mqrel.MqrelSource("python", mqrel_config.parse_config(table), folder=toy)
     source = training.groups(GroupSettings(group_size=0, selection="file"))
     assert labels(source) == {"r1": 10, "r2": 20, "r3": 30}
 
@@ -315,7 +315,7 @@ def test_a_subset_is_any_file_with_query_ids(toy: Path, name: str, content: str)
 
 def test_a_subset_that_is_elsewhere_is_missing_too(toy: Path) -> None:
     groups(toy, {"mqrel": [real()]})
-    config = mqrel_config.parse({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
+    config = mqrel_config.parse_config({"mqrel": [real(query_subset_path="hf://datasets/a/b/q.jsonl")]})
     training = mqrel.MqrelSource("python", config, folder=toy)
     assert training.missing() == ["hf://datasets/a/b/q.jsonl"]
 

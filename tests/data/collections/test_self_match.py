@@ -7,7 +7,7 @@ from pathlib import Path
 import folders
 
 from irctl.data.collections.open import open_collection
-from irctl.data.collections.self_match import self_match
+from irctl.data.collections.self_match import decide_self_match
 
 
 def twins(folder: Path, texts: dict[str, str], card: str = "") -> str:
@@ -22,15 +22,15 @@ def twins(folder: Path, texts: dict[str, str], card: str = "") -> str:
 
 def test_the_same_id_and_the_same_text_are_dropped_where_no_card_says_otherwise(tmp_path: Path) -> None:
     source = twins(tmp_path / "own", {"a": "text of a ", "b": "text of b", "x": "text of c"})
-    found = self_match(open_collection(source), "test", "")
+    found = decide_self_match(open_collection(source), "test", "")
     assert found.rule == "drop" and "own test: 2 of 3 queries are documents" in found.said
-    assert self_match(open_collection(source), "test", "keep") == ("keep", "")
+    assert decide_self_match(open_collection(source), "test", "keep") == ("keep", "")
     (tmp_path / "own/card.toml").write_text('self_match = "keep"\n')
-    assert self_match(open_collection(source), "test", "") == ("keep", "")
+    assert decide_self_match(open_collection(source), "test", "") == ("keep", "")
 
 
 def test_ids_that_are_equal_by_accident_are_kept(tmp_path: Path) -> None:
     texts = {"a": "text of b", "b": "text of c", "c": "text of c", "x": "text of a"}
-    found = self_match(open_collection(twins(tmp_path / "own", texts, 'name = "n"\n')), "test", "")
+    found = decide_self_match(open_collection(twins(tmp_path / "own", texts, 'name = "n"\n')), "test", "")
     assert found.rule == "keep" and "2 share an id with another text" in found.said
-    assert self_match(open_collection("cranfield"), "test", "") == ("keep", "")
+    assert decide_self_match(open_collection("cranfield"), "test", "") == ("keep", "")

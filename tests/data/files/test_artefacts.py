@@ -26,9 +26,9 @@ def _count(made: Path, slow_s: float) -> dict[str, Any]:
         (work / "data").write_text("whole")
         return {"n": 1}
 
-    folder = made_once.made_once("kind", "k" * 64, make)
+    folder = made_once.make_once("kind", "k" * 64, make)
     assert (folder / "data").read_text() == "whole"
-    return made_once.manifest(folder)
+    return made_once.read_manifest(folder)
 
 
 def test_processes_that_ask_at_once_make_it_once(tmp_path: Path) -> None:

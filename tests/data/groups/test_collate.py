@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irctl.data.groups.candidates import Listed, candidate_view
+from irctl.data.groups.candidates import Listed, build_view
 from irctl.data.groups.group_source import GroupRows
 from irctl.errors import ConfigError
 
@@ -20,19 +20,19 @@ KNOWN = [{10: 3.0, 11: 1.0, 12: 0.0, 21: 2.0}, {20: 1.0, 21: 0.0, 12: 2.0, 10: 1
 
 
 def test_own_holds_each_querys_passages_and_where_their_scores_are() -> None:
-    view = candidate_view(BATCH, "own")
+    view = build_view(BATCH, "own")
     assert view.labels_BN.tolist() == [[3, 1, 0], [1, 0, 2]] and view.mask_BN.all()
     assert view.columns_BK is not None and view.columns_BK.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_all_labels_other_queries_passages_alike_and_masks_nothing() -> None:
-    view = candidate_view(BATCH, "all", inbatch_label=-3)
+    view = build_view(BATCH, "all", inbatch_label=-3)
     assert view.labels_BN.tolist() == [[3, 1, 0, -3, -3, -3], [-3, -3, -3, 1, 0, 2]]
     assert view.mask_BN.all() and view.columns_BK is None
 
 
 def test_masked_carries_known_grades_and_counts_a_passage_once_a_row() -> None:
-    view = candidate_view(BATCH, "masked", inbatch_label=-3, known=KNOWN)
+    view = build_view(BATCH, "masked", inbatch_label=-3, known=KNOWN)
     # row 0: 21 is annotated 2, and column 5 copies its own 12. row 1: 10 is annotated 1, and column 2 is the copy.
     assert view.mask_BN.tolist() == [[True] * 5 + [False], [True, True, False, True, True, True]]
     assert view.labels_BN.masked_fill(~view.mask_BN, 9).tolist() == [[3, 1, 0, -3, 2, 9], [1, -3, 9, 1, 0, 2]]
@@ -40,7 +40,7 @@ def test_masked_carries_known_grades_and_counts_a_passage_once_a_row() -> None:
 
 def test_a_passage_that_two_other_queries_list_counts_once() -> None:
     batch = listed((0, [1], [1]), (1, [5, 6], [1, 0]), (2, [7, 5], [1, 0]))
-    view = candidate_view(batch, "masked")
+    view = build_view(batch, "masked")
     assert view.mask_BN.tolist() == [
         [True, True, True, True, False],
         [True, True, True, True, False],
@@ -49,21 +49,21 @@ def test_a_passage_that_two_other_queries_list_counts_once() -> None:
 
 
 def test_two_queries_with_the_same_positive_do_not_push_it_away() -> None:
-    view = candidate_view(listed((0, [5], [1]), (1, [5], [1])), "masked", known=[{5: 1.0}, {5: 1.0}])
+    view = build_view(listed((0, [5], [1]), (1, [5], [1])), "masked", known=[{5: 1.0}, {5: 1.0}])
     assert view.mask_BN.tolist() == [[True, False], [False, True]]
 
 
 def test_padding_never_counts_and_short_groups_end_masked() -> None:
     padded = listed((0, [1, 2, -1], [1, 0, 0]), (1, [3, -1, -1], [1, 0, 0]))
     for inbatch in ("all", "masked"):
-        assert candidate_view(padded, inbatch).mask_BN.tolist() == [[True, True, False, True, False, False]] * 2
+        assert build_view(padded, inbatch).mask_BN.tolist() == [[True, True, False, True, False, False]] * 2
     ragged = listed((0, [1, 2], [1, 0]), (1, [3], [1]))
-    view = candidate_view(ragged, "own")
+    view = build_view(ragged, "own")
     assert view.mask_BN.tolist() == [[True, True], [True, False]] and view.labels_BN.tolist() == [[1, 0], [1, 0]]
 
 
 def test_repeated_own_passages_of_a_cycled_group_count_each_time() -> None:
-    view = candidate_view(listed((0, [1, 1], [1, 1]), (1, [2, 3], [1, 0])), "masked")
+    view = build_view(listed((0, [1, 1], [1, 1]), (1, [2, 3], [1, 0])), "masked")
     assert view.mask_BN.tolist() == [[True] * 4, [True, False, True, True]]
 
 
@@ -75,7 +75,7 @@ def test_views_match_a_plain_double_loop() -> None:
         groups.append((q, rows.tolist(), rng.integers(0, 4, len(rows)).astype(float).tolist()))
         known.append({int(r): float(rng.integers(0, 4)) for r in rng.choice(15, 5, replace=False)})
     batch = listed(*groups)
-    view = candidate_view(batch, "masked", inbatch_label=-1, known=known)
+    view = build_view(batch, "masked", inbatch_label=-1, known=known)
     for i in range(7):
         mine = set(groups[i][1])
         seen: set[int] = set()
@@ -89,9 +89,9 @@ def test_views_match_a_plain_double_loop() -> None:
 
 def test_an_empty_batch_has_empty_views() -> None:
     for inbatch in ("own", "all", "masked"):
-        assert candidate_view(listed(), inbatch).labels_BN.numel() == 0
+        assert build_view(listed(), inbatch).labels_BN.numel() == 0
 
 
 def test_an_unknown_view_is_refused() -> None:
     with pytest.raises(ConfigError, match="own, all, masked"):
-        candidate_view(BATCH, "some")
+        build_view(BATCH, "some")

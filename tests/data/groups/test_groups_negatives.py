@@ -11,10 +11,10 @@ import pytest
 from graded_folder import drawn, graded_folder, source
 
 from irctl.data.collections.mqrel import MqrelSource
-from irctl.data.collections.mqrel_config import parse
+from irctl.data.collections.mqrel_config import parse_config
 from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.data.groups.report import describe
-from irctl.data.groups.shares import shares
+from irctl.data.groups.shares import measure_shares
 from irctl.errors import ConfigError
 
 FOUR = '{"qid": "q1", "docid": ["d6", "d7", "d8", "d9"], "score": [4, 3, 2, 1]}\n'
@@ -105,7 +105,9 @@ def two_corpora(folder: Path, **more: Any) -> MqrelSource:
     folders.jsonl(folder / "q.jsonl", [{"_id": f"q{i}", "text": f"query {i}"} for i in range(20)])
     folders.write(folder / "q.tsv", "".join(f"q{q}\td{d:02d}\t2\n" for q in range(20) for d in range(12)))
     files = {"qrel_path": "q.tsv", "query_path": "q.jsonl"} | more
-    return MqrelSource("two", parse({"mqrel": [files | {"corpus_path": f"{n}.jsonl"} for n in "ab"]}), folder=folder)
+    return MqrelSource(
+        "two", parse_config({"mqrel": [files | {"corpus_path": f"{n}.jsonl"} for n in "ab"]}), folder=folder
+    )
 
 
 def test_equal_grades_of_two_corpora_take_turns(tmp_path: Path) -> None:
@@ -132,14 +134,14 @@ def test_two_sources_of_one_name_draw_apart(tmp_path: Path) -> None:
 
 def test_shares_are_those_of_the_groups_as_drawn_and_name_what_is_not_used(folder: Path) -> None:
     (folder / "neg.jsonl").write_text(FOUR)
-    found = shares(source(folder, "group_size=4", negatives=True, loss="infonce"))
+    found = measure_shares(source(folder, "group_size=4", negatives=True, loss="infonce"))
     # q1: one positive, three of seven negatives, by lot; q2: a positive, for which nothing was mined
     assert found.positives == 1 and found.others + found.mined == 1.5 and found.alike == 1 and found.unused == 0
-    graded = shares(source(folder, "group_size=4", negatives=True))
+    graded = measure_shares(source(folder, "group_size=4", negatives=True))
     # q1: grades 3 3 2 with one mined; grades 1 0 0 are in no group. q2: grade 2
     assert (graded.positives, graded.others, graded.mined) == (2, 0, 0.5)
     assert graded.unused == 1.5 and graded.alike == 1
-    assert shares(source(folder, "group_size=4", "selection=spread", negatives=True)).unused == 0
+    assert measure_shares(source(folder, "group_size=4", "selection=spread", negatives=True)).unused == 0
     assert "2.00 positives, 0.00 other judged, 0.50 mined (means of 2 groups)" in graded.line()
 
 
@@ -147,9 +149,9 @@ def test_expected_shares_before_mining_are_those_after_it(folder: Path) -> None:
     (folder / "neg.jsonl").write_text(FOUR + FOUR.replace("q1", "q2"))
     for loss in ("ranknet", "infonce"):
         for size in (2, 4, 8, 0):
-            expected = shares(source(folder, f"group_size={size}", loss=loss), to_mine=4)
+            expected = measure_shares(source(folder, f"group_size={size}", loss=loss), to_mine=4)
             many = [
-                shares(source(folder, f"group_size={size}", f"run.seed={s}", negatives=True, loss=loss))
+                measure_shares(source(folder, f"group_size={size}", f"run.seed={s}", negatives=True, loss=loss))
                 for s in range(60)
             ]
             mean = sum(m.mined for m in many) / 60

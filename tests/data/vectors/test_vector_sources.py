@@ -219,9 +219,9 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.M
             raise ConnectionError("reset")
         return 7
 
-    assert hub.asked(busy, "s") == 7 and waits == [1, 2, 4]
+    assert hub.call_hub(busy, "s") == 7 and waits == [1, 2, 4]
     with pytest.raises(DataError, match="s: cannot be read"):
-        hub.asked(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
+        hub.call_hub(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
 
 
 def hub_error(kind: type[Exception], status: int = 0) -> Exception:
@@ -262,7 +262,7 @@ def test_every_error_of_the_hub_names_its_source_and_only_what_may_pass_is_tried
         raise hub_error(getattr(errors, name), status)
 
     with pytest.raises(DataError, match=r"^hf://o/n/x\.npy: "):
-        hub.asked(call, "hf://o/n/x.npy")
+        hub.call_hub(call, "hf://o/n/x.npy")
     assert len(calls) == tries
 
 
@@ -284,5 +284,5 @@ def test_a_file_that_the_cache_lacks_is_asked_for_again_where_only_the_hub_was_o
         raise hub_error(errors.LocalEntryNotFoundError) from hub_error(getattr(errors, cause), status)
 
     with pytest.raises(DataError, match=r"^hf://o/n/x\.npy: the hub cannot be reached or is switched off"):
-        hub.asked(call, "hf://o/n/x.npy")
+        hub.call_hub(call, "hf://o/n/x.npy")
     assert len(calls) == tries

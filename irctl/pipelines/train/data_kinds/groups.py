@@ -11,7 +11,7 @@ from irctl.data.collections.training_source import JudgedSplit, TrainingSource, 
 from irctl.data.groups import report
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
-from irctl.data.groups.shares import Shares, shares
+from irctl.data.groups.shares import Shares, measure_shares
 from irctl.errors import ConfigError
 from irctl.models.reading import list_names
 from irctl.origins import MINED, derived
@@ -49,7 +49,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     else:
         run.note(dataset=dataset_name(config.run.dataset, source.name))
     groups = groups_of(config, source)
-    made_of = shares(groups)
+    made_of = measure_shares(groups)
     of_dev = _dev_notices(config, source)
     for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *of_dev]:
         reporter.warn(notice)
@@ -141,7 +141,7 @@ def describe(config: Config) -> Described:
         facts |= {"split": source.split, "negatives": negatives}
     groups = groups_of(config, source)
     seen = groups.labels._replace(lowest=min(groups.labels.lowest, 0.0)) if to_mine else groups.labels
-    made_of = shares(groups, to_mine=to_mine)
+    made_of = measure_shares(groups, to_mine=to_mine)
     notices += [*_check(config, groups, seen, made_of), *of_dev]
     facts |= report.describe(groups) | {"a group": made_of.line()}
     facts["positive from grade"] = groups.threshold or _threshold(config, groups.largest_grade)
