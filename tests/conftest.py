@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # before torch is imported: small tensors on several threads take twice the CPU time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays out of garbage collections: each training asks for one of all objects."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -127,4 +133,5 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
     model = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="mean"), Normalize()], device="cpu")
     folder = base.parent / "encoder"
     model.save(str(folder))
+    gc.freeze()  # as after collection, with what these imports added
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def trained(config: settings.Config) -> RunHandle:
     return run
 
 
+@cache
+def mining(model: Path, toy: str) -> RunHandle:
+    """The run that mines after every epoch, trained once for the tests that look at its files."""
+    return trained(configuration(model, toy, hardneg__every=1))
+
+
 def vectors(run: RunHandle, toy: str) -> np.ndarray:
     return load_encoder(configuration(run.paths.model, toy)).encode(WORDS)
 
@@ -63,7 +70,7 @@ def mined(run: RunHandle, epochs: int) -> dict[str, list[str]]:
 
 
 def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_encoder: Path, toy: str) -> None:
-    run = trained(configuration(tiny_encoder, toy, hardneg__every=1))
+    run = mining(tiny_encoder, toy)
     assert sorted(p.name for p in run.paths.negatives.iterdir() if p.suffix == ".jsonl") == [
         "epoch-0001.jsonl",
         "epoch-0002.jsonl",
@@ -88,11 +95,10 @@ def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_enc
 
 def test_new_negatives_change_what_is_learned_and_none_are_mined_for_the_end(tiny_encoder: Path, toy: str) -> None:
     plain = trained(configuration(tiny_encoder, toy))
-    every = trained(configuration(tiny_encoder, toy, hardneg__every=1))
     rarely = trained(configuration(tiny_encoder, toy, hardneg__every=3))
     assert not rarely.paths.negatives.exists()
     np.testing.assert_array_equal(vectors(rarely, toy), vectors(plain, toy))
-    assert not np.allclose(vectors(every, toy), vectors(plain, toy), atol=1e-6)
+    assert not np.allclose(vectors(mining(tiny_encoder, toy), toy), vectors(plain, toy), atol=1e-6)
 
 
 @pytest.mark.parametrize("where", ("before", "after"))
@@ -100,7 +106,7 @@ def test_a_run_broken_off_at_the_mining_continues_to_the_same_model(
     tiny_encoder: Path, toy: str, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     config = configuration(tiny_encoder, toy, hardneg__every=1)
-    whole = trained(config)
+    whole = mining(tiny_encoder, toy)
     mine = for_training.mine_again
 
     def broken(*args: Any, **more: Any) -> None:
