@@ -19,10 +19,9 @@ from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
-from irctl.index.scoring import check_metric, score_rows
-from irctl.index.topk import Rows, Scores
+from irctl.index.scoring import check_metric
 from irctl.quantizers.shared import blocks, faiss_tools, half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_scores
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, score_decoded, search_decoded
 
 BYTES = {"SQ8_direct": (0, 255), "SQ8_direct_signed": (-128, 127)}
 """Strings whose codes are the values themselves, as whole numbers: faiss lets those beyond these bounds wrap around."""
@@ -99,13 +98,7 @@ class Quantizer:
     def decode(self, codes_NC: Codes) -> Vectors:
         return faiss_tools.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))
 
-    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
-        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return score_rows(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
-
-    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
-        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+    scores, search = score_decoded, search_decoded
 
     def faiss_index(self) -> Any:
         """The empty trained faiss index of these codes."""
@@ -119,7 +112,6 @@ class Quantizer:
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = store.load(folder, "faiss")
-        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made._index_of_codes = faiss_tools.from_array(arrays["index"])
-        return made
+        quantizer, arrays = store.load(folder, "faiss", cls, Config)
+        quantizer._index_of_codes = faiss_tools.from_array(arrays["index"])
+        return quantizer

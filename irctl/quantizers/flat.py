@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike
 
 from irctl.errors import ConfigError
 from irctl.index.arrays import as_codes
-from irctl.index.scoring import check_metric, score_rows
-from irctl.index.topk import Rows, Scores
+from irctl.index.scoring import check_metric
 from irctl.quantizers.shared import half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_scores
+from irctl.quantizers.shared.search import Codes, Vectors, prepare, score_decoded, search_decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +51,7 @@ class Quantizer:
         codes_NC = as_codes(codes_NC, self.code_size)
         return codes_NC.view(self._dtype).reshape(len(codes_NC), self.dim).astype(np.float32)
 
-    def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
-        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return score_rows(queries_QD, self.decode(codes_NC), "l2" if self.metric == "l2" else "ip")
-
-    def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
-        queries_QD = prepare(queries_QD, self.dim, self.metric, "queries")
-        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+    scores, search = score_decoded, search_decoded
 
     def faiss_index(self) -> object:
         """The empty faiss index of these codes."""
@@ -71,5 +64,4 @@ class Quantizer:
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, _ = store.load(folder, "flat")
-        return cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
+        return store.load(folder, "flat", cls, Config)[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, rotations, store
@@ -124,9 +124,7 @@ class Quantizer:
 
     def _trained(self) -> tuple[Vectors, Vectors]:
         """(centroids, rotation)."""
-        if self.centroids_MKd is None or self.rotation_ED is None:
-            raise DataError("opq: not trained", hint="Call fit, or load a trained one")
-        return self.centroids_MKd, self.rotation_ED
+        return store.require_trained("opq", self.centroids_MKd), store.require_trained("opq", self.rotation_ED)
 
     def save(self, folder: Path) -> None:
         centroids_MKd, rotation_ED = self._trained()
@@ -135,7 +133,6 @@ class Quantizer:
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = store.load(folder, "opq")
-        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made.centroids_MKd, made.rotation_ED = arrays["centroids"], arrays["rotation"]
-        return made
+        quantizer, arrays = store.load(folder, "opq", cls, Config)
+        quantizer.centroids_MKd, quantizer.rotation_ED = arrays["centroids"], arrays["rotation"]
+        return quantizer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError
 from irctl.index.scoring import check_metric
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, fast_scan, product, store
@@ -84,16 +84,13 @@ class Quantizer:
         return faiss_tools.pq_index(self._centroids(), self.config.bits, self.metric)
 
     def _centroids(self) -> Vectors:
-        if self.centroids_MKd is None:
-            raise DataError("pq: not trained", hint="Call fit, or load a trained one")
-        return self.centroids_MKd
+        return store.require_trained("pq", self.centroids_MKd)
 
     def save(self, folder: Path) -> None:
         store.save(folder, "pq", self, {"centroids": self._centroids()}, made_with=faiss_tools.versions())
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = store.load(folder, "pq")
-        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made.centroids_MKd = arrays["centroids"]
-        return made
+        quantizer, arrays = store.load(folder, "pq", cls, Config)
+        quantizer.centroids_MKd = arrays["centroids"]
+        return quantizer

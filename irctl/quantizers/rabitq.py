@@ -205,9 +205,7 @@ class Quantizer:
         return rotations.apply(self._rotation, prepare(queries_QD, self.dim, self.metric, "queries"))
 
     def _center(self) -> Vectors:
-        if self.center_D is None:
-            raise DataError("rabitq: not trained", hint="Call fit, or load a trained one")
-        return self.center_D
+        return store.require_trained("rabitq", self.center_D)
 
     def save(self, folder: Path) -> None:
         """center.npy lies in rotated axes, as faiss sees them."""
@@ -217,11 +215,10 @@ class Quantizer:
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
-        found, arrays = store.load(folder, "rabitq")
-        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made.center_D = arrays.pop("center")
-        made._rotation = arrays
-        return made
+        quantizer, arrays = store.load(folder, "rabitq", cls, Config)
+        quantizer.center_D = arrays.pop("center")
+        quantizer._rotation = arrays
+        return quantizer
 
 
 def _view_floats(bytes_NC: Codes) -> Vectors:

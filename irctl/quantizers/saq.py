@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from irctl.errors import ConfigError
-from irctl.index import scoring, topk
-from irctl.index.arrays import as_codes, as_rows, normalize_rows
+from irctl.index import scoring
+from irctl.index.arrays import as_codes
 from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
+from irctl.quantizers.shared.search import prepare, search_by_scores
 
-_SCAN = 4096  # rows decoded at once in a search
 _ENCODE = 32 * blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
 _CHUNK = 4096  # rows of the covariance at once
 F32 = NDArray[np.float32]
@@ -69,7 +69,7 @@ class Quantizer:
 
     def fit(self, x_ND: F32) -> None:
         """Mean and principal components in float64 blocks, then the plan. Raises ConfigError below 2 rows."""
-        x_ND = self._rows(x_ND)
+        x_ND = prepare(x_ND, self.dim, self.metric)
         if len(x_ND) < 2:
             raise ConfigError(f"saq: needs at least 2 training rows, found {len(x_ND)}")
         mean_D, variance_D, axes_DD = compute_principal_components(x_ND)
@@ -94,13 +94,9 @@ class Quantizer:
             start += length
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
-    def _rows(self, x_ND: Any) -> F32:
-        x_ND = as_rows(x_ND, self.dim)
-        return normalize_rows(x_ND) if self.metric == "cosine" else x_ND
-
     def encode(self, x_ND: F32) -> NDArray[np.uint8]:
         """Codes [N, C]."""
-        x_ND = self._rows(x_ND)
+        x_ND = prepare(x_ND, self.dim, self.metric)
         codes_NC = np.empty((len(x_ND), self.code_size), np.uint8)
         for start in range(0, len(x_ND), _ENCODE):
             codes_NC[start : start + _ENCODE] = self._encode(x_ND[start : start + _ENCODE])
@@ -156,7 +152,7 @@ class Quantizer:
 
     def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Estimated similarities [Q, N]; for l2 minus the squared distance."""
-        q_QD = self._rows(queries_QD).astype(np.float64)
+        q_QD = prepare(queries_QD, self.dim, self.metric).astype(np.float64)
         y_NL, factors = self._vectors(codes_NC)
         if self.metric != "l2":
             q_QL = (q_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
@@ -172,7 +168,9 @@ class Quantizer:
 
     def bounds(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Half-widths [Q, N, S] of intervals that hold each segment's inner product for about 95 % of pairs."""
-        q_QL = (self._rows(queries_QD) - (self.mean_D if self.metric == "l2" else 0)) @ self.projection_DL
+        q_QL = (
+            prepare(queries_QD, self.dim, self.metric) - (self.mean_D if self.metric == "l2" else 0)
+        ) @ self.projection_DL
         grids, factors = self._open(codes_NC)
         out_QNS = np.zeros((len(q_QL), len(codes_NC), len(grids)), np.float32)
         start = 0
@@ -186,11 +184,8 @@ class Quantizer:
         return out_QNS
 
     def search(self, queries_QD: F32, codes_NC: NDArray[np.uint8], k: int) -> tuple[F32, NDArray[np.int64]]:
-        """(scores, rows) of the min(k, N) best, by blocks."""
-        best = topk.TopK(len(queries_QD), min(k, len(codes_NC)))
-        for start in range(0, len(codes_NC), _SCAN):
-            best.push_block(self.scores(queries_QD, codes_NC[start : start + _SCAN]), start)
-        return best.result()
+        """(scores, rows) of the min(k, N) best."""
+        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
 
     def layout(self) -> dict[str, Any]:
         """Where what lies in a row of codes, for a reader without irctl; bytes count from 0."""
@@ -230,11 +225,10 @@ class Quantizer:
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
         """The trained quantizer of a folder."""
-        found, arrays = store.load(folder, "saq")
-        made = cls(Config(**found["settings"]), found["dim"], found["metric"], found["seed"])
-        made.mean_D, made.projection_DL = arrays["mean"], arrays["projection"]
-        made.segments = [(int(length), int(bits)) for length, bits in arrays["segments"]]
-        return made
+        quantizer, arrays = store.load(folder, "saq", cls, Config)
+        quantizer.mean_D, quantizer.projection_DL = arrays["mean"], arrays["projection"]
+        quantizer.segments = [(int(length), int(bits)) for length, bits in arrays["segments"]]
+        return quantizer
 
 
 def compute_principal_components(x_ND: F32) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

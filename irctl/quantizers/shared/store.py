@@ -6,9 +6,9 @@ The digest of quantizer.json covers every array, so it names the quantizer: code
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from irctl.index import shards
 from irctl.ledger import damaged
 from irctl.paths import check_inside
 
+T = TypeVar("T")
 FORMAT, VERSION, FILE = "irctl-quantizer", 1, "quantizer.json"
 SHAPE = {
     "name": str,
@@ -60,28 +61,43 @@ def describe(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     if not path.exists():
         raise DataError(f"{folder}: no {FILE}, so no trained quantizer", hint="irctl compress --train-only writes one")
-    found = tables.json_object(path, hint="Train again")
-    if (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+    described = tables.json_object(path, hint="Train again")
+    if (described.get("format"), described.get("version")) != (FORMAT, VERSION):
         raise DataError(f"{path}: expected format {FORMAT} version {VERSION}")
-    tables.check(found, SHAPE, str(path), hint="Train again")
-    return found
+    tables.check(described, SHAPE, str(path), hint="Train again")
+    return described
 
 
-def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """(quantizer.json, its arrays), digests checked. Raises DataError."""
-    found = describe(folder)
-    if found["name"] != name:
-        raise DataError(f"{folder / FILE}: expected a {name} quantizer, found {found['name']}")
-    return found, {
-        key: _array(folder / check_inside(f"{key}.npy", folder / FILE), spec) for key, spec in found["arrays"].items()
+def load(
+    folder: Path, name: str, kind: Callable[..., T], config: Callable[..., Any]
+) -> tuple[T, dict[str, NDArray[Any]]]:
+    """(the quantizer as its settings make it, the arrays that it keeps), digests checked. Raises DataError.
+
+    kind, config: `Quantizer` and `Config` of the file `name`.
+    """
+    described = describe(folder)
+    if described["name"] != name:
+        raise DataError(f"{folder / FILE}: expected a {name} quantizer, found {described['name']}")
+    arrays = {
+        key: _read_array(folder / check_inside(f"{key}.npy", folder / FILE), spec)
+        for key, spec in described["arrays"].items()
     }
+    settings = config(**described["settings"])
+    return kind(settings, described["dim"], described["metric"], described["seed"]), arrays
 
 
-def _array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
+def require_trained(name: str, array: NDArray[Any] | None) -> NDArray[Any]:
+    """The array, which training makes. Raises DataError before it."""
+    if array is None:
+        raise DataError(f"{name}: not trained", hint="Call fit, or load a trained one")
+    return array
+
+
+def _read_array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
     again = "Copy the whole folder, or train again"
     if not path.is_file():
         raise DataError(f"{path}: missing, though {FILE} names it", hint=again)
-    if (found := hashing.file_digest(path)) != spec["sha256"]:
-        raise damaged.error(path, spec["sha256"], found, again, path.with_name(FILE))
+    if (digest := hashing.file_digest(path)) != spec["sha256"]:
+        raise damaged.error(path, spec["sha256"], digest, again, path.with_name(FILE))
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array
