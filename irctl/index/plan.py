@@ -2,6 +2,7 @@
 
 A batch is a stretch of rows of one input file; its number counts through the whole input. plan.json is written first,
 once, with its own hash; a later command that would cut otherwise is refused.
+Dimension key: N rows.
 """
 
 from __future__ import annotations

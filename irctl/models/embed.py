@@ -2,6 +2,7 @@
 
 Shard i holds rows i*shard_rows .. and is a pure function of (key, i), so any process may write it, and a killed run
 goes on where it was, to the same bytes.
+Dimension key: N texts, D vector width.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import paths, stopping, tables
-from irctl.config import Config
-from irctl.errors import PREEMPTED, DataError, PartlyDone, RunFailed, Stopped
+from irctl.errors import DataError, PartlyDone, RunFailed
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
 from irctl.models.fingerprints import digest
+from irctl.settings import Encoder as EncoderSettings
 from irctl.types import Reporter, Silent
 
 PLAN = "plan.json"
@@ -73,68 +74,66 @@ class TextList:
 def embed_corpus(
     encoder: CorpusEncoder,
     corpus: Texts,
-    config: Config,
+    settings: EncoderSettings,
     reporter: Reporter,
     *,
-    stop: Callable[[], bool] = stopping.requested,
     out: Path | None = None,
     side: str = "passage",
     part: tuple[int, int] = (0, 1),
 ) -> EmbeddingFolder:
     """The corpus's vectors, from the cache or encoded now; an unfinished folder is continued.
 
-    out: a folder of one's own instead of the cache. part: (i, n), this process's contiguous share of the shards.
-    stop: asked before every shard; when true, finished shards are kept and Stopped is raised.
-    Raises DataError where `out` holds other embeddings, PartlyDone where the shares of other processes are missing.
+    settings: store and shard_rows of these count. out: a folder of one's own instead of the cache.
+    part: (i, n), this process's contiguous share of the shards. After a signal finished shards are kept and Stopped is
+    raised. Raises DataError where `out` holds other embeddings, PartlyDone where shares of other processes are missing.
     """
     for line in getattr(encoder, "notices", ()):
         reporter.say(line)
-    content = collect_key_parts(encoder, corpus, config, side)
+    content = collect_key_parts(encoder, corpus, settings.store, side)
     key = digest(content)
     folder = out or locate_cached(key)
-    plan = _read_or_write_plan(folder, key, content, encoder, corpus, config)
+    plan = _read_or_write_plan(folder, content, encoder, len(corpus), settings)
     done = find_finished(folder, key)
     missing = [i for i in range(plan["shards"]) if i not in done]
     if not missing and (folder / shards.MANIFEST).is_file():
-        _check(folder, done.values())
+        _check_shards(folder, done.values())
         shards.drop_journal(folder)
         return EmbeddingFolder(folder)
     shards.sweep(folder)
     share = range(plan["shards"] * part[0] // part[1], plan["shards"] * (part[0] + 1) // part[1])
     todo = [i for i in missing if i in share]
     if missing:  # else whoever wrote or checked them leaves the manifest alone to write
-        _check(folder, [line for i, line in done.items() if i in share])
+        _check_shards(folder, [line for i, line in done.items() if i in share])
     if done and todo:
         reporter.say(f"{folder}: {len(done)} of {plan['shards']} shards are there; continuing")
     journal = shards.ShardJournal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
     with reporter.bar("encoding", plan["rows"], already) as advance:
         for index in todo:
-            if stop():
-                _stop(f"{len(done)} of {plan['shards']} shards are kept in {folder}")
-            done[index] = _write(folder, index, plan, encoder, corpus, side, lambda rows, tokens: advance(rows))
+            stopping.check(f"{len(done)} of {plan['shards']} shards are kept in {folder}")
+            done[index] = _write_shard(folder, index, plan, encoder, corpus, side, lambda rows, tokens: advance(rows))
             journal.add(done[index])
     return finish(folder, plan, done)
 
 
-def _check(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+def _check_shards(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """DataError where a shard that need not be encoded is damaged."""
     files = [file for line in lines for file in shards.list_files(line)]
     stored.check_all((folder / name, digest) for name, _, digest in files)
 
 
 def embed_queries(
-    encoder: CorpusEncoder, ids: Sequence[str], texts: Sequence[str], config: Config
+    encoder: CorpusEncoder, ids: Sequence[str], texts: Sequence[str], settings: EncoderSettings
 ) -> NDArray[np.float32]:
     """Vectors [N, D] of queries, in the order given; cached by content like a corpus."""
     if not len(texts):
         return np.empty((0, encoder.dim), np.float32)
-    return embed_corpus(encoder, TextList(ids, texts), config, Silent(), side="query").array()
+    return embed_corpus(encoder, TextList(ids, texts), settings, Silent(), side="query").array()
 
 
-def collect_key_parts(encoder: CorpusEncoder, corpus: Texts, config: Config, side: str) -> dict[str, Any]:
-    """Everything that decides the stored vectors."""
-    return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": config.encoder.store}
+def collect_key_parts(encoder: CorpusEncoder, corpus: Texts, store: str, side: str) -> dict[str, Any]:
+    """Everything that decides the stored vectors. store: their dtype."""
+    return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": store}
 
 
 def locate_cached(key: str) -> Path:
@@ -143,40 +142,45 @@ def locate_cached(key: str) -> Path:
 
 
 def _read_or_write_plan(
-    folder: Path, key: str, content: Mapping[str, Any], encoder: CorpusEncoder, corpus: Texts, config: Config
+    folder: Path, content: Mapping[str, Any], encoder: CorpusEncoder, rows: int, settings: EncoderSettings
 ) -> dict[str, Any]:
     """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
-    path = folder / PLAN
+    path, key, size = folder / PLAN, digest(content), settings.shard_rows
     if not path.is_file():
         # looked for again last: another worker may have put it there meanwhile, before anything else
         if any(folder.glob("[!.]*")) and not (folder / shards.MANIFEST).is_file() and not path.is_file():
             raise DataError(f"{folder}: is not empty and holds no embeddings", hint="Choose another folder")
-        rows, size = len(corpus), config.encoder.shard_rows
-        plan = {"format": FORMAT, "version": VERSION, "key": key, "key_parts": dict(content), "rows": rows}
-        plan |= {"dim": encoder.dim, "dtype": config.encoder.store, "similarity": encoder.similarity}
-        plan |= {"shard_rows": size, "shards": -(-rows // size), "batch_tokens": encoder.batch_tokens}
-        shards.write_json(path, plan)
-    found = tables.json_object(path, hint=f"Remove {folder} and run again")
-    tables.check(found, PLANNED, str(path), hint=f"Remove {folder} and run again")
+        fresh: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "key": key,
+            "key_parts": dict(content),
+            "rows": rows,
+        }
+        fresh |= {"dim": encoder.dim, "dtype": settings.store, "similarity": encoder.similarity}
+        fresh |= {"shard_rows": size, "shards": -(-rows // size), "batch_tokens": encoder.batch_tokens}
+        shards.write_json(path, fresh)
+    plan = tables.json_object(path, hint=f"Remove {folder} and run again")
+    tables.check(plan, PLANNED, str(path), hint=f"Remove {folder} and run again")
     if (folder / shards.MANIFEST).is_file():
-        found = {**found, **shards.read_manifest(folder, FORMAT, VERSION, SHAPE)}
-    if found.get("key") != key:
+        plan |= shards.read_manifest(folder, FORMAT, VERSION, SHAPE)
+    if plan.get("key") != key:
         raise DataError(
-            f"{folder}: holds embeddings of another content ({_name_differences(found.get('key_parts', {}), content)})",
+            f"{folder}: holds embeddings of another content ({_name_differences(plan.get('key_parts', {}), content)})",
             hint="Choose another folder, or remove it",
         )
-    return found
+    return plan
 
 
-def _name_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _name_differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Names of the parts that differ, with their values where they are short."""
 
-    def shown(value: Any) -> str:
+    def shorten(value: Any) -> str:
         text = str(value)
         return text if len(text) <= 20 else f"{text[:12]}..."
 
-    names = [k for k in wanted if found.get(k) != wanted[k]]
-    return ", ".join(f"{k}: there {shown(found.get(k))}, here {shown(wanted[k])}" for k in names) or "unknown parts"
+    names = [k for k in wanted if kept.get(k) != wanted[k]]
+    return ", ".join(f"{k}: there {shorten(kept.get(k))}, here {shorten(wanted[k])}" for k in names) or "unknown parts"
 
 
 def find_finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
@@ -190,7 +194,7 @@ def find_finished(folder: Path, key: str) -> dict[int, dict[str, Any]]:
     return kept | shards.find_done(folder)
 
 
-def _write(
+def _write_shard(
     folder: Path,
     index: int,
     plan: Mapping[str, Any],
@@ -226,11 +230,6 @@ def _write(
         "ids_bytes": ids.bytes,
         "ids_sha256": ids.sha256,
     }
-
-
-def _stop(kept: str) -> None:
-    stopping.check(kept)
-    raise Stopped(f"asked to stop: {kept}", exit_code=PREEMPTED, status="preempted", hint="The same command continues")
 
 
 def finish(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Mapping[str, Any]]) -> EmbeddingFolder:

@@ -110,7 +110,7 @@ def embedded(
     from irctl.models.fingerprints import digest
     from irctl.pipelines.workers import spread
 
-    key = digest(embed.collect_key_parts(encoder, rows, config, side))
+    key = digest(embed.collect_key_parts(encoder, rows, config.encoder.store, side))
     folder = Path(out).absolute() if out else embed.locate_cached(key)
     there = embed.find_finished(folder, key)
     left = -(-len(rows) // config.encoder.shard_rows) - len(there)
@@ -123,7 +123,7 @@ def embedded(
         job = {"config": config.to_json(), "side": side, "folder": str(folder)}
         progress = worker.Progress("encoding", len(rows), rows_done)
         spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
-    made = embed.embed_corpus(encoder, rows, config, reporter, out=folder, side=side)
+    made = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=side)
     return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
 
 
@@ -139,7 +139,9 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     folder = Path(job["folder"])
     share = (index, count)
     with suppress(PartlyDone):  # the launcher finishes the folder
-        embed.embed_corpus(load_encoder(config), rows, config, Silent(), out=folder, side=job["side"], part=share)
+        embed.embed_corpus(
+            load_encoder(config), rows, config.encoder, Silent(), out=folder, side=job["side"], part=share
+        )
     return {}
 
 

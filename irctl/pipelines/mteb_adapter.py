@@ -82,7 +82,7 @@ class MtebModel:
 
         self._read_as(task_metadata)
         rows = Rows(corpus, self.encoder.title_join)
-        made = embed_corpus(self.encoder, rows, self.config, self.reporter)
+        made = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
         searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config.search)
         if self.method:
             searched = self._compressed(made.folder, made.key, searched.metric)
@@ -109,7 +109,7 @@ class MtebModel:
         names, texts = list(queries["id"]), list(queries["text"])
         if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
             raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
-        queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config)
+        queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config.encoder)
         found = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
         run: Run = {}
         for name, scores_k, rows_k in zip(names, found.scores_Qk, found.rows_Qk, strict=True):

@@ -130,24 +130,18 @@ class Quantizer:
             start = stop
         return grids, np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
 
-    def _vectors(self, codes_NC: NDArray[np.uint8], kind: str = "unbiased") -> tuple[F32, F32]:
-        """(coded coordinates [N, L], factors). kind: unbiased (g a) or mse (the multiple of a nearest to the row)."""
+    def _vectors(self, codes_NC: NDArray[np.uint8]) -> tuple[F32, F32]:
+        """(g a [N, L], the coded coordinates, and the factors)."""
         grids, factors = self._open(codes_NC)
         parts = [np.zeros((len(codes_NC), 0), np.float32)]
         for number, a_NL in enumerate(grids):
-            norm_N, g_N = factors[:, 2 * number], factors[:, 2 * number + 1]
-            scale_N = g_N
-            if kind == "mse":
-                squared_N = np.einsum("nl,nl->n", a_NL, a_NL)
-                scale_N = np.divide(norm_N**2, g_N * squared_N, out=np.zeros_like(g_N), where=g_N * squared_N > 0)
-            parts.append(a_NL * scale_N[:, None])
+            g_N = factors[:, 2 * number + 1]
+            parts.append(a_NL * g_N[:, None])
         return np.concatenate(parts, axis=1), factors
 
-    def decode(self, codes_NC: NDArray[np.uint8], kind: str = "unbiased") -> F32:
-        """Vectors [N, D]: `unbiased` is what `scores` scores, `mse` the reconstruction nearest to the row."""
-        if kind not in ("unbiased", "mse"):
-            raise ConfigError(f"saq: decode kind must be unbiased or mse, found {kind!r}")
-        y_NL, _ = self._vectors(codes_NC, kind)
+    def decode(self, codes_NC: NDArray[np.uint8]) -> F32:
+        """Vectors [N, D]: what `scores` scores, unbiased; not the reconstruction nearest to the row."""
+        y_NL, _ = self._vectors(codes_NC)
         return blocks.multiply(y_NL, np.ascontiguousarray(self.projection_DL.T)) + self.mean_D
 
     def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
@@ -165,23 +159,6 @@ class Quantizer:
         query_Q = np.einsum("qd,qd->q", centred_QD, centred_QD)
         scores_QN: F32 = (2 * scoring.dot(q_QL, y_NL) - own_N[None] - query_Q[:, None]).astype(np.float32)
         return scores_QN
-
-    def bounds(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
-        """Half-widths [Q, N, S] of intervals that hold each segment's inner product for about 95 % of pairs."""
-        q_QL = (
-            prepare(queries_QD, self.dim, self.metric) - (self.mean_D if self.metric == "l2" else 0)
-        ) @ self.projection_DL
-        grids, factors = self._open(codes_NC)
-        out_QNS = np.zeros((len(q_QL), len(codes_NC), len(grids)), np.float32)
-        start = 0
-        for number, (a_NL, (length, _)) in enumerate(zip(grids, self.coded, strict=True)):
-            norm_N, g_N = factors[:, 2 * number], factors[:, 2 * number + 1]
-            squared_N = np.einsum("nl,nl->n", a_NL, a_NL)
-            inverse_N = np.divide(g_N**2 * squared_N, norm_N**2, out=np.ones_like(g_N), where=norm_N > 0)
-            spread_N = norm_N * 1.9 * np.sqrt(np.maximum(inverse_N - 1, 0) / (length - 1))
-            out_QNS[:, :, number] = np.linalg.norm(q_QL[:, start : start + length], axis=1)[:, None] * spread_N
-            start += length
-        return out_QNS
 
     def search(self, queries_QD: F32, codes_NC: NDArray[np.uint8], k: int) -> tuple[F32, NDArray[np.int64]]:
         """(scores, rows) of the min(k, N) best."""

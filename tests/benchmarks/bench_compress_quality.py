@@ -92,7 +92,7 @@ def cranfield(only: list[str]) -> None:
 
     config = resolve(from_sets([]))
     collection, encoder = open_collection("cranfield"), load_encoder(config)
-    base_ND = embed_corpus(encoder, collection.corpus, config, Silent()).array()
+    base_ND = embed_corpus(encoder, collection.corpus, config.encoder, Silent()).array()
     base_ND = np.asarray(base_ND, np.float32)
     queries_QD = encoder.encode(collection.all_queries().texts, "query")
     measure("built-in collection, all-MiniLM-L6-v2", base_ND, base_ND, queries_QD, only)

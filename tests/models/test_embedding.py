@@ -20,6 +20,7 @@ from model_folders import TEXTS, settings
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from irctl import stopping
 from irctl.errors import DataError, PartlyDone, RunFailed, Stopped
 from irctl.index.shards import ShardJournal
 from irctl.models.embed import TextList, embed_corpus, embed_queries, locate_cached
@@ -30,7 +31,7 @@ from irctl.types import Silent
 ROWS = 23
 IDS = [f"d{i}" for i in range(ROWS)]
 CORPUS = TextList(IDS, [f"text {i}" for i in range(ROWS)])
-SMALL = settings("encoder.shard_rows=5")
+SMALL = settings("encoder.shard_rows=5").encoder
 
 
 class Hashed:
@@ -38,8 +39,9 @@ class Hashed:
 
     dim, similarity, batch_tokens, dtype = 4, "dot", 64, "float32"
 
-    def __init__(self, name: str = "a", scale: float = 1.0, pause_s: float = 0.0) -> None:
+    def __init__(self, name: str = "a", scale: float = 1.0, pause_s: float = 0.0, stop_after: int = 0) -> None:
         self.name, self.scale, self.pause_s, self.encoded = name, scale, pause_s, 0
+        self.calls_left = stop_after  # a signal comes while the last of so many shards is encoded
 
     def key(self, side: str) -> dict[str, Any]:
         return {"weights": self.name, "side": side}
@@ -49,6 +51,9 @@ class Hashed:
     ) -> NDArray[np.float32]:
         self.encoded += len(texts)
         time.sleep(self.pause_s)
+        self.calls_left -= 1
+        if not self.calls_left:
+            stopping._received.append(signal.SIGTERM)
         if advance:
             advance(len(texts), 2 * len(texts))
         digests = [hashlib.sha256(f"{self.name}{t}".encode()).digest()[:4] for t in texts]
@@ -86,7 +91,7 @@ def test_rows_and_ids_are_the_corpus_in_order_whatever_the_block() -> None:
 def test_second_time_nothing_is_encoded_and_another_content_is_another_folder() -> None:
     first, again = embedded(), Hashed()
     assert embedded(again).folder == first.folder and again.encoded == 0
-    others = [embedded(Hashed("b")), embedded(config=settings("encoder.store=float16")), embedded(side="query")]
+    others = [embedded(Hashed("b")), embedded(config=settings("encoder.store=float16").encoder), embedded(side="query")]
     other_text = TextList(IDS, ["other", *(f"text {i}" for i in range(1, ROWS))])
     others.append(embed_corpus(Hashed(), other_text, SMALL, Silent()))
     assert len({first.folder, *(o.folder for o in others)}) == 5
@@ -96,21 +101,21 @@ def test_second_time_nothing_is_encoded_and_another_content_is_another_folder() 
 def test_checkpoint_overwritten_in_place_is_encoded_again(tiny_encoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_encoder, tmp_path / "model")
     corpus = TextList([str(i) for i in range(len(TEXTS))], TEXTS)
-    before = embed_corpus(load_encoder(settings(), str(folder)), corpus, settings(), Silent())
+    before = embed_corpus(load_encoder(settings(), str(folder)), corpus, settings().encoder, Silent())
     weights = load_file(folder / "model.safetensors")
     name = next(k for k in sorted(weights) if k.endswith("word_embeddings.weight"))
     weights[name] = weights[name] + np.float32(0.5) * np.sin(np.arange(weights[name].size, dtype=np.float32)).reshape(
         weights[name].shape
     )
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    after = embed_corpus(load_encoder(settings(), str(folder)), corpus, settings(), Silent())
+    after = embed_corpus(load_encoder(settings(), str(folder)), corpus, settings().encoder, Silent())
     assert after.fingerprint != before.fingerprint
     assert np.abs(after.array() - before.array()).max() > 1e-3
 
 
 def test_shards_do_not_depend_on_how_the_work_was_cut(tiny_encoder: Path, tmp_path: Path) -> None:
     encoder = load_encoder(settings(), str(tiny_encoder))
-    config, corpus = settings("encoder.shard_rows=4"), TextList(list("abcdef"), TEXTS)
+    config, corpus = settings("encoder.shard_rows=4").encoder, TextList(list("abcdef"), TEXTS)
     whole = embed_corpus(encoder, corpus, config, Silent(), out=tmp_path / "whole")
     np.testing.assert_array_equal(whole.array(), np.concatenate([encoder.encode(TEXTS[:4]), encoder.encode(TEXTS[4:])]))
     with pytest.raises(PartlyDone, match=r"1 of 2 shards are not there yet \(0\)") as e:
@@ -122,12 +127,12 @@ def test_shards_do_not_depend_on_how_the_work_was_cut(tiny_encoder: Path, tmp_pa
 
 def test_stop_keeps_finished_shards_and_the_same_call_continues_to_the_same_bytes(tmp_path: Path) -> None:
     embedded(out=tmp_path / "whole")
-    answers = iter([False, False, True])
     with pytest.raises(Stopped, match="2 of 5 shards are kept"):
-        embedded(out=tmp_path / "stopped", stop=lambda: next(answers))
+        embedded(Hashed(stop_after=2), out=tmp_path / "stopped")
+    stopping.forget()
     assert not (tmp_path / "stopped" / "manifest.json").exists()
     rest, said = Hashed(), Silent()
-    embed_corpus(rest, CORPUS, settings("encoder.shard_rows=9"), said, out=tmp_path / "stopped")
+    embed_corpus(rest, CORPUS, settings("encoder.shard_rows=9").encoder, said, out=tmp_path / "stopped")
     assert rest.encoded == ROWS - 10 and "2 of 5 shards are there" in said.lines[0]
     assert content(tmp_path / "stopped") == content(tmp_path / "whole"), "the folder keeps its shard size"
 
@@ -167,9 +172,9 @@ def test_a_kill_between_the_manifest_and_the_end_of_the_journal_is_tidied_up(tmp
 
 def test_torn_journal_and_cut_file_are_done_again(tmp_path: Path) -> None:
     embedded(out=tmp_path / "whole")
-    answers = iter([False, False, False, True])
     with pytest.raises(Stopped):
-        embedded(out=tmp_path / "torn", stop=lambda: next(answers))
+        embedded(Hashed(stop_after=3), out=tmp_path / "torn")
+    stopping.forget()
     (journal,) = (tmp_path / "torn" / "journal").iterdir()
     journal.write_text(journal.read_text()[:-30])
     part = tmp_path / "torn" / "vectors" / "part-00000.npy"
@@ -212,11 +217,11 @@ def test_own_folder_with_other_content_is_refused_naming_what_differs(tmp_path: 
 
 
 def test_float16_store_halves_the_bytes_and_refuses_what_does_not_fit() -> None:
-    half = embedded(config=settings("encoder.store=float16"))
+    half = embedded(config=settings("encoder.store=float16").encoder)
     assert half.dtype == "float16"
     np.testing.assert_array_equal(half.array(), embedded().array())  # integers below 256 are exact in both
     with pytest.raises(RunFailed, match="65504"):
-        embedded(Hashed("big", scale=1e4), config=settings("encoder.store=float16"))
+        embedded(Hashed("big", scale=1e4), config=settings("encoder.store=float16").encoder)
 
 
 def test_queries_are_cached_and_none_is_fine() -> None:

@@ -3,6 +3,7 @@
 The ranking of a query is made here: scores rounded to float32, score descending, then docid descending (trec_eval's
 order). The engines see canonical scores k, k-1, ..., 1 in its place, because they break ties in different ways:
 pytrec_eval by docid descending in float32, ir_measures' RR@k by docid ascending in float64.
+Dimension key: N documents of a query.
 """
 
 from __future__ import annotations

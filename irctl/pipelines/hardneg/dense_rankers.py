@@ -42,7 +42,7 @@ def dense_ranker(
 
     encoder = load_encoder(config).freeze()
     vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
-    queries_QD = embed_queries(encoder, queries.ids, queries.texts, config)
+    queries_QD = embed_queries(encoder, queries.ids, queries.texts, config.encoder)
     searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config.search)
     most = min(config.hardneg.depth + left_out, vectors.rows)
     found = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)

@@ -143,7 +143,7 @@ def default(config: Config, reporter: Reporter) -> Input:
 
     collection = open_for(config)
     reporter.say(f"no encoded corpus yet: encoding {collection.name} with {config.model.name} first")
-    made = embed_corpus(load_encoder(config), collection.corpus, config, reporter)
+    made = embed_corpus(load_encoder(config), collection.corpus, config.encoder, reporter)
     about = {"model": config.model.name, "collection": collection.name, "data": config.data.source}
     return of_folder(Path(made.folder), collection.name, **about)
 

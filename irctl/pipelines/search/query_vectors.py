@@ -63,5 +63,5 @@ def encode_queries(encoder: Any, asked: Queries, config: Config) -> NDArray[np.f
     """The queries, encoded [Q, D]."""
     from irctl.models.embed import embed_queries
 
-    vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config)
+    vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config.encoder)
     return vectors
