@@ -34,41 +34,21 @@ DEVICE_SAMPLE_BEATS = 3
 GROUP = "IRCTL_GROUP"  # set by a run that starts others: its id
 
 
+UNTOLD = dict.fromkeys(("method", "dataset", "model", "profile"), "") | {"runner": "local", "world_size": 1}
+"""Columns of a run of which nothing is told."""
+
+
 def start_run(
-    *,
-    command: str,
-    argv: Sequence[str],
-    config: Config | None,
-    method: str = "",
-    dataset: str = "",
-    model: str = "",
-    profile: str = "",
-    runner: str = "local",
-    world_size: int = 1,
-    parent_id: str | None = None,
-    group_id: str | None = None,
-    resume: Path | None = None,
-    **columns: Any,
+    *, command: str, argv: Sequence[str], config: Config | None, resume: Path | None = None, **columns: Any
 ) -> RunHandle:
     """Make (or with `resume` reopen) a run folder, write its row, and return the handle that keeps both.
 
-    columns: further columns of the ledger's table `runs`. A resumed run keeps its id, command line and start.
+    columns: of the ledger's table `runs`, such as dataset. A resumed run keeps its id, command line and start.
     Raises EnvironmentUnfit if no run folder can be made, DataError if the run to resume is missing or still alive.
     """
     journal_mode.journal_mode(paths.ledger())  # a wrong IRCTL_LEDGER_JOURNAL is refused before there is a folder
     masker = Masker(argv, os.environ)
-    given = {
-        "command": command,
-        "method": method,
-        "dataset": dataset,
-        "model": model,
-        "profile": profile,
-        "runner": runner,
-        "world_size": world_size,
-        "parent_id": parent_id,
-        "group_id": group_id or os.environ.get(GROUP),
-        **columns,
-    }
+    given = {"command": command, **UNTOLD, "parent_id": None, "group_id": os.environ.get(GROUP), **columns}
     _check_columns(given)
     if resume is None:
         record = opening.create(given, masker, config)

@@ -83,9 +83,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     base = _hash(parts)
     compression = ""
     if compress is not None:
-        known = settings(compress).get("compress.method") or compress.columns.get("method") or "codes"
-        compression = str(search.get("compression") or known)
-        own = {k: v for k, v in changed(compress).items() if k.startswith((f"{compression}.", "compress.metric"))}
+        compression, own = _compression_of(compress, search)
         words = [f"{k.removeprefix(compression + '.')}={v}" for k, v in sorted(own.items())]
         label = " ".join([f"{label} + {compression}", *words])
         parts = {**parts, "compress": {"method": compression, **own}}
@@ -93,9 +91,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
     if name := settings(record).get("run.name"):
         label = str(name)
-    traits = {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
-    if train is None and model:
-        traits["model"] = model  # whole: two folders of one name are told apart by what lies above
+    traits = _traits_of(parts) | ({} if train or not model else {"model": model})  # whole: folders may share a name
     facts, fact_runs = facts_of(train, compress, compression)
     speed, timed = speed_of(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
@@ -116,6 +112,17 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def _compression_of(compress: RunRecord, search: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(method of the codes that were searched, the settings of it that somebody chose)."""
+    known = settings(compress).get("compress.method") or compress.columns.get("method") or "codes"
+    method = str(search.get("compression") or known)
+    return method, {k: v for k, v in changed(compress).items() if k.startswith((f"{method}.", "compress.metric"))}
+
+
+def _traits_of(parts: Mapping[str, Any]) -> dict[str, str]:
+    return {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
 
 
 def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
