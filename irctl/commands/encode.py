@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
 from irctl.commands.frame.record import Job
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {"data.source": "--data", "model.name": "--model", "data.split": "--split", "encoder.store": "--dtype"}
 
@@ -36,17 +39,15 @@ def encode(
       irctl encode --dry-run
     """
 
+    from irctl.pipelines import encode as pipeline
+
+    request = pipeline.EncodeRequest(out=out, side=side, verify=verify, runner=options.runner)
+
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import encode as pipeline
+        return pipeline.encode(job.config, job.run, job.reporter, request)
 
-        return pipeline.encode(
-            job.config, job.run, job.reporter, out=out, side=side, verify=verify, runner=options.runner
-        )
-
-    def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines import encode as pipeline
-
-        return pipeline.describe(config, side=side)  # type: ignore[arg-type]
+    def describe(config: Config) -> dict[str, object]:
+        return pipeline.describe(config, request)
 
     named = {"data.source": data, "model.name": model, "data.split": split, "encoder.store": dtype}
     execute("encode", options, named=named, names=NAMES, work=work, describe=describe)

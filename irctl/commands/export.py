@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
 from irctl.commands.frame.record import Job
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 FORMATS = ("faiss", "batches", "npy", "u8bin", "fbin", "fvecs", "parquet", "ids", "vespa", "opensearch", "pgvector")
 
@@ -40,16 +43,14 @@ def export(
       irctl export latest --to ids --dry-run
     """
 
+    from irctl.pipelines import export as pipeline
+
+    request = pipeline.ExportRequest(source=source, to=to, out=out, decoded=decoded, texts=texts)
+
     def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines import export as pipeline
+        return pipeline.export(job.config, job.run, job.reporter, request)
 
-        return pipeline.export(
-            job.config, job.run, job.reporter, source=source, to=to, out=out, decoded=decoded, texts=texts
-        )
-
-    def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines import export as pipeline
-
-        return pipeline.describe(config, source=source, to=to, decoded=decoded, texts=texts)  # type: ignore[arg-type]
+    def describe(config: Config) -> dict[str, object]:
+        return pipeline.describe(config, request)
 
     execute("export", options, named={}, names={}, work=work, describe=describe)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
 from irctl.commands.frame.record import Job
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {
     "data.source": "--data",
@@ -50,19 +53,19 @@ def hardneg(
       irctl hardneg --dry-run
     """
 
-    def work(job: Job) -> dict[str, object]:
-        from irctl.pipelines.hardneg import hardneg as pipeline
-
-        return pipeline.hardneg(job.config, job.run, job.reporter, retriever=chosen, index=index, run_file=run, out=out)
-
-    def describe(config: object) -> dict[str, object]:
-        from irctl.pipelines.hardneg import hardneg as pipeline
-
-        return pipeline.describe(config, retriever=chosen)  # type: ignore[arg-type]
-
     chosen = retriever or ("run" if run else "index" if index else "dense" if model else "bm25")
     if chosen not in ("bm25", "dense", "index", "run"):
         raise typer.BadParameter(f"expected bm25 or dense, found {retriever!r}", param_hint="--retriever")
+    from irctl.pipelines.hardneg import hardneg as pipeline
+
+    request = pipeline.MiningRequest(retriever=chosen, index=index, run_file=run, out=out)
+
+    def work(job: Job) -> dict[str, object]:
+        return pipeline.hardneg(job.config, job.run, job.reporter, request)
+
+    def describe(config: Config) -> dict[str, object]:
+        return pipeline.describe(config, request)
+
     named = {
         "model.name": model,
         "data.source": data,

@@ -81,6 +81,11 @@ class EmbeddingFolder:
                 )
         self._starts = [int(s) for s in np.cumsum([0, *(p["rows"] for p in self.parts)])[:-1]]
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were encoded, padding not counted."""
+        return int(self.manifest["tokens"])
+
     @cached_property
     def ids(self) -> EmbeddingIds:
         stored.check_all((self.folder / p["ids"], str(p["ids_sha256"])) for p in self.parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from irctl import files, paths, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
-from irctl.origins import derived
 from irctl.pipelines import outputs
 from irctl.pipelines.workers import worker
 from irctl.types import Reporter
@@ -28,32 +28,74 @@ SIDES = ("passage", "query")
 SHARE = "irctl.pipelines.encode:encode_share"
 
 
-def encode(
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    *,
-    model: str | None = None,
-    data: str | None = None,
-    out: str | None = None,
-    side: str = "passage",
-    verify: bool = False,
-    runner: str = "local",
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class EncodeRequest:
+    """What is encoded beside the settings, and where it goes. out: folder; None: the content-keyed cache."""
+
+    out: str | None = None
+    side: str = "passage"  # or query
+    verify: bool = False  # hash the finished files again
+    runner: str = "local"  # or ray
+
+    def check(self) -> None:
+        """Raise ConfigError for a side that there is not."""
+        if self.side not in SIDES:
+            raise ConfigError(f"--side {self.side}: expected {' or '.join(SIDES)}")
+
+
+CORPUS = EncodeRequest()
+"""The corpus, into the cache."""
+
+
+def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     """Encode and record. Payload: folder, rows, dim, key, cached, tokens, seconds, tokens_per_second (of this run).
 
     A signal ends it after the shard in hand; the same command continues.
     """
-    from irctl.data.judgements import run_ids
     from irctl.models.encoder import load_encoder
 
-    _check_side(side)
-    outputs.check(Path(out) if out else paths.cache(), "Choose another --out" if out else "Name --out, or IRCTL_CACHE")
-    if out:
-        files.check_folder(Path(out), goes_on=True)
-    config = _with(config, model, data)
+    request.check()
+    _check_out(request.out)
     collection = open_for(config)
     encoder = load_encoder(config).freeze()
+    _record_inputs(run, config, collection, encoder)
+    if request.side == "passage":
+        _warn_of_ids(collection, reporter)
+    started = time.monotonic()
+    rows = texts(collection, config.data.split, request.side)
+    folder, computed = encode_rows(encoder, rows, config, run, reporter, request)
+    seconds = time.monotonic() - started
+    if request.verify:
+        reporter.say(f"{folder.verify()} files hashed again: as written")
+    if not computed:
+        reporter.say("these vectors are there already: same weights, tokenizer, settings and texts")
+    key, rate = folder.fingerprint, computed / seconds if computed else None
+    run.artifact(
+        "out", "embeddings", folder.folder, sha256=key, n_rows=folder.rows, dim=folder.dim, format=folder.dtype
+    )
+    if rate:
+        run.metric("tokens_per_s", rate, dataset=collection.name)
+    return {
+        "folder": str(folder.folder),
+        "rows": folder.rows,
+        "dim": folder.dim,
+        "key": key,
+        "cached": not computed,
+        "seconds": round(seconds, 2),
+        "tokens": folder.tokens,
+        "tokens_per_second": round(rate, 1) if rate else None,
+        "computed_in": encoder.dtype,
+    }
+
+
+def _check_out(out: str | None) -> None:
+    if out is None:
+        return outputs.check(paths.cache(), hint="Name --out, or IRCTL_CACHE", may_hold_embeddings=True)
+    outputs.check(Path(out), may_hold_embeddings=True)
+    files.check_folder(Path(out), goes_on=True)
+
+
+def _record_inputs(run: RunHandle, config: Config, collection: Collection, encoder: TextEncoder) -> None:
     fingerprint = encoder.fingerprint("passage")  # of the model, whatever the side: what its training recorded
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
@@ -63,68 +105,41 @@ def encode(
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
-    if side == "passage" and (name := run_ids.find_unfit_document(collection.corpus.store)):
+
+
+def _warn_of_ids(collection: Collection, reporter: Reporter) -> None:
+    """Warn of a document id that no run file can hold."""
+    from irctl.data.judgements import run_ids
+
+    if name := run_ids.find_unfit_document(collection.corpus.store):
         reporter.warn(
             f"{collection.name}: document id {name!r} {run_ids.why_unfit(name)}: these vectors cannot be searched"
         )
-    started = time.monotonic()
-    rows = texts(collection, config, side)
-    made, computed = embedded(encoder, rows, config, run, reporter, out=out, side=side, runner=runner)
-    seconds = time.monotonic() - started
-    if verify:
-        reporter.say(f"{made.verify()} files hashed again: as written")
-    if not computed:
-        reporter.say("these vectors are there already: same weights, tokenizer, settings and texts")
-    run.artifact(
-        "out", "embeddings", made.folder, sha256=made.fingerprint, n_rows=made.rows, dim=made.dim, format=made.dtype
-    )
-    rate = computed / seconds if computed else None
-    if rate:
-        run.metric("tokens_per_s", rate, dataset=collection.name)
-    return {
-        "folder": str(made.folder),
-        "rows": made.rows,
-        "dim": made.dim,
-        "key": made.fingerprint,
-        "cached": not computed,
-        "seconds": round(seconds, 2),
-        "tokens": int(made.manifest["tokens"]),
-        "tokens_per_second": round(rate, 1) if rate else None,
-        "computed_in": encoder.dtype,
-    }
 
 
-def embedded(
-    encoder: TextEncoder,
-    rows: Any,
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    *,
-    out: str | None = None,
-    side: str = "passage",
-    runner: str = "local",
+def encode_rows(
+    encoder: TextEncoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
     from irctl.models import embed
     from irctl.models.fingerprints import digest
     from irctl.pipelines.workers import spread
 
-    key = digest(embed.collect_key_parts(encoder, rows, config.encoder.store, side))
-    folder = Path(out).absolute() if out else embed.locate_cached(key)
-    there = embed.find_finished(folder, key)
-    left = -(-len(rows) // config.encoder.shard_rows) - len(there)
+    key = digest(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
+    folder = Path(request.out).absolute() if request.out else embed.locate_cached(key)
+    kept = embed.find_finished(folder, key)
+    left = -(-len(rows) // config.encoder.shard_rows) - len(kept)
     workers = min(config.hardware.devices, left)
-    if workers > 1 or (runner == "ray" and left):
+    if workers > 1 or (request.runner == "ray" and left):
 
-        def rows_done() -> int:
+        def count_done() -> int:
             return sum(int(line["rows"]) for line in embed.find_finished(folder, key).values())
 
-        job = {"config": config.to_json(), "side": side, "folder": str(folder)}
-        progress = worker.Progress("encoding", len(rows), rows_done)
-        spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=runner)
-    made = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=side)
-    return made, int(made.manifest["tokens"]) - sum(int(line["tokens"]) for line in there.values())
+        job = {"config": config.to_json(), "side": request.side, "folder": str(folder)}
+        progress = worker.Progress("encoding", len(rows), count_done)
+        spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=request.runner)
+    encoded = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=request.side)
+    return encoded, encoded.tokens - sum(int(line["tokens"]) for line in kept.values())
 
 
 def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
@@ -135,7 +150,7 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     from irctl.types import Silent
 
     config = settings.resolve(settings.from_json(job["config"]))
-    rows = texts(open_for(config), config, job["side"])
+    rows = texts(open_for(config), config.data.split, job["side"])
     folder = Path(job["folder"])
     share = (index, count)
     with suppress(PartlyDone):  # the launcher finishes the folder
@@ -145,24 +160,23 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     return {}
 
 
-def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
+def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
-    from irctl.models import folder_facts, locate
-    from irctl.models.similarity import describe
+    from irctl.models import folder_facts, locate, similarity
 
-    _check_side(side)
+    request.check()
     folder_facts.check(config)
     collection = open_for(config)
-    found = locate.find_local(config.model.name, config.model.revision)
+    located = locate.find_local(config.model.name, config.model.revision)
     rows, size = len(collection.corpus), config.encoder.shard_rows
-    width = _width(found.folder) if found else None
+    width = _read_width(located.folder) if located else None
     mib = rows * (4 if config.encoder.store == "float32" else 2) / 2**20
     return {
         "encoding": {
             "collection": f"{collection.name}, {rows} documents",
-            "encoder": f"{config.model.name} ({found.folder if found else 'from the hub'})",
+            "encoder": f"{config.model.name} ({located.folder if located else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
-            "similarity": describe(config, found),
+            "similarity": similarity.describe(config, located),
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
             "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",
@@ -170,7 +184,7 @@ def describe(config: Config, *, side: str = "passage") -> dict[str, Any]:
     }
 
 
-def _width(folder: Path) -> int | None:
+def _read_width(folder: Path) -> int | None:
     """Dimensions of a model folder's vectors, by its files alone: of its last Dense layer, else its hidden size."""
     dense = sorted(folder.glob("*_Dense/config.json"))
     for path, name in (
@@ -183,22 +197,11 @@ def _width(folder: Path) -> int | None:
     return None
 
 
-def _with(config: Config, model: str | None, data: str | None) -> Config:
-    given: Mapping[str, Any] = {"model.name": model, "data.source": data}
-    given = {k: v for k, v in given.items() if v is not None}
-    return config.replace(given, derived("the caller")) if given else config
-
-
-def texts(collection: Collection, config: Config, side: str) -> Any:
-    """The corpus, or the judged queries of the split."""
+def texts(collection: Collection, split: str, side: str) -> Any:
+    """The corpus, or the judged queries of the split; an empty one is the collection's headline split."""
     if side == "passage":
         return collection.corpus
     from irctl.models.embed import TextList
 
-    queries = collection.queries(config.data.split or collection.card.headline_split)
+    queries = collection.queries(split or collection.card.headline_split)
     return TextList(queries.ids, queries.texts)
-
-
-def _check_side(side: str) -> None:
-    if side not in SIDES:
-        raise ConfigError(f"--side {side}: expected {' or '.join(SIDES)}")

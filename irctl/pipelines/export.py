@@ -2,12 +2,14 @@
 
 Most search engines quantize raw vectors themselves and take no codes made elsewhere: give them vectors (--decoded, or
 the encoded corpus itself). A faiss file is the one portable form of trained codes.
+Dimension key: N rows, D dimensions, W columns of whatever is written.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,120 +46,131 @@ FILES = {
     "pgvector": "copy.tsv",
 }
 """Format -> name of what is written."""
+Texts = Callable[[Sequence[str]], list[str]]
+"""Document ids -> their texts."""
 OF_CODES = ("faiss", "batches", "u8bin")
 OF_VECTORS = ("fbin", "fvecs", "vespa", "opensearch", "pgvector")
 
 
-def export(
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    *,
-    source: str = "latest",
-    to: str,
-    out: str | None = None,
-    decoded: bool = False,
-    texts: bool = False,
-) -> dict[str, Any]:
-    """Write `source` (bundle or vectors, by folder or run) in the format `to`; the payload of --json.
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What is exported, and how. source: bundle or vectors, by folder or run. to: a key of FILES."""
 
-    decoded: vectors that the codes stand for instead of the codes. texts: also the documents' text (parquet).
-    """
-    found = _opened(source, config, to, decoded=decoded, texts=texts)
-    target = Path(out) if out else run.out / FILES[to]
+    source: str = "latest"
+    to: str = "faiss"
+    out: str | None = None  # file (batches: folder); None: in the run folder
+    decoded: bool = False  # vectors that the codes stand for, instead of the codes
+    texts: bool = False  # also the documents' text (parquet)
+
+    def check(self) -> None:
+        """Raise ConfigError for a format that there is not, or that has no place for texts."""
+        if self.to not in FILES:
+            from irctl import plugins
+
+            raise ConfigError(f"--to {self.to}: no such format", hint=plugins.nearest(self.to, list(FILES)))
+        if self.texts and self.to != "parquet":
+            raise ConfigError("--texts goes with --to parquet")
+
+
+def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRequest) -> dict[str, Any]:
+    """Write a bundle or vectors in another program's format; the payload of --json."""
+    searched, to = _open(config, request), request.to
+    target = Path(request.out) if request.out else run.out / FILES[to]
     outputs.check(target)
     (files.check_folder if to == "batches" else files.check_file)(target)
-    size = _write(found, to, target, decoded, _texts(found, config) if texts else None, reporter)
-    if found.bundle is not None and to == "faiss":
-        _beside_faiss(found.bundle, target, reporter)
-    elif found.bundle is not None and to != "ids" and not decoded and to not in OF_VECTORS:
-        _beside_codes(found.bundle, target, reporter)
-    dataset = dataset_name(config.run.dataset, str(found.about.get("collection") or ""), "vectors")
+    size = _write(searched, request, target, _open_texts(searched, config) if request.texts else None, reporter)
+    if searched.bundle is not None and to == "faiss":
+        _write_beside_faiss(searched.bundle, target, reporter)
+    elif searched.bundle is not None and to != "ids" and _as_codes(searched, request):
+        _write_beside_codes(searched.bundle, target, reporter)
+    dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
     run.note(dataset=dataset, method=f"export {to}")
-    if found.folder is not None:
-        kind = "bundle" if found.bundle is not None else "embeddings"
-        run.artifact("in", kind, found.folder, sha256=found.fingerprint, n_rows=found.rows, dim=found.dim)
-    run.artifact("out", "export", target, n_rows=found.rows, dim=found.dim, format=to)
-    payload = {"export": str(target), "format": to, "rows": found.rows, "bytes": size, "source": str(found.folder)}
+    rows, dim, folder = searched.rows, searched.dim, searched.folder
+    if folder is not None:
+        kind = "bundle" if searched.bundle is not None else "embeddings"
+        run.artifact("in", kind, folder, sha256=searched.fingerprint, n_rows=rows, dim=dim)
+    run.artifact("out", "export", target, n_rows=rows, dim=dim, format=to)
+    payload = {"export": str(target), "format": to, "rows": rows, "bytes": size, "source": str(folder)}
     return {**payload, "ids": [str(target)]}
 
 
-def _write(
-    found: Searched,
-    to: str,
-    target: Path,
-    decoded: bool,
-    texts: Callable[[Sequence[str]], list[str]] | None,
-    reporter: Reporter,
-) -> int:
-    bundle = found.bundle
+def _as_codes(searched: Searched, request: ExportRequest) -> bool:
+    """Whether rows are written as codes, not as vectors."""
+    return searched.bundle is not None and not request.decoded and request.to not in OF_VECTORS
+
+
+def _write(searched: Searched, request: ExportRequest, target: Path, texts: Texts | None, reporter: Reporter) -> int:
+    """Write the rows; how many bytes."""
+    bundle, to = searched.bundle, request.to
     if bundle is not None and to == "faiss":
         return writing.write_faiss(target, bundle)
     if bundle is not None and to == "batches":
         return writing.link_batches(bundle, target)
-    as_codes = bundle is not None and not decoded and to not in OF_VECTORS
-    blocks = _shown(_blocks(found, as_codes, reporter), found.rows, reporter)
+    as_codes = _as_codes(searched, request)
+    blocks = _follow(_read_blocks(searched, as_codes, reporter), searched.rows, reporter)
     if to == "ids":
         return writing.write_ids(target, blocks)
     if to == "parquet":
         return writing.write_parquet(target, blocks, "codes" if as_codes else "vector", texts)
     if to in writing.LINES:
-        name = str(found.about.get("collection") or "documents").replace("/", "-")
+        name = str(searched.about.get("collection") or "documents").replace("/", "-")
         return writing.write_lines(target, to, name, blocks)
-    width = bundle.code_size if bundle is not None and as_codes else found.dim
+    width = bundle.code_size if bundle is not None and as_codes else searched.dim
     if to == "npy":
-        return writing.write_npy(target, found.rows, width, "|u1" if as_codes else _float_type(found), blocks)
+        return writing.write_npy(
+            target, searched.rows, width, "|u1" if as_codes else _choose_float_type(searched), blocks
+        )
     if to == "fvecs":
         return writing.write_fvecs(target, width, blocks)
-    return writing.write_bin(target, found.rows, width, "|u1" if to == "u8bin" else "<f4", blocks)
+    return writing.write_bin(target, searched.rows, width, "|u1" if to == "u8bin" else "<f4", blocks)
 
 
-def _float_type(found: Searched) -> str:
+def _choose_float_type(searched: Searched) -> str:
     """Decoded values carry less than half precision; exact vectors, and codes that are exact, keep all of theirs."""
-    exact = found.bundle is None or getattr(found.bundle.quantizer.config, "dtype", "") == "float32"
+    exact = searched.bundle is None or getattr(searched.bundle.quantizer.config, "dtype", "") == "float32"
     return "<f4" if exact else "<f2"
 
 
-def _blocks(found: Searched, as_codes: bool, reporter: Reporter) -> Iterator[Block]:
+def _read_blocks(searched: Searched, as_codes: bool, reporter: Reporter) -> Iterator[Block]:
     """Ids and rows, as codes or as vectors."""
-    if found.bundle is not None:
-        yield from writing.read_code_blocks(found.bundle) if as_codes else writing.decode_blocks(found.bundle)
+    if searched.bundle is not None:
+        yield from writing.read_code_blocks(searched.bundle) if as_codes else writing.decode_blocks(searched.bundle)
         return
-    assert found.stream is not None
-    documents = Documents(found, None, reporter)
-    for block in found.stream.blocks(BLOCK):
+    assert searched.stream is not None
+    documents = Documents(searched, None, reporter)
+    for block in searched.stream.blocks(BLOCK):
         rows_N = np.arange(block.start, block.start + len(block.vectors_ND))
         yield block.ids if block.ids is not None else documents.of(rows_N), block.vectors_ND
 
 
-def _shown(blocks: Iterator[Block], rows: int, reporter: Reporter) -> Iterator[Block]:
+def _follow(blocks: Iterator[Block], rows: int, reporter: Reporter) -> Iterator[Block]:
     with reporter.bar("exporting", rows) as advance:
         for ids, block_NW in blocks:
             yield ids, block_NW
             advance(len(block_NW))
 
 
-def _texts(found: Searched, config: Config) -> Callable[[Sequence[str]], list[str]]:
+def _open_texts(searched: Searched, config: Config) -> Texts:
     """Document texts by id, from the collection that the rows were made of."""
     from irctl.data.collections.open import open_for
 
     source = config.data.source
     if "data.source" not in config.origins:
-        source = str(found.about.get("data") or source)
+        source = str(searched.about.get("data") or source)
     collection = open_for(config, source)
-    opened_index.check_corpus(found, collection)
+    opened_index.check_corpus(searched, collection)
     corpus = collection.corpus
 
-    def of(ids: Sequence[str]) -> list[str]:
+    def read(ids: Sequence[str]) -> list[str]:
         try:
             return list(corpus.texts([corpus.row(i) for i in ids]))
         except KeyError as e:
-            raise DataError(f"{found.folder}: document {e} is not in {collection.name}") from e
+            raise DataError(f"{searched.folder}: document {e} is not in {collection.name}") from e
 
-    return of
+    return read
 
 
-def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+def _write_beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """Ids of the rows and what a reader of the faiss file has to know."""
     ids = target.with_name(target.name + ".ids.txt")
     writing.write_ids(ids, writing.read_code_blocks(bundle))
@@ -176,7 +189,7 @@ def _beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     reporter.say(f"row i of the index is line i + 1 of {ids.name}")
 
 
-def _beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+def _write_beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """What codes mean to a program without irctl: the trained quantizer's own files, and the layout of a row."""
     trained = target.with_name(target.name + ".quantizer")
     shutil.rmtree(trained, ignore_errors=True)
@@ -204,29 +217,23 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _opened(source: str, config: Config, to: str, *, decoded: bool, texts: bool) -> Searched:
-    """What is exported. Raises ConfigError for a format that there is not, or that cannot hold what was asked for."""
-    if to not in FILES:
-        from irctl import plugins
-
-        raise ConfigError(f"--to {to}: no such format", hint=plugins.nearest(to, list(FILES)))
-    if texts and to != "parquet":
-        raise ConfigError("--texts goes with --to parquet")
-    found = opened_index.open_index(source, config)
-    if found.bundle is None and to in OF_CODES:
-        raise ConfigError(f"--to {to}: {found.folder} holds vectors, not codes", hint="irctl compress makes codes")
-    if decoded and (to in (*OF_CODES, "ids") or found.bundle is None):
-        what = (
-            f"--to {to} holds {'ids' if to == 'ids' else 'codes'}" if found.bundle else f"{found.folder} has no codes"
+def _open(config: Config, request: ExportRequest) -> Searched:
+    """What is exported. Raises ConfigError for a format that cannot hold what was asked for."""
+    request.check()
+    searched, to = opened_index.open_index(request.source, config), request.to
+    if searched.bundle is None and to in OF_CODES:
+        raise ConfigError(f"--to {to}: {searched.folder} holds vectors, not codes", hint="irctl compress makes codes")
+    if request.decoded and (to in (*OF_CODES, "ids") or searched.bundle is None):
+        held = f"--to {to} holds {'ids' if to == 'ids' else 'codes'}"
+        raise ConfigError(
+            f"--decoded: {held if searched.bundle else f'{searched.folder} has no codes'}",
+            hint="Leave it out, or use --to npy, parquet, fbin or fvecs",
         )
-        raise ConfigError(f"--decoded: {what}", hint="Leave it out, or use --to npy, parquet, fbin or fvecs")
-    return found
+    return searched
 
 
-def describe(
-    config: Config, *, source: str = "latest", to: str = "faiss", decoded: bool = False, texts: bool = False
-) -> dict[str, Any]:
+def describe(config: Config, request: ExportRequest) -> dict[str, Any]:
     """What --dry-run prints."""
-    found = _opened(source, config, to, decoded=decoded, texts=texts)
-    facts = {k: v for k, v in found.facts.items() if k != "bundle"}
-    return {"export": {"from": str(found.folder), "to": f"{to} ({FILES[to]})", **facts}}
+    searched = _open(config, request)
+    facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
+    return {"export": {"from": str(searched.folder), "to": f"{request.to} ({FILES[request.to]})", **facts}}

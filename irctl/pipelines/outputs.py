@@ -1,5 +1,4 @@
-"""Where outputs may lie: not below a Slurm job's TMPDIR, which is deleted when the job ends, and not among inputs:
-vectors and collections.
+"""Where outputs may lie: not below a Slurm job's TMPDIR, deleted when the job ends, nor among vectors and collections.
 
 Caches may lie in TMPDIR.
 """
@@ -21,30 +20,30 @@ from irctl.pipelines.references.vectors import EMBEDDINGS
 ANOTHER = "Choose another --out"
 
 
-def check(folder: Path, hint: str = "") -> None:
+def check(folder: Path, *, hint: str = ANOTHER, may_hold_embeddings: bool = False) -> None:
     """ConfigError for an output that would be deleted with the job's TMPDIR, or would make its input unreadable.
 
     DataError for a collection, which would be taken for vectors or codes.
 
-    hint: of the command that writes embedding folders. It may go on in one; to others such a folder is an input.
+    may_hold_embeddings: for the command that writes embedding folders, which goes on in one. To others it is an input.
     """
     tmp = os.environ.get("TMPDIR", "")
     if tmp and "SLURM_JOB_ID" in os.environ and folder.resolve().is_relative_to(Path(tmp).resolve()):
-        raise ConfigError(f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint=hint or ANOTHER)
+        raise ConfigError(f"{folder}: lies below TMPDIR, which is deleted when the job ends", hint=hint)
     if BeirFolder.is_one(folder) or MsMarcoFolder.is_one(folder):
-        raise DataError(f"{folder}: expected a folder for outputs, found a collection there", hint=hint or ANOTHER)
-    found = _vectors_in(folder)
-    if found and not (hint and found == shards.MANIFEST):
+        raise DataError(f"{folder}: expected a folder for outputs, found a collection there", hint=hint)
+    name = _find_vectors(folder)
+    if name and not (may_hold_embeddings and name == shards.MANIFEST):
         raise ConfigError(
-            f"{folder}: expected a folder for outputs, found vectors there ({found}), which would be no input any more",
-            hint=hint or ANOTHER,
+            f"{folder}: expected a folder for outputs, found vectors there ({name}), which would be no input any more",
+            hint=hint,
         )
 
 
-def _vectors_in(folder: Path) -> str:
+def _find_vectors(folder: Path) -> str:
     """The file that makes a folder one of vectors; empty where none does, or where a compression has begun."""
     manifest = folder / shards.MANIFEST
-    if manifest.is_file() and _format(manifest) == EMBEDDINGS:
+    if manifest.is_file() and _read_format(manifest) == EMBEDDINGS:
         return manifest.name
     if not folder.is_dir() or (folder / plan.FILE).is_file():
         return ""
@@ -52,7 +51,7 @@ def _vectors_in(folder: Path) -> str:
     return files[0].name if files else ""
 
 
-def _format(manifest: Path) -> str:
+def _read_format(manifest: Path) -> str:
     try:
         return str(tables.json_object(manifest).get("format"))
     except DataError:

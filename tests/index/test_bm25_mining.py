@@ -9,7 +9,7 @@ import pytest
 
 from irctl.errors import ConfigError
 from irctl.index.bm25 import Bm25, Bm25Settings, take_best
-from irctl.pipelines.hardneg.rules import ceiling, rules, select
+from irctl.pipelines.hardneg.rules import read_rules, score_ceiling, select
 from irctl.settings import HardNeg
 
 RANKED = [("p", 9.0), ("a", 8.0), ("b", 7.0), ("j", 6.5), ("c", 6.0), ("d", 1.0)]
@@ -44,7 +44,7 @@ def test_an_unknown_stemmer_is_refused() -> None:
 
 
 def chosen(**settings: object) -> list[str]:
-    made = rules(HardNeg(**{"num": 2, **settings}))  # type: ignore[arg-type]
+    made = read_rules(HardNeg(**{"num": 2, **settings}))  # type: ignore[arg-type]
     return [d for d, _ in select(RANKED, {"p", "j"}, 9.0, made, seed=1, query_id="q")]
 
 
@@ -60,13 +60,13 @@ def test_margins_and_bounds_drop_the_likely_positives() -> None:
 
 
 def test_the_relative_margin_lowers_the_ceiling_of_a_negative_score_too() -> None:
-    made = rules(HardNeg(rel_margin=0.1))
-    assert ceiling(-10.0, made) == -11.0
-    assert ceiling(10.0, made) == 9.0
+    made = read_rules(HardNeg(rel_margin=0.1))
+    assert score_ceiling(-10.0, made) == -11.0
+    assert score_ceiling(10.0, made) == 9.0
 
 
 def test_random_negatives_depend_on_seed_and_query_alone() -> None:
-    made = rules(HardNeg(num=2, pick="random"))
+    made = read_rules(HardNeg(num=2, pick="random"))
     ranked = [(str(i), 100.0 - i) for i in range(50)]
     one = select(ranked, set(), None, made, seed=1, query_id="q")
     assert one == select(ranked, set(), None, made, seed=1, query_id="q")
@@ -77,7 +77,7 @@ def test_random_negatives_depend_on_seed_and_query_alone() -> None:
 @pytest.mark.parametrize("window", ["5", "3:3", "a:b", "300:400"])
 def test_a_rank_window_that_cannot_be_is_refused(window: str) -> None:
     if window == "5":
-        assert rules(HardNeg(range="5")).last == 5
+        assert read_rules(HardNeg(range="5")).last == 5
         return
     with pytest.raises(ConfigError, match=r"hardneg\.range"):
-        rules(HardNeg(range=window, depth=200))
+        read_rules(HardNeg(range=window, depth=200))

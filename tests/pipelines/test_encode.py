@@ -44,7 +44,7 @@ def settings(beir: Path, model: Path, *sets: str) -> Config:
 def encoded(config: Config, **more: Any) -> tuple[dict[str, Any], RunHandle]:
     run = start_run(command="encode", argv=["irctl", "encode"], config=config)
     with run:
-        return pipeline.encode(config, run, Silent(), **more), run
+        return pipeline.encode(config, run, Silent(), pipeline.EncodeRequest(**more)), run
 
 
 def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encoder: Path) -> None:

@@ -16,7 +16,7 @@ from compressing import DIM, compressed, new_run, save_vectors, settings, vector
 
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
-from irctl.pipelines.export import export
+from irctl.pipelines.export import ExportRequest, export
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 
@@ -25,7 +25,7 @@ def exported(source: object, to: str, **options: Any) -> Path:
     config = settings()
     run = new_run("export", config)
     with run:
-        return Path(export(config, run, Silent(), source=str(source), to=to, **options)["export"])
+        return Path(export(config, run, Silent(), ExportRequest(source=str(source), to=to, **options))["export"])
 
 
 def parquet(path: Path, ids: list[str]) -> Path:
@@ -108,7 +108,7 @@ def test_a_faiss_file_of_rabitq_says_that_faiss_ranks_otherwise(tmp_path: Path) 
         compressed(x, tmp_path / metric, compress__method="rabitq", compress__metric=metric)
         path, config, reporter = tmp_path / f"{metric}.faiss", settings(), Silent()
         with new_run("export", config) as run:
-            export(config, run, reporter, source=str(tmp_path / metric), to="faiss", out=str(path))
+            export(config, run, reporter, ExportRequest(source=str(tmp_path / metric), out=str(path)))
         about = json.loads((tmp_path / f"{metric}.faiss.json").read_text())
         said = [line for line in reporter.lines if "divide a query q by a" in line]
         assert ("scores" in about, len(said)) == (differs, int(differs))

@@ -40,9 +40,11 @@ def test_every_output_below_a_jobs_tmpdir_is_refused(scratch: Path, tmp_path: Pa
     out, quiet, config = str(scratch / "a"), Silent(), settings()
     queries = str(tmp_path / "q.npy")
     refused(lambda run: compressed(source, scratch / "a"), "--out")
-    refused(lambda run: export.export(config, run, quiet, source=bundle, to="npy", out=out), "--out")
+    refused(
+        lambda run: export.export(config, run, quiet, export.ExportRequest(source=bundle, to="npy", out=out)), "--out"
+    )
     refused(lambda run: search.search(Opened(index=bundle), config, run, quiet, queries=queries, out=out), "--out")
-    refused(lambda run: encode.encode(config, run, quiet, out=out), "--out")
+    refused(lambda run: encode.encode(config, run, quiet, encode.EncodeRequest(out=out)), "--out")
     assert not (scratch / "a").exists()
 
 

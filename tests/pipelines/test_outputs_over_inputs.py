@@ -34,7 +34,11 @@ def test_neither_query_vectors_nor_codes_nor_run_files_are_written_over(tmp_path
     part = next((tmp_path / "bundle" / "codes").iterdir())
     config = settings(search__k=5)
     refused(q, lambda r: search.search(Opened(index=bundle), config, r, QUIET, queries=str(q), out=str(q)))
-    refused(part, lambda r: export.export(config, r, QUIET, source=bundle, to="npy", out=str(part)), "found a place in")
+    refused(
+        part,
+        lambda r: export.export(config, r, QUIET, export.ExportRequest(source=bundle, to="npy", out=str(part))),
+        "found a place in",
+    )
     ranks = tmp_path / "a.trec"
     with new_run("search", config) as run:
         search.search(Opened(index=bundle), config, run, QUIET, queries=str(q), out=str(ranks))
@@ -61,6 +65,6 @@ def test_files_of_the_collection_are_not_written_over(tmp_path: Path) -> None:
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         file = collection / name
         if name.startswith("qrels"):
-            refused(file, lambda r, f=file: hardneg.hardneg(config, r, QUIET, out=str(f)))
+            refused(file, lambda r, f=file: hardneg.hardneg(config, r, QUIET, hardneg.MiningRequest(out=str(f))))
         else:
             refused(file, lambda r, f=file: bm25.search(config, r, QUIET, out=str(f)))

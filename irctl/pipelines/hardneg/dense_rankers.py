@@ -16,37 +16,33 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection, Queries
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
+    from irctl.pipelines.hardneg.judged_split import JudgedSplit
 
 
-def dense_ranker(
-    collection: Collection,
-    queries: Queries,
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    left_out: int,
-    out: str | None = None,
+def rank_by_encoder(
+    split: JudgedSplit, config: Config, run: RunHandle, reporter: Reporter, out: str | None = None
 ) -> Ranker:
     """Candidates by an encoder, exhaustively, encoded and scanned on every device.
 
-    left_out: documents of a query that are never mined, at most; so many more are ranked. out: not the cache, but
-    this folder; vectors there must stay while the ranker is used.
+    As many more are ranked as any query leaves out. out: not the cache, but this folder; vectors there must stay while
+    the ranker is used.
     """
     from irctl.models.embed import embed_queries
     from irctl.models.encoder import load_encoder
-    from irctl.pipelines.encode import embedded
+    from irctl.pipelines.encode import EncodeRequest, encode_rows
     from irctl.pipelines.references.vectors import of_folder
     from irctl.pipelines.search import opened_index, spread
 
+    collection, queries = split.collection, split.queries
     encoder = load_encoder(config).freeze()
-    vectors, _ = embedded(encoder, collection.corpus, config, run, reporter, out=out)
+    vectors, _ = encode_rows(encoder, collection.corpus, config, run, reporter, EncodeRequest(out=out))
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config.encoder)
     searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config.search)
-    most = min(config.hardneg.depth + left_out, vectors.rows)
-    found = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
-    ranked = _lists(found.scores_Qk, found.rows_Qk, collection)
+    most = min(config.hardneg.depth + split.left_out.most(), vectors.rows)
+    best = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
+    ranked = _list_documents(best.scores_Qk, best.rows_Qk, collection)
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
@@ -56,16 +52,17 @@ def dense_ranker(
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})
 
 
-def index_ranker(index: str, queries: Queries, config: Config, reporter: Reporter, left_out: int) -> Ranker:
-    """Candidates from the codes of a bundle. left_out: as for dense_ranker."""
+def rank_by_index(index: str, split: JudgedSplit, config: Config, reporter: Reporter) -> Ranker:
+    """Candidates from the codes of a bundle."""
     from irctl.pipelines.search.rank import search_index
 
-    scores_Qk, ids, about = search_index(index, queries, config, reporter, k=config.hardneg.depth + left_out)
+    k = config.hardneg.depth + split.left_out.most()
+    scores_Qk, ids, about = search_index(index, split.queries, config, reporter, k=k)
     ranked = [list(zip(i, map(float, s), strict=True)) for i, s in zip(ids, scores_Qk, strict=True)]
     return Ranker(lambda row, k: ranked[row][:k], None, {"retriever": "index", **about})
 
 
-def _lists(scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], collection: Collection) -> list[Ranked]:
+def _list_documents(scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], collection: Collection) -> list[Ranked]:
     ids: Any = collection.corpus.ids
     return [
         [(ids[int(r)], float(s)) for r, s in zip(rows, scores, strict=True) if r >= 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +13,9 @@ from irctl.data.collections.self_match import decide_self_match
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.origins import derived
-from irctl.pipelines.hardneg.left_out import LeftOut
-from irctl.pipelines.hardneg.mine import write_negatives
-from irctl.pipelines.hardneg.rankers import bm25_ranker
+from irctl.pipelines.hardneg.judged_split import open_split
+from irctl.pipelines.hardneg.mine import mine_to_file
+from irctl.pipelines.hardneg.rankers import rank_by_bm25
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ def refuse_rescore(config: Config) -> None:
 
 def default_file(config: Config, collection: Collection) -> Path:
     """Where BM25 negatives of the training split are, once mined: keyed by corpus, judgements and settings."""
-    import hashlib
-    import json
-
     refuse_rescore(config)
     split = train_split(config)
     key = {
@@ -56,28 +55,23 @@ def default_file(config: Config, collection: Collection) -> Path:
 def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:
     """BM25 negatives of the training split, mined once."""
     target = default_file(config, collection)
-    split = train_split(config)
     if not target.is_file():
-        reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split}, once")
+        split = open_split(config, collection)
+        reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split.name}, once")
         target.parent.mkdir(parents=True, exist_ok=True)
-        queries, qrels = collection.queries(split), collection.qrels(split)
-        ranker, left_out = bm25_ranker(collection, queries, config), LeftOut(collection, split, config)
+        ranker = rank_by_bm25(split, config)
         with files.owning(target.parent):
-            write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+            mine_to_file(split, ranker, config.hardneg, config.run.seed, target, reporter)
     return target
 
 
 def mine_again(config: Config, model: Path, target: Path, run: RunHandle, reporter: Reporter) -> None:
     """Negatives of the training split by a model in training, at `target`. Its vectors are left beside the model."""
     from irctl.data.collections.open import open_for
-    from irctl.pipelines.hardneg.dense_rankers import dense_ranker
+    from irctl.pipelines.hardneg.dense_rankers import rank_by_encoder
 
     as_it_is = {"model.name": str(model), "model.revision": "", "model.lora_r": 0, "model.freeze_base": False}
     config = config.replace(as_it_is, derived("the model in training"))
-    collection = open_for(config)
-    split = train_split(config)
-    queries, qrels = collection.queries(split), collection.qrels(split)
-    vectors = model.with_name(f"{model.name}-vectors")
-    left_out = LeftOut(collection, split, config)
-    ranker = dense_ranker(collection, queries, config, run, reporter, left_out.most(), out=str(vectors))
-    write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
+    split = open_split(config, open_for(config))
+    ranker = rank_by_encoder(split, config, run, reporter, out=str(model.with_name(f"{model.name}-vectors")))
+    mine_to_file(split, ranker, config.hardneg, config.run.seed, target, reporter)

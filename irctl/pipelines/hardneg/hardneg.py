@@ -1,11 +1,8 @@
-"""Mining hard negatives: rank the corpus for the training queries, drop what is judged, keep what misleads.
-
-Dimension key: Q queries, D vector width.
-"""
+"""Mining hard negatives: rank the corpus for the training queries, drop what is judged, keep what misleads."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,46 +10,46 @@ from irctl import files
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
-from irctl.pipelines.hardneg.left_out import LeftOut
-from irctl.pipelines.hardneg.mine import write_negatives
-from irctl.pipelines.hardneg.rankers import Ranker, bm25_ranker, run_ranker
-from irctl.pipelines.hardneg.rules import rules
+from irctl.hashing import sha256_file
+from irctl.pipelines.hardneg.judged_split import JudgedSplit, open_split
+from irctl.pipelines.hardneg.mine import mine_to_file
+from irctl.pipelines.hardneg.rankers import Ranker, rank_by_bm25, rank_by_run
+from irctl.pipelines.hardneg.rules import read_rules
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection, Queries
     from irctl.ledger.recording import RunHandle
 
 
-def hardneg(
-    config: Config,
-    run: RunHandle,
-    reporter: Reporter,
-    *,
-    retriever: str = "bm25",
-    index: str | None = None,
-    run_file: str | None = None,
-    out: str | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class MiningRequest:
+    """Where candidates come from, and where negatives go. retriever: bm25, dense, index or run."""
+
+    retriever: str = "bm25"
+    index: str | None = None  # bundle or vectors: folder, run or RUN:METHOD
+    run_file: str | None = None
+    out: str | None = None  # file; None: in the run folder
+
+
+BY_BM25 = MiningRequest()
+
+
+def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningRequest = BY_BM25) -> dict[str, Any]:
     """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
     from irctl.data.collections.open import open_for
 
     collection = open_for(config)
-    split = train_split(config)
-    rules(config.hardneg)  # before an index is built or a model loaded
-    suffix = _suffix(config, out)
-    queries, qrels = collection.queries(split), collection.qrels(split)
-    left_out = LeftOut(collection, split, config)
-    ranker = _ranker(config, collection, queries, left_out, run, reporter, retriever, index, run_file)
+    read_rules(config.hardneg)  # before an index is built or a model loaded
+    suffix = _choose_suffix(config, request.out)
+    split = open_split(config, collection)
+    ranker = _open_ranker(split, config, run, reporter, request)
     if config.hardneg.rescore:
-        from irctl.pipelines.hardneg.rescore import rescored
+        from irctl.pipelines.hardneg.rescore import rescore
 
-        ranker = rescored(ranker, collection, queries, config, reporter)
-    target = Path(out) if out else run.out / f"negatives.{suffix}"
-    counts = write_negatives(config, collection, split, queries, qrels, ranker, left_out, target, reporter)
-    from irctl.hashing import sha256_file
-
+        ranker = rescore(ranker, split, config.hardneg.rescore, trust_remote_code=config.model.trust_remote_code)
+    target = Path(request.out) if request.out else run.out / f"negatives.{suffix}"
+    counts = mine_to_file(split, ranker, config.hardneg, config.run.seed, target, reporter)
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
@@ -62,11 +59,11 @@ def hardneg(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("out", "negatives", target, sha256=sha256_file(target), n_rows=counts.negatives)
     if counts.no_positive:
-        reporter.warn(f"{counts.no_positive} of {len(queries.ids)} queries have no positive to compare with: skipped")
-    return {"negatives_file": str(target), "split": split, "retriever": retriever, **asdict(counts)}
+        reporter.warn(f"{counts.no_positive} of {len(split.queries)} queries have no positive to compare with: skipped")
+    return {"negatives_file": str(target), "split": split.name, "retriever": request.retriever, **asdict(counts)}
 
 
-def _suffix(config: Config, out: str | None) -> str:
+def _choose_suffix(config: Config, out: str | None) -> str:
     """The ending of the file. Raises ConfigError where --out has one and hardneg.format another."""
     from irctl.data.files.lines import suffix
 
@@ -81,43 +78,34 @@ def _suffix(config: Config, out: str | None) -> str:
     return wanted
 
 
-def _ranker(
-    config: Config,
-    collection: Collection,
-    queries: Queries,
-    left_out: LeftOut,
-    run: RunHandle,
-    reporter: Reporter,
-    retriever: str,
-    index: str | None,
-    run_file: str | None,
+def _open_ranker(
+    split: JudgedSplit, config: Config, run: RunHandle, reporter: Reporter, request: MiningRequest
 ) -> Ranker:
-    if retriever == "run":
-        if not run_file:
+    if request.retriever == "run":
+        if not request.run_file:
             raise ConfigError("--retriever run: no run file given", hint="Add --run FILE")
-        return run_ranker(Path(run_file), queries)
-    if retriever == "bm25":
-        return bm25_ranker(collection, queries, config)
-    from irctl.pipelines.hardneg.dense_rankers import dense_ranker, index_ranker
+        return rank_by_run(Path(request.run_file), split.queries)
+    if request.retriever == "bm25":
+        return rank_by_bm25(split, config)
+    from irctl.pipelines.hardneg.dense_rankers import rank_by_encoder, rank_by_index
 
-    if retriever == "index":
-        return index_ranker(str(index), queries, config, reporter, left_out.most())
-    return dense_ranker(collection, queries, config, run, reporter, left_out.most())
+    if request.retriever == "index":
+        return rank_by_index(str(request.index), split, config, reporter)
+    return rank_by_encoder(split, config, run, reporter)
 
 
-def describe(config: Config, *, retriever: str) -> dict[str, Any]:
+def describe(config: Config, request: MiningRequest = BY_BM25) -> dict[str, Any]:
     """What --dry-run prints: which queries, which documents, where from."""
     from irctl.data.collections.open import open_for
 
-    collection = open_for(config)
-    split = train_split(config)
-    chosen = rules(config.hardneg)
-    queries = collection.queries(split)
+    collection, name = open_for(config), train_split(config)
+    rules = read_rules(config.hardneg)
+    retriever = f"dense, {config.model.name}" if request.retriever == "dense" else request.retriever
     return {
         "mining": {
             "collection": f"{collection.name}, {len(collection.corpus)} documents",
-            "queries": f"{len(queries.ids)} of {split}",
-            "retriever": retriever if retriever != "dense" else f"dense, {config.model.name}",
-            "negatives a query": f"{chosen.num}, {chosen.pick}, from ranks {chosen.first} to {chosen.last - 1}",
+            "queries": f"{len(collection.queries(name))} of {name}",
+            "retriever": retriever,
+            "negatives a query": f"{rules.num}, {rules.pick}, from ranks {rules.first} to {rules.last - 1}",
         }
     }

@@ -12,7 +12,6 @@ from irctl.data.texts.copies import open_copies
 from irctl.data.texts.store import TextPool
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.data.collections.collection import Collection
 
 MOST = 1000
@@ -22,11 +21,12 @@ MOST = 1000
 class LeftOut:
     """By query, in the order of the split's queries."""
 
-    def __init__(self, collection: Collection, split: str, config: Config) -> None:
+    def __init__(self, collection: Collection, split: str, keep_annotated: str, setting: str) -> None:
+        """keep_annotated: of hardneg. setting: eval.self_match."""
         self._corpus = corpus = collection.corpus
         self._queries, self._qrels = collection.queries(split), collection.qrels(split)
-        self._zeros_stay = config.hardneg.keep_annotated == "zero"
-        self._drops_own_id = decide_self_match(collection, split, config.eval.self_match).drops
+        self._zeros_stay = keep_annotated == "zero"
+        self._drops_own_id = decide_self_match(collection, split, setting).drops
         self._copies = open_copies(TextPool([corpus.store]), corpus.title_join)
 
     def of(self, row: int) -> set[str]:

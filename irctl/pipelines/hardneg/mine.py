@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.pipelines.hardneg.left_out import LeftOut
+from irctl.data.judgements.negatives import write_negatives
+from irctl.pipelines.hardneg.judged_split import JudgedSplit
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
-from irctl.pipelines.hardneg.rules import Rules, rules, select
-from irctl.types import Qrels, Reporter
+from irctl.pipelines.hardneg.rules import MiningRules, read_rules, select
+from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
-    from irctl.data.collections.collection import Collection, Queries
-
+    from irctl.settings import HardNeg
 
 RELEVANT = 1
 """Grade from which a judged document is a positive of its query."""
@@ -33,37 +32,39 @@ class Counts:
 
 
 def mine(
-    queries: Queries, qrels: Qrels, ranker: Ranker, config: Config, advance: Callable[[int], Any], left_out: LeftOut
+    split: JudgedSplit, ranker: Ranker, settings: HardNeg, seed: int, advance: Callable[[int], Any]
 ) -> tuple[dict[str, Ranked], Counts]:
     """Negatives of every query that has a positive, in query order, and the counts."""
-    chosen = rules(config.hardneg)
+    rules, left_out = read_rules(settings), split.left_out
     mined: dict[str, Ranked] = {}
     counts = Counts()
-    for row, query_id in enumerate(queries.ids):
+    for row, query_id in enumerate(split.queries.ids):
         advance(1)
-        judged = qrels.get(query_id, {})
+        judged = split.qrels.get(query_id, {})
         positives = [d for d, grade in judged.items() if grade >= RELEVANT]
         if not positives:
             counts.no_positive += 1
             continue
         excluded = left_out.of(row)
         # They may fill the top: search as many more.
-        ranked = ranker.ranked(row, config.hardneg.depth + len(excluded))
-        best = _best_positive(row, positives, ranked, ranker, chosen)
-        if chosen.need_positive and best is None:
+        ranked = ranker.ranked(row, settings.depth + len(excluded))
+        best = _score_best_positive(row, positives, ranked, ranker, rules)
+        if rules.need_positive and best is None:
             counts.no_positive += 1
             continue
-        found = select(left_out.distinct(ranked), excluded, best, chosen, seed=config.run.seed, query_id=query_id)
-        mined[query_id] = found
+        negatives = select(left_out.distinct(ranked), excluded, best, rules, seed=seed, query_id=query_id)
+        mined[query_id] = negatives
         counts.queries += 1
-        counts.negatives += len(found)
-        counts.short += 0 < len(found) < chosen.num
-        counts.empty += not found
+        counts.negatives += len(negatives)
+        counts.short += 0 < len(negatives) < rules.num
+        counts.empty += not negatives
     return mined, counts
 
 
-def _best_positive(row: int, positives: list[str], ranked: Ranked, ranker: Ranker, chosen: Rules) -> float | None:
-    if not chosen.need_positive:
+def _score_best_positive(
+    row: int, positives: list[str], ranked: Ranked, ranker: Ranker, rules: MiningRules
+) -> float | None:
+    if not rules.need_positive:
         return None
     if ranker.score is not None:
         return max(ranker.score(row, positives))
@@ -71,29 +72,21 @@ def _best_positive(row: int, positives: list[str], ranked: Ranked, ranker: Ranke
     return max((s for d, s in ranked if d in wanted), default=None)
 
 
-def write_negatives(
-    config: Config,
-    collection: Collection,
-    split: str,
-    queries: Queries,
-    qrels: Qrels,
-    ranker: Ranker,
-    left_out: LeftOut,
-    target: Path,
-    reporter: Reporter,
+def mine_to_file(
+    split: JudgedSplit, ranker: Ranker, settings: HardNeg, seed: int, target: Path, reporter: Reporter
 ) -> Counts:
-    from irctl.data.judgements.negatives import write_negatives
-
-    with reporter.bar("mining", len(queries.ids)) as advance:
-        mined, counts = mine(queries, qrels, ranker, config, advance, left_out)
+    """Mine, and write the negatives with their provenance beside them."""
+    collection = split.collection
+    with reporter.bar("mining", len(split.queries)) as advance:
+        mined, counts = mine(split, ranker, settings, seed, advance)
     provenance = {
         **ranker.provenance,
         "collection": collection.name,
         "collection_fingerprint": collection.fingerprint,
-        "split": split,
-        "qrels_sha256": collection.qrels_sha256(split),
-        "settings": asdict(config.hardneg),
-        "seed": config.run.seed,
+        "split": split.name,
+        "qrels_sha256": collection.qrels_sha256(split.name),
+        "settings": asdict(settings),
+        "seed": seed,
         "counts": asdict(counts),
     }
     write_negatives(target, mined, provenance)

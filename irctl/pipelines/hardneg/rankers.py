@@ -1,4 +1,7 @@
-"""What ranks candidates for mining: BM25, a run file; vectors and codes are in dense_rankers.py."""
+"""What ranks candidates for mining: BM25, a run file; vectors and codes are in dense_rankers.py.
+
+Dimension key: N documents, k candidates.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from irctl.errors import DataError
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection, Queries
+    from irctl.data.collections.collection import Queries
+    from irctl.pipelines.hardneg.judged_split import JudgedSplit
 
 
 Ranked = list[tuple[str, float]]
@@ -30,13 +34,13 @@ class Ranker:
     provenance: dict[str, Any]
 
 
-def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ranker:
+def rank_by_bm25(split: JudgedSplit, config: Config) -> Ranker:
     """Candidates by BM25."""
     from irctl.index.bm25 import take_best
     from irctl.pipelines.search.bm25 import build_index
 
-    bm25 = build_index(collection.corpus, config.search)
-    ids = collection.corpus.ids
+    corpus, queries = split.collection.corpus, split.queries
+    bm25, ids = build_index(corpus, config.search), corpus.ids
 
     def ranked(row: int, k: int) -> Ranked:
         rows, scores = take_best(bm25.scores(queries.texts[row]), k)
@@ -44,12 +48,12 @@ def bm25_ranker(collection: Collection, queries: Queries, config: Config) -> Ran
 
     def score(row: int, documents: list[str]) -> list[float]:
         all_N = bm25.scores(queries.texts[row])
-        return [float(all_N[collection.corpus.row(d)]) for d in documents]
+        return [float(all_N[corpus.row(d)]) for d in documents]
 
     return Ranker(ranked, score, {"retriever": "bm25", "model": bm25.settings.label()})
 
 
-def run_ranker(path: Path, queries: Queries) -> Ranker:
+def rank_by_run(path: Path, queries: Queries) -> Ranker:
     """Candidates from a finished run file. Raises DataError if it has none of the queries."""
     from irctl.data.judgements.runs import read_run
     from irctl.hashing import sha256_file
@@ -59,7 +63,7 @@ def run_ranker(path: Path, queries: Queries) -> Ranker:
         raise DataError(f"{path}: has none of the {len(queries.ids)} queries", hint="Give the run of the same --split")
 
     def ranked(row: int, k: int) -> Ranked:
-        found = run.get(queries.ids[row], {})
-        return sorted(found.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]
+        scores = run.get(queries.ids[row], {})
+        return sorted(scores.items(), key=lambda x: (x[1], x[0]), reverse=True)[:k]
 
     return Ranker(ranked, None, {"retriever": "run", "run_file": str(path), "run_sha256": sha256_file(path)})

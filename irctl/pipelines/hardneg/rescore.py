@@ -6,26 +6,23 @@ from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
-from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
-    from irctl.data.collections.collection import Collection, Queries
+    from irctl.pipelines.hardneg.judged_split import JudgedSplit
 
 
 RESCORE_BATCH = 32
 
 
-def rescored(base: Ranker, collection: Collection, queries: Queries, config: Config, reporter: Reporter) -> Ranker:
-    """The candidates of another ranker, scored and ordered by a cross-encoder.
+def rescore(base: Ranker, split: JudgedSplit, name: str, *, trust_remote_code: bool) -> Ranker:
+    """The candidates of another ranker, scored and ordered by the cross-encoder `name`.
 
     Raises DataError if it is not here and the hub cannot be asked, ConfigError if it gives no single score.
     """
     from sentence_transformers import CrossEncoder
 
-    name = config.hardneg.rescore
     try:
-        model = CrossEncoder(name, trust_remote_code=config.model.trust_remote_code)
+        model = CrossEncoder(name, trust_remote_code=trust_remote_code)
     except OSError as e:
         raise DataError(f"hardneg.rescore: no cross-encoder '{name}': {str(e).splitlines()[0]}") from e
     if (labels := int(model.config.num_labels)) != 1:
@@ -34,9 +31,11 @@ def rescored(base: Ranker, collection: Collection, queries: Queries, config: Con
             hint="Use a cross-encoder of one label, trained to rank",
         )
 
+    corpus = split.collection.corpus
+
     def score(row: int, documents: list[str]) -> list[float]:
-        texts = collection.corpus.texts([collection.corpus.row(d) for d in documents])
-        pairs = [(queries.texts[row], t) for t in texts]
+        texts = corpus.texts([corpus.row(d) for d in documents])
+        pairs = [(split.queries.texts[row], t) for t in texts]
         return [float(s) for s in model.predict(pairs, batch_size=RESCORE_BATCH, show_progress_bar=False)]
 
     def ranked(row: int, k: int) -> Ranked:

@@ -20,7 +20,7 @@ DEFAULT_RANGE = "0:200"  # that of the schema; a smaller depth cuts it
 
 
 @dataclass(frozen=True)
-class Rules:
+class MiningRules:
     """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, unjudged only."""
 
     num: int
@@ -37,7 +37,7 @@ class Rules:
         return self.abs_margin is not None or self.rel_margin is not None
 
 
-def rules(settings: HardNeg) -> Rules:
+def read_rules(settings: HardNeg) -> MiningRules:
     """Rules from settings. Raises ConfigError where the rank window cannot be."""
     first, colon, last = settings.range.partition(":")
     try:
@@ -65,7 +65,7 @@ def rules(settings: HardNeg) -> Rules:
         )
     if settings.rel_margin is not None and settings.rel_margin < 0:
         raise ConfigError(f"hardneg.rel_margin: expected 0 or more, found {settings.rel_margin}")
-    return Rules(
+    return MiningRules(
         settings.num,
         window[0],
         min(window[1], settings.depth),
@@ -77,16 +77,16 @@ def rules(settings: HardNeg) -> Rules:
     )
 
 
-def ceiling(positive: float, chosen: Rules) -> float:
+def score_ceiling(positive: float, rules: MiningRules) -> float:
     """The highest score a negative may have beside a positive's score.
 
     The relative margin is |s| * margin below s, so that it lowers the ceiling for negative scores too.
     """
-    limits = [float("inf") if chosen.max_score is None else chosen.max_score]
-    if chosen.abs_margin is not None:
-        limits.append(positive - chosen.abs_margin)
-    if chosen.rel_margin is not None:
-        limits.append(positive - abs(positive) * chosen.rel_margin)
+    limits = [float("inf") if rules.max_score is None else rules.max_score]
+    if rules.abs_margin is not None:
+        limits.append(positive - rules.abs_margin)
+    if rules.rel_margin is not None:
+        limits.append(positive - abs(positive) * rules.rel_margin)
     return min(limits)
 
 
@@ -94,7 +94,7 @@ def select(
     ranked: Sequence[tuple[str, float]],
     excluded: frozenset[str] | set[str],
     positive: float | None,
-    chosen: Rules,
+    rules: MiningRules,
     *,
     seed: int,
     query_id: str,
@@ -105,15 +105,15 @@ def select(
     query itself. positive: score of the best-scoring positive; None only where no margin is asked for.
     Random choices depend on (seed, query id) alone, so they do not change with the order of queries.
     """
-    free = [(d, s) for d, s in ranked if d not in excluded][chosen.first : chosen.last]
-    top = ceiling(positive if positive is not None else float("inf"), chosen)
-    low = float("-inf") if chosen.min_score is None else chosen.min_score
+    free = [(d, s) for d, s in ranked if d not in excluded][rules.first : rules.last]
+    top = score_ceiling(positive if positive is not None else float("inf"), rules)
+    low = float("-inf") if rules.min_score is None else rules.min_score
     kept = [(d, s) for d, s in free if low <= s <= top]
-    if chosen.pick == "random" and len(kept) > chosen.num:
+    if rules.pick == "random" and len(kept) > rules.num:
         import numpy as np
 
         digest = hashlib.sha256(f"{seed}\0{query_id}".encode()).digest()
         draw = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
-        rows = sorted(draw.choice(len(kept), size=chosen.num, replace=False))
+        rows = sorted(draw.choice(len(kept), size=rules.num, replace=False))
         return [kept[int(i)] for i in rows]
-    return kept[: chosen.num]
+    return kept[: rules.num]

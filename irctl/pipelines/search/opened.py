@@ -55,12 +55,12 @@ class Opened:
 
     def encoded(self, collection: Collection, config: Config, run: RunHandle, reporter: Reporter) -> Searched:
         """The collection's vectors: from the cache, or encoded now on every device."""
-        from irctl.pipelines.encode import embedded
+        from irctl.pipelines.encode import encode_rows
 
         if self._encoded is None or self._encoded[0] is not collection:
             encoder, name = self.encoder(config)
             named = config.replace({"model.name": name}, derived("the search"))
-            made, _ = embedded(encoder, collection.corpus, named, run, reporter)
+            made, _ = encode_rows(encoder, collection.corpus, named, run, reporter)
             self._encoded = (
                 collection,
                 opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config.search),

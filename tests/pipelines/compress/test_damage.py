@@ -16,7 +16,7 @@ from irctl.errors import DataError
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import EmbeddingFolder
-from irctl.pipelines.export import export
+from irctl.pipelines.export import ExportRequest, export
 from irctl.pipelines.references import bundles
 from irctl.pipelines.search import document_ids, opened_index, spread
 from irctl.types import Silent
@@ -55,7 +55,7 @@ def searched(bundle: Path, k: int = 3, **keys: object) -> list[str]:
 def exporting(to: str) -> Callable[[Path], object]:
     def work(bundle: Path) -> object:
         with new_run("export", settings()) as run:
-            return export(settings(), run, Silent(), source=str(bundle), to=to)
+            return export(settings(), run, Silent(), ExportRequest(source=str(bundle), to=to))
 
     return work
 

@@ -122,11 +122,10 @@ def test_no_retriever_mines_a_copy_of_the_positive_or_the_query_itself(
 def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
     twins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl import config
     from irctl.data.collections.open import open_collection
     from irctl.pipelines.hardneg import left_out as hardneg_left_out
 
-    left_out = hardneg_left_out.LeftOut(open_collection(str(twins)), "train", config.resolve())
+    left_out = hardneg_left_out.LeftOut(open_collection(str(twins)), "train", "none", "")
     assert [len(left_out.of(row)) for row in range(3)] == [3, 3, 4] and left_out.most() == 4
     monkeypatch.setattr(hardneg_left_out, "MOST", 2)
     assert left_out.most() == 2

@@ -92,7 +92,9 @@ def test_search_eval_export_init_and_append_take_a_bundle_of_a_run(
     request = EvalRequest(index=f"{run}:pq", queries=queries, recall_against="exact")
     judged = done("eval", lambda c, r: evaluate.evaluate(c, r, Silent(), request), search__k=10)
     assert judged["searches"][0]["compression"] == "pq"
-    written = done("export", lambda c, r: export.export(c, r, Silent(), source=f"{run}:pq", to="npy"))
+    written = done(
+        "export", lambda c, r: export.export(c, r, Silent(), export.ExportRequest(source=f"{run}:pq", to="npy"))
+    )
     assert written["source"] == folders["pq"] and np.load(written["export"]).shape == (1200, 4)
     again = compressed(tmp_path / "x.npy", tmp_path / "again", init=f"{run}:sq", compress__method="sq")
     assert again["results"][0]["method"] == "sq"

@@ -141,12 +141,12 @@ def _times(folder: Path) -> dict[str, int]:
 def encoded_by() -> Callable[..., Path]:
     def encode(folder: Path, encoder: Path, texts: Path, **options: Any) -> Path:
         from irctl.ledger.recording import start_run
-        from irctl.pipelines.encode import encode as pipeline
+        from irctl.pipelines import encode as pipeline
 
         config = resolve(from_sets([f"data.source={texts}", f"model.name={encoder}", "encoder.shard_rows=2"]))
         run = start_run(command="encode", argv=["irctl", "encode"], config=config)
         with run:
-            pipeline(config, run, Silent(), out=str(folder), **options)
+            pipeline.encode(config, run, Silent(), pipeline.EncodeRequest(out=str(folder), **options))
         return folder
 
     return encode

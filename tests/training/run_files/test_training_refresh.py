@@ -83,7 +83,7 @@ def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_enc
     again = trained(configuration(tiny_encoder, toy, hardneg__every=1, train__schedule="constant", train__epochs=2))
     config = configuration(first.paths.model, toy)
     with start_run(command="hardneg", argv=["irctl", "hardneg"], config=config) as by_hand:
-        made = hardneg.hardneg(config, by_hand, Silent(), retriever="dense")
+        made = hardneg.hardneg(config, by_hand, Silent(), hardneg.MiningRequest(retriever="dense"))
     expected = {n.query_id: n.document_ids for n in read_negatives(Path(made["negatives_file"]))}
     assert mined(again, 1) == expected and len(expected) == 8
     about = json.loads(provenance_path(again.paths.negatives / "epoch-0001.jsonl").read_text())

@@ -16,7 +16,7 @@ from irctl.errors import ConfigError
 from irctl.models.reading import list_names
 from irctl.origins import MINED, derived
 from irctl.pipelines.hardneg.for_training import default_file, default_negatives, refuse_rescore
-from irctl.pipelines.hardneg.rules import rules
+from irctl.pipelines.hardneg.rules import read_rules
 from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.pipelines.train.preparation import Described, Prepared
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def check(config: Config) -> None:
     """Refuse rules of mining that contradict each other."""
-    rules(config.hardneg)
+    read_rules(config.hardneg)
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
