@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import paths, stopping, tables
+from irctl.data.vectors.embedding_folder import FORMAT, VERSION
 from irctl.errors import DataError, PartlyDone, RunFailed
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
-from irctl.models.embedding_folder import FORMAT, SHAPE, VERSION, EmbeddingFolder
+from irctl.models.embedding_folder import SHAPE, EmbeddingFolder
 from irctl.models.fingerprints import digest
 from irctl.settings import Encoder as EncoderSettings
 from irctl.types import Reporter, Silent

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from irctl import tables
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.msmarco import MsMarcoFolder
+from irctl.data.vectors.embedding_folder import MANIFEST, is_embedding_folder
 from irctl.errors import ConfigError, DataError
-from irctl.index import plan, shards
-from irctl.pipelines.references.vectors import EMBEDDINGS
+from irctl.index import plan
 
 ANOTHER = "Choose another --out"
 
@@ -33,7 +32,7 @@ def check(folder: Path, *, hint: str = ANOTHER, may_hold_embeddings: bool = Fals
     if BeirFolder.is_one(folder) or MsMarcoFolder.is_one(folder):
         raise DataError(f"{folder}: expected a folder for outputs, found a collection there", hint=hint)
     name = _find_vectors(folder)
-    if name and not (may_hold_embeddings and name == shards.MANIFEST):
+    if name and not (may_hold_embeddings and name == MANIFEST):
         raise ConfigError(
             f"{folder}: expected a folder for outputs, found vectors there ({name}), which would be no input any more",
             hint=hint,
@@ -42,20 +41,12 @@ def check(folder: Path, *, hint: str = ANOTHER, may_hold_embeddings: bool = Fals
 
 def _find_vectors(folder: Path) -> str:
     """The file that makes a folder one of vectors; empty where none does, or where a compression has begun."""
-    manifest = folder / shards.MANIFEST
-    if manifest.is_file() and _read_format(manifest) == EMBEDDINGS:
-        return manifest.name
+    if is_embedding_folder(folder):
+        return MANIFEST
     if not folder.is_dir() or (folder / plan.FILE).is_file():
         return ""
     files = [p for p in sorted(folder.iterdir()) if p.suffix == ".parquet" or (p.suffix == ".npy" and _is_floats(p))]
     return files[0].name if files else ""
-
-
-def _read_format(manifest: Path) -> str:
-    try:
-        return str(tables.json_object(manifest).get("format"))
-    except DataError:
-        return ""
 
 
 def _is_floats(path: Path) -> bool:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from irctl import stopping
+from irctl.data.vectors.open import open_vectors
 from irctl.errors import DataError, PartlyDone, RunFailed, Stopped
 from irctl.index.shards import ShardJournal
 from irctl.models.embed import TextList, embed_corpus, embed_queries, locate_cached
@@ -83,7 +84,7 @@ def test_rows_and_ids_are_the_corpus_in_order_whatever_the_block() -> None:
         assert [i for b in blocks for i in b.ids or ()] == IDS[2:21] and blocks[0].start == 2
         assert all(b.vectors_ND.flags.c_contiguous and b.vectors_ND.dtype == np.float32 for b in blocks)
     np.testing.assert_array_equal(made.take(np.array([22, 0, 7, 7])), all_ND[[22, 0, 7, 7]])
-    assert (made.ids[0], made.ids[-1], made.ids[3:12:4]) == ("d0", "d22", ["d3", "d7", "d11"])
+    assert list(made.document_ids() or ()) == IDS
     with pytest.raises(DataError, match="rows 0 to 22"):
         made.take(np.array([23]))
 
@@ -195,6 +196,16 @@ def test_file_lost_from_a_finished_folder_is_refused_by_readers_and_written_agai
     assert content(embedded(mended).folder) == before and mended.encoded == 5
 
 
+@pytest.mark.parametrize("opened", [EmbeddingFolder, open_vectors])
+def test_a_shard_of_another_shape_than_its_manifest_says_is_refused(opened: Callable[[Path], Any]) -> None:
+    folder = embedded().folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["parts"][1]["rows"] -= 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"part-00001\.npy: expected \(4, 4\), found \(5, 4\)"):
+        opened(folder)
+
+
 def test_changed_bytes_are_found_by_verify() -> None:
     made = embedded()
     assert made.verify() == 10
@@ -237,7 +248,7 @@ def test_queries_are_cached_and_none_is_fine() -> None:
 
 def test_empty_corpus_is_a_finished_folder_without_rows() -> None:
     made = embed_corpus(Hashed(), TextList([], []), SMALL, Silent())
-    assert (made.rows, list(made.blocks(10)), made.ids[:]) == (0, [], [])
+    assert (made.rows, list(made.blocks(10)), made.document_ids()) == (0, [], None)
     assert made.take(np.array([], dtype=np.int64)).shape == (0, 4)
 
 

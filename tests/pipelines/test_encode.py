@@ -53,7 +53,7 @@ def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encode
     made = EmbeddingFolder(Path(payload["folder"]))
     texts = ["title 0 text 0", "title 1 text 1", "title 2 text 2", ""]
     np.testing.assert_allclose(made.array(), load_encoder(config).encode(texts), atol=1e-6)
-    assert made.ids[:] == ["d0", "d1", "d2", "d3"]
+    assert list(made.document_ids() or ()) == ["d0", "d1", "d2", "d3"]
     assert {k: payload[k] for k in ("rows", "dim", "cached", "key")} == {
         "rows": 4,
         "dim": 32,
@@ -73,7 +73,7 @@ def test_queries_of_the_split_go_to_a_folder_of_ones_own(beir: Path, tiny_encode
     config = settings(beir, tiny_encoder, "encoder.query_max_len=4")
     payload, _ = encoded(config, side="query", out=str(tmp_path / "queries"))
     made = EmbeddingFolder(tmp_path / "queries")
-    assert payload["folder"] == str(tmp_path / "queries") and made.ids[:] == ["q1"]
+    assert payload["folder"] == str(tmp_path / "queries") and list(made.document_ids() or ()) == ["q1"]
     np.testing.assert_allclose(made.array(), load_encoder(config).encode(["lift"], "query"), atol=1e-6)
     with pytest.raises(ConfigError, match="--side both"):
         encoded(config, side="both")

@@ -6,26 +6,21 @@ Dimension key: N rows, D vector width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from irctl import hashing, tables
+from irctl import hashing
 from irctl.data.files import hub, made_once
 from irctl.data.files.lines import read_lines
-from irctl.data.vectors import synthetic
+from irctl.data.vectors import embedding_folder, synthetic
 from irctl.data.vectors.ids import ArrowIds, ListedIds, VectorIds
 from irctl.data.vectors.npy import NpyPart
 from irctl.data.vectors.parquet import ParquetPart
 from irctl.data.vectors.parts import VectorPart
 from irctl.data.vectors.stream import VectorStream
 from irctl.errors import DataError
-from irctl.paths import check_inside
-
-EMBEDDINGS = "irctl-embeddings"
-PART = {"file": str, "rows": int, "sha256": str, "ids?": str}
 
 
 def is_remote_name(source: str) -> bool:
@@ -74,45 +69,15 @@ def _opened(text: str, root: str, column: str, id_column: str) -> VectorStream:
         text = str(files[0])
     path = Path(text)
     if path.is_dir():
-        manifest = _manifest(path)
-        return _embeddings(path, manifest) if manifest else _files(path, _of_one_kind(path), column, id_column)
+        manifest = embedding_folder.read_manifest(path)
+        return (
+            embedding_folder.open_stream(path, manifest)
+            if manifest
+            else _files(path, _of_one_kind(path), column, id_column)
+        )
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder of vectors")
     return VectorStream([_part(path, column, id_column)], hashing.identity(path))
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        return None
-    manifest = tables.json_object(path, hint="Encode again")
-    if manifest.get("format") != EMBEDDINGS:
-        raise DataError(f"{path}: expected format {EMBEDDINGS}, found {manifest.get('format')}")
-    tables.check(manifest, {"dim": int, "parts": [PART]}, str(path), hint="Encode again")
-    return manifest
-
-
-def _embeddings(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
-    """Shards of irctl encode, by their manifest; its hashes are the fingerprint.
-
-    Rows taken here and there of more than a GB are read as they are: hashing it all would cost more than the rest.
-    """
-    parts: list[VectorPart] = []
-    size = sum(int(entry.get("bytes", 0)) for entry in manifest["parts"])
-    samples = size <= hashing.WHOLE_UP_TO or hashing.mode() == "full"
-    for entry in manifest["parts"]:
-        for key in ("file", "ids"):
-            if entry.get(key):
-                check_inside(entry[key], folder / "manifest.json")
-        ids = ArrowIds(folder / entry["ids"], str(entry.get("ids_sha256", ""))) if entry.get("ids") else None
-        part = NpyPart(folder / entry["file"], ids, 0, str(entry.get("sha256", "")), samples=samples)
-        expected = (int(entry["rows"]), int(manifest["dim"]))
-        if (part.rows, part.dim) != expected:
-            raise DataError(f"{part.name}: expected {expected}, found {(part.rows, part.dim)}", hint="Encode again")
-        parts.append(part)
-    about = {k: v for k, v in manifest.items() if k != "parts"}
-    digest = made_once.key_of({"parts": [[e["rows"], e["sha256"]] for e in manifest["parts"]]})
-    return VectorStream(parts, digest, about)
 
 
 def _of_one_kind(folder: Path) -> list[Path]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import tables
 from irctl.data.collections.dataset_name import dataset_name
+from irctl.data.vectors.embedding_folder import read_manifest
 from irctl.errors import DataError
-from irctl.index import shards
 from irctl.ledger.files import run_json
 from irctl.types import Reporter, Stream
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.query import RunRecord
 
-EMBEDDINGS = "irctl-embeddings"
 STORED = ("content", "store", "shard_rows")
 """Keys of an embedding folder that are not of its encoder."""
 
@@ -94,9 +92,8 @@ def of_folder(path: Path, name: str, **about: Any) -> Input:
     from irctl.data.vectors.open import open_vectors
 
     stream = open_vectors(path)
-    manifest = _manifest(path)
-    known = {**_about(manifest), **about} if manifest else {}
-    return Input(stream, name, path, str(manifest.get("key", "")) or stream.fingerprint, known)
+    known = {**_describe(stream.about), **about} if stream.about else {}
+    return Input(stream, name, path, str(stream.about.get("key", "")) or stream.fingerprint, known)
 
 
 def of_run(record: RunRecord) -> Input:
@@ -126,7 +123,10 @@ def newest() -> RunRecord | None:
 
     for record in query.list_runs(command="encode", status="completed"):
         path = _folder_of(record)
-        if path is not None and _manifest(path).get("key_parts", {}).get("side", "passage") == "passage":
+        if path is None:
+            continue
+        parts = (read_manifest(path) or {}).get("key_parts") or {}
+        if parts.get("side", "passage") == "passage":
             return record
     return None
 
@@ -148,13 +148,7 @@ def default(config: Config, reporter: Reporter) -> Input:
     return of_folder(Path(made.folder), collection.name, **about)
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    manifest = shards.read_any_manifest(path)
-    tables.check(manifest, {"key_parts?": dict}, str(path / shards.MANIFEST))
-    return manifest if manifest.get("format") == EMBEDDINGS else {}
-
-
-def _about(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What an embedding folder says of its vectors, for those who search them later."""
     parts = dict(manifest.get("key_parts", {}))
     return {
