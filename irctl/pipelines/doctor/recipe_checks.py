@@ -79,14 +79,14 @@ def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
     """Weights, gradients and optimizer against memory; checkpoints against the disk of the runs."""
     from irctl.pipelines.train import memory
 
-    parameters = memory.count_parameters(model)
-    needed = parameters * memory.state_bytes(config, devices) / GIB
+    taken = memory.of_model(model, config.hardware.zero_stage, devices, config.train)
+    needed = taken.device_gib
     there = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     told = f"{needed:.1f} of {there:.0f} GiB for weights and optimizer, activations not counted"
     fits = needed < there
     fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
     yield Finding("recipe memory", "ok" if fits else "error", told, fix)
-    needed = parameters * memory.checkpoint_bytes(config) / GIB
+    needed = taken.disk_gib
     there = shutil.disk_usage(_existing(paths.runs())).free / GIB
     fits = needed < there
     fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from irctl.training.batch_plan import BatchPlan
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.settings import Train
 
 GIB = 1 << 30
 STATE_BYTES = 16
@@ -18,44 +20,61 @@ SHARED_BYTES = {0: 0, 1: 12, 2: 14, 3: 16}
 """Of these, what each ZeRO stage shares out over the devices."""
 
 
-def estimate(config: Config, plan: BatchPlan) -> dict[str, Any]:
-    """Lines of the estimate. Activations are not in it: they depend on the texts."""
+@dataclass(frozen=True)
+class ModelMemory:
+    """What the parameters of a training take. Activations are not in it: they depend on the texts."""
+
+    parameters: int
+    state_bytes: float  # of each, on a device: weight, gradient and optimizer, less what ZeRO shares out
+    checkpoints: int  # kept at a time, the best included
+    checkpoint_bytes: int  # of each, in one: weight, and two moments where the optimizer is kept
+
+    @property
+    def device_gib(self) -> float:
+        return self.parameters * self.state_bytes / GIB
+
+    @property
+    def disk_gib(self) -> float:
+        return self.parameters * self.checkpoints * self.checkpoint_bytes / GIB
+
+
+def of_model(folder: Path, zero_stage: int, devices: int, train: Train) -> ModelMemory:
+    """From the weights' headers. Raises DataError if one is torn."""
+    shared = SHARED_BYTES[zero_stage]
+    each = STATE_BYTES - shared + shared / devices
+    return ModelMemory(count_parameters(folder), each, train.keep + 1, 12 if train.save_state else 4)
+
+
+def loss_matrix_gib(plan: BatchPlan, group_size: int) -> float:
+    """Scores, labels and softmaxes of the whole loss batch, with the gradients, in float32."""
+    return 6 * 4 * plan.loss * plan.loss * group_size / GIB
+
+
+def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
+    """Lines of the estimate."""
     from irctl.models.locate import find_local
 
-    found = find_local(config.model.name, config.model.revision)
-    shown: dict[str, Any] = {}
-    if found is None:
-        shown["weights and optimizer"] = "not estimated: the model is not on this machine"
+    located = find_local(config.model.name, config.model.revision)
+    lines: dict[str, str] = {}
+    if located is None:
+        lines["weights and optimizer"] = "not estimated: the model is not on this machine"
     else:
-        parameters = count_parameters(found.folder)
-        each = state_bytes(config, plan.devices)
-        shown["parameters"] = f"{parameters:,}"
-        shown["weights and optimizer"] = f"{parameters * each / GIB:.2f} GiB a device ({each:g} bytes a parameter)"
-        kept, in_all = config.train.keep + 1, checkpoint_bytes(config)
-        shown["checkpoints on disk"] = (
-            f"{parameters * in_all / GIB:.2f} GiB ({kept} of {in_all // kept} bytes a parameter)"
+        taken = of_model(located.folder, config.hardware.zero_stage, plan.devices, config.train)
+        lines["parameters"] = f"{taken.parameters:,}"
+        lines["weights and optimizer"] = (
+            f"{taken.device_gib:.2f} GiB a device ({taken.state_bytes:g} bytes a parameter)"
         )
+        lines["checkpoints on disk"] = (
+            f"{taken.disk_gib:.2f} GiB ({taken.checkpoints} of {taken.checkpoint_bytes} bytes a parameter)"
+        )
+    size = config.data.group_size
     if plan.negatives_per_query is not None and config.loss.inbatch != "own":
-        scores = plan.loss * plan.loss * config.data.group_size
-        # scores, labels and softmaxes of the whole loss batch, with the gradients, in float32
-        shown["loss matrix"] = (
-            f"{6 * 4 * scores / GIB:.2f} GiB a device ({plan.loss} x {plan.loss * config.data.group_size})"
-        )
-    shown["activations"] = "not estimated"
+        needed = loss_matrix_gib(plan, size)
+        lines["loss matrix"] = f"{needed:.2f} GiB a device ({plan.loss} x {plan.loss * size})"
+    lines["activations"] = "not estimated"
     if config.hardware.memory_gib:
-        shown["device"] = f"{config.hardware.memory_gib:g} GiB"
-    return shown
-
-
-def state_bytes(config: Config, devices: int) -> float:
-    """Bytes a device holds for each parameter: weight, gradient and optimizer, less what ZeRO shares out."""
-    shared = SHARED_BYTES[config.hardware.zero_stage]
-    return STATE_BYTES - shared + shared / devices
-
-
-def checkpoint_bytes(config: Config) -> int:
-    """Bytes on disk for each parameter: weights and two moments, in every checkpoint kept and the best."""
-    return (config.train.keep + 1) * (12 if config.train.save_state else 4)
+        lines["device"] = f"{config.hardware.memory_gib:g} GiB"
+    return lines
 
 
 def count_parameters(folder: Path) -> int:

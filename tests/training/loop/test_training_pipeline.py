@@ -323,6 +323,17 @@ def test_dry_run_of_data_and_model_that_are_elsewhere_needs_no_network(tmp_path,
     assert "torch.distributed.run" in shown["launch"]
 
 
+def test_memory_of_a_model_is_numbers_that_can_be_worked_out_by_hand(tmp_path) -> None:
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"a": np.zeros((512, 1024), np.float16)}, tmp_path / "model.safetensors")
+    train = settings.Train(keep=3, save_state=True)
+    plain, shared = (memory.of_model(tmp_path, stage, 4, train) for stage in (0, 2))
+    assert plain.parameters == 2**19 and plain.state_bytes == 16 and plain.device_gib == 2**19 * 16 / 2**30
+    assert shared.state_bytes == 2 + 14 / 4, "a quarter of what ZeRO-2 shares out"
+    assert plain.disk_gib == 2**19 * 4 * 12 / 2**30, "three checkpoints and the best, with two moments"
+
+
 def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
     import safetensors.numpy
 
