@@ -14,7 +14,7 @@ from irctl import config as settings
 from irctl import plugins
 from irctl.paths import RunPaths
 from irctl.training.loop import session
-from irctl.training.loop.trainer import Step
+from irctl.training.loop.trainer import MethodModule
 
 SIZES = (4, 3, 5)
 CASES = [
@@ -28,12 +28,12 @@ CASES = [
 """(loss, queries of the batch, queries forwarded at once, settings)."""
 
 
-def case(name: str, rows: int, micro: int, more: dict) -> tuple[Step, dict]:
+def case(name: str, rows: int, micro: int, more: dict) -> tuple[MethodModule, dict]:
     """The module and its batch, on this process; weights are equal in all of them."""
     config = tiny.configuration(**{"loss.name": name, "loss.temperature": 0.7, **more})
     method = tiny.method_of(config, micro=micro, source=tiny.TinySource(20, SIZES))
     method.prepare([method.collate([(i, 0) for i in range(4)])])
-    return Step(method), method.collate([(3 * i, 1) for i in range(rows)])
+    return MethodModule(method), method.collate([(3 * i, 1) for i in range(rows)])
 
 
 def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,27 @@ STOP_POLL_S = 5.0
 NOTHING, SAVE, STOP = 0, 1, 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """When a training evaluates, saves and stops."""
+
+    every: int  # steps between two checkpoints; 0: at the end of epochs
+    minutes: float  # between two checkpoints at the most; 0: any
+    patience: int  # evaluations without a better score; 0: any number
+    evaluates: bool
+    steps_an_epoch: int
+    mines_every: int  # epochs after which negatives are mined again; 0: never
+
+
 class Flow(TrainerCallback):
     """One of these per trainer; it follows transformers' own callback, and has the last word."""
 
-    def __init__(
-        self,
-        checkpoints: Path,
-        stop_file: Path,
-        *,
-        every: int,
-        minutes: float,
-        patience: int,
-        evaluates: bool,
-        steps_an_epoch: int,
-        mines_every: int = 0,
-        poll_s: float = STOP_POLL_S,
-    ) -> None:
-        self.checkpoints, self.stop_file = checkpoints, stop_file
-        self.every, self.minutes, self.patience, self.evaluates = every, minutes, patience, evaluates
-        self.steps_an_epoch = steps_an_epoch
+    def __init__(self, stop_file: Path, times: Times) -> None:
+        self.stop_file, self.times = stop_file, times
         self.evaluate: Callable[[], object] | None = None  # the trainer's own, once it is built
         self.is_stopped = False  # asked to, before the end
         self.mines = False  # the negatives are to be mined again before training goes on
-        self._mines_every = mines_every  # epochs
-        self._poll_s = poll_s
-        self._looked = -poll_s
+        self._looked = -STOP_POLL_S
         self._saved = time.monotonic()
         self._launcher = int(os.environ.get("IRCTL_LAUNCHER_PID", "0"))
 
@@ -53,15 +50,15 @@ class Flow(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         assert self.evaluate is not None
-        if self.evaluates and state.global_step == 0:
+        if self.times.evaluates and state.global_step == 0:
             self.evaluate()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         ends_epoch = self._ends_epoch(state)
         last = state.global_step >= state.max_steps
-        due = last or (self.every > 0 and state.global_step % self.every == 0)
+        due = last or (self.times.every > 0 and state.global_step % self.times.every == 0)
         # at an epoch's end on_epoch_end follows at once; saving here too would do the work twice
-        control.should_evaluate = due and self.evaluates and not ends_epoch
+        control.should_evaluate = due and self.times.evaluates and not ends_epoch
         control.should_save = due and not ends_epoch
         word = self._word(args)
         if word == STOP and not last:
@@ -73,12 +70,12 @@ class Flow(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        due = self.every == 0 or state.global_step % self.every == 0 or state.global_step >= state.max_steps
+        due = self.times.every == 0 or state.global_step % self.times.every == 0 or state.global_step >= state.max_steps
         at_end = self._ends_epoch(state)  # not so when a stop or the last step broke off the epoch
-        control.should_evaluate = due and at_end and self.evaluates
-        epochs = state.global_step // self.steps_an_epoch
+        control.should_evaluate = due and at_end and self.times.evaluates
+        epochs = state.global_step // self.times.steps_an_epoch
         self.mines = (
-            bool(self._mines_every and at_end and epochs % self._mines_every == 0)
+            bool(self.times.mines_every and at_end and epochs % self.times.mines_every == 0)
             and not self.is_stopped
             and state.global_step < state.max_steps
         )
@@ -97,9 +94,9 @@ class Flow(TrainerCallback):
         word = NOTHING
         if gather.world()[0] == 0:
             now = time.monotonic()
-            if self.minutes and now - self._saved >= 60 * self.minutes:
+            if self.times.minutes and now - self._saved >= 60 * self.times.minutes:
                 word = SAVE
-            if now - self._looked >= self._poll_s:
+            if now - self._looked >= STOP_POLL_S:
                 self._looked = now
                 if self.stop_file.exists() or self._is_orphan():
                     word = STOP
@@ -110,11 +107,11 @@ class Flow(TrainerCallback):
         return bool(self._launcher) and Path("/proc").exists() and start_ticks(self._launcher) is None
 
     def _ends_epoch(self, state: TrainerState) -> bool:
-        return state.global_step % self.steps_an_epoch == 0
+        return state.global_step % self.times.steps_an_epoch == 0
 
     def has_stalled(self, history: list[dict[str, Any]]) -> bool:
         """True if none of the last `patience` evaluations beat those before. History is kept in checkpoints."""
         scores = [v for row in history if row["step"] > 0 for k, v in row.items() if k.startswith("dev_")]
-        if not self.patience or len(scores) <= self.patience:
+        if not self.times.patience or len(scores) <= self.times.patience:
             return False
-        return bool(max(scores[-self.patience :]) <= max(scores[: -self.patience]))
+        return bool(max(scores[-self.times.patience :]) <= max(scores[: -self.times.patience]))

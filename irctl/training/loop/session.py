@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -25,14 +25,15 @@ from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.training import batch_plan, precision
 from irctl.training.loop.loss_batches import LossBatches
-from irctl.training.loop.save_and_stop import Flow
-from irctl.training.loop.trainer import BEST, Step, Trainer, arguments
+from irctl.training.loop.save_and_stop import Flow, Times
+from irctl.training.loop.trainer import BEST, MethodModule, Trainer, arguments
+from irctl.training.loop.training_run import Build, TrainingRun
 from irctl.training.method import Context, Method
 from irctl.training.objective.objective import MEASURED_BATCHES
 from irctl.training.parallel import deepspeed_settings, gather
 from irctl.training.parallel.tensors import read_weights, to_device
 from irctl.training.run_files import checkpoints, curve, refreshed_negatives
-from irctl.training.run_files.journal import Journal
+from irctl.training.run_files.journal import TrainingJournal
 from irctl.types import Advance, Reporter
 
 LOCK_WAIT_S = 120.0
@@ -40,13 +41,11 @@ OTHER_SECTIONS = ("hardware", "run", "search", "compress")
 OTHER_KEYS = ("train.keep", "train.log_steps", "train.report_to", "train.save_minutes", "encoder.batch_tokens")
 """Settings that may differ between a checkpoint and its continuation."""
 
-Build = Callable[[Config, Context], Method]
-
 
 class JournalReporter:
     """A Reporter whose warnings reach the launcher through the journal; only the first process speaks."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: TrainingJournal) -> None:
         self._journal = journal
 
     def say(self, line: str) -> None:
@@ -66,7 +65,7 @@ class JournalReporter:
 
 def run(config: Config, paths: RunPaths, build: Build) -> None:
     """Train in a run folder, from its newest checkpoint if there is one, to metrics.jsonl and model/."""
-    journal = Journal(paths, dataset_name(config.run.dataset, config.data.source))
+    journal = TrainingJournal(paths, dataset_name(config.run.dataset, config.data.source))
     reporter = JournalReporter(journal)
     plan = batch_plan.plan(config)
     precision.check_device(config)
@@ -75,81 +74,83 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     if deepspeed_settings.uses_deepspeed(config):
         deepspeed_settings.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
-    with _alone(paths, reporter) if args.process_index == 0 else nullcontext():
+    training = TrainingRun(config, Context(plan, reporter, paths), journal, args, build)
+    with _alone(paths, reporter) if training.is_first else nullcontext():
         transformers.set_seed(config.run.seed)
-        context = Context(plan, reporter, paths)
-        method = build(config, context)
+        method = build(config, training.context)
         if not method.parameter_groups():
             raise ConfigError(
                 "model.freeze_base: nothing is left to train", hint="Add LoRA with --set model.lora_r=16, or drop it"
             )
-        _train(config, context, journal, args, method, build)
+        _train(training, method)
         gather.barrier()
 
 
-def _train(
-    config: Config,
-    context: Context,
-    journal: Journal,
-    args: transformers.TrainingArguments,
-    method: Method,
-    build: Build,
-) -> None:
-    plan, paths = context.plan, context.paths
-    steps = batch_plan.steps(config, plan, method.queries)
-    evaluates = config.eval.during != "off" and method.can_evaluate
-    flow = Flow(
-        paths.checkpoints,
-        paths.stop,
-        every=batch_plan.save_every(config, steps),
-        minutes=config.train.save_minutes,
-        patience=config.eval.patience,
-        evaluates=evaluates,
-        steps_an_epoch=steps.steps_an_epoch,
-        mines_every=config.hardneg.every,
-    )
-    identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}
+def _train(run: TrainingRun, method: Method) -> None:
+    config, paths = run.config, run.context.paths
     checkpoint = checkpoints.newest(paths.checkpoints) if config.train.save_state else None
-    if checkpoint:
-        checkpoints.check_fits(
-            checkpoint,
-            config_sha256=identity["config_sha256"],
-            data=identity["data"],
-            processes=args.world_size,
-            zero_stage=config.hardware.zero_stage,
-        )
-    trainer = Trainer(method, args, config, plan, steps, flow, journal, identity)
-    history: list[dict[str, Any]] = []
-    if checkpoint:
-        method.restore(checkpoint.manifest["method"])
-        history = tables.json_object(checkpoint.folder / "trainer_state.json")["log_history"]
-        context.reporter.say(f"continuing at step {checkpoint.step} of {steps.total}")
-    else:
-        trainer.step_module.to(args.device)
-        batches = LossBatches(method.queries, plan.loss, config.run.seed)
-        method.prepare([to_device(method.collate(items), args.device) for items in islice(batches, MEASURED_BATCHES)])
-        # the same dropout masks on every process would tie their shares together
-        torch.manual_seed(config.run.seed + args.process_index)
-    if gather.world()[0] == 0:
-        filled = curve.Epochs.of(plan, steps, method.queries, config.train.log_steps)
+    trainer = _open_trainer(run, method, checkpoint)
+    flow, steps = trainer.flow, trainer.steps
+    history = _take_over(run, trainer, checkpoint) if checkpoint else []
+    if checkpoint is None:
+        _measure(run, trainer)
+    if run.is_first:
+        filled = curve.Epochs.of(run.plan, steps, method.queries, config.train.log_steps)
         at = checkpoint.step if checkpoint else 0
-        journal.event("plan", steps=steps.total, step=at, epochs=filled.as_dict(), inputs=method.inputs())
+        run.journal.event("plan", steps=steps.total, step=at, epochs=filled.as_dict(), inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config, paths))
     if not is_over and not flow.mines:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
-    if flow.is_stopped:
-        if gather.world()[0] == 0:
-            journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
+    if not run.is_first:
         return
-    if gather.world()[0] == 0 and flow.mines:
+    if flow.is_stopped:
+        run.journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
+    elif flow.mines:
         epochs = refreshed_negatives.due(config, paths)
         last = checkpoints.whole(paths.checkpoints)[-1]
-        _write_model(config, context, trainer, last, refreshed_negatives.model(paths, epochs), build)
-        journal.event("mine", epochs=epochs, step=last.step)
-    elif gather.world()[0] == 0:
-        _finish(config, context, journal, trainer, history, build)
+        _write_model(trainer, last, refreshed_negatives.model(paths, epochs))
+        run.journal.event("mine", epochs=epochs, step=last.step)
+    else:
+        _finish(trainer, history)
+
+
+def _open_trainer(run: TrainingRun, method: Method, checkpoint: checkpoints.Checkpoint | None) -> Trainer:
+    """The trainer of a method. Raises ConfigError or DataError where it cannot go on from the checkpoint."""
+    config = run.config
+    steps = batch_plan.steps(config, run.plan, method.queries)
+    times = Times(
+        every=batch_plan.save_every(config, steps),
+        minutes=config.train.save_minutes,
+        patience=config.eval.patience,
+        evaluates=config.eval.during != "off" and method.can_evaluate,
+        steps_an_epoch=steps.steps_an_epoch,
+        mines_every=config.hardneg.every,
+    )
+    identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}
+    if checkpoint:
+        zero_stage = config.hardware.zero_stage
+        checkpoints.check_fits(checkpoint, **identity, processes=run.args.world_size, zero_stage=zero_stage)
+    return Trainer(method, run, steps, Flow(run.context.paths.stop, times), identity)
+
+
+def _take_over(run: TrainingRun, trainer: Trainer, checkpoint: checkpoints.Checkpoint) -> list[dict[str, Any]]:
+    """Restore the method as a checkpoint has it; the history of its training."""
+    trainer.method.restore(checkpoint.manifest["method"])
+    run.context.reporter.say(f"continuing at step {checkpoint.step} of {trainer.steps.total}")
+    history: list[dict[str, Any]] = tables.json_object(checkpoint.folder / "trainer_state.json")["log_history"]
+    return history
+
+
+def _measure(run: TrainingRun, trainer: Trainer) -> None:
+    """Show the method its first loss batches, before the first step."""
+    method, device, seed = trainer.method, run.args.device, run.config.run.seed
+    trainer.step_module.to(device)
+    batches = LossBatches(method.queries, run.plan.loss, seed)
+    method.prepare([to_device(method.collate(items), device) for items in islice(batches, MEASURED_BATCHES)])
+    # the same dropout masks on every process would tie their shares together
+    torch.manual_seed(seed + run.args.process_index)
 
 
 def _peak_memory_gib() -> float:
@@ -159,26 +160,19 @@ def _peak_memory_gib() -> float:
     return surroundings.peak_memory_gib(children=False)
 
 
-def _finish(
-    config: Config,
-    context: Context,
-    journal: Journal,
-    trainer: Trainer,
-    history: list[dict[str, Any]],
-    build: Build,
-) -> None:
+def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
     """Save the best checkpoint on dev, or the last one, as the run's model."""
-    paths = context.paths
+    run, paths = trainer.run, trainer.run.context.paths
     last = checkpoints.whole(paths.checkpoints)[-1]
-    best = last.manifest["best"]["step"] if trainer.flow.evaluates else None
+    best = last.manifest["best"]["step"] if trainer.flow.times.evaluates else None
     chosen = (checkpoints.at(paths.checkpoints, best) if best else None) or last
-    about = _write_model(config, context, trainer, chosen, paths.model, build)
+    about = _write_model(trainer, chosen, paths.model)
     dev = {row["step"]: row[f"dev_{BEST}"] for row in history if f"dev_{BEST}" in row}
     losses = {int(row["step"]): float(row["loss"]) for row in history if "loss" in row}
-    epochs = curve.Epochs.of(context.plan, trainer.steps, trainer.method.queries, config.train.log_steps)
+    epochs = curve.Epochs.of(run.plan, trainer.steps, trainer.method.queries, run.config.train.log_steps)
     # negatives mined again are harder than those before: no loss compares with an earlier one
-    means = None if config.hardneg.every else curve.means(losses, epochs)
-    journal.event(
+    means = None if run.config.hardneg.every else curve.means(losses, epochs)
+    run.journal.event(
         "done",
         steps=last.step,
         model_step=chosen.step,
@@ -192,17 +186,15 @@ def _finish(
     )
 
 
-def _write_model(
-    config: Config, context: Context, trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path, build: Build
-) -> dict[str, Any]:
+def _write_model(trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path) -> dict[str, Any]:
     """The model of a checkpoint as a folder that appears whole; what the ledger should know of it."""
-    method, module = trainer.method, trainer.step_module
-    if config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
+    run, method, module = trainer.run, trainer.method, trainer.step_module
+    if run.config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
-        method = build(config, context)
-        module = Step(method)
+        method = run.build(run.config, run.context)
+        module = MethodModule(method)
     read_weights(chosen.folder / checkpoints.WEIGHTS, module)
     method.restore(chosen.manifest["method"])
     staged = target.with_name(f".tmp-{target.name}")

@@ -23,16 +23,14 @@ from irctl.training.batch_plan import BatchPlan, StepPlan
 from irctl.training.loop import schedule
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
+from irctl.training.loop.training_run import TrainingRun
 from irctl.training.method import Method
 from irctl.training.parallel import deepspeed_settings, gather
 from irctl.training.parallel.tensors import read_weights, to_device, write_weights
 from irctl.training.run_files import checkpoints
-from irctl.training.run_files.journal import Journal
 
 BEST = "nDCG@10"
 DEV = "dev"
-TIMEOUT_S = 7200
-"""Patience of a collective: the other processes wait while the first one evaluates."""
 
 
 def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.TrainingArguments:
@@ -65,13 +63,13 @@ def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.Tra
         restore_callback_states_from_checkpoint=False,
         ddp_find_unused_parameters=True,  # poolers and heads that retrieval does not use get no gradient
         ddp_broadcast_buffers=False,
-        ddp_timeout=TIMEOUT_S,
+        ddp_timeout=deepspeed_settings.TIMEOUT_S,
         deepspeed=deepspeed_settings.settings(config) if deepspeed_settings.uses_deepspeed(config) else None,
         **precision.training_flags(config),
     )
 
 
-class Step(nn.Module):
+class MethodModule(nn.Module):
     """A method as the module that data parallel wrappers see: one forward is one loss batch."""
 
     accepts_loss_kwargs = False
@@ -91,26 +89,23 @@ class Trainer(transformers.Trainer):
     def __init__(
         self,
         method: Method,
-        args: transformers.TrainingArguments,
-        config: Config,
-        plan: BatchPlan,
+        run: TrainingRun,
         steps: StepPlan,
         flow: Flow,
-        journal: Journal,
         identity: Mapping[str, Any],
     ) -> None:
-        args.max_steps = steps.total
-        self.step_module = Step(method)  # transformers calls it `model`, and may wrap it
-        super().__init__(model=self.step_module, args=args, callbacks=[flow])
+        run.args.max_steps = steps.total
+        self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
+        super().__init__(model=self.step_module, args=run.args, callbacks=[flow])
         self.remove_callback(PrinterCallback)
-        self.method, self.config, self.plan, self.steps = method, config, plan, steps
-        self.flow, self.journal, self.identity = flow, journal, dict(identity)
+        self.method, self.run, self.config, self.steps = method, run, run.config, steps
+        self.flow, self.identity = flow, dict(identity)
         self._parts: dict[str, float] = {}
         self._parts_seen = 0
         flow.evaluate = self.evaluate
 
     def get_train_dataloader(self) -> Loader:
-        batches = LossBatches(self.method.queries, self.plan.loss, self.config.run.seed)
+        batches = LossBatches(self.method.queries, self.run.plan.loss, self.config.run.seed)
         on_gpu = self.args.device.type == "cuda"
         return Loader(batches, self.method.collate, workers=self.config.hardware.workers, pin_memory=on_gpu)
 
@@ -174,7 +169,7 @@ class Trainer(transformers.Trainer):
         values = {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
         if len(parts) > 1:
             values |= {f"loss.{name}": value for name, value in parts.items()}
-        self.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values)
+        self.run.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Development scores; every process learns the one that selects."""
@@ -187,7 +182,7 @@ class Trainer(transformers.Trainer):
                 scores = self.method.evaluate()
             self.step_module.train(was_training)
         if first:
-            self.journal.dev(self.state.global_step, round(self.state.epoch or 0.0, 6), scores, DEV)
+            self.run.journal.dev(self.state.global_step, round(self.state.epoch or 0.0, 6), scores, DEV)
         value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
         self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}
@@ -201,7 +196,7 @@ class Trainer(transformers.Trainer):
         return True
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        folder, step = self.flow.checkpoints, self.state.global_step
+        folder, step = self.run.context.paths.checkpoints, self.state.global_step
         first = self.is_world_process_zero()
         if first:
             checkpoints.open_staging(folder, step)

@@ -129,10 +129,7 @@ def run(
     Raises what a worker reported, Stopped after a signal, or RunFailed with the signal or the last line of the log.
     """
     paths.stop.unlink(missing_ok=True)
-    kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
-    # machine and packages, for the ledger
-    run_facts = tables.json_object(paths.launch) if paths.launch.is_file() else {}
-    write_json(paths.launch, {**run_facts, "training": {"argv": command, "env": kept}, **(also or {})})
+    _record(command, extra, paths, also or {})
     asked: list[int] = []
 
     def on_signal(number: int) -> None:
@@ -140,16 +137,42 @@ def run(
         request_stop(paths, number)
 
     stopping.on_stop(on_signal)
+    ends: dict[str, dict[str, Any]] = {}  # the first row of each event that says how a worker ended
+
+    def take(row: dict[str, Any]) -> None:
+        if row.get("event") in ("error", "stopped"):
+            ends.setdefault(row["event"], row)
+        on_row(row)
+
+    code = _watch(command, extra, paths, take)
+    if error := ends.get("error"):
+        raise _as_error(error)
+    if stopped := ends.get("stopped"):
+        number = asked[0] if asked else _signal_in(paths.stop)
+        raise stopping.stopped(number, f"saved at step {stopped['step']} of {stopped['steps']}")
+    if code and asked:
+        raise stopping.stopped(asked[0], "its processes ended before they could save; the last checkpoint is kept")
+    if code:
+        raise _died(code, paths)
+
+
+def _record(command: list[str], extra: Mapping[str, str], paths: RunPaths, also: Mapping[str, Any]) -> None:
+    """Add to launch.json, which has machine and packages for the ledger, what is started and what workers are told."""
+    kept = {k: v for k, v in {**os.environ, **extra}.items() if k in KEPT_ENVIRONMENT}
+    run_facts = tables.json_object(paths.launch) if paths.launch.is_file() else {}
+    write_json(paths.launch, {**run_facts, "training": {"argv": command, "env": kept}, **also})
+
+
+def _watch(
+    command: list[str], extra: Mapping[str, str], paths: RunPaths, take: Callable[[dict[str, Any]], None]
+) -> int:
+    """Run the processes to their end, handing on each new row of metrics.jsonl; the exit code."""
     launcher = f"{os.getpid()}-{time.time_ns()}"
     follower = Follower(paths.metrics, from_end=True, launcher=launcher)
-    reported: list[dict[str, Any]] = []
-    stopped: list[dict[str, Any]] = []
 
     def look() -> None:
         for row in follower.rows():
-            if row.get("event") in ("error", "stopped"):
-                (reported if row["event"] == "error" else stopped).append(row)
-            on_row(row)
+            take(row)
 
     with paths.log.open("ab") as log:
         child = subprocess.Popen(
@@ -167,16 +190,7 @@ def run(
         finally:
             _end_group(child)
     look()
-    if reported:
-        raise _as_error(reported[0])
-    if child.returncode == 0 and not stopped:
-        return
-    if stopped:
-        number = asked[0] if asked else _signal_in(paths.stop)
-        raise stopping.stopped(number, f"saved at step {stopped[0]['step']} of {stopped[0]['steps']}")
-    if asked:
-        raise stopping.stopped(asked[0], "its processes ended before they could save; the last checkpoint is kept")
-    raise _died(child.returncode, paths)
+    return child.returncode
 
 
 def _signal_in(stop: Path) -> int:

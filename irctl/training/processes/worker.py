@@ -21,7 +21,7 @@ def main(folder: Path) -> int:
     from irctl.ledger.files.secrets import Masker
     from irctl.paths import RunPaths
     from irctl.training.processes import launch
-    from irctl.training.run_files.journal import Journal
+    from irctl.training.run_files.journal import TrainingJournal
 
     paths, scrub = RunPaths(folder), Masker((), os.environ).text
     if os.environ.get("WORLD_SIZE", "1") == "1":
@@ -35,12 +35,12 @@ def main(folder: Path) -> int:
         session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
         session.leave()
     except IrctlError as e:
-        Journal(paths).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
+        TrainingJournal(paths).event("error", kind=e.kind, message=e.message, hint=e.hint, exit_code=e.exit_code)
         sys.stderr.write(scrub(traceback.format_exc()))  # into the run's log
         return e.exit_code
     except Exception as e:  # noqa: BLE001  told to the launcher, with its traceback in the log
         line = " ".join(str(e).split()) or "no message"
-        Journal(paths).event(
+        TrainingJournal(paths).event(
             "error", kind="RunFailed", message=f"{type(e).__name__}: {line}", hint="", exit_code=RUN_FAILED
         )
         sys.stderr.write(scrub(traceback.format_exc()))

@@ -22,7 +22,7 @@ LAUNCHER = "IRCTL_LAUNCH"
 """Environment of a worker: the start that it belongs to."""
 
 
-class Journal:
+class TrainingJournal:
     """Appends; every process may write, a line at a time. dataset: the ledger's name of what dev scores are of."""
 
     def __init__(self, paths: RunPaths, dataset: str = "") -> None:

@@ -18,7 +18,7 @@ from irctl.commands.report.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
-from irctl.training.run_files.journal import Journal
+from irctl.training.run_files.journal import TrainingJournal
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 QUERIES = 20
@@ -302,7 +302,7 @@ def test_curves_show_the_steps_of_the_newest_training_with_its_group(own_folders
 def test_curves_leave_out_the_smaller_last_batch_of_an_epoch(own_folders: Path) -> None:
     with start_run(command="train", argv=["irctl", "train"], config=resolve({})) as run:
         epochs = {"steps": 3, "even": 2, "logged": 1}
-        Journal(run.paths).event("plan", steps=6, step=0, epochs=epochs, inputs=[])
+        TrainingJournal(run.paths).event("plan", steps=6, step=0, epochs=epochs, inputs=[])
         for at, value in enumerate((4.0, 3.0, 0.1, 2.0, 1.0, 0.1), 1):
             run.metric("loss", value, step=at)
     folder = own_folders / "figures"

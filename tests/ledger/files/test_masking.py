@@ -42,7 +42,7 @@ def test_child_processes_know_the_secrets_of_the_command_line(tmp_path: Path, mo
     for name, value in Masker(["irctl", "train", f"--hub-pass={SECRET}"], {}).environment().items():
         monkeypatch.setenv(name, value)
     paths = RunPaths(tmp_path)
-    told = journal.Journal(paths, dataset=f"of {SECRET}")
+    told = journal.TrainingJournal(paths, dataset=f"of {SECRET}")
     told.event("error", kind="DataError", message=f"{SECRET}: refused", hint="", exit_code=3)
     told.dev(1, 0.5, {"nDCG@10": 0.5}, "dev")
     assert SECRET not in paths.metrics.read_text() and "***: refused" in paths.metrics.read_text()

@@ -22,11 +22,11 @@ from irctl.training.processes import launch
 BOTH = """
 import os, sys, pathlib
 from irctl.paths import RunPaths
-from irctl.training.run_files.journal import Journal
+from irctl.training.run_files.journal import TrainingJournal
 paths = RunPaths(pathlib.Path(sys.argv[1]))
-own = Journal(paths, "cranfield")
+own = TrainingJournal(paths, "cranfield")
 os.environ["IRCTL_LAUNCH"] = "1-1"
-old = Journal(paths, "cranfield")
+old = TrainingJournal(paths, "cranfield")
 old.step(2, 0.1, {"loss": 9.0})
 own.step(3, 0.2, {"loss": 1.0})
 old.event("stopped", step=2, steps=9)

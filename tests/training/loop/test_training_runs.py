@@ -279,7 +279,7 @@ def test_the_loader_draws_nothing_from_the_global_generator() -> None:
 
 def test_a_torn_line_of_a_killed_worker_is_skipped(tmp_path) -> None:
     paths = RunPaths(tmp_path)
-    book = journal.Journal(paths)
+    book = journal.TrainingJournal(paths)
     book.step(1, 0.5, {"loss": 2.0})
     with paths.metrics.open("a") as f:
         f.write('{"name": "loss", "value": 9.0, "st')

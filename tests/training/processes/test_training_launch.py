@@ -150,7 +150,7 @@ def test_a_worker_that_is_signalled_by_the_scheduler_ends_the_run_as_interrupted
         "import sys, pathlib; from irctl.paths import RunPaths\n"
         "from irctl.training.processes import launch; from irctl.training.run_files import journal\n"
         "paths = RunPaths(pathlib.Path(sys.argv[1])); launch.request_stop(paths, 15)\n"
-        "journal.Journal(paths).event('stopped', step=1, steps=2)\n"
+        "journal.TrainingJournal(paths).event('stopped', step=1, steps=2)\n"
     )
     paths = folder(tmp_path)
     with pytest.raises(Stopped) as raised:

@@ -1,0 +1,35 @@
+"""What a worker's training has from its start to its end, handed on as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import transformers
+
+from irctl.config import Config
+from irctl.training.batch_plan import BatchPlan
+from irctl.training.method import Context, Method
+from irctl.training.run_files.journal import TrainingJournal
+
+Build = Callable[[Config, Context], Method]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """args: this process's place among the others. build: opens the method anew, where ZeRO-3 has sliced the first."""
+
+    config: Config
+    context: Context
+    journal: TrainingJournal
+    args: transformers.TrainingArguments
+    build: Build
+
+    @property
+    def plan(self) -> BatchPlan:
+        return self.context.plan
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return bool(self.args.process_index == 0)
