@@ -1,6 +1,7 @@
 """Random draws that depend on what is drawn for, not on who draws: streams of numbers keyed by content.
 
 Equal for any number of workers, ranks and resume points; no global generator, no hash().
+Dimension key: N numbers drawn.
 """
 
 from __future__ import annotations

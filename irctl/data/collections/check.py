@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data import draws
-from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import read_card
-from irctl.data.collections.msmarco import MsMarcoFolder
+from irctl.data.collections.open import find_layout
 from irctl.data.files.lines import read_entries, read_lines
 from irctl.data.judgements.qrels_files import column_parser
 from irctl.data.judgements.run_ids import why_unfit
@@ -128,13 +127,7 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     report = Report(limit)
-    layout: BeirFolder | MsMarcoFolder
-    if BeirFolder.is_one(folder):
-        layout = BeirFolder(folder)
-    elif MsMarcoFolder.is_one(folder):
-        layout = MsMarcoFolder(folder)
-    else:
-        raise DataError(f"{folder}: neither corpus.jsonl nor collection.tsv there")
+    layout = find_layout(folder, hint="")
     try:
         card = read_card(folder)
     except DataError as e:

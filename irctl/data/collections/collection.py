@@ -1,4 +1,7 @@
-"""A collection: corpus, queries and judgements under one name, whatever its layout. open.py finds it by that name."""
+"""A collection: corpus, queries and judgements under one name, whatever its layout. open.py finds it by that name.
+
+Dimension key: N judged queries of a split.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from irctl.data.collections import cards
 from irctl.data.collections.cards import Card
-from irctl.data.collections.open import folder_of
+from irctl.data.collections.open import folder_of, is_fetched
 from irctl.data.files import hub
 from irctl.data.files.made_once import cannot_write
 from irctl.errors import DataError
@@ -37,7 +37,7 @@ def fetch_collection(name: str, reporter: Reporter, *, root: str = "") -> Path:
     owner = card.same_as or key
     whole = cards.built_in()[owner]
     target = folder_of(owner)
-    if _is_there(owner, whole):
+    if is_fetched(owner):
         reporter.say(f"{key}: already at {folder_of(key)}")
         return folder_of(key)
     if not whole.public or not (whole.url or whole.files):
@@ -49,11 +49,6 @@ def fetch_collection(name: str, reporter: Reporter, *, root: str = "") -> Path:
     except OSError as e:
         raise cannot_write(target, e) from e
     return folder_of(key)
-
-
-def _is_there(name: str, card: Card) -> bool:
-    folders = [folder_of(f"{name}/{part}") for part in card.parts] or [folder_of(name)]
-    return all(f.is_dir() for f in folders)
 
 
 def _into(work: Path, card: Card, name: str, reporter: Reporter) -> Path:

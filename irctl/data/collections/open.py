@@ -106,13 +106,13 @@ def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
             name, f"stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
         )
     if card.source:
-        return card, _layout(hub.find_beir_folder(card.source, root), fix_encoding)
+        return card, find_layout(hub.find_beir_folder(card.source, root), fix_encoding=fix_encoding)
     folder = folder_of(name)
     if not folder.is_dir():
         if not card.public:
             raise DataError.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
         raise DataError.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
-    return card, _layout(folder, fix_encoding)
+    return card, find_layout(folder, fix_encoding=fix_encoding)
 
 
 def folder_of(name: str) -> Path:
@@ -134,23 +134,28 @@ def is_present(source: str, *, root: str = "") -> bool:
     card = cards.built_in()[found]
     if card.source:
         return bool(root) and (Path(root) / hub.parse_source(card.source).repo).is_dir()
-    return (
-        all(folder_of(f"{found}/{part}").is_dir() for part in card.parts) if card.parts else folder_of(found).is_dir()
-    )
+    return is_fetched(found)
 
 
-def _layout(folder: Path, fix_encoding: bool) -> Layout:
+def is_fetched(name: str) -> bool:
+    """Whether the folder of a built-in collection, or of each of its parts, is there."""
+    parts = cards.built_in()[name].parts
+    return all(folder_of(n).is_dir() for n in ([f"{name}/{part}" for part in parts] or [name]))
+
+
+def find_layout(
+    folder: Path, *, fix_encoding: bool = False, hint: str = "irctl data check says what is missing"
+) -> BeirFolder | MsMarcoFolder:
+    """How the files of a folder are named. Raises DataError, with this hint, where it is neither layout."""
     if BeirFolder.is_one(folder):
         return BeirFolder(folder, fix_encoding=fix_encoding)
     if MsMarcoFolder.is_one(folder):
         return MsMarcoFolder(folder, fix_encoding=fix_encoding)
-    raise DataError.of(
-        folder, "neither corpus.jsonl nor collection.tsv there", hint="irctl data check says what is missing"
-    )
+    raise DataError.of(folder, "neither corpus.jsonl nor collection.tsv there", hint=hint)
 
 
 def _folder(folder: Path, fix_encoding: bool, name: str = "") -> tuple[Card, Layout]:
-    layout = _layout(folder, fix_encoding)
+    layout = find_layout(folder, fix_encoding=fix_encoding)
     return cards.read_card(folder) or _default_card(name or folder.resolve().name, layout), layout
 
 

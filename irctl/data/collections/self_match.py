@@ -1,4 +1,7 @@
-"""Whether a query that is a document of the corpus may find itself: setting, card, else the texts decide."""
+"""Whether a query that is a document of the corpus may find itself: setting, card, else the texts decide.
+
+Dimension key: Q judged queries of the split.
+"""
 
 from __future__ import annotations
 

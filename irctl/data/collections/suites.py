@@ -47,11 +47,6 @@ class SuiteLayout:
         return self._file(self._splits[split]["qrel_path"])
 
 
-def list_sets(path: Path) -> list[str]:
-    """Names of the sets in a configuration."""
-    return list(read_table(path))
-
-
 def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayout]:
     """One set of a configuration. Raises ConfigError for an unknown name, key or a set without one of its files."""
     table = read_table(path)

@@ -17,6 +17,7 @@ from irctl.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+DAMAGED_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 COMMENT = "#"
 BLANKS = " \t\n\v\f\r"
 """What C's isspace takes for white space."""
@@ -49,7 +50,7 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     with open_bytes(path) as file:
         try:
             yield file
-        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+        except DAMAGED_GZIP as e:
             raise DataError(f"{path}: gzip file is damaged ({e})", hint="Fetch it again") from None
 
 
@@ -70,7 +71,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(
                 f"{path}:{number}: expected UTF-8, found byte 0x{e.object[e.start]:02x} at column {e.start + 1}"
             ) from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+        except DAMAGED_GZIP as e:
             raise DataError(f"{path}: gzip file is damaged after line {number} ({e})", hint="Fetch it again") from None
 
 
@@ -111,6 +112,12 @@ def as_id(value: object) -> str | None:
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def refuse_pickle(path: Path, instead: str) -> None:
+    """Raise DataError for a pickle, which would run code as it is read."""
+    if suffix(path) in (".pkl", ".pickle"):
+        raise DataError(f"{path}: pickle files are never loaded", hint=f"Convert it to {instead}")
 
 
 def stem(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Judgements of several sources seen as one: rows of one pool of queries and one of passages, conflicts settled.
 
 Files are named by their content, so a file used twice is one namespace, and ids of different files never clash.
+Dimension key: T judgements of a source, Q queries that have some, K documents of one query, N rows asked for.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from irctl.data.files.lines import (
     open_unpacked,
     read_entries,
     read_json_lines,
+    refuse_pickle,
     split_words,
     suffix,
 )
@@ -59,8 +60,7 @@ def read_judgements(path: Path) -> Iterator[Judgement]:
         return read_judgements(path / "qrels" / "train.tsv")
     is_input(path)
     kind = suffix(path)
-    if kind in (".pkl", ".pickle"):
-        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to grouped JSON lines or tsv")
+    refuse_pickle(path, "grouped JSON lines or tsv")
     if kind == ".parquet":
         return _parquet(path)
     if kind in (".jsonl", ".ndjson"):

@@ -1,6 +1,7 @@
 """Rankings in run files of TREC and MS MARCO, read; TREC's also written.
 
 Order of a run: score rounded to float32, descending, then document id descending; trec_eval's order.
+Dimension key: N documents ranked for one query.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from irctl.data.files.arrow import open_parquet, read_batches, reading
-from irctl.data.files.lines import as_id, line_error, parse_json_line, read_lines, suffix
+from irctl.data.files.lines import as_id, line_error, parse_json_line, read_lines, refuse_pickle, suffix
 from irctl.errors import DataError
 
 ID_NAMES = ("_id", "qid", "query_id", "query-id", "docid", "passage_id", "passage-id", "corpus-id")
@@ -47,10 +47,8 @@ def read_texts(path: Path, *, fix_encoding: bool = False) -> Iterator[TextRecord
 
 def line_parser(path: Path) -> Callable[[int, str], TextRecord]:
     """A function of (line number, line) that gives its record; it remembers the first line's id field or columns."""
-    kind = suffix(path)
-    if kind in (".pkl", ".pickle"):
-        raise DataError(f"{path}: pickle files are never loaded", hint="Convert it to JSON lines")
-    return _object_parser(path) if kind in (".jsonl", ".json", ".ndjson") else _column_parser(path)
+    refuse_pickle(path, "JSON lines")
+    return _object_parser(path) if suffix(path) in (".jsonl", ".json", ".ndjson") else _column_parser(path)
 
 
 def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:

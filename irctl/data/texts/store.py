@@ -1,6 +1,7 @@
 """Texts on disk: an Arrow file that is memory-mapped, so a corpus costs no private memory and is shared by processes.
 
 Rows are integers inside irctl; ids are strings at its edges.
+Dimension key: N rows of a store, M ids asked for.
 """
 
 from __future__ import annotations
