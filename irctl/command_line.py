@@ -12,8 +12,10 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What an option decides that is no setting of the work."""
+    """What an option that every working command has decides."""
 
+    SETTINGS = "settings"
+    """Where settings come from."""
     START = "start"
     """How and where a run starts, or whether it does."""
     DISPLAY = "display"

@@ -2,17 +2,22 @@
 
 [meta] says title, source, expected numbers and command; the rest are settings; [tiny] is an overlay that runs on a
 CPU in about a minute. [[arms]] makes the recipe a group: each arm has a name and the settings in which it differs, or
-names another recipe; `sycl-compare:ws2` is one arm.
+names another recipe; `sycl-compare:ws2` is one arm. What an arm does are its `steps`, command lines.
 """
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
-from irctl import config, plugins, shipped_files
+from irctl import config, plugins, shipped_files, tables
+from irctl.command_line import CommandLine, Read
 from irctl.errors import ConfigError
 from irctl.origins import Kind, Origin
+
+NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int]}
+"""Entries of an arm beside its settings."""
 
 
 def _path(name: str) -> Path:
@@ -26,11 +31,31 @@ def read(name: str) -> dict[str, Any]:
 
 def arms(name: str) -> dict[str, dict[str, Any]]:
     """Arms of a group recipe by name, in file order; empty for any other recipe. Raises ConfigError for unfit names."""
-    tables = read(name).get("arms", [])
-    found = {str(t.get("name", "")): dict(t) for t in tables}
-    if any(not n or ":" in n for n in found) or len(found) != len(tables):
+    listed = read(name).get("arms", [])
+    found = {str(t.get("name", "")): dict(t) for t in listed}
+    if any(not n or ":" in n for n in found) or len(found) != len(listed):
         raise ConfigError(f"{_path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
+    for arm, table in found.items():
+        tables.check(table, NO_SETTINGS, f"{_path(name).name} [{arm}]", error=ConfigError)
     return found
+
+
+def has_tiny(name: str) -> bool:
+    """Whether a recipe, or one of the two that an arm is made of, has a [tiny] overlay."""
+    if ":" not in name or Path(name).is_file():
+        return "tiny" in read(name)
+    group, _, arm = name.rpartition(":")
+    below = arms(group).get(arm, {}).get("recipe")
+    return has_tiny(group) or (bool(below) and has_tiny(below))
+
+
+def command(name: str, reading: Read) -> CommandLine:
+    """The line that runs a recipe without arms: its [meta] command; else train, or compress if it says how."""
+    table = read(name)
+    line = reading(shlex.split(str(table.get("meta", {}).get("command", "")) or "irctl train"))
+    if "--recipe" not in line.takes:  # `recipes run` itself
+        line = reading(("compress",) if "compress" in table else ("train",))
+    return line.with_option("--recipe", name)
 
 
 def layer(name: str, *, tiny: bool = False) -> config.Layer:
@@ -48,7 +73,7 @@ def layer(name: str, *, tiny: bool = False) -> config.Layer:
     table = legal[arm]
     below = layer(str(table["recipe"]), tiny=tiny) if "recipe" in table else {}
     common = layer(group, tiny=tiny and (not below or "tiny" in read(group)))
-    own = {k: v for k, v in table.items() if k not in ("name", "recipe")}
+    own = {k: v for k, v in table.items() if k not in {n.removesuffix("?") for n in NO_SETTINGS}}
     origin = Origin(Kind.RECIPE, _path(group).name, arm=arm)
     return {**below, **common, **{k: (v, origin) for k, v in config.flatten(own)}}
 

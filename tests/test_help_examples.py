@@ -13,7 +13,8 @@ from irctl.origins import derived
 PAGES = (
     "data ls|data check|data convert|hardneg|encode|train|compress|search|eval|export|report|"
     "runs ls|runs show|runs diff|runs sql|runs reindex|runs reap|runs tag|runs note|runs export|runs import|"
-    "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes check|profiles ls|profiles show|doctor|demo"
+    "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes run|recipes check|"
+    "profiles ls|profiles show|doctor|demo"
 ).split("|")
 NETWORK = ("data fetch",)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from irctl.commands.frame.guard import guarded
-from irctl.commands.frame.options import Debug, Json, Quiet, complete_files
+from irctl.commands.frame.options import Debug, Json, Options, Quiet, complete_files, with_options
 from irctl.commands.frame.output import present_rows
 
 app = typer.Typer(help="Recipes: one file an experiment, with a [tiny] overlay for a CPU.", no_args_is_help=True)
@@ -61,6 +61,35 @@ def show(name: Name, json_: Json = False, debug: Debug = False) -> None:
             console.out(shipped_files.path("recipes", name).read_text().rstrip())
 
 
+@app.command("run")
+@with_options
+def run(
+    options: Options,
+    recipe: Name,
+    data: Annotated[str | None, typer.Option(help="collection, for every step that names no data")] = None,
+    seeds: Annotated[str, typer.Option(help="once a seed, such as 1,2,3")] = "",
+) -> None:
+    """Run a recipe: all arms of a group, or the one command that its file names.
+
+    --set, --profile and --data reach every step that takes them; a step's own --data stays. Exit code 5: some arms
+    failed. The same command continues, and tries again what failed.
+
+    \b
+    Examples:
+      irctl recipes run compression-compare --tiny --dry-run
+      irctl recipes run sycl-compare --tiny --seeds 1,2 --dry-run
+      irctl recipes run stream-opq --tiny --dry-run
+    """
+    from irctl.commands.frame.group import run_alone, run_group
+    from irctl.pipelines.arms import arms
+
+    with guarded(options.json_, options.debug):
+        is_group = arms.is_group(recipe, seeds)
+        if not is_group:
+            return run_alone(options)
+    run_group(options, named={"data.source": data}, names={"data.source": "--data"}, seeds=seeds)
+
+
 @app.command("cp")
 def cp(
     name: Name,
@@ -82,7 +111,7 @@ def cp(
         if file.exists() and not force:
             raise errors.ConfigError(f"{file}: exists already", hint="Add --force to overwrite it")
         command = str(recipes_index.read(name).get("meta", {}).get("command", f"irctl train --recipe {name}"))
-        mine = command.replace(f"--recipe {name}", f"--recipe {file}")
+        mine = command.replace(f"--recipe {name}", f"--recipe {file}").replace(f" run {name}", f" run {file}")
         files.write_out(file, f"# {mine}\n" + shipped_files.path("recipes", name).read_text())
         if json_:
             console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
@@ -92,21 +121,24 @@ def cp(
 
 @app.command("check")
 def check(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="recipe; default: all")] = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check recipes without running them: keys, ranges, [meta], [tiny].
+    """Check recipes without running them: keys, ranges, [meta], [tiny], the command lines of arms.
 
     \b
     Examples:
       irctl recipes check
     """
     from irctl import console, errors, recipes_index, shipped_files
+    from irctl.commands.frame.group import check_arms
 
     with guarded(json_, debug):
         names = [name] if name else list(shipped_files.names("recipes"))
-        wrong = {n: problems for n in names if (problems := recipes_index.check(n))}
+        root = context.find_root().command
+        wrong = {n: problems for n in names if (problems := recipes_index.check(n) or check_arms(root, n))}
         if wrong:
             first = next(iter(wrong.values()))[0]
             raise errors.ConfigError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from irctl.commands.frame.execute import execute
+from irctl.commands.frame.group import run_group
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options, complete, with_options
 from irctl.commands.frame.record import Job
-from irctl.commands.frame.settings import device_numbers
 from irctl.errors import ConfigError
 from irctl.pipelines.train import dry_run
 
@@ -101,21 +100,5 @@ def train(
         if probe and (has_arms or not options.dry_run):
             raise ConfigError("--probe: goes with --dry-run of one training", hint="Add --dry-run, and name one arm")
     if has_arms:
-        return _group(options, named, seeds)
+        return run_group(options, named=named, names=NAMES, seeds=seeds)
     execute("train", options, named=named, names=NAMES, work=work, describe=describe, check_resume=check_resume)
-
-
-def _group(options: Options, named: Mapping[str, object], seeds: str) -> None:
-    """A recipe of several arms, or one training with several seeds: child command lines under one run."""
-    from irctl.pipelines.arms import arms
-
-    devices = tuple(device_numbers(options.devices)) if options.devices else ()
-    asked = arms.Asked(recipe=options.recipe, tiny=options.tiny, seeds=seeds, devices=devices, argv=options.argv)
-
-    def work(job: Job) -> dict[str, object]:
-        return arms.train(job.config, job.run, job.reporter, asked)
-
-    def describe(config: object) -> dict[str, object]:
-        return arms.describe(config, asked)  # type: ignore[arg-type]
-
-    execute("arms", options, named=named, names=NAMES, work=work, describe=describe)

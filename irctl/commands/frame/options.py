@@ -102,13 +102,20 @@ class Options:
 
 _FIELDS = inspect.signature(Options, eval_str=True).parameters
 _DECLARED = [p for p in _FIELDS.values() if p.name not in ("argv", "root")]
-ROLES = {p.name: part for p in _DECLARED for part in p.annotation.__metadata__ if isinstance(part, Role)}
+ROLES = {
+    p.name: next((part for part in p.annotation.__metadata__ if isinstance(part, Role)), Role.SETTINGS)
+    for p in _DECLARED
+}
 """Options that are no settings of the work, by parameter."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Append the shared options to a command whose first parameter is `options: Options`."""
+    """Append the shared options to a command whose first parameter is `options: Options`.
+
+    A parameter of the command with the name of a shared one stands in its place.
+    """
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    names = {p.name for p in own}
     shared = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=[] if p.name == "set_" else p.default) for p in _DECLARED
     ]
@@ -117,12 +124,13 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, context: typer.Context, **given: Any) -> None:
         import sys
 
-        shared_values = {p.name: given.pop(p.name) for p in shared}
+        shared_values = {p.name: given[p.name] if p.name in names else given.pop(p.name) for p in shared}
         root = context.find_root().command
         command(Options(**shared_values, argv=("irctl", *sys.argv[1:]), root=root), *args, **given)
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [first, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared]
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters = [first, *own, *(p for p in shared if p.name not in names)]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     del wrapper.__wrapped__  # else inspect would show the inner signature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,7 +22,10 @@ from irctl.ledger.files.run_folder import append_lines
 from irctl.types import Reporter
 
 RUN = "{run}"
-"""Stands for the id of the chain's first run, in the lines after it."""
+"""Stands for the id of the chain's main run so far, in the lines after it."""
+BRACES = re.compile(r"\{([A-Za-z0-9][\w.-]*)\}")
+MEASURING = ("eval", "search", "report")
+"""Commands that only measure; the main run of a chain is that of its last line with another."""
 
 COMMAND = (sys.executable, "-P", "-m", "irctl.cli")
 POLL_S = 0.2
@@ -29,24 +33,53 @@ POLL_S = 0.2
 
 @dataclass
 class Chain:
-    """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early."""
+    """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early.
+
+    after: chains that must have ended before it starts, by the name that stands for their main run in its lines.
+    """
 
     name: str
     lines: tuple[tuple[str, ...], ...]
     runs: list[str] = field(default_factory=list)
     error: str = ""
+    after: Mapping[str, Chain] = field(default_factory=dict)
 
     @property
     def next_line(self) -> tuple[str, ...] | None:
         """The line to run now; None at the end."""
         if self.error or len(self.runs) == len(self.lines):
             return None
-        first = self.runs[0] if self.runs else RUN
-        return tuple(first if word == RUN else word for word in self.lines[len(self.runs)])
+        ids = {"run": self.main, **{name: parent.main for name, parent in self.after.items()}}
+        return tuple(BRACES.sub(lambda b: ids.get(b[1]) or b[0], word) for word in self.lines[len(self.runs)])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that it waits for has ended, well or not."""
+        return all(parent.next_line is None for parent in self.after.values())
+
+    @property
+    def main(self) -> str:
+        """Id of the last run that does more than measure; empty before there is one."""
+        return next((run for run, _ in self._mains()), "")
+
+    @property
+    def main_command(self) -> str:
+        return next((command for _, command in self._mains()), "")
+
+    def _mains(self) -> list[tuple[str, str]]:
+        done = zip(self.runs, self.lines, strict=False)
+        return [(run, words[0]) for run, words in done if run and words[0] not in MEASURING][::-1]
+
+    def runs_of(self, command: str) -> list[str]:
+        """Ids of what is done with one command."""
+        return [run for run, words in zip(self.runs, self.lines, strict=False) if words[0] == command]
 
 
-class Memory:
-    """Which lines are done: one JSON line each. A line whose run has gone, or did not complete, is not done."""
+class DoneLines:
+    """Which lines are done: one JSON line each. A line whose run has gone, or did not complete, is not done.
+
+    The run of a command that records none is empty.
+    """
 
     def __init__(self, file: Path, runs: Path) -> None:
         self._file, self._runs = file, runs
@@ -55,7 +88,9 @@ class Memory:
 
     def recall(self, words: Sequence[str]) -> str | None:
         run = self._done.get(shlex.join(words))
-        if not run or not ID_PATTERN.fullmatch(run):
+        if not run:
+            return run
+        if not ID_PATTERN.fullmatch(run):
             return None
         try:
             return run if run_json.read(self._runs / run)["status"] == "completed" else None
@@ -86,7 +121,7 @@ class _Child:
 class Pool:
     """Runs chains, one on each slot at a time. environments: variables of each slot's children."""
 
-    def __init__(self, memory: Memory, logs: Path, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, memory: DoneLines, logs: Path, environments: Sequence[Mapping[str, str]]) -> None:
         self._memory, self._logs, self._environments = memory, logs, environments
         self._live: list[_Child] = []
 
@@ -107,8 +142,12 @@ class Pool:
 
     def _start(self, waiting: list[Chain], reporter: Reporter, advance: Any) -> None:
         free = [s for s in range(len(self._environments)) if s not in {c.slot for c in self._live}]
-        while free and waiting:
-            chain = waiting.pop(0)
+        while free and (chain := next((c for c in waiting if c.is_ready), None)):
+            waiting.remove(chain)
+            if failed := next((p for p in chain.after.values() if p.error), None):
+                chain.error = f"waited for {failed.name}, which failed: {failed.error}"
+                reporter.warn(f"{chain.name}: {chain.error}")
+                continue
             while (words := chain.next_line) is not None and (run := self._memory.recall(words)) is not None:
                 chain.runs.append(run)
                 advance(1)
@@ -139,9 +178,10 @@ class Pool:
             self._live.remove(child)
             payload, chain = _answer(child), child.chain
             code = child.process.returncode
-            if code == 0 and payload.get("run"):
-                self._memory.keep(child.words, str(payload["run"]))
-                chain.runs.append(str(payload["run"]))
+            if code == 0 and payload:
+                run = str(payload.get("run", ""))
+                self._memory.keep(child.words, run)
+                chain.runs.append(run)
                 waiting.insert(0, chain)  # its next line before new chains: evaluations appear as trainings end
                 advance(1)
             elif not stopping.requested():
@@ -161,8 +201,8 @@ class Pool:
         for child in self._live:
             child.process.wait()
             payload = _answer(child)
-            if child.process.returncode == 0 and payload.get("run"):
-                self._memory.keep(child.words, str(payload["run"]))
+            if child.process.returncode == 0 and payload:
+                self._memory.keep(child.words, str(payload.get("run", "")))
         self._live.clear()
 
 

@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from workspace import line_of
 
 from irctl import config, recipes_index
 from irctl.errors import ConfigError, PartlyDone, RunFailed
 from irctl.ledger.query import RunRecord
 from irctl.ledger.recording import GROUP, RunHandle, start_run
 from irctl.origins import MEASURED
-from irctl.pipelines.arms import arms
+from irctl.pipelines.arms import arms, steps
 from irctl.pipelines.arms import chains as arms_chains
-from irctl.pipelines.arms.chains import RUN, Chain, Memory, Pool
+from irctl.pipelines.arms.chains import RUN, Chain, DoneLines, Pool
 from irctl.pipelines.lineage.run_settings import changed
 from irctl.pipelines.report import records
 from irctl.types import Silent
@@ -91,8 +92,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def asked(recipe: str, line: str = "", **more: object) -> arms.Asked:
-    return arms.Asked(recipe=recipe, argv=("irctl", "train", "--recipe", recipe, *line.split()), **more)  # type: ignore[arg-type]
+def asked(recipe: str, line: str = "", **more: object) -> steps.Asked:
+    words = ("irctl", "train", "--recipe", recipe, *line.split())
+    return steps.Asked(recipe=recipe, line=line_of(words), read=line_of, **more)  # type: ignore[arg-type]
 
 
 def settings(recipe: str, *sets: str) -> config.Config:
@@ -108,7 +110,7 @@ def group_run(recipe: str, resume: Path | None = None) -> RunHandle:
 
 
 def test_a_group_expands_to_every_arm_with_every_seed_and_its_evaluations(recipe: str) -> None:
-    chains = arms.plan(settings(recipe), asked(recipe))
+    chains = steps.plan(settings(recipe), asked(recipe))
     assert [c.name for c in chains] == [
         "untouched-all-MiniLM-L6-v2", "plain-seed1", "plain-seed2", "graded-seed1", "graded-seed2",
     ]  # fmt: skip
@@ -119,19 +121,19 @@ def test_a_group_expands_to_every_arm_with_every_seed_and_its_evaluations(recipe
 
 
 def test_the_untouched_model_is_evaluated_with_the_lengths_of_those_trained_from_it(recipe: str) -> None:
-    first = arms.plan(settings(recipe), asked(recipe))[0].lines[0]
+    first = steps.plan(settings(recipe), asked(recipe))[0].lines[0]
     assert first[3:7] == ("--set", "encoder.query_max_len=32", "--set", "encoder.override=true")
 
 
 def test_tiny_takes_the_recipe_s_own_few_arms_and_seeds(recipe: str) -> None:
-    chains = arms.plan(settings(recipe), asked(recipe, "--tiny", tiny=True))
+    chains = steps.plan(settings(recipe), asked(recipe, "--tiny", tiny=True))
     assert [c.name for c in chains[1:]] == ["plain-seed7"]
     assert chains[1].lines[0] == ("train", "--recipe", f"{recipe}:plain", "--tiny", "--seed", "7")
 
 
 def test_options_reach_every_training_and_hardware_reaches_evaluations_too(recipe: str) -> None:
     line = "--seeds 3 --profile t4 --lr 1e-4 --set eval.measures=AP --set train.epochs=1 --json --devices=0,1"
-    chain = arms.plan(settings(recipe), asked(recipe, line, seeds="3", devices=(0, 1)))[1]
+    chain = steps.plan(settings(recipe), asked(recipe, line, seeds="3", devices=(0, 1)))[1]
     train, evaluation = chain.lines[:2]
     given = ("--profile", "t4", "--lr", "1e-4", "--set", "eval.measures=AP", "--set", "train.epochs=1")
     assert train[3:] == (*given, "--set", "hardware.devices=1", "--seed", "3")
@@ -149,8 +151,8 @@ def test_an_arm_s_settings_win_over_the_group_s_and_lose_to_the_command_line(rec
 def test_seeds_make_a_group_of_a_plain_training() -> None:
     assert arms.is_group("", "1,2") and not arms.is_group("cranfield-ws2") and arms.is_group("sycl-compare")
     assert not arms.is_group("sycl-compare:ws2")
-    plain = arms.Asked(seeds="1,2", argv=("irctl", "train", "--loss", "infonce", "--seeds", "1,2"))
-    chains = arms.plan(config.resolve(), plain)
+    plain = steps.Asked(seeds="1,2", line=line_of("train --loss infonce --seeds 1,2"), read=line_of)
+    chains = steps.plan(config.resolve(), plain)
     assert chains[1].name == "infonce-seed1"
     assert chains[1].lines[0] == ("train", "--loss", "infonce", "--seed", "1")
     assert chains[1].lines[1] == ("eval", "--model", RUN, "--data", "cranfield", "--split", "dev,test")
@@ -159,12 +161,12 @@ def test_seeds_make_a_group_of_a_plain_training() -> None:
 @pytest.mark.parametrize("text", ["1,1", "a", "1,,2", "1-3"])
 def test_seeds_that_are_no_numbers_or_repeat_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--seeds"):
-        arms.seed_numbers(text)
+        steps.seed_numbers(text)
 
 
-def test_out_is_refused_for_a_group() -> None:
+def test_out_is_refused_for_a_group(recipe: str) -> None:
     with pytest.raises(ConfigError, match="overwrite each other"):
-        arms.forwarded(("irctl", "train", "--out", "model"))
+        steps.plan(settings(recipe), asked(recipe, "--out model"))
 
 
 def test_dry_run_prints_command_lines_that_can_be_typed(recipe: str) -> None:
@@ -183,13 +185,13 @@ def test_a_failed_run_stops_its_own_chain_only_and_the_same_command_tries_it_aga
         pytest.raises(PartlyDone, match=r"2 of 4 runs failed, such as plain-seed2: the loss is NaN Lower it") as error,
         run,
     ):
-        arms.train(settings(recipe), run, Silent(), asked(recipe))
+        arms.run_group(settings(recipe), run, Silent(), asked(recipe))
     assert error.value.exit_code == 5
     assert len(calls(fake)) == 4
     assert {c[-2] for c in calls(fake)} == {run.id}
     (fake / "fail").unlink()
     with group_run(recipe, run.paths.folder) as again:
-        payload = arms.train(settings(recipe), again, Silent(), asked(recipe))
+        payload = arms.run_group(settings(recipe), again, Silent(), asked(recipe))
     assert [c[4] for c in calls(fake)[4:]] == ["2", "2"]
     assert [r["name"] for r in payload["runs"]] == ["plain-seed1", "plain-seed2", "graded-seed1", "graded-seed2"]
     assert payload["group"] == run.id
@@ -199,12 +201,12 @@ def test_a_group_of_which_nothing_succeeds_has_failed(recipe: str, fake: Path) -
     (fake / "fail").write_text("1 2")
     Path(recipe).write_text(GROUP_RECIPE.replace('["dev", "test", "scifact test"]', "[]"))
     with pytest.raises(RunFailed, match="4 of 4"), group_run(recipe) as run:
-        arms.train(settings(recipe), run, Silent(), asked(recipe))
+        arms.run_group(settings(recipe), run, Silent(), asked(recipe))
 
 
 def pool(folder: Path, slots: int = 1) -> Pool:
-    memory = Memory(folder / "done.jsonl", folder / "runs")
-    return Pool(memory, folder / "logs", [{GROUP: "g", "CUDA_VISIBLE_DEVICES": str(n)} for n in range(slots)])
+    done = DoneLines(folder / "done.jsonl", folder / "runs")
+    return Pool(done, folder / "logs", [{GROUP: "g", "CUDA_VISIBLE_DEVICES": str(n)} for n in range(slots)])
 
 
 def test_later_lines_of_a_chain_get_the_id_of_its_first_run(fake: Path) -> None:
@@ -227,7 +229,7 @@ def test_a_run_whose_folder_is_gone_or_incomplete_is_done_again(fake: Path) -> N
 
 def test_a_torn_last_line_of_the_memory_is_no_finished_run(fake: Path) -> None:
     (fake / "done.jsonl").write_text('{"line": "train --seed 1", "ru')
-    assert Memory(fake / "done.jsonl", fake / "runs").recall(("train", "--seed", "1")) is None
+    assert DoneLines(fake / "done.jsonl", fake / "runs").recall(("train", "--seed", "1")) is None
 
 
 def test_two_devices_run_two_chains_and_each_sees_one(fake: Path) -> None:

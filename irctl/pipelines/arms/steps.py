@@ -1,0 +1,255 @@
+"""From the arms of a recipe to chains of command lines: one for each arm and seed.
+
+An arm lists `steps`, command lines; one that has only settings is a training with them and its evaluations. `{seed}` in
+a step is the seed, `{run}` the run of the last step before it that does more than measure, and `{ARM}` that run of
+another arm, which has finished by then, as those named by `after` have.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from irctl import config as schema
+from irctl import plugins, recipes_index
+from irctl.command_line import CommandLine, Read, Role
+from irctl.errors import ConfigError
+from irctl.origins import COMMAND_LINE
+from irctl.pipelines.arms.chains import BRACES, MEASURING, RUN, Chain
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+ALSO_MEASURING = ("eval.", "search.", "hardware.", "data.root")
+"""Settings of --set that steps which only measure get too."""
+PATTERNS = ("dataset", "split")
+"""Braces that are `irctl eval`'s own, in names of run files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user asked for, and how irctl reads and checks a line. seeds: '1,2,3' or empty. devices: one run on each.
+
+    line: the whole command line. check raises ConfigError for settings that its command refuses.
+    """
+
+    recipe: str = ""
+    tiny: bool = False
+    seeds: str = ""
+    devices: Sequence[int] = ()
+    line: CommandLine
+    read: Read
+    check: Callable[[CommandLine], None] = lambda line: None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """[meta] of the recipe or of the group that an arm belongs to."""
+        group, colon, _ = self.recipe.rpartition(":")
+        table = recipes_index.read(group if colon else self.recipe) if self.recipe else {}
+        return dict(table.get("meta", {}))
+
+    @property
+    def forwarded(self) -> CommandLine:
+        """What of the line its steps get."""
+        if self.line.has("--out"):
+            raise ConfigError("--out: the models of a group would overwrite each other", hint="Drop it")
+        return self.line.without(Role.START, Role.DISPLAY, "--recipe", "--tiny", "--seed", "--seeds")
+
+
+def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]:
+    """Evaluations of the untouched models first, then a chain for each arm and seed. is_check: no data are opened.
+
+    Raises ConfigError for a step that irctl does not know, for unknown arms and circles.
+    """
+    tables = _arms(asked)
+    meta = asked.meta
+    group_seeds = seed_numbers(asked.seeds) if asked.seeds else _chosen(meta, "seeds", asked.tiny) or meta.get("seeds")
+    untouched: dict[tuple[CommandLine, ...], Chain] = {}
+    made: dict[str, dict[int | None, Chain]] = {}
+    parents = {name: _parents(name, table, tables, asked) for name, table in tables.items()}
+    try:
+        in_order = list(TopologicalSorter(parents).static_order())
+    except CycleError as e:
+        raise ConfigError(f"{asked.recipe}: arms wait for each other: {' after '.join(e.args[1])}") from None
+    wanted = _with_parents(_chosen(meta, "arms", asked.tiny) or list(tables), parents)
+    for name in [n for n in in_order if n in wanted]:
+        table, arm = tables[name], _settings(config, asked, name)
+        label, evals = name, []
+        if "steps" not in table:
+            label = name or arm.loss.name.replace(":", "-")
+            evals = _evaluations(arm, () if is_check else meta.get("evaluate"))
+            if evals:
+                base = _untouched(arm, evals, asked)
+                untouched.setdefault(base, Chain(_unused_label(arm, len(untouched)), tuple(x.words for x in base)))
+        made[name] = {}
+        for seed in table.get("seeds", group_seeds or [config.run.seed]) or [None]:
+            lines = _given_steps(name, table, seed, asked) if "steps" in table else _training(name, evals, asked)
+            lines = [_completed(line, name, seed, asked) for line in lines]
+            after = {p: _paired(made[p], seed, f"{asked.recipe} [{name}]: after {p}") for p in parents[name]}
+            full = label if seed is None else f"{label}-seed{seed}"
+            made[name][seed] = Chain(full, tuple(line.words for line in lines), after=after)
+            _check_runs(made[name][seed], asked)
+    chains = [*untouched.values(), *(c for name in tables if name in made for c in made[name].values())]
+    for line in {asked.read(words).without("--seed"): None for c in chains for words in c.lines}:
+        asked.check(line)
+    return chains
+
+
+def seed_numbers(text: str) -> list[int]:
+    """[1, 2, 3] of '1,2,3'. Raises ConfigError."""
+    words = [w.strip() for w in text.split(",")]
+    if not all(w.isdecimal() and len(w) < 11 for w in words) or len(set(map(int, words))) != len(words):
+        raise ConfigError(f"--seeds {text}: expected whole numbers, each once, such as 1,2,3")
+    return [int(w) for w in words]
+
+
+def _arms(asked: Asked) -> dict[str, dict[str, Any]]:
+    """Tables of the arms by name; one without a name for what is no group: a training, or the recipe's own command."""
+    if asked.recipe and ":" not in asked.recipe:
+        if tables := recipes_index.arms(asked.recipe):
+            return tables
+        if (command := recipes_index.command(asked.recipe, asked.read)).name != "train":
+            return {"": {"steps": [shlex.join(command.without("--recipe").words)]}}
+    return {"": {}}
+
+
+def _chosen(meta: dict[str, Any], key: str, tiny: bool) -> list[Any]:
+    """What --tiny takes of the arms or seeds; empty: all."""
+    return list(meta.get(f"tiny_{key}", ())) if tiny else []
+
+
+def _parents(name: str, table: dict[str, Any], tables: dict[str, Any], asked: Asked) -> tuple[str, ...]:
+    """Arms that must have finished before this one, those in braces too."""
+    after = table.get("after", [])
+    named = [after] if isinstance(after, str) else list(after)
+    braces = [b for step in table.get("steps", ()) for b in BRACES.findall(step)]
+    for parent in (*named, *(b for b in braces if b not in ("run", "seed", *PATTERNS))):
+        if parent not in tables:
+            raise ConfigError(
+                f"{asked.recipe} [{name}]: no arm named '{parent}'", hint=plugins.nearest(parent, list(tables))
+            )
+    return tuple(dict.fromkeys((*named, *(b for b in braces if b in tables))))
+
+
+def _with_parents(names: Sequence[str], parents: dict[str, tuple[str, ...]]) -> set[str]:
+    """The arms and all that they wait for."""
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += parents[name]
+    return wanted
+
+
+def _paired(chains: dict[int | None, Chain], seed: int | None, where: str) -> Chain:
+    """The chain of the same seed, or the only one."""
+    if seed in chains:
+        return chains[seed]
+    if len(chains) == 1:
+        return next(iter(chains.values()))
+    raise ConfigError(f"{where}: has the seeds {', '.join(map(str, chains))}, and not {seed}")
+
+
+def _given_steps(name: str, table: dict[str, Any], seed: int | None, asked: Asked) -> list[CommandLine]:
+    """The lines that an arm lists, with its seed in them."""
+    lines = []
+    for step in table["steps"]:
+        try:
+            line = asked.read(shlex.split(step if seed is None else step.replace("{seed}", str(seed))))
+        except (ConfigError, ValueError) as e:
+            raise ConfigError(f"{asked.recipe} [{name}]: {step}: {e}") from None
+        if line.has(Role.START) or line.has("--help"):
+            raise ConfigError(f"{asked.recipe} [{name}]: {step}: how a step runs is said for the group, on its line")
+        lines.append(line)
+    return lines
+
+
+def _training(name: str, evals: Sequence[tuple[str, ...]], asked: Asked) -> list[CommandLine]:
+    """The lines of an arm that has only settings: a training and its evaluations."""
+    recipe = ("--recipe", f"{asked.recipe}:{name}" if name else asked.recipe) if asked.recipe else ()
+    train = asked.read(("train", *recipe, *(("--tiny",) if asked.tiny else ())))
+    return [train, *(asked.read(("eval", "--model", RUN, *where)) for where in evals)]
+
+
+def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked) -> CommandLine:
+    """A step with what it gets from the group: its settings and [tiny], options of the command line, device, seed.
+
+    A step that only measures gets neither settings nor seed: it names what it measures.
+    """
+    measures = line.command[0] in MEASURING
+    if asked.recipe and "--recipe" in line.takes and not measures:
+        if not line.has("--recipe"):
+            line = line.with_option("--recipe", f"{asked.recipe}:{arm}" if arm else asked.recipe)
+        if asked.tiny and recipes_index.has_tiny(line.values("--recipe")[0]):
+            line = line.with_option("--tiny")
+    given = asked.forwarded
+    for option in given.options:
+        is_for_it = option.role is not None or option.name == "--data" or line.command == given.command
+        if option.name not in line.takes or not is_for_it or (option.name == "--data" and line.has("--data")):
+            continue
+        if option.name == "--set":
+            if not measures or (option.value or "").startswith(ALSO_MEASURING):
+                line = line.with_option("--set", *line.values("--set"), option.value or "")
+        elif not measures or option.name in ("--data", "--profile"):
+            line = line.with_option(option.name, *(() if option.value is None else (option.value,)))
+    if asked.devices and "--set" in line.takes and not measures:
+        line = line.with_option("--set", *line.values("--set"), "hardware.devices=1")
+    if seed is not None and "--seed" in line.takes and not measures and not line.has("--seed"):
+        line = line.with_option("--seed", str(seed))
+    return line
+
+
+def _check_runs(chain: Chain, asked: Asked) -> None:
+    """ConfigError where {run} or {ARM} would stand for nothing."""
+    for at, words in enumerate(chain.lines):
+        for brace in {b for word in words for b in BRACES.findall(word)}:
+            before = chain.lines[:at] if brace == "run" else chain.after[brace].lines if brace in chain.after else None
+            if before is not None and not any(w[0] not in MEASURING for w in before):
+                where = f"{asked.recipe} [{chain.name}]: {' '.join(words)}"
+                raise ConfigError(f"{where}: no step before it makes what {{{brace}}} could stand for")
+
+
+def _untouched(arm: Config, evals: Sequence[tuple[str, ...]], asked: Asked) -> tuple[CommandLine, ...]:
+    """Evaluations of the model that an arm starts from, used as those trained from it are."""
+    chosen = (k for k in arm.flat() if k.startswith("encoder.") and k in arm.origins)
+    lengths = (word for k in chosen for word in ("--set", f"{k}={_word(arm.flat()[k])}"))
+    start = ("eval", "--model", arm.model.name, *lengths)
+    return tuple(_completed(asked.read((*start, *where)), "", None, asked) for where in evals)
+
+
+def _unused_label(arm: Config, others: int) -> str:
+    return f"untouched-{arm.model.name.rstrip('/').rpartition('/')[2]}" + (f"-{others + 1}" if others else "")
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _settings(config: Config, asked: Asked, arm: str) -> Config:
+    """The group's settings with those of an arm, which options and --set of the command line outrank."""
+    if not arm:
+        return config
+    layer = recipes_index.layer(f"{asked.recipe}:{arm}", tiny=asked.tiny)
+    high = {k: (v, config.origin(k)) for k, v in config.flat().items() if config.origin(k).kind in COMMAND_LINE}
+    return schema.resolve(layer, high)
+
+
+def _evaluations(config: Config, asked: Sequence[str] | None) -> list[tuple[str, ...]]:
+    """Words of `irctl eval` for each data set; dev and test of the training collection if none is named."""
+    source = config.data.source
+    if asked is None:
+        from irctl.data.collections.training_source import JudgedSplit, open_training_source
+
+        trained_on = open_training_source(config)
+        splits = trained_on.collection.splits() if isinstance(trained_on, JudgedSplit) else ()
+        asked = [s for s in ("dev", "test") if s in splits]
+    splits_of: dict[str, list[str]] = {}
+    for entry in asked:
+        data, _, split = entry.rpartition(" ")
+        splits_of.setdefault(data or source, []).append(split)
+    return [("--data", data, "--split", ",".join(splits)) for data, splits in splits_of.items()]
