@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +159,8 @@ class Pool:
             with (self._logs / f"{chain.name}.log").open("a") as log:
                 log.write(f"$ irctl {shlex.join(words)}\n")
                 log.flush()
-                answer = (self._logs / f".{chain.name}.answer").open("w+")
+                # without a name: the orphan of a killed group would write into that of the line's next child
+                answer = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed once it is read
                 process = subprocess.Popen(
                     [*COMMAND, *words, "--json"],
                     stdout=answer,
@@ -211,7 +213,6 @@ def _answer(child: _Child) -> dict[str, Any]:
     child.answer.seek(0)
     lines = child.answer.read().splitlines()
     child.answer.close()
-    Path(child.answer.name).unlink()
     return _row(lines[-1]) if lines else {}
 
 
