@@ -45,7 +45,7 @@ def has_tiny(name: str) -> bool:
     if ":" not in name or Path(name).is_file():
         return "tiny" in read(name)
     group, _, arm = name.rpartition(":")
-    below = arms(group).get(arm, {}).get("recipe")
+    below = str(arms(group).get(arm, {}).get("recipe", ""))
     return has_tiny(group) or (bool(below) and has_tiny(below))
 
 
