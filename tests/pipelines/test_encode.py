@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from toy_collections import beir_folder
 
 from irctl import stopping
 from irctl.config import Config, from_sets, resolve
@@ -25,16 +25,8 @@ from irctl.types import Silent
 @pytest.fixture
 def beir(tmp_path: Path) -> Path:
     """Four documents, one of them empty; of two queries, one is judged in test."""
-    folder = tmp_path / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": f"d{i}", "title": f"title {i}", "text": f"text {i}"} for i in range(3)] + [
-        {"_id": "d3", "text": ""}
-    ]
-    queries = [{"_id": "q1", "text": " lift "}, {"_id": "q2", "text": "drag"}]
-    for name, rows in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
-    return folder
+    documents = {f"d{i}": {"title": f"title {i}", "text": f"text {i}"} for i in range(3)} | {"d3": ""}
+    return beir_folder(tmp_path / "toy", documents, {"q1": " lift ", "q2": "drag"}, test={"q1": {"d1": 1}})
 
 
 def settings(beir: Path, model: Path, *sets: str) -> Config:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from compressing import compressed, new_run, save_vectors, settings
+from toy_collections import beir_folder
 
 from irctl.errors import DataError
 from irctl.ledger import query
@@ -55,12 +55,8 @@ def test_query_vectors_are_recorded_with_their_content(tmp_path: Path) -> None:
 
 
 def test_files_of_the_collection_are_not_written_over(tmp_path: Path) -> None:
-    collection = tmp_path / "toy"
-    (collection / "qrels").mkdir(parents=True)
-    for name in ("corpus", "queries"):
-        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": f"wing flow {i}"}) for i in range(9)]
-        (collection / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    (collection / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tc1\t1\n")
+    documents, queries = ({f"{kind}{i}": f"wing flow {i}" for i in range(9)} for kind in "cq")
+    collection = beir_folder(tmp_path / "toy", documents, queries, test={"q1": {"c1": 1}})
     config = settings(data__source=str(collection), data__split="test", search__k=5)
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         file = collection / name

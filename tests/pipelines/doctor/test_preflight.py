@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from toy_collections import beir_folder
 
 from irctl import config as settings
 from irctl import paths, profiles
@@ -51,12 +52,8 @@ def test_sound_settings_pass_every_check_and_leave_no_run(tiny_encoder: Path) ->
 
 
 def test_a_wrong_row_is_named_with_its_line(tiny_encoder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "own"
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "wing"}\n{"_id": "d2", "text": "jet"}\n')
-    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "wing"}\n')
-    rows = ["query-id\tcorpus-id\tscore", "q1\td1\t2", "q1\td2\t0", "q1\td9\t1"]
-    (folder / "qrels" / "train.tsv").write_text("\n".join(rows) + "\n")
+    judged = {"q1": {"d1": 2, "d2": 0, "d9": 1}}
+    folder = beir_folder(tmp_path / "own", {"d1": "wing", "d2": "jet"}, {"q1": "wing"}, train=judged)
     [found] = tried(configuration(tiny_encoder, data__source=str(folder), data__negatives="none"))
     assert (found.check, found.level) == ("data", "error") and "train.tsv:4" in found.found
 

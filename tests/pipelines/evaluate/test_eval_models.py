@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toy_collections import beir_folder
 from workspace import Workspace
 
 from irctl.data.collections.cards import load_card
@@ -24,16 +25,13 @@ def toy(place: Workspace) -> None:
     """`toy`, 120 documents and 30 queries of random words with graded judgements, and `eval.json`."""
     folder = place.folder
     rng = np.random.default_rng(0)
-    toy = folder / "toy"
-    (toy / "qrels").mkdir(parents=True)
-    lines = [{"_id": f"d{i}", "title": "", "text": " ".join(rng.choice(WORDS, 8))} for i in range(120)]
-    (toy / "corpus.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    lines = [{"_id": f"q{i}", "text": " ".join(rng.choice(WORDS, 4))} for i in range(30)]
-    (toy / "queries.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    header = "query-id\tcorpus-id\tscore\n"
-    for split, grades in (("test", (1, 2, 3)), ("dev", (1,))):
-        judged = (f"q{i}\td{d}\t{rng.choice(grades)}\n" for i in range(30) for d in rng.choice(120, 6, replace=False))
-        (toy / "qrels" / f"{split}.tsv").write_text(header + "".join(judged))
+    documents = {f"d{i}": " ".join(rng.choice(WORDS, 8)) for i in range(120)}
+    queries = {f"q{i}": " ".join(rng.choice(WORDS, 4)) for i in range(30)}
+    judged = {
+        split: {q: {f"d{d}": rng.choice(grades) for d in rng.choice(120, 6, replace=False)} for q in queries}
+        for split, grades in (("test", (1, 2, 3)), ("dev", (1,)))
+    }
+    beir_folder(folder / "toy", documents, queries, **judged)
     one = {"corpus_path": "toy/corpus.jsonl", "query_path": "toy/queries.jsonl", "corpus_cache": "ignored"}
     splits = {"dev": one | {"qrel_path": "toy/qrels/dev.tsv"}, "trec20": one | {"qrel_path": ["toy/qrels/test.tsv"]}}
     (folder / "eval.json").write_text(json.dumps({"msmarco": splits, "toy": one | {"qrel_path": "toy/qrels/test.tsv"}}))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_collections import beir_folder
 from workspace import Workspace
 
 from irctl import errors
@@ -88,14 +89,8 @@ def twins(place: Workspace) -> Path:
     """d1 answers q1 and d2 is its copy; q2 is a document, q3 has the text of n3; n1 and n2 are copies of each other."""
     texts = {"d1": "heat shield of a blunt body", "n1": "heat of a plate", "n2": "heat of a plate", "q2": "heat shield"}
     texts |= {"d2": "heat shield of a blunt body", "n3": "heat of a wing", "n4": "a wing in flow of heat"}
-    folder = place.folder / "twins"
-    folders = {"corpus.jsonl": texts, "queries.jsonl": {"q1": "heat", "q2": "heat shield", "q3": "heat of a wing"}}
-    (folder / "qrels").mkdir(parents=True)
-    for name, rows in folders.items():
-        lines = (json.dumps({"_id": k, "title": "", "text": v}) + "\n" for k, v in rows.items())
-        (folder / name).write_text("".join(lines))
-    (folder / "qrels/train.tsv").write_text("".join(f"{q}\td1\t1\n" for q in ("q1", "q2", "q3")))
-    return folder
+    queries = {"q1": "heat", "q2": "heat shield", "q3": "heat of a wing"}
+    return beir_folder(place.folder / "twins", texts, queries, train={q: {"d1": 1} for q in queries})
 
 
 @pytest.mark.parametrize("retriever", ["bm25", "run", "dense", "index"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
+from toy_collections import beir_folder
 
 from irctl.config import Config
 from irctl.data.judgements.runs import read_run
@@ -187,15 +187,9 @@ def test_query_vectors_need_no_encoder_libraries(tmp_path: Path) -> None:
 def collection(tmp_path: Path) -> Path:
     """Sixty documents of words, five queries in an order of their own; query 3 has a document of its own id."""
     rng = np.random.default_rng(0)
-    folder = tmp_path / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    documents = [{"_id": str(i), "title": "", "text": " ".join(rng.choice(WORDS, 8))} for i in range(60)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    queries = [{"_id": q, "text": " ".join(rng.choice(WORDS, 3))} for q in ("q9", "q1", "3", "q4", "q0")]
-    (folder / "queries.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queries))
-    rows = "".join(f"{q['_id']}\t{rng.integers(60)}\t1\n" for q in queries)
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
-    return folder
+    documents = {str(i): {"title": "", "text": " ".join(rng.choice(WORDS, 8))} for i in range(60)}
+    queries = {q: " ".join(rng.choice(WORDS, 3)) for q in ("q9", "q1", "3", "q4", "q0")}
+    return beir_folder(tmp_path / "toy", documents, queries, test={q: {str(rng.integers(60)): 1} for q in queries})
 
 
 def toy(collection: Path, tiny_encoder: Path, **keys: Any) -> Config:

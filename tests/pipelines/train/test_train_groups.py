@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_collections import beir_folder
 
 from irctl import config as settings
 from irctl.errors import ConfigError
@@ -18,15 +19,11 @@ from irctl.pipelines.train.data_kinds import groups
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     """Six queries, q0 to q3 in train, each with grades 2 2 1 in the first three documents; dev has q4, test q5."""
-    folder = tmp_path / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    for name, rows in (("corpus", 12), ("queries", 6)):
-        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": f"{name} number {i}"}) for i in range(rows)]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    for split, asked in (("train", range(4)), ("dev", [4]), ("test", [5])):
-        rows = [f"q{q}\tc{d}\t{grade}" for q in asked for d, grade in enumerate((2, 2, 1))]
-        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n")
-    return folder
+    documents = {f"c{i}": f"corpus number {i}" for i in range(12)}
+    queries = {f"q{i}": f"queries number {i}" for i in range(6)}
+    grades = {f"c{d}": grade for d, grade in enumerate((2, 2, 1))}
+    judged = {"train": {f"q{q}": grades for q in range(4)}, "dev": {"q4": grades}, "test": {"q5": grades}}
+    return beir_folder(tmp_path / "toy", documents, queries, **judged)
 
 
 def described(toy: Path, mined: dict[str, list[str]] | None = None, **values: Any) -> dict[str, Any]:

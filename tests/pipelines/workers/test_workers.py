@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compressing import compressed, save_vectors, tree, vectors
+from toy_collections import beir_folder
 
 from irctl import stopping
 from irctl.config import from_sets, resolve
@@ -156,12 +157,8 @@ def encoded_by() -> Callable[..., Path]:
 def test_ray_encodes_to_the_bytes_of_one_process(
     tmp_path: Path, tiny_encoder: Path, encoded_by: Callable[..., Path]
 ) -> None:
-    texts = tmp_path / "toy"
-    texts.mkdir()
-    (texts / "corpus.jsonl").write_text("".join(f'{{"_id": "d{i}", "text": "text {i}"}}\n' for i in range(5)))
-    (texts / "queries.jsonl").write_text('{"_id": "q", "text": "lift"}\n')
-    (texts / "qrels").mkdir()
-    (texts / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    documents = {f"d{i}": f"text {i}" for i in range(5)}
+    texts = beir_folder(tmp_path / "toy", documents, {"q": "lift"}, test={"q": {"d1": 1}})
     one = encoded_by(tmp_path / "one", tiny_encoder, texts)
     two = encoded_by(tmp_path / "two", tiny_encoder, texts, runner="ray")
     assert tree(two) == tree(one)
