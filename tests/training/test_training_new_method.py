@@ -43,3 +43,13 @@ def test_the_scale_acts_on_every_score_and_the_term_is_added_with_its_weight() -
     with torch.no_grad():
         dev = scaled._compare_arrays(ones, ones)
     assert dev == pytest.approx(16.0), "the dev split is compared as training compares"
+
+
+def test_a_parameter_that_no_group_of_the_optimizer_holds_is_not_left_untrained_in_silence(tmp_path: Path) -> None:
+    def build(config, context):
+        method = tiny.build(config, context)
+        method.forgotten = torch.nn.Parameter(torch.zeros(()))
+        return method
+
+    with pytest.raises(AssertionError, match=r"in no group of the optimizer: \['method\.forgotten'\]"):
+        session.run(tiny.configuration(**SETTINGS, **{"train.max_steps": 1}), RunPaths(tmp_path), build)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from irctl import files
 from irctl.errors import DataError
 from irctl.pipelines.train import preparation
-from irctl.pipelines.train.learning_rate import scaled_lr
+from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.types import Reporter
 
@@ -27,7 +27,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
     if out:
         _check_out(Path(out))
-    config = scaled_lr(config, reporter)
+    config = scale_lr(config, reporter)
     precision.check_declared(config)
     plan = batch_plan.plan(config)
     batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later

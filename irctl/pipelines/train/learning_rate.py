@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 
-def scaled_lr(config: Config, reporter: Reporter) -> Config:
+def scale_lr(config: Config, reporter: Reporter) -> Config:
     """train.lr for a global batch that differs from the recipe's, by train.lr_scaling."""
     recipe = _recipe_batch(config)
     how = config.train.lr_scaling

@@ -56,6 +56,17 @@ def train(
     write_json(run.paths.config, config.to_json())
     if deepspeed_settings.uses_deepspeed(config):
         write_json(run.paths.deepspeed, deepspeed_settings.settings(config))
+    done = _follow_to_the_end(config, run, reporter, command, data.for_workers)
+    stopping.forget()  # asked after the last step: the training is whole
+    config = replace_measured(config, done["state"])
+    write_json(run.paths.config, run.scrubbed(config.to_json()))
+    return _record(config, run, plan, done, out, time.monotonic() - started)
+
+
+def _follow_to_the_end(
+    config: Config, run: RunHandle, reporter: Reporter, command: list[str], for_workers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run the training processes, anew after each time that negatives are mined again; what they say of the model."""
     follow = Follow(run, reporter)
     surroundings = {**launch.environment(config), **run.secrets()}
     try:
@@ -64,7 +75,7 @@ def train(
             while follow.wanted:
                 follow.wanted = False
                 stopping.check("the last checkpoint is kept")
-                launch.run(command, surroundings, run.paths, on_row=follow, also=data.for_workers)
+                launch.run(command, surroundings, run.paths, on_row=follow, also=for_workers)
                 if follow.wanted:
                     _mine_again(config, run, reporter)
                 refreshed_negatives.drop_models(run.paths)  # also those of a run that was killed before it came here
@@ -73,10 +84,7 @@ def train(
         raise
     if follow.done is None:
         raise RunFailed(f"training ended without a model; see {run.paths.log}")
-    stopping.forget()  # asked after the last step: the training is whole
-    config = with_measured(config, follow.done["state"])
-    write_json(run.paths.config, run.scrubbed(config.to_json()))
-    return _record(config, run, plan, follow.done, out, time.monotonic() - started)
+    return follow.done
 
 
 def _mine_again(config: Config, run: RunHandle, reporter: Reporter) -> None:
@@ -145,7 +153,7 @@ def dev_line(before: float, after: float, step: int) -> str:
     return f"{told} (step {step}, the best of those trained; {better})"
 
 
-def with_measured(config: Config, state: Mapping[str, Any]) -> Config:
+def replace_measured(config: Config, state: Mapping[str, Any]) -> Config:
     """The configuration with the temperatures that were measured, so that it reruns exactly."""
     measured = [part.name for part in terms.parts(config) if part.temperature is None]
     values = state.get("temperatures", {})

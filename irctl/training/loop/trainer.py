@@ -111,9 +111,12 @@ class Trainer(transformers.Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            train = self.config.train
+            train, groups = self.config.train, self.method.parameter_groups()
+            placed = {id(p) for group in groups for p in group["params"]}
+            left_out = [n for n, p in self.step_module.named_parameters() if p.requires_grad and id(p) not in placed]
+            assert not left_out, f"parameters in no group of the optimizer: {left_out}"
             self.optimizer = torch.optim.AdamW(
-                self.method.parameter_groups(),
+                groups,
                 lr=train.lr,
                 betas=(0.9, 0.999),
                 eps=1e-8,

@@ -352,7 +352,7 @@ def test_learning_rate_follows_the_batch_only_where_asked() -> None:
     def lr(**more) -> tuple[float, list[str]]:
         said = Silent()
         config = settings.resolve(recipe, {k: (v, SET) for k, v in more.items()})
-        return learning_rate.scaled_lr(config, said).train.lr, said.lines
+        return learning_rate.scale_lr(config, said).train.lr, said.lines
 
     assert lr() == (1e-4, [])
     kept, lines = lr(**{"batch.global": 64})
@@ -360,4 +360,4 @@ def test_learning_rate_follows_the_batch_only_where_asked() -> None:
     assert lr(**{"batch.global": 64, "train.lr_scaling": "linear"})[0] == pytest.approx(4e-4)
     assert lr(**{"batch.global": 64, "train.lr_scaling": "sqrt"})[0] == pytest.approx(2e-4)
     with pytest.raises(ConfigError, match="the run has none"):
-        learning_rate.scaled_lr(settings.resolve({"train.lr_scaling": ("sqrt", SET)}), Silent())
+        learning_rate.scale_lr(settings.resolve({"train.lr_scaling": ("sqrt", SET)}), Silent())
