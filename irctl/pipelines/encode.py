@@ -137,7 +137,7 @@ def encode_rows(
 
         job = {"config": config.to_json(), "side": request.side, "folder": str(folder)}
         progress = worker.Progress("encoding", len(rows), count_done)
-        spread.spread(SHARE, job, workers, config, run.paths.folder, progress, reporter, runner=request.runner)
+        spread.spread(SHARE, job, workers, config.hardware, run.paths.folder, progress, reporter, runner=request.runner)
     encoded = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=request.side)
     return encoded, encoded.tokens - sum(int(line["tokens"]) for line in kept.values())
 

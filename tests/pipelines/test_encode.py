@@ -110,7 +110,7 @@ def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
     gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
     job = {"config": gone.to_json(), "side": "passage", "folder": str(tmp_path / "x")}
     with pytest.raises(DataError, match="no folder or run has that name"):
-        spread.spread(pipeline.SHARE, job, 2, gone, tmp_path, worker.Progress("", 4, lambda: 0), Silent())
+        spread.spread(pipeline.SHARE, job, 2, gone.hardware, tmp_path, worker.Progress("", 4, lambda: 0), Silent())
 
 
 def test_dry_run_names_encoder_rows_and_disk_without_loading_anything(beir: Path, minilm: Path) -> None:

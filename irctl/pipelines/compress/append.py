@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from irctl.index.plan import Plan
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.compress.work import Work
+    from irctl.settings import Compress
 
 
 def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -
         work.given = given
         again = _repair(work, bundle, sub, plan)
         reporter.say(f"these rows are in the bundle already{f'; {again} lost parts were made again' if again else ''}")
-        return _payload(folder, bundle.rows, 0)
+        return _make_payload(folder, bundle.rows, 0)
     if path := find_lost(folder, bundle.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
     manifest = _join(bundle.manifest, sub, _encode(work, distinct, sub, bundle.method), plan)
@@ -63,7 +64,7 @@ def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
     run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(manifest["rows"]), format="irctl-bundle")
-    return _payload(folder, int(manifest["rows"]), plan.rows)
+    return _make_payload(folder, int(manifest["rows"]), plan.rows)
 
 
 def _encode(work: Work, distinct: DistinctIds, sub: Path, method: str) -> Lines:
@@ -88,7 +89,7 @@ def follow_bundle(config: Config, reference: str) -> tuple[Config, list[str], st
 
 
 def _open(config: Config, reference: str) -> tuple[Path, Bundle]:
-    _check_settings(config)
+    _check_settings(config.compress)
     folder = bundles.folder_of(reference)
     bundle = open_bundle(folder, bundles.load_quantizer)
     _check_bundle(bundle, config)
@@ -100,9 +101,8 @@ def _follow(config: Config, bundle: Bundle) -> Config:
     return config.replace(own, derived(f"bundle {bundle.folder}"))
 
 
-def _check_settings(config: Config) -> None:
+def _check_settings(settings: Compress) -> None:
     """ConfigError for settings that an --append would not follow."""
-    settings = config.compress
     if not settings.source:
         raise ConfigError("--append: name the rows to add", hint="--data FOLDER")
     if settings.max_batches:
@@ -213,6 +213,6 @@ def _join(manifest: Mapping[str, Any], sub: Path, lines: Mapping[int, Mapping[st
     }
 
 
-def _payload(folder: Path, rows: int, added: int) -> dict[str, Any]:
+def _make_payload(folder: Path, rows: int, added: int) -> dict[str, Any]:
     lines = [f"bundle: {folder} ({rows} rows, {added} of them new)"]
     return {"bundle": str(folder), "rows": rows, "added": added, "lines": lines, "ids": [str(folder)]}

@@ -12,6 +12,7 @@ from irctl.pipelines.references import bundles
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.pipelines.references.vectors import Input
+    from irctl.settings import Compress
 
 
 def open_quantizer(config: Config, name: str, dim: int, init: str | None) -> Any:
@@ -44,12 +45,11 @@ def count_train_rows(most: int, quantizer: Any, rows: int) -> int:
     return min(most, rows, most if wanted is None else int(wanted))
 
 
-def check_memory(config: Config, method: str, given: Input, train_rows: int, here: int) -> memory.Estimate:
+def check_memory(settings: Compress, method: str, given: Input, train_rows: int, here: int) -> memory.Estimate:
     """What the compression takes of the memory that there is. Raises ConfigError beyond the limit.
 
     here: workers that share this machine's memory.
     """
-    settings = config.compress
     sizes = memory.Sizes(
         method=method,
         dim=given.stream.dim,

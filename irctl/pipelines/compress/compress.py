@@ -33,19 +33,19 @@ WHOLE = CompressRequest()
 
 def compress(config: Config, run: RunHandle, reporter: Reporter, request: CompressRequest = WHOLE) -> dict[str, Any]:
     """Compress the input into one bundle a method; the payload of --json."""
-    request.check(config)
+    request.check(config.compress)
     if request.append is not None:
         from irctl.pipelines.compress.append import append
 
         return append(config, run, reporter, request.append)
     if request.out:
         files.check_folder(Path(request.out), goes_on=True)
-    methods = _methods(config)
+    methods = _split_methods(config.compress.method)
     worker, workers = parse_shard(request.shard or "", os.environ, _count_workers(config, request.out, methods))
-    folders = _folders(run, request.out, methods, shared=worker is not None or request.finalize)
+    folders = _choose_folders(run.out, request.out, methods, shared=worker is not None or request.finalize)
     begun = (_find_begun(config, request.out) if request.finalize or request.verify else {}) or folders
     if request.finalize:  # always hashes what the workers wrote
-        return finalize(begun, config, run, reporter)
+        return finalize(begun, config.compress, config.run.dataset, run, reporter)
     repairs = bool(config.compress.source)  # the input is named, so lost files can be made again
     if request.verify and not request.train_only and all(is_whole(f, files=repairs) for f in begun.values()):
         return verify(begun, config, reporter)
@@ -102,17 +102,17 @@ def _count_workers(config: Config, out: str | None, methods: Sequence[str]) -> i
     return planning.read(folder).workers
 
 
-def _methods(config: Config) -> list[str]:
-    methods = [m.strip() for m in config.compress.method.split(",")]
+def _split_methods(names: str) -> list[str]:
+    methods = [m.strip() for m in names.split(",")]
     if len(set(methods)) < len(methods):
-        raise ConfigError(f"compress.method: names one method twice: {config.compress.method}")
+        raise ConfigError(f"compress.method: names one method twice: {names}")
     return methods
 
 
-def _folders(run: RunHandle, out: str | None, methods: Sequence[str], *, shared: bool) -> dict[str, Path]:
+def _choose_folders(run_out: Path, out: str | None, methods: Sequence[str], *, shared: bool) -> dict[str, Path]:
     if shared and not out:
         raise ConfigError("--shard and --finalize work on the folder of another step", hint="Name it with --out")
-    base = Path(out) if out else run.out
+    base = Path(out) if out else run_out
     return {m: base / m if len(methods) > 1 else base for m in methods}
 
 
@@ -120,8 +120,9 @@ def describe(config: Config, request: CompressRequest = WHOLE) -> dict[str, Any]
     """What --dry-run prints: input, batches, memory and disk, as far as they are known without reading vectors."""
     from irctl.pipelines.compress import dry_run
 
-    request.check(config)
-    methods = [] if request.finalize or request.verify else _methods(config)  # those make no quantizer
+    request.check(config.compress)
+    makes_quantizers = not (request.finalize or request.verify)
+    methods = _split_methods(config.compress.method) if makes_quantizers else []
     init = request.init
     if request.append is not None:
         from irctl.pipelines.compress.append import follow_bundle

@@ -38,7 +38,7 @@ def describe(config: Config, methods: Sequence[str], *, init: str | None = None,
     stream = given.stream
     described |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
     if settings.workers > 1:
-        described["array"] = _array_steps(settings.workers)
+        described["array"] = _list_array_steps(settings.workers)
     rows = min(stream.rows, batches * batch)
     return described | {method: _describe_method(config, method, given, rows, here, init) for method in methods}
 
@@ -54,7 +54,7 @@ def _open_input(config: Config) -> vectors.Input | str:
     return vectors.of_run(record) if record else f"{config.data.source}, encoded with {config.model.name} first"
 
 
-def _array_steps(workers: int) -> list[str]:
+def _list_array_steps(workers: int) -> list[str]:
     """The commands of an array of workers."""
     last = workers - 1
     return [
@@ -69,7 +69,7 @@ def _describe_method(
 ) -> dict[str, str]:
     quantizer = checks.open_quantizer(config, method, given.stream.dim, init)
     train_rows = checks.count_train_rows(config.compress.train_size, quantizer, given.stream.rows)
-    memory = checks.check_memory(config, method, given, train_rows, here)
+    memory = checks.check_memory(config.compress, method, given, train_rows, here)
     size = int(quantizer.code_size)
     return {
         "bytes a row": str(size) if size else "decided in training",

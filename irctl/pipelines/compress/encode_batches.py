@@ -130,7 +130,7 @@ def encode_by_workers(
     }
     progress = Progress("compressing", work.rows(), work.rows_done)
     count = work.plan.workers
-    answers = spread(SHARE, job, count, config, run.paths.folder, progress, reporter, runner=runner)
+    answers = spread(SHARE, job, count, config.hardware, run.paths.folder, progress, reporter, runner=runner)
     warnings: dict[str, None] = {}
     for answer in answers:
         warnings |= dict.fromkeys(answer.pop(WARNINGS, ()))

@@ -15,23 +15,25 @@ from irctl.index.merge_batches import merge
 from irctl.index.plan import Plan, find_missing
 from irctl.index.plan import read as read_plan
 from irctl.pipelines.compress.manifest import Lines, read_done, write
-from irctl.pipelines.compress.results import SPENT, TRAINED, _note, payload_of, record_result, row_of
+from irctl.pipelines.compress.results import SPENT, TRAINED, make_payload, make_row, note_run, record_result
 from irctl.pipelines.references.vectors import dataset_of_vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.ledger.recording import RunHandle
+    from irctl.settings import Compress
 
 
-def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
+def finalize(
+    folders: Mapping[str, Path], settings: Compress, dataset: str, run: RunHandle, reporter: Reporter
+) -> dict[str, Any]:
     """Check that the workers covered the plan as far as --max-batches goes, hash what they wrote, write the manifests.
 
     PartlyDone and DataError name what to redo.
     """
     rows = []
     plan: Plan | None = None
-    limit = config.compress.max_batches
+    limit = settings.max_batches
     for name, folder in folders.items():
         plan = read_plan(folder)
         if plan.method != name:
@@ -50,14 +52,14 @@ def finalize(folders: Mapping[str, Path], config: Config, run: RunHandle, report
         _check_hashes(folder, plan, lines, limit, reporter)
         train_s, spent = _read_spent(folder)
         manifest = write(folder, plan, lines)
-        if config.compress.merge:
+        if settings.merge:
             manifest = merge(folder, plan, manifest, reporter)
-        rows.append(row_of(manifest, folder, train_s, spent))
+        rows.append(make_row(manifest, folder, train_s, spent))
     assert plan is not None
-    dataset = dataset_of_vectors(config.run.dataset, plan.about, plan.source, plan.key)
-    _note(run, folders, dataset, plan.about, plan.fingerprint)
+    dataset = dataset_of_vectors(dataset, plan.about, plan.source, plan.key)
+    note_run(run, folders, dataset, plan.about, plan.fingerprint)
     record_result(run, folders, rows, dataset)
-    return payload_of(folders, rows)
+    return make_payload(folders, rows)
 
 
 def _find_workers(plan: Plan, batches: Sequence[int], limit: int) -> list[int]:
@@ -74,10 +76,10 @@ def _check_hashes(folder: Path, plan: Plan, lines: Lines, limit: int, reporter: 
         if str(line["file"]) in checked:
             continue
         checked.add(str(line["file"]))
-        shards.verify(folder, [line], partial(_remedy, plan, index, limit))
+        shards.verify(folder, [line], partial(_describe_remedy, plan, index, limit))
 
 
-def _remedy(plan: Plan, index: int, limit: int) -> str:
+def _describe_remedy(plan: Plan, index: int, limit: int) -> str:
     again = _find_workers(plan, [index], limit)
     redo = f"redo --array={again[0]} (or --shard {again[0]}/{plan.workers})" if again else "run its command again"
     return f"Remove that file alone, {redo}, then --finalize: the other batches stay"

@@ -48,10 +48,10 @@ class Estimate:
     @property
     def text(self) -> str:
         """Such as "1.50 GiB for 4 local workers of 12.0 GiB"."""
-        return f"{self.needed / GIB:.2f} GiB{_several(self.workers)} of {self.limit / GIB:.1f} GiB"
+        return f"{self.needed / GIB:.2f} GiB{_in_words(self.workers)} of {self.limit / GIB:.1f} GiB"
 
 
-def _several(workers: int) -> str:
+def _in_words(workers: int) -> str:
     return f" for {workers} local workers" if workers > 1 else ""
 
 
@@ -67,13 +67,13 @@ def find_limit(memory_gib: float) -> int:
     per_cpu, cpus = (os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_CPU", "CPUS_ON_NODE"))
     if per_cpu.isdigit() and cpus.isdigit():
         limits.append(int(per_cpu) * int(cpus) << 20)
-    for path in _cgroup_files():
+    for path in _list_limit_files():
         if path.is_file() and (text := path.read_text().strip()).isdigit():
             limits.append(int(text))
     return min(n for n in limits if n)  # Slurm says 0 for all of a node
 
 
-def _cgroup_files() -> list[Path]:
+def _list_limit_files() -> list[Path]:
     """Files that may hold a limit: of this process's control group and of every group above it, version 2 and 1."""
     limit_files = list(_CGROUP)
     try:
@@ -99,7 +99,7 @@ def check(sizes: Sizes, limit: int, *, stream: bool) -> Estimate:
     need, workers = sizes.needed, sizes.workers
     if need <= limit:
         return Estimate(need, limit, workers)
-    message = f"compress: needs {need / GIB:.1f} GiB of memory{_several(workers)}, the limit is {limit / GIB:.1f} GiB"
+    message = f"compress: needs {need / GIB:.1f} GiB of memory{_in_words(workers)}, the limit is {limit / GIB:.1f} GiB"
     if not stream:
         raise ConfigError(f"{message}: without --stream a whole input file is in memory", hint="Use --stream")
     for fewer in range(workers - 1, 0, -1):

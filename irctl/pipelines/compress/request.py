@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from irctl.config import Config
+    from irctl.settings import Compress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +28,23 @@ class CompressRequest:
     verify: bool = False  # hash finished batches again, and nothing else where the bundle is whole
     runner: str = "local"
 
-    def check(self, config: Config) -> None:
+    def check(self, settings: Compress) -> None:
         """Raise ConfigError for options that are none, or that do not go together."""
         steps = {"--train-only": self.train_only, "--shard": bool(self.shard), "--finalize": self.finalize}
         if self.append is not None:
             given = {"--append": True, "--out": bool(self.out), "--init": bool(self.init), **steps}
             return _refuse_together({**given, "--verify": self.verify})
         _refuse_together(steps)
-        if config.compress.merge and config.compress.max_batches:
+        if settings.merge and settings.max_batches:
             raise ConfigError(
                 f"compress.merge joins the batches of a whole input: found compress.max_batches = "
-                f"{config.compress.max_batches}",
+                f"{settings.max_batches}",
                 hint="Leave out one of them",
             )
         if self.shard:
             from irctl.index.plan import parse_shard
 
-            parse_shard(self.shard, {}, config.compress.workers)
+            parse_shard(self.shard, {}, settings.workers)
         if (self.shard or self.finalize) and not self.out:
             raise ConfigError("--shard and --finalize work on the folder of another step", hint="Name it with --out")
 

@@ -32,13 +32,13 @@ def finish(work: Work, lines: Mapping[str, Lines]) -> dict[str, Any]:
         manifest = write(folder, work.plans[name], dict(lines[name]))
         if work.config.compress.merge:
             manifest = merge(folder, work.plans[name], manifest, work.reporter)
-        rows.append(row_of(manifest, folder, work.train_s.get(name), work.spent))
+        rows.append(make_row(manifest, folder, work.train_s.get(name), work.spent))
     _record_input(work)
     record_result(work.run, work.folders, rows, work.dataset)
-    return payload_of(work.folders, rows, memory=work.memory.needed)
+    return make_payload(work.folders, rows, memory=work.memory.needed)
 
 
-def row_of(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: StageTimes) -> dict[str, Any]:
+def make_row(manifest: Mapping[str, Any], folder: Path, train_s: float | None, spent: StageTimes) -> dict[str, Any]:
     """One method's numbers: sizes from the files, quality from the probe, rates from the seconds spent."""
     codes, with_ids = efficiency.bytes_per_row(manifest["parts"])
     dim = int(manifest["dim"])
@@ -72,10 +72,10 @@ def _record_input(work: Work) -> None:
     stream, folder = work.given.stream, work.given.folder
     if folder is not None:
         work.run.artifact("in", "embeddings", folder, sha256=work.given.key, n_rows=stream.rows, dim=stream.dim)
-    _note(work.run, work.folders, work.dataset, work.given.about, stream.fingerprint)
+    note_run(work.run, work.folders, work.dataset, work.given.about, stream.fingerprint)
 
 
-def _note(
+def note_run(
     run: RunHandle, folders: Mapping[str, Path], dataset: str, about: Mapping[str, Any], fingerprint: str
 ) -> None:
     """What was compressed, by which encoder, and how, into the run's row."""
@@ -98,9 +98,9 @@ def record_result(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Ma
 SHOWN = ("method", "rows", "bytes_per_row", "ratio", "relative_mse", "recall@10", "recall@100")
 
 
-def payload_of(folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *, memory: int = 0) -> dict[str, Any]:
+def make_payload(folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *, memory: int = 0) -> dict[str, Any]:
     paths = {name: str(folder) for name, folder in folders.items()}
-    table = [{k: _short(row[k]) for k in SHOWN if k in row} for row in rows]
+    table = [{k: _shorten(row[k]) for k in SHOWN if k in row} for row in rows]
     payload: dict[str, Any] = {"bundle": next(iter(paths.values())), "bundles": paths, "results": list(rows)}
     if memory:
         payload["memory_bytes"] = memory
@@ -110,7 +110,7 @@ def payload_of(folders: Mapping[str, Path], rows: Sequence[Mapping[str, Any]], *
     return {**payload, "table": table, "lines": lines, "ids": list(paths.values())}
 
 
-def _short(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
@@ -127,7 +127,7 @@ def report_training(work: Work) -> dict[str, Any]:
             row |= tables.json_object(folder / PROBE)
         rows.append(row)
     paths = {name: str(folder) for name, folder in work.folders.items()}
-    table = [{k: _short(row[k]) for k in ("method", "code_size", *SHOWN[4:]) if k in row} for row in rows]
+    table = [{k: _shorten(row[k]) for k in ("method", "code_size", *SHOWN[4:]) if k in row} for row in rows]
     lines = [f"trained: {path}" for path in paths.values()]
     return {"folders": paths, "results": rows, "table": table, "lines": lines, "ids": list(paths.values())}
 

@@ -50,11 +50,13 @@ class Work:
         self.init_sha256 = bundles.quantizer_digest(init) if init else ""
         if config.compress.stream:
             check_batch(config.compress.batch)
-        self.plans = {name: self._plan(name, workers) for name in folders}
+        self.plans = {name: self._make_plan(name, workers) for name in folders}
         self.train_s: dict[str, float] = {}
         self.warned: set[str] = set()
         self.spent = streaming.StageTimes()
-        estimates = [checks.check_memory(config, p.method, given, p.train_rows, here) for p in self.plans.values()]
+        estimates = [
+            checks.check_memory(config.compress, p.method, given, p.train_rows, here) for p in self.plans.values()
+        ]
         self.memory = max(estimates, key=lambda estimate: estimate.needed)
 
     @property
@@ -63,7 +65,7 @@ class Work:
         given = self.given
         return vectors.dataset_of_vectors(self.config.run.dataset, given.about, given.name, given.key)
 
-    def _plan(self, name: str, workers: int) -> Plan:
+    def _make_plan(self, name: str, workers: int) -> Plan:
         stream, settings = self.given.stream, self.config.compress
         return Plan(
             source=self.given.name,

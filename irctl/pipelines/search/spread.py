@@ -66,7 +66,7 @@ def search(
             return min(blocks * block, searched.rows)
 
         progress = worker.Progress("searching", searched.rows, done)
-        answers = spread.spread(SHARE, job, count, config, place, progress, reporter)
+        answers = spread.spread(SHARE, job, count, config.hardware, place, progress, reporter)
         if len(answers) < count:  # one was asked to stop by someone else
             raise RunFailed(f"{count - len(answers)} of {count} search processes were ended", hint="Search again")
         found = [tuple(np.load(folder / f"{part}-{i}.npy") for part in ("scores", "rows")) for i in range(count)]
@@ -88,7 +88,7 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     folder = Path(job["folder"])
     queries_QD = np.load(folder / QUERIES)
     # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
-    threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.cores() // count)
+    threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.count_cores() // count)
     share = scan.share(searched.rows, config.search.block, index, count)
     with threadpool_limits(threads), (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
         # one result more than asked for, so that ties at the cut are counted as by one process

@@ -18,7 +18,7 @@ from irctl.pipelines.workers.worker import EXPECTED, Progress
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
+    from irctl.settings import Hardware
 
 MODULE = "irctl.pipelines.workers.worker"
 """What a worker process runs."""
@@ -31,7 +31,13 @@ COUNT_EVERY_S = 2.0
 
 
 def spread(
-    task: str, job: Mapping[str, Any], count: int, config: Config, place: Path, progress: Progress, reporter: Reporter
+    task: str,
+    job: Mapping[str, Any],
+    count: int,
+    hardware: Hardware,
+    place: Path,
+    progress: Progress,
+    reporter: Reporter,
 ) -> list[dict[str, Any]]:
     """Do every share in a process of this machine and return what each answered. See spread.py."""
     name = task.partition(":")[2].strip("_")
@@ -50,7 +56,7 @@ def spread(
                     stdout=answer,
                     stderr=log,
                     stdin=subprocess.DEVNULL,
-                    env=environment(config, index, count),
+                    env=make_environment(hardware, index, count),
                     start_new_session=True,
                 )
             children.append(child)
@@ -96,14 +102,14 @@ def _stop_all(children: list[subprocess.Popen[bytes]]) -> None:
             child.send_signal(signal.SIGTERM)
 
 
-def environment(config: Config, index: int, count: int) -> dict[str, str]:
+def make_environment(hardware: Hardware, index: int, count: int) -> dict[str, str]:
     """Variables of a local worker: its device, and its part of the cores where the user named no number of threads."""
     extra = {"LOCAL_RANK": str(index), "TOKENIZERS_PARALLELISM": "false"}
-    if config.hardware.device_kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        extra["OMP_NUM_THREADS"] = str(config.hardware.omp_threads or max(1, cores() // count))
+    if hardware.device_kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        extra["OMP_NUM_THREADS"] = str(hardware.omp_threads or max(1, count_cores() // count))
     return {**os.environ, **extra}
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,8 +21,8 @@ from irctl.errors import EnvironmentUnfit, IrctlError, RunFailed
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.pipelines.workers.worker import Progress
+    from irctl.settings import Hardware
 
 LOOK_EVERY_S = 1.0
 PASSED = ("IRCTL_", "HF_", "TOKENIZERS_")
@@ -49,15 +49,15 @@ class Worker:
 
 
 def spread(
-    task: str, job: Mapping[str, Any], count: int, config: Config, progress: Progress, reporter: Reporter
+    task: str, job: Mapping[str, Any], count: int, hardware: Hardware, progress: Progress, reporter: Reporter
 ) -> list[dict[str, Any]]:
     """Do every share in an actor and return the answers by share. See spread.py.
 
     Raises EnvironmentUnfit without Ray, RunFailed with the first share's error.
     """
-    ray = _ray()
-    is_gpu = config.hardware.device_kind == "cuda"
-    each = {"num_gpus": 1} if is_gpu else {"num_cpus": max(1, int(_cpus(ray)) // count)}
+    ray = _start_ray()
+    is_gpu = hardware.device_kind == "cuda"
+    each = {"num_gpus": 1} if is_gpu else {"num_cpus": max(1, int(_find_smallest(ray)) // count)}
     pool = max(1, min(count, int(ray.cluster_resources().get("GPU" if is_gpu else "CPU", 1)) // max(each.values())))
     stopping.on_stop(lambda number: ray.shutdown())
     try:
@@ -83,13 +83,13 @@ def spread(
     return [json.loads(row["answer"]) for row in rows]
 
 
-def _cpus(ray: Any) -> float:
+def _find_smallest(ray: Any) -> float:
     """Cores of the smallest machine of the cluster, so that an actor fits on every one of them."""
-    found = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    return min((n for n in found if n), default=1.0)
+    cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    return min((n for n in cpus if n), default=1.0)
 
 
-def _ray() -> Any:
+def _start_ray() -> Any:
     """Ray, started or joined. Raises EnvironmentUnfit where it is not installed or not reachable."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings are for writers of actors

@@ -16,14 +16,14 @@ from irctl.pipelines.workers.worker import Progress
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
+    from irctl.settings import Hardware
 
 
 def spread(
     task: str,
     job: Mapping[str, Any],
     count: int,
-    config: Config,
+    hardware: Hardware,
     place: Path,
     progress: Progress,
     reporter: Reporter,
@@ -39,5 +39,5 @@ def spread(
     if runner == "ray":
         from irctl.pipelines.workers import ray_actors
 
-        return ray_actors.spread(task, job, count, config, progress, reporter)
-    return local.spread(task, job, count, config, place, progress, reporter)
+        return ray_actors.spread(task, job, count, hardware, progress, reporter)
+    return local.spread(task, job, count, hardware, place, progress, reporter)

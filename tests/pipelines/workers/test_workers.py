@@ -77,7 +77,7 @@ def test_a_share_of_an_input_that_changed_is_refused(tmp_path: Path) -> None:
 
 def test_a_failing_worker_ends_the_others_and_its_line_is_the_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"refusing failed: share 1: no such thing") as e:
-        spread.spread(REFUSING, {"why": "no such thing"}, 2, resolve(), tmp_path, NOTHING, Silent())
+        spread.spread(REFUSING, {"why": "no such thing"}, 2, resolve().hardware, tmp_path, NOTHING, Silent())
     assert "refusing-1.log" in e.value.hint
     assert not list(tmp_path.glob("*.answer"))
 
@@ -106,10 +106,10 @@ def _signal_after_one_batch(out: Path) -> None:
 
 def test_local_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(local, "cores", lambda: 8)
-    assert local.environment(resolve(), 1, 3)["OMP_NUM_THREADS"] == "2"
+    monkeypatch.setattr(local, "count_cores", lambda: 8)
+    assert local.make_environment(resolve().hardware, 1, 3)["OMP_NUM_THREADS"] == "2"
     asked = resolve(from_sets(["hardware.omp_threads=5"]))
-    assert local.environment(asked, 0, 3)["OMP_NUM_THREADS"] == "5"
+    assert local.make_environment(asked.hardware, 0, 3)["OMP_NUM_THREADS"] == "5"
 
 
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EnvironmentUnfit, match=r"Ray is not installed\. pip install 'irctl\[ray\]'"):
-        ray_actors._ray()
+        ray_actors._start_ray()
 
 
 @pytest.mark.slow
@@ -131,7 +131,9 @@ def test_ray_writes_the_bytes_of_local_workers_skips_what_is_done_and_names_a_fa
     compressed(source, tmp_path / "again", compress__workers=2, runner="ray")
     assert _times(tmp_path / "again") == before
     with pytest.raises(RunFailed, match="share 1 of 2: share 1: nothing there"):
-        spread.spread(REFUSING, {"why": "nothing there"}, 2, resolve(), tmp_path, NOTHING, Silent(), runner="ray")
+        spread.spread(
+            REFUSING, {"why": "nothing there"}, 2, resolve().hardware, tmp_path, NOTHING, Silent(), runner="ray"
+        )
 
 
 def _times(folder: Path) -> dict[str, int]:
