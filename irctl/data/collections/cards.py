@@ -32,7 +32,7 @@ class Card:
     headline_split: str = ""  # the split of the headline number, and the default of search and eval
     splits: tuple[str, ...] = ()
     measures: Mapping[str, str] = field(default_factory=dict)  # split -> preset of measures
-    self_match: str = ""  # keep or drop: documents whose id is the query's id; empty: data/self_match.py looks
+    self_match: str = ""  # keep or drop: documents whose id is the query's id; empty: self_match.py looks
     ids_shared: bool = False  # query and document ids name the same things
     text: str = 'title + " " + text, stripped'
     license: str = ""
@@ -98,24 +98,24 @@ def read_card(folder: Path) -> Card | None:
 def built_in() -> dict[str, Card]:
     """Every card that ships with irctl, by the name that --data takes."""
     folder = paths.shipped("collections")
-    found: dict[str, Card] = {}
+    card_of: dict[str, Card] = {}
     for path in sorted(folder.glob(f"*/{FILE}")):
         card = read_card(path.parent)
         assert card is not None
-        found[card.name] = card
+        card_of[card.name] = card
     for name, table in _tables(folder / "beir.toml")["beir"].items():
         # BEIR's msmarco has another folder and other splits than the collection of that name.
         card = card_from(table, f"beir.toml [{name}]", name="beir/msmarco" if name == "msmarco" else name)
-        found[f"beir/{name}"] = card
+        card_of[f"beir/{name}"] = card
         for part in card.parts:
             one = dataclasses.replace(card, name=f"{name}/{part}", parts=(), groups=(), queries=0, passages=0, note="")
-            found[f"beir/{name}/{part}"] = dataclasses.replace(one, same_as=f"beir/{name}")
+            card_of[f"beir/{name}/{part}"] = dataclasses.replace(one, same_as=f"beir/{name}")
     for name, table in _tables(folder / "msmarco.toml").items():
-        found[name] = card_from(table, f"msmarco.toml [{name}]")
+        card_of[name] = card_from(table, f"msmarco.toml [{name}]")
     for name, table in _tables(folder / "sycl-eval.toml")["sycl-eval"].items():
-        found[f"sycl-eval/{name}"] = card_from(table, f"sycl-eval.toml [{name}]", name=f"sycl-eval/{name}")
+        card_of[f"sycl-eval/{name}"] = card_from(table, f"sycl-eval.toml [{name}]", name=f"sycl-eval/{name}")
     # What ships is known: its texts are not looked at.
-    return {name: dataclasses.replace(c, self_match=c.self_match or "keep") for name, c in found.items()}
+    return {name: dataclasses.replace(c, self_match=c.self_match or "keep") for name, c in card_of.items()}
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -129,20 +129,20 @@ def key_of(name: str) -> str | None:
 
 def load_card(name: str) -> Card:
     """A built-in card. Raises DataError with the nearest name."""
-    found = key_of(name)
-    if found is None:
+    key = key_of(name)
+    if key is None:
         raise DataError(f"no collection named '{name}'", hint=plugins.nearest(name, list(built_in())))
-    return built_in()[found]
+    return built_in()[key]
 
 
 @cache
 def groups() -> dict[str, tuple[str, ...]]:
     """Group name -> names of its collections, in the order of the shipped tables."""
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for name, card in built_in().items():
         for group in card.groups:
-            found.setdefault(group, []).append(name)
-    return {g: tuple(members) for g, members in sorted(found.items())}
+            names_of.setdefault(group, []).append(name)
+    return {g: tuple(members) for g, members in sorted(names_of.items())}
 
 
 def expand(sources: Sequence[str], is_here: Callable[[str], bool] = lambda _: True) -> list[str]:
@@ -157,7 +157,7 @@ def expand(sources: Sequence[str], is_here: Callable[[str], bool] = lambda _: Tr
             public = [n for n, c in built_in().items() if c.public and "/" not in c.same_as]
             members = tuple(n for n in public if is_here(n))
         for member in members:
-            found = key_of(member)
-            parts = built_in()[found].parts if found else ()
-            out += [f"{found}/{p}" for p in parts] if parts else [member]
+            key = key_of(member)
+            parts = built_in()[key].parts if key else ()
+            out += [f"{key}/{p}" for p in parts] if parts else [member]
     return list(dict.fromkeys(out))

@@ -115,8 +115,8 @@ class _GradedPairs:
         order_N = np.argsort(pairs_N, kind="stable")
         same_N = pairs_N[order_N][1:] == pairs_N[order_N][:-1]
         other_N = grades_N[order_N][1:] != grades_N[order_N][:-1]
-        found = np.flatnonzero(same_N & other_N)
-        return sorted((self._lines[int(order_N[i + 1])], self._lines[int(order_N[i])]) for i in found)
+        places = np.flatnonzero(same_N & other_N)
+        return sorted((self._lines[int(order_N[i + 1])], self._lines[int(order_N[i])]) for i in places)
 
 
 def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | None = None, limit: int = 10) -> Report:
@@ -256,7 +256,7 @@ def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
 def _coincidence(queries: dict[Path, _IdHashes], documents: _IdHashes, report: Report, *, shared: bool) -> None:
     """Ids that queries and documents have in common: dropping self-matches is right only where they name the same.
 
-    As data/self_match.py sees it: a query may be a document without its title.
+    As self_match.py sees it: a query may be a document without its title.
     """
     columns = [i.columns() for i in queries.values()]
     none = np.zeros(0, np.uint64)

@@ -127,18 +127,18 @@ class Collection:
 
     def _together(self, names: Sequence[str], of: Callable[[str], Mapping[str, T]], what: str) -> dict[str, T]:
         """query id -> `of(split)[query id]` over all splits. DataError where two splits contradict each other."""
-        found: dict[str, T] = {}
+        value_of: dict[str, T] = {}
         where: dict[str, str] = {}
         for name in names:
             for query_id, value in of(name).items():
-                if found.setdefault(query_id, value) != value:
+                if value_of.setdefault(query_id, value) != value:
                     raise DataError(
                         f"{self.name} {POOL.join(names)}: query '{query_id}' stands in {where[query_id]} and in {name} "
                         f"with different {what}",
                         hint=f"Measure them apart: --split {','.join(names)}",
                     )
                 where.setdefault(query_id, name)
-        return found
+        return value_of
 
     def qrels_sha256(self, split: str) -> str:
         """Hash of the judgements; neither the order of the file nor its format counts."""
@@ -167,9 +167,9 @@ class Collection:
 
     def all_queries(self) -> Queries:
         """Every query of the collection's files, judged or not, each id once."""
-        found: dict[str, str] = {}
+        text_of: dict[str, str] = {}
         for store in {id(s.folder): s for s in map(self.query_store, self.splits())}.values():
             ids, texts = store.column("id", slice(None)), store.column("text", slice(None))
             for name, text in zip(ids, texts, strict=True):
-                found.setdefault(name, text.strip())
-        return Queries(list(found), list(found.values()))
+                text_of.setdefault(name, text.strip())
+        return Queries(list(text_of), list(text_of.values()))

@@ -96,10 +96,10 @@ def _msmarco(collection: Collection, folder: Path) -> dict[str, Any]:
             file.writelines(map(line, corpus.ids[span], corpus.texts(span)))
     queries = 0
     for split in collection.splits():
-        found = collection.queries(split)
-        queries += len(found)
+        judged = collection.queries(split)
+        queries += len(judged)
         with (folder / f"queries.{split}.tsv").open("w", newline="\n") as file:
-            file.writelines(map(line, found.ids, found.texts))
+            file.writelines(map(line, judged.ids, judged.texts))
         with (folder / f"qrels.{split}.tsv").open("w") as file:
             rows = ((q, d, g) for q, docs in collection.qrels(split).items() for d, g in docs.items())
             file.writelines(f"{q}\t0\t{d}\t{g}\n" for q, d, g in rows)

@@ -63,8 +63,8 @@ class MqrelSource:
         return JudgementSource(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
 
     def _files(self, names: Sequence[str], key: str) -> list[Path]:
-        found = [self._local(n) for n in names]
-        return [path / IN_FOLDER[key] if path.is_dir() else path for path in found]
+        paths = [self._local(n) for n in names]
+        return [path / IN_FOLDER[key] if path.is_dir() else path for path in paths]
 
     def _local(self, name: str) -> Path:
         """A file of the hub, an absolute one, or one beside the configuration."""

@@ -58,9 +58,9 @@ def read_config(path: Path) -> MqrelConfig:
     def where(key: str, before: int = 0) -> str:
         name = re.escape(key)
         pattern = rf'^\s*(\[*{name}\]+|"?{name}"?\s*=)' if path.suffix == ".toml" else rf'"{name}"\s*:'
-        found = list(re.finditer(pattern, text, re.MULTILINE))
-        start = found[min(before, len(found) - 1)].end() if found else 0
-        return f"{path}:{text.count(chr(10), 0, start) + 1}" if found else str(path)
+        places = list(re.finditer(pattern, text, re.MULTILINE))
+        start = places[min(before, len(places) - 1)].end() if places else 0
+        return f"{path}:{text.count(chr(10), 0, start) + 1}" if places else str(path)
 
     return parse_config(table, where)
 
@@ -89,9 +89,9 @@ def parse_config(
     }
     specs = _specs(lists, where)
     if ("pos_mqrel" in specs) != ("neg_mqrel" in specs):
-        there, absent = ("pos_mqrel", "neg_mqrel") if "pos_mqrel" in specs else ("neg_mqrel", "pos_mqrel")
+        given, absent = ("pos_mqrel", "neg_mqrel") if "pos_mqrel" in specs else ("neg_mqrel", "pos_mqrel")
         raise ConfigError(
-            f"{where(there, 0)}: {there} without {absent}", hint=f"Add {absent}, or use mqrel for graded data"
+            f"{where(given, 0)}: {given} without {absent}", hint=f"Add {absent}, or use mqrel for graded data"
         )
     if not specs:
         raise ConfigError(f"{where('mqrel', 0)}: no mqrel, and no pos_mqrel with neg_mqrel")
@@ -110,7 +110,7 @@ def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> 
     specs: dict[str, tuple[SourceSpec, ...]] = {}
     seen: Counter[str] = Counter()
     for name, sources in lists.items():
-        found = []
+        own = []
         for i, one in enumerate(sources):
             keys = dict.fromkeys(one) if isinstance(one, Mapping) else {}
 
@@ -118,9 +118,9 @@ def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> 
                 shown = key if key in keys else next(iter(keys), name)  # an absent key: where its source begins
                 return where(shown, seen[shown])
 
-            found.append(_source(one, f"{name}[{i}]", line_of))
+            own.append(_source(one, f"{name}[{i}]", line_of))
             seen.update(list(keys))
-        specs[name] = tuple(found)
+        specs[name] = tuple(own)
     return specs
 
 

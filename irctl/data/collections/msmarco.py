@@ -46,8 +46,8 @@ class MsMarcoFolder:
 
     def splits(self) -> tuple[str, ...]:
         """Splits with judgements."""
-        found = {self._split_of(p) for p in self.folder.glob("qrels.*")}
-        named = {"dev" if s == "dev.small" else "dev.full" if s == "dev" and self._has_small() else s for s in found}
+        on_disk = {self._split_of(p) for p in self.folder.glob("qrels.*")}
+        named = {"dev" if s == "dev.small" else "dev.full" if s == "dev" and self._has_small() else s for s in on_disk}
         tracks = {t for t, (_, qrels) in TRACKS.items() if find_in_folder(self.folder, qrels)}
         return order_splits(list(named | tracks))
 

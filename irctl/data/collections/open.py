@@ -79,9 +79,9 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
         return _folder(
             hub.find_beir_folder(source, root), fix_encoding, name=hub.parse_source(source).repo.split("/")[1]
         )
-    found = cards.key_of(source)
-    if found is not None and not source.startswith((".", "/")):
-        return _built_in(found, root, fix_encoding)
+    key = cards.key_of(source)
+    if key is not None and not source.startswith((".", "/")):
+        return _built_in(key, root, fix_encoding)
     path, _, entry = source.rpartition(":")
     if Path(path).suffix in (".json", ".toml") and Path(path).is_file():
         from irctl.data.collections.suites import suite_layout
@@ -128,13 +128,13 @@ def folder_of(name: str) -> Path:
 
 def is_present(source: str, *, root: str = "") -> bool:
     """Whether a collection can be opened without fetching it."""
-    found = cards.key_of(source)
-    if found is None:
+    key = cards.key_of(source)
+    if key is None:
         return Path(_shipped(source)).exists()
-    card = cards.built_in()[found]
+    card = cards.built_in()[key]
     if card.source:
         return bool(root) and (Path(root) / hub.parse_source(card.source).repo).is_dir()
-    return is_fetched(found)
+    return is_fetched(key)
 
 
 def is_fetched(name: str) -> bool:

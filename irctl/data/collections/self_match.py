@@ -50,8 +50,10 @@ def decide_self_match(collection: Collection, split: str, setting: str) -> SelfM
     same = sum(queries.texts[i] in (p, t.strip()) for i, p, t in zip(shared, passages, texts, strict=True))
     if not same:
         return SelfMatch("keep")
-    found = f"{collection.name} {split}: {same} of {len(queries)} queries are documents, the same id and the same text"
+    counted = (
+        f"{collection.name} {split}: {same} of {len(queries)} queries are documents, the same id and the same text"
+    )
     if 2 * same < len(shared):
         others = f"{len(shared) - same} share an id with another text"
-        return SelfMatch("keep", f"{found}, and {others}: none is dropped; eval.self_match=drop does")
-    return SelfMatch("drop", f"{found}: self-matches are dropped (eval.self_match=keep keeps them)")
+        return SelfMatch("keep", f"{counted}, and {others}: none is dropped; eval.self_match=drop does")
+    return SelfMatch("drop", f"{counted}: self-matches are dropped (eval.self_match=keep keeps them)")

@@ -21,7 +21,7 @@ def is_binary(config: Config) -> bool:
     if config.data.binary:
         return config.data.binary == "true"
     found = _thresholds(config)
-    return len(found) == len(_losses(config)) and len(set(found.values())) == 1
+    return len(found) == len(_loss_names(config.loss.name)) and len(set(found.values())) == 1
 
 
 def threshold_asked_for(config: Config) -> float | None:
@@ -69,12 +69,13 @@ def half_of_largest(largest_grade: float) -> float:
     return float(max(math.ceil(largest_grade / 2), 1))
 
 
-def _losses(config: Config) -> list[str]:
-    return [term.partition(":")[0].strip() for term in config.loss.name.split(",")]
+def _loss_names(terms: str) -> list[str]:
+    """The losses of loss.name, without their weights."""
+    return [term.partition(":")[0].strip() for term in terms.split(",")]
 
 
 def _thresholds(config: Config) -> dict[str, float]:
     """By loss that has one: what is set for it, else for all; 0: nothing is set."""
-    names = [n for n in _losses(config) if plugins.literal("losses", n, "LABELS") == "threshold"]
+    names = [n for n in _loss_names(config.loss.name) if plugins.literal("losses", n, "LABELS") == "threshold"]
     own = {n: config.plugin(f"loss.{n}").get("positive_threshold") for n in names}
     return {n: float(value or config.loss.positive_threshold) for n, value in own.items()}

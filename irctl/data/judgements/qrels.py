@@ -11,7 +11,7 @@ from irctl.types import Qrels
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Judgements with whole-number grades: TREC, BEIR or any other form of data/qrels_files.py.
+    """Judgements with whole-number grades: TREC, BEIR or any other form of qrels_files.py.
 
     Raises DataError with file:line for a grade that is not whole, and for a pair judged twice differently.
     """
