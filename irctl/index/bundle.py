@@ -112,8 +112,8 @@ class Bundle:
             folder = self.folder / self.manifest["quantizer"]["folder"]
             described = folder / QUANTIZER
             expected = self.manifest["quantizer"]["sha256"]
-            if described.is_file() and (found := hashing.file_digest(described)) != expected:
-                raise damaged.error(described, expected, found, "Codes need the one that made them: compress again")
+            if described.is_file() and (digest := hashing.file_digest(described)) != expected:
+                raise damaged.error(described, expected, digest, "Codes need the one that made them: compress again")
             quantizer = self._load(folder)
             sizes = (quantizer.dim, quantizer.code_size)
             if sizes != (self.dim, self.code_size):
@@ -205,6 +205,13 @@ def open_bundle(folder: Path, load_quantizer: Loader) -> Bundle:
         raise DataError(f"{folder / shards.MANIFEST}: no key {e}", hint="Compress again") from None
 
 
+def measure_rows(parts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Bytes a row on disk, headers counted: of the codes, and with their ids."""
+    rows, code_bytes, id_bytes = (sum(int(p.get(k, 0)) for p in parts) for k in ("rows", "bytes", "ids_bytes"))
+    sizes = {"codes": code_bytes, "with_ids": code_bytes + id_bytes}
+    return {name: round(size / rows, 4) if rows else 0.0 for name, size in sizes.items()}
+
+
 def write_bundle(
     folder: Path,
     *,
@@ -220,9 +227,6 @@ def write_bundle(
 
     quantizer: folder inside the bundle. more: further facts (source, encoder, plan hash); no times, hosts or paths.
     """
-    rows = sum(int(p["rows"]) for p in parts)
-    code_bytes = sum(int(p["bytes"]) for p in parts)
-    id_bytes = sum(int(p.get("ids_bytes", 0)) for p in parts)
     described = quantizer / QUANTIZER
     return shards.write_manifest(
         folder,
@@ -233,16 +237,13 @@ def write_bundle(
             "dim": dim,
             "code_size": code_size,
             "metric": metric,
-            "rows": rows,
+            "rows": sum(int(p["rows"]) for p in parts),
             "parts": [dict(p) for p in parts],
             "quantizer": {
                 "folder": quantizer.relative_to(folder).as_posix(),
                 "sha256": hashing.file_digest(described) if described.is_file() else "",
             },
-            "bytes_per_row": {
-                "codes": round(code_bytes / rows, 4) if rows else 0.0,
-                "with_ids": round((code_bytes + id_bytes) / rows, 4) if rows else 0.0,
-            },
+            "bytes_per_row": measure_rows(parts),
             **more,
         },
     )

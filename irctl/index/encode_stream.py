@@ -192,10 +192,10 @@ def _group_neighbours(batches: Sequence[RowBatch]) -> Iterator[list[RowBatch]]:
 
 
 def _check_block(block: VectorBlock | None, batch: RowBatch) -> None:
-    found = None if block is None else (block.start, len(block.vectors_ND))
-    if found != (batch.row0, batch.rows):
+    stretch = None if block is None else (block.start, len(block.vectors_ND))
+    if stretch != (batch.row0, batch.rows):
         raise DataError(
-            f"expected {batch.rows} rows from row {batch.row0}, found {found or 'the end of the input'}",
+            f"expected {batch.rows} rows from row {batch.row0}, found {stretch or 'the end of the input'}",
             hint="The input changed since the plan was made",
         )
 
@@ -236,9 +236,7 @@ def _write_one(target: CodeTarget, batch: RowBatch, ids: Sequence[str] | None, c
         "quantizer": target.quantizer,
     }
     if ids is not None:
-        ids_file = target.ids_file(batch.index)
-        stored = shards.write_ids(target.folder / ids_file, ids)
-        line |= {"ids": ids_file, "ids_bytes": stored.bytes, "ids_sha256": stored.sha256}
+        line |= shards.write_part_ids(target.folder, target.ids_file(batch.index), ids)
         line |= {"first_id": str(ids[0]), "last_id": str(ids[-1])}
     target.journal.add(line)
 

@@ -14,6 +14,7 @@ import numpy as np
 from irctl import hashing
 from irctl.files import write_atomic
 from irctl.index import shards
+from irctl.index.bundle import measure_rows
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
 from irctl.types import Reporter
@@ -28,10 +29,7 @@ def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter
             for number, group in enumerate(_groups(plan, parts))
         ]
         merged += [part for part in manifest["parts"] if part not in parts]  # of --append, in folders of their own
-        rows = sum(p["rows"] for p in merged)
-        code_bytes, id_bytes = (sum(int(p.get(k, 0)) for p in merged) for k in ("bytes", "ids_bytes"))
-        sizes = {"codes": round(code_bytes / rows, 4), "with_ids": round((code_bytes + id_bytes) / rows, 4)}
-        manifest = {**manifest, "parts": merged, "bytes_per_row": sizes}
+        manifest = {**manifest, "parts": merged, "bytes_per_row": measure_rows(merged)}
         shards.write_manifest(folder, manifest)
         reporter.say(f"joined {len(parts)} batches into {len(merged)} files")
     kept = {str(part[key]) for part in manifest["parts"] for key in ("file", "ids") if part.get(key)}
@@ -83,18 +81,16 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         "batches": [_span(group[0])[0], _span(group[-1])[1]],
     }
     if group[0].get("ids"):
-        ids_name = f"ids/part-{number:05d}.arrow"
         ids: list[str] = []
         for part in group:
             _check(folder / part["ids"], part["ids_sha256"])
             ids += shards.read_ids(folder / part["ids"]).to_pylist()
-        stored = shards.write_ids(folder / ids_name, ids)
-        joined |= {"ids": ids_name, "ids_bytes": stored.bytes, "ids_sha256": stored.sha256}
+        joined |= shards.write_part_ids(folder, f"ids/part-{number:05d}.arrow", ids)
         joined |= {"first_id": ids[0], "last_id": ids[-1]}
     return joined
 
 
 def _check(path: Path, expected: str) -> None:
-    if (found := hashing.file_digest(path)) != expected:
+    if (digest := hashing.file_digest(path)) != expected:
         again = "Remove that file alone and run its command again: the others stay"
-        raise damaged.error(path, expected, found, again)
+        raise damaged.error(path, expected, digest, again)

@@ -41,6 +41,12 @@ def write_ids(path: Path, ids: Sequence[str]) -> Written:
     return write_atomic(path, write)
 
 
+def write_part_ids(folder: Path, file: str, ids: Sequence[str]) -> dict[str, Any]:
+    """`write_ids` to a file of the folder; returns what a part says of it."""
+    written = write_ids(folder / file, ids)
+    return {"ids": file, "ids_bytes": written.bytes, "ids_sha256": written.sha256}
+
+
 def read_ids(path: Path) -> Any:
     """The `docid` column as a memory-mapped pyarrow ChunkedArray."""
     import pyarrow as pa
@@ -86,7 +92,7 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
     A torn last line is dropped, and so is one in the middle that a disk has spoilt: a shard without a line is written
     again, to the same bytes.
     """
-    found: dict[int, dict[str, Any]] = {}
+    lines_of: dict[int, dict[str, Any]] = {}
     for file in sorted((folder / JOURNAL).glob("manifest.*.jsonl")):
         try:
             lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -101,13 +107,13 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
                 continue
             for name in names:
                 check_inside(name, file)
-            before = found.setdefault(index, line)
+            before = lines_of.setdefault(index, line)
             if any(before.get(k) != v for k, v in digests.items()):
                 raise DataError(
                     f"{file}:{number}: shard {index} was written twice with different content",
                     hint=f"The input or the machine's arithmetic changed; remove {folder} and run again",
                 )
-    return found
+    return lines_of
 
 
 def list_files(line: Mapping[str, Any]) -> list[tuple[str, int, str]]:
@@ -177,9 +183,9 @@ def read_manifest(
         )
     again = f"Remove {path} and run the command that wrote it again"
     manifest = tables.json_object(path, hint=again)
-    found = manifest.get("format"), manifest.get("version")
-    if found != (format, version):
-        raise DataError(f"{path}: expected format {format} version {version}, found {found[0]} version {found[1]}")
+    its_format, its_version = manifest.get("format"), manifest.get("version")
+    if (its_format, its_version) != (format, version):
+        raise DataError(f"{path}: expected format {format} version {version}, found {its_format} version {its_version}")
     tables.check(manifest, {"parts": [PART], **(shape or {})}, str(path), hint=again)
     check_names(path, manifest)
     return manifest
@@ -193,8 +199,8 @@ def read_any_manifest(folder: Path) -> dict[str, Any]:
 
 def check_names(path: Path, manifest: Mapping[str, Any]) -> None:
     """DataError where the manifest at `path` names a file or a folder outside of its own folder."""
-    told = [manifest.get("parts"), manifest.get("appended"), [manifest.get("quantizer")]]
-    for entry in (e for some in told if isinstance(some, list) for e in some):
+    entries = [manifest.get("parts"), manifest.get("appended"), [manifest.get("quantizer")]]
+    for entry in (e for some in entries if isinstance(some, list) for e in some):
         for key in ("file", "ids", "folder"):
             if isinstance(entry, Mapping) and entry.get(key):
                 check_inside(entry[key], path)
@@ -209,10 +215,10 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]], remedy: Callable[[]
     files = [f for part in parts for f in list_files(part)]
     for name, size, expected in files:
         path = folder / name
-        found = path.stat().st_size if path.is_file() else -1
-        if found != size:
+        actual = path.stat().st_size if path.is_file() else -1
+        if actual != size:
             raise DataError(
-                f"{path}: expected {size} bytes, found {'no file' if found < 0 else found}",
+                f"{path}: expected {size} bytes, found {'no file' if actual < 0 else actual}",
                 hint=remedy()
                 if remedy
                 else "Run the command that wrote it again: it writes that file, the others stay",

@@ -19,7 +19,6 @@ from irctl.models.locate import ADAPTER, LocatedModel, locate
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from irctl.config import Config
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_FILES = (ADAPTER, ADAPTER_WEIGHTS, "adapter_model.bin")
@@ -48,16 +47,16 @@ def require_peft(what: str) -> None:
         )
 
 
-def add_lora(module: SentenceTransformer, config: Config) -> None:
+def add_lora(module: SentenceTransformer, rank: int, alpha: int, dropout: float) -> None:
     """Freeze the transformer and add trainable adapters to its linear layers."""
     require_peft("model.lora_r")
     from peft import LoraConfig, TaskType, get_peft_model
 
     settings = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
-        r=config.model.lora_r,
-        lora_alpha=config.model.lora_alpha,
-        lora_dropout=config.model.lora_dropout,
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
         target_modules="all-linear",
     )
     first: Any = module[0]

@@ -23,11 +23,11 @@ def choose_device(hardware: Hardware) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise EnvironmentUnfit("the profile asks for a CUDA device; torch finds none here", hint="Use --profile cpu")
-    rank, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if rank >= found:
+    rank, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if rank >= devices:
         raise EnvironmentUnfit(
-            f"the profile asks for {hardware.devices} devices; {found} are here",
-            hint=f"Use --devices 0{f'-{found - 1}' if found > 1 else ''}",
+            f"the profile asks for {hardware.devices} devices; {devices} are here",
+            hint=f"Use --devices 0{f'-{devices - 1}' if devices > 1 else ''}",
         )
     return f"cuda:{rank}"
 

@@ -219,7 +219,7 @@ def _write_shard(
     if not np.isfinite(stored_ND).all():
         raise RunFailed(f"{folder}: values above 65504 do not fit float16", hint="Use --set encoder.store=float32")
     name = f"part-{index:05d}"
-    ids = shards.write_ids(folder / "ids" / f"{name}.arrow", list(corpus.ids[rows]))
+    ids = shards.write_part_ids(folder, f"ids/{name}.arrow", list(corpus.ids[rows]))
     written = write_atomic(folder / "vectors" / f"{name}.npy", stored_ND)
     return {
         "index": index,
@@ -227,9 +227,7 @@ def _write_shard(
         "rows": len(stored_ND),
         "tokens": sum(counted),
         **written._asdict(),
-        "ids": f"ids/{name}.arrow",
-        "ids_bytes": ids.bytes,
-        "ids_sha256": ids.sha256,
+        **ids,
     }
 
 

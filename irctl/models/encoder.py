@@ -59,7 +59,7 @@ def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
     notices = reading.list_notices(module, about, how)
     modules.apply(module, how)
     if name is None and config.model.lora_r:
-        adapters.add_lora(module, config)
+        adapters.add_lora(module, config.model.lora_r, config.model.lora_alpha, config.model.lora_dropout)
     elif name is None and config.model.freeze_base:
         module.requires_grad_(False)
     module.to(device)
@@ -70,9 +70,8 @@ def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
         dtype=arithmetic.choose_dtype(config.hardware),
         batch_tokens=config.encoder.batch_tokens or config.hardware.encode_tokens,
         about=about,
-        names=reading.list_names(config.data.source),
         notices=notices,
-    )
+    ).for_data(config.data.source)
 
 
 def load_guide(config: Config) -> TextEncoder:
@@ -97,7 +96,8 @@ class TextEncoder:
     """A SentenceTransformer with everything that decides its vectors.
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
-    names: of the data set that is encoded, for prompts of its own. notices: what a user should know of the folder.
+    names: of the data set that is encoded (`for_data`), for prompts of its own.
+    notices: what a user should know of the folder.
     """
 
     def __init__(
@@ -109,7 +109,6 @@ class TextEncoder:
         dtype: str,
         batch_tokens: int,
         about: Mapping[str, Any],
-        names: Sequence[str] = (),
         notices: Sequence[str] = (),
     ) -> None:
         self.module = module
@@ -118,7 +117,7 @@ class TextEncoder:
         self.dtype = dtype
         self.batch_tokens = batch_tokens
         self.about = dict(about)
-        self.names = tuple(names)
+        self.names: tuple[str, ...] = ()
         self.notices = tuple(notices)
         self.similarity = how.similarity
         self.query_max_len, self.passage_max_len = how.query_max_len, how.passage_max_len
@@ -154,10 +153,10 @@ class TextEncoder:
             if multiple:
                 text["pad_to_multiple_of"] = multiple
             options = {"processing_kwargs": {"text": text}}
-        found = self.module.preprocess(list(texts), prompt=self.prompt(side) or None, **options)
-        unused = {"modality"} if found.get("modality") == "text" else set()
+        inputs = self.module.preprocess(list(texts), prompt=self.prompt(side) or None, **options)
+        unused = {"modality"} if inputs.get("modality") == "text" else set()
         unused |= set() if self._skips_prompt else {"prompt_length"}
-        return {k: v for k, v in found.items() if k not in unused}
+        return {k: v for k, v in inputs.items() if k not in unused}
 
     def forward(self, features: Mapping[str, Any]) -> Tensor:
         """Vectors [N, D] of `features`, in float32, with gradients where they are on. Leaves `features` as they are."""

@@ -35,9 +35,9 @@ def check(config: Config, name: str = "") -> None:
     name: of the model, where it is not model.name. Says nothing where the model is not on this machine.
     """
     named = name or config.model.name
-    found = find_local(named, config.model.revision if named == config.model.name else "")
-    if found is not None and (says := read_facts(found, config)) is not None:
-        reading.settle(says, reading.read_file(found), config, found)
+    located = find_local(named, config.model.revision if named == config.model.name else "")
+    if located is not None and (says := read_facts(located, config)) is not None:
+        reading.settle(says, reading.read_file(located), config, located)
 
 
 def read_facts(located: LocatedModel, config: Config) -> reading.FolderFacts | None:
@@ -46,8 +46,8 @@ def read_facts(located: LocatedModel, config: Config) -> reading.FolderFacts | N
     if (folder / ADAPTER).is_file():
         return None
     if not located.is_sentence_transformers:
-        told = reading.choose_plain_pooling(located, config)
-        return reading.FolderFacts(told, config.encoder.normalize == "true", *_read_limits(folder), {})
+        plain = reading.choose_plain_pooling(located, config.encoder.pooling)
+        return reading.FolderFacts(plain, config.encoder.normalize == "true", *_read_limits(folder), {})
     modules = similarity.read_modules(located)
     if not modules or not modules[0]["type"].endswith(".Transformer"):
         return None

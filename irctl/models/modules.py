@@ -26,7 +26,7 @@ def load(located: LocatedModel, config: Config) -> SentenceTransformer:
     import torch
 
     model_kwargs: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
-    if attention := _choose_attention(config):
+    if attention := _choose_attention(config.model.attention, config.hardware.attention):
         model_kwargs["attn_implementation"] = attention
     shared: dict[str, Any] = {"trust_remote_code": config.model.trust_remote_code, "local_files_only": True}
     try:
@@ -52,22 +52,22 @@ def _load_whole(
     from sentence_transformers import SentenceTransformer
 
     whole.check_files(located, config.model.trust_remote_code)
-    with whole.collect_loading_info() as said:
+    with whole.collect_loading_info() as loaded:
         if located.is_sentence_transformers:
             module = SentenceTransformer(str(located.folder), device="cpu", model_kwargs=model_kwargs, **shared)
         else:
             module = _load_plain(located, config, model_kwargs, shared)
-    whole.check_weights(module, located, said)
+    whole.check_weights(module, located, loaded)
     whole.check_tokenizer(module, located)
     whole.check_reads_text(module, located)
     return module
 
 
-def _choose_attention(config: Config) -> str:
+def _choose_attention(asked: str, of_profile: str) -> str:
     """The kernel asked for; empty for sdpa by profile, left to transformers, as not every model has it."""
-    if config.model.attention != "auto":
-        return config.model.attention
-    return "" if config.hardware.attention == "sdpa" else config.hardware.attention
+    if asked != "auto":
+        return asked
+    return "" if of_profile == "sdpa" else of_profile
 
 
 def _load_plain(
@@ -76,7 +76,7 @@ def _load_plain(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    pooling = choose_plain_pooling(located, config)
+    pooling = choose_plain_pooling(located, config.encoder.pooling)
     transformer = Transformer(
         str(located.folder),
         model_kwargs={**model_kwargs, **shared},

@@ -85,10 +85,10 @@ def list_names(source: str) -> tuple[str, ...]:
 
     A configuration file is known without its ending too.
     """
-    found = cards.key_of(source)
-    if found is not None:
-        card = cards.built_in()[found]
-        names = [source, found, card.name, found.rpartition("/")[2], card.same_as, card.same_as.rpartition("/")[2]]
+    key = cards.key_of(source)
+    if key is not None:
+        card = cards.built_in()[key]
+        names = [source, key, card.name, key.rpartition("/")[2], card.same_as, card.same_as.rpartition("/")[2]]
     elif hub.is_hub(source):
         names = [source, hub.parse_source(source).repo.rpartition("/")[2]]
     else:
@@ -127,26 +127,26 @@ def resolve(module: Any, about: Mapping[str, Any], config: Config, located: Loca
         query_prompt=value["encoder.query_prompt"] or "",
         passage_prompt=value["encoder.passage_prompt"] or "",
         title_join=value["data.title_join"],
-        similarity=settle_similarity(module.similarity_fn_name, located, config, says.normalizes),
+        similarity=settle_similarity(module.similarity_fn_name, located, config.encoder.normalize, says.normalizes),
         pad_multiple=int(about.get("pad_multiple", 0)),
         prompts=prompts,
     )
 
 
 def settle(
-    found: FolderFacts, about: Mapping[str, Any], config: Config, located: LocatedModel
+    facts: FolderFacts, about: Mapping[str, Any], config: Config, located: LocatedModel
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """(values by key, None where nobody says it; prompts of single data sets).
 
     Raises ConfigError where a given value contradicts the folder, or exceeds what the model can read.
     """
-    limit, own_len, prompts = found.limit, found.own_len, dict(found.prompts)
+    limit, own_len, prompts = facts.limit, facts.own_len, dict(facts.prompts)
     # not the default prompt: encode_query and encode_document of sentence-transformers do not prepend it either
     query_prompt = prompts.get("query")
     passage_prompt = next((prompts[k] for k in PASSAGE_PROMPTS if prompts.get(k)), None)
     says: dict[str, Any] = {
-        "encoder.pooling": found.pooling,
-        "encoder.normalize": found.normalizes,
+        "encoder.pooling": facts.pooling,
+        "encoder.normalize": facts.normalizes,
         "encoder.query_max_len": about.get("query_max_len"),
         "encoder.passage_max_len": about.get("passage_max_len"),
         # an empty prompt of a foreign folder says nothing; one that irctl saved says "none"
@@ -241,9 +241,12 @@ class PoolingUnknown(ConfigError):
     """A model folder that does not say how it pools, which the settings may."""
 
 
-def choose_plain_pooling(located: LocatedModel, config: Config) -> str:
-    """How a plain transformers folder pools. Raises PoolingUnknown where nobody says so."""
-    pooling = config.encoder.pooling or KNOWN_POOLING.get(located.name, "")
+def choose_plain_pooling(located: LocatedModel, asked: str) -> str:
+    """How a plain transformers folder pools. Raises PoolingUnknown where nobody says so.
+
+    asked: encoder.pooling, or empty.
+    """
+    pooling = asked or KNOWN_POOLING.get(located.name, "")
     if not pooling:
         raise PoolingUnknown(
             f"{located.name}: a plain transformers model does not say how its token vectors are pooled",

@@ -1,26 +1,24 @@
-"""By what a model's vectors are compared: dot, cosine or euclid, by its folder's word and the settings."""
+"""By what a model's vectors are compared: dot, cosine or euclid, by its folder's word and the settings.
+
+normalize: encoder.normalize as it was set: true, false, or empty. asked: search.similarity, or empty.
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from irctl import tables
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import ADAPTER, LocatedModel
 
-if TYPE_CHECKING:
-    from irctl.config import Config
-
 SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 
 
-def describe(config: Config, found: LocatedModel | None) -> str:
+def describe_similarity(asked: str, normalize: str, located: LocatedModel | None) -> str:
     """What a dry run says of the similarity: asked for, or the model's own, whose folder is read without torch."""
-    own = read_similarity(found, config) if found is not None else ""
-    return config.search.similarity or own or "the model's own, known when it is opened"
+    own = read_similarity(located, normalize) if located is not None else ""
+    return asked or own or "the model's own, known when it is opened"
 
 
-def read_similarity(located: LocatedModel, config: Config) -> str:
+def read_similarity(located: LocatedModel, normalize: str) -> str:
     """The similarity that `resolve` finds, from the folder's files alone; empty for adapters, whose model says it."""
     if (located.folder / ADAPTER).is_file():
         return ""
@@ -28,13 +26,13 @@ def read_similarity(located: LocatedModel, config: Config) -> str:
         return "dot"
     path = located.folder / "config_sentence_transformers.json"
     name = tables.json_object(path).get("similarity_fn_name") if path.is_file() else None
-    return settle_similarity(str(name or "cosine"), located, config, _has_normalize(located))
+    return settle_similarity(str(name or "cosine"), located, normalize, _has_normalize(located))
 
 
-def makes_unit_vectors(located: LocatedModel, config: Config) -> bool:
+def makes_unit_vectors(located: LocatedModel, normalize: str) -> bool:
     """Whether the model normalises, from its folder's files and the settings."""
-    if config.encoder.normalize:
-        return config.encoder.normalize == "true"
+    if normalize:
+        return normalize == "true"
     return _has_normalize(located)
 
 
@@ -52,20 +50,19 @@ def read_modules(located: LocatedModel) -> list[dict[str, str]]:
     return entries
 
 
-def settle_similarity(name: str, located: LocatedModel, config: Config, had: bool) -> str:
+def settle_similarity(name: str, located: LocatedModel, normalize: str, had: bool) -> str:
     """had: the folder normalises. Vectors that were normalised and shall not be are compared as they are: by dot."""
     if name not in SIMILARITIES:
         raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")
-    is_normalized = config.encoder.normalize == "true" or (had and config.encoder.normalize != "false")
+    is_normalized = normalize == "true" or (had and normalize != "false")
     if name == "cosine" and had and not is_normalized:
         return "dot"
     # of unit vectors the cosine is the dot product, and is cheaper so
     return "dot" if is_normalized and name == "cosine" else SIMILARITIES[name]
 
 
-def check_similarity(config: Config, own: str, is_normalized: bool) -> None:
+def check_similarity(asked: str, own: str, is_normalized: bool) -> None:
     """ConfigError where training is asked for another similarity than the model's own, by which it compares."""
-    asked = config.search.similarity
     same = {own, *(("dot", "cosine") if is_normalized and own == "dot" else ())}
     if asked and own and asked not in same:
         raise ConfigError(

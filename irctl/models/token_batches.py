@@ -33,8 +33,8 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, texts: Sequence[str], max_len: int) -> None:
         self.tokenizer = tokenizer
-        found = tokenizer(list(texts), truncation=True, max_length=max_len, padding=False) if texts else {}
-        self.columns: dict[str, list[list[int]]] = {k: list(v) for k, v in found.items() if k != "attention_mask"}
+        encoded = tokenizer(list(texts), truncation=True, max_length=max_len, padding=False) if texts else {}
+        self.columns: dict[str, list[list[int]]] = {k: list(v) for k, v in encoded.items() if k != "attention_mask"}
         for row, ids in enumerate(self.columns.get("input_ids", [])):
             if not ids:  # an empty text and a tokenizer that adds nothing
                 for name, column in self.columns.items():
@@ -53,14 +53,14 @@ class Tokens:
         width = int(self.lengths_N[rows].max())
         width = -(-width // multiple) * multiple if multiple else width
         fill = {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
-        made = {k: np.full((len(rows), width), fill.get(k, 0), np.int64) for k in (*self.columns, "attention_mask")}
+        inputs = {k: np.full((len(rows), width), fill.get(k, 0), np.int64) for k in (*self.columns, "attention_mask")}
         for place, row in enumerate(rows):
             length = int(self.lengths_N[row])
             at = slice(0, length)
-            made["attention_mask"][place, at] = 1
+            inputs["attention_mask"][place, at] = 1
             for name, column in self.columns.items():
-                made[name][place, at] = column[row]
-        return {k: torch.from_numpy(v) for k, v in made.items()}
+                inputs[name][place, at] = column[row]
+        return {k: torch.from_numpy(v) for k, v in inputs.items()}
 
 
 def run_by_length(forward: Callable[[Mapping[str, Any]], Tensor], features: Mapping[str, Any], budget: int) -> Tensor:
@@ -76,13 +76,13 @@ def run_by_length(forward: Callable[[Mapping[str, Any]], Tensor], features: Mapp
     parts = list(split_batches(lengths_B, budget))
     if len(parts) < 2:
         return forward(features)
-    made = []
+    vectors = []
     for rows in parts:
         longest = int(lengths_B[rows].max())
         cut = {k: v[rows, :longest] if getattr(v, "shape", None) == mask_BW.shape else v for k, v in features.items()}
-        made.append(forward(cut))
+        vectors.append(forward(cut))
     back = np.argsort(np.concatenate(parts), kind="stable")
-    return torch.cat(made)[torch.from_numpy(back).to(made[0].device)]
+    return torch.cat(vectors)[torch.from_numpy(back).to(vectors[0].device)]
 
 
 def move_to_device(features: Mapping[str, Any], device: Any) -> dict[str, Any]:

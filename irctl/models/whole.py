@@ -42,20 +42,20 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     path = folder / "modules.json"
     if not path.is_file():
         return []
-    found = tables.parse_json(path.read_bytes(), str(path))
-    if not isinstance(found, list) or not found or not all(isinstance(entry, dict) for entry in found):
+    entries = tables.parse_json(path.read_bytes(), str(path))
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{path}: expected a list of modules")
-    return found
+    return entries
 
 
 def _suggest_conversion(located: LocatedModel) -> str:
     """The command that makes safetensors of a folder of pickles: torch reads weights alone there, and runs no code."""
     if located.is_sentence_transformers:
-        made = f"from sentence_transformers import SentenceTransformer as S; S('{located.folder}').save('NEW')"
+        code = f"from sentence_transformers import SentenceTransformer as S; S('{located.folder}').save('NEW')"
     else:
-        made = "from transformers import AutoModel as M, AutoTokenizer as T; "
-        made += f"[x.from_pretrained('{located.folder}').save_pretrained('NEW') for x in (M, T)]"
-    return f'Convert it: python -c "{made}", then --model NEW'
+        code = "from transformers import AutoModel as M, AutoTokenizer as T; "
+        code += f"[x.from_pretrained('{located.folder}').save_pretrained('NEW') for x in (M, T)]"
+    return f'Convert it: python -c "{code}", then --model NEW'
 
 
 def _check_dense(path: Path, trusts_code: bool) -> None:
@@ -94,22 +94,22 @@ def collect_loading_info() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
     from transformers import PreTrainedModel
 
     own: Any = PreTrainedModel.__dict__["from_pretrained"]
-    found: list[tuple[Any, dict[str, Any]]] = []
+    loaded: list[tuple[Any, dict[str, Any]]] = []
 
     def from_pretrained(cls: Any, /, *args: Any, output_loading_info: bool = False, **more: Any) -> Any:
         model, info = own.__func__(cls, *args, output_loading_info=True, **more)
-        found.append((model, info))
+        loaded.append((model, info))
         return (model, info) if output_loading_info else model
 
     untyped: Any = PreTrainedModel
     untyped.from_pretrained = classmethod(from_pretrained)
     try:
-        yield found
+        yield loaded
     finally:
         untyped.from_pretrained = own
 
 
-def check_weights(module: SentenceTransformer, located: LocatedModel, said: list[tuple[Any, dict[str, Any]]]) -> None:
+def check_weights(module: SentenceTransformer, located: LocatedModel, loaded: list[tuple[Any, dict[str, Any]]]) -> None:
     """Refuse a folder without some of the model's weights, or with some that the model has no place for.
 
     Heads of other tasks and poolers are not read here: they may be there or not. A pooler that is not there is set to
@@ -122,7 +122,7 @@ def check_weights(module: SentenceTransformer, located: LocatedModel, said: list
         for part in module.modules()
         for how in getattr(part, "modality_config", {}).values()
     )
-    for model, info in said:
+    for model, info in loaded:
         missing = {key for key in info["missing_keys"] if reads_pooler or not key.startswith(POOLER)}
         if missing:
             total = len(model.state_dict())

@@ -162,7 +162,8 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 
 def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
-    from irctl.models import folder_facts, locate, similarity
+    from irctl.models import folder_facts, locate
+    from irctl.models.similarity import describe_similarity
 
     request.check()
     folder_facts.check(config)
@@ -176,7 +177,7 @@ def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
             "collection": f"{collection.name}, {rows} documents",
             "encoder": f"{config.model.name} ({located.folder if located else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
-            "similarity": similarity.describe(config, located),
+            "similarity": describe_similarity(config.search.similarity, config.encoder.normalize, located),
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
             "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",

@@ -33,7 +33,7 @@ def test_the_similarity_read_from_the_files_is_that_of_the_opened_model(
         (folder / "modules.json").write_text(json.dumps(entries[:-1]))
     config = settings("encoder.override=true", *asked)
     encoder = load_encoder(config, str(folder))
-    assert read_similarity(locate(str(folder)), config) == encoder.similarity
+    assert read_similarity(locate(str(folder)), config.encoder.normalize) == encoder.similarity
     encoder.save(tmp_path / "saved")
     assert load_encoder(settings(), str(tmp_path / "saved")).similarity == encoder.similarity
 
@@ -53,16 +53,16 @@ def test_vectors_that_shall_not_be_normalised_are_compared_as_they_are_and_stay_
 
 def test_a_plain_folder_compares_by_dot(tiny_encoder: Path, tmp_path: Path) -> None:
     folder = plain_bert(tiny_encoder, tmp_path / "plain")
-    assert read_similarity(locate(str(folder)), settings()) == "dot"
+    assert read_similarity(locate(str(folder)), "") == "dot"
 
 
 def test_training_refuses_another_similarity_than_the_models_own() -> None:
-    check_similarity(settings("search.similarity=cosine"), "dot", True)
-    check_similarity(settings("search.similarity=dot"), "dot", False)
-    check_similarity(settings(), "cosine", False)
+    check_similarity("cosine", "dot", True)
+    check_similarity("dot", "dot", False)
+    check_similarity("", "cosine", False)
     for asked, own, unit in (("dot", "cosine", False), ("euclid", "dot", True), ("cosine", "dot", False)):
         with pytest.raises(ConfigError, match=f"search.similarity={asked}: training compares by .* {own}"):
-            check_similarity(settings(f"search.similarity={asked}"), own, unit)
+            check_similarity(asked, own, unit)
 
 
 def test_settings_of_a_transformer_are_refused_where_there_is_none(minilm: Path, tmp_path: Path) -> None:

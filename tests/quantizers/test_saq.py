@@ -129,11 +129,11 @@ def test_too_few_bits_for_a_segment_are_refused() -> None:
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_the_estimate_is_unbiased_over_rotations(metric: str) -> None:
-    x, q = decaying(30, 128, 1), decaying(5, 128, 2)
+    x, q = decaying(30, 64, 1), decaying(5, 64, 2)
     true = q @ x.T if metric == "ip" else -((q[:, None] - x[None]) ** 2).sum(2)
     errors = []
     for seed in range(60):
-        made = saq.Quantizer(saq.Config(bits=2), 128, metric, seed)
+        made = saq.Quantizer(saq.Config(bits=2), 64, metric, seed)
         made.fit(x)
         errors.append(made.scores(q, made.encode(x)) - true)
     mean = np.mean(errors, axis=0)

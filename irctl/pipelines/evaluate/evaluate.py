@@ -69,11 +69,11 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     if not (source.index or source.files):
         from irctl.models import folder_facts
         from irctl.models.locate import find_local
-        from irctl.models.similarity import describe
+        from irctl.models.similarity import describe_similarity
 
         folder_facts.check(config, resolve_run_name(source.model or config.model.name))
         local = find_local(source.model or config.model.name, config.model.revision)
-        plan["evaluate"]["similarity"] = describe(config, local)
+        plan["evaluate"]["similarity"] = describe_similarity(config.search.similarity, config.encoder.normalize, local)
     for t in present:
         file = {"run file": str(t.run_file)} if t.run_file else {}
         plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}

@@ -156,10 +156,11 @@ def describe(config: Config, *, index: str | None = None, queries: str | None = 
     if not index:
         from irctl.models import folder_facts
         from irctl.models.locate import find_local
-        from irctl.models.similarity import describe
+        from irctl.models.similarity import describe_similarity
 
         folder_facts.check(config)
-        plan["similarity"] = describe(config, find_local(config.model.name, config.model.revision))
+        local = find_local(config.model.name, config.model.revision)
+        plan["similarity"] = describe_similarity(config.search.similarity, config.encoder.normalize, local)
         return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
     searched = opened_index.open_index(index, config)
     if queries is not None:

@@ -37,8 +37,9 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     folder_facts.check(config)
     found = locate.find_local(config.model.name, config.model.revision)
     if found is not None:
-        own, unit = similarity.read_similarity(found, config), similarity.makes_unit_vectors(found, config)
-        similarity.check_similarity(config, own, unit)
+        normalize = config.encoder.normalize
+        own, unit = similarity.read_similarity(found, normalize), similarity.makes_unit_vectors(found, normalize)
+        similarity.check_similarity(config.search.similarity, own, unit)
     if warning := precision.overflow_warning(config, found):
         reporter.warn(warning)
     return config, plan

@@ -46,7 +46,11 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         for p in terms.parts(config)
     }
     described["similarity"] = {
-        "scores": similarity.describe(config, locate.find_local(config.model.name, config.model.revision))
+        "scores": similarity.describe_similarity(
+            config.search.similarity,
+            config.encoder.normalize,
+            locate.find_local(config.model.name, config.model.revision),
+        )
     }
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))

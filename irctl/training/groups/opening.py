@@ -54,7 +54,7 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
         warn=context.reporter.warn,
     )
     encoder = load_encoder(config)
-    check_similarity(config, encoder.similarity, encoder.settings.normalize)
+    check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)
     if config.train.gradient_checkpointing:
