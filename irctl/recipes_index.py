@@ -32,12 +32,12 @@ def read(name: str) -> dict[str, Any]:
 def arms(name: str) -> dict[str, dict[str, Any]]:
     """Arms of a group recipe by name, in file order; empty for any other recipe. Raises ConfigError for unfit names."""
     listed = read(name).get("arms", [])
-    found = {str(t.get("name", "")): dict(t) for t in listed}
-    if any(not n or ":" in n for n in found) or len(found) != len(listed):
+    by_name = {str(t.get("name", "")): dict(t) for t in listed}
+    if any(not n or ":" in n for n in by_name) or len(by_name) != len(listed):
         raise ConfigError(f"{_path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
-    for arm, table in found.items():
+    for arm, table in by_name.items():
         tables.check(table, NO_SETTINGS, f"{_path(name).name} [{arm}]", error=ConfigError)
-    return found
+    return by_name
 
 
 def has_tiny(name: str) -> bool:

@@ -27,54 +27,54 @@ QUICK = ("--max-steps", "4", "--set", "train.warmup_ratio=0")
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One command. about: what a reader learns from it."""
 
     about: str
     argv: tuple[str, ...]
 
 
-Plan = Generator[Step, Mapping[str, Any], dict[str, Any]]
+Plan = Generator[DemoStep, Mapping[str, Any], dict[str, Any]]
 
 
 def plan(*, quick: bool = False) -> Plan:
     """Yield each step, take its --json payload, and return {evals: run ids, best, reports}."""
     evals: list[str] = []
 
-    def evaluated(about: str, *argv: str) -> Generator[Step, Mapping[str, Any], float]:
-        payload = yield Step(about, ("eval", *argv, "--split", "test"))
+    def evaluated(about: str, *argv: str) -> Generator[DemoStep, Mapping[str, Any], float]:
+        payload = yield DemoStep(about, ("eval", *argv, "--split", "test"))
         evals.append(str(payload["run"]))
         return headline(payload)
 
-    found = yield Step("lexical baseline: BM25", ("search", "--retriever", "bm25", "--split", "test"))
-    yield from evaluated("measure it on held-out test queries", str(found["run_file"]))
+    searched = yield DemoStep("lexical baseline: BM25", ("search", "--retriever", "bm25", "--split", "test"))
+    yield from evaluated("measure it on held-out test queries", str(searched["run_file"]))
 
-    yield Step("encode the corpus with the untouched encoder", ("encode", "--model", MODEL))
-    payload = yield Step("untouched encoder on dev", ("eval", "--model", MODEL, "--split", "dev"))
+    yield DemoStep("encode the corpus with the untouched encoder", ("encode", "--model", MODEL))
+    payload = yield DemoStep("untouched encoder on dev", ("eval", "--model", MODEL, "--split", "dev"))
     dev = {MODEL: headline(payload)}
     baseline_at = len(evals)
     yield from evaluated("untouched encoder on test", "--model", MODEL)
 
-    yield Step("hard negatives by BM25", ("hardneg", "--retriever", "bm25", "--num", "4"))
-    mined = yield Step(
+    yield DemoStep("hard negatives by BM25", ("hardneg", "--retriever", "bm25", "--num", "4"))
+    mined = yield DemoStep(
         "hard negatives by the encoder, those too close to the best positive left out",
         ("hardneg", "--model", MODEL, "--num", "4", "--set", "hardneg.rel_margin=0.05"),
     )
     for loss in (("--loss", "infonce"), ("--method", "sycl", "--loss", "ws2")):
         argv = ("train", *loss, "--negatives", str(mined["negatives_file"]), *TRAIN, *(QUICK if quick else ()))
-        trained = yield Step(f"fine-tune with {loss[-1]}", argv)
+        trained = yield DemoStep(f"fine-tune with {loss[-1]}", argv)
         model = str(trained["run"])
-        yield Step("encode the corpus with it", ("encode", "--model", model))
-        payload = yield Step("it on dev", ("eval", "--model", model, "--split", "dev"))
+        yield DemoStep("encode the corpus with it", ("encode", "--model", model))
+        payload = yield DemoStep("it on dev", ("eval", "--model", model, "--split", "dev"))
         dev[model] = headline(payload)
         yield from evaluated("it on test", "--model", model)
 
     best = max(dev, key=lambda m: dev[m])
-    encoded = yield Step("vectors of the encoder that is best on dev", ("encode", "--model", best))
+    encoded = yield DemoStep("vectors of the encoder that is best on dev", ("encode", "--model", best))
     for method, settings in CODES:
         sets = tuple(word for s in settings for word in ("--set", s))
         argv = ("compress", "--method", method, "--data", str(encoded["folder"]), *sets)
-        bundle = yield Step(f"compress with {method} {' '.join(settings)}", argv)
+        bundle = yield DemoStep(f"compress with {method} {' '.join(settings)}", argv)
         yield from evaluated("search its codes", "--model", best, "--index", str(bundle["run"]))
     return {"evals": evals, "baseline": evals[baseline_at], "best": best, "dev": dev}
 

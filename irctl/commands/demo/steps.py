@@ -78,8 +78,8 @@ def outcome(payload: dict[str, Any]) -> str:
     if "measure" in results[0]:
         return "  ".join(f"{r['measure']} {r['value']:.4f}" for r in results if isinstance(r.get("value"), float))
     shown = ("queries", "negatives", "rows", "bytes_per_row", "relative_mse", "steps", "loss", "seconds")
-    found = [(k, results[0][k]) for k in shown if k in results[0]]
-    return "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found) or "done"
+    told = [(k, results[0][k]) for k in shown if k in results[0]]
+    return "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in told) or "done"
 
 
 class Memory:

@@ -50,8 +50,8 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
         {"what": k, "then": stored[k], "now": here.get(k), "same": stored[k] == here.get(k)}
         for k in ("git_commit", "git_dirty", "git_diff_sha256", "irctl_version", "python")
     ]
-    found = query.rows("SELECT packages_json FROM env WHERE run_id = ?", (run.id,))
-    then = json.loads(found[0]["packages_json"]) if found else {}
+    stored_env = query.rows("SELECT packages_json FROM env WHERE run_id = ?", (run.id,))
+    then = json.loads(stored_env[0]["packages_json"]) if stored_env else {}
     now = surroundings.packages()
     for name in then:
         if now.get(name) != then[name]:
@@ -81,16 +81,16 @@ def _pinned(run: RunRecord, line: CommandLine, read: Read) -> CommandLine:
 
 def _sources(run: RunRecord) -> dict[str, str]:
     """What was measured or searched, by the option that names it; by "" the run file, or the run that wrote it."""
-    found: dict[str, str] = {}
+    by_option: dict[str, str] = {}
     for a in query.artifacts(run, role="in"):
         if a["kind"] == "run_file":
             made = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
-            found[""] = str(made[0]) if made else str(a["path"])
+            by_option[""] = str(made[0]) if made else str(a["path"])
         elif a["kind"] in ("bundle", "embeddings"):
-            found["--index"] = str(a["path"])
+            by_option["--index"] = str(a["path"])
         elif a["kind"] == "model":
-            found["--model"] = str(run.columns["model"] or a["path"])
-    return found
+            by_option["--model"] = str(run.columns["model"] or a["path"])
+    return by_option
 
 
 def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:

@@ -232,6 +232,21 @@ def test_a_torn_last_line_of_the_memory_is_no_finished_run(fake: Path) -> None:
     assert DoneLines(fake / "done.jsonl", fake / "runs").recall(("train", "--seed", "1")) is None
 
 
+def test_what_the_orphan_of_a_killed_group_prints_is_no_answer(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fake / "logs").mkdir()
+    answer = arms_chains._answer
+
+    def late(child: object) -> dict[str, object]:
+        with (fake / "logs" / ".a.answer").open("a") as orphan:
+            orphan.write("late\n")
+        return answer(child)
+
+    monkeypatch.setattr(arms_chains, "_answer", late)
+    chain = Chain("a", (("train", "--seed", "1"),))
+    pool(fake).run([chain], Silent())
+    assert chain.runs == [FIRST]
+
+
 def test_two_devices_run_two_chains_and_each_sees_one(fake: Path) -> None:
     pool(fake, 2).run([Chain(str(n), (("train", "--seed", str(n)),)) for n in range(4)], Silent())
     assert {c[-1] for c in calls(fake)} == {"0", "1"}
