@@ -40,7 +40,7 @@ REFUSING = f"{__name__}:refusing"
 @pytest.fixture(autouse=True)
 def workers_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
     here = Path(__file__).parent
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parent)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), *map(str, here.parents[:2])]))
 
 
 def codes_and_ids(folder: Path) -> dict[str, bytes]:
