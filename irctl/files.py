@@ -28,7 +28,7 @@ _own: list[Path] = []  # its folder, and others that irctl itself has chosen to 
 
 
 class Written(NamedTuple):
-    """What became of one file: its size and the digest computed while it was written."""
+    """What became of one file: its size and the sha256 computed while it was written."""
 
     bytes: int
     sha256: str
@@ -38,7 +38,7 @@ class _Hashing(io.RawIOBase):
     """A file that hashes what passes through it."""
 
     def __init__(self, inner: BinaryIO) -> None:
-        self.inner, self.digest, self.count = inner, hashlib.sha256(), 0
+        self.inner, self.sha256, self.count = inner, hashlib.sha256(), 0
 
     def writable(self) -> bool:
         return True
@@ -46,7 +46,7 @@ class _Hashing(io.RawIOBase):
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         self.inner.write(view)
-        self.digest.update(view)
+        self.sha256.update(view)
         self.count += len(view)
         return len(view)
 
@@ -90,7 +90,7 @@ def write_atomic(
         with contextlib.suppress(OSError):
             tmp.unlink()
         raise
-    return Written(sink.count, sink.digest.hexdigest())
+    return Written(sink.count, sink.sha256.hexdigest())
 
 
 def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:

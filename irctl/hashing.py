@@ -39,7 +39,7 @@ def use(mode: str) -> None:
     os.environ[CARRIER] = mode
 
 
-def file_digest(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """sha256 of the file, read now."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -47,7 +47,7 @@ def file_digest(path: Path) -> str:
 
 def sha256_file(path: Path) -> str:
     """sha256 of the file, remembered."""
-    return str(remembered(path, "sha256", file_digest))
+    return str(remembered(path, "sha256", compute_sha256))
 
 
 def mode() -> str:
@@ -113,14 +113,14 @@ def identities(files: Sequence[Path]) -> list[str]:
 
 
 def _sampled(path: Path, found: os.stat_result, samples: int) -> str:
-    digest = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
+    sha256 = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
     if mode() == "none":
-        return f"stat:{digest.hexdigest()}"
+        return f"stat:{sha256.hexdigest()}"
     with path.open("rb") as file:
         for i in range(samples):
             file.seek(max(0, found.st_size - BLOCK) * i // (samples - 1))
-            digest.update(file.read(BLOCK))
-    return f"fast:{digest.hexdigest()}"
+            sha256.update(file.read(BLOCK))
+    return f"fast:{sha256.hexdigest()}"
 
 
 def content(path: Path) -> str:

@@ -106,8 +106,8 @@ def test_a_folder_is_sampled_by_the_size_of_all_its_files_and_the_cost_is_bounde
         path.write_bytes(bytes(800))  # below the limit alone, 16,000 bytes in all
     (tmp_path / "ids").write_bytes(b"a")
     read: list[Path] = []
-    whole = hashing.file_digest
-    monkeypatch.setattr(hashing, "file_digest", lambda path: read.append(path) or whole(path))
+    whole = hashing.compute_sha256
+    monkeypatch.setattr(hashing, "compute_sha256", lambda path: read.append(path) or whole(path))
     known = hashing.identities([*files, tmp_path / "ids"])
     assert all(k.startswith("fast:") for k in known[:-1]) and known[-1] == hashlib.sha256(b"a").hexdigest()
     assert read == [tmp_path / "ids"]

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 WORD = 8  # bytes of one number
 
 
-def digest(*parts: object) -> bytes:
+def seed_bytes(*parts: object) -> bytes:
     """32 bytes of the parts; each is separated, so ('ab', 'c') is not ('a', 'bc')."""
     return hashlib.sha256(_joined(parts)).digest()
 
 
 def generator(*parts: object) -> np.random.Generator:
     """A Philox generator whose key is the sha256 of the parts: for many numbers. Making one costs 30 microseconds."""
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest(*parts)[:16], "little")))
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(seed_bytes(*parts)[:16], "little")))
 
 
 def words(n: int, *parts: object) -> NDArray[np.uint64]:
@@ -46,7 +46,7 @@ def uniform(n: int, *parts: object) -> NDArray[np.float64]:
 
 def number(*parts: object) -> int:
     """A whole number below 2**63 drawn by the parts."""
-    return int.from_bytes(digest(*parts)[:8], "little") >> 1
+    return int.from_bytes(seed_bytes(*parts)[:8], "little") >> 1
 
 
 def _joined(parts: tuple[object, ...]) -> bytes:

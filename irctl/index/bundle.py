@@ -112,7 +112,7 @@ class Bundle:
             folder = self.folder / self.manifest["quantizer"]["folder"]
             described = folder / QUANTIZER
             expected = self.manifest["quantizer"]["sha256"]
-            if described.is_file() and (digest := hashing.file_digest(described)) != expected:
+            if described.is_file() and (digest := hashing.compute_sha256(described)) != expected:
                 raise damaged.error(described, expected, digest, "Codes need the one that made them: compress again")
             quantizer = self._load(folder)
             sizes = (quantizer.dim, quantizer.code_size)
@@ -241,7 +241,7 @@ def write_bundle(
             "parts": [dict(p) for p in parts],
             "quantizer": {
                 "folder": quantizer.relative_to(folder).as_posix(),
-                "sha256": hashing.file_digest(described) if described.is_file() else "",
+                "sha256": hashing.compute_sha256(described) if described.is_file() else "",
             },
             "bytes_per_row": measure_rows(parts),
             **more,

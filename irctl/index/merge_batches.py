@@ -91,6 +91,6 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _check(path: Path, expected: str) -> None:
-    if (digest := hashing.file_digest(path)) != expected:
+    if (digest := hashing.compute_sha256(path)) != expected:
         again = "Remove that file alone and run its command again: the others stay"
         raise damaged.error(path, expected, digest, again)

@@ -87,7 +87,7 @@ class ShardJournal:
 
 
 def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
-    """index -> line, over every writer. Two digests for one shard are a DataError.
+    """index -> line, over every writer. Two hashes for one shard are a DataError.
 
     A torn last line is dropped, and so is one in the middle that a disk has spoilt: a shard without a line is written
     again, to the same bytes.
@@ -101,14 +101,14 @@ def read_journals(folder: Path) -> dict[int, dict[str, Any]]:
         for number, text in enumerate(lines[:-1], 1):  # what follows the last newline is torn
             try:
                 line = json.loads(text)
-                index, digests = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
+                index, hashes = int(line["index"]), {k: v for k, v in line.items() if k.endswith("sha256")}
                 names = [name for name, _, _ in list_files(line)]
             except (ValueError, KeyError, TypeError):
                 continue
             for name in names:
                 check_inside(name, file)
             before = lines_of.setdefault(index, line)
-            if any(before.get(k) != v for k, v in digests.items()):
+            if any(before.get(k) != v for k, v in hashes.items()):
                 raise DataError(
                     f"{file}:{number}: shard {index} was written twice with different content",
                     hint=f"The input or the machine's arithmetic changed; remove {folder} and run again",
@@ -223,7 +223,7 @@ def verify(folder: Path, parts: Sequence[Mapping[str, Any]], remedy: Callable[[]
                 if remedy
                 else "Run the command that wrote it again: it writes that file, the others stay",
             )
-        if (digest := hashing.file_digest(path)) != expected:
+        if (sha256 := hashing.compute_sha256(path)) != expected:
             again = "Remove that file alone and run the command that wrote it again: the others stay"
-            raise damaged.error(path, expected, digest, remedy() if remedy else again)
+            raise damaged.error(path, expected, sha256, remedy() if remedy else again)
     return len(files)

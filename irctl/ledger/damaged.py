@@ -27,7 +27,7 @@ def error(path: Path, expected: str, found: str, remedy: str, record: Path | Non
             hint=f"Leave the file, and put {found} there",
         )
     recorded = _recorded(record)
-    if recorded and hashing.file_digest(record) in recorded:
+    if recorded and hashing.compute_sha256(record) in recorded:
         return DataError(f"{path}: is damaged: {told}", hint=remedy)
     changed = " (which is not as its run recorded it)" if recorded else ""
     restore = f"Restore {record.name} if you have a copy. Else: " if record.is_file() else ""

@@ -254,8 +254,8 @@ def _described(path: Path, sha256: str | None, folder: Path) -> dict[str, Any]:
         return {"path": str(name), "size": None, "sha256": sha256, "mtime_ns": None}
     at = path.absolute()
     size, mtime_ns = _measured(at)
-    digest = sha256 or hashing.content(at)
-    return {"path": places.stored(at, folder), "size": size, "sha256": digest, "mtime_ns": mtime_ns}
+    sha256 = sha256 or hashing.content(at)
+    return {"path": places.stored(at, folder), "size": size, "sha256": sha256, "mtime_ns": mtime_ns}
 
 
 def _measured(at: Path) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import SHAPE, EmbeddingFolder
-from irctl.models.fingerprints import digest
+from irctl.models.fingerprints import fingerprint_of
 from irctl.settings import Encoder as EncoderSettings
 from irctl.types import Reporter, Silent
 
@@ -91,7 +91,7 @@ def embed_corpus(
     for line in getattr(encoder, "notices", ()):
         reporter.say(line)
     content = collect_key_parts(encoder, corpus, settings.store, side)
-    key = digest(content)
+    key = fingerprint_of(content)
     folder = out or locate_cached(key)
     plan = _read_or_write_plan(folder, content, encoder, len(corpus), settings)
     done = find_finished(folder, key)
@@ -120,7 +120,7 @@ def embed_corpus(
 def _check_shards(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """DataError where a shard that need not be encoded is damaged."""
     files = [file for line in lines for file in shards.list_files(line)]
-    stored.check_all((folder / name, digest) for name, _, digest in files)
+    stored.check_all((folder / name, sha256) for name, _, sha256 in files)
 
 
 def embed_queries(
@@ -146,7 +146,7 @@ def _read_or_write_plan(
     folder: Path, content: Mapping[str, Any], encoder: CorpusEncoder, rows: int, settings: EncoderSettings
 ) -> dict[str, Any]:
     """The folder's plan, written first and once: a later run keeps its shard size and refuses another key."""
-    path, key, size = folder / PLAN, digest(content), settings.shard_rows
+    path, key, size = folder / PLAN, fingerprint_of(content), settings.shard_rows
     if not path.is_file():
         # looked for again last: another worker may have put it there meanwhile, before anything else
         if any(folder.glob("[!.]*")) and not (folder / shards.MANIFEST).is_file() and not path.is_file():

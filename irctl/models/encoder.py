@@ -233,7 +233,7 @@ class TextEncoder:
         Adapters count merged, so that a model has the same key before and after it is saved.
         """
         module = merge_adapters(self.module)
-        hashes = self._hashes or _hash_model(module)
+        hashes = self._hashes or _fingerprint_model(module)
         first: Any = module[0]
         return {
             "version": FORMAT_VERSION,
@@ -254,7 +254,7 @@ class TextEncoder:
     def freeze(self) -> TextEncoder:
         """This encoder, which is not trained from here on: its weights are hashed now and not again."""
         self.module.requires_grad_(False)
-        self._hashes = self._hashes or _hash_model(merge_adapters(self.module))
+        self._hashes = self._hashes or _fingerprint_model(merge_adapters(self.module))
         return self
 
     def for_data(self, source: str) -> TextEncoder:
@@ -270,7 +270,7 @@ class TextEncoder:
         """
         prompts = {d: dict(own) for d, own in self.settings.prompts.items()}
         own = {"prompt": self.settings.prompt(side), "prompts": prompts} if prompts else {}
-        return fingerprints.digest({**self.key(side), **own})
+        return fingerprints.fingerprint_of({**self.key(side), **own})
 
     def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write the folder whole: SentenceTransformer files (safetensors) and irctl.json with settings and `extra`.
@@ -294,10 +294,10 @@ class TextEncoder:
         staged.rename(folder)
 
 
-def _hash_model(module: SentenceTransformer) -> dict[str, str]:
+def _fingerprint_model(module: SentenceTransformer) -> dict[str, str]:
     return {
-        "weights": fingerprints.hash_state(module.state_dict()),
-        "tokenizer": fingerprints.hash_tokenizer(module.tokenizer),
+        "weights": fingerprints.fingerprint_state(module.state_dict()),
+        "tokenizer": fingerprints.fingerprint_tokenizer(module.tokenizer),
     }
 
 

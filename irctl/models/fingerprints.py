@@ -28,7 +28,7 @@ VOLATILE = (
 )
 
 
-def digest(value: Any) -> str:
+def fingerprint_of(value: Any) -> str:
     """sha256 of a JSON value, keys sorted."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -49,7 +49,7 @@ def read_header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
         return {name: entry for name, entry in found.items() if name != "__metadata__"}, f.tell()
 
 
-def hash_state(state: Mapping[str, Tensor]) -> str:
+def fingerprint_state(state: Mapping[str, Tensor]) -> str:
     """Hash of tensors in memory: right even while they are being trained, or when their file is overwritten."""
     import torch
 
@@ -67,7 +67,7 @@ def describe_architecture(config: Any) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in VOLATILE and k != "gradient_checkpointing" and k[0] != "_"}
 
 
-def hash_tokenizer(tokenizer: Any) -> str:
+def fingerprint_tokenizer(tokenizer: Any) -> str:
     """Hash of how text becomes tokens: the whole fast tokenizer, or vocabulary and special tokens of another."""
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if hasattr(backend, "to_str"):
@@ -76,4 +76,4 @@ def hash_tokenizer(tokenizer: Any) -> str:
     else:
         words = sorted(tokenizer.get_vocab().items())
     special = {k: str(v) for k, v in getattr(tokenizer, "special_tokens_map", {}).items()}
-    return digest({"words": words, "special": special, "side": getattr(tokenizer, "padding_side", "right")})
+    return fingerprint_of({"words": words, "special": special, "side": getattr(tokenizer, "padding_side", "right")})

@@ -122,10 +122,10 @@ def encode_rows(
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
     from irctl.models import embed
-    from irctl.models.fingerprints import digest
+    from irctl.models.fingerprints import fingerprint_of
     from irctl.pipelines.workers import spread
 
-    key = digest(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
+    key = fingerprint_of(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
     folder = Path(request.out).absolute() if request.out else embed.locate_cached(key)
     kept = embed.find_finished(folder, key)
     left = -(-len(rows) // config.encoder.shard_rows) - len(kept)

@@ -63,11 +63,11 @@ class MtebModel:
     @property
     def revision(self) -> str:
         """Hash of the model and of every setting that changes a ranking."""
-        from irctl.models.fingerprints import digest
+        from irctl.models.fingerprints import fingerprint_of
 
         parts = [self.encoder.fingerprint(side) for side in ("passage", "query")]
         asked = {"similarity": self.config.search.similarity, "rerank": self.config.search.rerank}
-        return digest({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype, **asked})[:40]
+        return fingerprint_of({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype, **asked})[:40]
 
     def _codes(self) -> dict[str, Any]:
         if not self.method:
@@ -128,7 +128,7 @@ class MtebModel:
         """Codes of the vectors, kept in the cache under what decides them."""
         from irctl.index.bundle import is_bundle
         from irctl.ledger.recording import start_run
-        from irctl.models.fingerprints import digest
+        from irctl.models.fingerprints import fingerprint_of
         from irctl.pipelines.compress.compress import compress
         from irctl.pipelines.compress.request import CompressRequest
         from irctl.pipelines.search import opened_index
@@ -137,7 +137,7 @@ class MtebModel:
         config = self.config.replace(given, derived("MtebModel"))
         size = config.compress.train_size
         content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
-        folder = paths.cache() / "codes" / digest(content)[:16]
+        folder = paths.cache() / "codes" / fingerprint_of(content)[:16]
         if not is_bundle(folder):
             run = start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config)
             with run, files.owning(folder):
@@ -151,12 +151,12 @@ class Rows:
     def __init__(self, corpus: Any, title_join: str) -> None:
         self._corpus, self._title_join = corpus, title_join
         self.ids: list[str] = list(corpus["id"])
-        digest = hashlib.sha256()
+        content = hashlib.sha256()
         for start in range(0, len(self), READ):
             rows = slice(start, start + READ)
             for id_, text in zip(self.ids[rows], self.texts(rows), strict=True):
-                digest.update(f"{len(id_)} {id_} {len(text)} {text}\n".encode())
-        self.fingerprint = digest.hexdigest()
+                content.update(f"{len(id_)} {id_} {len(text)} {text}\n".encode())
+        self.fingerprint = content.hexdigest()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -67,13 +67,13 @@ def _into(work: Path, card: Card, name: str, reporter: Reporter) -> Path:
 
 def download(url: str, target: Path, md5: str, reporter: Reporter) -> None:
     """Fetch one file and compare its md5. Raises DataError when the host cannot be reached or the sum differs."""
-    digest = hashlib.md5(usedforsecurity=False)
+    content = hashlib.md5(usedforsecurity=False)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
             length = answer.headers.get("Content-Length")
             with reporter.bar(url, int(length) if length else None) as advance:
                 while chunk := answer.read(CHUNK):
-                    digest.update(chunk)
+                    content.update(chunk)
                     file.write(chunk)
                     advance(len(chunk))
     except (urllib.error.URLError, TimeoutError, ConnectionError) as e:
@@ -81,8 +81,8 @@ def download(url: str, target: Path, md5: str, reporter: Reporter) -> None:
         raise DataError(
             f"{url}: cannot be fetched ({reason})", hint="Fetch it where there is a network and copy IRCTL_CACHE"
         ) from e
-    if md5 and digest.hexdigest() != md5:
-        raise DataError(f"{url}: expected md5 {md5}, found {digest.hexdigest()}", hint="Try again; report if it stays")
+    if md5 and content.hexdigest() != md5:
+        raise DataError(f"{url}: expected md5 {md5}, found {content.hexdigest()}", hint="Try again; report if it stays")
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -113,11 +113,11 @@ def _write(path: Path, folder: Path) -> dict[str, Any]:
     with (folder / "corpus.jsonl").open("w") as corpus, (folder / "queries.jsonl").open("w") as query_file:
 
         def listed(text: str, known: dict[str, str], file: Any, prefix: str) -> str:
-            digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-            if digest not in known:
-                known[digest] = f"{prefix}{len(known)}"
-                file.write(json.dumps({"_id": known[digest], "text": text}, ensure_ascii=False) + "\n")
-            return known[digest]
+            fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
+            if fingerprint not in known:
+                known[fingerprint] = f"{prefix}{len(known)}"
+                file.write(json.dumps({"_id": known[fingerprint], "text": text}, ensure_ascii=False) + "\n")
+            return known[fingerprint]
 
         for _, query, positive, negative in read_pairs(path):
             query_id = listed(query, queries, query_file, "q")

@@ -30,8 +30,8 @@ def read_qrels(path: Path) -> Qrels:
 
 def qrels_sha256(qrels: Qrels) -> str:
     """Hash of the judgements; neither the order of the file nor its format counts."""
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     for query_id in sorted(qrels):
         for docid, grade in sorted(qrels[query_id].items()):
-            digest.update(f"{query_id}\t{docid}\t{grade}\n".encode())
-    return digest.hexdigest()
+            content.update(f"{query_id}\t{docid}\t{grade}\n".encode())
+    return content.hexdigest()

@@ -108,10 +108,10 @@ def open_qrels(files: Sequence[Path], queries: TextPool, passages: TextPool, sel
         is_input(file)
     if selection.key is None:
         arrays, about = _build(files, queries, passages, selection)
-        digest = hashlib.sha256()
+        content = hashlib.sha256()
         for name in ARRAYS:
-            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-        return QrelsStore(arrays, {**about, "key": digest.hexdigest()})
+            content.update(np.ascontiguousarray(arrays[name]).tobytes())
+        return QrelsStore(arrays, {**about, "key": content.hexdigest()})
     key = made_once.key_of(
         {
             "files": [hashing.sha256_file(f) for f in files],

@@ -163,9 +163,9 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     files.is_input(path)
-    digest = hashing.sha256_file(path)
+    sha256 = hashing.sha256_file(path)
     key = made_once.key_of(
-        {"file": digest, "ending": suffix(path), "reader": READER_VERSION, "format": FORMAT}
+        {"file": sha256, "ending": suffix(path), "reader": READER_VERSION, "format": FORMAT}
         | ({"fix_encoding": True} if fix_encoding else {})
         | ({"columns": 2} if path.name.startswith(("collection", "queries")) else {})
     )
@@ -173,7 +173,7 @@ def open_texts(path: Path, *, fix_encoding: bool = False) -> TextStore:
     def records() -> Iterator[TextRecord]:
         return read_texts(path, fix_encoding=fix_encoding)
 
-    folder = made_once.make_once("corpora", key, lambda work: write_store(work, records, digest, str(path)))
+    folder = made_once.make_once("corpora", key, lambda work: write_store(work, records, sha256, str(path)))
     return TextStore(folder, str(path))
 
 
@@ -184,7 +184,7 @@ def write_store(
     import pyarrow as pa
 
     schema = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     hashes = array("Q")
     has_titles = False
     ids: list[str] = []
@@ -203,7 +203,7 @@ def write_store(
             try:
                 hashes.append(id_map.hash_text(id_))
                 fields = id_.encode(), title.encode(), text.encode()
-                digest.update(LENGTHS.pack(*map(len, fields)) + b"".join(fields))
+                content.update(LENGTHS.pack(*map(len, fields)) + b"".join(fields))
             except UnicodeEncodeError as e:
                 raise DataError(
                     f"{source}:{line}: expected Unicode text, found a lone surrogate ({e.reason})"
@@ -219,7 +219,7 @@ def write_store(
         _refuse_duplicate(records, source, earlier, later)
     return {
         "rows": len(hashes),
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": content.hexdigest(),
         "namespace": namespace,
         "has_titles": has_titles,
         "source": source,

@@ -67,5 +67,5 @@ def open_parts(folder: Path, manifest: Mapping[str, Any]) -> list[VectorPart]:
 def open_stream(folder: Path, manifest: Mapping[str, Any]) -> VectorStream:
     """The shards as a stream; the manifest's hashes are its fingerprint, its other keys are what is known of it."""
     about = {k: v for k, v in manifest.items() if k != "parts"}
-    digest = made_once.key_of({"parts": [[e["rows"], e["sha256"]] for e in manifest["parts"]]})
-    return VectorStream(open_parts(folder, manifest), digest, about)
+    fingerprint = made_once.key_of({"parts": [[e["rows"], e["sha256"]] for e in manifest["parts"]]})
+    return VectorStream(open_parts(folder, manifest), fingerprint, about)

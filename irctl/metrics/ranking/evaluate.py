@@ -82,11 +82,11 @@ def to_canonical_scores(ordered: Run) -> Run:
 
 def run_sha256(ordered: Run) -> str:
     """Hash of a canonical run's content; the order of its queries does not count."""
-    digest = hashlib.sha256(f"canonical {CANONICAL_VERSION}\n".encode())
+    content = hashlib.sha256(f"canonical {CANONICAL_VERSION}\n".encode())
     for query_id in sorted(ordered):
         for docid, score in ordered[query_id].items():
-            digest.update(f"{query_id}\t{docid}\t{score:.9g}\n".encode())
-    return digest.hexdigest()
+            content.update(f"{query_id}\t{docid}\t{score:.9g}\n".encode())
+    return content.hexdigest()
 
 
 def evaluate(

@@ -58,12 +58,12 @@ def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -
     if path := find_lost(folder, bundle.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
     manifest = _join(bundle.manifest, sub, _encode(work, distinct, sub, bundle.method), plan)
-    digest = shards.write_manifest(folder, manifest)
+    sha256 = shards.write_manifest(folder, manifest)
     _tidy(sub, bundle.method)
     run.note(dataset=work.dataset, dataset_fingerprint=given.stream.fingerprint, method=bundle.method)
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
-    run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(manifest["rows"]), format="irctl-bundle")
+    run.artifact("out", "bundle", folder, sha256=sha256, n_rows=int(manifest["rows"]), format="irctl-bundle")
     return _make_payload(folder, int(manifest["rows"]), plan.rows)
 
 
@@ -151,7 +151,7 @@ def _repair(work: Work, bundle: Bundle, sub: Path, plan: Plan) -> int:
         if len(batches) != len(parts):
             raise DataError(f"{sub}: expected {len(batches)} parts as in {plan.source}, found {len(parts)}")
         work.plan_and_train(may_train=False)  # the quantizer is the bundle's own
-        journal, quantizer = shards.ShardJournal(sub), bundles.quantizer_digest(str(sub))
+        journal, quantizer = shards.ShardJournal(sub), bundles.quantizer_sha256(str(sub))
         for number, (batch, part) in enumerate(zip(batches, parts, strict=True)):
             if number not in lost:
                 line = {**part, "index": batch.index, "row0": batch.row0, "quantizer": quantizer}

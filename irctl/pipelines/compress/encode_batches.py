@@ -90,7 +90,7 @@ class Encoding:
             if not verify:  # which has hashed them all just now
                 lines = (done[b.index] for b in mine if b.index in done)
                 stored.check_all(
-                    (folder / file, digest) for line in lines for file, _, digest in shards.list_files(line)
+                    (folder / file, sha256) for line in lines for file, _, sha256 in shards.list_files(line)
                 )
         left = [b for b in mine if any(b.index not in t.done for t in targets)]
         total, kept = sum(b.rows for b in mine), sum(b.rows for b in mine) - sum(b.rows for b in left)
@@ -113,7 +113,7 @@ class Encoding:
             file=lambda i: f"codes/{name}_compressed_batch_{plan.name(i, count)}.npy",
             ids_file=lambda i: f"ids/batch_{plan.name(i, count)}.arrow",
             journal=shards.ShardJournal(folder, worker, plan.workers),
-            quantizer=bundles.quantizer_digest(str(folder)),
+            quantizer=bundles.quantizer_sha256(str(folder)),
             done=done,
         )
 

@@ -13,7 +13,7 @@ from irctl.index.bundle import FORMAT, SHAPE, VERSION, BundleIds, locate_quantiz
 from irctl.index.distinct_ids import find_repeated
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
-from irctl.pipelines.references.bundles import load_quantizer, quantizer_digest
+from irctl.pipelines.references.bundles import load_quantizer, quantizer_sha256
 
 Lines = dict[int, dict[str, Any]]
 
@@ -44,12 +44,12 @@ def read_done(folder: Path, *, verify: bool = False) -> Lines:
             first, last = part.get("batches") or (part["index"], part["index"])
             for index in range(int(first), int(last) + 1):
                 lines.setdefault(index, {**part, "quantizer": manifest["quantizer"]["sha256"]})
-    digest = quantizer_digest(str(folder))
+    sha256 = quantizer_sha256(str(folder))
     for index, line in lines.items():
-        if line["quantizer"] != digest:
+        if line["quantizer"] != sha256:
             raise ConfigError(
                 f"{folder}: batch {index} was encoded by another quantizer than the folder's: "
-                f"{damaged.compared(line['quantizer'], digest)}",
+                f"{damaged.compared(line['quantizer'], sha256)}",
                 hint="Use another --out",
             )
     if verify:

@@ -91,8 +91,8 @@ def record_result(run: RunHandle, folders: Mapping[str, Path], rows: Sequence[Ma
                 run.metric(key, float(value), dataset=dataset, split=split)
         if row["coverage"] == "partial":
             run.metric("partial", 1.0, dataset=dataset, split=split)
-        digest = hashing.sha256_file(folder / shards.MANIFEST)
-        run.artifact("out", "bundle", folder, sha256=digest, n_rows=int(row["rows"]), format="irctl-bundle")
+        sha256 = hashing.sha256_file(folder / shards.MANIFEST)
+        run.artifact("out", "bundle", folder, sha256=sha256, n_rows=int(row["rows"]), format="irctl-bundle")
 
 
 SHOWN = ("method", "rows", "bytes_per_row", "ratio", "relative_mse", "recall@10", "recall@100")

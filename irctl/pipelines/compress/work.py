@@ -47,7 +47,7 @@ class Work:
         self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
         self.limit = config.compress.max_batches
         self.quantizers = {name: checks.open_quantizer(config, name, given.stream.dim, init) for name in folders}
-        self.init_sha256 = bundles.quantizer_digest(init) if init else ""
+        self.init_sha256 = bundles.quantizer_sha256(init) if init else ""
         if config.compress.stream:
             check_batch(config.compress.batch)
         self.plans = {name: self._make_plan(name, workers) for name in folders}

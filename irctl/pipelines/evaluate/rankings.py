@@ -70,7 +70,7 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     own_file = (job.run.out if alone else part) / "run.trec.gz"
     search = _search(target, job, part, own_file) if target.run_file is None else _given(target, target.run_file, job)
     file = Path(search["run_file"])
-    key = reuse.content_key(file, target, job.format)
+    key = reuse.content_fingerprint(file, target, job.format)
     if job.overwrite or (kept := reuse.kept_part(part, key)) is None:
         results, rows = _score(target, file, own_file, search, job)
         reuse.keep_part(part, key, results, rows)

@@ -19,13 +19,13 @@ from irctl.pipelines.references import bundles
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 
 
-def _hash(parts: Mapping[str, Any]) -> str:
+def _fingerprint(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_key(file: Path, target: Target, format: str) -> str:
+def content_fingerprint(file: Path, target: Target, format: str) -> str:
     """What the numbers of a target depend on: run, judgements, measures, rule, and how runs are ordered."""
-    return _hash(
+    return _fingerprint(
         {
             "run": sha256_file(file) if file.is_file() else "",
             "qrels": target.qrels_sha256,
@@ -47,7 +47,7 @@ def search_key(target: Target, source: RankingSource) -> str:
     index = source.index or ""
     if bundles.method_named(index)[1]:
         index = str(bundles.folder_of(index))
-    return _hash(
+    return _fingerprint(
         {
             "model": _identity(source.model or target.config.model.name, "model"),
             "index": _identity(index, "bundle"),

@@ -48,8 +48,8 @@ def default_file(config: Config, collection: Collection) -> Path:
         "seed": config.run.seed,
         "format": 3,
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return paths.cache() / "negatives" / f"{digest}.jsonl"
+    fingerprint = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return paths.cache() / "negatives" / f"{fingerprint}.jsonl"
 
 
 def default_negatives(config: Config, collection: Collection, reporter: Reporter) -> Path:

@@ -112,8 +112,8 @@ def select(
     if rules.pick == "random" and len(kept) > rules.num:
         import numpy as np
 
-        digest = hashlib.sha256(f"{seed}\0{query_id}".encode()).digest()
-        draw = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+        seed_bytes = hashlib.sha256(f"{seed}\0{query_id}".encode()).digest()
+        draw = np.random.Generator(np.random.Philox(key=int.from_bytes(seed_bytes[:16], "little")))
         rows = sorted(draw.choice(len(kept), size=rules.num, replace=False))
         return [kept[int(i)] for i in rows]
     return kept[: rules.num]

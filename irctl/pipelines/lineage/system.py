@@ -80,7 +80,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     weights = "" if train is not None else _weights(record, search, line, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, train, model, str(search.get("vectors") or ""), weights)
-    base = _hash(parts)
+    base = _fingerprint(parts)
     compression = ""
     if compress is not None:
         compression, own = _compression_of(compress, search)
@@ -97,7 +97,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
     return System(
         label=label,
-        variant=_hash(parts),
+        variant=_fingerprint(parts),
         traits=traits,
         method=str(settings(train).get("train.method", "")) if train else "dense",
         loss=str(settings(train).get("loss.name", "")) if train else "",
@@ -158,7 +158,7 @@ def _weights(
     found = [encode.columns.get("model_fingerprint")] if encode is not None else []
     if encode is None and compress is not None:
         encoder = _about(compress).get("encoder") or {}  # as fingerprinted, but for the arithmetic
-        found += [fingerprints.digest({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
+        found += [fingerprints.fingerprint_of({k: v for k, v in encoder.items() if k != "dtype"})] if encoder else []
         found += [a["sha256"] for a in query.artifacts(compress, role="in", kind="embeddings")]
     found += [search.get("model_fingerprint"), record.columns.get("model_fingerprint")]
     return str(next(filter(None, found), ""))
@@ -175,7 +175,7 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         parts, words, model = {"run": search.get("run_sha256")}, [], ""
     return System(
         label=str(settings(record).get("run.name") or label),
-        variant=_hash(parts),
+        variant=_fingerprint(parts),
         traits={name: value for name, sign, value in words if sign},
         method=method,
         loss="",
@@ -209,5 +209,5 @@ def _base_label(
     return label, {**parts, "train": changed(train)}
 
 
-def _hash(parts: Mapping[str, Any]) -> str:
+def _fingerprint(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -103,6 +103,6 @@ def quantizer_of(reference: str) -> Any:
     return load_quantizer(_quantizer_folder_of(reference))
 
 
-def quantizer_digest(reference: str) -> str:
+def quantizer_sha256(reference: str) -> str:
     """The hash that names it."""
-    return hashing.file_digest(_quantizer_folder_of(reference) / QUANTIZER)
+    return hashing.compute_sha256(_quantizer_folder_of(reference) / QUANTIZER)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing, plugins
+from irctl import plugins
 from irctl.errors import DataError
 from irctl.quantizers.shared import store
 
@@ -30,10 +30,3 @@ def load(folder: Path) -> Any:
     if name not in plugins.names("quantizers"):
         raise DataError(f"{folder}: made by the quantizer '{name}', which this irctl does not have")
     return plugins.load("quantizers", name).Quantizer.load(folder)
-
-
-def digest(folder: Path) -> str:
-    """The hash that names the trained quantizer: that of quantizer.json, which holds its arrays' hashes."""
-
-    store.describe(folder)
-    return hashing.file_digest(folder / store.FILE)

@@ -1,6 +1,6 @@
 """A trained quantizer on disk: one .npy a named array, quantizer.json last. Never pickle.
 
-The digest of quantizer.json covers every array, so it names the quantizer: codes remember it.
+The sha256 of quantizer.json covers every array, so it names the quantizer: codes remember it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHAPE = {
 
 
 def save(folder: Path, name: str, quantizer: Any, arrays: Mapping[str, NDArray[Any]], **more: Any) -> None:
-    """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, digests, and `more`."""
+    """Write the arrays and quantizer.json: name, dim, metric, seed, settings, code_size, hashes, and `more`."""
     described = {}
     for key, array in arrays.items():
         written = write_atomic(folder / f"{key}.npy", array)
@@ -71,7 +71,7 @@ def describe(folder: Path) -> dict[str, Any]:
 def load(
     folder: Path, name: str, kind: Callable[..., T], config: Callable[..., Any]
 ) -> tuple[T, dict[str, NDArray[Any]]]:
-    """(the quantizer as its settings make it, the arrays that it keeps), digests checked. Raises DataError.
+    """(the quantizer as its settings make it, the arrays that it keeps), hashes checked. Raises DataError.
 
     kind, config: `Quantizer` and `Config` of the file `name`.
     """
@@ -97,7 +97,7 @@ def _read_array(path: Path, spec: Mapping[str, Any]) -> NDArray[Any]:
     again = "Copy the whole folder, or train again"
     if not path.is_file():
         raise DataError(f"{path}: missing, though {FILE} names it", hint=again)
-    if (digest := hashing.file_digest(path)) != spec["sha256"]:
-        raise damaged.error(path, spec["sha256"], digest, again, path.with_name(FILE))
+    if (found := hashing.compute_sha256(path)) != spec["sha256"]:
+        raise damaged.error(path, spec["sha256"], found, again, path.with_name(FILE))
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array

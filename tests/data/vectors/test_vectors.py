@@ -45,7 +45,7 @@ def make(kind: str, folder: Path) -> tuple[str, bool]:
         with pa.ipc.new_file(folder / f"ids/part-{number:05d}.arrow", pa.schema([("docid", pa.string())])) as writer:
             writer.write_table(pa.table({"docid": IDS[rows]}))
         names = {"file": f"vectors/part-{number:05d}.npy", "ids": f"ids/part-{number:05d}.arrow"}
-        parts.append(names | {"rows": len(X[rows]), "sha256": hashing.file_digest(folder / names["file"])})
+        parts.append(names | {"rows": len(X[rows]), "sha256": hashing.compute_sha256(folder / names["file"])})
     manifest = {"format": "irctl-embeddings", "version": 1, "rows": N, "dim": D, "similarity": "dot", "parts": parts}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder), True

@@ -99,7 +99,7 @@ def test_hash_none_leaves_it_out(bundle: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_content_is_hashed_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(bundle)
-    monkeypatch.setattr(hashing, "file_digest", lambda path: pytest.fail(f"{path} hashed again"))
+    monkeypatch.setattr(hashing, "compute_sha256", lambda path: pytest.fail(f"{path} hashed again"))
     monkeypatch.setattr(bundles, "load_quantizer", lambda folder: pytest.fail("not needed"))
     for file in (bundle / "codes").iterdir():
         digest = next(
@@ -112,8 +112,8 @@ def test_a_merged_file_is_hashed_once_for_all_its_batches_and_verify_hashes_noth
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, hashed = tmp_path / "in", []
-    real = hashing.file_digest
-    monkeypatch.setattr(hashing, "file_digest", lambda path: hashed.append(path.name) or real(path))
+    real = hashing.compute_sha256
+    monkeypatch.setattr(hashing, "compute_sha256", lambda path: hashed.append(path.name) or real(path))
     compressed(source, bundle, finalize=True, compress__merge="true")
     monkeypatch.setattr(stored, "_checked", set())
     hashed.clear()

@@ -31,7 +31,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     for module, name in (
         (encoder, "load_encoder"),
-        (fingerprints, "hash_state"),
+        (fingerprints, "fingerprint_state"),
         (opening, "open_collection"),
         (bm25.Bm25, "__init__"),
     ):
@@ -44,7 +44,7 @@ def values(place: Workspace, line: str) -> dict[tuple[str, str, str], float]:
     return {(r["dataset"], r["split"], r["measure"]): r["value"] for r in found}
 
 
-ONCE = {"load_encoder": 1, "hash_state": 1, "open_collection": 1}
+ONCE = {"load_encoder": 1, "fingerprint_state": 1, "open_collection": 1}
 
 
 def test_an_evaluation_of_two_splits_opens_everything_once(place: Workspace, counted: Counter[str]) -> None:
