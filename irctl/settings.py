@@ -49,7 +49,7 @@ class Hardware:
     precision: str = key("fp32", "arithmetic of training and encoding", choices=("fp32", "tf32", "bf16", "fp16"))
     attention: str = key("sdpa", "attention kernel", choices=("sdpa", "eager", "flash_attention_2"))
     torch_wheel: str = key("cpu", "the torch build that has kernels for this device")
-    micro_batch: int = key(16, "queries a device forwards at once, when batch.micro is 0", low=1)
+    micro_batch: int = key(16, "queries a device forwards at once, at the most, when batch.micro is 0", low=1)
     encode_tokens: int = key(2048, "tokens of one encoding batch, padding counted", low=64)
     workers: int = key(0, "data loader processes a device", low=0)
     zero_stage: int = key(0, "DeepSpeed ZeRO stage; 0: plain data parallel", low=0, high=3)
@@ -119,7 +119,7 @@ class Encoder:
 class Batch:
     global_: int = key(32, "queries a step, all devices and accumulation counted", low=1)
     loss: int = key(0, "queries that share negatives; 0: batch.global", low=0)
-    micro: int = key(0, "queries a device forwards at once; 0: the profile's", low=0)
+    micro: int = key(0, "queries a device forwards at once, at the most; 0: the profile's", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Batch arithmetic: how a global batch is cut over devices and chunks, and how many steps there are. Imports no torch.
 
 `batch.loss` queries share negatives; `batch.global` queries make a step, so global / loss losses are averaged. Every
-device holds loss / devices queries of a loss and forwards them in chunks of `micro`: the gradient cache makes the
-chunks exact, so the number of negatives is batch.loss x group - 1 on every machine, where a group is the
-mean number of passages in one as it is drawn. Accumulation adds none.
+device holds loss / devices queries of a loss and forwards them in chunks of at most `micro`, the last one smaller where
+it does not divide: the gradient cache makes the chunks exact, so the number of negatives is batch.loss x group - 1 on
+every machine, where a group is the mean number of passages in one as it is drawn. Accumulation adds none.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class BatchPlan:
 
     global_: int  # queries a step
     loss: int  # queries that share negatives
-    micro: int  # queries a device forwards at once
+    micro: int  # queries a device forwards at once, at the most
     devices: int
     losses: int  # losses averaged in a step
     chunks: int  # chunks a device forwards for one loss
-    accumulation: int  # global / (micro x devices)
+    accumulation: int  # chunks a device forwards for a step: losses x chunks
     negatives_per_query: int | None  # None where the groups' size is that of the data, and not known yet
     is_bound: bool  # the number is the most that the settings allow; the groups are not drawn yet
 
@@ -68,42 +68,38 @@ class GroupSizes:
 def plan(config: Config, sizes: GroupSizes | None = None) -> BatchPlan:
     """The batch plan of a configuration. sizes: None while they are not known; data.group_size is the most.
 
-    Raises ConfigError with the nearest legal choices where global / loss, loss / devices or
-    global / (micro x devices) is not whole.
+    Raises ConfigError with the nearest legal choices where global / loss or loss / devices is not whole.
     """
     devices, global_ = config.hardware.devices, config.batch.global_
     loss = config.batch.loss or global_
     if global_ % loss:
         _refuse(config, "batch.loss", f"batch.global={global_} is not a multiple of batch.loss={loss}", global_, [
-            ("batch.loss", loss, lambda n: n > 0 and global_ % n == 0),
-            ("batch.global", global_, lambda n: n > 0 and n % loss == 0),
+            ("batch.loss", loss, lambda n: _fits(global_, n, devices)),
+            ("batch.global", global_, lambda n: _fits(n, loss, devices)),
         ])  # fmt: skip
     if loss % devices:
         name = "batch.loss" if config.batch.loss else "batch.global"
         _refuse(config, name, f"{name}={loss} queries cannot be shared evenly by {devices} devices", loss, [
-            (name, loss, lambda n: n > 0 and n % devices == 0),
-            ("--devices", devices, lambda n: n > 0 and loss % n == 0),
+            (name, loss, lambda n: _fits(global_ if config.batch.loss else n, n, devices)),
+            ("--devices", devices, lambda n: _fits(global_, loss, n)),
         ])  # fmt: skip
-    asked = config.batch.micro or config.hardware.micro_batch
-    micro = min(asked, loss // devices)
-    if (global_ // devices) % micro:
-        name = "batch.micro" if config.batch.micro else "hardware.micro_batch"
-        found = f"batch.global={global_} is not a multiple of {name}={micro} x {devices} devices"
-        _refuse(config, name, found, global_, [
-            ("batch.micro", micro, lambda n: 0 < n <= loss // devices and (loss // devices) % n == 0),
-            ("batch.global", global_, lambda n: n > 0 and n % (micro * devices) == 0 and n % loss == 0),
-        ])  # fmt: skip
+    micro = min(config.batch.micro or config.hardware.micro_batch, loss // devices)
+    chunks = math.ceil(loss / devices / micro)
     return BatchPlan(
         global_=global_,
         loss=loss,
         micro=micro,
         devices=devices,
         losses=global_ // loss,
-        chunks=math.ceil(loss / devices / micro),
-        accumulation=global_ // (micro * devices),
+        chunks=chunks,
+        accumulation=global_ // loss * chunks,
         negatives_per_query=_negatives_per_query(config, loss, sizes),
         is_bound=sizes is None or sizes.is_bound,
     )
+
+
+def _fits(global_: int, loss: int, devices: int) -> bool:
+    return not (global_ % loss or loss % devices)
 
 
 def _negatives_per_query(config: Config, loss: int, sizes: GroupSizes | None) -> int | None:
@@ -124,7 +120,8 @@ def _refuse(
         if near := sorted({n for n in (below, above) if n}):
             parts.append(f"{name}={' or '.join(map(str, near))}")
     origin = config.origin(key)
-    raise ConfigError(f"{found} (from {origin})", hint=f"Nearest legal: {'; '.join(parts)}")
+    hint = f"Nearest legal: {'; '.join(parts)}" if parts else "No change of one of them alone makes it whole"
+    raise ConfigError(f"{found} (from {origin})", hint=hint)
 
 
 @dataclass(frozen=True)

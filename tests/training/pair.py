@@ -20,6 +20,8 @@ SIZES = (4, 3, 5)
 CASES = [
     *((name, rows, micro, {}) for name in plugins.names("losses") for rows, micro in ((8, 8), (8, 2), (5, 2), (1, 8))),
     ("infonce", 8, 2, {"loss.learn_temperature": True}),
+    ("infonce", 20, 8, {}),
+    ("ws2", 10, 4, {}),
     ("kl", 5, 8, {"loss.learn_temperature": True, "loss.inbatch": "own"}),
     ("infonce", 8, 2, {"loss.inbatch": "all"}),
     ("ws2:1,infonce:0.5,marginmse:0.1", 5, 2, {}),

@@ -39,6 +39,16 @@ def test_micro_is_lowered_to_what_a_device_holds() -> None:
     assert plan(**{"batch.global": 8, "hardware.micro_batch": 32}).micro == 8
 
 
+@pytest.mark.parametrize(
+    ("batch", "devices", "chunks"), [(10, 1, 2), (12, 1, 2), (20, 1, 3), (30, 1, 4), (10, 2, 1), (20, 2, 2)]
+)
+def test_a_micro_batch_is_a_limit_and_need_not_divide_the_batch(batch: int, devices: int, chunks: int) -> None:
+    made = plan(**{"batch.global": batch, "hardware.micro_batch": 8, "hardware.devices": devices})
+    assert made.micro == min(8, batch // devices) and made.chunks == made.accumulation == chunks
+    halved = plan(**{"batch.global": 2 * batch, "batch.loss": batch, "batch.micro": 8, "hardware.devices": devices})
+    assert (halved.losses, halved.chunks, halved.accumulation) == (2, chunks, 2 * chunks)
+
+
 def test_own_candidates_have_no_negatives_of_other_queries() -> None:
     assert plan(**{"batch.global": 64, "loss.inbatch": "own", "data.group_size": 8}).negatives_per_query == 7
     assert plan(**{"batch.global": 64, "data.group_size": 0}).negatives_per_query is None
@@ -58,8 +68,6 @@ def test_negatives_are_a_bound_until_the_groups_are_known() -> None:
     [
         ({"batch.global": 10, "batch.loss": 4}, "multiple of batch.loss=4", "batch.loss=2 or 5; batch.global=8 or 12"),
         ({"batch.global": 33, "hardware.devices": 8}, "=33 queries cannot be shared", "batch.global=32 or 40"),
-        ({"batch.global": 24, "batch.micro": 16}, "multiple of batch.micro=16", "batch.micro=12 or 24"),
-        ({"batch.global": 24, "hardware.micro_batch": 16}, "of hardware.micro_batch=16", "batch.global=48"),
     ],
 )  # fmt: skip
 def test_what_is_not_whole_is_refused_with_the_nearest_legal_choices(values, message, hint) -> None:
@@ -69,13 +77,15 @@ def test_what_is_not_whole_is_refused_with_the_nearest_legal_choices(values, mes
     assert hint in raised.value.hint
 
 
-def test_every_suggestion_is_legal() -> None:
+@pytest.mark.parametrize(("loss", "devices"), [(40, 3), (45, 4), (0, 4), (7, 5)])
+def test_every_suggestion_is_legal(loss: int, devices: int) -> None:
+    given = {"batch.global": 90, "batch.loss": loss, "hardware.devices": devices}
     with pytest.raises(ConfigError) as raised:
-        plan(**{"batch.global": 90, "batch.micro": 4, "hardware.devices": 3})
+        plan(**given)
     for choice in raised.value.hint.removeprefix("Nearest legal: ").split("; "):
-        key, _, numbers = choice.partition("=")
+        name, _, numbers = choice.partition("=")
         for number in numbers.split(" or "):
-            plan(**{"batch.global": 90, "batch.micro": 4, "hardware.devices": 3, key: int(number)})
+            plan(**given | {name.replace("--", "hardware."): int(number)})
 
 
 def test_a_smaller_last_batch_is_a_step_of_its_own() -> None:

@@ -18,6 +18,7 @@ import torch
 
 from irctl import plugins
 from irctl.paths import RunPaths
+from irctl.training import batch_plan
 from irctl.training.loop import session
 from irctl.training.parallel.gradient_cache import forward_chunks
 from irctl.training.run_files import journal
@@ -103,17 +104,33 @@ def test_two_processes_equal_one(two_processes, number: int) -> None:
 
 
 @pytest.mark.parametrize("name", plugins.names("losses"))
-@pytest.mark.parametrize("micro", [1, 3, 7])
-def test_gradient_cache_equals_one_chunk(name: str, micro: int) -> None:
+@pytest.mark.parametrize(("rows", "micro"), [(7, 1), (7, 3), (7, 7), (10, 8)])
+def test_gradient_cache_equals_one_chunk(name: str, rows: int, micro: int) -> None:
     results = []
     for chunk in (1000, micro):
-        module, batch = pair.case(name, 7, chunk, {})
+        module, batch = pair.case(name, rows, chunk, {})
         loss, _ = module(batch)
         loss.backward()
         results.append((loss.detach(), pair.gradients(module)))
     (loss, wanted), (cached_loss, got) = results
     assert torch.allclose(cached_loss, loss, rtol=1e-5)
     assert_same(got, wanted, name)
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+def test_a_batch_that_the_micro_batch_does_not_divide_trains_the_same_weights(tmp_path: Path, losses: int) -> None:
+    trained = []
+    for micro in (10, 8):
+        values = {"batch.global": 10 * losses, "batch.loss": 10, "hardware.micro_batch": micro, "train.lr": 0.1}
+        config = tiny.configuration(**{"run.name": "no dropout", "train.max_steps": 2, **values})
+        assert batch_plan.plan(config).chunks == (1 if micro == 10 else 2)
+        paths = RunPaths(tmp_path / str(micro))
+        session.run(config, paths, tiny.build)
+        trained.append(safetensors.torch.load_file(paths.model / "model.safetensors"))
+        first = journal.steps(paths.metrics)[1]
+        trained[-1]["gradient norm and loss"] = torch.tensor([first["grad_norm"], first["loss"]])
+    for name, tensor in trained[0].items():
+        assert torch.allclose(trained[1][name], tensor, rtol=1e-6, atol=1e-6), name
 
 
 def test_chunks_draw_the_dropout_of_their_first_forward_again() -> None:
