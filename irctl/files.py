@@ -99,6 +99,16 @@ def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], 
     return write_atomic(path.resolve() if path.is_symlink() else path, content, last=check_file)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; none does under a name that is too long for one."""
+    try:
+        return path.exists()
+    except OSError as e:
+        if e.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def is_input(path: Path) -> None:
     """An output of this run may not be written over this file from now on: what was read could not be read again.
 

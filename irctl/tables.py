@@ -7,6 +7,7 @@ deep nesting. Every file that comes from outside is read here, so that no caller
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable
@@ -90,12 +91,24 @@ def check(value: Any, shape: Any, where: str, *, hint: str = "", error: Raised =
 
 
 def shown(value: Any) -> str:
-    """A value for a message, cut short."""
+    """A value for a message, as a file writes it, cut short."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     try:
-        text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
+        text = repr(value) if isinstance(value, (str, int, float)) else _NAMES.get(type(value), type(value).__name__)
     except ValueError:  # an integer of more digits than Python prints
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number: true is none, nor is a whole number beyond 64 bits."""
+    return _is(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number above 0, of 64 bits."""
+    return _is(value, int) and value > 0
 
 
 def _is(value: Any, kind: type[Any]) -> bool:

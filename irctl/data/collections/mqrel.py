@@ -7,7 +7,6 @@ are there. Nothing is opened before the first group is asked for, so a configura
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from irctl.data.groups.merged_sources import JudgementSource
 from irctl.data.judgements.qrels_store import open_qrels
 from irctl.data.judgements.source_rules import build_selection
 from irctl.data.texts.store import TextPool, open_texts
+from irctl.errors import DataError
+from irctl.files import is_there
 
 
 class MqrelSource:
@@ -53,18 +54,23 @@ class MqrelSource:
 
     def _open(self, spec: SourceSpec) -> JudgementSource:
         fix = self._fix_encoding
-        queries = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.query_path, "query_path")])
-        passages = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec.corpus_path, "corpus_path")])
+        queries = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec, "query_path")])
+        passages = TextPool([open_texts(f, fix_encoding=fix) for f in self._files(spec, "corpus_path")])
         if not spec.qrel_path:
             return JudgementSource(spec.source, queries, passages, None)
-        subset = self._files(spec.query_subset_path, "query_path")
+        subset = self._files(spec, "query_subset_path")
         selection = build_selection(spec.rules, subset, spec.where)
-        store = open_qrels(self._files(spec.qrel_path, "qrel_path"), queries, passages, selection)
+        store = open_qrels(self._files(spec, "qrel_path"), queries, passages, selection)
         return JudgementSource(spec.source, queries, passages, store, spec.rules.group_random_k or 0, spec.weight)
 
-    def _files(self, names: Sequence[str], key: str) -> list[Path]:
-        paths = [self._local(n) for n in names]
-        return [path / IN_FOLDER[key] if path.is_dir() else path for path in paths]
+    def _files(self, spec: SourceSpec, key: str) -> list[Path]:
+        """The files that a key of a source names. Raises DataError for one that is not there."""
+        inside, paths = IN_FOLDER["query_path" if key == "query_subset_path" else key], []
+        for path in (self._local(n) for n in getattr(spec, key)):
+            paths.append(path / inside if is_there(path) and path.is_dir() else path)
+            if not is_there(paths[-1]):
+                raise DataError(f"{paths[-1]}: no such file", hint=f"{spec.where}.{key} of {self.name} names it")
+        return paths
 
     def _local(self, name: str) -> Path:
         """A file of the hub, an absolute one, or one beside the configuration."""
@@ -74,7 +80,7 @@ class MqrelSource:
         """Files that are not on this machine yet. Asks nobody."""
         keys = (*PATH_KEYS, "query_subset_path")
         names = [n for s in self.config.sources for key in keys for n in getattr(s, key)]
-        here = {n: hub.is_here(n, self._root) if hub.is_hub(n) else self._local(n).exists() for n in names}
+        here = {n: hub.is_here(n, self._root) if hub.is_hub(n) else is_there(self._local(n)) for n in names}
         return [n for n, is_here in here.items() if not is_here]
 
     def describe(self) -> dict[str, Any]:

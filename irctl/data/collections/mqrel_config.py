@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import plugins, tables
 from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
 from irctl.data.judgements.source_rules import SourceRules
 from irctl.errors import ConfigError
@@ -51,9 +51,9 @@ class MqrelConfig:
 def read_config(path: Path) -> MqrelConfig:
     """The configuration in a file. Raises ConfigError naming an unknown key with its line and the nearest legal one."""
     table, text = read_table(path), path.read_text()
-    if not any(key in table for key in LISTS) and all(isinstance(v, Mapping) for v in table.values()):
-        first = next(iter(table), "NAME")
-        raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=f"Name one: {path}:{first}")
+    if table and not any(key in table for key in LISTS) and all(isinstance(v, Mapping) for v in table.values()):
+        hint = f"Name one: {path}:{next(iter(table))}"
+        raise ConfigError(f"{path}: an evaluation configuration of {len(table)} sets", hint=hint)
 
     def where(key: str, before: int = 0) -> str:
         name = re.escape(key)
@@ -73,12 +73,14 @@ def parse_config(
     for key in table:
         if key not in top:
             raise ConfigError(f"{where(key, 0)}: no key named '{key}'", hint=plugins.nearest(key, top))
+    table = {k: v for k, v in table.items() if v is not None}  # null says nothing, for every key
     on_conflict = table.get("on_conflict", "")
     if on_conflict not in ("", *CONFLICTS):
-        raise ConfigError(
-            f"{where('on_conflict', 0)}: on_conflict: expected {', '.join(CONFLICTS)}, found {on_conflict!r}"
-        )
+        legal, found = ", ".join(CONFLICTS), tables.shown(on_conflict)
+        raise ConfigError(f"{where('on_conflict', 0)}: on_conflict: expected {legal}, found {found}")
     lists = {key: table[key] if isinstance(table[key], list) else [table[key]] for key in table if key in LISTS}
+    if empty := next((key for key, sources in lists.items() if not sources), None):
+        raise ConfigError(f"{where(empty, 0)}: {empty}: expected an object or a list of them, found an empty list")
     notices = {
         f"{k} has no effect: caches follow content"
         for s in lists.values()
@@ -126,30 +128,37 @@ def _specs(lists: Mapping[str, list[Any]], where: Callable[[str, int], str]) -> 
 
 def _source(table: Any, place: str, where: Callable[[str], str]) -> SourceSpec:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where('')}: {place}: expected an object, found {type(table).__name__}")
+        raise ConfigError(f"{where('')}: {place}: expected an object, found {tables.shown(table)}")
     rules = {f.name for f in dataclasses.fields(SourceRules)}
     legal = (*PATH_KEYS, "query_subset_path", "source", "weight", *IGNORED, *sorted(rules))
     for key in table:
         if key not in legal:
             raise ConfigError(f"{where(key)}: {place}: no key named '{key}'", hint=plugins.nearest(key, legal))
+    table = {k: v for k, v in table.items() if v is not None}
     paths = {k: _paths(table.get(k), f"{where(k)}: {place}.{k}") for k in (*PATH_KEYS, "query_subset_path")}
     if not paths["corpus_path"] or (paths["qrel_path"] and not paths["query_path"]):
         absent = "corpus_path" if not paths["corpus_path"] else "query_path"
         raise ConfigError(f"{where('corpus_path')}: {place}: no {absent}")
-    weight = table.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
-        raise ConfigError(f"{where('weight')}: {place}: weight: expected a number above 0, found {weight!r}")
+    name, weight = table.get("source", ""), table.get("weight", 1.0)
+    if not isinstance(name, str):
+        raise ConfigError(f"{where('source')}: {place}: source: expected a text, found {tables.shown(name)}")
+    if not (tables.is_number(weight) and weight > 0):
+        raise ConfigError(
+            f"{where('weight')}: {place}: weight: expected a number above 0, found {tables.shown(weight)}"
+        )
     return SourceSpec(
         **paths,
-        source=str(table.get("source", place)),
+        source=name or place,
         weight=float(weight),
-        rules=SourceRules.checked({k: v for k, v in table.items() if k in rules and v is not None}, where, place),
+        rules=SourceRules.checked({k: v for k, v in table.items() if k in rules}, where, place),
         where=place,
     )
 
 
 def _paths(value: Any, where: str) -> tuple[str, ...]:
     values = [] if value is None else value if isinstance(value, list) else [value]
-    if not all(isinstance(v, (str, Path)) for v in values):
-        raise ConfigError(f"{where}: expected a path or a list of paths, found {value!r}")
+    for v in values:
+        if not isinstance(v, (str, Path)) or not str(v) or "\0" in str(v):
+            found = ("a list with " if isinstance(value, list) else "") + tables.shown(v)
+            raise ConfigError(f"{where}: expected a path or a list of paths, found {found}")
     return tuple(map(str, values))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from irctl.data.groups import selection
 from irctl.data.groups.false_negatives import drop_false_negatives
+from irctl.data.groups.left_empty import no_query
 from irctl.data.groups.merged_sources import JudgedPassages, JudgementSource, Labels, Merged, merge_pools
 from irctl.data.groups.positives import choose_threshold, half_of_largest
 from irctl.data.texts.copies import open_copies
@@ -96,10 +97,7 @@ class GroupSource:
         self.is_binary = has_sides or self.threshold is not None
         self.query_rows = rows[: settings.max_queries] if settings.max_queries else rows
         if not len(self.query_rows):
-            what = "both a positive and a negative passage" if has_sides else "a judgement"
-            raise DataError(
-                f"training data: no query has {what}", hint="Check the split, the filters and the negatives"
-            )
+            raise no_query(self.parts, self.threshold)
         for part in self.parts:  # now, not in the middle of an epoch
             part.refuse_conflicts()
         if has_sides:
@@ -195,8 +193,11 @@ class GroupSource:
     def _refuse_both(self) -> None:
         """A document that is both positive and negative would be pulled and pushed at once."""
         if pair := self.parts[0].shared_pair(self.parts[1]):
-            names = f"query {self.query_id(pair[0])}, document {self.passage_ids([pair[1]])[0]}"
-            raise DataError(f"{names}: both positive and negative", hint="Change min_score, max_score or the negatives")
+            sides = (" and ".join(f"{grade:g} in {name}" for name, grade in p.judged_by(*pair)) for p in self.parts)
+            raise DataError(
+                "{}: both positive ({}) and negative ({})".format(self.parts[0].pair_name(*pair), *sides),
+                hint="Change min_score, max_score or the negatives",
+            )
 
     def known(self, query_row: int) -> Mapping[int, float]:
         """Every annotated passage of a query: row -> label, whatever was drawn."""

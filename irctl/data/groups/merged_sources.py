@@ -109,7 +109,7 @@ class Merged:
         self.on_conflict = on_conflict
         self._queries = [RowMap(s.queries, queries) for s in self.sources]
         self._passages = [RowMap(s.passages, passages) for s in self.sources]
-        self.pool = passages
+        self.pool, self._query_pool = passages, queries
         self._is_weighted = len({s.weight for s in self.sources}) > 1
         self._has_mined = any(s.is_mined for s in self.sources)
         names = [s.name for s in self.sources]
@@ -140,7 +140,9 @@ class Merged:
             weight, is_mined = self.sources[i].weight, self.sources[i].is_mined
             for row, label in zip(part.rows_K.tolist(), part.labels_K.tolist(), strict=True):
                 before = labels.get(row)
-                labels[row] = label if before is None or before == label else self._settle(row, before, label)
+                if before is not None and before != label:
+                    label = self._settle(query_row, row, before, label)
+                labels[row] = label
                 weights[row] = weight
                 mined[row] = is_mined and mined.get(row, True)
         n = len(labels)
@@ -161,14 +163,20 @@ class Merged:
         mined_K = np.full(len(rows), source.is_mined) if self._has_mined else None
         return JudgedPassages(self._passages[i].common(rows), labels, mined_K=mined_K)
 
-    def _settle(self, row: int, before: float, label: float) -> float:
+    def _settle(self, query_row: int, row: int, before: float, label: float) -> float:
         if self.on_conflict == "error":
-            name = self.pool.column("id", [row])[0]
-            raise DataError(
-                f"document {name}: judged {before:g} in one source and {label:g} in another",
-                hint="Set on_conflict to max or last",
-            )
+            judged = " and ".join(f"{grade:g} in {name}" for name, grade in self.judged_by(query_row, row))
+            raise DataError(f"{self.pair_name(query_row, row)}: judged {judged}", hint="Set on_conflict to max or last")
         return max(before, label) if self.on_conflict == "max" else label
+
+    def pair_name(self, query_row: int, row: int) -> str:
+        """A query and a document by their ids."""
+        return f"query {self._query_pool.column('id', [query_row])[0]}, document {self.pool.column('id', [row])[0]}"
+
+    def judged_by(self, query_row: int, row: int) -> list[tuple[str, float]]:
+        """(source, label) of every source that judges a pair."""
+        parts = [(s.name, self._part(i, query_row, None)) for i, s in enumerate(self.sources)]
+        return [(name, float(label)) for name, p in parts for label in p.labels_K[p.rows_K == row]]
 
     def pairs(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Every (query, document) of one source as one number, with its label; [T] each."""

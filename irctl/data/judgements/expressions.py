@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from irctl.errors import ConfigError
+from irctl.tables import shown
 
 NAMES = ("grade", "qid", "docid")
 Values = dict[str, Any]
@@ -37,24 +38,25 @@ COMPARE: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
 }
 CALLS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "round": round, "int": int, "float": float}
 METHODS = ("startswith", "endswith")
+EXAMPLE = "Example: 1 if grade >= 2 else 0"
 
 
 def compile_expression(text: str, where: str) -> Callable[[float, str, str], Any]:
     """A function of (grade, qid, docid). Raises ConfigError for syntax or a construct that is not allowed."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
+        inner = _node(tree.body, text, where)
     except SyntaxError as e:
-        raise ConfigError(
-            f"{where}: not an expression: {text!r} ({e.msg})", hint="Example: 1 if grade >= 2 else 0"
-        ) from None
-    inner = _node(tree.body, text, where)
+        raise ConfigError(f"{where}: not an expression: {shown(text)} ({e.msg})", hint=EXAMPLE) from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{where}: nested too deeply: {shown(text)}", hint=EXAMPLE) from None
 
     def run(grade: float, qid: str, docid: str) -> Any:
         try:
             return inner({"grade": grade, "qid": qid, "docid": docid})
-        except (TypeError, ZeroDivisionError, ValueError, OverflowError) as e:
+        except (TypeError, ZeroDivisionError, ValueError, OverflowError, RecursionError, MemoryError) as e:
             found = f"grade {grade:g}, qid {qid}, docid {docid}"
-            raise ConfigError(f"{where}: {text!r} fails for {found} ({e})") from None
+            raise ConfigError(f"{where}: {shown(text)} fails for {found} ({e})") from None
 
     return run
 
@@ -94,8 +96,8 @@ def _node(node: ast.expr, text: str, where: str) -> Compiled:
         case ast.Call(func=ast.Attribute(value=a, attr=name), args=[arg], keywords=[]) if name in METHODS:
             subject, part = build(a), build(arg)
             return lambda v: getattr(str(subject(v)), name)(part(v))
-    shown = ast.get_source_segment(text.strip(), node) or type(node).__name__
+    source = ast.get_source_segment(text.strip(), node) or type(node).__name__
     raise ConfigError(
-        f"{where}: {shown!r} is not allowed in an expression",
+        f"{where}: {shown(source)} is not allowed in an expression",
         hint=f"Allowed: {', '.join(NAMES)}, numbers, text, comparisons, and, or, not, if-else, arithmetic, min, max",
     )

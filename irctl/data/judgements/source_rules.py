@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.data.files.lines import read_first_line, read_json_lines, suffix
 from irctl.data.judgements.expressions import compile_expression
 from irctl.data.judgements.qrels_files import SYNTHETIC, read_judgements
@@ -21,6 +21,27 @@ from irctl.data.texts.records import ID_NAMES, read_texts
 from irctl.errors import ConfigError
 
 GROUP_KEYS = ("group_top_k", "group_bottom_k", "group_first_k", "group_random_k")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_transform(value: Any) -> bool:
+    return tables.is_number(value) or value in ("floor", "ceil") or callable(value)
+
+
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "min_score": (tables.is_number, "a number"),
+    "max_score": (tables.is_number, "a number"),
+    "filter": (_is_text, "an expression in quotes, such as 'grade >= 2'"),
+    "filter_fn": (callable, "a function, which only Python can give; a file says it in filter"),
+    **dict.fromkeys(GROUP_KEYS, (tables.is_count, "a whole number above 0")),
+    "group_filter_fn": (callable, f"a function, which only Python can give; a file has {', '.join(GROUP_KEYS)}"),
+    "score_transform": (_is_transform, "a number, floor or ceil"),
+    "label": (_is_text, "an expression in quotes, such as '1 if grade >= 2 else 0'; score_transform takes a number"),
+}
+"""key -> what its value must be, as a test and in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,25 +64,16 @@ class SourceRules:
     def checked(cls, values: Mapping[str, Any], where: Callable[[str], str], place: str) -> SourceRules:
         """Rules from keys and values. Raises ConfigError with file:line for a value that cannot be."""
 
-        def refuse(key: str, expected: str) -> ConfigError:
-            return ConfigError(f"{where(key)}: {place}: {key}: expected {expected}, found {values.get(key)!r}")
-
-        for key in ("min_score", "max_score"):
-            if key in values and (isinstance(values[key], bool) or not isinstance(values[key], (int, float))):
-                raise refuse(key, "a number")
-        for key in GROUP_KEYS:
-            if key in values and (isinstance(values[key], bool) or not isinstance(values[key], int) or values[key] < 1):
-                raise refuse(key, "a whole number above 0")
+        for key, value in values.items():
+            fits, expected = KINDS[key]
+            if not fits(value):
+                raise ConfigError(f"{where(key)}: {place}: {key}: expected {expected}, found {tables.shown(value)}")
         given = [k for k in GROUP_KEYS if k in values]
         if len(given) > 1:
             raise ConfigError(f"{where(given[1])}: {place}: {' and '.join(given)}", hint="At most one group_* key")
-        transform = values.get("score_transform")
-        is_number = isinstance(transform, (int, float)) and not isinstance(transform, bool) and math.isfinite(transform)
-        if transform is not None and not (is_number or transform in ("floor", "ceil") or callable(transform)):
-            raise refuse("score_transform", "a number, floor or ceil")
         for key in ("filter", "label"):
             if key in values:
-                compile_expression(str(values[key]), f"{where(key)}: {place}: {key}")
+                compile_expression(values[key], f"{where(key)}: {place}: {key}")
         for one, others in (("filter", ("min_score", "max_score")), ("label", ("score_transform",))):
             both = [k for k in others if k in values]
             if one in values and both:

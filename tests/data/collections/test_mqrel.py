@@ -113,7 +113,7 @@ def test_conflicts_are_counted_and_settled_as_asked(toy: Path) -> None:
     about = describe(last)
     assert about["conflicts"] == 1 and "max" in about["advice"]
     assert labels(groups(toy, table | {"on_conflict": "max"}))["r3"] == 3
-    with pytest.raises(DataError, match="document r3: judged 3 in one source and 1 in another"):
+    with pytest.raises(DataError, match=r"query q1, document r3: judged 3 in mqrel\[0\] and 1 in bm25"):
         groups(toy, table, on_conflict="error")  # when the data is opened, not in the middle of an epoch
     assert len(groups(toy, {"mqrel": [real(), synth()]}, on_conflict="error")) == 2
 
@@ -124,7 +124,7 @@ def test_positives_and_negatives_win_over_mqrel_and_need_each_other(toy: Path) -
     assert len(source) == 1 and source.is_binary and sorted(labels(source).values()) == [0, 0, 1]
     with pytest.raises(ConfigError, match=r"conf.json:2: pos_mqrel without neg_mqrel"):
         groups(toy, {"pos_mqrel": [real()]})
-    with pytest.raises(DataError, match="both positive and negative"):
+    with pytest.raises(DataError, match=r"q1, document r2: both positive \(2 in pos_mqrel\[0\]\) and negative \(2 in"):
         groups(toy, {"pos_mqrel": [real(min_score=2)], "neg_mqrel": [real(max_score=3)]})
 
 
@@ -271,6 +271,34 @@ def test_counts_by_source_and_grade_say_what_was_dropped(toy: Path) -> None:
 def test_every_dropped_judgement_has_a_reason(toy: Path, rules: dict[str, Any], reasons: str) -> None:
     folders.write(toy / "few.tsv", "q1\tzz\t1\n")
     assert reasons in describe(groups(toy, {"mqrel": [real(**rules)]}))["sources"][0]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"min_score": 9}, "7 dropped by min_score 9, 0 left of 0 queries"),
+        ({"filter": "grade > 9", "group_top_k": 1}, "7 dropped by filter grade > 9, 0 left"),
+        ({"query_subset_path": "few.tsv"}, "7 dropped by query_subset_path, 0 left"),
+        ({"qrel_path": "none.tsv"}, "0 judgements in"),
+        ({"qrel_path": []}, "no source has judgements"),
+    ],
+)
+def test_where_no_query_is_left_every_rule_says_what_it_dropped(toy: Path, rules: dict[str, Any], said: str) -> None:
+    folders.write(toy / "few.tsv", "q3\tzz\t1\n")
+    folders.write(toy / "none.tsv", "query-id\tcorpus-id\tscore\n")
+    with pytest.raises(DataError, match="no query has a judgement: ") as raised:
+        groups(toy, {"mqrel": [real(**rules)]})
+    assert said in str(raised.value)
+
+
+def test_where_no_query_has_both_sides_each_side_says_what_it_dropped(toy: Path) -> None:
+    table = {"pos_mqrel": [real(min_score=3)], "neg_mqrel": [real(max_score=1, filter_fn=None, min_score=0.7)]}
+    with pytest.raises(
+        DataError, match="no query has both a positive and a negative passage: positives: pos"
+    ) as raised:
+        groups(toy, table)
+    assert "6 dropped by min_score 3, 1 left of 1 queries; negatives: neg_mqrel[0]: 7 judgements" in str(raised.value)
+    assert "7 dropped by min_score 0.7, max_score 1, 0 left" in str(raised.value)
 
 
 def test_queries_that_make_no_group_are_counted_with_the_reason(toy: Path) -> None:
