@@ -34,6 +34,7 @@ class Record:
     k: int | None = None
     similarity: str = ""
     self_match: str = ""
+    top_grade: int | None = None  # of the scale, where the measure reads it
     negatives_per_query: int | None = None
     selected_on_eval: bool = False
     n_queries: int = 0
@@ -61,6 +62,7 @@ FACETS = {
     "k": "depth k",
     "similarity": "similarity",
     "self_match": "self-match rule",
+    "top_grade": "top grades",
     "negatives_per_query": "negatives a query",
 }
 

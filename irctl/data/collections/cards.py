@@ -32,6 +32,7 @@ class Card:
     headline_split: str = ""  # the split of the headline number, and the default of search and eval
     splits: tuple[str, ...] = ()
     measures: Mapping[str, str] = field(default_factory=dict)  # split -> preset of measures
+    top_grades: Mapping[str, int] = field(default_factory=dict)  # split -> highest grade of its scale, given or not
     self_match: str = ""  # keep or drop: documents whose id is the query's id; empty: self_match.py looks
     ids_shared: bool = False  # query and document ids name the same things
     text: str = 'title + " " + text, stripped'
@@ -57,6 +58,7 @@ SHAPE: dict[str, Any] = {
     "headline?": {"*": str},
     **{f"{key}?": [str] for key in ("splits", "parts", "groups")},
     "measures?": {"*": str},
+    "top_grades?": {"*": int},
     "files?": [{"*": str}],
     "extra_splits?": {"*": {"*": str}},
 }
@@ -81,6 +83,8 @@ def card_from(table: Mapping[str, Any], where: str, *, name: str = "") -> Card:
     card = Card(**({"name": name} | values))
     if card.self_match not in ("", "keep", "drop"):
         raise DataError(f"{where}: self_match: expected keep or drop, found {card.self_match!r}")
+    if wrong := {s: g for s, g in card.top_grades.items() if g < 1}:
+        raise DataError(f"{where}: top_grades: expected grades of at least 1, found {wrong}")
     if card.format not in FORMATS:
         raise DataError(f"{where}: format: expected {', '.join(FORMATS)}, found {card.format!r}")
     return card

@@ -140,6 +140,11 @@ class Collection:
                 where.setdefault(query_id, name)
         return value_of
 
+    def top_grade(self, split: str) -> int | None:
+        """Highest grade of the scale that a split or pool was judged on, by the card; None where it does not say."""
+        grades = [self.card.top_grades.get(name) for name in self.pooled(split)]
+        return None if None in grades else max(g for g in grades if g is not None)
+
     def qrels_sha256(self, split: str) -> str:
         """Hash of the judgements; neither the order of the file nor its format counts."""
         return qrels_sha256(self.qrels(split))

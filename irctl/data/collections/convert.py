@@ -73,6 +73,8 @@ def _beir(collection: Collection, folder: Path) -> dict[str, Any]:
             file.writelines(f"{q}\t{d}\t{g}\n" for q, docs in collection.qrels(split).items() for d, g in docs.items())
     card = collection.card
     own = f"self_match = {json.dumps(card.self_match)}\n" if card.self_match else ""
+    if card.top_grades:
+        own += f"top_grades = {{ {', '.join(f'{json.dumps(s)} = {g}' for s, g in card.top_grades.items())} }}\n"
     (folder / "card.toml").write_text(
         f"name = {json.dumps(card.name)}\n{own}"
         f"headline = {{ measure = {json.dumps(card.headline_measure)}, split = {json.dumps(card.headline_split)} }}\n"

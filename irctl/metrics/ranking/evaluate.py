@@ -25,7 +25,7 @@ CANONICAL_VERSION = 1
 
 @dataclass(frozen=True)
 class RankingResult:
-    """Means over all judged queries, and what they were taken over.
+    """Means over all judged queries, and what they were taken over. top_grade: of the scale, for measures that read it.
 
     n_missing: judged queries that the run lacks, counted 0. n_unjudged: queries of the run without judgements, ignored.
     n_without_relevant: queries whose judgements are all <= 0, counted 0. n_self_removed: rows dropped by self_match.
@@ -44,6 +44,7 @@ class RankingResult:
     n_relevant: dict[int, dict[str, int]] = field(
         repr=False
     )  # rel -> query id -> judged documents of that grade or more
+    top_grade: int
 
 
 def canonicalize(run: Run, k: int | None = None, *, self_match: str = "keep") -> Run:
@@ -90,12 +91,19 @@ def run_sha256(ordered: Run) -> str:
 
 
 def evaluate(
-    run: Run, qrels: Qrels, measures: str | Iterable[str], *, self_match: str = "keep", k: int | None = None
+    run: Run,
+    qrels: Qrels,
+    measures: str | Iterable[str],
+    *,
+    self_match: str = "keep",
+    k: int | None = None,
+    top_grade: int | None = None,
 ) -> RankingResult:
     """Means and per-query values of the measures over the judged queries.
 
-    k: cut the ranking there first. Raises DataError for a score that is not finite, an empty qrels, or a run that is
-    empty or without any judged query; ConfigError for measures that do not exist.
+    k: cut the ranking there first. top_grade: of the scale; None: the highest of the judgements.
+    Raises DataError for a score that is not finite, an empty qrels, or a run that is empty or without any judged
+    query; ConfigError for measures that do not exist.
     """
     wanted = tuple(parse(measures))
     if not qrels:
@@ -111,9 +119,13 @@ def evaluate(
     whole = canonicalize(judged, self_match=self_match)
     removed = sum(map(len, judged.values())) - sum(map(len, whole.values()))
     ordered = {q: dict(list(docs.items())[:k]) for q, docs in whole.items()} if k else whole
-    # trec_eval reads negative grades as "not judged"; here they are judged and worth nothing.
+    # trec_eval reads negative grades as "not judged"; here they are judged and worth nothing, but to measures that ask.
     grades = {q: {d: max(int(g), 0) for d, g in docs.items()} for q, docs in qrels.items()}
-    per_query = _compute_values(ordered, grades, wanted)
+    top = _top_grade(grades, top_grade, wanted)
+    raw = [m for m in wanted if m.reads("negative_grades")]
+    per_query = {m.name: dict.fromkeys(grades, 0.0) for m in wanted}
+    per_query |= _compute_values(ordered, grades, [m for m in wanted if m not in raw], top)
+    per_query |= _compute_values(ordered, qrels, raw, top)
     rels = sorted({m.rel for m in wanted} | {1})
     return RankingResult(
         measures=wanted,
@@ -127,20 +139,40 @@ def evaluate(
         n_self_removed=removed,
         n_retrieved={q: len(ordered.get(q, ())) for q in qrels},
         n_relevant={rel: {q: sum(g >= rel for g in docs.values()) for q, docs in grades.items()} for rel in rels},
+        top_grade=top,
     )
 
 
-def _compute_values(ordered: Run, grades: Qrels, wanted: Sequence[Measure]) -> dict[str, dict[str, float]]:
+def _top_grade(grades: Qrels, stated: int | None, wanted: Sequence[Measure]) -> int:
+    """The stated top grade, else the highest of the judgements. DataError where one that a measure reads is higher."""
+    query_id, docid, highest = max(
+        ((q, d, g) for q, docs in grades.items() for d, g in docs.items()),
+        key=lambda judged: judged[2],
+        default=("", "", 0),
+    )
+    reader = next((m.name for m in wanted if m.reads("top_grade")), "")
+    if stated is not None and highest > stated and reader:
+        raise DataError(
+            f"{reader}: expected grades up to {stated} (top_grades of the collection's card), "
+            f"found {highest} for query {query_id}, document {docid}",
+            hint="Mend the card, or the judgements",
+        )
+    return stated or max(highest, 1)
+
+
+def _compute_values(
+    ordered: Run, grades: Qrels, wanted: Sequence[Measure], top_grade: int
+) -> dict[str, dict[str, float]]:
     """measure -> query id -> value, 0 where an engine gives none, queries in the order of the judgements."""
     import ir_measures
 
     values: dict[str, dict[str, float]] = {m.name: dict.fromkeys(grades, 0.0) for m in wanted}
-    engines = {m.engine(): m.name for m in wanted if m.own() is None}
+    own = {m.name: value for m in wanted if (value := m.own(top_grade)) is not None}
+    engines = {m.engine(): m.name for m in wanted if m.name not in own}
     if engines and ordered:
         for metric in ir_measures.iter_calc(list(engines), grades, to_canonical_scores(ordered)):
             values[engines[metric.measure]][metric.query_id] = float(metric.value)
-    for m in wanted:
-        if (value := m.own()) is not None:
-            for query_id, documents in ordered.items():
-                values[m.name][query_id] = value(list(documents), grades[query_id], m.cutoff, m.rel)
+    for name, value in own.items():
+        for query_id, documents in ordered.items():
+            values[name][query_id] = value(list(documents), grades[query_id])
     return values

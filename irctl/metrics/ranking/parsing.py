@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from irctl import plugins
@@ -28,6 +28,11 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "repconc": (*(f"{name}@{k}" for name in ("nDCG", "AP", "R", "P") for k in (1, 3, 5, 10, 100)), "RR@10", "RR@100"),
 }
 
+PARAMETERS = {"rel": "rel=GRADE", "judged_only": "judged_only=True", "p": "p=0.8"}
+PERSISTENCE = 0.8
+"""ir_measures' default."""
+
+_DECIMAL = re.compile(r"[0-9]*\.?[0-9]+")
 _SHAPE = re.compile(r"(?P<name>[A-Za-z_]+)(?:\((?P<params>[^()]*)\))?(?:@(?P<cutoff>\d+))?")
 
 
@@ -36,7 +41,9 @@ class Family:
     """What a file of measures/ declares of its measure.
 
     name: as tables have it; the file's name is the same in lower case. synonyms: other names, in lower case.
-    cutoff: whether @K is needed, optional or none. parameters: of rel and judged_only. usual: the cut-off in hints.
+    cutoff: whether @K is needed, optional or none. parameters: of rel, judged_only and p. usual: the cut-off in hints.
+    reads: what it takes from the judgements beside grades from 0 up: the top grade of the collection's scale, or
+    negative grades as documents that were not judged.
     """
 
     name: str
@@ -44,21 +51,40 @@ class Family:
     cutoff: str
     parameters: tuple[str, ...]
     usual: int
+    reads: tuple[str, ...]
+
+    @property
+    def takes(self) -> str:
+        """Its parameters as hints show them."""
+        return ", ".join(PARAMETERS[p] for p in self.parameters) or "no parameters"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure. name: the full text, as tables and the ledger hold it; rel: lowest grade that counts as relevant."""
+    """One measure. name: the full text, as tables and the ledger hold it; rel: lowest grade that counts as relevant.
+
+    p: persistence of RBP's reader.
+    """
 
     name: str
     family: str
     cutoff: int | None
     rel: int
     judged_only: bool = False
+    p: float = PERSISTENCE
 
-    def own(self) -> Callable[[Sequence[str], Mapping[str, int], int | None, int], float] | None:
-        """`value(ranking, grades, k, rel)` of its file, or None where ir_measures computes it."""
-        return getattr(plugins.load(MEASURES, self.family.lower()), "value", None)
+    def reads(self, what: str) -> bool:
+        """Whether its file says that it reads this: top_grade or negative_grades."""
+        return what in list_families()[self.family.lower()].reads
+
+    def own(self, top_grade: int) -> Callable[[Sequence[str], Mapping[str, int]], float] | None:
+        """`value` of its file with what the name and the scale say filled in, or None where ir_measures computes it."""
+        value = getattr(plugins.load(MEASURES, self.family.lower()), "value", None)
+        if value is None:
+            return None
+        given: dict[str, Any] = {n: getattr(self, n) for n in list_families()[self.family.lower()].parameters}
+        given |= {"top_grade": top_grade} if self.reads("top_grade") else {}
+        return partial(value, k=self.cutoff, **given)
 
     def engine(self) -> Any:
         """The ir_measures object of a measure without an `own` value."""
@@ -75,10 +101,9 @@ def list_families() -> dict[str, Family]:
 
 
 def _read_family(name: str) -> Family:
-    names = {n: plugins.literal(MEASURES, name, n) for n in ("NAME", "SYNONYMS", "CUTOFF", "PARAMETERS", "USUAL")}
-    return Family(
-        names["NAME"], names["SYNONYMS"] or (), names["CUTOFF"], names["PARAMETERS"] or (), names["USUAL"] or 10
-    )
+    declared = ("NAME", "SYNONYMS", "CUTOFF", "PARAMETERS", "USUAL", "READS")
+    label, synonyms, cutoff, parameters, usual, reads = (plugins.literal(MEASURES, name, n) for n in declared)
+    return Family(label, synonyms or (), cutoff, parameters or (), usual or 10, reads or ())
 
 
 def split_list(text: str) -> list[str]:
@@ -120,6 +145,8 @@ def parse_one(text: str) -> Measure:
         close = difflib.get_close_matches(shape["name"].lower(), list(list_families()), n=1, cutoff=0.5)
         depth = f"@{shape['cutoff']}" if shape["cutoff"] else ""
         known = ", ".join(dict.fromkeys(f.name for f in list_families().values()))
+        if _is_of_ir_measures(shape["name"]):  # a name that was meant: the nearest of ours is another measure
+            raise ConfigError(f"{text}: a measure of ir_measures that irctl does not compute", hint=f"known: {known}")
         hint = f"did you mean '{list_families()[close[0]].name}{depth}'?" if close else f"known: {known}"
         raise ConfigError(f"no measure named '{text}'", hint=hint)
     cutoff = int(shape["cutoff"]) if shape["cutoff"] else None
@@ -129,24 +156,35 @@ def parse_one(text: str) -> Measure:
         raise ConfigError(f"{text}: needs a cut-off", hint=f"did you mean '{family.name}@{family.usual}'?")
     if cutoff is not None and family.cutoff == "none":
         raise ConfigError(f"{text}: takes no cut-off", hint=f"did you mean '{family.name}'?")
-    rel, judged_only = _parameters(text, family, shape["params"] or "")
-    given = [f"rel={rel}"] if rel != 1 else []
-    given += ["judged_only=True"] if judged_only else []
+    measure = Measure(text, family.name, cutoff, **_parameters(text, family, shape["params"] or ""))
+    given = [f"rel={measure.rel}"] if measure.rel != 1 else []
+    given += ["judged_only=True"] if measure.judged_only else []
+    given += [f"p={measure.p!r}"] if "p" in family.parameters else []  # always: it decides the value
     name = family.name + (f"({','.join(given)})" if given else "") + (f"@{cutoff}" if cutoff else "")
-    return Measure(name, family.name, cutoff, rel, judged_only)
+    return replace(measure, name=name)
 
 
-def _parameters(text: str, family: Family, params: str) -> tuple[int, bool]:
-    """(rel, judged_only) of the text in brackets."""
-    rel, judged_only = 1, False
+def _is_of_ir_measures(name: str) -> bool:
+    import ir_measures
+
+    return name.lower() in {known.lower() for known in ir_measures.measures.registry}
+
+
+def _parameters(text: str, family: Family, params: str) -> dict[str, Any]:
+    """rel, judged_only and p of the text in brackets."""
+    found: dict[str, Any] = {"rel": 1}
     for part in filter(None, (p.strip() for p in params.split(","))):
         key, _, value = (s.strip() for s in part.partition("="))
-        if key == "rel" and key in family.parameters:
-            if not value.isdigit() or int(value) < 1:
+        if key not in family.parameters or (key == "judged_only" and value not in ("True", "False")):
+            raise ConfigError(f"{text}: {family.name} does not take '{part}'", hint=f"it takes {family.takes}")
+        if key == "rel":
+            if not value.isdecimal() or int(value) < 1:
                 raise ConfigError(f"{text}: rel must be a grade of at least 1, found '{value}'")
-            rel = int(value)
-        elif key == "judged_only" and key in family.parameters and value in ("True", "False"):
-            judged_only = value == "True"
+            found[key] = int(value)
+        elif key == "p":
+            if not _DECIMAL.fullmatch(value) or not 0 < float(value) < 1:
+                raise ConfigError(f"{text}: p must lie between 0 and 1, found '{value}'", hint="RBP(p=0.8)")
+            found[key] = float(value)
         else:
-            raise ConfigError(f"{text}: {family.name} does not take '{part}'", hint="binary measures take rel=GRADE")
-    return rel, judged_only
+            found[key] = value == "True"
+    return found

@@ -120,7 +120,9 @@ def _score(
 
     k = search.get("k")
     ranked = _read(file, target, job.format)
-    result = evaluate(ranked, target.qrels, target.measures, self_match=target.self_match, k=k)
+    result = evaluate(
+        ranked, target.qrels, target.measures, self_match=target.self_match, k=k, top_grade=target.top_grade
+    )
     ordered = canonicalize(ranked, k, self_match=target.self_match)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         write_run(own_file, ordered, job.run.id)
@@ -145,7 +147,11 @@ def _result_rows(
         "k": search.get("k"),
         "similarity": search.get("similarity"),
     }
-    rows = [{**same, "measure": name, "value": value} for name, value in result.means.items()]
+    source = "judgements" if target.top_grade is None else "card"
+    scale = {
+        m.name: {"top_grade": result.top_grade, "top_grade_of": source} for m in result.measures if m.reads("top_grade")
+    }
+    rows = [{**same, "measure": n, "value": v, **scale.get(n, {})} for n, v in result.means.items()]
     return [summary.with_boundary(row, search) for row in rows]
 
 

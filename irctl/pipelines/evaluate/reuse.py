@@ -30,6 +30,7 @@ def content_fingerprint(file: Path, target: Target, format: str) -> str:
             "run": sha256_file(file) if file.is_file() else "",
             "qrels": target.qrels_sha256,
             "measures": target.measures,
+            "top_grade": target.top_grade,
             "self_match": target.self_match,
             "k": target.config.search.k,
             "format": format,

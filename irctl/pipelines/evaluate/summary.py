@@ -47,6 +47,10 @@ def remarks(r: dict[str, Any]) -> list[str]:
     name = f"{r['dataset']} {r['split']} {r['measure']}"
     cutoff = int(r["measure"].partition("@")[2] or 0)
     lines = []
+    if r.get("top_grade_of") == "judgements":
+        lines.append(
+            f"{name}: of a scale up to {r['top_grade']}, the highest grade judged; no card says its top_grades"
+        )
     if r["k"] and cutoff > r["k"]:
         lines.append(f"{name}: looks at {cutoff} documents, the run holds k = {r['k']}")
     if r.get("boundary"):

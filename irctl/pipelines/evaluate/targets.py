@@ -37,6 +37,7 @@ class Target:
     measures: str  # preset or list
     config: Config = field(repr=False)
     collection: Collection | None = field(repr=False, default=None)
+    top_grade: int | None = None  # of the scale, by the card
     run_file: Path | None = None
     made_by: RunRecord | None = None
     said: str = ""  # what the user is told of it
@@ -159,6 +160,7 @@ def _of_collection(
                 measures=config.eval.measures or _measures(collection, part, request.format),
                 config=mine.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
+                top_grade=collection.top_grade(part),
                 run_file=file,
                 made_by=maker,
                 said=said,

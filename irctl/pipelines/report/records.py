@@ -93,6 +93,7 @@ def records_of(record: RunRecord) -> list[Record]:
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],
+                top_grade=r.get("top_grade"),
                 selected_on_eval=is_selected(selected, *place)
                 or (not is_trained and bool(record.columns.get("selected_on_eval"))),
                 n_queries=r["n_queries"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from irctl import paths, plugins
 from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.ranking.parsing import parse, parse_one
+from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, per_query_reader
 from irctl.reports import grouping, neighbour_recall
@@ -92,7 +92,7 @@ def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) ->
     """The same from records: pure but for per_query."""
     records = narrowed(records, wanted)
     shown = measures(wanted)
-    columns = [_column_name(c) for c in wanted.columns.replace(",", " ").split()]
+    columns = [_column_name(c) for c in split_list(wanted.columns)]
     if wanted.table == COMPRESSION:
         bases = {r.base for r in records if r.compression}
         records = neighbour_recall.folded([r for r in records if r.base in bases])
@@ -173,7 +173,7 @@ def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:
 
 def measures(wanted: Wanted) -> list[str]:
     """The measures named, in their own spelling; recall of neighbours among them. Raises ConfigError."""
-    words = wanted.measures.replace(",", " ").split()
+    words = split_list(wanted.measures)
     judged = [w for w in words if not neighbour_recall.is_recall(w)]
     return [*(m.name for m in (parse(" ".join(judged)) if judged else ())), *(w for w in words if w not in judged)]
 

@@ -21,6 +21,12 @@ from irctl.metrics.ranking.parsing import PRESETS, parse
         ("RR(rel=1)@10", "RR@10"),
         ("RR(rel=2)@10", "RR(rel=2)@10"),
         ("P(rel=2,judged_only=True)@5", "P(rel=2,judged_only=True)@5"),
+        ("err@10", "ERR@10"),
+        ("bpref", "Bpref"),
+        ("BPref(rel=2)", "Bpref(rel=2)"),
+        ("infap", "infAP"),
+        ("RBP", "RBP(p=0.8)"),
+        ("rbp(p=.95, rel=2)@20", "RBP(rel=2,p=0.95)@20"),
     ],
 )
 def test_synonyms_are_rewritten_to_the_names_of_ir_measures(given: str, name: str) -> None:
@@ -46,6 +52,31 @@ def test_every_bad_name_is_reported_at_once_with_the_nearest_legal_one() -> None
     assert (
         "nDCG does not take 'rel=2'" in text and "no measure named 'bogus@3'" in text and "'%' is not a measure" in text
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("RBP(p=1)", "p must lie between 0 and 1, found '1'"),
+        ("RBP(p=nan)", "p must lie between 0 and 1, found 'nan'"),
+        ("RBP(p=1e-1)", "p must lie between 0 and 1, found '1e-1'"),
+        ("RBP(judged_only=True)", "RBP does not take 'judged_only=True' (it takes rel=GRADE, p=0.8)"),
+        ("ERR(rel=2)@10", "ERR does not take 'rel=2' (it takes no parameters)"),
+        ("Bpref@10", "Bpref@10: takes no cut-off (did you mean 'Bpref'?)"),
+        ("R(rel=²)@10", "rel must be a grade of at least 1"),
+    ],
+)
+def test_a_parameter_that_a_measure_does_not_take_is_refused_with_those_it_takes(given: str, told: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        parse(given)
+    assert told in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["BPM@10", "SetF", "alpha_nDCG@10"])
+def test_a_measure_that_only_ir_measures_knows_is_not_taken_for_another_of_a_similar_name(name: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        parse(name)
+    assert "does not compute" in str(e.value) and "did you mean" not in str(e.value)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 
 import independent_measures as independent
 import numpy as np
@@ -15,6 +16,7 @@ from irctl.errors import DataError
 from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256, to_canonical_scores
 
 ALL = "nDCG@10 nDCG@3 nDCG RR@10 RR(rel=2)@10 R@5 R(rel=2)@10 AP@20 AP P@10 Success@1 Success@5 Judged@10 R_cap@3 Rprec"
+ALL += " ERR@10 ERR RBP(p=0.8) RBP(p=0.8)@5 Bpref infAP"
 
 
 def random_case(seed: int) -> tuple[dict, dict]:
@@ -59,6 +61,8 @@ def test_values_equal_trec_eval_given_the_raw_scores(seed: int) -> None:
         "map_cut_100": "AP@100",
         "P_10": "P@10",
         "success_5": "Success@5",
+        "bpref": "Bpref",
+        "infAP": "infAP",
     }
     theirs = pytrec_eval.RelevanceEvaluator(qrels, set(names)).evaluate(run)
     ours = evaluate(run, qrels, list(names.values())).per_query
@@ -147,6 +151,45 @@ def test_capped_recall_divides_by_the_smaller_of_k_and_the_relevant() -> None:
     qrels = {"q": dict.fromkeys("abcd", 1)}
     result = evaluate({"q": {"a": 3.0, "x": 2.0, "b": 1.0}}, qrels, "R_cap@2 R_cap@100 R@2")
     assert result.means == {"R_cap@2": 0.5, "R_cap@100": 0.5, "R@2": 0.25}
+
+
+def test_expected_reciprocal_rank_and_rank_biased_precision_worked_by_hand() -> None:
+    # Grades 2, unjudged, 1 at ranks 1 to 3. On a scale up to 2: R = 3/4, 0, 1/4; 3/4 + (1/4)(1/4)/3.
+    run, qrels = {"q": {"a": 3.0, "x": 2.0, "b": 1.0}}, {"q": {"a": 2, "b": 1, "c": 0}}
+    result = evaluate(run, qrels, "ERR@10 ERR@2 RBP(p=0.8) RBP(p=0.5)@1 RBP(rel=2,p=0.8)")
+    assert result.top_grade == 2 and result.means == pytest.approx(
+        {"ERR@10": 3 / 4 + 1 / 48, "ERR@2": 3 / 4, "RBP(p=0.8)": 0.328, "RBP(p=0.5)@1": 0.5, "RBP(rel=2,p=0.8)": 0.2}
+    )
+    on_four = evaluate(run, qrels, "ERR@10", top_grade=4)  # 3/16 + (13/16)(1/16)/3
+    assert on_four.means["ERR@10"] == pytest.approx(3 / 16 + 13 / 768)
+    with pytest.raises(DataError, match=r"ERR@10: expected grades up to 1 .*found 2 for query q, document a"):
+        evaluate(run, qrels, "ERR@10", top_grade=1)
+
+
+def test_bpref_and_inferred_precision_worked_by_hand_where_a_negative_grade_is_not_judged() -> None:
+    # n1 a u b n2: one irrelevant judged document above each of the R = 2 relevant: 1 - 1/2 both times.
+    run = {"q": {"n1": 5.0, "a": 4.0, "u": 3.0, "b": 2.0, "n2": 1.0}}
+    qrels = {"q": {"a": 1, "b": 2, "n1": 0, "n2": 0, "n3": 0, "u": -1}}
+    assert evaluate(run, qrels, "Bpref").means["Bpref"] == pytest.approx(0.5)
+    # a, p (in the pool, not judged), x (not in the pool), b: 1 and 1/4 + (3/4)(2/3)(1).
+    sampled = {"q": {"a": 4.0, "p": 3.0, "x": 2.0, "b": 1.0}}
+    found = evaluate(sampled, {"q": {"a": 1, "p": -1, "b": 1}}, "infAP AP Judged@2").means
+    assert found["infAP"] == pytest.approx((1 + 3 / 4) / 2, abs=1e-4)
+    assert found["AP"] == 0.75 and found["Judged@2"] == 1.0
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="gdeval is a Perl script")
+@pytest.mark.parametrize("seed", range(2))
+def test_expected_reciprocal_rank_equals_gdeval_on_its_scale_of_four(seed: int) -> None:
+    import ir_measures
+
+    run, qrels = random_case(seed)
+    grades = {q: {d: max(g, 0) for d, g in docs.items()} for q, docs in qrels.items()}
+    theirs = ir_measures.iter_calc([ir_measures.ERR @ 10], grades, to_canonical_scores(canonicalize(run)))
+    ours = evaluate(run, qrels, "ERR@10", top_grade=4).per_query["ERR@10"]
+    compared = [(m.value, ours[m.query_id]) for m in theirs]
+    assert len(compared) == len(qrels) and sum(value for value, _ in compared) > 0.5
+    assert [value for value, _ in compared] == pytest.approx([value for _, value in compared], abs=6e-6)
 
 
 def test_official_ms_marco_score_of_three_queries_worked_by_hand() -> None:

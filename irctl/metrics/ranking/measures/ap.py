@@ -8,3 +8,4 @@ NAME = "AP"
 SYNONYMS = ("map",)
 CUTOFF = "optional"
 PARAMETERS = ("rel", "judged_only")
+LAWS = ("perfect is 1",)

@@ -5,3 +5,4 @@ Computed by ir_measures.
 
 NAME = "Judged"
 CUTOFF = "needed"
+LAWS = ("perfect is 1",)

@@ -7,3 +7,4 @@ Source: Järvelin and Kekäläinen 2002, ACM TOIS 20(4).
 NAME = "nDCG"
 CUTOFF = "optional"
 PARAMETERS = ("judged_only",)
+LAWS = ("perfect is 1", "grades above the lowest count")

@@ -4,3 +4,4 @@ NAME = "P"
 SYNONYMS = ("precision", "prec")
 CUTOFF = "needed"
 PARAMETERS = ("rel", "judged_only")
+LAWS = ()

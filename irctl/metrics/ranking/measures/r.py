@@ -5,3 +5,4 @@ SYNONYMS = ("recall",)
 CUTOFF = "needed"
 PARAMETERS = ("rel", "judged_only")
 USUAL = 100
+LAWS = ()

@@ -12,9 +12,10 @@ SYNONYMS = ("capped_recall",)
 CUTOFF = "needed"
 PARAMETERS = ("rel",)
 USUAL = 100
+LAWS = ("perfect is 1",)
 
 
-def value(ranking: Sequence[str], grades: Mapping[str, int], k: int, rel: int = 1) -> float:
+def value(ranking: Sequence[str], grades: Mapping[str, int], k: int, rel: int) -> float:
     """Value in [0, 1]; 0 for a query without relevant documents."""
     relevant = sum(grade >= rel for grade in grades.values())
     hits = sum(grades.get(docid, 0) >= rel for docid in ranking[:k])

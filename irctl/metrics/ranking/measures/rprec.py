@@ -3,3 +3,4 @@
 NAME = "Rprec"
 CUTOFF = "none"
 PARAMETERS = ("rel", "judged_only")
+LAWS = ("perfect is 1",)

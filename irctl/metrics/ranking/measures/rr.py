@@ -8,3 +8,4 @@ NAME = "RR"
 SYNONYMS = ("mrr",)
 CUTOFF = "needed"
 PARAMETERS = ("rel",)
+LAWS = ("perfect is 1",)

@@ -4,3 +4,4 @@ NAME = "Success"
 SYNONYMS = ("hit", "hitrate")
 CUTOFF = "needed"
 PARAMETERS = ("rel", "judged_only")
+LAWS = ("perfect is 1",)
