@@ -1,7 +1,8 @@
 """Shards of encode and compress on disk: atomic files, a journal line each, a manifest written last.
 
 Order of writing: file as a hidden tmp name, fsync, rename, fsync of the folder, then its journal line; the manifest
-comes after the last line. So whatever is read was whole, and a killed writer loses at most the shard it was in.
+comes after the last line. So whatever is read was whole, and a killed writer loses at most the shard it was in
+(of text, the model batch: models/pieces.py).
 The manifest holds no times, hosts or paths: two runs over the same input leave the same bytes.
 """
 

@@ -1,7 +1,7 @@
 """Encoding a corpus into shards that resume, under a key of content: weights, settings and texts, never a path.
 
 Shard i holds rows i*shard_rows .. and is a pure function of (key, i), so any process may write it, and a killed run
-goes on where it was, to the same bytes.
+goes on where it was, to the same bytes. Of a shard that is not whole the model batches are kept (pieces.py).
 Dimension key: N texts, D vector width.
 """
 
@@ -24,6 +24,8 @@ from irctl.index import shards
 from irctl.ledger import stored
 from irctl.models.embedding_folder import SHAPE, EmbeddingFolder
 from irctl.models.fingerprints import fingerprint_of
+from irctl.models.pieces import Pieces
+from irctl.models.pieces import count as count_pieces
 from irctl.settings import Encoder as EncoderSettings
 from irctl.types import Reporter, Silent
 
@@ -53,7 +55,11 @@ class CorpusEncoder(Protocol):
 
     def key(self, side: str) -> dict[str, Any]: ...
     def encode(
-        self, texts: Sequence[str], side: str = "passage", advance: Callable[[int, int], Any] | None = None
+        self,
+        texts: Sequence[str],
+        side: str = "passage",
+        advance: Callable[[int, int], Any] | None = None,
+        pieces: Pieces | None = None,
     ) -> NDArray[np.float32]: ...
 
 
@@ -85,8 +91,9 @@ def embed_corpus(
     """The corpus's vectors, from the cache or encoded now; an unfinished folder is continued.
 
     settings: store and shard_rows of these count. out: a folder of one's own instead of the cache.
-    part: (i, n), this process's contiguous share of the shards. After a signal finished shards are kept and Stopped is
-    raised. Raises DataError where `out` holds other embeddings, PartlyDone where shares of other processes are missing.
+    part: (i, n), this process's contiguous share of the shards. After a signal, finished shards and the batches of the
+    one in hand are kept, and Stopped is raised. Raises DataError where `out` holds other embeddings, PartlyDone where
+    shares of other processes are missing.
     """
     for line in getattr(encoder, "notices", ()):
         reporter.say(line)
@@ -105,16 +112,26 @@ def embed_corpus(
     todo = [i for i in missing if i in share]
     if missing:  # else whoever wrote or checked them leaves the manifest alone to write
         _check_shards(folder, [line for i, line in done.items() if i in share])
-    if done and todo:
-        reporter.say(f"{folder}: {len(done)} of {plan['shards']} shards are there; continuing")
+    if todo and (said := _describe_kept(folder, plan, done)):
+        reporter.say(f"{folder}: {said} are there; continuing")
     journal = shards.ShardJournal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
     with reporter.bar("encoding", plan["rows"], already) as advance:
         for index in todo:
-            stopping.check(f"{len(done)} of {plan['shards']} shards are kept in {folder}")
-            done[index] = _write_shard(folder, index, plan, encoder, corpus, side, lambda rows, tokens: advance(rows))
+            kept = f"{len(done)} of {plan['shards']} shards"
+            stopping.check(f"{kept} are kept in {folder}")
+            pieces = Pieces(folder, index)
+            done[index] = _write_shard(folder, index, plan, encoder, corpus, side, pieces, kept, advance)
             journal.add(done[index])
+            pieces.drop()
     return finish(folder, plan, done)
+
+
+def _describe_kept(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Any]) -> str:
+    """What an earlier run left: shards, and rows of those that are not whole; empty where it is nothing."""
+    rows, _ = count_pieces(folder, done)
+    parts = [f"{len(done)} of {plan['shards']} shards"] * bool(done or rows) + [f"{rows} rows of others"] * bool(rows)
+    return " and ".join(parts)
 
 
 def _check_shards(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -202,18 +219,26 @@ def _write_shard(
     encoder: CorpusEncoder,
     corpus: Texts,
     side: str,
-    advance: Callable[[int, int], Any],
+    pieces: Pieces,
+    kept: str,
+    advance: Callable[[int], Any],
 ) -> dict[str, Any]:
-    """Encode one shard and write its vectors and ids. Returns its journal line."""
+    """Encode one shard and write its vectors and ids. Returns its journal line.
+
+    After a signal it ends with the batch in hand. kept: what there is beside this shard.
+    """
     start = index * plan["shard_rows"]
     rows = slice(start, min(start + plan["shard_rows"], plan["rows"]))
-    counted: list[int] = []
+    encoded = spent = 0
 
     def note(texts: int, tokens: int) -> None:
-        counted.append(tokens)
-        advance(texts, tokens)
+        nonlocal encoded, spent
+        encoded, spent = encoded + texts, spent + tokens
+        advance(texts)
+        if encoded < rows.stop - rows.start:  # else all that is left is to write it
+            stopping.check(f"{kept} and {encoded} rows of the next are kept in {folder}")
 
-    vectors_ND = encoder.encode(corpus.texts(rows), side, note)
+    vectors_ND = encoder.encode(corpus.texts(rows), side, note, pieces)
     with np.errstate(over="ignore"):  # looked for below
         stored_ND = vectors_ND.astype(plan["dtype"])
     if not np.isfinite(stored_ND).all():
@@ -225,7 +250,7 @@ def _write_shard(
         "index": index,
         "file": f"vectors/{name}.npy",
         "rows": len(stored_ND),
-        "tokens": sum(counted),
+        "tokens": spent,
         **written._asdict(),
         **ids,
     }

@@ -10,7 +10,8 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import adapters, arithmetic, fingerprints, modules, reading
 from irctl.models.locate import LocatedModel, locate
-from irctl.models.token_batches import Tokens, move_to_device, run_by_length, split_batches
+from irctl.models.pieces import Piece, Pieces
+from irctl.models.token_batches import Prepared, Tokens, move_to_device, run_by_length, split_batches
 from irctl.settings import PROMPTS
 from irctl.settings import Encoder as EncoderSettings
 
@@ -171,10 +173,15 @@ class TextEncoder:
         return vectors_ND.float()
 
     def encode(
-        self, texts: Sequence[str], side: str = "passage", advance: Callable[[int, int], Any] | None = None
+        self,
+        texts: Sequence[str],
+        side: str = "passage",
+        advance: Callable[[int, int], Any] | None = None,
+        pieces: Pieces | None = None,
     ) -> NDArray[np.float32]:
         """Vectors [N, D] in the order of the texts. advance(texts, tokens) is called after every batch.
 
+        pieces: batches that are kept of these texts are taken from there, and the others are kept there.
         Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite.
         """
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
@@ -186,37 +193,56 @@ class TextEncoder:
         self.module.eval()
         try:
             with guard, arithmetic.compute_in(self.dtype, self.device):
-                for rows, features, tokens in self._batches(list(texts), side):
-                    found_BD = self.forward(move_to_device(features, self.device)).cpu().numpy()
+                for rows, prepare in self._batches(list(texts), side):
+                    piece = pieces.find(rows) if pieces else None
+                    if piece is None:
+                        features, tokens = prepare()
+                        found_BD = self.forward(move_to_device(features, self.device)).cpu().numpy()
+                        self._check_finite(found_BD, rows)
+                        piece = Piece(found_BD, tokens)
+                        if pieces:
+                            pieces.add(rows, piece)
                     if not vectors_ND.shape[1]:
-                        vectors_ND = np.empty((len(texts), found_BD.shape[1]), np.float32)
-                    vectors_ND[rows] = found_BD
+                        vectors_ND = np.empty((len(texts), piece.vectors_BD.shape[1]), np.float32)
+                    vectors_ND[rows] = piece.vectors_BD
                     if advance:
-                        advance(len(rows), tokens)
+                        advance(len(rows), piece.tokens)
         finally:
             for part, was_training in modes:
                 part.training = was_training
-        if not np.isfinite(vectors_ND).all():
-            row = int(np.flatnonzero(~np.isfinite(vectors_ND).all(axis=1))[0])
-            hint = "Use --set hardware.precision=fp32" if self.dtype == "float16" else ""
+        return vectors_ND
+
+    def _check_finite(self, vectors_BD: NDArray[np.float32], rows_B: NDArray[np.int64]) -> None:
+        """RunFailed where a vector of a batch is not finite. rows_B: numbers of its texts."""
+        is_finite_B = np.isfinite(vectors_BD).all(axis=1)
+        if not is_finite_B.all():
+            row, hint = rows_B[~is_finite_B].min(), ""
+            if self.dtype == "float16":
+                hint = "Use --set hardware.precision=fp32"
             raise RunFailed(
                 f"{self.located.name}: text {row} has a vector that is not finite ({self.dtype})", hint=hint
             )
-        return vectors_ND
 
-    def _batches(self, texts: list[str], side: str) -> Any:
-        """(rows, features, tokens) of every batch: each text is tokenised once where the tokenizer allows it."""
+    def _batches(self, texts: list[str], side: str) -> Iterator[tuple[NDArray[np.int64], Callable[[], Prepared]]]:
+        """(rows, what prepares features and tokens) of every batch.
+
+        Each text is tokenised once where the tokenizer allows it.
+        """
         if self._reads_plain_text:
             prompt = self.prompt(side)
             tokens = Tokens(self.module.tokenizer, [prompt + t for t in texts] if prompt else texts, self.max_len(side))
             for rows in split_batches(tokens.lengths_N, self.batch_tokens):
-                yield rows, tokens.pad(rows), int(tokens.lengths_N[rows].sum())
+                yield rows, partial(tokens.prepare, rows)
             return
-        guess_N = np.array([min(len(t) // LETTERS_A_TOKEN + 2, self.max_len(side)) for t in texts], dtype=np.int64)
-        for rows in split_batches(guess_N, self.batch_tokens):
+
+        def prepare(rows: NDArray[np.int64]) -> Prepared:
             features = self.features([texts[int(r)] for r in rows], side, pad_multiple=0)
             counted = features.get("attention_mask")
-            yield rows, features, int(guess_N[rows].sum() if counted is None else counted.sum())
+            return features, int(guess_N[rows].sum() if counted is None else counted.sum())
+
+        guess_N = np.array([min(len(t) // LETTERS_A_TOKEN + 2, self.max_len(side)) for t in texts], dtype=np.int64)
+        for rows in split_batches(guess_N, self.batch_tokens):
+            yield rows, partial(prepare, rows)
 
     @property
     def _reads_plain_text(self) -> bool:

@@ -6,13 +6,16 @@ Dimension key: B texts of a batch, W tokens of its longest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Prepared: TypeAlias = "tuple[Mapping[str, Any], int]"
+"""Model inputs of a batch and its tokens, without padding."""
 
 
 def split_batches(lengths_N: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
@@ -45,6 +48,10 @@ class Tokens:
     def _empty(self) -> int:
         ids = (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         return next((i for i in ids if i is not None), 0)
+
+    def prepare(self, rows: NDArray[np.int64]) -> Prepared:
+        """These rows as a batch."""
+        return self.pad(rows), int(self.lengths_N[rows].sum())
 
     def pad(self, rows: NDArray[np.int64], multiple: int = 0) -> dict[str, Tensor]:
         """Model inputs [B, W] of these rows, padded after the text, to a multiple of tokens where one is given."""

@@ -50,7 +50,7 @@ CORPUS = EncodeRequest()
 def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     """Encode and record. Payload: folder, rows, dim, key, cached, tokens, seconds, tokens_per_second (of this run).
 
-    A signal ends it after the shard in hand; the same command continues.
+    A signal ends it after the model batch in hand; the same command continues there.
     """
     from irctl.models.encoder import load_encoder
 
@@ -121,13 +121,14 @@ def encode_rows(
     encoder: TextEncoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
-    from irctl.models import embed
+    from irctl.models import embed, pieces
     from irctl.models.fingerprints import fingerprint_of
     from irctl.pipelines.workers import spread
 
     key = fingerprint_of(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
     folder = Path(request.out).absolute() if request.out else embed.locate_cached(key)
     kept = embed.find_finished(folder, key)
+    tokens_kept = sum(int(line["tokens"]) for line in kept.values()) + pieces.count(folder, kept)[1]
     left = -(-len(rows) // config.encoder.shard_rows) - len(kept)
     workers = min(config.hardware.devices, left)
     if workers > 1 or (request.runner == "ray" and left):
@@ -139,7 +140,7 @@ def encode_rows(
         progress = worker.Progress("encoding", len(rows), count_done)
         spread.spread(SHARE, job, workers, config.hardware, run.paths.folder, progress, reporter, runner=request.runner)
     encoded = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=request.side)
-    return encoded, encoded.tokens - sum(int(line["tokens"]) for line in kept.values())
+    return encoded, encoded.tokens - tokens_kept
 
 
 def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from toy_collections import beir_folder
 
 from irctl import stopping
 from irctl.config import Config, from_sets, resolve
+from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, Stopped
 from irctl.ledger.query import artifacts, find_run
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.embedding_folder import EmbeddingFolder
-from irctl.models.encoder import load_encoder
+from irctl.models.encoder import TextEncoder, load_encoder
 from irctl.pipelines import encode as pipeline
 from irctl.pipelines.workers import spread, worker
 from irctl.types import Silent
@@ -71,29 +72,31 @@ def test_queries_of_the_split_go_to_a_folder_of_ones_own(beir: Path, tiny_encode
         encoded(config, side="both")
 
 
-def test_a_signal_ends_the_run_after_the_shard_in_hand_with_its_exit_code(
+def test_a_signal_ends_the_run_after_the_batch_in_hand_with_its_exit_code(
     beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from irctl.models.encoder import TextEncoder
+    config = settings(beir, tiny_encoder, "encoder.batch_tokens=1")  # one text each
+    whole = TextEncoder.forward
 
-    config, whole = settings(beir, tiny_encoder), TextEncoder.encode
-
-    def encode(self: TextEncoder, *args: Any, **more: Any) -> Any:
+    def forward(self: TextEncoder, *args: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
-        return whole(self, *args, **more)
+        return whole(self, *args)
 
     stopping.install()
     try:
-        monkeypatch.setattr(TextEncoder, "encode", encode)
-        with pytest.raises(Stopped, match="SIGTERM: 1 of 2 shards are kept") as e:
+        monkeypatch.setattr(TextEncoder, "forward", forward)
+        with pytest.raises(Stopped, match="SIGTERM: 0 of 2 shards and 1 rows of the next are kept") as e:
             encoded(config)
     finally:
         stopping.restore()
-        stopping._received.clear()
     assert (e.value.exit_code, e.value.status) == (143, "interrupted")
-    monkeypatch.setattr(TextEncoder, "encode", whole)
-    payload, _ = encoded(config)
-    assert payload["rows"] == 4 and not payload["cached"]
+    monkeypatch.setattr(TextEncoder, "forward", whole)
+    run, encoder = start_run(command="encode", argv=["irctl", "encode"], config=config), load_encoder(config)
+    rows = pipeline.texts(open_for(config), "", "passage")
+    with run:
+        made, computed = pipeline.encode_rows(encoder, rows, config, run, Silent())
+    assert made.rows == 4 and 0 < computed < made.tokens, "tokens of the batch that was kept are not counted again"
+    assert made.tokens - computed == len(encoder.features(["title 0 text 0"])["input_ids"][0])
 
 
 @pytest.mark.slow
