@@ -59,8 +59,13 @@ def dry_run(
 ) -> None:
     """--dry-run: the settings that are not defaults, and what the command would do."""
     from irctl import console
+    from irctl.data.files import hub
 
-    plan = describe(config) if describe else {}
+    try:
+        with hub.offline():
+            plan = describe(config) if describe else {}
+    except hub.NotFetched as e:
+        plan = {"not on this machine": e.message}
     if options.json_:
         console.emit_json({"schema": f"irctl/{command}/1", "dry_run": True, "config": config.to_json(), "plan": plan})
         return

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from irctl import plugins
+from irctl import plugins, tables
 from irctl.data.collections import cards
 from irctl.data.collections.beir import order_splits
 from irctl.data.collections.cards import Card
@@ -18,7 +18,8 @@ from irctl.data.collections.source_tables import IGNORED, PATH_KEYS, read_table
 from irctl.data.files import hub
 from irctl.data.files.lines import stem
 from irctl.data.texts.store import TextStore, open_texts
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
+from irctl.files import is_there
 
 
 class SuiteLayout:
@@ -31,20 +32,25 @@ class SuiteLayout:
         self._splits = splits
         self._root = root
 
-    def _file(self, name: str) -> Path:
-        return hub.find_file(name, self._root) if hub.is_hub(name) else self.folder / name
+    def _file(self, split: str, key: str) -> Path:
+        name = self._splits[split][key]
+        if hub.is_hub(name):
+            return hub.find_file(name, self._root)
+        if not is_there(path := self.folder / name):
+            raise DataError(f"{path}: no such file", hint=f"{key} of {split} names it")
+        return path
 
     def corpus(self) -> TextStore:
-        return open_texts(self._file(next(iter(self._splits.values()))["corpus_path"]))
+        return open_texts(self._file(next(iter(self._splits)), "corpus_path"))
 
     def queries(self, split: str) -> TextStore:
-        return open_texts(self._file(self._splits[split]["query_path"]))
+        return open_texts(self._file(split, "query_path"))
 
     def splits(self) -> tuple[str, ...]:
         return order_splits(list(self._splits))
 
     def qrels_file(self, split: str) -> Path:
-        return self._file(self._splits[split]["qrel_path"])
+        return self._file(split, "qrel_path")
 
 
 def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayout]:
@@ -52,13 +58,14 @@ def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayo
     table = read_table(path)
     if name not in table:
         raise ConfigError(f"{path}: no set named '{name}'", hint=plugins.nearest(name, list(table)))
-    found = table[name]
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"{path}: {name}: expected an object, found {type(found).__name__}")
-    is_one = any(key in found for key in PATH_KEYS)
-    splits = {s: _files(path, f"{name}.{s}", v) for s, v in found.items()} if not is_one else {}
+    entry = table[name]
+    if not isinstance(entry, Mapping) or not entry:
+        found = "an empty one" if entry == {} else tables.shown(entry)
+        raise ConfigError(f"{path}: {name}: expected an object of {', '.join(PATH_KEYS)}, or of splits, found {found}")
+    is_one = any(key in entry for key in PATH_KEYS)
+    splits = {s: _files(path, f"{name}.{s}", v) for s, v in entry.items()} if not is_one else {}
     if is_one:
-        files = _files(path, name, found)
+        files = _files(path, name, entry)
         splits = {stem(Path(files["qrel_path"])): files}
     corpora = {files["corpus_path"] for files in splits.values()}
     if len(corpora) != 1:
@@ -77,10 +84,10 @@ def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayo
 
 def _files(path: Path, place: str, table: Any) -> dict[str, str]:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{path}: {place}: expected an object of paths, found {type(table).__name__}")
+        raise ConfigError(f"{path}: {place}: expected an object of {', '.join(PATH_KEYS)}, found {tables.shown(table)}")
     files = {}
     for key, value in table.items():
-        if key in IGNORED:
+        if key in IGNORED or value is None:
             continue
         if key not in PATH_KEYS:
             raise ConfigError(
@@ -88,8 +95,8 @@ def _files(path: Path, place: str, table: Any) -> dict[str, str]:
             )
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
-        if not isinstance(value, str):
-            raise ConfigError(f"{path}: {place}.{key}: expected one path, found {value!r}")
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ConfigError(f"{path}: {place}.{key}: expected one path, found {tables.shown(value)}")
         files[key] = value
     for key in PATH_KEYS:
         if key not in files:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +21,23 @@ TRIES = 5
 FIRST_WAIT_S = 1.0
 PREFIX = "hf://"
 PATTERN = re.compile(r"hf://(?:datasets/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?")
+
+
+_offline = ContextVar("offline", default=False)
+
+
+class NotFetched(DataError):
+    """What the hub has and this machine has not, where nothing may be fetched."""
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within it no file of a repository is fetched: what the cache does not hold is NotFetched."""
+    before = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(before)
 
 
 class HubPath(NamedTuple):
@@ -53,6 +72,8 @@ def find_file(source: str, root: str = "") -> Path:
         if not path.is_file():
             raise DataError(f"{path}: no such file (for {source})", hint="data.root holds OWNER/NAME/PATH")
         return path
+    if _offline.get():
+        return _in_cache(place)
     from huggingface_hub import hf_hub_download
 
     def download() -> str:
@@ -66,10 +87,23 @@ def is_here(source: str, root: str = "") -> bool:
     place = parse_source(source)
     if root:
         return (Path(root) / place.repo / place.path).exists()
+    with suppress(NotFetched):
+        return bool(_in_cache(place))
+    return False
+
+
+def _in_cache(place: HubPath) -> Path:
+    """A file of a repository in the hub's cache. Raises NotFetched; asks nobody."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(place.repo, place.path, repo_type="dataset", revision=place.revision or None)
-    return isinstance(found, str)
+    path = try_to_load_from_cache(place.repo, place.path, repo_type="dataset", revision=place.revision or None)
+    if not isinstance(path, str):
+        raise _not_fetched(place)
+    return Path(path)
+
+
+def _not_fetched(place: HubPath) -> NotFetched:
+    return NotFetched.of(place, "not on this machine yet", hint="The command itself fetches it")
 
 
 def find_beir_folder(source: str, root: str = "") -> Path:
@@ -83,15 +117,29 @@ def find_beir_folder(source: str, root: str = "") -> Path:
     from huggingface_hub import snapshot_download
 
     inside = f"{place.path}/" if place.path else ""
+    is_offline = _offline.get()
     wanted = [f"{inside}{name}" for name in ("corpus.jsonl*", "queries.jsonl*", "qrels/*.tsv*", "card.toml")]
 
     def download() -> str:
         return str(
-            snapshot_download(place.repo, repo_type="dataset", revision=place.revision or None, allow_patterns=wanted)
+            snapshot_download(
+                place.repo,
+                repo_type="dataset",
+                revision=place.revision or None,
+                allow_patterns=wanted,
+                local_files_only=is_offline,
+            )
         )
 
-    folder = Path(call_hub(download, source)) / place.path
+    try:
+        folder = Path(call_hub(download, source)) / place.path
+    except DataError:
+        if is_offline:
+            raise _not_fetched(place) from None
+        raise
     if not any(folder.glob("corpus.jsonl*")):
+        if is_offline:
+            raise _not_fetched(place)
         raise DataError(
             f"{source}: no corpus.jsonl there", hint="Expected corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.dataset_name import dataset_name
+from irctl.data.files.hub import NotFetched
 from irctl.errors import ConfigError, DataError
 from irctl.origins import derived
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
@@ -94,10 +95,11 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
             found += _of_collection(name, config, source, request, made_by)
         except DataError as e:
             missing[name] = e
-    if missing and (not request.keep_going or not found):
+    unusable = {name: e for name, e in missing.items() if not isinstance(e, NotFetched)}  # a dry run fetches nothing
+    if unusable and (not request.keep_going or not found):
         if len(missing) == 1 and not found:
             raise next(iter(missing.values()))
-        raise _missing(missing, len(found), config.data.source)
+        raise _missing(unusable, len(found), config.data.source)
     for wanted in dict.fromkeys(t.measures for t in found):  # of a user's card too: before anything is encoded
         parse(wanted)
     return found, {name: str(e) for name, e in missing.items()}

@@ -12,6 +12,7 @@ import pytest
 
 from irctl.data.collections import mqrel
 from irctl.data.collections.mqrel_config import SourceSpec
+from irctl.data.collections.open import open_collection
 from irctl.data.collections.source_tables import IGNORED
 from irctl.data.groups.group_source import GroupSettings
 from irctl.data.judgements.expressions import compile_expression
@@ -139,3 +140,35 @@ def test_an_expression_that_no_one_wrote_by_hand_is_one_short_line(text: str) ->
     with pytest.raises(ConfigError) as raised:
         compile_expression(text, "c.json:1: filter")(1.0, "q", "d")
     assert str(raised.value).startswith("c.json:1: filter: ") and len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [(k, kind) for k in BASE for kind in PATH if kind not in ("list of a number",)]
+)
+def test_an_evaluation_file_with_a_wrong_path_names_set_key_and_what_was_found(toy: Path, key: str, kind: str) -> None:
+    (toy / "eval.json").write_text(json.dumps({"one": BASE | {key: PATH[kind]}, "two": {"dev": BASE | {key: [3, 4]}}}))
+    for name, found in ("one", ""), ("two", "a list"):
+        with pytest.raises(ConfigError) as raised:
+            open_collection(f"{toy}/eval.json:{name}")
+        assert f"eval.json: {name}" in str(raised.value) and f".{key}: expected one path, found {found}" in str(
+            raised.value
+        )
+
+
+@pytest.mark.parametrize("kind", [k for k in ALL if k != "table"])
+def test_a_set_or_split_of_an_evaluation_file_of_a_wrong_type_is_one_line(toy: Path, kind: str) -> None:
+    (toy / "eval.json").write_text(json.dumps({"one": ALL[kind], "two": {"dev": ALL[kind]}}))
+    with pytest.raises(ConfigError, match=r"eval.json: one: expected an object of qrel_path, .* or of splits, found"):
+        open_collection(f"{toy}/eval.json:one")
+    said = "no qrel_path" if kind == "empty table" else "expected an object of qrel_path"
+    with pytest.raises(ConfigError, match=rf"eval.json: two.dev: {said}"):
+        open_collection(f"{toy}/eval.json:two")
+
+
+@pytest.mark.parametrize(("key", "name"), product(BASE, ("no.tsv", "x" * 5000)))
+def test_a_file_of_an_evaluation_set_that_is_not_there_is_named_with_its_key(toy: Path, key: str, name: str) -> None:
+    (toy / "eval.json").write_text(json.dumps({"one": {"dev": BASE | {key: name}}}))
+    collection = open_collection(f"{toy}/eval.json:one")
+    with pytest.raises(DataError) as raised:
+        collection.qrels("dev"), collection.queries("dev"), collection.corpus
+    assert f"{name}: no such file. {key} of dev names it" in str(raised.value)
