@@ -49,5 +49,10 @@ def number(*parts: object) -> int:
     return int.from_bytes(seed_bytes(*parts)[:8], "little") >> 1
 
 
+def queries_of_epoch(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The places of n training queries [n] in the order of an epoch, from which loss batches are cut."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)
+
+
 def _joined(parts: tuple[object, ...]) -> bytes:
     return "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")

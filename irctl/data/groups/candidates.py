@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ class View:
         return scores_BN if self.columns_BK is None else scores_BN.gather(1, self.columns_BK)
 
 
+class ViewArrays(NamedTuple):
+    """A view before it is tensors."""
+
+    labels_BN: NDArray[np.float32]
+    mask_BN: NDArray[np.bool_]
+    columns_BK: NDArray[np.int64] | None = None
+
+
 @dataclass(frozen=True)
 class Listed:
     """The passages of a batch, group after group: row, label and owner (place of the query in the batch) of each.
@@ -65,6 +73,14 @@ class Listed:
 
 
 def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> View:
+    """The arrays of `view_arrays` as tensors."""
+    import torch
+
+    found = view_arrays(listed, inbatch, inbatch_label=inbatch_label, known=known)
+    return View(*(None if array is None else torch.from_numpy(array) for array in found))  # type: ignore[arg-type]
+
+
+def view_arrays(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> ViewArrays:
     """Labels and mask of every query over the batch.
 
     own: its own passages only, [B, K]. all: every passage, those of other queries labelled inbatch_label, nothing but
@@ -75,8 +91,6 @@ def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, know
         raise ConfigError(f"loss.inbatch: expected {', '.join(VIEWS)}, found {inbatch!r}")
     if inbatch == "own":
         return _own(listed)
-    import torch
-
     B, N = len(listed.query_rows_B), len(listed.passage_rows_N)
     labels_BN = np.full((B, N), inbatch_label, dtype=np.float32)
     mask_BN = np.tile(listed.passage_rows_N >= 0, (B, 1))
@@ -86,7 +100,7 @@ def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, know
     labels_BN[listed.owner_N, columns_N] = listed.labels_N
     # Own passages always count, repeated ones too: data.short=cycle repeats them to be counted again.
     mask_BN[listed.owner_N, columns_N] = listed.passage_rows_N >= 0
-    return View(torch.from_numpy(labels_BN), torch.from_numpy(mask_BN))
+    return ViewArrays(labels_BN, mask_BN)
 
 
 def _mark(labels_BN: NDArray[np.float32], mask_BN: NDArray[np.bool_], listed: Listed, known: Known) -> None:
@@ -113,10 +127,8 @@ def _mark(labels_BN: NDArray[np.float32], mask_BN: NDArray[np.bool_], listed: Li
             labels_BN[i, places] = grades[which]
 
 
-def _own(listed: Listed) -> View:
+def _own(listed: Listed) -> ViewArrays:
     """Each query's passages side by side; short groups end in masked columns."""
-    import torch
-
     B = len(listed.query_rows_B)
     sizes = np.bincount(listed.owner_N, minlength=B)
     place_N = np.arange(len(listed.owner_N)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -125,4 +137,4 @@ def _own(listed: Listed) -> View:
     labels_BK[listed.owner_N, place_N] = listed.labels_N
     mask_BK[listed.owner_N, place_N] = listed.passage_rows_N >= 0
     columns_BK[listed.owner_N, place_N] = np.arange(len(listed.owner_N))
-    return View(torch.from_numpy(labels_BK), torch.from_numpy(mask_BK), torch.from_numpy(columns_BK))
+    return ViewArrays(labels_BK, mask_BK, columns_BK)

@@ -43,6 +43,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     described["loss"] = {
         p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
+        + (f", {of_data}" if (of_data := data.of_losses.get(p.name)) else "")
         for p in terms.parts(config)
     }
     described["similarity"] = {

@@ -31,11 +31,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Described:
-    """What --dry-run prints of the data: facts, and lists of lines by heading. sizes: None while it is not here."""
+    """What --dry-run prints of the data: facts, and lists of lines by heading. sizes: None while it is not here.
+
+    of_losses: what to say of each term of the loss.
+    """
 
     facts: dict[str, Any]
     lists: dict[str, list[str]]
     sizes: GroupSizes | None
+    of_losses: dict[str, str] = field(default_factory=dict)
 
 
 class DataKind(Protocol):

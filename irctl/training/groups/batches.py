@@ -9,14 +9,13 @@ Dimension key: B queries that share a loss, K passages of a group, N passages of
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
-from irctl.data.groups.candidates import Listed, View, build_view
+from irctl.data.groups.batch_views import KnownRows, batch_views
+from irctl.data.groups.candidates import View, ViewArrays
 from irctl.data.groups.group_source import GroupRows, Rows
 from irctl.training.method import Item
 from irctl.training.parallel import gather
@@ -25,13 +24,11 @@ Tokenise = Callable[[Sequence[str], str], Mapping[str, Tensor]]
 """(texts, "query" or "passage") -> padded features."""
 
 
-class TrainingGroups(Protocol):
+class TrainingGroups(KnownRows, Protocol):
     """Training groups: the same for any number of workers and processes."""
 
     def __len__(self) -> int: ...
     def rows(self, index: int, epoch: int) -> GroupRows: ...
-    def known(self, query_row: int) -> Mapping[int, float]: ...
-    def same(self, rows_K: NDArray[np.integer]) -> NDArray[np.int64]: ...
     def query_texts(self, rows: Rows) -> list[str]: ...
     def passage_texts(self, rows: Rows) -> list[str]: ...
 
@@ -65,31 +62,16 @@ class GroupBatches:
         mine = [groups[i] for i in shares[self.rank]]
         # a process without queries in a small last batch forwards one all the same: collectives wait for everyone
         chunked = [mine[i : i + self.micro] for i in range(0, len(mine), self.micro)] or [groups[:1]]
-        listed = Listed.of(groups)
-        listed = replace(listed, passage_rows_N=self.source.same(listed.passage_rows_N))
+        views = batch_views(self.source, groups, self.views, self.inbatch_label)
         batch = {
             "chunks": [self._features(chunk, self.tokenise) for chunk in chunked],
             "query_counts": [len(rows) for rows in shares],
             "passage_counts": [sum(len(groups[i].passage_rows_K) for i in rows) for rows in shares],
-            "views": {name: self._view(listed, name) for name in self.views},
+            "views": {name: _tensors(arrays) for name, arrays in views.items()},
         }
         if self.guide is not None:
             batch["guide"] = [self._features(chunk, self.guide) for chunk in chunked]
         return batch
-
-    def _view(self, listed: Listed, name: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        known = [self._known(int(row)) for row in listed.query_rows_B] if name == "masked" else ()
-        view = build_view(listed, name, inbatch_label=self.inbatch_label, known=known)
-        return view.labels_BN, view.mask_BN, view.columns_BK
-
-    def _known(self, query_row: int) -> Mapping[int, float]:
-        """Annotated texts of a query with their grades; of copies that are graded apart the higher one."""
-        found = self.source.known(query_row)
-        grades: dict[int, float] = {}
-        rows = self.source.same(np.fromiter(found, np.int64, len(found)))
-        for row, grade in zip(rows.tolist(), found.values(), strict=True):
-            grades[row] = max(grade, grades.get(row, grade))
-        return grades
 
     def _features(self, chunk: Sequence[GroupRows], tokenise: Tokenise) -> dict[str, dict[str, Tensor]]:
         passages = [row for g in chunk for row in g.passage_rows_K.tolist()]
@@ -97,6 +79,10 @@ class GroupBatches:
             "query": dict(tokenise(self.source.query_texts([g.query_row for g in chunk]), "query")),
             "passage": dict(tokenise(self.source.passage_texts(passages), "passage")),
         }
+
+
+def _tensors(arrays: ViewArrays) -> tuple[Tensor | None, ...]:
+    return tuple(None if array is None else torch.from_numpy(array) for array in arrays)
 
 
 def unpack_views(batch: Mapping[str, Any]) -> dict[str, View]:

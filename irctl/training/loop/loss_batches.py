@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from irctl.data import draws
 from irctl.training.method import Item
 
 
@@ -30,7 +30,7 @@ class LossBatches:
         return -(-self.queries // self.size)
 
     def __iter__(self) -> Iterator[list[Item]]:
-        order = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch])).permutation(self.queries)
+        order = draws.queries_of_epoch(self.queries, self.seed, self.epoch)
         for start in range(0, self.queries, self.size):
             yield [(int(query), self.epoch) for query in order[start : start + self.size]]
 

@@ -135,6 +135,59 @@ def test_negatives_a_query_are_counted_from_the_groups_as_they_are_drawn(toy: Pa
     assert shown(ALL, data__max_queries=2) == 2 * 6 - 1
 
 
+@pytest.mark.parametrize(
+    ("values", "counted", "listed"),
+    [
+        # 4 queries that share 3 positives (grade 1 is one) and 4 mined: groups of 1 + 4 list 20, of which 4 negatives
+        ({"loss__name": "infonce", "data__group_size": 6}, 4.0, 19.0),
+        ({"loss__name": "infonce", "data__group_size": 6, "loss__inbatch": "all"}, 19.0, 19.0),
+        ({"loss__name": "infonce", "loss__inbatch": "own"}, 3.0, 3.0),
+        ({"loss__name": "listnet", "data__selection": "spread"}, None, 15.0),
+        ({"loss__name": "kl", "data__selection": "random", "data__short": "cycle", "data__group_size": 9}, None, 35.0),
+        ({"loss__name": "ws2:1,lambdamrr:0.5", "data__selection": "least_relevant"}, None, 15.0),
+        ({"loss__name": "ranknet", "data__selection": "file", "data__group_size": 0}, 6.0, 27.0),
+        ({"loss__name": "lambdaloss"}, 3.0, 3.0),
+    ],
+)
+def test_a_dry_run_counts_the_negatives_that_the_objective_sees_in_the_first_batch(
+    toy: Path, tiny_encoder: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, values, counted, listed
+) -> None:
+    from irctl.ledger.recording import start_run
+    from irctl.pipelines.train import train
+    from irctl.training.objective.objective import Objective
+    from irctl.types import Silent
+
+    mined = toy.parent / "negatives.jsonl"
+    mined.write_text("".join(json.dumps({"qid": q, "docid": d, "score": [1.0] * 4}) + "\n" for q, d in ALL.items()))
+    common = {"data__source": str(toy), "data__negatives": str(mined), "data__group_size": 4, "batch__global": 4}
+    given = {"train__max_steps": 1, "model__name": str(tiny_encoder), "eval__during": "off", **common, **values}
+    config = settings.resolve({k.replace("__", "."): (v, derived("test")) for k, v in given.items()})
+    seen: dict[str, float] = {}
+    forward = Objective.forward
+
+    def look(self: Objective, scores_BN: Any, views: Any) -> Any:
+        for part in self.parts:
+            view, theta = views[part.view], part.settings.get("positive_threshold")
+            knows_positives = part.name in ("infonce", "lambdamrr")
+            numbers = [
+                sum(counts and not (knows_positives and label >= theta) for label, counts in zip(*row, strict=True))
+                for row in zip(view.labels_BN.tolist(), view.mask_BN.tolist(), strict=True)
+            ]
+            seen[part.name] = sum(numbers) / len(numbers) - (not knows_positives)
+        return forward(self, scores_BN, views)
+
+    monkeypatch.setattr(Objective, "forward", look)
+    shown, said = dry_run.describe(config)["loss"], Silent()
+    with start_run(command="train", argv=["irctl", "train"], config=config) as run:
+        train.train(config, run, said)
+    assert list(seen) == list(shown)
+    for name, number in seen.items():
+        sentence = f"{number:.1f} negatives a query in the first loss batch"
+        sentence += f" of {listed:.1f} listed" if number < listed else ""
+        assert counted is None or number == counted
+        assert sentence in shown[name] and any(sentence in line for line in said.lines), (shown, said.lines)
+
+
 def test_a_dry_run_says_that_a_dev_measure_cannot_change(toy: Path) -> None:
     (toy / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq4\tc0\t1\nq4\tc1\t1\n")
     said = "every query's candidates are of one grade"

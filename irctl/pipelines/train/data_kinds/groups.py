@@ -21,7 +21,7 @@ from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
-from irctl.training.groups import label_checks
+from irctl.training.groups import first_batch, label_checks
 from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of
 from irctl.training.objective import terms
 from irctl.types import Reporter
@@ -54,6 +54,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *of_dev]:
         reporter.warn(notice)
     reporter.say(f"a group: {made_of.line()}")
+    for name, line in first_batch.lines(config, groups).items():
+        reporter.say(f"{name}: {line}")
     for_workers = {}
     if isinstance(source, JudgedSplit) and (split := dev_split(source)):
         if config.eval.during == "candidates" and config.data.negatives != "none":
@@ -147,7 +149,8 @@ def describe(config: Config) -> Described:
     facts["positive from grade"] = groups.threshold or _threshold(config, groups.largest_grade)
     if to_mine:
         del facts["group sizes"]
-    return _described(facts, notices, GroupSizes(len(groups), made_of.passages, made_of.expected))
+    sizes = GroupSizes(len(groups), made_of.passages, made_of.expected)
+    return _described(facts, notices, sizes, {} if to_mine else first_batch.lines(config, groups))
 
 
 def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int, str]:
@@ -162,11 +165,13 @@ def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int
     return config, to_mine, f"{config.hardneg.num} a query by BM25, mined once{when}"
 
 
-def _described(facts: dict[str, Any], notices: list[str], sizes: GroupSizes | None) -> Described:
+def _described(
+    facts: dict[str, Any], notices: list[str], sizes: GroupSizes | None, of_losses: dict[str, str] | None = None
+) -> Described:
     """Lists that are printed a line each, apart from the facts."""
     lists = {"sources": facts.get("sources"), "notices": notices, MISSING: facts.get(MISSING)}
     plain = {k: v for k, v in facts.items() if k not in lists}
-    return Described(plain, {k: v for k, v in lists.items() if v}, sizes)
+    return Described(plain, {k: v for k, v in lists.items() if v}, sizes, of_losses or {})
 
 
 def _threshold(config: Config, largest_grade: float) -> Any:

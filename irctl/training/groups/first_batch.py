@@ -1,0 +1,68 @@
+"""How many negatives a query of the first loss batch has, counted in the views that its losses look at. No torch.
+
+What is listed for a query (batch.loss x group - 1) is more than what counts: copies of a text count once, and for
+losses with a threshold positives of the query that others list are no negatives.
+Dimension key: B queries that share a loss, N passages listed for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import plugins
+from irctl.data import draws
+from irctl.data.groups.batch_views import batch_views
+from irctl.training import batch_plan
+from irctl.training.objective import terms
+from irctl.training.objective.terms import Part
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.groups.candidates import ViewArrays
+    from irctl.data.groups.group_source import GroupSource
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Means over the queries of a batch. listed: by groups and batch alone."""
+
+    counted: float
+    listed: float
+
+    def line(self) -> str:
+        less = self.listed - self.counted
+        left_out = f" of {self.listed:.1f} listed: the rest are copies, or known positives" if less >= 0.05 else ""
+        return f"{self.counted:.1f} negatives a query in the first loss batch{left_out}"
+
+
+def lines(config: Config, source: GroupSource) -> dict[str, str]:
+    """For each term of the loss, in words."""
+    by_guide = ", before the guide drops any" if config.loss.guide else ""
+    return {name: found.line() + by_guide for name, found in count_negatives(config, source).items()}
+
+
+def count_negatives(config: Config, source: GroupSource) -> dict[str, Negatives]:
+    """For each term of the loss."""
+    parts = terms.parts(config, source.largest_grade)
+    queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
+    groups = [source.rows(int(query), 0) for query in queries]
+    views = batch_views(source, groups, sorted({part.view for part in parts}), config.loss.inbatch_label)
+    passages = sum(len(group.passage_rows_K) for group in groups)
+    found = {}
+    for part in parts:
+        view = views[part.view]
+        listed = passages / len(groups) if part.view == "own" else float(passages)
+        found[part.name] = Negatives(float(_negatives_B(part, view).mean()), listed - 1)
+    return found
+
+
+def _negatives_B(part: Part, view: ViewArrays) -> NDArray[np.int64]:
+    """Passages of each query [B] that count, but for positives where the loss knows them, else but for one."""
+    if plugins.literal("losses", part.name, "LABELS") == "threshold":
+        theta = part.settings.get("positive_threshold", 1.0)
+        return np.asarray((view.mask_BN & (view.labels_BN < theta)).sum(1))
+    return np.asarray(view.mask_BN.sum(1) - 1)
