@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.msmarco import MsMarcoFolder
 from irctl.data.vectors.embedding_folder import MANIFEST, is_embedding_folder
+from irctl.data.vectors.npy import NpyPart
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan
 
@@ -45,14 +44,14 @@ def _find_vectors(folder: Path) -> str:
         return MANIFEST
     if not folder.is_dir() or (folder / plan.FILE).is_file():
         return ""
-    files = [p for p in sorted(folder.iterdir()) if p.suffix == ".parquet" or (p.suffix == ".npy" and _is_floats(p))]
+    files = [p for p in sorted(folder.iterdir()) if p.suffix == ".parquet" or (p.suffix == ".npy" and _is_vectors(p))]
     return files[0].name if files else ""
 
 
-def _is_floats(path: Path) -> bool:
-    """Whether a .npy file holds floats in rows: exported codes lie in such files too, as bytes."""
+def _is_vectors(path: Path) -> bool:
+    """Whether a .npy file holds vectors: exported codes lie in such files too."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        NpyPart(path)
+    except DataError:
         return False
-    return bool(array.ndim == 2 and array.dtype.kind == "f")
+    return True

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from compressing import compressed, new_run, save_vectors, settings
 from toy_collections import beir_folder
 
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
-from irctl.pipelines import export
+from irctl.pipelines import export, outputs
 from irctl.pipelines.hardneg import hardneg
 from irctl.pipelines.search import bm25, fuse, search
 from irctl.pipelines.search.opened import Opened
@@ -64,3 +65,14 @@ def test_files_of_the_collection_are_not_written_over(tmp_path: Path) -> None:
             refused(file, lambda r, f=file: hardneg.hardneg(config, r, QUIET, hardneg.MiningRequest(out=str(f))))
         else:
             refused(file, lambda r, f=file: bm25.search(config, r, QUIET, out=str(f)))
+
+
+def test_a_folder_of_arrays_of_any_type_is_no_place_for_outputs_and_one_of_codes_is(tmp_path: Path) -> None:
+    for dtype in ("int8", "uint8", "float64"):
+        (tmp_path / dtype).mkdir()
+        np.save(tmp_path / dtype / "x.npy", np.ones((4, 3), dtype))
+        with pytest.raises(ConfigError, match=r"found vectors there \(x\.npy\)"):
+            outputs.check(tmp_path / dtype)
+    (tmp_path / "codes").mkdir()
+    np.save(tmp_path / "codes" / "pq_compressed_batch_0000.npy", np.ones((4, 3), np.uint8))
+    outputs.check(tmp_path / "codes")

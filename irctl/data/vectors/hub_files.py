@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.files import hub, made_once
-from irctl.data.vectors.npy import check_array
+from irctl.data.vectors.npy import check_vectors, read_header
 from irctl.data.vectors.parquet import ParquetPart
 from irctl.data.vectors.parts import Piece, VectorPart
 from irctl.data.vectors.stream import VectorStream
@@ -150,13 +150,13 @@ class RemoteNpyPart:
     def __init__(self, name: str, open_file: Callable[[], Any]) -> None:
         self.name, self.has_ids = name, False
         self._file = open_file()
-        try:
-            version = np.lib.format.read_magic(self._file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, is_fortran, dtype = read(self._file)
-        except ValueError as e:
-            raise DataError(f"{name}: not a .npy file ({e})") from None
-        check_array(name, shape, dtype, not is_fortran)
+        shape, dtype, is_fortran = read_header(self._file, name)
+        check_vectors(name, shape, dtype)
+        if is_fortran and min(shape) > 1:  # each block of rows would be as many requests as there are dimensions
+            raise DataError(
+                f"{name}: expected C order in a file of the hub, found Fortran order, {dtype} {shape}",
+                hint="Download it, and give the file here",
+            )
         self.rows, self.dim = shape
         self._dtype, self._start = dtype, self._file.tell()
 

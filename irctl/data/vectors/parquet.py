@@ -26,7 +26,7 @@ ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
 
 
 class ParquetPart:
-    """A parquet file with a column of lists of float16, 32 or 64. `open_file` gives a path or a file object.
+    """A parquet file with a column of lists of floats, int8 or uint8. `open_file` gives a path or a file object.
 
     Its ids are those of a column, or `ids` from first_id on. Raises DataError where it would have both.
     """
@@ -156,17 +156,18 @@ class ParquetPart:
 def _vector_column(name: str, schema: Any, wanted: str) -> str:
     import pyarrow as pa
 
-    def is_vector(kind: Any) -> bool:
-        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        return bool(lists and pa.types.is_floating(kind.value_type))
+    def lists_of(is_number: Callable[[Any], bool]) -> list[str]:
+        kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+        return [f.name for f in schema if any(k(f.type) for k in kinds) and is_number(f.type.value_type)]
 
-    found = [field.name for field in schema if is_vector(field.type)]
-    if wanted in found:
+    floats, small = lists_of(pa.types.is_floating), lists_of(lambda kind: kind in (pa.int8(), pa.uint8()))
+    if wanted in (*floats, *small):
         return wanted
+    found = floats or small  # 8-bit lists beside floats are masks and the like, unless they are named
     if wanted or len(found) != 1:
         shown = ", ".join(f"{field.name} {field.type}" for field in schema)
         raise DataError(
-            f"{name}: expected {wanted or 'one column of float lists'}, found {shown}",
+            f"{name}: expected {wanted or 'one column of lists of floats or 8-bit integers'}, found {shown}",
             hint=f"Name one of them: --data SOURCE#{found[-1]}" if found else "",
         )
     return str(found[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.pipelines.compress import manifest, memory
 from irctl.pipelines.references import bundles
 
@@ -37,6 +37,12 @@ def open_quantizer(config: Config, name: str, dim: int, init: str | None) -> Any
         )
     manifest.check_settings(init, name, asdict(trained.config), config.plugin(name))
     return trained
+
+
+def check_rows(given: Input) -> None:
+    """DataError for an input without rows."""
+    if not given.stream.rows:
+        raise DataError(f"{given.name}: holds no vectors, found shape (0, {given.stream.dim})")
 
 
 def count_train_rows(most: int, quantizer: Any, rows: int) -> int:

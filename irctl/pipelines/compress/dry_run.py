@@ -30,6 +30,7 @@ def describe(config: Config, methods: Sequence[str], *, init: str | None = None,
     given = _open_input(config)
     if isinstance(given, str):
         return {**described, "input": given}
+    checks.check_rows(given)
     largest = max(rows for _, rows in given.files)
     batch = min(settings.batch, largest) if settings.stream else largest
     batches = sum(-(-rows // batch) for _, rows in given.files)

@@ -93,8 +93,7 @@ class Work:
         from irctl.quantizers.shared import opening
 
         stream = self.given.stream
-        if stream.rows == 0:
-            raise DataError(f"{self.given.name}: holds no vectors")
+        checks.check_rows(self.given)
         if may_train and not all(self._is_checked(name, folder) for name, folder in self.folders.items()):
             batches = next(iter(self.plans.values())).batches()[: self.limit or None]
             manifest.check_distinct(self.given.name, stream, sum(b.rows for b in batches))

@@ -56,8 +56,6 @@ def _of_file(path: Path, searched: Searched, dataset: str) -> Iterator[HeldOutQu
     from irctl.pipelines.search.query_vectors import read_queries
 
     vectors_QD = read_queries(path, searched.dim)
-    if not len(vectors_QD):
-        raise DataError(f"{path}: holds no query vectors")
     dataset = dataset_of_vectors(dataset, searched.about, source_name(searched))
     yield HeldOutQueries(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
 

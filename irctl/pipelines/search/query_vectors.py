@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import files
+from irctl.data.vectors.npy import NpyPart
 from irctl.errors import DataError
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
@@ -26,11 +27,13 @@ def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
     from irctl.index.arrays import as_rows
 
     files.is_input(path)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise DataError(f"{path}: not a .npy file of query vectors ({e})") from e
-    return as_rows(loaded, dim, str(path))
+    part = NpyPart(path)
+    if not part.rows:
+        raise DataError(f"{path}: holds no query vectors")
+    rows_Q, queries_QD = np.arange(part.rows), np.empty((part.rows, part.dim), np.float32)
+    with np.errstate(over="ignore"):  # an infinity is refused below
+        part.take(rows_Q, queries_QD, rows_Q)
+    return as_rows(queries_QD, dim, str(path))
 
 
 def open_collection(config: Config, searched: Searched | None) -> Collection:

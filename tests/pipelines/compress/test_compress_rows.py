@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from compressing import compressed, vectors
+from compressing import compressed, settings, tree, vectors
 
 from irctl.errors import DataError
 from irctl.index.plan import draw_samples, read
 from irctl.metrics.vectors.distortion import relative_mse
-from irctl.pipelines.compress import probe
+from irctl.pipelines.compress import dry_run, probe
 from irctl.quantizers.shared import opening
 from irctl.types import Silent
 
@@ -116,3 +116,27 @@ def test_ids_that_a_bundle_has_are_found_before_new_rows_are_encoded(tmp_path: P
     with pytest.raises(DataError, match="row 1199: document 'd5' is in the bundle already"):
         compressed(tmp_path / "b", append=str(tmp_path / "bundle"))
     assert not list((tmp_path / "bundle").glob("append-*"))
+
+
+@pytest.mark.parametrize("kind", ["f8", ">f4", "fortran", "f2", "i1", "u1"])
+def test_codes_of_an_array_in_any_type_and_order_are_those_of_float32_parquet(tmp_path: Path, kind: str) -> None:
+    x = vectors(900)
+    scaled = x * 120 + (125 if kind == "u1" else 0) if kind in ("i1", "u1") else x
+    array = np.asfortranarray(x) if kind == "fortran" else scaled.astype(kind)
+    np.save(tmp_path / "x.npy", array)
+    rows = np.ascontiguousarray(array, dtype=np.float32).tolist()
+    pq.write_table(pa.table({"emb": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "x.parquet")
+    made = {}
+    for name in ("x.npy", "x.parquet"):
+        compressed(tmp_path / name, tmp_path / f"{name}.out", compress__method="pq,sq")
+        made[name] = {k: v for k, v in tree(tmp_path / f"{name}.out").items() if "/codes/" in k}
+    assert len(made["x.npy"]) == 4 and made["x.npy"] == made["x.parquet"]
+
+
+def test_an_empty_array_is_refused_with_its_shape_and_by_the_dry_run_too(tmp_path: Path) -> None:
+    # the dry run divided by the number of rows
+    np.save(tmp_path / "x.npy", vectors(0))
+    config = settings(compress__source=tmp_path / "x.npy", compress__stream="true")
+    for work in (lambda: compressed(tmp_path / "x.npy", tmp_path / "b"), lambda: dry_run.describe(config, ["sq"])):
+        with pytest.raises(DataError, match=r"x\.npy: holds no vectors, found shape \(0, 32\)"):
+            work()

@@ -68,7 +68,7 @@ def test_another_column_is_another_input(root: Path, tmp_path: Path) -> None:
     compressed(f"{NAME}#emb", tmp_path / "out", train_only=True, **keys)
     with pytest.raises(ConfigError, match="was begun with source"):
         compressed(f"{NAME}#minus", tmp_path / "out", **keys)
-    with pytest.raises(DataError, match="expected one column of float lists") as e:
+    with pytest.raises(DataError, match="expected one column of lists of floats") as e:
         compressed(NAME, tmp_path / "other", **keys)
     assert "--data SOURCE#" in e.value.hint
 
