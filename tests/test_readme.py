@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from irctl import config, recipes_index
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 LINES = [
@@ -64,3 +66,16 @@ def test_both_commands_install_the_tested_versions_and_the_checks_run_them_word_
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {canonicalize_name(Requirement(text).name) for text in wanted}
     assert names - {canonicalize_name(line.partition("==")[0]) for line in pinned.splitlines()} == set()
+
+
+def test_every_setting_in_which_the_method_differs_from_the_recipe_of_the_source_is_named() -> None:
+    own = config.resolve(config.from_sets(["train.method=sycl", "loss.name=ws2"])).flat()
+    recipe = config.resolve(recipes_index.layer("sycl-synth-multilevel")).flat()
+    said = README.split("`--method sycl --loss ws2` without the recipe")[1].split("##")[0]
+    apart = {k for k in own if own[k] != recipe[k]} - {"data.source", *(k for k in own if k.startswith("hardware."))}
+    assert {name for name in re.findall(r"`([a-z_.]+)`", said) if "." in name} == apart
+    for key in apart:
+        theirs = f"{recipe[key]:g}" if isinstance(recipe[key], float) else str(recipe[key])
+        mine = f"{own[key]:g}" if isinstance(own[key], float) else str(own[key])
+        if mine not in ("", "0"):  # else said in words
+            assert f"`{key}` {mine} ({theirs})" in " ".join(said.split()), key

@@ -3,6 +3,9 @@
 Dimension key: B queries, N candidates of a query, P candidates above the row's lowest grade.
 Source: Wang et al. 2018, "The LambdaLoss framework for ranking metric optimization", CIKM (natural logarithm);
 weights `lambdarank`: Burges 2010, "From RankNet to LambdaRank to LambdaMART", MSR-TR-2010-82.
+
+Ranks are those of the model's current scores among the candidates of the row, which `loss.inbatch` chooses: with all or
+masked, by default, every passage of the batch; with own, the query's group. The cut k is one of these ranks.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ class Config:
     # lambdarank, ndcg2 or ndcg2pp
     weights: str = field(default="lambdarank", metadata={"choices": ("lambdarank", "ndcg2", "ndcg2pp")})
     sigma: float = 1.0  # steepness
-    k: int = 0  # ideal DCG and pairs cut at rank k; 0: no cut
+    # A pair counts where the better of the two by current score has rank k or less among the row's candidates (of the
+    # whole batch, unless loss.inbatch=own), and the ideal DCG takes the k highest grades; 0: no cut
+    k: int = 0
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not self.sigma > 0:
@@ -37,7 +42,10 @@ class Config:
         if self.weights not in self.__dataclass_fields__["weights"].metadata["choices"]:
             raise ConfigError(f"lambdaloss: weights must be lambdarank, ndcg2 or ndcg2pp, got '{self.weights}'")
         if self.k < 0:
-            raise ConfigError(f"lambdaloss: k must be 0 or more, got {self.k}")
+            raise ConfigError(
+                f"lambdaloss: k must be 0 or more, got {self.k}",
+                hint="A rank by current scores in the whole batch's list; with loss.inbatch=own, in the query's group",
+            )
 
 
 def loss(scores_BN: Tensor, labels_BN: Tensor, mask_BN: Tensor, config: Config) -> Tensor:

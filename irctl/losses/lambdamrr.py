@@ -23,7 +23,7 @@ LABELS = "threshold"
 class Config:
     temperature: float = 1.0  # scores are divided by it
     positive_threshold: float = 1.0  # grade from which a candidate is a positive
-    cut: int = 200  # ranks beyond it are worth nothing
+    cut: int = 200  # ranks, by current scores among the row's candidates (loss.inbatch), beyond it are worth nothing
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

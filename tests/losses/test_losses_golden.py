@@ -57,6 +57,23 @@ def test_value_equals_the_worked_example(name, settings, every, masked, own) -> 
         assert value(name, settings, scores_BK, labels_BK, mask_BK) == pytest.approx(own, abs=1e-6)
 
 
+def test_the_cut_of_lambdaloss_is_a_rank_by_score_among_all_candidates_of_the_row() -> None:
+    scores_BN, labels_BN = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[0.0, 1.0, 0.0, 2.0]])
+    own_BN, whole_BN = torch.tensor([[False, True, True, True]]), torch.ones(1, 4, dtype=torch.bool)
+
+    def of(mask_BN: torch.Tensor, **settings: int) -> float:
+        return value("lambdaloss", settings, scores_BN, labels_BN, mask_BN)
+
+    # ideal DCG at 1: the gain 3 of the grade 2. Whole list: the first rank is the passage of grade 0 and score 4, so
+    # the pairs against it alone count; own group: the passage of score 3 leads it, and the pairs with that one count
+    def pair(gains: float, ranks: tuple[int, int], gap: float) -> float:
+        worth = abs(1 / np.log2(1 + ranks[0]) - 1 / np.log2(1 + ranks[1]))
+        return gains / 3 * worth * np.log1p(np.exp(gap))
+
+    assert of(whole_BN, k=1) == pytest.approx(pair(1, (2, 1), 1.0) + pair(3, (4, 1), 3.0), rel=1e-5)
+    assert of(own_BN, k=1) == pytest.approx(pair(1, (1, 2), -1.0) + pair(2, (3, 1), 2.0), rel=1e-5)
+
+
 def trace_form(x_BN: np.ndarray, y_BN: np.ndarray) -> float:
     """Squared 2-Wasserstein distance of two Gaussians from their N x N covariances, by a matrix square root."""
     gap = ((x_BN.mean(0) - y_BN.mean(0)) ** 2).sum()
