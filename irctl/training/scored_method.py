@@ -44,6 +44,12 @@ class ScoredMethod(nn.Module):
         """The scores of a loss batch, equal on every process. In training and, without gradient, before it."""
         raise NotImplementedError
 
+    def score_before_training(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, View]]:
+        """(scores_BN, views) of a batch for the objective to prepare by. A method may do without its model where
+        `objective.measures` is false."""
+        scored = self.score(batch)
+        return scored.scores_BN, scored.views
+
     def step(self, batch: dict[str, Any]) -> StepOutput:
         scored = self.score(batch)
         total, values = self.objective(scored.scores_BN, scored.views)
@@ -56,9 +62,9 @@ class ScoredMethod(nn.Module):
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            scored = [self.score(batch) for batch in batches]
+            scored = [self.score_before_training(batch) for batch in batches]
         self.train(was_training)
-        self.objective.prepare([(s.scores_BN, s.views) for s in scored])
+        self.objective.prepare(scored)
 
     def state(self) -> dict[str, Any]:
         return self.objective.state()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irctl.config import Config
+from irctl.data.groups.candidates import View
 from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.opening import GroupTraining, open_groups
 from irctl.training.method import Context, Item
@@ -60,6 +61,11 @@ class GroupMethod(ScoredMethod):
         if guide := self.training_on.guide:
             views = guide.narrow(batch, views, device)
         return Scored(scores_BN, views, terms)
+
+    def score_before_training(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, View]]:
+        if self.objective.measures:
+            return super().score_before_training(batch)
+        return self.objective.stand_in(unpack_views(batch), sum(batch["passage_counts"]))
 
     def collate(self, items: list[Item]) -> dict[str, Any]:
         return self.training_on.batches(items)

@@ -50,6 +50,24 @@ class Objective(nn.Module):
         """The candidate views that the terms look at."""
         return {part.view for part in self.parts}
 
+    @property
+    def measures(self) -> bool:
+        """Whether something starts from the model's own scores of the first loss batches."""
+        return bool(self.measured) or any(self._measures_bias(part) for part in self.parts)
+
+    def _measures_bias(self, part: Part) -> bool:
+        return f"{part.name}_bias" in self.learned and "bias" not in part.settings
+
+    def stand_in(self, views: Mapping[str, View], columns: int) -> tuple[Tensor, Mapping[str, View]]:
+        """(scores_BN, views) for `prepare` where nothing is measured: drawn scores show as well which queries count.
+
+        columns: N. Spread by the smallest temperature, at which no loss is flat.
+        """
+        assert not self.measures
+        rows = len(views["own"].mask_BN)
+        drawn_BN = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+        return drawn_BN.to(views["own"].mask_BN.device) * min(self._fixed(p.name) for p in self.parts), views
+
     def prepare(self, batches: Sequence[tuple[Tensor, Mapping[str, View]]]) -> None:
         """Measure what is to be measured on (scores_BN, views) of the first loss batches, and set learned starts.
 
@@ -66,7 +84,7 @@ class Objective(nn.Module):
             with torch.no_grad():
                 if self._learn_temperature:
                     self.learned[f"{part.name}_log_temperature"].fill_(math.log(temperature))
-                if f"{part.name}_bias" in self.learned and "bias" not in part.settings:
+                if self._measures_bias(part):
                     s_BN, views = batches[0]
                     view = views[part.view]
                     settings = self._settings(part, temperature)

@@ -65,6 +65,44 @@ def test_every_step_is_logged_and_the_rate_reaches_its_peak(whole) -> None:
         assert values["loss"] == pytest.approx(values["loss.ws2"] + 0.1 * values["loss.infonce"], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("more", "measures"),
+    [
+        ({"loss.name": "ws2", "loss.temperature": "auto"}, True),
+        ({"loss.name": "ws2", "loss.temperature": 0.5}, False),
+        ({"loss.name": "ws2,infonce", "loss.temperature": "auto", "loss.infonce.temperature": 0.5}, True),
+        ({"loss.name": "infonce", "loss.temperature": 0.001, "loss.learn_temperature": True}, False),
+        ({"loss.name": "marginmse", "loss.temperature": "auto"}, False),  # its temperature is 1
+        ({"loss.name": "bixse", "loss.temperature": 0.5}, True),  # its bias starts where the first batch has it
+        ({"loss.name": "bixse", "loss.temperature": 0.5, "loss.bixse.bias": -3.0}, False),
+        ({"loss.name": "infonce", "loss.temperature": 1.0, "run.name": "scaled"}, False),
+    ],
+)
+def test_texts_are_forwarded_before_the_first_step_only_where_something_is_measured(tmp_path, more, measures) -> None:
+    settings = tiny.configuration(**{"batch.micro": 8, "train.max_steps": 1, **more})
+    built = []
+
+    def build(config, context):
+        built.append(tiny.build(config, context))
+        return built[-1]
+
+    run(tmp_path, settings, build)
+    # one chunk of 8 queries and one of their 32 passages a batch: a step, and four batches (of 20 queries: 8, 8, 4)
+    assert built[0].encoder.forwards == ([8, 32] * 2 + [4, 16] if measures else []) + [8, 32]
+
+
+def test_a_batch_that_teaches_nothing_is_refused_though_nothing_is_measured(tmp_path) -> None:
+    settings = tiny.configuration(**{"loss.name": "infonce", "loss.positive_threshold": 1.0, "loss.inbatch": "own"})
+
+    def build(config, context):
+        method = tiny.method_of(config, micro=8, source=tiny.TinySource(20, (2,)))
+        method.encoder.forward = None  # never called
+        return method
+
+    with pytest.raises(ConfigError, match="infonce: no query of the first 3 loss batches counts: nothing would be"):
+        run(tmp_path, settings, build)
+
+
 def test_dev_is_measured_before_the_first_step_and_at_every_epoch(whole) -> None:
     dev, done = journal.dev(RunPaths(whole[0]).metrics, "nDCG@10"), whole[1]
     assert sorted(dev) == [0, 2, 4, 6]
