@@ -10,6 +10,7 @@ Dimension key: N rows, C code bytes a row.
 from __future__ import annotations
 
 import bisect
+import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from irctl.ledger import damaged, stored
 
 FORMAT, VERSION = "irctl-bundle", 1
 QUANTIZER = "quantizer.json"
+_IDS = 10_000  # of a file that are Python objects at once
 SHAPE = {
     **dict.fromkeys(("rows", "dim", "code_size"), int),
     "method": str,
@@ -77,7 +79,9 @@ class BundleIds:
     def __iter__(self) -> Iterator[str]:
         for number, part in enumerate(self._parts):
             if part.get("ids"):
-                yield from self._read(part).to_pylist()
+                column = self._read(part)
+                for first in range(0, len(column), _IDS):
+                    yield from column.slice(first, _IDS).to_pylist()
             else:
                 start = self._starts[number]
                 yield from map(str, range(start, start + int(part["rows"])))
@@ -149,7 +153,8 @@ class Bundle:
             low, high = max(first - row0, 0), min(stop - row0, int(part["rows"]))
             if low >= high:
                 continue
-            codes_NC, taken = self.codes(part)[low:high], 0
+            mapped_NC = self.codes(part)
+            codes_NC, taken = mapped_NC[low:high], 0
             while taken < len(codes_NC):
                 piece = codes_NC[taken : taken + size - held]
                 waiting.append(piece)
@@ -157,6 +162,7 @@ class Bundle:
                 if held == size:
                     yield start, _join(waiting)
                     start, held, waiting = start + size, 0, []
+                    _release(mapped_NC)
         if held:
             yield start, _join(waiting)
 
@@ -178,6 +184,12 @@ class Bundle:
         """Hash every file again; returns how many. DataError names the first that differs."""
         assert self.quantizer is not None  # its loader checks the arrays
         return shards.verify(self.folder, self.parts)
+
+
+def _release(mapped_NC: NDArray[np.uint8]) -> None:
+    """What was read of a mapped file is this process's memory no more; who reads it again finds it in the cache."""
+    if isinstance(mapped_NC, np.memmap):
+        mapped_NC._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _join(pieces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.files import write_out
+from irctl.index import faiss_file
 from irctl.index.bundle import Bundle
 
 BLOCK = 10_000
+_CODES_AT_ONCE = 32 << 20  # bytes of codes: more rows of a list are neighbours in a larger block
 Block = tuple[Sequence[str], NDArray[Any]]
 """(document ids, rows [n, W])"""
 
@@ -182,30 +184,29 @@ def link_batches(bundle: Bundle, folder: Path) -> int:
 def write_faiss(path: Path, bundle: Bundle) -> int:
     """A faiss index file with all codes and the rotation, so that it takes unrotated queries; it searches all lists.
 
-    Codes are added to the inner index: faiss's transforms cannot add codes themselves. DataError where faiss has no
-    index for them.
+    DataError where faiss has no index for them.
     """
-    import faiss
-
     make = getattr(bundle.quantizer, "faiss_index", None)
     if make is None:
         raise DataError(
             f"{bundle.folder}: faiss has no index for {bundle.method} codes", hint="--to npy --decoded, or --to parquet"
         )
     outer: Any = make()
-    inner = faiss.downcast_index(outer.index) if isinstance(outer, faiss.IndexPreTransform) else outer
+    inner = faiss_file.innermost(outer)
+    if hasattr(inner, "nlist"):
+        inner.nprobe = inner.nlist
+    rows_at_once = max(1, _CODES_AT_ONCE // bundle.code_size)
+
+    def write(sink: Any) -> None:
+        faiss_file.write(
+            sink, path.parent, outer, layout, lambda: (codes_NC for _, codes_NC in bundle.blocks(rows_at_once))
+        )
+
     try:
-        for _, codes_NC in bundle.blocks(BLOCK):
-            inner.add_sa_codes(np.ascontiguousarray(codes_NC))
-        outer.ntotal = inner.ntotal
-        if isinstance(inner, faiss.IndexIVF):
-            inner.nprobe = inner.nlist
-        content = faiss.serialize_index(outer)
+        layout = faiss_file.find_layout(outer, bundle.rows)
+        return write_out(path, write).bytes
     except RuntimeError as e:
         raise DataError(f"{bundle.folder}: faiss cannot hold these codes ({str(e).splitlines()[0]})") from e
-    finally:
-        outer.reset()
-    return write_out(path, lambda sink: sink.write(content.data)).bytes
 
 
 def read_code_blocks(bundle: Bundle) -> Iterator[Block]:

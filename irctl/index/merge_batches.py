@@ -81,12 +81,12 @@ def _join(folder: Path, number: int, group: Sequence[Mapping[str, Any]]) -> dict
         "batches": [_span(group[0])[0], _span(group[-1])[1]],
     }
     if group[0].get("ids"):
-        ids: list[str] = []
-        for part in group:
-            _check(folder / part["ids"], part["ids_sha256"])
-            ids += shards.read_ids(folder / part["ids"]).to_pylist()
-        joined |= shards.write_part_ids(folder, f"ids/part-{number:05d}.arrow", ids)
-        joined |= {"first_id": ids[0], "last_id": ids[-1]}
+        files = [folder / part["ids"] for part in group]
+        for file, part in zip(files, group, strict=True):
+            _check(file, part["ids_sha256"])
+        joined |= shards.join_part_ids(folder, f"ids/part-{number:05d}.arrow", files)
+        first, last = shards.read_ids(files[0])[0], shards.read_ids(files[-1])[-1]
+        joined |= {"first_id": first.as_py(), "last_id": last.as_py()}
     return joined
 
 

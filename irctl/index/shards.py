@@ -42,9 +42,29 @@ def write_ids(path: Path, ids: Sequence[str]) -> Written:
     return write_atomic(path, write)
 
 
+def _join_ids(path: Path, files: Sequence[Path]) -> Written:
+    """The ids of several such files, one after the other. As many record batches: a column of text ends at 2 GiB."""
+    import pyarrow as pa
+
+    def write(sink: Any) -> None:
+        with pa.ipc.new_file(sink, pa.schema({"docid": pa.string()})) as writer:
+            for file in files:
+                writer.write_table(pa.table({"docid": read_ids(file)}))
+
+    return write_atomic(path, write)
+
+
 def write_part_ids(folder: Path, file: str, ids: Sequence[str]) -> dict[str, Any]:
     """`write_ids` to a file of the folder; returns what a part says of it."""
-    written = write_ids(folder / file, ids)
+    return _describe_ids(file, write_ids(folder / file, ids))
+
+
+def join_part_ids(folder: Path, file: str, files: Sequence[Path]) -> dict[str, Any]:
+    """The same of a file that holds the ids of several, none of them in memory."""
+    return _describe_ids(file, _join_ids(folder / file, files))
+
+
+def _describe_ids(file: str, written: Written) -> dict[str, Any]:
     return {"ids": file, "ids_bytes": written.bytes, "ids_sha256": written.sha256}
 
 

@@ -64,6 +64,19 @@ def test_blocks_span_files_and_are_full(tmp_path: Path) -> None:
     assert (bundle.take(rows) == Halves(16).encode(x[rows])).all()
 
 
+def read_resident(key: str) -> int:
+    """Bytes of this process by /proc, such as RssFile: pages of mapped files."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024
+
+
+def test_what_was_read_of_a_large_file_of_codes_stays_in_memory_no_longer_than_its_block(tmp_path: Path) -> None:
+    size = 64 << 20
+    bundle = make(tmp_path, np.zeros((size // 32, 16), np.float32), [size // 32])
+    before = read_resident("RssFile")
+    assert not any(codes.any() or read_resident("RssFile") - before > size // 4 for _, codes in bundle.blocks(10_000))
+
+
 def test_ids_follow_the_parts_and_are_row_numbers_without_files(tmp_path: Path) -> None:
     names = [f"doc{i}" for i in range(50)]
     named = make(tmp_path / "a", vectors(50), [20, 30], names)

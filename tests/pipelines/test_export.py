@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, vectors
 
+from irctl import files
 from irctl.errors import ConfigError, DataError
+from irctl.index import export as writing
+from irctl.index import faiss_file
 from irctl.index.bundle import open_bundle
 from irctl.pipelines.export import ExportRequest, export
 from irctl.pipelines.references.bundles import load_quantizer
@@ -49,6 +52,17 @@ def codes_of(folder: Path) -> np.ndarray:
     return np.concatenate([c for _, c in open_bundle(folder, load_quantizer).blocks(1000)])
 
 
+def filled(quantizer: Any, codes: np.ndarray) -> Any:
+    """The faiss index with all the codes in it."""
+    index = quantizer.faiss_index()
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    inner.add_sa_codes(codes)
+    index.ntotal = inner.ntotal
+    if hasattr(inner, "nlist"):
+        inner.nprobe = inner.nlist
+    return index
+
+
 @pytest.mark.parametrize("metric", ("ip", "l2", "cosine"))
 @pytest.mark.parametrize(
     ("method", "keys"),
@@ -72,9 +86,10 @@ def test_plain_faiss_search_with_unrotated_queries_ranks_like_irctl(
     compressed(
         save_vectors(tmp_path / "x.npy", 900), tmp_path / "b", compress__method=method, compress__metric=metric, **keys
     )
-    index = faiss.read_index(str(exported(tmp_path / "b", "faiss")))
+    path, ours = exported(tmp_path / "b", "faiss"), open_bundle(tmp_path / "b", load_quantizer)
+    assert path.read_bytes() == faiss.serialize_index(filled(ours.quantizer, codes_of(tmp_path / "b"))).tobytes()
+    index = faiss.read_index(str(path))
     queries = vectors(8, seed=4) * 3
-    ours = open_bundle(tmp_path / "b", load_quantizer)
     scores, rows = ours.quantizer.search(queries, codes_of(tmp_path / "b"), 10)
     if metric == "cosine":
         faiss.normalize_L2(queries)
@@ -96,10 +111,38 @@ def test_plain_faiss_search_with_unrotated_queries_ranks_like_irctl(
 
 
 def test_a_faiss_file_comes_with_its_ids_and_a_warning(bundle: Path) -> None:
-    path = exported(bundle, "faiss")
+    path, opened = exported(bundle, "faiss"), open_bundle(bundle, load_quantizer)
+    assert path.read_bytes() == faiss.serialize_index(filled(opened.quantizer, codes_of(bundle))).tobytes()
     assert (path.parent / "index.faiss.ids.txt").read_text().splitlines() == [f"d{i}" for i in range(1200)]
     about = json.loads((path.parent / "index.faiss.json").read_text())
     assert about["search_only"] and about["queries"] == "unrotated" and about["rows"] == 1200
+
+
+@pytest.mark.parametrize("factory", ("PQ8x4np", "IVF4,SQ8"))
+def test_a_faiss_file_is_written_a_block_of_codes_at_a_time(
+    tmp_path: Path, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressed(
+        save_vectors(tmp_path / "x.npy", 20_000), tmp_path / "b", compress__method="faiss", faiss__factory=factory
+    )
+    sizes: list[int] = []
+    write = files._Hashing.write
+    monkeypatch.setattr(files._Hashing, "write", lambda sink, data: sizes.append(len(bytes(data))) or write(sink, data))
+    monkeypatch.setattr(writing, "_CODES_AT_ONCE", 20_000, raising=False)
+    monkeypatch.setattr(faiss_file, "_COPIED", 20_000)
+    writing.write_faiss(tmp_path / "x.faiss", open_bundle(tmp_path / "b", load_quantizer))
+    assert sum(sizes) > 80_000 and max(sizes) <= 20_000
+
+
+@pytest.mark.parametrize("factory", ("PQ8x4np", "IVF4,SQ8"))
+def test_a_faiss_file_that_cannot_be_finished_leaves_nothing(tmp_path: Path, factory: str) -> None:
+    compressed(save_vectors(tmp_path / "x.npy", 900), tmp_path / "b", compress__method="faiss", faiss__factory=factory)
+    last = open_bundle(tmp_path / "b", load_quantizer).parts[-1]["file"]
+    (tmp_path / "b" / last).write_bytes((tmp_path / "b" / last).read_bytes()[:-8] + bytes(8))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match="sha256"):
+        exported(tmp_path / "b", "faiss", out=str(tmp_path / "out" / "x.faiss"))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_faiss_file_of_rabitq_says_that_faiss_ranks_otherwise(tmp_path: Path) -> None:

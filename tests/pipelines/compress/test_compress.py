@@ -294,6 +294,7 @@ def test_merged_files_hold_the_same_rows_and_merging_twice_is_harmless(tmp_path:
         assert sorted(p.name for p in (tmp_path / "out" / "ids").iterdir()) == ["part-00000.arrow", "part-00001.arrow"]
         merged = open_bundle(tmp_path / "out", load_quantizer)
         assert [p["rows"] for p in merged.parts] == [1200, 800] and list(merged.ids) == ids
+        assert [merged.parts[1][key] for key in ("first_id", "last_id")] == ["d1200", "d1999"] == [ids[1200], ids[-1]]
         assert (np.concatenate([c for _, c in merged.blocks(700)]) == codes).all()
     reporter = Silent()
     compressed(folder, tmp_path / "out", reporter)
