@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workspace import workspace
 
-from irctl import config, recipes_index, shipped_files
+from irctl import config, paths, recipes_index, shipped_files
 from irctl.data.collections.open import open_collection
 from irctl.data.collections.training_source import open_training_source
 from irctl.data.groups.group_source import GroupSource
@@ -122,6 +122,50 @@ def test_a_configuration_that_is_not_shipped_is_refused_with_the_nearest(tmp_pat
 @pytest.mark.parametrize("name", shipped_files.names("recipes"))
 def test_every_recipe_resolves_with_and_without_its_overlay(name: str) -> None:
     assert recipes_index.check(name) == []
+
+
+def overlaid(name: str) -> GroupSource:
+    settings = config.resolve(recipes_index.layer(name, tiny=True))
+    return groups_of(settings, open_training_source(settings))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_overlay_reads_the_sources_of_its_recipe_by_the_same_rules_in_small_files(name: str) -> None:
+    data = paths.shipped("recipes") / "data"
+    shapes = []
+    for file in (data / f"{name}.json", data / f"tiny-{name.removeprefix('sycl-')}.json"):
+        sides = json.loads(file.read_text()).items()
+        named = [(side, {k: v for k, v in one.items() if k != "source"}) for side, listed in sides for one in listed]
+        of_files = [v for _, one in named for k, v in one.items() if k.endswith("_path")]
+        assert all(v.startswith("hf://") for v in of_files) or not any("://" in v for v in of_files)
+        # the same file in the same places, whatever it is called
+        shapes.append([(s, {k: of_files.index(v) if v in of_files else v for k, v in one.items()}) for s, one in named])
+    assert shapes[0] == shapes[1]
+    small = config.resolve(recipes_index.layer(name, tiny=True))
+    assert (small.data.group_size, small.loss.name) == (resolved(name).data.group_size, resolved(name).loss.name)
+
+
+def test_overlays_train_on_what_their_recipes_are_named_for() -> None:
+    first = {name.removeprefix("sycl-"): overlaid(name) for name in NAMES}
+    assert len({source.fingerprint for source in first.values()}) == 4
+    assert {len(source) for source in first.values()} == {24}
+    groups = {name: source.group(0, 0) for name, source in first.items()}
+    of_cranfield = set(open_collection("cranfield").corpus.ids)
+    assert {i.rpartition("/")[2] for i in groups["real-binary"].passage_ids} <= of_cranfield
+    assert groups["real-binary"].labels == groups["synth-binary"].labels == (1.0, 0.0, 0.0)
+    assert sorted(groups["synth-multilevel"].labels) == [0.0, 1.0, 2.0, 3.0]
+    assert sorted(groups["synth-plus-real"].labels) == [0.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0]
+    for name in ("synth-binary", "synth-multilevel"):
+        assert all("_l_" in i for i in groups[name].passage_ids), name
+
+
+def test_the_synthetic_passages_of_the_overlays_are_pieces_of_the_built_in_collection() -> None:
+    folder = paths.shipped("recipes") / "data" / "tiny"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000
+    corpus = open_collection("cranfield").corpus
+    texts = "\n".join(corpus.texts(slice(None)))
+    for line in (folder / "synthetic.jsonl").read_text().splitlines():
+        assert json.loads(line)["text"] in texts
 
 
 @pytest.mark.slow
