@@ -40,6 +40,10 @@ from irctl.settings import (
     Train,
 )
 
+REGULARIZERS = "regularizer."
+NO_SETTINGS = ("meta", "tiny", "arms")
+"""Tables of a recipe beside its settings."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -128,9 +132,10 @@ def resolve(*layers: Layer) -> Config:
     for layer in layers:
         merged |= layer
     method, origin = merged.get("train.method", (Train().method, origins.DEFAULT))
-    _check_name("train.method", "methods", str(method), origin)
-    own = plugins.literal("methods", str(method), "DEFAULTS") or {}
-    return _build({k: (v, Origin(Kind.METHOD, str(method))) for k, v in own.items()} | merged)
+    method = _check("train.method", method, schema("train.method", origin), origin)
+    _check_name("train.method", "methods", method, origin)
+    own = plugins.literal("methods", method, "DEFAULTS") or {}
+    return _build({k: (v, Origin(Kind.METHOD, method)) for k, v in own.items()} | merged)
 
 
 def _build(merged: Layer) -> Config:
@@ -169,8 +174,8 @@ def plugin_of(section: str) -> tuple[str, str] | None:
     """('quantizers', 'pq') for the section `pq`, ('losses', 'ws2') for `loss.ws2`; None if there is no such file."""
     if section.startswith("loss."):
         candidates = [("losses", section[5:])]
-    elif section.startswith("regularizer."):
-        candidates = [("regularizers", section[12:])]
+    elif section.startswith(REGULARIZERS):
+        candidates = [("regularizers", section.removeprefix(REGULARIZERS))]
     else:
         candidates = [("quantizers", section), ("methods", section)]
     return next(((p, n) for p, n in candidates if n in plugins.names(p)), None)
@@ -184,6 +189,11 @@ def _class_of(section: str) -> type[Any] | None:
         return Prompts
     plugin = plugin_of(section)
     return plugins.config_class(*plugin) if plugin else None
+
+
+def _is_section(name: str) -> bool:
+    """Whether keys may stand below a name, so that a table of that name may be empty."""
+    return _class_of(name) is not None or f"{name}." in (PROMPTS, REGULARIZERS) or name in NO_SETTINGS
 
 
 def _hints(cls: type[Any]) -> dict[str, Any]:
@@ -209,7 +219,7 @@ def known_keys() -> Iterator[str]:
     for name, cls in SECTIONS.items():
         yield from (f"{name}.{f.name.rstrip('_')}" for f in dataclasses.fields(cls))
     yield from (f"{PROMPTS}DATASET.{f.name}" for f in dataclasses.fields(Prompts))
-    for package, prefix in (("quantizers", ""), ("methods", ""), ("losses", "loss."), ("regularizers", "regularizer.")):
+    for package, prefix in (("quantizers", ""), ("methods", ""), ("losses", "loss."), ("regularizers", REGULARIZERS)):
         for name in plugins.names(package):
             if (own := plugins.config_class(package, name)) is not None:
                 yield from (f"{prefix}{name}.{f.name}" for f in dataclasses.fields(own))
@@ -238,7 +248,7 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) 
     if (choices := meta.get("choices")) and isinstance(converted, str) and converted not in choices:
         legal = ("a finite number or " if float in options else "one of ") + ", ".join(c or "(empty)" for c in choices)
         raise ConfigError(
-            f"{name}: expected {legal}, found {value!r} (from {origin})",
+            f"{name}: expected {legal}, found {tables.shown(value)} (from {origin})",
             hint=plugins.nearest(str(value), [c for c in choices if c]),
         )
     low, high = meta.get("low"), meta.get("high")
@@ -277,9 +287,14 @@ def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
         if isinstance(value, bool):
             return str(value).lower(), True
         if isinstance(value, (list, tuple)):
-            return ",".join(map(str, value)), True
-        return str(value), value is not None
+            return ",".join(map(str, value)), all(_is_word(v) for v in value)
+        return (str(value), True) if _is_word(value) else (value, False)
     return value, False
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a text can say a value without brackets: a text or a number, no table, date or list."""
+    return isinstance(value, str) or tables.is_number(value)
 
 
 def _check_plugin(section: str, settings: Mapping[str, Any], origin_of: Mapping[str, Origin]) -> None:
@@ -332,7 +347,7 @@ def from_file(path: Path, *, tiny: bool = False, whole: Origin | None = None) ->
     layer = {
         k: (v, dataclasses.replace(whole, line=lines.get(k, 1)))
         for k, v in flatten(table)
-        if k.split(".")[0] not in ("meta", "tiny", "arms")
+        if k.split(".")[0] not in NO_SETTINGS
     }
     if tiny:
         if "tiny" not in table:
@@ -363,9 +378,9 @@ def from_json(stored: Mapping[str, Mapping[str, Any]]) -> Layer:
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of nested tables; lists and scalars are values."""
+    """(dotted key, value) of nested tables; lists and scalars are values, as is an empty table that is no section."""
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (value or _is_section(f"{prefix}{name}")):
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -9,11 +9,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from irctl import config, shipped_files
+from irctl import config, shipped_files, tables
 from irctl.errors import ConfigError
 from irctl.origins import Kind, Origin
 from irctl.settings import Hardware
 
+SHAPE = {"meta?": {"*": str}, "hardware?": dict, "micro_batch?": {"*": int}}
 LEGAL = tuple(f.name for f in dataclasses.fields(Hardware) if f.name != "micro_batch")
 
 
@@ -21,9 +22,8 @@ def read(name: str) -> dict[str, Any]:
     """{meta, hardware, micro_batch} of a profile, checked: only hardware keys are legal."""
     file = shipped_files.path("profiles", name)
     table = config.read_toml(file, f"profile {file.name}")
+    tables.check(table, SHAPE, f"profile {file.name}", error=ConfigError)
     wrong = [k for k in table if k not in ("meta", "hardware", "micro_batch")]
-    if flat := [k for k in ("hardware", "micro_batch") if not isinstance(table.get(k, {}), dict)]:
-        raise ConfigError(f"profile {file.name}: expected a table [{flat[0]}], found {table[flat[0]]!r}")
     wrong += [f"hardware.{k}" for k in table.get("hardware", {}) if k not in LEGAL]
     if wrong:
         raise ConfigError(
@@ -39,6 +39,6 @@ def layer(name: str, method: str) -> config.Layer:
     origin = Origin(Kind.PROFILE, Path(name).stem)
     values = {f"hardware.{k}": (v, origin) for k, v in table.get("hardware", {}).items()}
     micro = table.get("micro_batch", {})
-    if chosen := micro.get(method, micro.get("default")):
+    if (chosen := micro.get(method, micro.get("default"))) is not None:
         values["hardware.micro_batch"] = (chosen, origin)
     return values

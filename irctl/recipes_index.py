@@ -18,6 +18,15 @@ from irctl.origins import Kind, Origin
 
 NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int]}
 """Entries of an arm beside its settings."""
+META = {
+    **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?"), str),
+    **{key: [str] for key in ("evaluate?", "report?", "tiny_arms?")},
+    **{key: [int] for key in ("seeds?", "tiny_seeds?")},
+    "expected?": {"*": str},
+}
+"""What is read of [meta]; other entries are notes."""
+LONGEST_NAME = 100
+"""Letters of an arm: runs are named after it."""
 
 
 def _path(name: str) -> Path:
@@ -25,18 +34,28 @@ def _path(name: str) -> Path:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The recipe's tables. Raises ConfigError if it is not TOML."""
-    return config.read_toml(_path(name))
+    """The recipe's tables. Raises ConfigError if it is not TOML, or for an entry of [meta] of another type."""
+    table = config.read_toml(path := _path(name))
+    tables.check(table.get("meta", {}), META, f"{path.name}: [meta]", error=ConfigError)
+    return table
 
 
 def arms(name: str) -> dict[str, dict[str, Any]]:
     """Arms of a group recipe by name, in file order; empty for any other recipe. Raises ConfigError for unfit names."""
-    listed = read(name).get("arms", [])
-    by_name = {str(t.get("name", "")): dict(t) for t in listed}
-    if any(not n or ":" in n for n in by_name) or len(by_name) != len(listed):
-        raise ConfigError(f"{_path(name).name}: [[arms]]: expected a name of its own for each, without a colon")
+    listed, where = read(name).get("arms", []), _path(name).name
+    for i, table in enumerate(listed):
+        tables.check(table, {"name": str}, f"{where}: arms[{i}]", error=ConfigError)
+    by_name = {t["name"]: dict(t) for t in listed}
+    if any(not n.isprintable() or not 0 < len(n) <= LONGEST_NAME or ":" in n for n in by_name):
+        raise ConfigError(f"{where}: [[arms]]: expected names of up to {LONGEST_NAME} letters, without a colon")
+    if len(by_name) != len(listed):
+        raise ConfigError(f"{where}: [[arms]]: expected a name of its own for each")
     for arm, table in by_name.items():
-        tables.check(table, NO_SETTINGS, f"{_path(name).name} [{arm}]", error=ConfigError)
+        tables.check(table, NO_SETTINGS, f"{where} [{arm}]", error=ConfigError)
+        if table.get("steps") == []:
+            raise ConfigError(f"{where} [{arm}]: steps: expected command lines, found an empty list")
+        if isinstance(after := table.get("after"), list):
+            tables.check(after, [str], f"{where} [{arm}]: after", error=ConfigError)
     return by_name
 
 

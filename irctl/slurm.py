@@ -5,7 +5,9 @@ The script ends in `exec irctl ...`, so the process that Slurm signals is irctl 
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,10 +16,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from irctl import tables
 from irctl.config import Config, read_toml
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
 from irctl.origins import COMMAND_LINE, Kind
 
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+"""A line of a job script holds none of them."""
 MAX_REQUEUE = 3
 NOTICE_S = 180
 CHOICES = (*COMMAND_LINE, Kind.RECIPE)
@@ -65,10 +70,12 @@ def site() -> Site:
     legal = {f.name for f in fields(Site)}
     if wrong := [k for k in table if k not in legal]:
         raise ConfigError(f"{given}: '{wrong[0]}' is not a site key", hint=f"Legal: {', '.join(sorted(legal))}")
-    for f in fields(Site):
-        kinds = {"tuple": (list,), "float": (float, int)}.get(type(f.default).__name__, (type(f.default),))
-        if f.name in table and not isinstance(table[f.name], kinds):
-            raise ConfigError(f"{given}: {f.name}: expected {kinds[0].__name__}, found {table[f.name]!r}")
+    shape = {f"{f.name}?": [str] if f.default == () else type(f.default) for f in fields(Site)}
+    tables.check(table, shape, given, error=ConfigError)
+    if broken := next((k for k, v in table.items() if UNPRINTABLE.search(str(v))), None):
+        raise ConfigError(f"{given}: {broken}: expected one line, found {tables.shown(table[broken])}")
+    if not (math.isfinite(price := table.get("price_per_hour", 0.0)) and price >= 0):
+        raise ConfigError(f"{given}: price_per_hour: expected 0 or more, found {tables.shown(price)}")
     if "modules" in table:
         table["modules"] = tuple(table["modules"])
     return Site(**table)

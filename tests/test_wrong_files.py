@@ -16,8 +16,8 @@ TORN = "x = [\n"
     ("read", "text", "said"),
     [
         (lambda f: profiles.read(str(f)), TORN, "profile file.toml: not valid TOML"),
-        (lambda f: profiles.read(str(f)), "micro_batch = 3\n", "expected a table [micro_batch], found 3"),
-        (lambda f: profiles.read(str(f)), "hardware = 'gpu'\n", "expected a table [hardware], found 'gpu'"),
+        (lambda f: profiles.read(str(f)), "micro_batch = 3\n", "micro_batch: expected an object, found 3"),
+        (lambda f: profiles.read(str(f)), "hardware = 'gpu'\n", "hardware: expected an object, found 'gpu'"),
         (lambda f: profiles.read(str(f)), "[train]\nlr = 1\n", "'train' is not a hardware key"),
         (lambda f: recipes_index.layer(str(f)), TORN, "file.toml: not valid TOML"),
         (lambda f: recipes_index.layer(str(f), tiny=True), "train.lr = 1\n", "has no [tiny] overlay"),
@@ -42,9 +42,9 @@ def test_a_json_file_that_no_run_wrote_is_named(text: str, tmp_path: Path) -> No
     ("text", "said"),
     [
         (TORN, "not valid TOML"),
-        ("modules = 'cuda'\n", "modules: expected list, found 'cuda'"),
-        ("partition = 3\n", "partition: expected str, found 3"),
-        ("price_per_hour = '2'\n", "price_per_hour: expected float, found '2'"),
+        ("modules = 'cuda'\n", "modules: expected a list, found 'cuda'"),
+        ("partition = 3\n", "partition: expected a text, found 3"),
+        ("price_per_hour = '2'\n", "price_per_hour: expected a number, found '2'"),
     ],
 )
 def test_a_site_file_that_does_not_fit_is_named(

@@ -80,13 +80,16 @@ def card_from(table: Mapping[str, Any], where: str, *, name: str = "") -> Card:
             raise DataError(f"{where}: no key named '{key}'", hint=plugins.nearest(key, shown))
         if isinstance(value, list):
             values[key] = tuple(value)
+    for key in ("queries", "passages", "relevant_per_query"):
+        if not (tables.is_number(value := values.get(key, 0)) and value >= 0):
+            raise DataError(f"{where}: {key}: expected 0 or more, found {tables.shown(value)}")
     card = Card(**({"name": name} | values))
     if card.self_match not in ("", "keep", "drop"):
-        raise DataError(f"{where}: self_match: expected keep or drop, found {card.self_match!r}")
+        raise DataError(f"{where}: self_match: expected keep or drop, found {tables.shown(card.self_match)}")
     if wrong := {s: g for s, g in card.top_grades.items() if g < 1}:
         raise DataError(f"{where}: top_grades: expected grades of at least 1, found {wrong}")
     if card.format not in FORMATS:
-        raise DataError(f"{where}: format: expected {', '.join(FORMATS)}, found {card.format!r}")
+        raise DataError(f"{where}: format: expected {', '.join(FORMATS)}, found {tables.shown(card.format)}")
     return card
 
 

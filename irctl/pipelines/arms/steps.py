@@ -74,7 +74,12 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
         in_order = list(TopologicalSorter(parents).static_order())
     except CycleError as e:
         raise ConfigError(f"{asked.recipe}: arms wait for each other: {' after '.join(e.args[1])}") from None
-    wanted = _with_parents(_chosen(meta, "arms", asked.tiny) or list(tables), parents)
+    chosen = _chosen(meta, "arms", asked.tiny)
+    if unknown := next((name for name in chosen if name not in tables), None):
+        raise ConfigError(
+            f"{asked.recipe} [meta]: tiny_arms: no arm named {unknown!r}", hint=plugins.nearest(unknown, list(tables))
+        )
+    wanted = _with_parents(chosen or list(tables), parents)
     for name in [n for n in in_order if n in wanted]:
         table, arm = tables[name], _settings(config, asked, name)
         label, evals = name, []
