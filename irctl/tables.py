@@ -25,9 +25,19 @@ _NAMES |= {dict: "an object", list: "a list"}
 Raised = type[IrctlError]
 
 
-def parse_json(text: str | bytes, where: str, *, hint: str = "", error: Raised = DataError) -> Any:
-    """The value of a JSON text; `error` with its place where it is none, or holds half a character."""
-    return _parsed(lambda: _json(text), "JSON", where, hint, error)
+def parse_json(
+    text: str | bytes,
+    where: str,
+    *,
+    hint: str = "",
+    error: Raised = DataError,
+    pairs: Callable[[Any], Any] | None = None,
+) -> Any:
+    """The value of a JSON text; `error` with its place where it is none, or holds half a character.
+
+    pairs: makes what stands for an object of its (key, value) pairs, a repeated key among them; else the last counts.
+    """
+    return _parsed(lambda: _json(text, pairs), "JSON", where, hint, error)
 
 
 def json_object(path: Path, *, hint: str = "", missing: str = "", error: Raised = DataError) -> dict[str, Any]:
@@ -117,9 +127,9 @@ def _is(value: Any, kind: type[Any]) -> bool:
     return isinstance(value, kind)
 
 
-def _json(text: str | bytes) -> Any:
+def _json(text: str | bytes, pairs: Callable[[Any], Any] | None = None) -> Any:
     text = text if isinstance(text, str) else text.decode()
-    value = json.loads(text.removeprefix("\ufeff"))
+    value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=pairs)
     if "\\u" in text and SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode()  # raises for half of a pair
     return value

@@ -29,9 +29,11 @@ def evaluate(
     options: Options,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(help="TREC run files, patterns such as 'out/{dataset}.trec'; a bundle for --recall-against"),
+        typer.Argument(
+            help="run files (TREC, ranx), patterns such as 'out/{dataset}.trec'; a bundle for --recall-against"
+        ),
     ] = None,
-    qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC or BEIR")] = None,
+    qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC, BEIR, ranx")] = None,
     model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
     index: Annotated[str | None, typer.Option(help="bundle or vectors to search: folder, run, RUN:METHOD")] = None,
     data: Annotated[
@@ -48,7 +50,7 @@ def evaluate(
     per_query: Annotated[bool, typer.Option("--per-query", help="print every query's values")] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="skip missing collections; exit 5")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="evaluate again what is finished")] = False,
-    format: Annotated[str, typer.Option(help="run file format: trec or msmarco")] = "trec",
+    format: Annotated[str, typer.Option(help="run file format: msmarco, or trec for all others")] = "trec",
     trust_rank: Annotated[
         bool, typer.Option("--trust-rank", help="order a TREC run file by its rank column, not its scores")
     ] = False,

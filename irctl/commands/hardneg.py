@@ -32,7 +32,7 @@ def hardneg(
     ] = None,
     model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
     index: Annotated[str | None, typer.Option(help="bundle or vectors to mine from: folder, run, RUN:METHOD")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="TREC run file to mine from")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="run file to mine from: TREC, ranx")] = None,
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
     split: Annotated[str | None, typer.Option(help="queries to mine for")] = None,
     num: Annotated[int | None, typer.Option(help="negatives kept a query")] = None,

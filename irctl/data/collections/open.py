@@ -17,7 +17,7 @@ from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import Card
 from irctl.data.collections.collection import Collection, Layout
 from irctl.data.collections.mqrel_config import read_config
-from irctl.data.collections.msmarco import MsMarcoFolder
+from irctl.data.collections.msmarco import TRACK_MEASURES, TRACK_TOP_GRADE, MsMarcoFolder
 from irctl.data.files import hub
 from irctl.errors import DataError
 
@@ -74,7 +74,9 @@ def _find(source: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
         from irctl.data.collections.irds import IrdsLayout, measures_of
 
         layout = IrdsLayout(source.removeprefix("irds:"))
-        return replace(_default_card(layout.name, layout), measures=measures_of(layout.name)), layout
+        measures = measures_of(layout.name)
+        top_grades = {split: TRACK_TOP_GRADE for split, preset in measures.items() if preset == TRACK_MEASURES}
+        return replace(_default_card(layout.name, layout), measures=measures, top_grades=top_grades), layout
     if hub.is_hub(source):
         return _folder(
             hub.find_beir_folder(source, root), fix_encoding, name=hub.parse_source(source).repo.split("/")[1]
@@ -106,13 +108,15 @@ def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
             name, f"stands for {len(card.parts)} collections", hint=f"Use one, such as {name}/{card.parts[0]}"
         )
     if card.source:
-        return card, find_layout(hub.find_beir_folder(card.source, root), fix_encoding=fix_encoding)
+        layout = find_layout(hub.find_beir_folder(card.source, root), fix_encoding=fix_encoding)
+        return _with_tracks(card, layout), layout
     folder = folder_of(name)
     if not folder.is_dir():
         if not card.public:
             raise DataError.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
         raise DataError.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
-    return card, find_layout(folder, fix_encoding=fix_encoding)
+    layout = find_layout(folder, fix_encoding=fix_encoding)
+    return _with_tracks(card, layout), layout
 
 
 def folder_of(name: str) -> Path:
@@ -156,7 +160,18 @@ def find_layout(
 
 def _folder(folder: Path, fix_encoding: bool, name: str = "") -> tuple[Card, Layout]:
     layout = find_layout(folder, fix_encoding=fix_encoding)
-    return cards.read_card(folder) or _default_card(name or folder.resolve().name, layout), layout
+    card = cards.read_card(folder) or _default_card(name or folder.resolve().name, layout)
+    return _with_tracks(card, layout), layout
+
+
+def _with_tracks(card: Card, layout: Layout) -> Card:
+    """The card with measures and scale of the TREC Deep Learning tracks that the folder holds, where it is silent."""
+    tracks = layout.tracks() if isinstance(layout, MsMarcoFolder) else ()
+    return replace(
+        card,
+        measures={**dict.fromkeys(tracks, TRACK_MEASURES), **card.measures},
+        top_grades={**dict.fromkeys(tracks, TRACK_TOP_GRADE), **card.top_grades},
+    )
 
 
 def _default_card(name: str, layout: Layout) -> Card:

@@ -78,7 +78,13 @@ def suite_layout(path: Path, name: str, root: str = "") -> tuple[Card, SuiteLayo
         # Self-matches, the grade that counts and the split of the headline belong to the data, whoever lists it.
         same = cards.built_in()[known]
         headline = same.headline_split if same.headline_split in splits else headline
-        card = replace(card, self_match=same.self_match, measures=same.measures, headline_split=headline)
+        card = replace(
+            card,
+            self_match=same.self_match,
+            measures=same.measures,
+            top_grades=same.top_grades,
+            headline_split=headline,
+        )
     return card, layout
 
 

@@ -23,11 +23,12 @@ BLANKS = " \t\n\v\f\r"
 """What C's isspace takes for white space."""
 
 
-def line_error(path: Path, line: int, expected: str, found: object, hint: str = "") -> DataError:
-    """The error for one line: file:line, what was expected, what is there."""
+def line_error(path: Path, line: int | str, expected: str, found: object, hint: str = "") -> DataError:
+    """The error for one line: file:line (or what else names the place), what was expected, what is there."""
     shown = str(found)
+    place = f":{line}" if isinstance(line, int) else f": {line}"
     return DataError(
-        f"{path}:{line}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}", hint=hint
+        f"{path}{place}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}", hint=hint
     )
 
 

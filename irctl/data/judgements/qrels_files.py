@@ -16,26 +16,22 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from irctl import tables
+from irctl.data.files import column_names
 from irctl.data.files.arrow import open_parquet, read_batches, reading
 from irctl.data.files.lines import (
     BLANKS,
     as_id,
     line_error,
-    open_unpacked,
     read_entries,
     read_json_lines,
     refuse_pickle,
     split_words,
     suffix,
 )
-from irctl.data.texts.records import ID_NAMES
+from irctl.data.judgements.nested_json import Pairs, read_nested
 from irctl.errors import DataError
 from irctl.files import is_input
 
-QUERY_NAMES = ("qid", "query_id", "query-id")
-DOCUMENT_NAMES = ("docid", "doc_id", "passage_id", "passage-id", "corpus-id")
-SCORE_NAMES = ("score", "relevance", "grade", "label")
 SYNTHETIC = re.compile(r"(?P<qid>.+)_l_(?P<level>-?\d+)_d_(?P<number>\w+)")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LARGEST_SCORE = 3.4028234663852886e38
@@ -48,7 +44,7 @@ DIFFERENT = 0.9
 
 
 class Judgement(NamedTuple):
-    line: int
+    line: int | str  # what else names the place where a file has no lines: a query of JSON
     query_id: str
     document_id: str
     score: float
@@ -86,7 +82,7 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
                 expected = "3 columns (query-id, corpus-id, score) or 4 (qid iter docid grade)"
                 raise line_error(path, line, expected, len(fields))
             width = len(fields)
-            header = _header(fields)
+            header = column_names.judged_columns(fields, f"{path}:{line}")
             order = header or ((0, 2, 3) if width == 4 else (0, 1, 2))
             if header:
                 return None
@@ -138,27 +134,21 @@ def _split(path: Path, text: str, width: int) -> list[str]:
     return text.split("\t") if text.count("\t") >= max(width - 1, 2) else split_words(text)
 
 
-def _header(fields: list[str]) -> tuple[int, int, int] | None:
-    """Places of query, document and score if the line is a header; names decide, in any order."""
-    names = [f.strip().lower() for f in fields]
-    places = [[i for i, n in enumerate(names) if n in known] for known in (QUERY_NAMES, DOCUMENT_NAMES, SCORE_NAMES)]
-    return (places[0][0], places[1][0], places[2][0]) if all(places) else None
-
-
-def _judgement(path: Path, line: int, query: object, document: object, score: object) -> Judgement:
+def _judgement(path: Path, line: int | str, query: object, document: object, score: object) -> Judgement:
     q, d = as_id(query), as_id(document)
     if q is None or d is None:
         raise line_error(path, line, "a query id and a document id", f"{query!r} and {document!r}")
     return Judgement(line, q, d, _number(path, line, score))
 
 
-def _number(path: Path, line: int, score: object) -> float:
+def _number(path: Path, line: int | str, score: object) -> float:
     try:
         value = math.nan if isinstance(score, bool) else float(score)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not abs(value) <= LARGEST_SCORE:  # not a number neither
-        raise line_error(path, line, "a finite score (up to 3.4e38)", repr(score))
+        hint = f"A header needs names of {column_names.KNOWN}" if line == 1 and isinstance(score, str) else ""
+        raise line_error(path, line, "a finite score (up to 3.4e38)", repr(score), hint)
     return value
 
 
@@ -168,7 +158,7 @@ def _triples(path: Path) -> Iterator[Judgement]:
         fields = text.split("\t") if "\t" in text else split_words(text)
         if len(fields) != 3:
             raise line_error(path, line, "3 columns (query, positive, negative)", len(fields))
-        if at == 0 and fields[0].lower() in (*QUERY_NAMES, "query"):
+        if at == 0 and fields[0].lower() in (*column_names.QUERY, "query"):
             continue
         if any(" " in f for f in fields):
             raise line_error(path, line, "ids", "texts", hint="irctl data convert turns triples of texts into a folder")
@@ -178,16 +168,23 @@ def _triples(path: Path) -> Iterator[Judgement]:
 
 def _json_lines(path: Path) -> Iterator[Judgement]:
     for line, value in read_json_lines(path):
-        query = next((value[n] for n in QUERY_NAMES if n in value), None)
-        document = next((value[n] for n in DOCUMENT_NAMES if n in value), None)
+        query, document, score = (_field(path, line, value, meaning) for meaning in column_names.JUDGED)
         if "positive_passages" in value:
             yield from _tevatron(path, line, query, value)
         elif isinstance(document, list):
-            yield from _grouped(path, line, query, document, value.get("score"))
+            yield from _grouped(path, line, query, document, score)
         elif query is not None and document is not None:
-            yield _judgement(path, line, query, document, value.get("score"))
+            yield _judgement(path, line, query, document, score)
         else:
             yield _synthetic(path, line, value)
+
+
+def _field(path: Path, line: int, value: dict[str, Any], meaning: str) -> Any:
+    """The field that means a query, a document or a score; None if there is none."""
+    found = [n for n in column_names.JUDGED[meaning] if n in value]
+    if len(found) > 1:
+        raise line_error(path, line, f"one {meaning} field", " and ".join(found))
+    return value[found[0]] if found else None
 
 
 def _grouped(path: Path, line: int, query: object, documents: list[Any], scores: object) -> Iterator[Judgement]:
@@ -206,7 +203,7 @@ def _tevatron(path: Path, line: int, query: object, value: dict[str, Any]) -> It
 
 
 def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
-    name = next((as_id(value[n]) for n in ID_NAMES if n in value), None) or ""
+    name = as_id(value.get(column_names.id_name(value) or "")) or ""
     if not (match := SYNTHETIC.fullmatch(name)):
         raise line_error(path, line, "qid and docid fields, or an id <qid>_l_<level>_d_<n>", name or ", ".join(value))
     return Judgement(line, match["qid"], name, float(match["level"]))
@@ -214,30 +211,22 @@ def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
 
 def _json_document(path: Path) -> Iterator[Judgement]:
     """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
-    with open_unpacked(path) as file:
-        try:
-            value = tables.parse_json(file.read(), str(path))
-        except DataError:
-            value = None
-    if not isinstance(value, dict) or not all(isinstance(v, (list, dict)) for v in value.values()):
+    nested = read_nested(path)
+    if nested is None or any(n in dict(nested) for n in column_names.QUERY):
         yield from _json_lines(path)
         return
-    if any(n in value for n in QUERY_NAMES):
-        yield from _json_lines(path)
-        return
-    for query, documents in value.items():
-        scored = documents.items() if isinstance(documents, dict) else ((d, 0) for d in documents)
-        for document, score in scored:
-            yield _judgement(path, 1, query, document, score)
+    for query, documents in nested:
+        for document, score in documents if isinstance(documents, Pairs) else ((d, 0) for d in documents):
+            yield _judgement(path, f"query {query}", query, document, score)
 
 
 def _parquet(path: Path) -> Iterator[Judgement]:
     file = open_parquet(path, str(path))
-    order = _header(file.schema_arrow.names)
+    order = column_names.judged_columns(file.schema_arrow.names, str(path))
     if order is None:
         raise DataError(
             f"{path}: expected columns qid, docid and score, found {', '.join(file.schema_arrow.names)}",
-            hint=f"Names: {'|'.join(QUERY_NAMES)}, {'|'.join(DOCUMENT_NAMES)}, {'|'.join(SCORE_NAMES)}",
+            hint=f"Names of {column_names.KNOWN}",
         )
     names = [file.schema_arrow.names[i] for i in order]
     row = 0

@@ -1,4 +1,4 @@
-"""Rankings in run files of TREC and MS MARCO, read; TREC's also written.
+"""Rankings of run files, read in any form of run_files.py and written as TREC's.
 
 Order of a run: score rounded to float32, descending, then document id descending; trec_eval's order.
 Dimension key: N documents ranked for one query.
@@ -7,14 +7,14 @@ Dimension key: N documents ranked for one query.
 from __future__ import annotations
 
 import gzip
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irctl.data.files.lines import line_error, read_entries, split_words
+from irctl.data.judgements.run_files import FLOAT32_LIMIT, TREC, Ranked, form_of, read_ranked, read_ranked_msmarco
 from irctl.data.judgements.run_ids import why_unfit
 from irctl.errors import DataError
 from irctl.files import is_input, write_out
@@ -23,69 +23,49 @@ from irctl.types import Run
 if TYPE_CHECKING:
     from irctl.data.texts.corpus import Corpus
 
-FLOAT32_LIMIT = 3.4028235677973366e38
-"""From here on a float64 rounds to an infinite float32."""
-
 Ranking = Iterable[tuple[str, float]]
 QueryRankings = Iterable[tuple[str, Ranking]]
 
 
 def read_run(path: Path, trust_rank: bool = False, *, corpus: Corpus | None = None) -> Run:
-    """A TREC run, `qid Q0 docid rank score tag`; each query's dict is in ranking order.
+    """A run in any form of run_files.py but MS MARCO's; each query's dict is in ranking order.
 
-    Read as trec_eval 10 does: lines that begin with # are comments, and what follows the first word of the tag is not
-    looked at. trust_rank: order by the rank column instead, with scores -rank. corpus: every document must be in it.
-    Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the corpus,
-    and for a file that ranks nothing.
+    TREC's is read as trec_eval 10 does: lines that begin with # are comments, and what follows the first word of the
+    tag is not looked at. trust_rank: order by the rank column instead, with scores -rank. corpus: every document must
+    be in it. Raises DataError with file:line for a score that is not finite, a document twice in a query or not in the
+    corpus, and for a file that ranks nothing.
     """
     is_input(path)
-    run: Run = {}
-    for line, text in read_entries(path, indented=True):
-        fields = split_words(text)
-        if len(fields) < 6:
-            hint = "For qid, pid, rank use --format msmarco" if len(fields) == 3 else ""
-            raise line_error(path, line, "6 columns (qid Q0 docid rank score tag)", len(fields), hint)
-        score = -_rank(path, line, fields[3]) if trust_rank else _score(path, line, fields[4])
-        _add(run, path, line, fields[0], fields[2], score)
-    _refuse_empty(run, path)
-    if trust_rank:
-        _check_ranks(run, path)
-    if corpus is not None:
-        _check_documents(run, path, corpus, column=2)
-    return {q: _ordered(documents) for q, documents in run.items()}
+    return _read(path, lambda: read_ranked(path, trust_rank=trust_rank), corpus, is_by_rank=trust_rank)
 
 
 def read_msmarco_run(path: Path, *, corpus: Corpus | None = None) -> Run:
     """An MS MARCO run, `qid<TAB>pid<TAB>rank` with ranks from 1; scores are -rank, so rank is the order."""
+    return _read(path, lambda: read_ranked_msmarco(path), corpus, is_by_rank=True)
+
+
+def _read(path: Path, ranked: Callable[[], Iterator[Ranked]], corpus: Corpus | None, *, is_by_rank: bool) -> Run:
     run: Run = {}
-    for line, text in read_entries(path, indented=True):
-        fields = split_words(text)
-        if len(fields) != 3:
-            raise line_error(path, line, "3 columns (qid, pid, rank)", len(fields))
-        _add(run, path, line, fields[0], fields[1], -_rank(path, line, fields[2]))
-    _refuse_empty(run, path)
-    _check_ranks(run, path)
+    for place, query_id, document_id, score in ranked():
+        documents = run.setdefault(query_id, {})
+        if document_id in documents:
+            raise line_error(path, place, f"each document once in query {query_id}", f"{document_id} again")
+        documents[document_id] = score
+    if not run:
+        raise DataError(f"{path}: expected a ranking, found no line of one", hint="Nothing was ranked: search again")
+    if is_by_rank:
+        _check_ranks(run, path)
     if corpus is not None:
-        _check_documents(run, path, corpus, column=1)
+        _check_documents(run, path, corpus, ranked)
     return {q: _ordered(documents) for q, documents in run.items()}
 
 
 def read_tag(path: Path) -> str:
     """The tag in the first line of a run: in one that irctl wrote, the run that made it; empty where there is none."""
+    if form_of(path) != TREC:
+        return ""
     _, text = next(read_entries(path, indented=True), (0, ""))
     return "".join(split_words(text)[5:6])
-
-
-def _refuse_empty(run: Run, path: Path) -> None:
-    if not run:
-        raise DataError(f"{path}: expected a ranking, found no line of one", hint="Nothing was ranked: search again")
-
-
-def _rank(path: Path, line: int, text: str) -> float:
-    try:
-        return float(int(text))
-    except ValueError:
-        raise line_error(path, line, "a whole-number rank", text) from None
 
 
 def _check_ranks(run: Run, path: Path) -> None:
@@ -94,29 +74,12 @@ def _check_ranks(run: Run, path: Path) -> None:
             raise DataError(f"{path}: query {query_id} has two documents of one rank", hint="Order by score instead")
 
 
-def _score(path: Path, line: int, text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not abs(score) < FLOAT32_LIMIT:  # false for NaN too
-        raise line_error(path, line, "a finite score", text)
-    return score
-
-
-def _add(run: Run, path: Path, line: int, query_id: str, document_id: str, score: float) -> None:
-    documents = run.setdefault(query_id, {})
-    if document_id in documents:
-        raise line_error(path, line, f"each document once in query {query_id}", f"{document_id} again")
-    documents[document_id] = score
-
-
-def _check_documents(run: Run, path: Path, corpus: Corpus, column: int) -> None:
+def _check_documents(run: Run, path: Path, corpus: Corpus, ranked: Callable[[], Iterator[Ranked]]) -> None:
     names = list({d for documents in run.values() for d in documents})
     missing = {n for n, row in zip(names, corpus.find(names), strict=True) if row < 0}
     if missing:
-        rows = ((line, split_words(text)[column]) for line, text in read_entries(path, indented=True))
-        raise line_error(path, *next((n, "documents of the corpus", d) for n, d in rows if d in missing))
+        first = next(r for r in ranked() if r.document_id in missing)
+        raise line_error(path, first.place, "documents of the corpus", first.document_id)
 
 
 def _ordered(documents: Mapping[str, float]) -> dict[str, float]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from irctl import hashing, tables
+from irctl.data.files import column_names
 from irctl.data.files.lines import read_first_line, read_json_lines, suffix
 from irctl.data.judgements.expressions import compile_expression
 from irctl.data.judgements.qrels_files import SYNTHETIC, read_judgements
 from irctl.data.judgements.qrels_store import Keep, Label, Selection
-from irctl.data.texts.records import ID_NAMES, read_texts
+from irctl.data.texts.records import read_texts
 from irctl.errors import ConfigError
 
 GROUP_KEYS = ("group_top_k", "group_bottom_k", "group_first_k", "group_random_k")
@@ -115,8 +116,10 @@ def _holds_texts(path: Path) -> bool:
     if kind not in (".jsonl", ".ndjson"):
         return kind == ".tsv" and read_first_line(path).count("\t") == 1
     record = next((value for _, value in read_json_lines(path)), {})
-    ids = [str(record[n]) for n in ID_NAMES if n in record]
-    return "text" in record and len(ids) == 1 and not SYNTHETIC.fullmatch(ids[0])
+    name = column_names.id_name(record)
+    return (
+        column_names.text_name(record) is not None and name is not None and not SYNTHETIC.fullmatch(str(record[name]))
+    )
 
 
 def _rule(rules: SourceRules) -> str:

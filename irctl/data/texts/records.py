@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from irctl.data.files import column_names
 from irctl.data.files.arrow import open_parquet, read_batches, reading
 from irctl.data.files.lines import as_id, line_error, parse_json_line, read_lines, refuse_pickle, suffix
 from irctl.errors import DataError
 
-ID_NAMES = ("_id", "qid", "query_id", "query-id", "docid", "passage_id", "passage-id", "corpus-id")
 LATIN_1_RUN = re.compile("[\u0080-\u00ff]+")
 READER_VERSION = 1
 """Part of every cache key: raise it when a reader's output changes for the same file."""
@@ -59,16 +59,21 @@ def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:
         value = parse_json_line(path, line, text)
         if id_name not in value:
             id_name = _id_name(path, line, value)
-        return _record(path, line, value[id_name], value.get("title"), value.get("text", ""), "text" in value)
+        text_name = column_names.text_name(value)
+        return _record(
+            path, line, value[id_name], value.get("title"), value.get(text_name or ""), text_name is not None
+        )
 
     return parse
 
 
 def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
-    present = [n for n in ID_NAMES if n in value]
-    if len(present) != 1:
-        raise line_error(path, line, f"exactly one id field of {', '.join(ID_NAMES)}", ", ".join(present) or "none")
-    return present[0]
+    name = column_names.id_name(value)
+    if name is None:
+        found = ", ".join(n for n in column_names.IDS if n in value) or "none"
+        hint = f"Id fields: {', '.join(column_names.IDS)}"
+        raise line_error(path, line, "exactly one id field, or _id among them", found, hint)
+    return name
 
 
 def _record(path: Path, line: int, id_: object, title: object, text: object, has_text: bool = True) -> TextRecord:
@@ -105,17 +110,20 @@ def _column_parser(path: Path) -> Callable[[int, str], TextRecord]:
 def _parquet(path: Path) -> Iterator[TextRecord]:
     file = open_parquet(path, str(path))
     names = file.schema_arrow.names
-    found = [n for n in (*ID_NAMES, "id") if n in names]
-    if not found or "text" not in names:
-        raise DataError(f"{path}: expected an id column and a column text, found {', '.join(names)}")
-    columns = [found[0], "text", *(["title"] if "title" in names else [])]
+    id_name, text_name = column_names.id_name(names), column_names.text_name(names)
+    if id_name is None or text_name is None:
+        raise DataError(
+            f"{path}: expected one id column and a column text, found {', '.join(names)}",
+            hint=f"Ids: _id, or one of {', '.join(column_names.IDS[1:])}",
+        )
+    columns = [id_name, text_name, *(["title"] if "title" in names else [])]
     row = 0
     for batch in read_batches(file, str(path), 4096, columns=columns):
         with reading(str(path)):
             values = batch.to_pylist()
         for value in values:
             row += 1
-            yield _record(path, row, value[found[0]], value.get("title"), value["text"])
+            yield _record(path, row, value[id_name], value.get("title"), value[text_name])
 
 
 def repair_encoding(text: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.files.arrow import open_parquet, read_batches, reading
+from irctl.data.files.column_names import VECTOR_IDS
 from irctl.data.vectors.ids import VectorIds, id_texts
 from irctl.data.vectors.parts import Piece
 from irctl.errors import DataError
@@ -21,8 +22,6 @@ BATCH = 1000
 
 BUFFER = 1 << 20
 """Bytes of a parquet column read at once: pyarrow's default is all that is asked for, a whole file of vectors."""
-
-ID_NAMES = ("docid", "_id", "id", "passage_id", "doc_id")
 
 
 class ParquetPart:
@@ -176,4 +175,4 @@ def _vector_column(name: str, schema: Any, wanted: str) -> str:
 def _id_column(name: str, schema: Any, wanted: str) -> str:
     if wanted and wanted not in schema.names:
         raise DataError(f"{name}: no column {wanted}; there are {', '.join(schema.names)}")
-    return wanted or next((n for n in ID_NAMES if n in schema.names), "")
+    return wanted or next((n for n in VECTOR_IDS if n in schema.names), "")

@@ -134,6 +134,46 @@ def test_msmarco_dev_is_the_small_one_where_both_are_there(tmp_path: Path) -> No
     assert list(c.corpus.ids) == ["0", "07"] and c.card.headline_split == "dev"
 
 
+@pytest.mark.parametrize("qrels", ["qrels.dl19.txt", "qrels.dl19-passage.txt", "qrels.dl19.tsv", "qrels.dl19.txt.gz"])
+@pytest.mark.parametrize("queries", ["topics.dl19-passage.txt", "queries.dl19.tsv", "msmarco-test2019-queries.tsv"])
+def test_the_names_that_anserini_gives_to_deep_learning_files_are_the_split_dl19(
+    tmp_path: Path, qrels: str, queries: str
+) -> None:
+    folders.write(tmp_path / "collection.tsv", "0\tlift\n7\theat\n")
+    folders.write(tmp_path / qrels, "19 Q0 7 3\n19 Q0 0 0\n")
+    folders.write(tmp_path / queries, "19\tdl query\n20\tunjudged\n")
+    c = open_collection(str(tmp_path))
+    assert c.splits() == ("dl19",) and c.qrels("dl19") == {"19": {"7": 3, "0": 0}}
+    assert c.queries("dl19").texts == ["dl query"]
+    assert c.card.measures == {"dl19": "trec-dl"} and c.top_grade("dl19") == 3
+
+
+def test_deep_learning_tracks_of_any_folder_are_measured_from_grade_2_unless_its_card_says_else(tmp_path: Path) -> None:
+    folder = folders.msmarco(tmp_path)
+    for name in ("qrels.dl20-passage.txt", "qrels.dl19-doc.txt"):
+        folders.write(folder / name, "19 Q0 07 3\n")
+    c = open_collection(str(folder))
+    assert c.splits() == ("dev", "dev.full", "dl19-doc", "dl20", "trec19")
+    assert c.card.measures == {"trec19": "trec-dl", "dl20": "trec-dl"}
+    with pytest.raises(DataError, match=r"no queries.dl20.tsv for split dl20"):
+        c.queries("dl20")
+    folders.write(folder / "card.toml", 'name = "own"\nmeasures = { trec19 = "default" }\n')
+    assert open_collection(str(folder)).card.measures == {"trec19": "default", "dl20": "trec-dl"}
+
+
+def test_two_files_of_one_split_and_a_file_of_none_are_told_or_left_out(tmp_path: Path) -> None:
+    folder = folders.msmarco(tmp_path)
+    folders.write(folder / "qrels.tsv", "11\t0\t0\t1\n")
+    for name in ("qrels.dl19.txt", "qrels.dl19-passage.txt"):
+        folders.write(folder / name, "19 Q0 07 3\n")
+    c = open_collection(str(folder))
+    assert c.splits() == ("dev", "dev.full", "dl19", "trec19")
+    with pytest.raises(
+        DataError, match=r"2 files of judgements for split dl19: qrels.dl19.txt, qrels.dl19-passage.txt"
+    ):
+        c.qrels("dl19")
+
+
 def test_double_encoded_characters_are_repaired_only_when_asked(tmp_path: Path) -> None:
     folder = str(folders.msmarco(tmp_path))
     raw, fixed = open_collection(folder), open_collection(folder, fix_encoding=True)

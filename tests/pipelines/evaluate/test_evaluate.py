@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from toy_evaluations import collection, ran, settings, started, values
 
@@ -17,6 +19,7 @@ from irctl.ledger.recording import start_run
 from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.pipelines.evaluate import files, summary
 from irctl.pipelines.evaluate.request import EvalRequest
+from irctl.pipelines.search.fuse import fuse
 from irctl.types import Silent
 
 
@@ -54,6 +57,27 @@ def test_the_card_says_whether_self_matches_are_dropped_unless_a_setting_does(tm
     assert list(read_run(run.out / "run.trec.gz")["q1"]) == ["d1"]
     payload, _ = ran(home, toy_run, "eval.self_match=keep")
     assert values(payload)["RR@10"] == 0.25 and payload["results"][0]["self_match"] == "keep"
+
+
+def test_runs_and_judgements_of_ranx_give_the_numbers_of_trecs_here_and_in_a_fusion(
+    toy: Path, toy_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run.json").write_text('{"q1": {"q1": 3.0, "d1": 2.0}, "q9": {"d1": 1.0}}')
+    columns = {"q_id": ["q9", "q1", "q1"], "doc_id": ["d1", "d1", "q1"], "score": [1.0, 2.0, 3.0]}
+    pq.write_table(pa.table(columns), tmp_path / "run.parquet")
+    (tmp_path / "qrels.json").write_text('{"q1": {"d1": 1}, "q2": {"d2": 2}}')
+    by_trec, _ = ran(toy, toy_run)
+    for name in ("run.json", "run.parquet"):
+        payload, run = ran(toy, tmp_path / name)
+        assert values(payload) == values(by_trec)
+        assert payload["results"][0]["run_sha256"] == by_trec["results"][0]["run_sha256"]
+        assert list(read_run(run.out / "run.trec.gz")["q1"]) == ["q1", "d1"]
+        payload, _ = ran("", tmp_path / name, "eval.measures=nDCG@10 RR@10 R@100", qrels=str(tmp_path / "qrels.json"))
+        assert values(payload) == values(by_trec)
+    run = started(settings(toy))
+    with run:
+        fuse(run, 10, how="rrf", run_files=[str(tmp_path / "run.json"), str(tmp_path / "run.parquet")], out=None)
+    assert list(read_run(run.out / "run.trec.gz")["q1"]) == ["q1", "d1"]
 
 
 @pytest.mark.parametrize(("setting", "rule", "left"), [((), "drop", 0.5), (("eval.self_match=keep",), "keep", 0.25)])

@@ -1,0 +1,28 @@
+"""One JSON object of queries, {qid: {docid: number}} or {qid: [docid, ...]}: of ranx and RepCONC.
+
+A query or document that stands twice is kept twice, so that readers can refuse it; json.loads alone keeps the last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from irctl import tables
+from irctl.data.files.lines import open_unpacked
+from irctl.errors import DataError
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object of JSON as its pairs, in the order of the file."""
+
+
+def read_nested(path: Path) -> Pairs | None:
+    """(query id, Pairs of documents or list of ids) of the file; None where it is JSON lines or of another shape."""
+    with open_unpacked(path) as file:
+        try:
+            value = tables.parse_json(file.read(), str(path), pairs=Pairs)
+        except DataError:
+            return None
+    is_nested = isinstance(value, Pairs) and all(isinstance(documents, list) for _, documents in value)
+    return value if is_nested else None
