@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from irctl.data import draws
 from irctl.data.collections.cards import read_card
 from irctl.data.collections.open import find_layout
+from irctl.data.collections.self_match import have_same_text, rule_of
 from irctl.data.files.lines import read_entries, read_lines
 from irctl.data.judgements.qrels_files import column_parser
 from irctl.data.judgements.run_ids import why_unfit
@@ -139,7 +140,7 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     if not splits:
         report.add("error", "no judgements", str(folder), "no qrels of any split")
     queries: dict[Path, _IdHashes] = {}
-    judged: set[int] = set()
+    judged: dict[str, set[int]] = {}
     relevant: set[int] = set()
     for split in splits:
         try:
@@ -150,12 +151,14 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
         if path not in queries:
             queries[path] = _texts(path, report, f"queries in {path.name}", 0, None)
         known = (queries[path].sorted(), documents_N)
-        judged |= _judgements(layout.qrels_file(split), split, *known, relevant, report)
+        judged[split] = _judgements(layout.qrels_file(split), split, *known, relevant, report)
+    every = set().union(*judged.values())
     for path, ids in queries.items():
-        rest = sum(h not in judged for h in ids.hashes)
+        rest = sum(h not in every for h in ids.hashes)
         if rest:
             report.add("warning", "queries without judgements", path.name, f"{rest} of {len(ids.hashes)} queries")
-    _coincidence(queries, documents, report, shared=bool(card and card.ids_shared))
+    if not (card and card.ids_shared):
+        _coincidence(queries, documents, judged, card.self_match if card else "", report)
     _copies(documents, relevant, layout.corpus_file.name, report)
     return report
 
@@ -253,24 +256,30 @@ def _has(sorted_N: NDArray[np.uint64], value: int) -> bool:
     return place < len(sorted_N) and int(sorted_N[place]) == value
 
 
-def _coincidence(queries: dict[Path, _IdHashes], documents: _IdHashes, report: Report, *, shared: bool) -> None:
+def _coincidence(
+    queries: dict[Path, _IdHashes], documents: _IdHashes, judged: dict[str, set[int]], stated: str, report: Report
+) -> None:
     """Ids that queries and documents have in common: dropping self-matches is right only where they name the same.
 
-    As self_match.py sees it: a query may be a document without its title.
+    judged: hashes of the queries of each split. stated: what the card says; empty: the texts decide, split by split.
     """
     columns = [i.columns() for i in queries.values()]
     none = np.zeros(0, np.uint64)
     own, first = np.unique(np.concatenate([none, *(c[0] for c in columns)]), return_index=True)
     texts = np.concatenate([none, *(c[1] for c in columns)])[first]
     ids_N, texts_N, _ = documents.columns()
-    both, mine, theirs = np.intersect1d(own, ids_N, return_indices=True)
-    if not len(both) or shared:
+    both_K, mine, theirs = np.intersect1d(own, ids_N, return_indices=True)
+    if not len(both_K):
         return
-    untitled_n = np.array(documents.untitled)[theirs]
-    alike = int(((texts[mine] > 0) & ((texts[mine] == texts_N[theirs]) | (texts[mine] == untitled_n))).sum())
-    what = f"{len(both)} of {len(own)} query ids are document ids too, {alike} of them with the same text"
-    rule = "where at least half of a split's are, self-matches are dropped, unless card or eval.self_match keeps them"
-    report.add("warning", "ids coincide", "", f"{what}; {rule}")
+    same_K = have_same_text(texts[mine], texts_N[theirs], np.array(documents.untitled)[theirs])
+    what = f"{len(both_K)} of {len(own)} query ids are document ids too, {int(same_K.sum())} of them with the same text"
+    rules: dict[str, list[str]] = {}
+    for split, hashes in judged.items():
+        in_split_K = np.isin(both_K, np.fromiter(hashes, np.uint64, len(hashes)))
+        rule = stated or rule_of(int((same_K & in_split_K).sum()), int(in_split_K.sum()))
+        rules.setdefault({"drop": "dropped", "keep": "kept"}[rule], []).append(split)
+    said = ", ".join(f"{done} in {' '.join(splits)}" for done, splits in rules.items())
+    report.add("warning", "ids coincide", "", f"{what}; self-matches are {said}, unless eval.self_match is set")
 
 
 def _copies(documents: _IdHashes, relevant: set[int], name: str, report: Report) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import folders
+import pytest
 
+from irctl.data.collections.check import check_folder
 from irctl.data.collections.open import open_collection
 from irctl.data.collections.self_match import decide_self_match
 
@@ -34,3 +36,25 @@ def test_ids_that_are_equal_by_accident_are_kept(tmp_path: Path) -> None:
     found = decide_self_match(open_collection(twins(tmp_path / "own", texts, 'name = "n"\n')), "test", "")
     assert found.rule == "keep" and "2 share an id with another text" in found.said
     assert decide_self_match(open_collection("cranfield"), "test", "") == ("keep", "")
+
+
+@pytest.mark.parametrize(
+    ("texts", "card", "rule"),
+    [
+        ({"a": "text of a", "b": "text of b", "x": "y"}, "", "drop"),
+        ({"a": "text of a", "b": "other", "x": "y"}, "", "drop"),  # half of the equal ids
+        ({"a": "text of a", "b": "other", "c": "another", "x": "y"}, "", "keep"),
+        ({"a": "", "b": "other", "x": "y"}, "", "keep"),
+        ({"a": "other", "b": "other", "x": "y"}, 'self_match = "drop"\n', "drop"),
+        ({"a": "text of a", "x": "y"}, 'self_match = "keep"\n', "keep"),
+    ],
+)
+def test_data_check_announces_the_rule_that_an_evaluation_follows(
+    tmp_path: Path, texts: dict[str, str], card: str, rule: str
+) -> None:
+    source = twins(tmp_path / "own", texts, card)
+    folders.write(tmp_path / "own/qrels/dev.tsv", "c\tx\t1\n")  # whose query is no document, or another one
+    (said,) = [f["what"] for f in check_folder(Path(source)).findings if f["kind"] == "ids coincide"]
+    assert decide_self_match(open_collection(source), "test", "").rule == rule
+    assert ("dropped in " in said and "test" in said.split("dropped in ")[1].split(",")[0]) == (rule == "drop")
+    assert decide_self_match(open_collection(source), "dev", "").rule == ("drop" if "drop" in card else "keep")
