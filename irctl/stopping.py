@@ -1,13 +1,15 @@
 """Being asked to stop: signals set a flag, work looks at it between two steps, and finishes what it has begun.
+Work without steps is ended where it is (`at_once`).
 
 INT and TERM interrupt (130, 143); USR2 is a scheduler's notice of preemption (75). A second signal stops at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from irctl.errors import PREEMPTED, SIGINT, SIGTERM, Stopped
@@ -15,6 +17,7 @@ from irctl.errors import PREEMPTED, SIGINT, SIGTERM, Stopped
 _EXITS = {signal.SIGINT: SIGINT, signal.SIGTERM: SIGTERM, signal.SIGUSR2: PREEMPTED}
 _received: list[int] = []
 _listeners: list[Callable[[int], None]] = []
+_at_once: list[str] = []  # what is kept where a signal does not wait for the next check
 
 
 def install() -> None:
@@ -31,6 +34,17 @@ def restore() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
     _listeners.clear()
+
+
+@contextlib.contextmanager
+def kept_from_others() -> Iterator[None]:
+    """The signals go where they went before, whatever a library in here does with them: ray.init takes TERM."""
+    before = {number: signal.getsignal(number) for number in _EXITS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def forget() -> None:
@@ -54,6 +68,22 @@ def check(done: str = "finished work is kept") -> None:
         raise stopped(_received[0], done)
 
 
+@contextlib.contextmanager
+def at_once(done: str) -> Iterator[None]:
+    """Meanwhile a signal raises Stopped wherever it finds the main thread, for work that has no steps to look between.
+
+    Such as a library's long call: faiss's k-means looks for it in every round. Nothing in there may be left half done
+    by an error. done: what is kept.
+    """
+    check(done)
+    _at_once.append(done)
+    try:
+        yield
+    finally:
+        _at_once.pop()
+    check(done)  # one that came where Python lets no error out
+
+
 def stopped(number: int, done: str) -> Stopped:
     """The error that ends a run after this signal."""
     name = signal.Signals(number).name
@@ -72,3 +102,5 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     for listener in _listeners:
         listener(number)
+    if _at_once:
+        raise stopped(number, _at_once[-1])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import stopping
 from irctl.errors import ConfigError
 from irctl.index.scoring import score_rows
 from irctl.index.topk import Rows, Scores, TopK
@@ -31,6 +32,7 @@ def rerank(
     best = TopK(len(rows_QK), min(k, rows_QK.shape[1]))
     scores_QK = np.full(rows_QK.shape, -np.inf, np.float32)
     for start in range(0, len(rows_QK), _FETCH):
+        stopping.check("nothing of a search is kept")
         some_qK = rows_QK[start : start + _FETCH]
         rows_n = np.unique(some_qK[some_qK >= 0])
         vectors_nD = take(rows_n)

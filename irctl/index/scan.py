@@ -20,6 +20,7 @@ from irctl.index.topk import Rows, Scores, TopK
 from irctl.types import Stream
 
 QUERIES = 512  # queries scored at once: 16 MB of scores beside a block of 8192 rows
+KEPT = "nothing of a search is kept"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def search_vectors(
     queries_QD = as_rows(queries_QD, stream.dim, "queries")
     best = [TopK(len(part), min(k, stream.rows)) for part in _split_queries(queries_QD)]
     for vectors in stream.blocks(block, start, stop):
-        stopping.check("nothing of a search is kept")
         for part, top in zip(_split_queries(queries_QD), best, strict=True):
+            stopping.check(KEPT)  # here: of many queries a block takes minutes
             top.push_block(score_rows(part, vectors.vectors_ND, metric), vectors.start)
         advance(len(vectors.vectors_ND))
     return _gather(best, k)
@@ -79,8 +80,8 @@ def search_codes(
     queries_QD = as_rows(queries_QD, bundle.dim, "queries")
     best = [TopK(len(part), min(k, bundle.rows)) for part in _split_queries(queries_QD)]
     for start, codes_NC in bundle.blocks(block, first, stop):
-        stopping.check("nothing of a search is kept")
         for part, top in zip(_split_queries(queries_QD), best, strict=True):
+            stopping.check(KEPT)
             # one more than k, so that a tie at the cut is seen also where it lies inside one block
             scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
             top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irctl import files
+from irctl import files, stopping
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
@@ -146,6 +146,7 @@ def _read_blocks(searched: Searched, as_codes: bool, reporter: Reporter) -> Iter
 def _follow(blocks: Iterator[Block], rows: int, reporter: Reporter) -> Iterator[Block]:
     with reporter.bar("exporting", rows) as advance:
         for ids, block_NW in blocks:
+            stopping.check("nothing of an export is kept")
             yield ids, block_NW
             advance(len(block_NW))
 

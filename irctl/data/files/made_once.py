@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irctl import files, paths, tables
+from irctl import files, paths, stopping, tables
 from irctl.errors import IrctlError
 
 MANIFEST = "manifest.json"
@@ -33,7 +33,8 @@ def make_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
         return final
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(final.parent / f".{final.name}.lock") as is_locked:
+        # at once: making takes minutes of a large collection, and so does the wait for another process that makes it
+        with stopping.at_once(f"nothing of {final} is kept"), _lock(final.parent / f".{final.name}.lock") as is_locked:
             if (final / MANIFEST).is_file():
                 return final
             for stale in final.parent.glob(f".{final.name}.tmp.*") if is_locked else ():

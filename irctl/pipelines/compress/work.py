@@ -133,13 +133,14 @@ class Work:
         config, stream = self.config, self.given.stream
         if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
             self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
-        stopping.check("nothing is done yet")
-        x_ND = take_rows(stream, train_rows)
+        with stopping.at_once("nothing is done yet"):
+            x_ND = take_rows(stream, train_rows)
         self._warn_about_metric(x_ND)
         for name in wanting:
             started = time.process_time()
             self.reporter.say(f"training {name} on {len(x_ND)} rows")
-            self.quantizers[name].fit(x_ND)
+            with stopping.at_once(f"what was trained before {name} is kept"):
+                self.quantizers[name].fit(x_ND)
             encode_batches.warn_once(self.quantizers, self.warned, self.reporter)
             self.train_s[name] = time.process_time() - started
             self.quantizers[name].save(locate_quantizer(self.folders[name], name))
@@ -154,10 +155,14 @@ class Work:
 
         if not len(probe_rows):
             return
-        probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
+        kept = "the trained quantizers are kept"
+        with stopping.at_once(kept):
+            probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
         self.reporter.say(f"measuring on {probe.describe_rows()}")
         for name, folder in self.folders.items():
-            shards.write_json(folder / "probe.json", probe.measure(self.quantizers[name]))
+            with stopping.at_once(kept):
+                measured = probe.measure(self.quantizers[name])
+            shards.write_json(folder / "probe.json", measured)
         encode_batches.warn_once(self.quantizers, self.warned, self.reporter)
 
     def _warn_about_metric(self, x_ND: Any) -> None:

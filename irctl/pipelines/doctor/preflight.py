@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
-from irctl.errors import ConfigError, IrctlError, RunFailed
+from irctl.errors import ConfigError, IrctlError, RunFailed, Stopped
 from irctl.origins import derived
 from irctl.pipelines.doctor.finding import Finding
 from irctl.pipelines.train.trial import SMALL, elsewhere
@@ -65,6 +65,8 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
             try:
                 with _limit(name, limit_s):
                     found = check(trial)
+            except Stopped:
+                raise
             except IrctlError as e:
                 yield Finding(name, "error", e.message, e.hint or "Mend it, then try --preflight again")
                 return

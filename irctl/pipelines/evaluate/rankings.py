@@ -53,7 +53,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite)
     measured = Measurements(left_out=left_out)
     for target in asked:
-        stopping.check("the data sets that are done")
+        stopping.check("the data sets that are done are kept")
         measured.add(_measure_target(target, job, alone=len(asked) == 1))
     measured.lines.extend(target.said for target in asked if target.said)
     return replace(
@@ -119,11 +119,12 @@ def _score(
     from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 
     k = search.get("k")
-    ranked = _read(file, target, job.format)
-    result = evaluate(
-        ranked, target.qrels, target.measures, self_match=target.self_match, k=k, top_grade=target.top_grade
-    )
-    ordered = canonicalize(ranked, k, self_match=target.self_match)
+    with stopping.at_once("the data sets that are done are kept"):
+        ranked = _read(file, target, job.format)
+        result = evaluate(
+            ranked, target.qrels, target.measures, self_match=target.self_match, k=k, top_grade=target.top_grade
+        )
+        ordered = canonicalize(ranked, k, self_match=target.self_match)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         write_run(own_file, ordered, job.run.id)
     rows = files.per_query_rows(target.dataset, target.split, result)

@@ -11,6 +11,7 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.hashing import sha256_file
+from irctl.pipelines.hardneg import rescore
 from irctl.pipelines.hardneg.judged_split import JudgedSplit, open_split
 from irctl.pipelines.hardneg.mine import mine_to_file
 from irctl.pipelines.hardneg.rankers import Ranker, rank_by_bm25, rank_by_run
@@ -45,11 +46,11 @@ def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningR
     split = open_split(config, collection)
     ranker = _open_ranker(split, config, run, reporter, request)
     if config.hardneg.rescore:
-        from irctl.pipelines.hardneg.rescore import rescore
-
-        ranker = rescore(ranker, split, config.hardneg.rescore, trust_remote_code=config.model.trust_remote_code)
+        trusts = config.model.trust_remote_code
+        ranker = rescore.rescore(ranker, split, config.hardneg.rescore, run.paths.folder, trust_remote_code=trusts)
     target = Path(request.out) if request.out else run.out / f"negatives.{suffix}"
     counts = mine_to_file(split, ranker, config.hardneg, config.run.seed, target, reporter)
+    (run.paths.folder / rescore.FILE).unlink(missing_ok=True)
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import stopping
 from irctl.data.judgements.negatives import write_negatives
 from irctl.pipelines.hardneg.judged_split import JudgedSplit
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
@@ -40,6 +41,7 @@ def mine(
     counts = Counts()
     for row, query_id in enumerate(split.queries.ids):
         advance(1)
+        stopping.check(f"{ranker.kept} is kept" if ranker.kept else "nothing of the mining is kept")
         judged = split.qrels.get(query_id, {})
         positives = [d for d, grade in judged.items() if grade >= RELEVANT]
         if not positives:

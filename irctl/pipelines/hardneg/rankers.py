@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import stopping
 from irctl.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class Ranker:
     """Where candidates come from.
 
     ranked(query row, k): the k best documents with scores. score(query row, ids): scores of named documents, or None
-    where only a finished run is known. provenance: what made the ranking, for the file beside the negatives.
+    where only a finished run is known. provenance: what made the ranking, for the file beside the negatives. kept: what
+    of the work a stop leaves behind.
     """
 
     ranked: Callable[[int, int], Ranked]
     score: Callable[[int, list[str]], list[float]] | None
     provenance: dict[str, Any]
+    kept: str = ""
 
 
 def rank_by_bm25(split: JudgedSplit, config: Config) -> Ranker:
@@ -58,7 +61,8 @@ def rank_by_run(path: Path, queries: Queries) -> Ranker:
     from irctl.data.judgements.runs import read_run
     from irctl.hashing import sha256_file
 
-    run = read_run(path)
+    with stopping.at_once("nothing of the mining is kept"):
+        run = read_run(path)
     if not any(q in run for q in queries.ids):
         raise DataError(f"{path}: has none of the {len(queries.ids)} queries", hint="Give the run of the same --split")
 

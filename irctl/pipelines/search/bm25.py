@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files
+from irctl import files, stopping
 from irctl.data.collections import check
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.index.bm25 import Bm25, Bm25Settings
@@ -30,7 +30,8 @@ def read_settings(search: Search) -> Bm25Settings:
 def build_index(corpus: Corpus, search: Search) -> Bm25:
     """BM25 index of a corpus, with the settings of `search.bm25_*`."""
     texts = (t for start in range(0, len(corpus), CHUNK) for t in corpus.texts(slice(start, start + CHUNK)))
-    return Bm25(texts, read_settings(search))
+    with stopping.at_once("nothing of a BM25 index is kept"):
+        return Bm25(texts, read_settings(search))
 
 
 class Indexed:
@@ -87,6 +88,7 @@ def search(
     found: Run = {}
     with reporter.bar("bm25", len(queries.ids)) as advance:
         for query_id, text in zip(queries.ids, queries.texts, strict=True):
+            stopping.check("nothing of a search is kept")
             rows, scores = bm25.search(text, k)
             found[query_id] = {collection.corpus.ids[int(r)]: float(s) for r, s in zip(rows, scores, strict=True)}
             advance()

@@ -42,7 +42,7 @@ def search_splits(
     splits = [name_split(s) if POOL in s or s == ALL else s for s in splits]
     payloads = []
     for split in splits:
-        stopping.check("the splits that are done")
+        stopping.check("the splits that are done are kept")
         file = str(run.out / f"run.{split}.trec.gz") if len(splits) > 1 and not out else out
         mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
         payloads.append(search(mine, file.replace("{split}", split) if file else None))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from irctl import stopping
 from irctl.origins import derived
 from irctl.types import Silent
 
@@ -33,13 +34,16 @@ def peak_memory_gib(config: Config) -> float:
 
 @contextmanager
 def elsewhere() -> Iterator[None]:
-    """Runs and ledger in a temporary folder for as long as this lasts."""
+    """Runs and ledger in a temporary folder for as long as this lasts; a signal ends it at once, and nothing stays."""
     before = {k: os.environ.get(k) for k in ("IRCTL_RUNS", "IRCTL_LEDGER")}
     with tempfile.TemporaryDirectory(prefix="irctl-preflight-") as folder:
         os.environ.pop("IRCTL_LEDGER", None)
         os.environ["IRCTL_RUNS"] = folder
+        stopping.install()
         try:
-            yield
+            with stopping.at_once("nothing of a trial is kept"):
+                yield
         finally:
+            stopping.restore()
             for name, value in before.items():
                 os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

@@ -103,7 +103,7 @@ def _start_ray() -> Any:
     passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED)}
     try:
         # Ray puts the current folder first on its actors' sys.path: let that be the one irctl itself is imported from
-        with chdir(paths.PACKAGE.parent):
+        with chdir(paths.PACKAGE.parent), stopping.kept_from_others():
             ray.init(address=os.environ.get("RAY_ADDRESS"), include_dashboard=False, logging_level=logging.ERROR,
                      log_to_driver=False, runtime_env={"env_vars": passed})  # fmt: skip
     except (ConnectionError, RuntimeError, ValueError) as e:

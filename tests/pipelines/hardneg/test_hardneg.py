@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +128,9 @@ def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
     assert left_out.most() == 2
 
 
-def test_a_cross_encoder_orders_the_candidates(place: Workspace, tmp_path: Path, minilm: Path) -> None:
+def test_a_cross_encoder_orders_the_candidates_and_a_stop_keeps_its_scores(
+    place: Workspace, tmp_path: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
     from sentence_transformers import CrossEncoder
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
@@ -151,6 +155,26 @@ def test_a_cross_encoder_orders_the_candidates(place: Workspace, tmp_path: Path,
     assert scores[query_id] == sorted(scores[query_id], reverse=True)
     about = json.loads(next(file.parent.glob(f"{file.name}*.json")).read_text())
     assert about["rescored_by"] == str(tmp_path)
+    line = f"hardneg --retriever bm25 --num 3 --set hardneg.depth=8 --set hardneg.rescore={tmp_path} --seed 7 --json"
+    counted: list[int] = []
+    stop_at = 5
+
+    def predict(self: CrossEncoder, pairs: Any, **more: Any) -> Any:
+        counted.append(len(pairs))
+        if len(counted) == stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        return whole(self, pairs, **more)
+
+    whole = CrossEncoder.predict
+    monkeypatch.setattr(CrossEncoder, "predict", predict)
+    stopped = place.run(line)
+    assert stopped.code == errors.SIGTERM and "what is rescored" in stopped.err and len(counted) == 5
+    again = place.ok(line)
+    assert "continuing" in again.err and not list(Path(again.json["run_dir"]).rglob("rescored.jsonl"))
+    asked, counted[:], stop_at = len(counted), [], 0
+    assert Path(again.json["negatives_file"]).read_bytes() == file.read_bytes()
+    place.ok(line.replace("--seed 7", "--seed 8"))
+    assert asked == len(counted), "no query is rescored twice"
 
 
 @pytest.mark.parametrize(

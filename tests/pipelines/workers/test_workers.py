@@ -19,6 +19,7 @@ from irctl import stopping
 from irctl.config import from_sets, resolve
 from irctl.errors import DataError, EnvironmentUnfit, RunFailed, Stopped
 from irctl.index.bundle import open_bundle
+from irctl.models import pieces
 from irctl.pipelines.compress.encode_batches import compress_share
 from irctl.pipelines.references import bundles
 from irctl.pipelines.workers import local, ray_actors, spread, worker
@@ -146,7 +147,8 @@ def encoded_by() -> Callable[..., Path]:
         from irctl.ledger.recording import start_run
         from irctl.pipelines import encode as pipeline
 
-        config = resolve(from_sets([f"data.source={texts}", f"model.name={encoder}", "encoder.shard_rows=2"]))
+        sets = [f"data.source={texts}", f"model.name={encoder}", "encoder.shard_rows=2"]
+        config = resolve(from_sets([*sets, *options.pop("sets", ())]))
         run = start_run(command="encode", argv=["irctl", "encode"], config=config)
         with run:
             pipeline.encode(config, run, Silent(), pipeline.EncodeRequest(out=str(folder), **options))
@@ -164,6 +166,38 @@ def test_ray_encodes_to_the_bytes_of_one_process(
     one = encoded_by(tmp_path / "one", tiny_encoder, texts)
     two = encoded_by(tmp_path / "two", tiny_encoder, texts, runner="ray")
     assert tree(two) == tree(one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"sets": ["hardware.devices=2"]}, {"runner": "ray"}], ids=["local", "ray"])
+def test_workers_that_are_stopped_inside_their_shards_continue_to_the_bytes_of_one_process(
+    options: dict[str, Any], tmp_path: Path, tiny_encoder: Path, encoded_by: Callable[..., Path]
+) -> None:
+    documents = {f"d{i}": f"text {i} " * 20 for i in range(2000)}
+    texts = beir_folder(tmp_path / "toy", documents, {"q": "lift"}, test={"q": {"d1": 1}})
+    small = ["encoder.shard_rows=1000", "encoder.batch_tokens=64", *options.pop("sets", ())]
+    journal = tmp_path / "out" / "journal"
+
+    over = threading.Event()
+
+    def stop_inside() -> None:
+        while not over.wait(0.01):
+            if list(journal.glob("pieces.*")):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    stopping.install()
+    try:
+        threading.Thread(target=stop_inside, daemon=True).start()
+        with pytest.raises(Stopped):
+            encoded_by(tmp_path / "out", tiny_encoder, texts, sets=small, **options)
+    finally:
+        over.set()
+        stopping.restore()
+    kept, _ = pieces.count(tmp_path / "out", ())
+    assert 0 < kept < 2000 and not list((tmp_path / "out").rglob("*.npy"))
+    encoded_by(tmp_path / "out", tiny_encoder, texts, sets=small, **options)
+    assert tree(tmp_path / "out") == tree(encoded_by(tmp_path / "one", tiny_encoder, texts, sets=small[:2]))
 
 
 @pytest.mark.slow
