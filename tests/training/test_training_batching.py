@@ -128,6 +128,33 @@ def test_linear_schedule_is_that_of_transformers() -> None:
             theirs.step()
 
 
+def test_the_first_step_alone_has_the_rate_0_and_deepspeed_is_one_step_behind() -> None:
+    # warm-up of 4 steps: 0, 1/4, 2/4; logarithmic: ln 1, ln 2 = ln 4 / 2, ln 3 / ln 4
+    first = {"linear": [0, 0.25, 0.5], "log": [0, 0.5, 0.792481]}
+    for shape, by_hand in first.items():
+        ours = [schedule.factor(t, warmup=4, total=20, shape=shape) for t in range(20)]
+        assert ours[:3] == pytest.approx(by_hand, abs=1e-6)
+        theirs = deepspeeds_rates(shape, warmup=4, total=20)
+        assert theirs == pytest.approx([0.0, *ours[:-1]]), shape
+
+
+def deepspeeds_rates(shape: str, *, warmup: int, total: int) -> list[float]:
+    """What the installed WarmupDecayLR has an optimizer do, step by step."""
+    import torch
+
+    schedules = pytest.importorskip("deepspeed.runtime.lr_schedules")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    made = schedules.WarmupDecayLR(
+        optimizer, total_num_steps=total, warmup_max_lr=1.0, warmup_num_steps=warmup, warmup_type=shape
+    )
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made.step()
+    return rates
+
+
 def test_logarithmic_warm_up_is_that_of_deepspeed() -> None:
     # lr ln(t + 1) / ln(V): with V = 8, a third of the peak at t = 1, two thirds at t = 3, all of it at t = 7
     rates = [schedule.factor(t, warmup=8, total=80, shape="log") for t in (0, 1, 3, 7, 8, 44)]

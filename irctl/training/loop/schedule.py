@@ -1,6 +1,9 @@
 """Learning-rate shapes: warm-up linear or logarithmic, then linear, cosine or no decay. One source, for every launcher.
 
-The logarithmic warm-up is DeepSpeed's WarmupDecayLR, ln(t + 1) / ln(V) over V steps; the rest is transformers' own.
+Steps are counted as in transformers' get_linear_schedule_with_warmup: the first step has the rate of t = 0, which is 0
+with a warm-up, the second that of t = 1. The logarithmic warm-up has the shape of DeepSpeed's WarmupDecayLR,
+ln(t + 1) / ln(V) over V steps, but not its count: there (0.19) a rate is set after its step, so the first two have
+0 and every later rate comes one step late. DeepSpeed's scheduler is never used: ZeRO trains by the rates of here.
 """
 
 from __future__ import annotations

@@ -20,7 +20,10 @@ def uses_deepspeed(config: Config) -> bool:
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """ds_config.json. No optimizer or scheduler block: irctl's own serve every launcher, so ZeRO equals plain."""
+    """ds_config.json. No optimizer or scheduler block: irctl's own serve every launcher, so ZeRO equals plain.
+
+    A scheduler block would bring DeepSpeed's count of steps, one behind (irctl/training/loop/schedule.py).
+    """
     stage = config.hardware.zero_stage
     zero: dict[str, Any] = {"stage": stage, "overlap_comm": config.hardware.device_kind == "cuda"}
     if stage == 3:

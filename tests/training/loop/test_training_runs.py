@@ -103,6 +103,22 @@ def test_a_batch_that_teaches_nothing_is_refused_though_nothing_is_measured(tmp_
         run(tmp_path, settings, build)
 
 
+@pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 1 / 3, 2 / 3, 1]), ("log", [0, 0.63093, 1, 1])])
+def test_the_optimizer_steps_by_the_rates_that_are_logged(tmp_path, monkeypatch, shape: str, shares: list) -> None:
+    """Warm-up over 3 of 6 steps; ln 2 / ln 3 = 0.63093."""
+    used, step = [], torch.optim.AdamW.step
+
+    def look(self, *args, **more):
+        used.append(self.param_groups[0]["lr"])
+        return step(self, *args, **more)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", look)
+    run(tmp_path, config(**{"train.warmup_ratio": 0.5, "train.warmup_shape": shape}))
+    logged = [values["lr"] for values in journal.steps(RunPaths(tmp_path).metrics).values()]
+    assert used[:4] == pytest.approx([0.01 * share for share in shares], abs=1e-7)
+    assert logged == pytest.approx(used)
+
+
 def test_dev_is_measured_before_the_first_step_and_at_every_epoch(whole) -> None:
     dev, done = journal.dev(RunPaths(whole[0]).metrics, "nDCG@10"), whole[1]
     assert sorted(dev) == [0, 2, 4, 6]

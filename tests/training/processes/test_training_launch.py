@@ -330,6 +330,7 @@ def test_zero_equals_plain_data_parallel_and_continues_exactly(tmp_path, stage: 
         {s: v["loss"] for s, v in wanted.items()}, rel=1e-5
     )
     last = journal.steps(zero.metrics)
+    assert [values["lr"] for values in last.values()] == [values["lr"] for values in wanted.values()]
     for checkpoint in checkpoints.whole(zero.checkpoints)[1:]:
         for file in sorted(checkpoint.folder.rglob("*"), reverse=True):
             file.unlink() if file.is_file() else file.rmdir()
