@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from irctl import files, hashing, stopping
+from irctl.command_line import CommandLine, Read
 from irctl.errors import DataError, IrctlError
 from irctl.ledger import damaged
 from irctl.ledger.files import run_json
@@ -23,6 +23,13 @@ _THREADS = 4  # hashing one file takes one core; more threads than that wait for
 _LEVELS = 4  # folders between a file and the run or the output folder that it belongs to
 _checked: set[tuple[object, ...]] = set()  # by this process; a file as young as the clock's tick leaves no memo
 _trusted = False
+_read: Read | None = None
+
+
+def read_lines_with(read: Read) -> None:
+    """How this process reads the command lines of the ledger, which it tells a user to repeat."""
+    global _read
+    _read = read
 
 
 def trust() -> None:
@@ -70,21 +77,22 @@ def again(path: Path) -> str:
     added = next((f for f in path.absolute().parents[:_LEVELS] if f.name.startswith("append-")), None)
     if added is not None:
         return f"repeat the command that appended it (irctl compress --append {added.parent} --data ...)"
-    with contextlib.suppress(IrctlError):  # a ledger or a run.json that cannot be read leaves the words
-        above = path.absolute().parents[:_LEVELS]
-        for run in map(RunPaths, above):
-            if run_json.is_run(run.folder):
-                argv = list(run_json.read(run.folder).get("argv", ()))
-                named = "compress" not in argv or any(w.partition("=")[0] in ("--out", "--append") for w in argv)
-                return shlex.join(argv if named else [*argv, "--out", str(run.out)])
-        for folder in above:
-            if found := _written(folder):
-                return shlex.join(found)
+    if _read is not None:
+        with contextlib.suppress(IrctlError):  # a ledger, a run.json or a line that cannot be read leaves the words
+            above = path.absolute().parents[:_LEVELS]
+            for run in map(RunPaths, above):
+                if run_json.is_run(run.folder):
+                    line = _read(run_json.read(run.folder).get("argv", ()))
+                    is_named = line.name != "compress" or line.has("--out") or line.has("--append")
+                    return str(line if is_named else line.with_option("--out", str(run.out)))
+            for folder in above:
+                if wrote := _writer(folder, _read):
+                    return str(wrote)
     return "run the command that wrote it again; the others stay"
 
 
-def _written(folder: Path) -> list[str]:
-    """The words of the newest command that wrote this folder."""
+def _writer(folder: Path, read: Read) -> CommandLine | None:
+    """The newest command line that wrote this folder, and did not only add to it."""
     from irctl.ledger import query
     from irctl.ledger.database import indexing
 
@@ -92,5 +100,5 @@ def _written(folder: Path) -> list[str]:
         "SELECT r.argv_json FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' "
         f"AND {indexing.IS_AT.format('?1')} ORDER BY r.created_at DESC"
     )
-    found = [json.loads(row["argv_json"] or "[]") for row in query.rows(sql, (str(folder),))]
-    return next(([str(w) for w in argv] for argv in found if not any(str(w).startswith("--append") for w in argv)), [])
+    lines = (read(json.loads(row["argv_json"])) for row in query.rows(sql, (str(folder),)) if row["argv_json"])
+    return next((line for line in lines if not line.has("--append")), None)

@@ -11,6 +11,7 @@ from irctl import errors, hashing, slurm
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.output import dry_run, present, show_settings
+from irctl.commands.frame.reading import reader
 from irctl.commands.frame.record import Job, recorded
 from irctl.commands.frame.resume import named_run
 from irctl.commands.frame.settings import device_numbers, settings
@@ -43,11 +44,13 @@ def execute(
     describe returns what --dry-run prints beside the configuration. check_resume refuses a folder named by --resume.
     """
     from irctl.console import ConsoleReporter
+    from irctl.ledger import stored
 
     reporter = ConsoleReporter(quiet=options.quiet, no_color=options.no_color)
     with guarded(options.json_, options.debug, lambda: reporter.log, lambda text: reporter.scrub(text)):
         config = settings(options, named, names)
         hashing.use(config.run.hash)
+        stored.read_lines_with(reader(options.root))
         if options.show:
             return show_settings(config, options)
         runners = (*RUNNERS, "ray") if command in SHARED else RUNNERS

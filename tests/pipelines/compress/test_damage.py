@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compressing import compressed, new_run, save_vectors, settings, vectors
+from workspace import line_of
 
 from irctl import hashing
 from irctl.data.vectors.open import open_vectors
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.ledger import stored
+from irctl.ledger.recording import start_run
 from irctl.models.embedding_folder import EmbeddingFolder
 from irctl.pipelines.export import ExportRequest, export
 from irctl.pipelines.references import bundles
@@ -187,8 +189,11 @@ def test_samples_of_more_than_a_gigabyte_are_read_as_they_are(encoded: Path, mon
         list(open_vectors(encoded).blocks(100))
 
 
-def test_the_command_that_makes_a_file_again_is_that_of_its_run(tmp_path: Path) -> None:
+def test_the_command_that_makes_a_file_again_is_that_of_its_run(tmp_path: Path, monkeypatch) -> None:
     config = settings()
+    path = Path("/nowhere/x.npy")
+    assert stored.again(path) == "run the command that wrote it again; the others stay"  # no one to read lines
+    monkeypatch.setattr(stored, "_read", line_of)
     with new_run("compress", config) as run:
         path = run.out / "codes" / "x.npy"
         path.parent.mkdir(parents=True)
@@ -199,3 +204,16 @@ def test_the_command_that_makes_a_file_again_is_that_of_its_run(tmp_path: Path) 
     assert words.startswith("irctl compress") and words.endswith(f"--out {run.out}")
     assert stored.again(tmp_path / "elsewhere" / "codes" / "x.npy").startswith("irctl compress")
     assert stored.again(Path("/nowhere/x.npy")) == "run the command that wrote it again; the others stay"
+
+
+def test_words_of_a_line_that_look_like_an_option_or_a_command_are_none(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stored, "_read", line_of)
+    argv = ["irctl", "search", "--index", "compress", "--queries", "q.npy"]
+    with start_run(command="search", argv=argv, config=settings()) as run:
+        pass
+    assert "--out" not in stored.again(run.out / "x.npy")
+    argv = ["irctl", "compress", "--data", "x.npy", "--init", "--append=b"]  # a bundle of that name
+    with start_run(command="compress", argv=argv, config=settings()) as run:
+        run.artifact("out", "bundle", tmp_path / "b", sha256="0")
+    assert stored.again(run.out / "x.npy").endswith(f"--out {run.out}")
+    assert "x.npy" in stored.again(tmp_path / "b" / "codes" / "x.npy")
