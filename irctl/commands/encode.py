@@ -23,7 +23,7 @@ def encode(
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
     side: Annotated[str, typer.Option(help="passage or query")] = "passage",
     split: Annotated[str | None, typer.Option(help="queries of this split (with --side query)")] = None,
-    out: Annotated[str | None, typer.Option(help="folder; default: the content-keyed cache")] = None,
+    out: Annotated[str | None, typer.Option(help="folder (default: the cache), from the cache if there")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float16 on disk")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="re-hash finished shards")] = False,
 ) -> None:

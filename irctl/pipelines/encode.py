@@ -63,11 +63,12 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
         _warn_of_ids(collection, reporter)
     started = time.monotonic()
     rows = texts(collection, config.data.split, request.side)
+    taken = _take_from_cache(encoder, rows, config, reporter, request)
     folder, computed = encode_rows(encoder, rows, config, run, reporter, request)
     seconds = time.monotonic() - started
     if request.verify:
         reporter.say(f"{folder.verify()} files hashed again: as written")
-    if not computed:
+    if not computed and not taken:
         reporter.say("these vectors are there already: same weights, tokenizer, settings and texts")
     key, rate = folder.fingerprint, computed / seconds if computed else None
     run.artifact(
@@ -115,6 +116,25 @@ def _warn_of_ids(collection: Collection, reporter: Reporter) -> None:
         reporter.warn(
             f"{collection.name}: document id {name!r} {run_ids.why_unfit(name)}: these vectors cannot be searched"
         )
+
+
+def _take_from_cache(
+    encoder: TextEncoder, rows: Any, config: Config, reporter: Reporter, request: EncodeRequest
+) -> int:
+    """How many shards of --out are there now because the cache has them."""
+    from irctl.models import embed, from_cache
+    from irctl.models.fingerprints import fingerprint_of
+
+    if not request.out:
+        return 0
+    key = fingerprint_of(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
+    taken = from_cache.take(Path(request.out).absolute(), key)
+    if taken:
+        reporter.say(
+            f"{request.out}: {taken} shards taken from the cache, hashes checked: same weights, tokenizer, settings "
+            f"and texts as {embed.locate_cached(key)}"
+        )
+    return taken
 
 
 def encode_rows(

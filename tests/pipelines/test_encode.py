@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_embedding import content
 from toy_collections import beir_folder
 
 from irctl import stopping
@@ -34,10 +37,10 @@ def settings(beir: Path, model: Path, *sets: str) -> Config:
     return resolve(from_sets([f"data.source={beir}", f"model.name={model}", "encoder.shard_rows=2", *sets]))
 
 
-def encoded(config: Config, **more: Any) -> tuple[dict[str, Any], RunHandle]:
+def encoded(config: Config, reporter: Silent | None = None, **more: Any) -> tuple[dict[str, Any], RunHandle]:
     run = start_run(command="encode", argv=["irctl", "encode"], config=config)
     with run:
-        return pipeline.encode(config, run, Silent(), pipeline.EncodeRequest(**more)), run
+        return pipeline.encode(config, run, reporter or Silent(), pipeline.EncodeRequest(**more)), run
 
 
 def test_corpus_is_encoded_once_with_titles_and_recorded(beir: Path, tiny_encoder: Path) -> None:
@@ -97,6 +100,51 @@ def test_a_signal_ends_the_run_after_the_batch_in_hand_with_its_exit_code(
         made, computed = pipeline.encode_rows(encoder, rows, config, run, Silent())
     assert made.rows == 4 and 0 < computed < made.tokens, "tokens of the batch that was kept are not counted again"
     assert made.tokens - computed == len(encoder.features(["title 0 text 0"])["input_ids"][0])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_folder_of_ones_own_takes_what_the_cache_holds(
+    links: bool, beir: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(beir, tiny_encoder)
+    cached, _ = encoded(config)
+
+    def refuse(*args: Any, **more: Any) -> Any:
+        raise OSError(errno.EXDEV, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(TextEncoder, "encode", refuse)
+    said = Silent()
+    # another size of shards changes nothing: the vectors are the same
+    made, _ = encoded(settings(beir, tiny_encoder, "encoder.shard_rows=3"), said, out=str(tmp_path / "mine"))
+    assert (made["cached"], made["rows"], made["tokens"]) == (True, 4, cached["tokens"])
+    (line,) = [s for s in said.lines if "cache" in s]
+    assert "2 shards taken from the cache, hashes checked" in line and "these vectors are there" not in str(said.lines)
+    theirs, mine = content(Path(cached["folder"])), content(tmp_path / "mine")
+    assert mine == theirs
+    part = "vectors/part-00000.npy"
+    assert (tmp_path / "mine" / part).samefile(Path(cached["folder"]) / part) == links
+    again, _ = encoded(config, said, out=str(tmp_path / "mine"))
+    assert again["cached"] and "these vectors are there already" in said.lines[-1]
+
+
+def test_a_folder_begun_takes_the_rest_from_the_cache_and_damage_there_is_named(
+    beir: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = settings(beir, tiny_encoder)
+    encoded(config, out=str(tmp_path / "whole"))  # into no cache
+    cached, _ = encoded(config)
+    assert not cached["cached"], "the cache is not filled from a folder of one's own"
+    (tmp_path / "whole" / "vectors" / "part-00001.npy").unlink()
+    said = Silent()
+    encoded(config, said, out=str(tmp_path / "whole"))
+    assert "1 shards taken from the cache" in str(said.lines)
+    assert content(tmp_path / "whole") == content(Path(cached["folder"]))
+    path = Path(cached["folder"]) / "vectors" / "part-00000.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DataError, match=r"part-00000\.npy: is damaged"):
+        encoded(config, out=str(tmp_path / "other"))
 
 
 @pytest.mark.slow
