@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 MEASURE = "nDCG@10"
 
 
+def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
+    """How long a training takes from a step on, as its first one was timed. evaluations: in or not, or ''."""
+    hours, minutes = divmod(round(seconds / 60), 60)
+    took = f"{hours} h {minutes} min" if hours else f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
+    which = f"the last {steps - step} of {steps} steps" if step else f"{steps} step{'s' * (steps != 1)}"
+    return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
+
+
 class Follow:
     """Turns the worker's rows into progress, warnings and ledger entries."""
 
@@ -42,6 +50,8 @@ class Follow:
         elif event == "warn":
             self._reporter.warn(row["message"])
             self._run.event("warning", "training", row["message"])
+        elif event == "estimate":
+            self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "done":
             self.done = row
         elif event == "mine":

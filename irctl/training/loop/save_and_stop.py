@@ -33,6 +33,14 @@ class Times:
     steps_an_epoch: int
     mines_every: int  # epochs after which negatives are mined again; 0: never
 
+    def is_due(self, step: int, last: int) -> bool:
+        """Whether a step ends in an evaluation and a checkpoint."""
+        return step >= last or step % (self.every or self.steps_an_epoch) == 0
+
+    def evaluations(self, after: int, last: int) -> int:
+        """Dev evaluations at the steps after `after`."""
+        return sum(self.is_due(step, last) for step in range(after + 1, last + 1)) if self.evaluates else 0
+
 
 class Flow(TrainerCallback):
     """One of these per trainer; it follows transformers' own callback, and has the last word."""
@@ -56,7 +64,7 @@ class Flow(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         ends_epoch = self._ends_epoch(state)
         last = state.global_step >= state.max_steps
-        due = last or (self.times.every > 0 and state.global_step % self.times.every == 0)
+        due = self.times.is_due(state.global_step, state.max_steps)
         # at an epoch's end on_epoch_end follows at once; saving here too would do the work twice
         control.should_evaluate = due and self.times.evaluates and not ends_epoch
         control.should_save = due and not ends_epoch
@@ -70,7 +78,7 @@ class Flow(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        due = self.times.every == 0 or state.global_step % self.times.every == 0 or state.global_step >= state.max_steps
+        due = self.times.is_due(state.global_step, state.max_steps)
         at_end = self._ends_epoch(state)  # not so when a stop or the last step broke off the epoch
         control.should_evaluate = due and at_end and self.times.evaluates
         epochs = state.global_step // self.times.steps_an_epoch

@@ -7,6 +7,7 @@ for transformers would otherwise multiply loss and gradient by accumulation x pr
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from irctl.training.batch_plan import BatchPlan, StepPlan
 from irctl.training.loop import schedule
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
+from irctl.training.loop.time_left import TimeLeft
 from irctl.training.loop.training_run import TrainingRun
 from irctl.training.method import Method
 from irctl.training.parallel import deepspeed_settings, gather
@@ -94,9 +96,10 @@ class Trainer(transformers.Trainer):
         flow: Flow,
         identity: Mapping[str, Any],
     ) -> None:
+        self.time_left = TimeLeft(flow.times, self._tell_time_left)
         run.args.max_steps = steps.total
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
-        super().__init__(model=self.step_module, args=run.args, callbacks=[flow])
+        super().__init__(model=self.step_module, args=run.args, callbacks=[flow, self.time_left])
         self.remove_callback(PrinterCallback)
         self.method, self.run, self.config, self.steps = method, run, run.config, steps
         self.flow, self.identity = flow, dict(identity)
@@ -179,16 +182,21 @@ class Trainer(transformers.Trainer):
         scores: dict[str, float] = {}
         first = self.is_world_process_zero()
         if first or self.config.hardware.zero_stage == 3:  # sliced parameters come together only if all take part
-            was_training = self.step_module.training
+            began, was_training = time.monotonic(), self.step_module.training
             self.step_module.eval()
             with torch.no_grad():
                 scores = self.method.evaluate()
             self.step_module.train(was_training)
+            self.time_left.evaluation_s = time.monotonic() - began
         if first:
             self.run.journal.dev(self.state.global_step, round(self.state.epoch or 0.0, 6), scores, DEV)
         value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
         self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}
+
+    def _tell_time_left(self, **words: Any) -> None:
+        if self.is_world_process_zero():
+            self.run.journal.event("estimate", **words)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Keep the step with the highest score; of equals, the earliest. The untrained model does not take part."""
