@@ -79,3 +79,10 @@ def test_every_setting_in_which_the_method_differs_from_the_recipe_of_the_source
         mine = f"{own[key]:g}" if isinstance(own[key], float) else str(own[key])
         if mine not in ("", "0"):  # else said in words
             assert f"`{key}` {mine} ({theirs})" in " ".join(said.split()), key
+
+
+def test_no_class_name_names_two_things() -> None:
+    """But the contracts of plug-ins, one a file."""
+    contracts = {"Config", "Method", "Quantizer"}
+    names = [n for p in (ROOT / "irctl").rglob("*.py") for n in re.findall(r"^class (\w+)", p.read_text(), flags=re.M)]
+    assert {n for n in names if names.count(n) > 1} <= contracts

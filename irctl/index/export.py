@@ -199,11 +199,11 @@ def write_faiss(path: Path, bundle: Bundle) -> int:
 
     def write(sink: Any) -> None:
         faiss_file.write(
-            sink, path.parent, outer, layout, lambda: (codes_NC for _, codes_NC in bundle.blocks(rows_at_once))
+            sink, path.parent, outer, around, lambda: (codes_NC for _, codes_NC in bundle.blocks(rows_at_once))
         )
 
     try:
-        layout = faiss_file.find_layout(outer, bundle.rows)
+        around = faiss_file.find_around(outer, bundle.rows)
         return write_out(path, write).bytes
     except RuntimeError as e:
         raise DataError(f"{bundle.folder}: faiss cannot hold these codes ({str(e).splitlines()[0]})") from e

@@ -26,14 +26,14 @@ Blocks = Callable[[], Iterable[Codes]]
 _COPIED = 1 << 20  # bytes copied at once
 
 
-class Layout(NamedTuple):
+class AroundCodes(NamedTuple):
     """What stands before and after the codes."""
 
     before: bytes
     after: bytes
 
 
-def find_layout(outer: Any, rows: int) -> Layout:
+def find_around(outer: Any, rows: int) -> AroundCodes:
     """How faiss writes this empty trained index with so many rows in it. RuntimeError where faiss, or this, cannot."""
     import faiss
 
@@ -42,7 +42,7 @@ def find_layout(outer: Any, rows: int) -> Layout:
         before, end = b"".join(_write_pieces(outer, rows)), _lists_begin(inner) + b"sprs" + bytes(8)
         if not before.endswith(end):
             raise RuntimeError(f"unknown inverted lists of {type(inner).__name__}")
-        return Layout(before.removesuffix(end), b"")
+        return AroundCodes(before.removesuffix(end), b"")
     code = bytes(inner.sa_code_size())
     inner.add_sa_codes(np.frombuffer(code, np.uint8)[None])
     one = _write_pieces(outer, rows)
@@ -52,21 +52,21 @@ def find_layout(outer: Any, rows: int) -> Layout:
     if one[at + 1] != code or [*one[:at], bytes(8), *one[at + 2 :]] != empty:
         raise RuntimeError(f"unknown place of the codes of {type(inner).__name__}")
     count = int.from_bytes(one[at], "little") * rows  # of bytes, or of floats
-    return Layout(b"".join(one[:at]) + count.to_bytes(8, "little"), b"".join(one[at + 2 :]))
+    return AroundCodes(b"".join(one[:at]) + count.to_bytes(8, "little"), b"".join(one[at + 2 :]))
 
 
-def write(sink: Any, folder: Path, outer: Any, layout: Layout, blocks: Blocks) -> None:
+def write(sink: Any, folder: Path, outer: Any, around: AroundCodes, blocks: Blocks) -> None:
     """Write the file to `sink`. folder: where a file as large as the codes of inverted lists may lie meanwhile."""
     import faiss
 
     inner = innermost(outer)
-    sink.write(layout.before)
+    sink.write(around.before)
     if isinstance(inner, faiss.IndexIVF):
         _write_lists(sink, folder, inner, blocks)
     else:
         for codes_nC in blocks():
             sink.write(np.ascontiguousarray(codes_nC))
-    sink.write(layout.after)
+    sink.write(around.after)
 
 
 def innermost(outer: Any) -> Any:

@@ -81,7 +81,7 @@ class MtebModel:
         from irctl.pipelines.search import opened_index
 
         self._read_as(task_metadata)
-        rows = Rows(corpus, self.encoder.title_join)
+        rows = CorpusTexts(corpus, self.encoder.title_join)
         made = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
         searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config.search)
         if self.method:
@@ -145,7 +145,7 @@ class MtebModel:
         return opened_index.open_index(str(folder), self.config)
 
 
-class Rows:
+class CorpusTexts:
     """mteb's corpus as texts to encode. fingerprint: of ids and texts in order."""
 
     def __init__(self, corpus: Any, title_join: str) -> None:

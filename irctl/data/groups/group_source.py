@@ -26,7 +26,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.types import TrainGroup
 
 SEPARATOR = "/"  # between a file and an id
-Rows = Sequence[int] | NDArray[np.integer]
+RowNumbers = Sequence[int] | NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,14 +219,14 @@ class GroupSource:
     def query_id(self, row: int) -> str:
         return _ids(self.queries, [row])[0]
 
-    def passage_ids(self, rows: Rows) -> list[str]:
+    def passage_ids(self, rows: RowNumbers) -> list[str]:
         """Document ids; where texts come from several files, the file's hash stands before them."""
         return _ids(self.passages, rows)
 
-    def query_texts(self, rows: Rows) -> list[str]:
+    def query_texts(self, rows: RowNumbers) -> list[str]:
         return [t.strip() for t in self.queries.column("text", rows)]
 
-    def passage_texts(self, rows: Rows) -> list[str]:
+    def passage_texts(self, rows: RowNumbers) -> list[str]:
         texts, how = self.passages.column("text", rows), self.settings.title_join
         if how == "none" or not self._has_titles:
             return [t.strip() for t in texts]
@@ -234,7 +234,7 @@ class GroupSource:
         return [join_title(a, b, how) for a, b in zip(titles, texts, strict=True)]
 
 
-def _ids(pool: TextPool, rows: Rows) -> list[str]:
+def _ids(pool: TextPool, rows: RowNumbers) -> list[str]:
     ids = pool.column("id", rows)
     if len(pool.stores) == 1:
         return ids

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.texts.store import Rows, TextIds, TextStore
+from irctl.data.texts.store import SomeRows, TextIds, TextStore
 from irctl.errors import ConfigError
 
 SENTENCE_ENDS = ".!?。！？．"
@@ -51,7 +51,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.store)
 
-    def texts(self, rows: Rows) -> list[str]:
+    def texts(self, rows: SomeRows) -> list[str]:
         """Passages at these rows, in the order asked. An empty document is an empty string."""
         texts = self.store.column("text", rows)
         if not self.store.has_titles or self.title_join == "none":
@@ -59,7 +59,7 @@ class Corpus:
         titles = self.store.column("title", rows)
         return [join_title(a, b, self.title_join) for a, b in zip(titles, texts, strict=True)]
 
-    def titles(self, rows: Rows) -> list[str]:
+    def titles(self, rows: SomeRows) -> list[str]:
         return self.store.column("title", rows)
 
     def row(self, document_id: str) -> int:

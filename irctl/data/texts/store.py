@@ -31,7 +31,7 @@ CHUNK = 4096
 FORMAT = 1
 LENGTHS = struct.Struct("<3Q")  # before the bytes, so that no two records hash alike
 
-Rows = slice | Sequence[int] | NDArray[np.integer]
+SomeRows = slice | Sequence[int] | NDArray[np.integer]
 
 
 class TextStore:
@@ -57,7 +57,7 @@ class TextStore:
     def __len__(self) -> int:
         return self.rows
 
-    def column(self, name: str, rows: Rows) -> list[str]:
+    def column(self, name: str, rows: SomeRows) -> list[str]:
         """Values of one column at these rows, in the order asked. Raises IndexError for a row that is not there."""
         if isinstance(rows, slice):
             return self._span(name, *rows.indices(self.rows))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
+from irctl.index.topk import Rows
 from irctl.metrics.vectors.neighbour_recall import shares
 from irctl.pipelines.evaluate import exact_neighbours, held_out_queries
 from irctl.pipelines.evaluate.held_out_queries import HeldOutQueries, source_name
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.request import EvalRequest
 
-Rows = NDArray[np.int64]
 
 FOUND, CODES = "recall_exact", "recall_codes"
 """Recall of what the search returns; and, where exact vectors re-score its best, of the codes without that."""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
-    from irctl.pipelines.hardneg.judged_split import JudgedSplit
+    from irctl.pipelines.hardneg.judged_split import MiningSplit
 
 
 def rank_by_encoder(
-    split: JudgedSplit, config: Config, run: RunHandle, reporter: Reporter, out: str | None = None
+    split: MiningSplit, config: Config, run: RunHandle, reporter: Reporter, out: str | None = None
 ) -> Ranker:
     """Candidates by an encoder, exhaustively, encoded and scanned on every device.
 
@@ -52,7 +52,7 @@ def rank_by_encoder(
     return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})
 
 
-def rank_by_index(index: str, split: JudgedSplit, config: Config, reporter: Reporter) -> Ranker:
+def rank_by_index(index: str, split: MiningSplit, config: Config, reporter: Reporter) -> Ranker:
     """Candidates from the codes of a bundle."""
     from irctl.pipelines.search.rank import search_index
 

@@ -12,7 +12,7 @@ from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError
 from irctl.hashing import sha256_file
 from irctl.pipelines.hardneg import rescore
-from irctl.pipelines.hardneg.judged_split import JudgedSplit, open_split
+from irctl.pipelines.hardneg.judged_split import MiningSplit, open_split
 from irctl.pipelines.hardneg.mine import mine_to_file
 from irctl.pipelines.hardneg.rankers import Ranker, rank_by_bm25, rank_by_run
 from irctl.pipelines.hardneg.rules import read_rules
@@ -80,7 +80,7 @@ def _choose_suffix(config: Config, out: str | None) -> str:
 
 
 def _open_ranker(
-    split: JudgedSplit, config: Config, run: RunHandle, reporter: Reporter, request: MiningRequest
+    split: MiningSplit, config: Config, run: RunHandle, reporter: Reporter, request: MiningRequest
 ) -> Ranker:
     if request.retriever == "run":
         if not request.run_file:

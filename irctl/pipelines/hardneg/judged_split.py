@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class JudgedSplit:
+class MiningSplit:
     """A split of a collection, opened."""
 
     collection: Collection
@@ -25,7 +25,7 @@ class JudgedSplit:
     left_out: LeftOut
 
 
-def open_split(config: Config, collection: Collection) -> JudgedSplit:
+def open_split(config: Config, collection: Collection) -> MiningSplit:
     name = train_split(config)
     left_out = LeftOut(collection, name, config.hardneg.keep_annotated, config.eval.self_match)
-    return JudgedSplit(collection, name, collection.queries(name), collection.qrels(name), left_out)
+    return MiningSplit(collection, name, collection.queries(name), collection.qrels(name), left_out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
 from irctl.data.judgements.negatives import write_negatives
-from irctl.pipelines.hardneg.judged_split import JudgedSplit
+from irctl.pipelines.hardneg.judged_split import MiningSplit
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
 from irctl.pipelines.hardneg.rules import MiningRules, read_rules, select
 from irctl.types import Reporter
@@ -33,7 +33,7 @@ class Counts:
 
 
 def mine(
-    split: JudgedSplit, ranker: Ranker, settings: HardNeg, seed: int, advance: Callable[[int], Any]
+    split: MiningSplit, ranker: Ranker, settings: HardNeg, seed: int, advance: Callable[[int], Any]
 ) -> tuple[dict[str, Ranked], Counts]:
     """Negatives of every query that has a positive, in query order, and the counts."""
     rules, left_out = read_rules(settings), split.left_out
@@ -75,7 +75,7 @@ def _score_best_positive(
 
 
 def mine_to_file(
-    split: JudgedSplit, ranker: Ranker, settings: HardNeg, seed: int, target: Path, reporter: Reporter
+    split: MiningSplit, ranker: Ranker, settings: HardNeg, seed: int, target: Path, reporter: Reporter
 ) -> Counts:
     """Mine, and write the negatives with their provenance beside them."""
     collection = split.collection

@@ -16,7 +16,7 @@ from irctl.errors import DataError
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Queries
-    from irctl.pipelines.hardneg.judged_split import JudgedSplit
+    from irctl.pipelines.hardneg.judged_split import MiningSplit
 
 
 Ranked = list[tuple[str, float]]
@@ -37,7 +37,7 @@ class Ranker:
     kept: str = ""
 
 
-def rank_by_bm25(split: JudgedSplit, config: Config) -> Ranker:
+def rank_by_bm25(split: MiningSplit, config: Config) -> Ranker:
     """Candidates by BM25."""
     from irctl.index.bm25 import take_best
     from irctl.pipelines.search.bm25 import build_index

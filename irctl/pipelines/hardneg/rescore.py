@@ -15,14 +15,14 @@ from irctl.files import writing
 from irctl.pipelines.hardneg.rankers import Ranked, Ranker
 
 if TYPE_CHECKING:
-    from irctl.pipelines.hardneg.judged_split import JudgedSplit
+    from irctl.pipelines.hardneg.judged_split import MiningSplit
 
 
 RESCORE_BATCH = 32
 FILE = "rescored.jsonl"
 
 
-def rescore(base: Ranker, split: JudgedSplit, name: str, folder: Path, *, trust_remote_code: bool) -> Ranker:
+def rescore(base: Ranker, split: MiningSplit, name: str, folder: Path, *, trust_remote_code: bool) -> Ranker:
     """The candidates of another ranker, scored and ordered by the cross-encoder `name`.
 
     folder: of the run, where a stop leaves the scores so far, and the same command finds them.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from irctl.data.groups.batch_views import KnownRows, batch_views
 from irctl.data.groups.candidates import View, ViewArrays
-from irctl.data.groups.group_source import GroupRows, Rows
+from irctl.data.groups.group_source import GroupRows, RowNumbers
 from irctl.training.method import Item
 from irctl.training.parallel import gather
 
@@ -29,8 +29,8 @@ class TrainingGroups(KnownRows, Protocol):
 
     def __len__(self) -> int: ...
     def rows(self, index: int, epoch: int) -> GroupRows: ...
-    def query_texts(self, rows: Rows) -> list[str]: ...
-    def passage_texts(self, rows: Rows) -> list[str]: ...
+    def query_texts(self, rows: RowNumbers) -> list[str]: ...
+    def passage_texts(self, rows: RowNumbers) -> list[str]: ...
 
 
 class GroupBatches:

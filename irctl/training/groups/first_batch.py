@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Negatives:
+class NegativeCounts:
     """Means over the queries of a batch. listed: by groups and batch alone."""
 
     counted: float
@@ -45,7 +45,7 @@ def lines(config: Config, source: GroupSource) -> dict[str, str]:
     return {name: found.line() + by_guide for name, found in count_negatives(config, source).items()}
 
 
-def count_negatives(config: Config, source: GroupSource) -> dict[str, Negatives]:
+def count_negatives(config: Config, source: GroupSource) -> dict[str, NegativeCounts]:
     """For each term of the loss."""
     parts = terms.parts(config, source.largest_grade)
     queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
@@ -56,7 +56,7 @@ def count_negatives(config: Config, source: GroupSource) -> dict[str, Negatives]
     for part in parts:
         view = views[part.view]
         listed = passages / len(groups) if part.view == "own" else float(passages)
-        found[part.name] = Negatives(float(_negatives_B(part, view).mean()), listed - 1)
+        found[part.name] = NegativeCounts(float(_negatives_B(part, view).mean()), listed - 1)
     return found
 
 
