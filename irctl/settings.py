@@ -173,6 +173,11 @@ class Eval:
     self_match: str = key(
         "", "documents with the query's own id; empty: the collection's rule", choices=("", "keep", "drop")
     )
+    on_conflict: str = key(
+        "error",
+        "a pair judged twice with other grades: refuse it, or count the highest or the last grade",
+        choices=("error", "max", "last"),
+    )
     save_run: bool = key(True, "keep the run file")
 
 

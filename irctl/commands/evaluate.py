@@ -21,6 +21,7 @@ NAMES = {
     "eval.measures": "--measures",
     "search.k": "-k",
     "search.rerank": "--rerank",
+    "eval.on_conflict": "--on-conflict",
 }
 
 
@@ -46,6 +47,9 @@ def evaluate(
     measures: Annotated[str | None, typer.Option(help="preset or list, such as 'nDCG@10 RR@10'")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="documents a query")] = None,
     rerank: Annotated[int | None, typer.Option(help="re-score so many of the best by exact vectors")] = None,
+    on_conflict: Annotated[
+        str | None, typer.Option(help="a pair judged twice with other grades: error, max (highest) or last")
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="run to compare with: adds paired tests")] = None,
     per_query: Annotated[bool, typer.Option("--per-query", help="print every query's values")] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="skip missing collections; exit 5")] = False,
@@ -113,5 +117,6 @@ def evaluate(
         "eval.measures": measures,
         "search.k": k,
         "search.rerank": rerank,
+        "eval.on_conflict": on_conflict,
     }
     execute("eval", options, named=named, names=NAMES, work=work, describe=describe)

@@ -108,16 +108,17 @@ class _GradedPairs:
         self._lines.append(line)
         self._grades.append(grade)
 
-    def contradicted(self) -> list[tuple[int, int]]:
-        """(line, earlier line) of pairs that have two grades, by line."""
+    def contradicted(self) -> tuple[int, list[tuple[int, int]]]:
+        """How many pairs have several grades, and (line, earlier line) of each change of grade, by line."""
         if not self._pairs:
-            return []
+            return 0, []
         pairs_N, grades_N = np.frombuffer(self._pairs, np.uint64), np.frombuffer(self._grades)
         order_N = np.argsort(pairs_N, kind="stable")
         same_N = pairs_N[order_N][1:] == pairs_N[order_N][:-1]
         other_N = grades_N[order_N][1:] != grades_N[order_N][:-1]
         places = np.flatnonzero(same_N & other_N)
-        return sorted((self._lines[int(order_N[i + 1])], self._lines[int(order_N[i])]) for i in places)
+        lines = sorted((self._lines[int(order_N[i + 1])], self._lines[int(order_N[i])]) for i in places)
+        return len(np.unique(pairs_N[order_N][places])), lines
 
 
 def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | None = None, limit: int = 10) -> Report:
@@ -239,7 +240,8 @@ def _judgements(
             relevant.add(document)
         best[query] = max(best.get(query, found.score), found.score)
         names[query] = found.query_id
-    for line, earlier in judged.contradicted():
+    conflicts, places = judged.contradicted()
+    for line, earlier in places:
         report.add("error", "two grades", f"{path.name}:{line}", f"another grade for the pair of line {earlier}")
     if path.parent.name == "qrels" and not has_header and top:
         report.add("warning", "no header", f"{path.name}:{top}", "BEIR's own loader skips this judgement")
@@ -248,6 +250,8 @@ def _judgements(
             report.add("warning", "no relevant document", path.name, f"query {names[query]}: all judgements <= 0")
     report.counts[f"judgements in {split}"] = rows
     report.counts[f"judged queries in {split}"] = len(best)
+    if conflicts:
+        report.counts[f"pairs of several grades in {split}"] = conflicts
     return set(best)
 
 

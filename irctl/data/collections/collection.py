@@ -15,7 +15,7 @@ from irctl.data.collections.cards import Card
 from irctl.data.collections.split_names import ALL, POOL
 from irctl.data.files.hub import find_local
 from irctl.data.files.lines import line_error
-from irctl.data.judgements.qrels import qrels_sha256, read_qrels
+from irctl.data.judgements.qrels import ERROR, qrels_sha256, read_conflicting
 from irctl.data.judgements.qrels_files import read_judgements
 from irctl.data.texts.corpus import Corpus
 from irctl.data.texts.store import TextStore, open_texts
@@ -55,7 +55,14 @@ class Collection:
     """Corpus, queries and judgements. Nothing is read before it is asked for."""
 
     def __init__(
-        self, card: Card, layout: Layout, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+        self,
+        card: Card,
+        layout: Layout,
+        *,
+        root: str = "",
+        title_join: str = "space",
+        fix_encoding: bool = False,
+        on_conflict: str = ERROR,
     ) -> None:
         self.card = card
         self.name = card.name
@@ -65,7 +72,9 @@ class Collection:
         self._title_join = title_join
         self._fix_encoding = fix_encoding
         self._corpus: Corpus | None = None
+        self._on_conflict = on_conflict
         self._qrels: dict[str, Qrels] = {}
+        self._conflicts: dict[str, int] = {}  # of single splits
 
     @property
     def corpus(self) -> Corpus:
@@ -120,10 +129,16 @@ class Collection:
         if split not in self._qrels:
             names = self.pooled(split)
             if len(names) == 1:
-                self._qrels[split] = read_qrels(self.qrels_file(names[0]))
+                path = self.qrels_file(names[0])
+                self._qrels[split], self._conflicts[names[0]] = read_conflicting(path, self._on_conflict)
             else:
                 self._qrels[split] = self._together(names, self.qrels, "judgements")
         return self._qrels[split]
+
+    def conflicts(self, split: str) -> int:
+        """Pairs of a query and a document that a split, or the splits of a pool, judge twice with other grades."""
+        self.qrels(split)
+        return sum(self._conflicts[name] for name in self.pooled(split))
 
     def _together(self, names: Sequence[str], of: Callable[[str], Mapping[str, T]], what: str) -> dict[str, T]:
         """query id -> `of(split)[query id]` over all splits. DataError where two splits contradict each other."""

@@ -19,6 +19,7 @@ from irctl.data.collections.collection import Collection, Layout
 from irctl.data.collections.mqrel_config import read_config
 from irctl.data.collections.msmarco import TRACK_MEASURES, TRACK_TOP_GRADE, MsMarcoFolder
 from irctl.data.files import hub
+from irctl.data.judgements.qrels import ERROR
 from irctl.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,15 +31,27 @@ SHIPPED = "recipe:"
 def open_for(config: Config, source: str = "") -> Collection:
     """The collection that data.source (or `source`) names, read as the configuration says."""
     d = config.data
-    return open_collection(source or d.source, root=d.root, title_join=d.title_join, fix_encoding=d.fix_encoding)
+    return open_collection(
+        source or d.source,
+        root=d.root,
+        title_join=d.title_join,
+        fix_encoding=d.fix_encoding,
+        on_conflict=config.eval.on_conflict,
+    )
 
 
 def open_collection(
-    source: str, *, root: str = "", title_join: str = "space", fix_encoding: bool = False
+    source: str,
+    *,
+    root: str = "",
+    title_join: str = "space",
+    fix_encoding: bool = False,
+    on_conflict: str = ERROR,
 ) -> Collection:
     """The collection that `data.source` names. Raises DataError with the next step if it is not here.
 
     root: folder that stands for hf:// repositories. fix_encoding: repair double-encoded characters (MS MARCO).
+    on_conflict: which grade counts of a pair judged twice (qrels.py).
     """
     if path := mqrel_file(source):
         count = len(read_config(path).sources)
@@ -47,7 +60,9 @@ def open_collection(
             hint="Name one data set with --data: a BEIR folder, a collection, or FILE.json:NAME of an evaluation file",
         )
     card, layout = _find(_shipped(source), root, fix_encoding)
-    return Collection(card, layout, root=root, title_join=title_join, fix_encoding=fix_encoding)
+    return Collection(
+        card, layout, root=root, title_join=title_join, fix_encoding=fix_encoding, on_conflict=on_conflict
+    )
 
 
 def mqrel_file(source: str) -> Path | None:

@@ -37,7 +37,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     results, rows, searches = measured.results, measured.per_query, measured.searches
     payload = _write(run, measured)
     _record(run, config.run.dataset, results, searches)
-    lines = [*measured.lines, *(line for r in results for line in summary.remarks(r))]
+    lines = [*measured.lines, *summary.conflicts(results), *(line for r in results for line in summary.remarks(r))]
     if request.export:
         lines.append(_export(request, run.out, measured, time.monotonic() - started))
     if request.baseline:
@@ -76,7 +76,10 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
         plan["evaluate"]["similarity"] = describe_similarity(config.search.similarity, config.encoder.normalize, local)
     for t in present:
         file = {"run file": str(t.run_file)} if t.run_file else {}
-        plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **file}
+        twice = (
+            {"judged twice": summary.told_conflicts(t.n_conflicts, config.eval.on_conflict)} if t.n_conflicts else {}
+        )
+        plan[f"{t.dataset} {t.split}"] = {"queries": len(t.qrels), "measures": t.measures, **twice, **file}
     return plan | ({"not here": left_out} if left_out else {})
 
 

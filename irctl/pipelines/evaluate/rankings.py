@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
+from irctl.data.judgements.qrels import ERROR
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.ledger.runs.reproduce import TAKEN
@@ -148,6 +149,8 @@ def _result_rows(
         "k": search.get("k"),
         "similarity": search.get("similarity"),
     }
+    if target.config.eval.on_conflict != ERROR:
+        same |= {"on_conflict": target.config.eval.on_conflict, "n_conflicts": target.n_conflicts}
     source = "judgements" if target.top_grade is None else "card"
     scale = {
         m.name: {"top_grade": result.top_grade, "top_grade_of": source} for m in result.measures if m.reads("top_grade")

@@ -99,6 +99,7 @@ class EvalRequest:
             "--export": self.export,
             "--oracle": self.oracle,
             "--measures": "eval.measures" in set_keys,
+            "--on-conflict": "eval.on_conflict" in set_keys,
         }
         if unfit := [name for name, given in judged.items() if given]:
             raise ConfigError(f"{unfit[0]}: goes with judgements, not with --recall-against {EXACT}", hint="Drop one")

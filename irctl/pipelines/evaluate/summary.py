@@ -42,6 +42,19 @@ def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict
     return {"datasets": names, "missing": sorted(left_out), "values": values}
 
 
+def told_conflicts(count: int, on_conflict: str) -> str:
+    """What is said of pairs that are judged twice with other grades."""
+    return f"{count} pairs with other grades, of which the {'highest' if on_conflict == 'max' else 'last'} counts"
+
+
+def conflicts(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each data set and split in which a choice among grades was made."""
+    found = {(r["dataset"], r["split"]): r for r in results if r.get("n_conflicts")}
+    return [
+        f"{d} {s}: judged twice: {told_conflicts(r['n_conflicts'], r['on_conflict'])}" for (d, s), r in found.items()
+    ]
+
+
 def remarks(r: dict[str, Any]) -> list[str]:
     """Lines about a result that a table cannot hold."""
     name = f"{r['dataset']} {r['split']} {r['measure']}"

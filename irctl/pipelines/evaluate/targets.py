@@ -39,6 +39,7 @@ class Target:
     config: Config = field(repr=False)
     collection: Collection | None = field(repr=False, default=None)
     top_grade: int | None = None  # of the scale, by the card
+    n_conflicts: int = 0  # pairs judged twice with other grades, of which eval.on_conflict kept one
     run_file: Path | None = None
     made_by: RunRecord | None = None
     said: str = ""  # what the user is told of it
@@ -163,6 +164,7 @@ def _of_collection(
                 config=mine.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 top_grade=collection.top_grade(part),
+                n_conflicts=collection.conflicts(part),
                 run_file=file,
                 made_by=maker,
                 said=said,
@@ -175,10 +177,10 @@ def _explicit(
     config: Config, source: RankingSource, qrels: str, split: str | None, made_by: RunRecord | None
 ) -> Target:
     """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
-    from irctl.data.judgements.qrels import qrels_sha256, read_qrels
+    from irctl.data.judgements.qrels import qrels_sha256, read_conflicting
 
     path = Path(qrels)
-    found = read_qrels(path)
+    found, n_conflicts = read_conflicting(path, config.eval.on_conflict)
     stem = path.name.split(".")[0]
     in_beir = path.resolve().parent.name == "qrels"
     dataset = dataset_name(config.run.dataset, path.resolve().parents[1].name if in_beir else stem)
@@ -193,6 +195,7 @@ def _explicit(
         self_match=config.eval.self_match or "keep",
         measures=config.eval.measures or "default",
         config=config,
+        n_conflicts=n_conflicts,
         run_file=_file(source.files, dataset, part),
         made_by=made_by,
     )

@@ -40,7 +40,7 @@ class Opened:
     def collection(self, config: Config) -> Collection:
         """The collection asked for, else the one the index was made from."""
         data = config.data
-        key = (data.source, data.root, data.title_join, data.fix_encoding)
+        key = (data.source, data.root, data.title_join, data.fix_encoding, config.eval.on_conflict)
         if self._collection is None or self._collection[0] != key:
             self._collection = key, open_collection(config, self.index(config))
         return self._collection[1]
