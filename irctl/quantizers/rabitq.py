@@ -23,12 +23,15 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
-from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, store
+from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, sign_code, store
 from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_faiss, search_by_scores
 
 _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
 _ENLARGED = np.float32(2.0**30)  # of factors given to faiss: it adds |q|^2 and takes it off again, in float32
+
+OWN_FACTORS = "irctl"
+"""Kept with a trained quantizer: codes of one that was trained before there were such are made by faiss to the end."""
 
 _ROOM = 1e25  # factors up to here can be enlarged within float32
 
@@ -64,6 +67,7 @@ class Quantizer:
         self.code_size = self._signs + (8 if config.bits == 1 else 12 + self._low + 8)
         self.center_D: Vectors | None = None
         self._rotation: dict[str, Vectors] = {}
+        self._factors = OWN_FACTORS if config.bits == 1 else ""  # who computes those of the codes; empty: faiss
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
@@ -75,6 +79,8 @@ class Quantizer:
 
     def encode(self, x_ND: ArrayLike) -> Codes:
         rows_ND = prepare(x_ND, self.dim, self.metric)
+        if self._factors == OWN_FACTORS:
+            return sign_code.encode(self._rotation, rows_ND, self._center(), self.metric)
         index = faiss_tools.rabitq_index(self._center(), self.config.bits, self.metric)
         return faiss_tools.encode(index, rotations.apply(self._rotation, rows_ND))
 
@@ -209,15 +215,16 @@ class Quantizer:
 
     def save(self, folder: Path) -> None:
         """center.npy lies in rotated axes, as faiss sees them."""
-        store.save(
-            folder, "rabitq", self, {"center": self._center(), **self._rotation}, made_with=faiss_tools.versions()
-        )
+        factors = {"factors": self._factors} if self._factors else {}
+        arrays = {"center": self._center(), **self._rotation}
+        store.save(folder, "rabitq", self, arrays, made_with=faiss_tools.versions(), **factors)
 
     @classmethod
     def load(cls, folder: Path) -> Quantizer:
         quantizer, arrays = store.load(folder, "rabitq", cls, Config)
         quantizer.center_D = arrays.pop("center")
         quantizer._rotation = arrays
+        quantizer._factors = str(store.describe(folder).get("factors", ""))
         return quantizer
 
 

@@ -31,7 +31,7 @@ from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress
 from irctl.pipelines.compress.request import CompressRequest
-from irctl.quantizers.shared import opening
+from irctl.quantizers.shared import faiss_tools, opening, rotations
 from irctl.types import Silent
 
 PARTS = ("read", "stream", "train", "encode", "memory")
@@ -160,7 +160,7 @@ def training(x_ND: Any) -> None:
 
 
 def encoding(x_ND: Any, rounds: int) -> None:
-    """PQ by matrix products against faiss with the same centroids; SAQ's rate."""
+    """PQ by matrix products against faiss with the same centroids; RaBitQ and faiss's; SAQ's rate."""
     import faiss
 
     x_ND = x_ND[:20_000]
@@ -174,6 +174,20 @@ def encoding(x_ND: Any, rounds: int) -> None:
     show(
         f"\nencoding  PQ16x8 {len(x_ND) / mine:9,.0f} rows/CPU-s, faiss {len(x_ND) / theirs:8,.0f}: "
         f"{theirs / mine:4.2f}x (bar >= 2); equal codes in {same:.2%} of the rows"
+    )
+    signs = opening.make("rabitq", {}, x_ND.shape[1])
+    signs.fit(x_ND)
+    turned_ND = rotations.apply(signs._rotation, x_ND)
+    index = faiss_tools.rabitq_index(signs.center_D, 1, "ip")
+    mine, turning, his = turns(
+        rounds,
+        lambda: signs.encode(x_ND),
+        lambda: rotations.apply(signs._rotation, x_ND),
+        lambda: index.sa_encode(turned_ND),
+    )
+    show(
+        f"encoding  RaBitQ 1 bit {len(x_ND) / mine:9,.0f} rows/CPU-s; rotation alone {len(x_ND) / turning:9,.0f}, "
+        f"faiss on rotated rows {len(x_ND) / his:9,.0f}: {(turning + his) / mine:4.2f}x"
     )
     for bits, bar in ((1.0, 15_000), (2.0, None), (4.0, 5_000)):
         saq = opening.make("saq", {"bits": bits}, x_ND.shape[1])

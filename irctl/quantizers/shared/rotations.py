@@ -5,6 +5,7 @@ Dimension key: N rows, D dimensions, E output dimensions (D unless reduced).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,33 @@ def apply(arrays: dict[str, NDArray[np.float32]], x_ND: NDArray[np.float32]) -> 
     return x_ND
 
 
+def apply_by_block(
+    arrays: Mapping[str, NDArray[np.float32]],
+    x_ND: NDArray[np.float32],
+    work: Callable[[NDArray[np.float32], slice], None],
+) -> None:
+    """Call `work(rotated block [500, E], rows)` for the blocks of `blocks.run_blocks`: they stay in the CPU's cache.
+
+    The rotated rows are those of `apply`, bit for bit. Without a rotation a block may be x itself: it is not to change.
+    """
+    if "rotation" in arrays:
+        matrix_DE = np.ascontiguousarray(arrays["rotation"].T)
+        blocks.run_blocks(x_ND, lambda block_BD, rows: work(block_BD @ matrix_DE, rows))
+    elif "signs" in arrays:
+        from irctl.quantizers.shared.faiss_tools import limit_to_one_thread
+
+        transform = _make_transform(arrays["signs"])
+
+        def turn(block_BD: NDArray[np.float32], rows: slice) -> None:
+            with limit_to_one_thread():
+                turned_BD = transform.apply(block_BD)
+            work(turned_BD, rows)
+
+        blocks.run_blocks(np.ascontiguousarray(x_ND, np.float32), turn)
+    else:
+        blocks.run_blocks(x_ND, work)
+
+
 def undo(arrays: dict[str, NDArray[np.float32]], y_NE: NDArray[np.float32]) -> NDArray[np.float32]:
     """y R: back to the original axes (the nearest point, where the rotation dropped dimensions)."""
     if "rotation" in arrays:
@@ -67,12 +95,17 @@ def matrix(arrays: dict[str, NDArray[np.float32]], dim: int) -> NDArray[np.float
 
 
 def _hadamard(x_ND: NDArray[np.float32], signs_RD: NDArray[np.float32], backwards: bool = False) -> NDArray[np.float32]:
-    """Rounds of sign flips and a normalised Hadamard transform, by faiss. A row's bytes never depend on the batch."""
-    import faiss
-
-    transform: Any = faiss.HadamardRotation(x_ND.shape[1])
-    for own, signs_D in zip((transform.signs1, transform.signs2, transform.signs3), signs_RD, strict=True):
-        faiss.copy_array_to_vector(np.ascontiguousarray(signs_D), own)
+    transform = _make_transform(signs_RD)
     x_ND = np.ascontiguousarray(x_ND, np.float32)
     out_ND: NDArray[np.float32] = transform.reverse_transform(x_ND) if backwards else transform.apply(x_ND)
     return out_ND
+
+
+def _make_transform(signs_RD: NDArray[np.float32]) -> Any:
+    """Rounds of sign flips and a normalised Hadamard transform, by faiss. A row's bytes never depend on the batch."""
+    import faiss
+
+    transform: Any = faiss.HadamardRotation(signs_RD.shape[1])
+    for own, signs_D in zip((transform.signs1, transform.signs2, transform.signs3), signs_RD, strict=True):
+        faiss.copy_array_to_vector(np.ascontiguousarray(signs_D), own)
+    return transform

@@ -57,6 +57,24 @@ def test_rotations_keep_lengths_and_can_be_undone(kind: str, dim: int) -> None:
     np.testing.assert_allclose(x @ rotations.matrix(arrays, dim).T, y, atol=1e-5)
 
 
+@pytest.mark.parametrize("threads", ("1", "2"))
+@pytest.mark.parametrize(("kind", "dim"), [("dense", 24), ("hadamard", 64), ("none", 5)])
+def test_rotating_by_block_gives_the_bytes_of_rotating_all(
+    kind: str, dim: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    arrays = rotations.make(kind, dim, 7)
+    x = np.random.default_rng(0).standard_normal((1700, dim)).astype(np.float32)
+    found = np.empty_like(x)
+
+    def keep(block: np.ndarray, rows: slice) -> None:
+        assert len(block) == blocks.BLOCK
+        found[rows] = block[: rows.stop - rows.start]
+
+    rotations.apply_by_block(arrays, x, keep)
+    assert (found == rotations.apply(arrays, x)).all()
+
+
 def test_auto_takes_hadamard_only_where_it_needs_no_padding() -> None:
     assert [rotations.resolve("auto", d) for d in (256, 384, 768, 1024)] == ["hadamard", "dense", "dense", "hadamard"]
     with pytest.raises(ConfigError, match="power of two"):
