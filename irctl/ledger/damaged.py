@@ -20,18 +20,18 @@ _NEAR = 0.75  # of two strangers about .35 is alike
 def error(path: Path, expected: str, found: str, remedy: str, record: Path | None = None) -> DataError:
     """The error for a file of sha256 `found`. remedy: how to make it again. record: where `expected` stands."""
     record = record or _record_of(path)
-    told = compared(expected, found)
+    difference = compared(expected, found)
     if SequenceMatcher(None, expected, found, autojunk=False).ratio() >= _NEAR:
         return DataError(
-            f"{path}: is sound, but its hash in {record} is damaged: {told}",
+            f"{path}: is sound, but its hash in {record} is damaged: {difference}",
             hint=f"Leave the file, and put {found} there",
         )
     recorded = _recorded(record)
     if recorded and hashing.compute_sha256(record) in recorded:
-        return DataError(f"{path}: is damaged: {told}", hint=remedy)
+        return DataError(f"{path}: is damaged: {difference}", hint=remedy)
     changed = " (which is not as its run recorded it)" if recorded else ""
     restore = f"Restore {record.name} if you have a copy. Else: " if record.is_file() else ""
-    return DataError(f"{path}: is damaged, or its hash in {record}{changed}: {told}", hint=restore + remedy)
+    return DataError(f"{path}: is damaged, or its hash in {record}{changed}: {difference}", hint=restore + remedy)
 
 
 def compared(expected: str, found: str) -> str:

@@ -98,8 +98,8 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
         return _only(*_others(completed), ref)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
-        if found := newest_named(name, completed=completed):
-            return found[1]
+        if named := newest_named(name, completed=completed):
+            return named[1]
         if completed and (other := newest_named(name)):
             raise DataError(
                 f"no completed run named '{ref}': run {other[1].id} is {other[1].columns['status']}",
@@ -121,11 +121,11 @@ def newest_named(
 ) -> tuple[str, RunRecord] | None:
     """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
     others, mine = _others(completed)
-    found = {k: r for k in kinds for r in _select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
-    if not found:
+    newest_of = {k: r for k in kinds for r in _select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
+    if not newest_of:
         return None
-    kind, run = next(iter(found.items()))
-    for other, record in found.items():
+    kind, run = next(iter(newest_of.items()))
+    for other, record in newest_of.items():
         if record.id != run.id:
             warn_once(f"latest:{name}: run {run.id}, by its {kind}; by its {other} it would be run {record.id}")
     return kind, run
@@ -136,8 +136,8 @@ def newest(command: str | None = None, status: str | None = "completed", **colum
     wanted = {"command": command, "status": status, **columns}
     wanted = {k: v for k, v in wanted.items() if v is not None}
     assert set(wanted) <= set(run_columns.RUN_COLUMNS), wanted
-    found = _select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
-    return found[0] if found else None
+    runs = _select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
+    return runs[0] if runs else None
 
 
 def list_runs(
@@ -185,14 +185,14 @@ def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) 
     As its folder has them; as the ledger has them where the folder is gone or spoilt.
     """
     try:
-        told = run_json.read(run.folder)["artifacts"]
+        recorded = run_json.read(run.folder)["artifacts"]
     except DataError as e:
         if run.folder.is_dir():
             warn_once(str(e))
-        told = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
-    found = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in told]
-    found = [a for a in found if role in (None, a["role"]) and kind in (None, a["kind"])]
-    return [{"run_id": run.id, **a, "path": places.located(a["path"], run.folder, run.id, a["role"])} for a in found]
+        recorded = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
+    listed = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in recorded]
+    listed = [a for a in listed if role in (None, a["role"]) and kind in (None, a["kind"])]
+    return [{"run_id": run.id, **a, "path": places.located(a["path"], run.folder, run.id, a["role"])} for a in listed]
 
 
 def outputs(kind: str, sha256: str) -> list[Path]:
@@ -201,8 +201,8 @@ def outputs(kind: str, sha256: str) -> list[Path]:
         "SELECT o.run_id, o.path, r.run_dir FROM artifacts o JOIN runs r ON r.id = o.run_id"
         " WHERE o.role = 'out' AND o.kind = ? AND o.sha256 = ? ORDER BY o.rowid"
     )
-    found = rows(sql, (kind, sha256))
-    return [Path(places.located(a["path"], places.run_folder(a["run_id"], a["run_dir"]), a["run_id"])) for a in found]
+    copies = rows(sql, (kind, sha256))
+    return [Path(places.located(a["path"], places.run_folder(a["run_id"], a["run_dir"]), a["run_id"])) for a in copies]
 
 
 def metrics(run_id: str) -> list[dict[str, Any]]:
@@ -251,15 +251,15 @@ def _select(condition: str, values: tuple[Any, ...], order: Condition | None = N
     sql = f"SELECT * FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
 
     def read(connection: sqlite3.Connection) -> list[RunRecord]:
-        found = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()
+        selected = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()
         tags: dict[str, list[str]] = {}
         here = paths.runs().absolute()  # once: there may be thousands of runs
         for run_id, tag in connection.execute("SELECT run_id, tag FROM tags ORDER BY tag"):
             tags.setdefault(run_id, []).append(tag)
-        folders = [places.run_folder(row["id"], row["run_dir"], here) for row in found]
+        folders = [places.run_folder(row["id"], row["run_dir"], here) for row in selected]
         return [
             RunRecord(row["id"], at, {**dict(row), "run_dir": str(at)}, tuple(tags.get(row["id"], ())))
-            for row, at in zip(found, folders, strict=True)
+            for row, at in zip(selected, folders, strict=True)
         ]
 
     return ask(read)
@@ -274,18 +274,18 @@ def _others(completed: bool = False) -> tuple[str, tuple[Any, ...]]:
 
 
 def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
-    found = _select(condition, values, limit=1)
-    if not found:
+    runs = _select(condition, values, limit=1)
+    if not runs:
         raise DataError(f"no run named '{ref}'", hint="irctl runs ls lists runs; an id, its beginning, a name or a tag")
-    return found[0]
+    return runs[0]
 
 
 def _from_folder(folder: Path) -> RunRecord:
     """The record of a run in a folder, also of one that the ledger of this project does not know."""
     run_id = str(run_json.read(folder)["id"])
-    for found in _select("id = ?", (run_id,)):
-        if found.folder.resolve() == folder.resolve():
-            return found
+    for run in _select("id = ?", (run_id,)):
+        if run.folder.resolve() == folder.resolve():
+            return run
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         schema.create(memory)
         memory.row_factory = sqlite3.Row

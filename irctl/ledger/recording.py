@@ -272,7 +272,7 @@ def _measured(at: Path) -> tuple[int, int]:
             if name.endswith(".tmp"):  # half written
                 continue
             with contextlib.suppress(OSError):
-                found = Path(folder, name).stat()
-                if stat.S_ISREG(found.st_mode):
-                    size, newest = size + found.st_size, max(newest, found.st_mtime_ns)
+                inner = Path(folder, name).stat()
+                if stat.S_ISREG(inner.st_mode):
+                    size, newest = size + inner.st_size, max(newest, inner.st_mtime_ns)
     return size, newest or own.st_mtime_ns

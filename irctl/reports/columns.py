@@ -149,28 +149,28 @@ def choose(
         usual = [m for m in DEFAULT_MEASURES if m in present] or present[:3]
         shown = list(measures) or (usual[:1] if preset in NARROW else usual)
         wanted = own if preset in ACROSS else [*own[:at], *shown, *own[at:]]
-    found: list[Column] = []
+    chosen: list[Column] = []
     for name in wanted:
         if name == "DATASETS":
-            found += [_measure_column(*cell, first, cells, single=False) for cell in cells if not is_forum(cell[0])]
+            chosen += [_measure_column(*cell, first, cells, single=False) for cell in cells if not is_forum(cell[0])]
         elif name == "avg":
-            found.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
+            chosen.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
         elif name not in present and (name in FACTS or any(name in r.facts for r in records)):
             column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
             if name == "kept":
                 column = _kept(first)
             if columns or name == "seeds" or any(read(r, records) is not None for r in records):
-                found.append(column)
+                chosen.append(column)
         elif hits := [cell for cell in cells if cell[0].lower() == name.lower()]:
-            found += [_measure_column(*cell, first, cells, single=False) for cell in hits]
+            chosen += [_measure_column(*cell, first, cells, single=False) for cell in hits]
         elif name in present:
-            found += [_measure_column(*cell, name, cells, single=len(cells) == 1) for cell in cells]
+            chosen += [_measure_column(*cell, name, cells, single=len(cells) == 1) for cell in cells]
         else:
             known = ["avg", *FACTS, *dict.fromkeys(c[0] for c in cells), *present]
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean '{close[0]}'?" if close else f"Measured: {', '.join(present)}"
             raise ConfigError(f"no column '{name}': no evaluation has it", hint=hint)
-    return found
+    return chosen
 
 
 def is_forum(dataset: str) -> bool:

@@ -26,7 +26,7 @@ def compare_rows(
     correction: str,
 ) -> list[Comparison]:
     """Every (row, baseline, data set, measure) of the table; without a baseline every pair of rows."""
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     pairs = list(itertools.combinations(labels, 2))
     if baseline is not None:
         pairs = [(key, baseline) for key in labels if key != baseline]
@@ -37,8 +37,8 @@ def compare_rows(
             if (mine := values[key]) is not None and (theirs := values[other]) is not None:
                 one = compare(mine, theirs, test=test)
                 named = replace(one, system=labels[key], baseline=labels[other])
-                found.append(replace(named, dataset=dataset, split=split, measure=measure))
-    return correct(found, correction)
+                comparisons.append(replace(named, dataset=dataset, split=split, measure=measure))
+    return correct(comparisons, correction)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def macro_means(
     per_query: PerQuery,
 ) -> list[Macro]:
     """Each row against the baseline in every average column, where both have all of its data sets."""
-    found = []
+    means = []
     for column in (c for c in columns if c.kind == "average"):
         cells = list(dict.fromkeys((c.dataset, c.split, column.measure) for c in columns if c.kind == "measure"))
         theirs = [_values(baseline, cell, records, per_query) for cell in cells]
@@ -70,8 +70,8 @@ def macro_means(
             if key == baseline or len(both) < len(cells) or not cells:
                 continue
             interval = stratified_bootstrap([differences(m, t) for m, t in both])
-            found.append(Macro(labels[key], column.measure, *interval))
-    return found
+            means.append(Macro(labels[key], column.measure, *interval))
+    return means
 
 
 def _values(

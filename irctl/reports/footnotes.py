@@ -122,7 +122,7 @@ def _seeds(records: Sequence[Record]) -> list[str]:
             seeds.setdefault((r.system, r.variant), set()).add(r.seed)
     if not seeds:
         return []
-    numbers = sorted({len(found) for found in seeds.values()})
+    numbers = sorted({len(used) for used in seeds.values()})
     if numbers == [1]:
         return ["One training seed a system: differences between trainings are not tested."]
     shown = ", ".join(map(str, numbers))
@@ -142,18 +142,18 @@ def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str,
     return notes
 
 
-def macro(found: Sequence[Macro], baseline: str) -> list[str]:
+def macro(means: Sequence[Macro], baseline: str) -> list[str]:
     """Differences of the average, a clause a row."""
-    if not found:
+    if not means:
         return []
-    shown = "; ".join(f"{m.system} {100 * m.delta:+.1f} [{100 * m.low:+.1f}, {100 * m.high:+.1f}]" for m in found)
+    shown = "; ".join(f"{m.system} {100 * m.delta:+.1f} [{100 * m.low:+.1f}, {100 * m.high:+.1f}]" for m in means)
     return [f"Avg minus that of {baseline}, 95 % interval of a bootstrap of queries within each data set: {shown}."]
 
 
 def _contamination(records: Sequence[Record]) -> list[str]:
-    found = set()
+    notes = set()
     for r in records:
         model = r.model.rstrip("/").rsplit("/", 1)[-1].lower()
         if r.dataset in SEEN.get(model, ()):
-            found.add(f"{model} saw {r.dataset}")
-    return [f"Not zero-shot: {', '.join(sorted(found))} in its own training."] if found else []
+            notes.add(f"{model} saw {r.dataset}")
+    return [f"Not zero-shot: {', '.join(sorted(notes))} in its own training."] if notes else []

@@ -39,16 +39,16 @@ def grouped(records: Sequence[Record], by: str, *, allow_mixed: bool = False) ->
             )
     # a mixed row counts each system and seed of it as one of its seeds
     numbers = {key: n for n, key in enumerate(dict.fromkeys((r.system, r.variant, r.seed) for r in shown))}
-    found = []
+    groups = []
     for r in shown:
         value = _value(r, by)
         renamed = replace(r, system=value, traits={})
         if len(held[value]) > 1:
             renamed = replace(renamed, variant="", seed=numbers[r.system, r.variant, r.seed])
-        found.append(renamed)
-    return found
+        groups.append(renamed)
+    return groups
 
 
 def _value(r: Record, by: str) -> str:
-    found = str(getattr(r, by))
-    return (found.rstrip("/").rpartition("/")[2] if by == "model" else found) or "none"
+    value = str(getattr(r, by))
+    return (value.rstrip("/").rpartition("/")[2] if by == "model" else value) or "none"

@@ -43,7 +43,7 @@ def folded(records: Sequence[Record]) -> list[Record]:
     # an evaluated bundle has the probe's numbers through its lineage, whatever its data set was called
     evaluated = {(run, r.compression) for r in shown if r.split != PROBED for run in r.lineage}
     shown = [r for r in shown if r.split != PROBED or (r.run_id, r.compression) not in evaluated]
-    found: list[Record] = []
+    with_recall: list[Record] = []
     for dataset in dict.fromkeys(r.dataset for r in shown):
         mine = [r for r in shown if r.dataset == dataset]
         recalls = [r for r in mine if is_recall(r.measure)]
@@ -52,14 +52,14 @@ def folded(records: Sequence[Record]) -> list[Record]:
             here = [r for r in judged(mine) if r.split == split]
             fitting = [r for r in recalls if r.split in (split, *OF_CODES)]
             extra = _by_system(sorted(fitting, key=lambda r: (r.split == split, r.created_at, r.run_id)))
-            found += [_with(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
+            with_recall += [_with(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
             known = {_key(r) for r in here}
-            found += [
+            with_recall += [
                 _with(replace(of[-1], split=split, measure="", value=float("nan")), of)
                 for key, of in extra.items()
                 if key not in known
             ]
-    return found
+    return with_recall
 
 
 def _key(r: Record) -> Key:
@@ -67,10 +67,10 @@ def _key(r: Record) -> Key:
 
 
 def _by_system(recalls: Sequence[Record]) -> dict[Key, list[Record]]:
-    found: dict[Key, list[Record]] = {}
+    records_of: dict[Key, list[Record]] = {}
     for r in recalls:
-        found.setdefault(_key(r), []).append(r)
-    return found
+        records_of.setdefault(_key(r), []).append(r)
+    return records_of
 
 
 def _with(record: Record, recalls: Sequence[Record]) -> Record:
@@ -78,8 +78,8 @@ def _with(record: Record, recalls: Sequence[Record]) -> Record:
     facts: dict[str, float] = {}
     runs: dict[str, str] = {}
     for r in recalls:
-        told = {**r.facts, **({r.measure: r.value} if r.measure else {})}
-        facts |= told
-        runs |= {name: r.fact_runs.get(name, r.run_id) for name in told}
+        own_facts = {**r.facts, **({r.measure: r.value} if r.measure else {})}
+        facts |= own_facts
+        runs |= {name: r.fact_runs.get(name, r.run_id) for name in own_facts}
     own = {name: record.fact_runs.get(name, record.run_id) for name in record.facts}
     return replace(record, facts={**facts, **record.facts}, fact_runs={**runs, **own})

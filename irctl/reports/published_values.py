@@ -50,13 +50,13 @@ class Check:
 @cache
 def load() -> tuple[Oracle, ...]:
     """Every published value, in the order of the file."""
-    found = []
+    oracles = []
     for system in tomllib.loads(FILE.read_text())["system"]:
         for measure, values in system["values"].items():
             for place, value in values.items():
                 dataset, _, split = place.partition(" ")
                 tolerance = system.get("tolerance", 0.002)
-                found.append(
+                oracles.append(
                     Oracle(
                         system["name"],
                         dataset,
@@ -68,7 +68,7 @@ def load() -> tuple[Oracle, ...]:
                         system["recipe"],
                     )
                 )
-    return tuple(found)
+    return tuple(oracles)
 
 
 @cache

@@ -87,8 +87,8 @@ def rows(records: Sequence[Record]) -> dict[RowKey, str]:
         mine = traits[system, variant]
         differing = sorted(k for k in {k for t in alike for k in t} if len({t.get(k) for t in alike}) > 1)
         shown = names[system, variant]
-        told = {MODEL} if shown != system else set()
-        words = [f"{k.rpartition('.')[2]}={mine[k]}" for k in differing if k in mine and k not in told]
+        apart = {MODEL} if shown != system else set()
+        words = [f"{k.rpartition('.')[2]}={mine[k]}" for k in differing if k in mine and k not in apart]
         labels[system, variant] = " ".join([shown, *words]) if len(alike) > 1 else system
     counts = Counter(labels.values())
     return {key: label if counts[label] == 1 else f"{label} [{key[1][:8]}]" for key, label in labels.items()}
@@ -96,16 +96,16 @@ def rows(records: Sequence[Record]) -> dict[RowKey, str]:
 
 def _with_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
     """Labels in which a model's name has as much of its path as tells it from others of that name."""
-    found: dict[RowKey, str] = {}
+    label_of: dict[RowKey, str] = {}
     for (system, variant), mine in traits.items():
         others = {t[MODEL] for (s, _), t in traits.items() if s == system and t.get(MODEL)} - {mine.get(MODEL)}
         parts = mine.get(MODEL, "").rstrip("/").split("/")
-        found[system, variant] = system
+        label_of[system, variant] = system
         if others and system.startswith(parts[-1]):
             ends = [other.rstrip("/").split("/") for other in others]
             depth = next((n for n in range(1, len(parts)) if parts[-n:] not in [e[-n:] for e in ends]), len(parts))
-            found[system, variant] = "/".join(parts[-depth:]) + system.removeprefix(parts[-1])
-    return found
+            label_of[system, variant] = "/".join(parts[-depth:]) + system.removeprefix(parts[-1])
+    return label_of
 
 
 def kept(record: Record, records: Iterable[Record]) -> float | None:
@@ -121,7 +121,7 @@ def kept(record: Record, records: Iterable[Record]) -> float | None:
 
 def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """facet -> {value: a run with it} where records of a column disagree. Empty ones (no vectors, no training) pass."""
-    found: dict[str, dict[str, str]] = {}
+    apart: dict[str, dict[str, str]] = {}
     for facet in FACETS:
         values: dict[str, str] = {}
         for r in records:
@@ -129,8 +129,8 @@ def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
             if value not in ("", None):
                 values.setdefault(str(value), r.run_id)
         if len(values) > 1:
-            found[facet] = values
-    return found
+            apart[facet] = values
+    return apart
 
 
 def _depth(record: Record) -> int | None:
@@ -151,16 +151,16 @@ def refuse_mixed(column: str, records: Sequence[Record]) -> None:
 
 def find_row(name: str, records: Sequence[Record]) -> RowKey:
     """The row that a user names, as `rows_named` reads it. Raises ConfigError where that is none, or several."""
-    found = rows_named(name, records)
+    named = rows_named(name, records)
     labels = rows(records)
-    if not found:
+    if not named:
         raise ConfigError(f"no row '{name}' among the evaluations", hint=f"Rows: {', '.join(labels.values())}")
-    if len(found) > 1:
+    if len(named) > 1:
         raise ConfigError(
-            f"'{name}' names {len(found)} rows: {', '.join(labels[key] for key in found)}",
+            f"'{name}' names {len(named)} rows: {', '.join(labels[key] for key in named)}",
             hint="Write one of them whole",
         )
-    return found[0]
+    return named[0]
 
 
 def rows_named(name: str, records: Sequence[Record]) -> list[RowKey]:

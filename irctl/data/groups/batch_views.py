@@ -29,11 +29,11 @@ def batch_views(
     """Each named view of these groups."""
     listed = Listed.of(groups)
     listed = replace(listed, passage_rows_N=source.same(listed.passage_rows_N))
-    found = {}
+    arrays_of = {}
     for name in names:
         known = [_known(source, int(row)) for row in listed.query_rows_B] if name == "masked" else ()
-        found[name] = view_arrays(listed, name, inbatch_label=inbatch_label, known=known)
-    return found
+        arrays_of[name] = view_arrays(listed, name, inbatch_label=inbatch_label, known=known)
+    return arrays_of
 
 
 def _known(source: KnownRows, query_row: int) -> Mapping[int, float]:

@@ -76,8 +76,8 @@ def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, know
     """The arrays of `view_arrays` as tensors."""
     import torch
 
-    found = view_arrays(listed, inbatch, inbatch_label=inbatch_label, known=known)
-    return View(*(None if array is None else torch.from_numpy(array) for array in found))  # type: ignore[arg-type]
+    arrays = view_arrays(listed, inbatch, inbatch_label=inbatch_label, known=known)
+    return View(*(None if array is None else torch.from_numpy(array) for array in arrays))  # type: ignore[arg-type]
 
 
 def view_arrays(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> ViewArrays:

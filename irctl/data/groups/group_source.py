@@ -113,10 +113,10 @@ class GroupSource:
     @property
     def labels(self) -> Labels:
         """What labels a loss will see."""
-        found = self.parts[0].labels
+        labels = self.parts[0].labels
         if self.threshold is not None:
-            return Labels(0.0 if found.lowest < self.threshold else 1.0, 1.0)
-        return Labels(0.0, 1.0) if self.is_binary else found
+            return Labels(0.0 if labels.lowest < self.threshold else 1.0, 1.0)
+        return Labels(0.0, 1.0) if self.is_binary else labels
 
     @property
     def positive_threshold(self) -> float:
@@ -182,8 +182,8 @@ class GroupSource:
 
     def mined(self, query_row: int) -> frozenset[int]:
         """Rows of a query's negatives that were mined and are judged nowhere."""
-        found = [p.of(query_row) for p in self.parts]
-        return frozenset(r for j in found if j.mined_K is not None for r in j.rows_K[j.mined_K].tolist())
+        judged = [p.of(query_row) for p in self.parts]
+        return frozenset(r for j in judged if j.mined_K is not None for r in j.rows_K[j.mined_K].tolist())
 
     def _content(self, query_row: int) -> str:
         """What a query is, wherever it stands in its file: its id and text."""
@@ -201,7 +201,7 @@ class GroupSource:
 
     def known(self, query_row: int) -> Mapping[int, float]:
         """Every annotated passage of a query: row -> label, whatever was drawn."""
-        found: dict[int, float] = {}
+        label_of: dict[int, float] = {}
         if self.threshold is not None:
             judged = self.parts[0].of(query_row)
             labels_K = (judged.labels_K >= self.threshold).astype(float)
@@ -209,8 +209,8 @@ class GroupSource:
         for label, part in zip((1.0, 0.0) if self.is_binary else (None,), self.parts, strict=True):
             judged = part.of(query_row)
             labels = judged.labels_K.tolist() if label is None else [label] * len(judged)
-            found |= dict(zip(judged.rows_K.tolist(), labels, strict=True))
-        return found
+            label_of |= dict(zip(judged.rows_K.tolist(), labels, strict=True))
+        return label_of
 
     def same(self, rows_K: NDArray[np.integer]) -> NDArray[np.int64]:
         """Rows by which passages of the very same text are one."""

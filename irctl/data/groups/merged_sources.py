@@ -118,12 +118,12 @@ class Merged:
 
     def query_rows(self, *, mined: bool = False) -> NDArray[np.int64]:
         """Rows of the queries that have a judgement, or mined: that have a mined negative; ascending."""
-        found = [
+        rows_of = [
             rows.common(np.asarray(s.store.query_row_Q))
             for s, rows in zip(self.sources, self._queries, strict=True)
             if s.store is not None and s.is_mined == mined
         ]
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        return np.unique(np.concatenate(rows_of)) if rows_of else np.zeros(0, np.int64)
 
     def of(self, query_row: int, draw: tuple[object, ...] | None = None) -> JudgedPassages:
         """A query's documents in order of sources and files. draw: key of `random_k`; None: all documents.
@@ -201,8 +201,8 @@ class Merged:
 
     def refuse_conflicts(self) -> None:
         """Raise DataError for the first pair that sources judge differently, if on_conflict is error."""
-        if self.on_conflict == "error" and len(found := self._conflicting()):
-            self.of(int(found[0]) // len(self.pool))
+        if self.on_conflict == "error" and len(pairs := self._conflicting()):
+            self.of(int(pairs[0]) // len(self.pool))
 
     def _conflicting(self) -> NDArray[np.int64]:
         """Pairs, as `pairs` numbers them. A pass over everything; one source alone has none."""
@@ -213,8 +213,8 @@ class Merged:
         order_T = np.lexsort((labels_T, keys_T))
         same = keys_T[order_T][1:] == keys_T[order_T][:-1]
         differ = labels_T[order_T][1:] != labels_T[order_T][:-1]
-        found: NDArray[np.int64] = np.unique(keys_T[order_T][1:][same & differ])
-        return found
+        pairs: NDArray[np.int64] = np.unique(keys_T[order_T][1:][same & differ])
+        return pairs
 
     def shared_pair(self, other: Merged) -> tuple[int, int] | None:
         """A (query row, passage row) that both have, or None."""
@@ -230,8 +230,8 @@ class Merged:
     @property
     def labels(self) -> Labels:
         """Range and kind of all labels; zeros where there is none."""
-        found = [s.store.about for s in self.sources if s.store and len(s.store)]
-        if not found:
+        abouts = [s.store.about for s in self.sources if s.store and len(s.store)]
+        if not abouts:
             return Labels(0.0, 0.0)
-        lowest, largest = min(a["lowest"] for a in found), max(a["largest"] for a in found)
-        return Labels(lowest, largest, all(a["whole"] for a in found))
+        lowest, largest = min(a["lowest"] for a in abouts), max(a["largest"] for a in abouts)
+        return Labels(lowest, largest, all(a["whole"] for a in abouts))

@@ -20,8 +20,8 @@ def is_binary(config: Config) -> bool:
     """
     if config.data.binary:
         return config.data.binary == "true"
-    found = _thresholds(config)
-    return len(found) == len(_loss_names(config.loss.name)) and len(set(found.values())) == 1
+    thresholds = _thresholds(config)
+    return len(thresholds) == len(_loss_names(config.loss.name)) and len(set(thresholds.values())) == 1
 
 
 def threshold_asked_for(config: Config) -> float | None:
@@ -31,10 +31,10 @@ def threshold_asked_for(config: Config) -> float | None:
     """
     if not is_binary(config):
         return None
-    found = _thresholds(config)
-    values = set(found.values()) or {config.loss.positive_threshold}
+    thresholds = _thresholds(config)
+    values = set(thresholds.values()) or {config.loss.positive_threshold}
     if len(values) > 1:
-        named = ", ".join(f"{value:g} ({name})" for name, value in found.items())
+        named = ", ".join(f"{value:g} ({name})" for name, value in thresholds.items())
         raise ConfigError(
             f"data.binary (from {config.origin('data.binary')}): a group has one positive, and the "
             f"losses of the run have several thresholds: {named}",

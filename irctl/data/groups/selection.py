@@ -45,12 +45,12 @@ def choose(
     sides = [np.flatnonzero(is_side_K) for is_side_K in (~judged.mined_K, judged.mined_K)]
     counts = [min(len(sides[0]), size - places_for_mined(size, len(sides[1])))]
     counts.append(size - counts[0])
-    found = []
+    places = []
     for side, count in zip(sides, counts, strict=True):
         if count:
             own = names and Names([names.ids[i] for i in side.tolist()], [names.corpora[i] for i in side.tolist()])
-            found.append(side[_chosen(judged.at(side), how, count, key, own)])
-    return np.concatenate(found)
+            places.append(side[_chosen(judged.at(side), how, count, key, own)])
+    return np.concatenate(places)
 
 
 def _chosen(

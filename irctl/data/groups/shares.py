@@ -41,8 +41,8 @@ class Shares:
         return self.positives + self.others + self.mined
 
     def line(self) -> str:
-        found = f"{self.positives:.2f} positives, {self.others:.2f} other judged, {self.mined:.2f} mined"
-        return f"{found} (means of {self.groups} groups{', if so many are found' if self.expected else ''})"
+        parts = f"{self.positives:.2f} positives, {self.others:.2f} other judged, {self.mined:.2f} mined"
+        return f"{parts} (means of {self.groups} groups{', if so many are parts' if self.expected else ''})"
 
 
 def measure_shares(source: GroupSource, *, to_mine: int = 0) -> Shares:
@@ -60,19 +60,19 @@ def measure_shares(source: GroupSource, *, to_mine: int = 0) -> Shares:
         mined = source.mined(rows.query_row)
         is_mined_K = np.isin(rows.passage_rows_K, list(mined))
         positives = int((rows.labels_K >= theta).sum())
-        found = float(is_mined_K.sum())
-        others = len(rows.labels_K) - positives - found
+        negatives = float(is_mined_K.sum())
+        others = len(rows.labels_K) - positives - negatives
         if to_mine and source.is_binary:
             low = sum(label < theta for label in known.values())
             places = min(size - 1, low + to_mine) if size else low + to_mine
-            others, found = places * low / (low + to_mine), places * to_mine / (low + to_mine)
+            others, negatives = places * low / (low + to_mine), places * to_mine / (low + to_mine)
         elif to_mine:
-            found = float(min(to_mine, size - len(rows.labels_K)) if size else to_mine)
-        lowest = 0.0 if found else float(rows.labels_K.min())
+            negatives = float(min(to_mine, size - len(rows.labels_K)) if size else to_mine)
+        lowest = 0.0 if negatives else float(rows.labels_K.min())
         alike += bool(lowest >= theta if source.is_binary else lowest == rows.labels_K.max())
         unused = len(known) - len(mined) - positives - others
-        counts.append((positives, others, found, unused))
+        counts.append((positives, others, negatives, unused))
     means = np.mean(counts, axis=0).tolist()
     changes = source.is_binary or source.settings.selection in ("random", "spread")
-    positives, others, found, unused = means if not changes else [*means[:3], 0.0]
-    return Shares(len(indices), positives, others, found, alike, unused, bool(to_mine))
+    positives, others, negatives, unused = means if not changes else [*means[:3], 0.0]
+    return Shares(len(indices), positives, others, negatives, alike, unused, bool(to_mine))

@@ -55,8 +55,8 @@ def compile_expression(text: str, where: str) -> Callable[[float, str, str], Any
         try:
             return inner({"grade": grade, "qid": qid, "docid": docid})
         except (TypeError, ZeroDivisionError, ValueError, OverflowError, RecursionError, MemoryError) as e:
-            found = f"grade {grade:g}, qid {qid}, docid {docid}"
-            raise ConfigError(f"{where}: {shown(text)} fails for {found} ({e})") from None
+            judgement = f"grade {grade:g}, qid {qid}, docid {docid}"
+            raise ConfigError(f"{where}: {shown(text)} fails for {judgement} ({e})") from None
 
     return run
 

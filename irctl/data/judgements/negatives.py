@@ -42,8 +42,8 @@ def write_negatives(
         if as_table:
             file.write(b"qid\tdocid\tscore\n")
         for query_id, scored in pairs:
-            found = list(scored)
-            file.write((_rows(query_id, found) if as_table else _line(query_id, found)).encode())
+            passages = list(scored)
+            file.write((_rows(query_id, passages) if as_table else _line(query_id, passages)).encode())
 
     # Provenance first: negatives without it cannot be told from others.
     text = json.dumps(dict(provenance), sort_keys=True, indent=1, ensure_ascii=False, default=str)
@@ -63,5 +63,5 @@ def _line(query_id: str, scored: Sequence[tuple[str, float]]) -> str:
 def read_negatives(path: Path) -> Iterator[Negatives]:
     """Negatives by query, in file order; RepCONC's {qid: [docid, ...]} JSON too (its scores are 0)."""
     for query_id, rows in groupby(read_judgements(path), key=lambda j: j.query_id):
-        found = list(rows)
-        yield Negatives(query_id, [j.document_id for j in found], [j.score for j in found])
+        judgements = list(rows)
+        yield Negatives(query_id, [j.document_id for j in judgements], [j.score for j in judgements])

@@ -97,10 +97,10 @@ def column_parser(path: Path) -> Callable[[int, str], Judgement | None]:
 
 def _columns(path: Path) -> Iterator[Judgement]:
     parse = column_parser(path)
-    found = (j for line, text in read_entries(path) if (j := parse(line, text)) is not None)
-    head = list(islice(found, LOOKED_AT))
+    judgements = (j for line, text in read_entries(path) if (j := parse(line, text)) is not None)
+    head = list(islice(judgements, LOOKED_AT))
     _refuse_triples(path, head)
-    return chain(head, found)
+    return chain(head, judgements)
 
 
 def _refuse_triples(path: Path, head: list[Judgement]) -> None:
@@ -181,16 +181,16 @@ def _json_lines(path: Path) -> Iterator[Judgement]:
 
 def _field(path: Path, line: int, value: dict[str, Any], meaning: str) -> Any:
     """The field that means a query, a document or a score; None if there is none."""
-    found = [n for n in column_names.JUDGED[meaning] if n in value]
-    if len(found) > 1:
-        raise line_error(path, line, f"one {meaning} field", " and ".join(found))
-    return value[found[0]] if found else None
+    fields = [n for n in column_names.JUDGED[meaning] if n in value]
+    if len(fields) > 1:
+        raise line_error(path, line, f"one {meaning} field", " and ".join(fields))
+    return value[fields[0]] if fields else None
 
 
 def _grouped(path: Path, line: int, query: object, documents: list[Any], scores: object) -> Iterator[Judgement]:
     if not isinstance(scores, list) or len(scores) != len(documents):
-        found = len(scores) if isinstance(scores, list) else scores
-        raise line_error(path, line, f"a list of {len(documents)} scores, one a docid", found)
+        length = len(scores) if isinstance(scores, list) else scores
+        raise line_error(path, line, f"a list of {len(documents)} scores, one a docid", length)
     for document, score in zip(documents, scores, strict=True):
         yield _judgement(path, line, query, document, score)
 

@@ -23,8 +23,8 @@ def why_unfit(name: str, *, query: bool = False) -> str:
     """Why an id cannot stand in a run file; empty where it can. query: the id of a query, which begins a line."""
     if not name:
         return "is empty"
-    if found := _SPLITS.search(name):
-        return f"has {found[0]!r} in it, and run files separate columns by white space"
+    if space := _SPLITS.search(name):
+        return f"has {space[0]!r} in it, and run files separate columns by white space"
     return f"begins with {COMMENT}, which makes a line of a run a comment" if query and name.startswith(COMMENT) else ""
 
 

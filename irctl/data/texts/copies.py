@@ -39,8 +39,8 @@ class Copies:
         """What stands for the text of each of these rows [M]; padding (-1) stays."""
         if not self.count:
             return rows_M.astype(np.int64)
-        found: NDArray[np.int64] = np.where(rows_M < 0, rows_M, self.first_N[rows_M]).astype(np.int64)
-        return found
+        first_M: NDArray[np.int64] = np.where(rows_M < 0, rows_M, self.first_N[rows_M]).astype(np.int64)
+        return first_M
 
     def rows_of(self, text: str) -> list[int]:
         """Passages of this very text, ascending; none for an empty text."""

@@ -70,9 +70,9 @@ def _object_parser(path: Path) -> Callable[[int, str], TextRecord]:
 def _id_name(path: Path, line: int, value: dict[str, Any]) -> str:
     name = column_names.id_name(value)
     if name is None:
-        found = ", ".join(n for n in column_names.IDS if n in value) or "none"
+        names = ", ".join(n for n in column_names.IDS if n in value) or "none"
         hint = f"Id fields: {', '.join(column_names.IDS)}"
-        raise line_error(path, line, "exactly one id field, or _id among them", found, hint)
+        raise line_error(path, line, "exactly one id field, or _id among them", names, hint)
     return name
 
 

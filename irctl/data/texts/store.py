@@ -68,10 +68,10 @@ class TextStore:
         strings, values = self._strings, []
         for row in wanted:
             chunk, place = divmod(row, CHUNK)
-            found = strings.get((name, chunk))
-            if found is None:
-                found = strings[name, chunk] = Strings(self._batches[chunk].column(name))
-            values.append(found[place])
+            decoded = strings.get((name, chunk))
+            if decoded is None:
+                decoded = strings[name, chunk] = Strings(self._batches[chunk].column(name))
+            values.append(decoded[place])
         return values
 
     def _span(self, name: str, start: int, stop: int, step: int) -> list[str]:
@@ -90,10 +90,10 @@ class TextStore:
 
     def row(self, id_: str) -> int:
         """Row of an id. Raises DataError if there is none."""
-        found = int(self._map.rows([id_])[0])
-        if found < 0:
+        row = int(self._map.rows([id_])[0])
+        if row < 0:
             raise DataError(f"{self.source}: no id '{id_}'")
-        return found
+        return row
 
 
 class TextIds(Sequence[str]):
@@ -228,8 +228,8 @@ def write_store(
 
 
 def _refuse_duplicate(records: Callable[[], Iterable[TextRecord]], source: str, earlier: int, later: int) -> None:
-    found = {row: r for row, r in enumerate(records()) if row in (earlier, later)}
-    if found[earlier].id == found[later].id:
+    at = {row: r for row, r in enumerate(records()) if row in (earlier, later)}
+    if at[earlier].id == at[later].id:
         raise DataError(
-            f"{source}:{found[later].line}: id '{found[later].id}' occurs twice, first in line {found[earlier].line}"
+            f"{source}:{at[later].line}: id '{at[later].id}' occurs twice, first in line {at[earlier].line}"
         )

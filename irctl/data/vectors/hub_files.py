@@ -50,8 +50,8 @@ def _inside(names: list[str], path: str) -> list[str]:
     """
     if "*" in path:
         return [n for n in names if n.count("/") == path.count("/") and fnmatchcase(n, path)]
-    found = [n for n in names if not path or n == path or n.startswith(path + "/")]
-    return found or [n for n in names if n.startswith(path + "_")]
+    below = [n for n in names if not path or n == path or n.startswith(path + "/")]
+    return below or [n for n in names if n.startswith(path + "_")]
 
 
 def open_hub_stream(source: str, column: str = "", id_column: str = "") -> VectorStream:
@@ -118,24 +118,24 @@ def _choose(source: str, names: list[str]) -> list[str]:
     named = [k for k in kinds if PurePosixPath(k[0]).name.startswith(PREFERRED) and k[1] == ".parquet"]
     chosen = kinds if len(kinds) == 1 else named
     if len(chosen) != 1:
-        found = ", ".join(f"{folder}/*{kind}" for folder, kind in kinds) or "neither .parquet nor .npy files"
-        raise DataError(f"{source}: expected one folder of vectors, found {found}", hint="Add the folder to the name")
+        listed = ", ".join(f"{folder}/*{kind}" for folder, kind in kinds) or "neither .parquet nor .npy files"
+        raise DataError(f"{source}: expected one folder of vectors, found {listed}", hint="Add the folder to the name")
     files = sorted(n for n in vectors if (str(PurePosixPath(n).parent), PurePosixPath(n).suffix) == chosen[0])
     splits = {_split_of(n): n for n in reversed(files)}
     if len(splits) > 1:
-        found = ", ".join(f"{n} ({sum(_split_of(f) == s for f in files)})" for s, n in sorted(splits.items()))
+        listed = ", ".join(f"{n} ({sum(_split_of(f) == s for f in files)})" for s, n in sorted(splits.items()))
         split = next((s for s in ("corpus", "passages", "train") if s in splits), max(splits))
         pattern = str(PurePosixPath(chosen[0][0]) / f"{split}*{chosen[0][1]}")
         place = _place(source)
         revision = f"@{place.revision}" if place.revision else ""
         hint = f"Name one, such as --data {hub.PREFIX}{place.repo}{revision}/{pattern}"
-        raise DataError(f"{source}: expected vectors of one split, found files of several: {found}", hint=hint)
+        raise DataError(f"{source}: expected vectors of one split, found files of several: {listed}", hint=hint)
     return files
 
 
 def _split_of(name: str) -> str:
-    found = SPLIT.match(PurePosixPath(name).name)
-    return found[1] if found else ""
+    match = SPLIT.match(PurePosixPath(name).name)
+    return match[1] if match else ""
 
 
 def _place(source: str) -> hub.HubPath:

@@ -111,10 +111,10 @@ def _files(folder: Path, files: Sequence[Path], column: str, id_column: str) -> 
 
 def _ids_file(folder: Path) -> Path | None:
     """Raises DataError where there are two."""
-    found = [p for name in ("ids.arrow", "ids.txt") if (p := folder / name).is_file()]
-    if len(found) > 1:
+    files = [p for name in ("ids.arrow", "ids.txt") if (p := folder / name).is_file()]
+    if len(files) > 1:
         raise DataError(f"{folder}: expected one file of ids, found ids.arrow and ids.txt", hint="Remove one of them")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def _ids_of(path: Path) -> VectorIds:

@@ -100,7 +100,7 @@ class ParquetPart:
         """Row groups whose ids were asked for stay in memory, as Arrow."""
         if self._ids is not None:
             return self._ids.span(self._first_id + start, self._first_id + stop)
-        found: list[str] = []
+        ids: list[str] = []
         while start < stop:
             group = int(np.searchsorted(self._starts, start, side="right")) - 1
             if group not in self._known:
@@ -110,9 +110,9 @@ class ParquetPart:
                     self._known[group] = table.column(0)
             first = int(self._starts[group])
             some = self._known[group].slice(start - first, stop - start)
-            found += id_texts(some, self.name, start, f" in column {self._id_column}")
+            ids += id_texts(some, self.name, start, f" in column {self._id_column}")
             start += len(some)
-        return found
+        return ids
 
     def forget_ids(self) -> None:
         """Give back the memory of ids that were asked for."""
@@ -162,14 +162,14 @@ def _vector_column(name: str, schema: Any, wanted: str) -> str:
     floats, small = lists_of(pa.types.is_floating), lists_of(lambda kind: kind in (pa.int8(), pa.uint8()))
     if wanted in (*floats, *small):
         return wanted
-    found = floats or small  # 8-bit lists beside floats are masks and the like, unless they are named
-    if wanted or len(found) != 1:
+    columns = floats or small  # 8-bit lists beside floats are masks and the like, unless they are named
+    if wanted or len(columns) != 1:
         shown = ", ".join(f"{field.name} {field.type}" for field in schema)
         raise DataError(
             f"{name}: expected {wanted or 'one column of lists of floats or 8-bit integers'}, found {shown}",
-            hint=f"Name one of them: --data SOURCE#{found[-1]}" if found else "",
+            hint=f"Name one of them: --data SOURCE#{columns[-1]}" if columns else "",
         )
-    return str(found[0])
+    return str(columns[0])
 
 
 def _id_column(name: str, schema: Any, wanted: str) -> str:

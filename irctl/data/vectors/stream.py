@@ -154,8 +154,8 @@ class VectorStream:
     def _bad_row(self, row: int) -> DataError:
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
         inside = row - int(self._starts[part])
-        found = "expected finite numbers that float32 holds, found NaN, infinity or more"
-        return DataError(f"{self.parts[part].name}: row {inside}: {found}")
+        why = "expected finite numbers that float32 holds, found NaN, infinity or more"
+        return DataError(f"{self.parts[part].name}: row {inside}: {why}")
 
 
 class _Filling:

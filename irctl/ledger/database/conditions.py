@@ -65,18 +65,18 @@ class _Parser:
         at = 0
         end = len(text.rstrip())
         while at < end:
-            found = _TOKEN.match(text, at)
-            if not found or found.lastgroup is None:
+            token = _TOKEN.match(text, at)
+            if not token or token.lastgroup is None:
                 raise self._error(at, f"unexpected {text[at:].split()[0]!r}")
-            self.tokens.append((found.lastgroup, found.group(found.lastgroup), found.start(found.lastgroup)))
-            at = found.end()
+            self.tokens.append((token.lastgroup, token.group(token.lastgroup), token.start(token.lastgroup)))
+            at = token.end()
         self.next = 0
 
     def parse(self) -> Condition:
-        found = self._either()
+        condition = self._either()
         if self.next < len(self.tokens):
             raise self._error(self._place(), f"unexpected {self.tokens[self.next][1]!r}")
-        return found
+        return condition
 
     def _either(self) -> Condition:
         left = self._both()

@@ -30,8 +30,8 @@ IS_AT = "(o.path = {0} OR substr({0}, -length(o.run_id) - length(o.path) - 2) = 
 
 def run_folders(root: Path | None = None) -> list[Path]:
     """Folders among the runs that hold a run.json, sound or not, oldest first; those not named by its id last."""
-    found = (p.parent for p in (root or paths.runs()).glob("*/run.json"))
-    return sorted(found, key=lambda p: (p.name != run_json.claimed_id(p), p))
+    folders = (p.parent for p in (root or paths.runs()).glob("*/run.json"))
+    return sorted(folders, key=lambda p: (p.name != run_json.claimed_id(p), p))
 
 
 def index_all(connection: sqlite3.Connection, folders: Iterable[Path]) -> tuple[set[str], list[str]]:
@@ -85,9 +85,13 @@ def _index(connection: sqlite3.Connection, at: paths.RunPaths, record: Mapping[s
         rows = thinned(files.read_lines(at.metrics))
         _replace(connection, "metrics", run_id, METRIC_COLUMNS, rows)
     if "artifacts" in wanted:
-        made = [{**a, "path": places.relative(a["path"], run_id)} for a in record["artifacts"]]
+        artifacts = [{**a, "path": places.relative(a["path"], run_id)} for a in record["artifacts"]]
         _replace(
-            connection, "artifacts", run_id, ARTIFACT_COLUMNS, (tuple(a.get(c) for c in ARTIFACT_COLUMNS) for a in made)
+            connection,
+            "artifacts",
+            run_id,
+            ARTIFACT_COLUMNS,
+            (tuple(a.get(c) for c in ARTIFACT_COLUMNS) for a in artifacts),
         )
         _link(connection, run_id)
 
@@ -107,9 +111,9 @@ def read_config(at: paths.RunPaths) -> dict[str, Any]:
     """{key: {value, origin}} of a run's config.json; empty for a run without one."""
     if not at.config.is_file():
         return {}
-    found = tables.json_object(at.config)
-    tables.check(found, {"*": {"value": object, "origin": str}}, str(at.config))
-    return found
+    settings = tables.json_object(at.config)
+    tables.check(settings, {"*": {"value": object, "origin": str}}, str(at.config))
+    return settings
 
 
 def labels(events: Iterable[Mapping[str, Any]]) -> tuple[list[str], str]:

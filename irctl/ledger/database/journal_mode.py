@@ -34,7 +34,7 @@ def file_system(path: Path) -> str:
 
 def _type_at(path: str, mountinfo: str) -> str:
     """The type of the longest mount point above path; of several at one place the last, which hides the others."""
-    best, found = "", ""
+    best, file_system = "", ""
     for line in mountinfo.splitlines():
         mount, _, source = line.partition(" - ")
         fields, types = mount.split(" "), source.split(" ")
@@ -43,5 +43,5 @@ def _type_at(path: str, mountinfo: str) -> str:
         point = fields[4].encode("latin-1", "surrogateescape").decode("unicode_escape")  # blanks are written \040
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
-            best, found = point, types[0]
-    return found
+            best, file_system = point, types[0]
+    return file_system

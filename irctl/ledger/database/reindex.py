@@ -29,8 +29,8 @@ def reindex() -> tuple[int, list[str]]:
     notes: list[Path] = []
 
     def rebuild(connection: sqlite3.Connection) -> None:
-        if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise _Damaged(f"{ledger.path}: {' '.join(str(found).split())}")
+        if (problem := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise _Damaged(f"{ledger.path}: {' '.join(str(problem).split())}")
         skipped.clear()
         indexed.clear()
         notes[:] = publish.waiting()

@@ -69,15 +69,15 @@ def version(connection: sqlite3.Connection) -> int:
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
     """The file's version. Raises EnvironmentUnfit if a newer irctl wrote it, DataError if irctl did not."""
-    found = version(connection)
-    if found > len(MIGRATIONS):
+    current = version(connection)
+    if current > len(MIGRATIONS):
         raise EnvironmentUnfit(
-            f"{path}: ledger of version {found}, this irctl reads up to {len(MIGRATIONS)}",
+            f"{path}: ledger of version {current}, this irctl reads up to {len(MIGRATIONS)}",
             hint="Install the irctl that wrote it, or name another file in IRCTL_LEDGER",
         )
-    if found == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if current == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise DataError(f"{path}: an SQLite file, but not an irctl ledger", hint="Name another file in IRCTL_LEDGER")
-    return found
+    return current
 
 
 def migrate(connection: sqlite3.Connection, path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -85,18 +85,18 @@ def migrate(connection: sqlite3.Connection, path: Path, fill: Callable[[sqlite3.
 
     fill: called inside that transaction when the file is new, to index run folders that are there already.
     """
-    found = check_version(connection, path)
-    if found == len(MIGRATIONS):
+    current = check_version(connection, path)
+    if current == len(MIGRATIONS):
         return
-    if found:
-        _backup(connection, path.with_name(f"{path.stem}.v{found}.backup{path.suffix}"))
+    if current:
+        _backup(connection, path.with_name(f"{path.stem}.v{current}.backup{path.suffix}"))
     connection.execute("BEGIN IMMEDIATE")
-    found = check_version(connection, path)  # another process may have been faster
-    for statements in MIGRATIONS[found:]:
+    current = check_version(connection, path)  # another process may have been faster
+    for statements in MIGRATIONS[current:]:
         for statement in statements:
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    if found == 0:
+    if current == 0:
         connection.execute("INSERT INTO meta VALUES ('format', 'irctl-ledger')")
         fill(connection)
     connection.execute("COMMIT")

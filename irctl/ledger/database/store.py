@@ -67,10 +67,10 @@ class Ledger:
             raise DataError(f"{self.path}: no such ledger", hint="irctl runs reindex makes it from the run folders")
         with closing(self._open_for_reading()) as connection:
             connection.row_factory = sqlite3.Row
-            found = schema.check_version(connection, self.path)
-            if found < len(schema.MIGRATIONS):
+            current = schema.check_version(connection, self.path)
+            if current < len(schema.MIGRATIONS):
                 raise EnvironmentUnfit(
-                    f"{self.path}: ledger of version {found}, expected {len(schema.MIGRATIONS)}",
+                    f"{self.path}: ledger of version {current}, expected {len(schema.MIGRATIONS)}",
                     hint="irctl runs reindex brings it up to date",
                 )
             yield connection

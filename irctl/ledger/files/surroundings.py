@@ -29,7 +29,7 @@ def packages() -> dict[str, str]:
 
     Read from folder names: to parse a few hundred METADATA files takes a third of a second.
     """
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     for place in sys.path:
         try:
             entries = os.listdir(place or ".")  # noqa: PTH208  half the cost, and one place to fail
@@ -39,10 +39,11 @@ def packages() -> dict[str, str]:
             if not entry.endswith(".dist-info"):
                 continue
             name, _, version = entry.removesuffix(".dist-info").partition("-")
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # first on the path wins, as in an import
-    if "irctl" in found:
-        found["irctl"] += _own_commit()
-    return dict(sorted(found.items()))
+            # the first on the path wins, as in an import
+            installed.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
+    if "irctl" in installed:
+        installed["irctl"] += _own_commit()
+    return dict(sorted(installed.items()))
 
 
 def versions() -> dict[str, str]:
@@ -114,8 +115,8 @@ def _devices() -> dict[str, Any]:
 
 def _cuda() -> str | None:
     """The CUDA version that the driver offers, from the head of nvidia-smi's page."""
-    found = re.search(r"CUDA Version:\s*([\d.]+)", _output("nvidia-smi"))
-    return found.group(1) if found else None
+    match = re.search(r"CUDA Version:\s*([\d.]+)", _output("nvidia-smi"))
+    return match.group(1) if match else None
 
 
 def _nvidia(fields: str) -> str:
@@ -124,10 +125,10 @@ def _nvidia(fields: str) -> str:
 
 def _cpu() -> str:
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    name = found.group(1).strip() if found else platform.processor() or platform.machine()
+        match = None
+    name = match.group(1).strip() if match else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
 
 

@@ -40,12 +40,12 @@ def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
 
     failed: also whole folders of runs that ended badly, more than `older_than_days` ago.
     """
-    found = []
+    wastes = []
     for run in query.list_runs():
         if run.columns["status"] in OPEN or run.tags or run.columns["notes"] or not _is_here(run.folder):
             continue
         if failed and _is_old_failure(run, older_than_days) and not query.lineage(run.id)["to"]:
-            found.append(Waste(run.id, run.folder, size(run.folder), f"run is {run.columns['status']}", is_run=True))
+            wastes.append(Waste(run.id, run.folder, size(run.folder), f"run is {run.columns['status']}", is_run=True))
             continue
         kept = run.paths.checkpoints
         if (
@@ -55,10 +55,10 @@ def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
             and not kept.is_symlink()
         ):
             why = "training is complete and the model is kept"
-            found.append(Waste(run.id, kept, size(kept), why))
+            wastes.append(Waste(run.id, kept, size(kept), why))
         for leftover in _half_written(run.folder):
-            found.append(Waste(run.id, leftover, size(leftover), "half-written by a killed process"))
-    return found
+            wastes.append(Waste(run.id, leftover, size(leftover), "half-written by a killed process"))
+    return wastes
 
 
 def remove(waste: list[Waste]) -> int:

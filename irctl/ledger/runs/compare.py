@@ -37,16 +37,16 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any
 
 def _config(a: RunRecord, b: RunRecord) -> list[dict[str, Any]]:
     left, right = indexing.read_config(a.paths), indexing.read_config(b.paths)
-    found = _differing({k: v["value"] for k, v in left.items()}, {k: v["value"] for k, v in right.items()})
-    for row in found:
+    settings = _differing({k: v["value"] for k, v in left.items()}, {k: v["value"] for k, v in right.items()})
+    for row in settings:
         row["a_origin"] = left.get(row["name"], {}).get("origin", "not set")
         row["b_origin"] = right.get(row["name"], {}).get("origin", "not set")
-    return found
+    return settings
 
 
 def _packages(run: RunRecord) -> dict[str, str]:
-    found = query.rows("SELECT packages_json FROM env WHERE run_id = ?", (run.id,))
-    return json.loads(found[0]["packages_json"]) if found else {}
+    kept = query.rows("SELECT packages_json FROM env WHERE run_id = ?", (run.id,))
+    return json.loads(kept[0]["packages_json"]) if kept else {}
 
 
 def _measures(a: RunRecord, b: RunRecord) -> list[dict[str, Any]]:
@@ -54,24 +54,24 @@ def _measures(a: RunRecord, b: RunRecord) -> list[dict[str, Any]]:
         return {(m["dataset"], m["split"], m["name"]): m["value"] for m in query.measures(run.id)}
 
     left, right = by_series(a), by_series(b)
-    found = []
+    differences = []
     for key in dict.fromkeys((*left, *right)):
         x, y = left.get(key), right.get(key)
         delta = y - x if x is not None and y is not None else None
-        found.append({"dataset": key[0], "split": key[1], "name": key[2], "a": x, "b": y, "delta": delta})
-    return found
+        differences.append({"dataset": key[0], "split": key[1], "name": key[2], "a": x, "b": y, "delta": delta})
+    return differences
 
 
 def _warnings(a: RunRecord, b: RunRecord) -> list[str]:
-    found = []
+    warnings = []
     x, y = a.columns["negatives_per_query"], b.columns["negatives_per_query"]
     if x != y:
-        found.append(f"negatives per query differ ({x} and {y}): losses and measures are not comparable as they are")
+        warnings.append(f"negatives per query differ ({x} and {y}): losses and measures are not comparable as they are")
     if a.columns["dataset_fingerprint"] != b.columns["dataset_fingerprint"]:
-        found.append("the data sets differ in content")
+        warnings.append("the data sets differ in content")
     for run in (a, b):
         if run.columns["selected_on_eval"]:
-            found.append(f"{run.id} was selected on the split it is measured on")
+            warnings.append(f"{run.id} was selected on the split it is measured on")
         if run.columns["status"] != "completed":
-            found.append(f"{run.id} is {run.columns['status']}")
-    return found
+            warnings.append(f"{run.id} is {run.columns['status']}")
+    return warnings

@@ -35,8 +35,8 @@ def export_runs(runs: Sequence[RunRecord], uri: str) -> tuple[list[str], list[st
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
         with _impatient():
-            found = client.get_experiment_by_name(EXPERIMENT)
-        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+            known = client.get_experiment_by_name(EXPERIMENT)
+        experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT)
         new, present = [], []
         for run in runs:
             if client.search_runs([experiment], f"tags.`{TAG}` = '{run.id}'", max_results=1):
@@ -71,7 +71,7 @@ def _copy(client: Any, experiment: str, run: RunRecord) -> None:
     c = run.columns
     columns = ("command", "method", "dataset", "model", "status", "profile", "git_commit", "irctl_version", "notes")
     tags = {TAG: run.id, **{f"irctl.{k}": str(c[k]) for k in columns if c[k]}, "irctl.tags": " ".join(run.tags)}
-    made = client.create_run(experiment, start_time=_ms(c["created_at"]), tags=tags, run_name=c["name"] or run.id)
+    copy = client.create_run(experiment, start_time=_ms(c["created_at"]), tags=tags, run_name=c["name"] or run.id)
     settings = query.rows("SELECT key, value_text FROM params WHERE run_id = ? ORDER BY key", (run.id,))
     params = [Param(row["key"], (row["value_text"] or "")[:LONGEST_VALUE]) for row in settings]
     metrics = [
@@ -80,10 +80,10 @@ def _copy(client: Any, experiment: str, run: RunRecord) -> None:
         if m["value"] is not None
     ]
     for i in range(0, max(len(params), len(metrics)), BATCH):
-        client.log_batch(made.info.run_id, metrics=metrics[i : i + BATCH], params=params[i : i + BATCH])
+        client.log_batch(copy.info.run_id, metrics=metrics[i : i + BATCH], params=params[i : i + BATCH])
     if c["status"] not in ("running", "queued"):
         status = STATUS.get(c["status"], "KILLED")
-        client.set_terminated(made.info.run_id, status, _ms(c["ended_at"] or c["created_at"]))
+        client.set_terminated(copy.info.run_id, status, _ms(c["ended_at"] or c["created_at"]))
 
 
 def _name(metric: dict[str, Any]) -> str:

@@ -84,8 +84,8 @@ def _sources(run: RunRecord) -> dict[str, str]:
     by_option: dict[str, str] = {}
     for a in query.artifacts(run, role="in"):
         if a["kind"] == "run_file":
-            made = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
-            by_option[""] = str(made[0]) if made else str(a["path"])
+            writers = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
+            by_option[""] = str(writers[0]) if writers else str(a["path"])
         elif a["kind"] in ("bundle", "embeddings"):
             by_option["--index"] = str(a["path"])
         elif a["kind"] == "model":

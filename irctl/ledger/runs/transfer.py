@@ -67,11 +67,11 @@ def import_runs(source: Path) -> tuple[list[str], list[str]]:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    found = {name: _text(folder / name) for name in CARRIED if (folder / name).is_file()}
+    text_of = {name: _text(folder / name) for name in CARRIED if (folder / name).is_file()}
     for name in CARRIED_BYTES:
         if (folder / name).is_file():
-            found[name] = base64.b64encode((folder / name).read_bytes()).decode()
-    return found
+            text_of[name] = base64.b64encode((folder / name).read_bytes()).decode()
+    return text_of
 
 
 def _text(path: Path) -> str:

@@ -34,8 +34,8 @@ OPEN_FILES = 1024
 def run(profile: str) -> list[Finding]:
     """All checks for a hardware profile, in the order they are printed. Raises ConfigError for an unknown profile."""
     hardware = asdict(config.resolve(profiles.layer(profile, Train().method)).hardware)
-    found = [*_python(), *_packages(), *_accelerator(profile, hardware), *_locks(), *_folders(), *_limits()]
-    return [*found, *_hub(), *_encoder(), *_slurm()]
+    findings = [*_python(), *_packages(), *_accelerator(profile, hardware), *_locks(), *_folders(), *_limits()]
+    return [*findings, *_hub(), *_encoder(), *_slurm()]
 
 
 def _python() -> Iterator[Finding]:
@@ -239,10 +239,10 @@ def _preemption() -> str:
         text = subprocess.run(asked, capture_output=True, text=True, timeout=SCONTROL_TIMEOUT_S, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = {k.strip(): v.strip() for k, _, v in (line.partition("=") for line in text.splitlines())}
-    preempts = found.get("PreemptMode", "OFF").upper() not in ("OFF", "(NULL)", "")
-    sends = "send_user_signal" in found.get("PreemptParameters", "")
-    return f"PreemptMode={found['PreemptMode']} without send_user_signal" if preempts and not sends else ""
+    value_of = {k.strip(): v.strip() for k, _, v in (line.partition("=") for line in text.splitlines())}
+    preempts = value_of.get("PreemptMode", "OFF").upper() not in ("OFF", "(NULL)", "")
+    sends = "send_user_signal" in value_of.get("PreemptParameters", "")
+    return f"PreemptMode={value_of['PreemptMode']} without send_user_signal" if preempts and not sends else ""
 
 
 SECRET = re.compile(r"(?i)(token|key|secret|password)")

@@ -64,13 +64,13 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
         for name, check in checks:
             try:
                 with _limit(name, limit_s):
-                    found = check(trial)
+                    detail = check(trial)
             except Stopped:
                 raise
             except IrctlError as e:
                 yield Finding(name, "error", e.message, e.hint or "Mend it, then try --preflight again")
                 return
-            yield Finding(name, "ok", found)
+            yield Finding(name, "ok", detail)
 
 
 def _data(trial: Trial) -> str:
@@ -184,9 +184,9 @@ def _resume(trial: Trial) -> str:
             raise RunFailed("no checkpoint of the first step was kept", hint="Report it: irctl doctor --issue")
         shutil.copytree(first.folder, second.paths.checkpoints / first.folder.name)
         training.train(trial.small, second, Silent(), resume=True)
-    found = [sorted(r.paths.model.rglob("*.safetensors")) for r in (trial.run, second)]
+    weights = [sorted(r.paths.model.rglob("*.safetensors")) for r in (trial.run, second)]
     difference = 0.0
-    for whole, resumed in zip(*found, strict=True):
+    for whole, resumed in zip(*weights, strict=True):
         a, b = load_file(whole), load_file(resumed)
         difference = max(difference, *(float(np.abs(a[k].astype(np.float64) - b[k]).max(initial=0)) for k in a))
     if difference > TOLERANCE:

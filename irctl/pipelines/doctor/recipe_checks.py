@@ -35,12 +35,12 @@ def checks(config: Config) -> Iterator[Finding]:
         return
     yield Finding("recipe", "ok", f"{plan.global_} queries a step, {plan.micro} at once on each of {plan.devices}")
     yield _data(config)
-    found = find_local(config.model.name, config.model.revision)
-    if found is None:
+    model = find_local(config.model.name, config.model.revision)
+    if model is None:
         fix = "Fetch it where there is a network, or name a folder with --set model.name=FOLDER"
         yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
         return
-    yield from _room(config, found.folder, plan.devices)
+    yield from _room(config, model.folder, plan.devices)
 
 
 def _compression(config: Config) -> Iterator[Finding]:
@@ -57,12 +57,16 @@ def _compression(config: Config) -> Iterator[Finding]:
     yield Finding("recipe input", "ok", f"{plan['input']}{rows}")
     for method in methods:
         try:
-            told = dry_run.describe(config, [method], here=config.compress.workers).get(method)
+            described = dry_run.describe(config, [method], here=config.compress.workers).get(method)
         except IrctlError as e:
             yield Finding(f"recipe {method}", "error", e.message, e.hint or "Change the recipe")
             continue
-        found = f"memory {told['memory']}; {told['codes on disk']}" if told else "known once the input is open"
-        yield Finding(f"recipe {method}", "ok", found)
+        detail = (
+            f"memory {described['memory']}; {described['codes on disk']}"
+            if described
+            else "known once the input is open"
+        )
+        yield Finding(f"recipe {method}", "ok", detail)
 
 
 def _data(config: Config) -> Finding:
@@ -81,16 +85,16 @@ def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
 
     taken = memory.of_model(model, config.hardware.zero_stage, devices, config.train)
     needed = taken.device_gib
-    there = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    told = f"{needed:.1f} of {there:.0f} GiB for weights and optimizer, activations not counted"
-    fits = needed < there
+    available = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    detail = f"{needed:.1f} of {available:.0f} GiB for weights and optimizer, activations not counted"
+    fits = needed < available
     fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
-    yield Finding("recipe memory", "ok" if fits else "error", told, fix)
+    yield Finding("recipe memory", "ok" if fits else "error", detail, fix)
     needed = taken.disk_gib
-    there = shutil.disk_usage(_existing(paths.runs())).free / GIB
-    fits = needed < there
+    available = shutil.disk_usage(_existing(paths.runs())).free / GIB
+    fits = needed < available
     fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"
-    yield Finding("recipe disk", "ok" if fits else "error", f"{needed:.1f} of {there:.0f} GiB for checkpoints", fix)
+    yield Finding("recipe disk", "ok" if fits else "error", f"{needed:.1f} of {available:.0f} GiB for checkpoints", fix)
 
 
 def _existing(folder: Path) -> Path:
