@@ -44,7 +44,8 @@ class _Hashing(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
+        view = memoryview(data)
+        view = view.cast("B") if view.nbytes else memoryview(b"")  # a view of nothing cannot be cast
         self.inner.write(view)
         self.sha256.update(view)
         self.count += len(view)
@@ -77,9 +78,7 @@ def write_atomic(
                 elif isinstance(content, (bytes, str)):
                     sink.write(content.encode() if isinstance(content, str) else content)
                 else:
-                    import numpy as np
-
-                    np.lib.format.write_array(sink, np.ascontiguousarray(content), allow_pickle=False)
+                    _write_array(sink, content)
                 file.flush()
                 os.fsync(file.fileno())
             if last is not None:
@@ -91,6 +90,18 @@ def write_atomic(
             tmp.unlink()
         raise
     return Written(sink.count, sink.sha256.hexdigest())
+
+
+def _write_array(sink: _Hashing, array: NDArray[Any]) -> None:
+    """What numpy's `write_array` writes, without its two copies of every value."""
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    if array.dtype.hasobject or array.dtype.names:
+        np.lib.format.write_array(sink, array, allow_pickle=False)
+        return
+    np.lib.format.write_array_header_1_0(sink, np.lib.format.header_data_from_array_1_0(array))
+    sink.write(array.reshape(-1).view(np.uint8))
 
 
 def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], object]) -> Written:

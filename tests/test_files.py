@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from workspace import Workspace
@@ -102,6 +104,20 @@ def test_a_full_disk_ends_in_one_line_though_the_log_cannot_be_written(tmp_path:
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path / 'log.txt'}: no space left on the disk. Free some; the same command continues"
     ]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.arange(6, dtype=np.uint8).reshape(2, 3), np.zeros((0, 7), np.float32), np.float64(3.5), np.arange(4)[::2],
+     np.asfortranarray(np.eye(3)), np.array([True, False]), np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])],
+    ids=["codes", "empty", "scalar", "strided", "fortran", "bool", "fields"],
+)  # fmt: skip
+def test_an_array_is_the_file_that_numpy_writes(tmp_path: Path, array: np.ndarray) -> None:
+    written = files.write_atomic(tmp_path / "ours.npy", array)
+    np.save(tmp_path / "numpy.npy", np.ascontiguousarray(array))
+    expected = (tmp_path / "numpy.npy").read_bytes()
+    assert (tmp_path / "ours.npy").read_bytes() == expected
+    assert written == (len(expected), hashlib.sha256(expected).hexdigest())
 
 
 def test_numpy_is_not_imported_for_text() -> None:

@@ -52,10 +52,10 @@ def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.floa
     return rows_ND
 
 
-def take_rows(stream: Stream, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Rows of a stream as `as_rows` has them; the DataError names file and row."""
+def check_taken(stream: Stream, rows_N: NDArray[np.int64], x_ND: NDArray[np.float32]) -> None:
+    """`as_rows` of what was taken from a stream at these rows; the DataError names file and row."""
     try:
-        return as_rows(stream.take(rows_N), stream.dim)
+        as_rows(x_ND, stream.dim)
     except NotFinite as e:
         row, files = int(rows_N[e.row]), list(getattr(stream, "files", [("vectors", 0)]))
         while len(files) > 1 and row >= files[0][1]:

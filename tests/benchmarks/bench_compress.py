@@ -1,6 +1,7 @@
 """Compression against its bars: reading, parquet to codes, training, encoding, memory. One run, ratios, CPU seconds.
 
-    python tests/benchmarks/bench_compress.py [--rows 100000] [--dim 1024] [--parts read,stream,train,encode,memory]
+    python tests/benchmarks/bench_compress.py [--rows 100000] [--dim 1024] [--methods sq,pq]
+        [--parts read,stream,whole,train,encode,memory]
 
 Each part compares with the plain way in the same process, taking turns: the loop over items of a streamed data set,
 and faiss's own `sa_encode` on vectors that are in memory already. A report: nothing is asserted on a clock.
@@ -13,20 +14,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from compress_phases import REST, START, WHOLE, phases_of
 from showing import label, show
 
+from irctl import allocator
 from irctl import config as configuration
 from irctl.data.vectors.open import open_vectors
+from irctl.index import threads
+from irctl.index.bundle import locate_quantizer
 from irctl.index.plan import ROW_BLOCK
 from irctl.ledger.recording import start_run
 from irctl.pipelines.compress.compress import compress
@@ -34,7 +40,7 @@ from irctl.pipelines.compress.request import CompressRequest
 from irctl.quantizers.shared import faiss_tools, opening, rotations
 from irctl.types import Silent
 
-PARTS = ("read", "stream", "train", "encode", "memory")
+PARTS = ("read", "stream", "whole", "train", "encode", "memory")
 ITEM_ROWS = 10_000  # of the slow loop
 STREAMED: list[tuple[str, dict[str, Any], str, str]] = [  # method, settings, faiss alone, bar
     ("pq", {"m": 16}, "PQ16x8np", ">= 1.0"),
@@ -152,6 +158,62 @@ def streaming(folder: Path, source: Path, rows: int, x_ND: Any, rounds: int) -> 
         )
 
 
+def whole(folder: Path, source: Path, methods: Sequence[str], rows: int, rounds: int) -> None:
+    """Whole commands in processes of their own, with training and measuring and with a quantizer that is there.
+
+    The floor is what must be done to have the codes: reading and encoding, one after the other in one process.
+    """
+    array = folder / "vectors.npy"
+    if not array.is_file():
+        np.save(array, open_vectors(source).take(np.arange(rows)))
+    environment = {**os.environ, "IRCTL_CACHE": str(folder / "cache")}
+    for method in methods:
+        trained = folder / f"trained-{method}"
+        settings = ["--method", method, "--stream", *(["--set", "pq.m=16"] if method == "pq" else [])]
+        phases_of(["--data", str(source), "--out", str(trained), "--train-only", *settings], environment)
+        reuse = ["--init", str(trained), "--set", "compress.probe=0"]
+        for path in (source, array):
+            floors, runs = [], []
+            for turn in range(rounds):
+                floors.append(_read_and_encode(path, locate_quantizer(trained, method)))
+                pair = []
+                for kind, more in (("all", []), ("codes", reuse)):
+                    out = folder / f"whole-{method}{path.suffix}-{kind}{turn}"
+                    pair.append(phases_of(["--data", str(path), "--out", str(out), *settings, *more], environment))
+                    shutil.rmtree(out)
+                runs.append(pair)
+            _show_phases(f"{method} of {path.suffix[1:]}", rows, floors, runs)
+
+
+def _read_and_encode(source: Path, trained: Path) -> tuple[float, float]:
+    """CPU seconds of reading all and of encoding all, in turns block by block."""
+    allocator.keep_freed_memory()
+    quantizer, blocks, spent = opening.load(trained), iter(open_vectors(source).blocks(10_000)), [0.0, 0.0]
+    with threads.leave_cpus(1):
+        while True:
+            began = time.process_time()
+            block = next(blocks, None)
+            read = time.process_time()
+            spent[0] += read - began
+            if block is None:
+                return spent[0], spent[1]
+            quantizer.encode(block.vectors_ND)
+            spent[1] += time.process_time() - read
+
+
+def _show_phases(what: str, rows: int, floors: Sequence[tuple[float, float]], runs: Sequence[Any]) -> None:
+    read, encode = (median(column) for column in zip(*floors, strict=True))
+    floor = read + encode
+    found = [{name: median(run[kind].get(name, 0.0) for run in runs) for name in runs[0][0]} for kind in (0, 1)]
+    show(f"\nwhole     {what}: floor {rows / floor:,.0f} rows/CPU-s: read {read:.2f} s, encode {encode:.2f} s")
+    for name, seconds in zip(("with training and measuring", "by a quantizer that is there"), found, strict=True):
+        total, begin = seconds[WHOLE], seconds[START]
+        show(f"  {name:29} {total:6.2f} s, {rows / total:9,.0f} rows/CPU-s: {floor / total:.2f} of the floor, "
+             f"{floor / (total - begin):.2f} without start and imports")  # fmt: skip
+    for name in (*(n for n in found[0] if n not in (REST, WHOLE)), REST):
+        show(f"    {name:27} {found[0][name]:6.2f} s {found[1][name]:6.2f} s")
+
+
 def training(x_ND: Any) -> None:
     """CPU seconds of PQ16x8, 25 rounds."""
     quantizer = opening.make("pq", {"m": 16, "iterations": 25}, x_ND.shape[1])
@@ -228,6 +290,7 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--methods", default="sq", help="of the part whole")
     given = parser.parse_args()
     parts = given.parts.split(",")
     assert set(parts) <= set(PARTS) and given.rows % ROW_BLOCK == 0
@@ -245,6 +308,8 @@ def main() -> None:
         x_ND = open_vectors(source).take(np.arange(given.rows)) if set(parts) & {"stream", "train", "encode"} else None
         if "stream" in parts:
             streaming(folder, source, given.rows, x_ND, given.rounds)
+        if "whole" in parts:
+            whole(folder, source, given.methods.split(","), given.rows, given.rounds)
         if "train" in parts:
             training(x_ND)
         if "encode" in parts:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from irctl.data.files import hub, made_once
 from irctl.data.vectors.npy import check_vectors, read_header
 from irctl.data.vectors.parquet import ParquetPart
-from irctl.data.vectors.parts import Piece, VectorPart
+from irctl.data.vectors.parts import Piece, Place, VectorPart
 from irctl.data.vectors.stream import VectorStream
 from irctl.errors import DataError
 
@@ -173,7 +173,7 @@ class RemoteNpyPart:
         for first in range(start, stop, ROWS_AT_ONCE):
             yield self._read(first, min(first + ROWS_AT_ONCE, stop)), None
 
-    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
+    def take(self, rows_N: NDArray[np.int64], out_ND: Place, at_N: NDArray[np.int64]) -> None:
         """Rows that lie near each other come with one request."""
         for number in np.unique(rows_N // ROWS_AT_ONCE).tolist():
             mine = np.flatnonzero(rows_N // ROWS_AT_ONCE == number)

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data.vectors.ids import ID_BLOCK, VectorIds
-from irctl.data.vectors.parquet import BATCH
-from irctl.data.vectors.parts import Piece
+from irctl.data.vectors.parts import Piece, Place
 from irctl.errors import DataError
 from irctl.ledger import stored
 
 TYPES = (np.float16, np.float32, np.float64, np.int8, np.uint8)
 _VERSIONS = ((1, 0), (2, 0), (3, 0))
+BATCH = 1000
+"""Rows copied at once where rows are taken here and there."""
 
 
 class NpyPart:
@@ -67,7 +68,7 @@ class NpyPart:
         assert self._ids is not None
         return self._ids.span(self._first_id + start, self._first_id + stop)
 
-    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
+    def take(self, rows_N: NDArray[np.int64], out_ND: Place, at_N: NDArray[np.int64]) -> None:
         if self._samples:
             stored.check(self.path, self.sha256)
         order = np.argsort(rows_N, kind="stable")  # ascending reads of a mapped file

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from irctl.data.files.arrow import open_parquet, read_batches, reading
 from irctl.data.files.column_names import VECTOR_IDS
 from irctl.data.vectors.ids import VectorIds, id_texts
-from irctl.data.vectors.parts import Piece
+from irctl.data.vectors.parts import Piece, Place
 from irctl.errors import DataError
 
-BATCH = 1000
+BATCH = 500
 """Rows of one parquet read: larger batches were slower (a batch fits the cache)."""
 
-BUFFER = 1 << 20
+BUFFER = 1 << 18
 """Bytes of a parquet column read at once: pyarrow's default is all that is asked for, a whole file of vectors."""
 
 
@@ -118,17 +118,18 @@ class ParquetPart:
         """Give back the memory of ids that were asked for."""
         self._known.clear()
 
-    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
-        group_N = np.searchsorted(self._starts, rows_N, side="right") - 1
-        for group in np.unique(group_N).tolist():
-            mine = np.flatnonzero(group_N == group)
-            start, last = int(self._starts[group]), int(rows_N[mine].max())
+    def take(self, rows_N: NDArray[np.int64], out_ND: Place, at_N: NDArray[np.int64]) -> None:
+        order = np.argsort(rows_N, kind="stable")
+        rows_N, at_N = rows_N[order], at_N[order]
+        for group in np.unique(np.searchsorted(self._starts, rows_N, side="right") - 1).tolist():
+            start = int(self._starts[group])
+            low, end = np.searchsorted(rows_N, self._starts[group : group + 2]).tolist()
             for batch in self._batches([self._column], [group]):
-                here = mine[(rows_N[mine] >= start) & (rows_N[mine] < start + len(batch))]
-                if len(here):
-                    out_ND[at_N[here]] = self._vectors(batch.column(0), start)[rows_N[here] - start]
-                start += len(batch)
-                if start > last:
+                high = int(np.searchsorted(rows_N, start + len(batch)))
+                if low < high:
+                    out_ND[at_N[low:high]] = self._vectors(batch.column(0), start)[rows_N[low:high] - start]
+                start, low = start + len(batch), high
+                if low == end:
                     break
 
     def _vectors(self, column: Any, first_row: int) -> NDArray[np.floating]:

@@ -5,7 +5,7 @@ Dimension key: N vectors, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from irctl.data.vectors.ids import ID_BLOCK, ID_OFFSET, ID_SAMPLE
 from irctl.data.vectors.npy import NpyPart
 from irctl.data.vectors.parquet import ParquetPart
-from irctl.data.vectors.parts import VectorPart
+from irctl.data.vectors.parts import Place, VectorPart
 from irctl.errors import DataError
 from irctl.ledger import stored
 from irctl.types import VectorBlock
@@ -108,19 +108,20 @@ class VectorStream:
 
     def take(self, rows_N: NDArray[np.int64]) -> NDArray[np.float32]:
         """Vectors [N, D] at these rows, in the order asked."""
+        out_ND = np.empty((len(rows_N), self.dim), np.float32)
+        self.take_into(rows_N, out_ND)
+        return out_ND
+
+    def take_into(self, rows_N: NDArray[np.int64], out: Place) -> None:
+        """Put the vector at rows_N[i] into out[i], several at once as they are read; ascending rows in their order."""
         rows_N = np.asarray(rows_N, dtype=np.int64)
         if len(rows_N) and (rows_N.min() < 0 or rows_N.max() >= self.rows):
             raise DataError(f"{self.describe()}: rows 0 to {self.rows - 1}, asked {rows_N.min()} to {rows_N.max()}")
-        out_ND = np.empty((len(rows_N), self.dim), np.float32)
+        finite = _FiniteRows(out, lambda at: self._bad_row(int(rows_N[at])))
         part_N = np.searchsorted(self._starts, rows_N, side="right") - 1
         for number in np.unique(part_N).tolist():
             mine = np.flatnonzero(part_N == number)
-            with np.errstate(over="ignore"):  # looked for below
-                self.parts[number].take(rows_N[mine] - self._starts[number], out_ND, mine)
-        bad = _not_finite(out_ND)
-        if bad is not None:
-            raise self._bad_row(int(rows_N[bad]))
-        return out_ND
+            self.parts[number].take(rows_N[mine] - self._starts[number], finite, mine)
 
     def check(self) -> None:
         """Hash the files whose hash is known and that were not hashed before. DataError for one that is damaged."""
@@ -146,9 +147,8 @@ class VectorStream:
 
     def _block(self, start: int, filling: _Filling) -> VectorBlock:
         vectors_ND = filling.vectors()
-        bad = _not_finite(vectors_ND)
-        if bad is not None:
-            raise self._bad_row(start + bad)
+        if filling.bad is not None:
+            raise self._bad_row(start + filling.bad)
         return VectorBlock(start, filling.ids, vectors_ND)
 
     def _bad_row(self, row: int) -> DataError:
@@ -163,10 +163,12 @@ class _Filling:
 
     Several pieces are copied as they come: a reader whose buffers go back to it at once uses them again, which made
     parquet twice as fast as joining the pieces at the end.
+    bad: the first row that is not finite, looked for as the rows come: they are in the processor's cache then.
     """
 
     def __init__(self, size: int, dim: int) -> None:
         self.size, self._dim, self._count = size, dim, 0
+        self.bad: int | None = None
         self._whole: NDArray[np.floating] | None = None
         self._copied_ND: NDArray[np.float32] | None = None
         self.ids: list[str] | None = []
@@ -187,16 +189,40 @@ class _Filling:
         else:
             if self._copied_ND is None:
                 self._copied_ND = np.empty((self.size, self._dim), np.float32)
+            copy_ND = self._copied_ND[self._count : self._count + len(piece_ND)]
             with np.errstate(over="ignore"):
-                self._copied_ND[self._count : self._count + len(piece_ND)] = piece_ND
+                copy_ND[:] = piece_ND
+            self._look_at(copy_ND, self._count)
         self._count += len(piece_ND)
         return len(piece_ND)
 
     def vectors(self) -> NDArray[np.float32]:
         """float32 [size, D], C-contiguous."""
-        filled = self._whole if self._copied_ND is None else self._copied_ND
+        if self._copied_ND is not None:
+            return self._copied_ND
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(filled, dtype=np.float32)
+            whole_ND = np.ascontiguousarray(self._whole, dtype=np.float32)
+        self._look_at(whole_ND, 0)
+        return whole_ND
+
+    def _look_at(self, rows_ND: NDArray[np.float32], first: int) -> None:
+        if self.bad is None and (bad := _not_finite(rows_ND)) is not None:
+            self.bad = first + bad
+
+
+class _FiniteRows:
+    """A place that takes finite rows alone; they are looked at while they are still in the processor's cache."""
+
+    def __init__(self, out: Place, refuse: Callable[[int], DataError]) -> None:
+        self._out, self._refuse = out, refuse
+
+    def __setitem__(self, at_n: NDArray[np.int64], rows_nD: NDArray[np.floating]) -> None:
+        with np.errstate(over="ignore"):  # looked for here
+            rows_nD = np.asarray(rows_nD, np.float32)
+        bad = _not_finite(rows_nD)
+        if bad is not None:
+            raise self._refuse(int(at_n[bad]))
+        self._out[at_n] = rows_nD
 
 
 def _not_finite(x_ND: NDArray[np.float32]) -> int | None:

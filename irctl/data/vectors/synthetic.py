@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.data import draws
-from irctl.data.vectors.parts import Piece
+from irctl.data.vectors.parts import Piece, Place
 from irctl.errors import ConfigError, DataError
 
 BLOCK = 1024
@@ -69,7 +69,7 @@ class SyntheticPart:
             first = number * BLOCK
             yield self._block(number)[max(start - first, 0) : stop - first], None
 
-    def take(self, rows_N: NDArray[np.int64], out_ND: NDArray[np.float32], at_N: NDArray[np.int64]) -> None:
+    def take(self, rows_N: NDArray[np.int64], out_ND: Place, at_N: NDArray[np.int64]) -> None:
         if len(rows_N) and rows_N.max() >= self.rows:
             raise DataError(f"{self.name}: no row {rows_N.max()}")
         for number in np.unique(rows_N // BLOCK).tolist():

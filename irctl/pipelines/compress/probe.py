@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.index.arrays import normalize_rows
-from irctl.index.plan import Plan, draw, list_row_groups
+from irctl.index.plan import draw, list_row_groups
 from irctl.index.scoring import score_rows
-from irctl.index.topk import top_k
 from irctl.metrics.vectors import distortion, neighbour_recall
+from irctl.quantizers.shared.search import search_by_scores
 from irctl.types import Stream
 
 SAMPLE = 20_000
@@ -26,39 +26,43 @@ _ENOUGH = SAMPLE // 2  # rows that were not trained on, to do without the others
 _ESTIMATED = 100  # probe rows whose every estimate is compared with the exact similarity
 _BETWEEN = 200  # queries between two probe rows
 _SHORTER = np.float32(0.01)  # their length by inner product, where it must not matter
-_CHUNK = 128
+
+
+def draw_others(
+    stream: Stream, seed: int, probe_rows: NDArray[np.int64], trained_rows: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], int | None]:
+    """(rows among which the probe rows look for their neighbours, ascending; how many of them were trained on).
+
+    trained_rows: those that the quantizers were trained on; None where they are not known.
+    """
+    sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), seed + 2, list_row_groups(stream))
+    sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
+    if trained_rows is None:
+        return sample_N, None
+    unseen_N = np.setdiff1d(sample_N, trained_rows)
+    sample_N = unseen_N if len(unseen_N) >= _ENOUGH else sample_N
+    return sample_N, len(np.intersect1d(sample_N, trained_rows))
 
 
 class Probe:
     """Exact answers, computed once and compared with any number of quantizers.
 
-    trained_rows: those that the quantizers were trained on; None where they are not known.
+    trained: how many rows of the sample the quantizers were trained on; None where that is not known.
     """
 
     def __init__(
-        self, stream: Stream, plan: Plan, probe_rows: NDArray[np.int64], trained_rows: NDArray[np.int64] | None
+        self, held_PD: NDArray[np.float32], sample_ND: NDArray[np.float32], trained: int | None, metric: str
     ) -> None:
-        sample_N = draw(stream.rows, min(stream.rows, SAMPLE + len(probe_rows)), plan.seed + 2, list_row_groups(stream))
-        sample_N = np.setdiff1d(sample_N, probe_rows)[:SAMPLE]
-        self.trained: int | None = None
-        if trained_rows is not None:
-            unseen_N = np.setdiff1d(sample_N, trained_rows)
-            sample_N = unseen_N if len(unseen_N) >= _ENOUGH else sample_N
-            self.trained = len(np.intersect1d(sample_N, trained_rows))
-        self.metric = plan.metric
-        self.held_PD = stream.take(probe_rows)
-        self.sample_ND = stream.take(sample_N)
-        self.depths = [k for k in DEPTHS if k < len(sample_N)]
+        self.held_PD, self.sample_ND, self.trained, self.metric = held_PD, sample_ND, trained, metric
+        self.depths = [k for k in DEPTHS if k < len(sample_ND)]
         asked = {"recall": self.held_PD, "query_recall": between(self.held_PD, self.metric)}
         self.asked = {name: (queries_QD, self._exact(queries_QD)) for name, queries_QD in asked.items()}
 
     def _exact(self, queries_QD: NDArray[np.float32]) -> NDArray[np.int64]:
-        deepest = max(self.depths, default=0)
-        exact = [
-            top_k(score_rows(queries_QD[a : a + _CHUNK], self.sample_ND, self.metric), deepest)[1]
-            for a in range(0, len(queries_QD), _CHUNK)
-        ]
-        return np.concatenate(exact) if exact else np.empty((0, 0), np.int64)
+        def score(rows_ND: Any) -> Any:
+            return score_rows(queries_QD, rows_ND, self.metric)
+
+        return search_by_scores(score, self.sample_ND, len(queries_QD), max(self.depths, default=0))[1]
 
     def describe_rows(self) -> str:
         """Which rows are measured, in words."""

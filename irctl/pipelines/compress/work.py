@@ -6,7 +6,7 @@ Dimension key: N sampled rows, D vector width.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from irctl import stopping
 from irctl.errors import DataError
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index.arrays import take_rows
+from irctl.index.arrays import check_taken
 from irctl.index.bundle import FORMAT, VERSION, locate_quantizer
 from irctl.index.plan import Plan, check_batch, draw_samples, find_missing, list_row_groups, write_or_match
 from irctl.pipelines import outputs
@@ -26,6 +26,9 @@ from irctl.types import Reporter
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
+    from irctl.pipelines.compress.probe import Probe
+
+_KEPT = "the trained quantizers are kept"
 
 
 class Work:
@@ -119,9 +122,46 @@ class Work:
         first = next(iter(self.plans.values()))
         most = max(p.train_rows for p in self.plans.values())  # also when resumed: the draw must be the same
         probe_rows, train_rows = draw_samples(stream.rows, most, first.probe, first.seed, list_row_groups(stream))
+        x_ND, probe = self._read_samples(train_rows, probe_rows, wanting)
         if wanting:
-            self._train(wanting, train_rows)
-        self._probe(probe_rows, None if self.init_sha256 else train_rows)
+            self._train(wanting, x_ND)
+        del x_ND
+        if probe is not None:
+            with stopping.at_once(_KEPT):
+                loaded = probe()
+            self._measure(loaded)
+
+    def _read_samples(
+        self, train_rows: Any, probe_rows: Any, wanting: Sequence[str]
+    ) -> tuple[Any, Callable[[], Probe] | None]:
+        """(training rows [N, D], none where no quantizer wants any; what loads the rows to measure on, if any are).
+
+        The input is read once for both. The rows to measure on wait in a file while the quantizers train.
+        """
+        import numpy as np
+
+        from irctl.index.samples import Waiting, take_apart
+        from irctl.pipelines.compress.probe import Probe, draw_others
+
+        stream, plan, folder = self.given.stream, next(iter(self.plans.values())), next(iter(self.folders.values()))
+        if wanting and len(train_rows) < min(self.config.compress.train_size, stream.rows - self.config.compress.probe):
+            self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
+        x_ND = np.empty((len(train_rows) if wanting else 0, stream.dim), np.float32)
+        samples: list[tuple[Any, Any]] = [(train_rows, x_ND)] if wanting else []
+        load = None
+        if len(probe_rows):
+            others, trained = draw_others(stream, plan.seed, probe_rows, None if self.init_sha256 else train_rows)
+            held, among = Waiting(folder, stream.dim), Waiting(folder, stream.dim)
+            samples += [(probe_rows, held), (others, among)]
+
+            def load() -> Probe:
+                return Probe(held.load(), among.load(), trained, plan.metric)
+
+        if samples:
+            with stopping.at_once("nothing is done yet" if wanting else _KEPT):
+                take_apart(stream, samples)
+        check_taken(stream, train_rows, x_ND)
+        return x_ND, load
 
     def _is_checked(self, name: str, folder: Path) -> bool:
         """Whether an earlier run of the same command has looked at all ids: it trained or reused a quantizer then."""
@@ -129,12 +169,7 @@ class Work:
             return str(shards.read_manifest(folder, FORMAT, VERSION).get("coverage", "full")) != "partial"
         return (locate_quantizer(folder, name) / "quantizer.json").is_file()
 
-    def _train(self, wanting: Sequence[str], train_rows: Any) -> None:
-        config, stream = self.config, self.given.stream
-        if len(train_rows) < min(config.compress.train_size, stream.rows - config.compress.probe):
-            self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
-        with stopping.at_once("nothing is done yet"):
-            x_ND = take_rows(stream, train_rows)
+    def _train(self, wanting: Sequence[str], x_ND: Any) -> None:
         self._warn_about_metric(x_ND)
         for name in wanting:
             started = time.process_time()
@@ -146,21 +181,11 @@ class Work:
             self.quantizers[name].save(locate_quantizer(self.folders[name], name))
             stopping.check(f"the trained {name} is kept")
 
-    def _probe(self, probe_rows: Any, trained_rows: Any) -> None:
-        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too.
-
-        trained_rows: None where the quantizer of --init may have been trained on any.
-        """
-        from irctl.pipelines.compress.probe import Probe
-
-        if not len(probe_rows):
-            return
-        kept = "the trained quantizers are kept"
-        with stopping.at_once(kept):
-            probe = Probe(self.given.stream, next(iter(self.plans.values())), probe_rows, trained_rows)
+    def _measure(self, probe: Probe) -> None:
+        """Measure on held-out rows, into probe.json beside the plan: a resumed run reports it too."""
         self.reporter.say(f"measuring on {probe.describe_rows()}")
         for name, folder in self.folders.items():
-            with stopping.at_once(kept):
+            with stopping.at_once(_KEPT):
                 measured = probe.measure(self.quantizers[name])
             shards.write_json(folder / "probe.json", measured)
         encode_batches.warn_once(self.quantizers, self.warned, self.reporter)

@@ -29,11 +29,11 @@ def prepare(x_ND: ArrayLike, dim: int, metric: str, what: str = "vectors") -> Ve
     return normalize_rows(rows_ND) if metric == "cosine" else rows_ND
 
 
-def search_by_scores(score: Callable[[Codes], Scores], codes_NC: Codes, queries: int, k: int) -> tuple[Scores, Rows]:
-    """Search by `score(codes) -> [Q, n]`, a block of rows at a time."""
-    best = TopK(queries, min(k, len(codes_NC)))
-    for start in range(0, len(codes_NC), _ROWS):
-        best.push_block(score(np.ascontiguousarray(codes_NC[start : start + _ROWS])), start)
+def search_by_scores(score: Callable[[Any], Scores], rows_N: NDArray[Any], queries: int, k: int) -> tuple[Scores, Rows]:
+    """Search by `score(rows) -> [Q, n]`, a block of rows at a time: of codes, or of vectors."""
+    best = TopK(queries, min(k, len(rows_N)))
+    for start in range(0, len(rows_N), _ROWS):
+        best.push_block(score(np.ascontiguousarray(rows_N[start : start + _ROWS])), start)
     return best.result()
 
 

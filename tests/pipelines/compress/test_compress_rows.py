@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from compressing import compressed, settings, tree, vectors
 
+from irctl.data.vectors import parquet
 from irctl.errors import DataError
 from irctl.index.plan import draw_samples, read
 from irctl.metrics.vectors.distortion import relative_mse
@@ -53,6 +54,21 @@ def test_recall_is_among_rows_that_were_not_trained_on_where_there_are_enough(tm
     np.save(tmp_path / "x.npy", vectors(2000))
     row = compressed(tmp_path / "x.npy", tmp_path / "b", compress__method="sq", compress__train_size=1000)["results"][0]
     assert (row["sample_trained_rows"], row["held_out_rows"]) == (0, 200) and row["sample_rows"] > 300
+
+
+def test_the_input_is_read_once_for_training_and_measuring(tmp_path: Path, monkeypatch) -> None:
+    # it was read three times: for the training rows, for those to measure on, and for those they search
+    pq.write_table(pa.table({"emb": list(vectors(3000))}), tmp_path / "x.parquet", row_group_size=1000)
+    read, batches = [], parquet.read_batches
+
+    def counting(file, name, rows, **options):
+        for batch in batches(file, name, rows, **options):
+            read.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(parquet, "read_batches", counting)
+    compressed(tmp_path / "x.parquet", tmp_path / "b", train_only=True, compress__method="sq,flat")
+    assert 2000 < sum(read) <= 3000 + 1  # one row tells the width
 
 
 def test_what_a_reused_quantizer_was_trained_on_is_not_claimed_to_be_known(tmp_path: Path) -> None:
