@@ -1,6 +1,6 @@
 """How the layers of settings are put together and checked against the schema (irctl.settings).
 
-Precedence, low to high: default < method < profile (hardware keys only) < recipe or --config < named option < --set.
+Precedence, low to high: default < method < collection < profile (hardware only) < recipe or --config < option < --set.
 Each resolved value carries its origin. A key is `section.name`; a plug-in file's are `pq.m`, `loss.ws2.temperature`.
 """
 

@@ -12,6 +12,7 @@ class Kind(Enum):
 
     DEFAULT = "default"
     METHOD = "method"
+    COLLECTION = "collection"
     PROFILE = "profile"
     RECIPE = "recipe"
     FILE = ""  # a TOML file of --config
@@ -23,14 +24,14 @@ class Kind(Enum):
 
 
 _ALONE = {k.value: k for k in (Kind.DEFAULT, Kind.SET, Kind.MEASURED, Kind.MINED)}
-_NAMED = {k.value: k for k in (Kind.METHOD, Kind.PROFILE, Kind.OPTION)}
+_NAMED = {k.value: k for k in (Kind.METHOD, Kind.COLLECTION, Kind.PROFILE, Kind.OPTION)}
 _ARM = re.compile(r"(?P<name>.+?) \[(?P<arm>.+)\]", re.DOTALL)
 _LINE = re.compile(r"(?P<name>.+):(?P<line>[1-9][0-9]*)(?P<tiny> \[tiny\])?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """name: of the method, profile, option or file; of a derived value what it was derived from.
+    """name: of the method, collection, profile, option or file; of a derived value what it was derived from.
 
     line (from 1) and tiny, its [tiny] overlay, are of a file; an arm is of a group recipe.
     """

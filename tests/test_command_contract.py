@@ -95,7 +95,8 @@ def test_show_prints_each_setting_with_its_origin(place: Workspace) -> None:
     done = place.ok("train --loss ws2 --set train.lr=1e-5 --show --json")
     assert done.json["config"]["loss.name"] == {"value": "ws2", "origin": "option --loss"}
     assert done.json["config"]["train.lr"] == {"value": 1e-5, "origin": "--set"}
-    assert done.json["config"]["train.epochs"]["origin"] == "default"
+    assert done.json["config"]["train.epochs"]["origin"] == "collection cranfield"
+    assert done.json["config"]["train.clip"]["origin"] == "default"
 
 
 def test_a_dry_run_makes_no_run_folder(place: Workspace) -> None:

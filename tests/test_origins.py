@@ -11,6 +11,7 @@ TEXTS = {
     "measured": origins.MEASURED,
     "mined": origins.MINED,
     "method sycl": Origin(Kind.METHOD, "sycl"),
+    "collection cranfield": Origin(Kind.COLLECTION, "cranfield"),
     "profile v100x8": Origin(Kind.PROFILE, "v100x8"),
     "option --lr": Origin(Kind.OPTION, "--lr"),
     "recipe cranfield-ws2.toml:12": Origin(Kind.RECIPE, "cranfield-ws2.toml", 12),

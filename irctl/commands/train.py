@@ -53,8 +53,8 @@ def train(
 ) -> None:
     """Train an encoder. The model in the run folder opens with SentenceTransformer(folder).
 
-    With nothing given: the built-in collection, all-MiniLM-L6-v2, BM25 negatives mined once. The same command
-    continues a run that was killed.
+    With nothing given: the built-in collection, all-MiniLM-L6-v2, BM25 negatives mined once, 17 steps of 8 queries: a
+    few minutes on two cores. The same command continues a run that was killed.
 
     \b
     Examples:

@@ -12,11 +12,11 @@ from irctl.origins import Kind, Origin
 from irctl.settings import MOST_DEVICES
 
 if TYPE_CHECKING:
-    from irctl.config import Config
+    from irctl.config import Config, Layer
 
 
 def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str]) -> Config:
-    """The resolved configuration of a command: default < method < profile < recipe < --config < option < --set."""
+    """The resolved configuration of a command, its layers in the order of irctl/config.py."""
     from irctl import config, profiles, recipes_index
 
     layers: list[config.Layer] = []
@@ -31,11 +31,27 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
     shared = {"run.seed": options.seed, "run.hash": options.hash_}
     layers.append(config.from_options({**named, **shared}, {**names, "run.seed": "--seed", "run.hash": "--hash"}))
     layers.append(config.from_sets(options.set_))
-    method = config.resolve(*layers).train.method
-    hardware = dict(profiles.layer(options.profile, method))
+    asked = config.resolve(*layers)
+    hardware = dict(profiles.layer(options.profile, asked.train.method))
     if options.devices:
         hardware["hardware.devices"] = (len(device_numbers(options.devices)), Origin(Kind.OPTION, "--devices"))
-    return config.resolve(hardware, *layers)
+    is_whole = options.recipe or options.config  # it says what the experiment is
+    of_data = {} if is_whole else of_collection(asked.data.source)
+    return config.resolve(of_data, hardware, *layers)
+
+
+def of_collection(source: str) -> Layer:
+    """Settings that a shipped collection brings for training on it, collections/NAME/train.toml; empty for other data.
+
+    A hundred training queries teach in minutes what they can; data of one's own keeps the defaults of settings.py.
+    """
+    from irctl import config, paths
+
+    files = {file.parent.name: file for file in paths.shipped("collections").glob("*/train.toml")}
+    if source not in files:
+        return {}
+    origin = Origin(Kind.COLLECTION, source)
+    return {key: (value, origin) for key, (value, _) in config.from_file(files[source]).items()}
 
 
 def device_numbers(text: str) -> list[int]:
