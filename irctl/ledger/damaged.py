@@ -20,13 +20,13 @@ _NEAR = 0.75  # of two strangers about .35 is alike
 def error(path: Path, expected: str, found: str, remedy: str, record: Path | None = None) -> DataError:
     """The error for a file of sha256 `found`. remedy: how to make it again. record: where `expected` stands."""
     record = record or _record_of(path)
-    difference = compared(expected, found)
+    difference = show_difference(expected, found)
     if SequenceMatcher(None, expected, found, autojunk=False).ratio() >= _NEAR:
         return DataError(
             f"{path}: is sound, but its hash in {record} is damaged: {difference}",
             hint=f"Leave the file, and put {found} there",
         )
-    recorded = _recorded(record)
+    recorded = _read_hashes(record)
     if recorded and hashing.compute_sha256(record) in recorded:
         return DataError(f"{path}: is damaged: {difference}", hint=remedy)
     changed = " (which is not as its run recorded it)" if recorded else ""
@@ -34,7 +34,7 @@ def error(path: Path, expected: str, found: str, remedy: str, record: Path | Non
     return DataError(f"{path}: is damaged, or its hash in {record}{changed}: {difference}", hint=restore + remedy)
 
 
-def compared(expected: str, found: str) -> str:
+def show_difference(expected: str, found: str) -> str:
     """Two hashes, each 16 characters around the first that differs."""
     pairs = zip(expected, found, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(found)))
@@ -50,7 +50,7 @@ def _record_of(path: Path) -> Path:
     return next((p for p in named if p.exists()), path.parent)
 
 
-def _recorded(manifest: Path) -> set[str]:
+def _read_hashes(manifest: Path) -> set[str]:
     """sha256 of a bundle's manifest at the end of each run that wrote it; empty where no run is known."""
     from irctl.ledger import query
     from irctl.ledger.database import indexing

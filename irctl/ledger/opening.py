@@ -63,7 +63,7 @@ def reopen(folder: Path, given: Mapping[str, Any], masker: Masker, config: Confi
     record |= {**dict.fromkeys(ENDED), **kept, "status": "running", **_process(now), "started_at": started}
     files.append_lines(at.events, {"at": now, "level": "info", "code": "resumed", "msg": " ".join(masker.argv)})
     if config is not None and config.sha256() != record.get("config_sha256"):
-        changed = _changed(indexing.read_config(at), masker.value(config.to_json()))
+        changed = _list_changes(indexing.read_config(at), masker.value(config.to_json()))
         files.append_lines(at.events, {"at": now, "level": "warning", "code": "config", "msg": changed})
         files.write_json(at.config, masker.value(config.to_json()))
         record["config_sha256"] = config.sha256()
@@ -107,6 +107,6 @@ def _write_launch(at: paths.RunPaths, masker: Masker) -> None:
     files.write_json(at.launch, masker.value(launch))
 
 
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _list_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     values = {k: (old.get(k, {}).get("value"), new.get(k, {}).get("value")) for k in {**old, **new}}
     return "; ".join(f"{k}: {was!r} -> {now!r}" for k, (was, now) in values.items() if was != now)

@@ -48,7 +48,7 @@ def ask(work: Callable[[sqlite3.Connection], T]) -> T:
     """What `work` reads, spool drained; from the folders, in memory, where the file is damaged or cannot be read."""
     ledger = Ledger()
     try:
-        if publish.waiting() or not ledger.path.is_file():
+        if publish.list_waiting() or not ledger.path.is_file():
             publish.drain(DRAIN_PATIENCE_S)
         with ledger.read() as connection:
             return work(connection)
@@ -98,9 +98,9 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
         return _only(*_others(completed), ref)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
-        if named := newest_named(name, completed=completed):
+        if named := find_newest_named(name, completed=completed):
             return named[1]
-        if completed and (other := newest_named(name)):
+        if completed and (other := find_newest_named(name)):
             raise DataError(
                 f"no completed run named '{ref}': run {other[1].id} is {other[1].columns['status']}",
                 hint="Name its id to use it as it is",
@@ -116,7 +116,7 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
     return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref)
 
 
-def newest_named(
+def find_newest_named(
     name: str, *, completed: bool = False, kinds: Collection[str] = tuple(NAMED)
 ) -> tuple[str, RunRecord] | None:
     """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
@@ -192,7 +192,7 @@ def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) 
         recorded = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
     listed = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in recorded]
     listed = [a for a in listed if role in (None, a["role"]) and kind in (None, a["kind"])]
-    return [{"run_id": run.id, **a, "path": places.located(a["path"], run.folder, run.id, a["role"])} for a in listed]
+    return [{"run_id": run.id, **a, "path": places.locate(a["path"], run.folder, run.id, a["role"])} for a in listed]
 
 
 def outputs(kind: str, sha256: str) -> list[Path]:
@@ -202,7 +202,7 @@ def outputs(kind: str, sha256: str) -> list[Path]:
         " WHERE o.role = 'out' AND o.kind = ? AND o.sha256 = ? ORDER BY o.rowid"
     )
     copies = rows(sql, (kind, sha256))
-    return [Path(places.located(a["path"], places.run_folder(a["run_id"], a["run_dir"]), a["run_id"])) for a in copies]
+    return [Path(places.locate(a["path"], places.run_folder(a["run_id"], a["run_dir"]), a["run_id"])) for a in copies]
 
 
 def metrics(run_id: str) -> list[dict[str, Any]]:

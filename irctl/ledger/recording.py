@@ -127,7 +127,7 @@ class RunHandle:
         sha256: the content's key where the caller has one; both sides must use the same. Else it is computed here.
         Raises DataError if the path does not exist.
         """
-        row = {"role": role, "kind": kind, **_described(Path(path), sha256, self.paths.folder)}
+        row = {"role": role, "kind": kind, **_describe_file(Path(path), sha256, self.paths.folder)}
         row |= {"n_rows": n_rows, "dim": dim, "format": format}
         with self._lock:
             same = (role, kind, row["path"])
@@ -136,7 +136,7 @@ class RunHandle:
             self._record["artifacts"] = [*kept, row]
             self._save(("run", "artifacts"))
 
-    def scrubbed(self, value: Any) -> Any:
+    def scrub_value(self, value: Any) -> Any:
         """scrub() for every string in lists and dicts: for files that the run writes about itself."""
         return self._masker.value(value)
 
@@ -175,7 +175,7 @@ class RunHandle:
                 return
             self._record.update(status=status, exit_code=exit_code, signal=signal, error_kind=error_kind)
             self._record.update(error_msg=error_msg, heartbeat_at=files.utc_now(), ended_at=files.utc_now())
-            self._record.update(self._used())
+            self._record.update(self._measure_use())
             files.append_metric(self.paths, "peak_memory_gib", surroundings.peak_memory_gib())
             self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
             self._save(("run", "events", "metrics", "artifacts"))
@@ -214,7 +214,7 @@ class RunHandle:
             warn_once(message, paths.ledger())
             self.event("warning", "ledger", message)
 
-    def _used(self) -> dict[str, float | None]:
+    def _measure_use(self) -> dict[str, float | None]:
         seconds = time.monotonic() - self._clock
         devices = int(self._record.get("world_size") or 1)
         return {
@@ -241,7 +241,7 @@ def _check_columns(columns: Mapping[str, Any]) -> None:
     assert not wrong, f"no column {wrong} in the ledger's table runs"
 
 
-def _described(path: Path, sha256: str | None, folder: Path) -> dict[str, Any]:
+def _describe_file(path: Path, sha256: str | None, folder: Path) -> dict[str, Any]:
     """{path, size, sha256, mtime_ns} of a file or folder; its content is read only where no hash is given.
 
     A path in the run's `folder` is told relative to it. A name that is no path (a hub model, a built-in collection)
@@ -253,12 +253,12 @@ def _described(path: Path, sha256: str | None, folder: Path) -> dict[str, Any]:
         name = path.absolute() if ".." in path.parts else path
         return {"path": str(name), "size": None, "sha256": sha256, "mtime_ns": None}
     at = path.absolute()
-    size, mtime_ns = _measured(at)
+    size, mtime_ns = _measure_size(at)
     sha256 = sha256 or hashing.content(at)
     return {"path": places.stored(at, folder), "size": size, "sha256": sha256, "mtime_ns": mtime_ns}
 
 
-def _measured(at: Path) -> tuple[int, int]:
+def _measure_size(at: Path) -> tuple[int, int]:
     """(bytes, newest mtime_ns) of a file, or of all below a folder in one walk.
 
     What vanishes on the way does not count: another process may be finishing the same folder.

@@ -24,9 +24,11 @@ def flipped(digest: str, at: int) -> str:
 
 @pytest.mark.parametrize("at", [0, 15, 16, 40, 63])
 def test_hashes_that_differ_look_different_wherever_they_differ(at: int) -> None:
-    expected, found = damaged.compared(flipped(REAL, at), REAL).removeprefix("expected sha256 ").split(", found ")
+    expected, found = (
+        damaged.show_difference(flipped(REAL, at), REAL).removeprefix("expected sha256 ").split(", found ")
+    )
     assert expected != found and len(expected) == len(found) and len(expected) <= 19
-    assert damaged.compared(REAL[:30], REAL).split(", found ")[0] != damaged.compared(REAL, REAL[:30])
+    assert damaged.show_difference(REAL[:30], REAL).split(", found ")[0] != damaged.show_difference(REAL, REAL[:30])
 
 
 @pytest.fixture

@@ -22,13 +22,13 @@ def test_each_kind_of_name_outranks_the_newer_runs_of_the_next(caplog: pytest.Lo
     recipe = finished("train", argv=["irctl", "train", "--recipe", word])
     command = finished(word)
     method = finished("train", method=word)
-    found = {k: r.id for k in query.NAMED if (r := query.newest_named(word, kinds=(k,))[1])}  # type: ignore[index]
+    found = {k: r.id for k in query.NAMED if (r := query.find_newest_named(word, kinds=(k,))[1])}  # type: ignore[index]
     assert found == {
         "name": name.id, "tag": tag.id, "recipe": recipe.id, "command": command.id, "method": method.id
     }  # fmt: skip
     for left in range(len(query.NAMED)):
         kinds = tuple(query.NAMED)[left:]
-        assert query.newest_named(word, kinds=kinds)[0] == kinds[0]  # type: ignore[index]
+        assert query.find_newest_named(word, kinds=kinds)[0] == kinds[0]  # type: ignore[index]
     assert meant(word) == name.id
     assert f"latest:{word}: run {name.id}, by its name; by its tag it would be run {tag.id}" in caplog.text
 

@@ -143,7 +143,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path) -
 
 def test_long_series_are_thinned_in_the_ledger_and_keep_their_last_point() -> None:
     rows = [{"name": "loss", "value": float(i), "step": i} for i in range(2500)] + [{"name": "RR@10", "value": 0.5}]
-    kept = indexing.thinned(rows)
+    kept = indexing.thin(rows)
     steps = [r[3] for r in kept if r[2] == "loss"]
     assert steps[-1] == 2499 and len(steps) <= 1000 and {b - a for a, b in itertools.pairwise(steps)} == {3}
     assert [r[5] for r in kept if r[2] == "RR@10"] == [0.5]

@@ -12,8 +12,8 @@ from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.output import dry_run, present, show_settings
 from irctl.commands.frame.reading import reader
-from irctl.commands.frame.record import Job, recorded
-from irctl.commands.frame.resume import named_run
+from irctl.commands.frame.record import Job, record_run
+from irctl.commands.frame.resume import find_named_run
 from irctl.commands.frame.settings import device_numbers, settings
 from irctl.plugins import nearest
 
@@ -65,14 +65,14 @@ def execute(
             return submit(command, options, config, describe)
         if options.dry_run:
             if options.resume not in ("", "none"):
-                named_run(command, options, check_resume)
+                find_named_run(command, options, check_resume)
             return dry_run(command, options, config, describe)
         if command in ON_DEVICES:
             slurm.check_devices(config)
         # the arms of a group get one device each
         if options.devices and config.hardware.device_kind == "cuda" and command != "arms":
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
-        payload = recorded(command, options, config, reporter, work, check_resume)
+        payload = record_run(command, options, config, reporter, work, check_resume)
         present(command, options, payload)
         if left_out := payload.get("left_out"):
             first = next(iter(left_out.items()))

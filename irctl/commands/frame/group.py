@@ -29,15 +29,15 @@ def run_group(options: Options, *, named: Mapping[str, object], names: Mapping[s
     from irctl.pipelines.arms import arms
 
     def work(job: Job) -> dict[str, object]:
-        return arms.run_group(job.config, job.run, job.reporter, _asked(options, seeds))
+        return arms.run_group(job.config, job.run, job.reporter, _read_asked(options, seeds))
 
     def describe(config: object) -> dict[str, object]:
-        return arms.describe(config, _asked(options, seeds))  # type: ignore[arg-type]
+        return arms.describe(config, _read_asked(options, seeds))  # type: ignore[arg-type]
 
     execute("arms", options, named=named, names=names, work=work, describe=describe)
 
 
-def _asked(options: Options, seeds: str) -> Asked:
+def _read_asked(options: Options, seeds: str) -> Asked:
     from irctl.pipelines.arms.steps import Asked
 
     read = reader(options.root)

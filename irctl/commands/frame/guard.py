@@ -34,8 +34,8 @@ def guarded(
     except errors.IrctlError as e:
         _keep_traceback(debug, log(), scrub)
         if json_:
-            emit_error(e.kind, masked(e.message), masked(e.hint), e.exit_code)
-        console.error(masked(str(e)))
+            emit_error(e.kind, mask_secrets(e.message), mask_secrets(e.hint), e.exit_code)
+        console.error(mask_secrets(str(e)))
         if e.exit_code == errors.PREEMPTED:
             from irctl import slurm
 
@@ -58,7 +58,7 @@ def guarded(
         message = (
             f"internal error: {type(e).__name__}: {' '.join(str(e).split())} ({Path(at.filename).name}:{at.lineno})"
         )
-        message = masked(message)
+        message = mask_secrets(message)
         hint = f"Traceback in {where}" if where else "Run again with --debug for the traceback"
         if json_:
             emit_error("InternalError", message, hint, errors.RUN_FAILED)
@@ -66,7 +66,7 @@ def guarded(
         raise typer.Exit(errors.RUN_FAILED) from None
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """The text without secrets of the command line and the environment: errors of libraries repeat addresses whole."""
     from irctl.ledger.files.secrets import Masker
 
@@ -123,7 +123,7 @@ def emit_error(kind: str, message: str, hint: str, code: int) -> None:
 
 
 def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
-    text = masked(scrub(traceback.format_exc()))
+    text = mask_secrets(scrub(traceback.format_exc()))
     with suppress(OSError):  # a full disk, perhaps the error itself: its line still comes
         if log is not None and log.parent.is_dir():
             with log.open("a") as f:

@@ -33,7 +33,7 @@ class Job:
     options: Options
 
 
-def recorded(
+def record_run(
     command: str,
     options: Options,
     config: Config,

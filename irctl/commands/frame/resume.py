@@ -20,7 +20,7 @@ UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
 """Statuses of a run that the same command continues."""
 
 
-def named_run(command: str, options: Options, check_resume: Callable[[Path], None] | None) -> Path:
+def find_named_run(command: str, options: Options, check_resume: Callable[[Path], None] | None) -> Path:
     """Folder of the run that --resume names. Raises DataError where there is none, ConfigError for another command."""
     from irctl.ledger import query
 
@@ -50,7 +50,7 @@ def resumable(
     if options.resume == "none":
         return None
     if options.resume:
-        return named_run(command, options, check_resume)
+        return find_named_run(command, options, check_resume)
     read = reader(options.root)
     mine = read(options.argv).without(Role.DISPLAY)
     same = [

@@ -82,7 +82,7 @@ def _index(connection: sqlite3.Connection, at: paths.RunPaths, record: Mapping[s
     if "events" in wanted:
         _index_events(connection, at, run_id)
     if "metrics" in wanted:
-        rows = thinned(files.read_lines(at.metrics))
+        rows = thin(files.read_lines(at.metrics))
         _replace(connection, "metrics", run_id, METRIC_COLUMNS, rows)
     if "artifacts" in wanted:
         artifacts = [{**a, "path": places.relative(a["path"], run_id)} for a in record["artifacts"]]
@@ -134,7 +134,7 @@ def labels(events: Iterable[Mapping[str, Any]]) -> tuple[list[str], str]:
     return list(tags), notes
 
 
-def thinned(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+def thin(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """Metric rows for the ledger: of a series above POINTS_A_SERIES every so many, always the last."""
     series: dict[tuple[str, str, str], list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:

@@ -54,7 +54,7 @@ def hand_home(folder: Path) -> None:
         _leave_note(folder, HOME)
 
 
-def waiting() -> list[Path]:
+def list_waiting() -> list[Path]:
     """Notes in the spool, oldest first; those for the ledger beside the runs only there."""
     notes = sorted((paths.runs() / "spool").glob("*.jsonl"))
     is_home = paths.ledger().resolve() == (paths.runs() / "ledger.db").resolve()
@@ -65,7 +65,7 @@ def _write(work: Callable[[sqlite3.Connection], object], patience_s: float) -> N
     notes: list[Path] = []
 
     def all_at_once(connection: sqlite3.Connection) -> None:
-        notes[:] = waiting()
+        notes[:] = list_waiting()
         for folder in dict.fromkeys(f for note in notes for f in _folders(note)):
             if run_json.is_run(folder):
                 try:

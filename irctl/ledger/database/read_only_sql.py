@@ -16,7 +16,7 @@ _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
     """(column names, rows, whether more than MOST_ROWS were cut off). Raises ConfigError for SQL that fails."""
     ledger = Ledger()
-    if publish.waiting() or not ledger.path.is_file():
+    if publish.list_waiting() or not ledger.path.is_file():
         try:
             publish.drain()
         except FAILURES as e:

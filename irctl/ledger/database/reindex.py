@@ -33,7 +33,7 @@ def reindex() -> tuple[int, list[str]]:
             raise _Damaged(f"{ledger.path}: {' '.join(str(problem).split())}")
         skipped.clear()
         indexed.clear()
-        notes[:] = publish.waiting()
+        notes[:] = publish.list_waiting()
         elsewhere = [Path(row[0]) for row in connection.execute("SELECT run_dir FROM runs ORDER BY created_at, id")]
         for table in ("runs", "links", *RUN_TABLES):
             connection.execute(f"DELETE FROM {table}")

@@ -30,7 +30,7 @@ def relative(text: str, run_id: str) -> str:
     return _after(path, run_id).as_posix()
 
 
-def located(text: str, folder: Path, run_id: str, role: str = "out") -> str:
+def locate(text: str, folder: Path, run_id: str, role: str = "out") -> str:
     """Where a path that the run in `folder` recorded lies now. Of role `in` it may be a name, which stays as it is."""
     kept = relative(text, run_id)
     if not Path(kept).is_absolute():

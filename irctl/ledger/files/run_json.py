@@ -78,7 +78,7 @@ def claimed_id(folder: Path) -> str:
     return str(record.get("id")) if ours else ""
 
 
-def above(path: Path) -> Path | None:
+def find_above(path: Path) -> Path | None:
     """The innermost folder above a file that holds a sound run of irctl."""
     for folder in path.resolve().parents:
         if (folder / NAME).is_file():

@@ -56,7 +56,7 @@ def find(*, failed: bool = False, older_than_days: float = 30.0) -> list[Waste]:
         ):
             why = "training is complete and the model is kept"
             wastes.append(Waste(run.id, kept, size(kept), why))
-        for leftover in _half_written(run.folder):
+        for leftover in _find_half_written(run.folder):
             wastes.append(Waste(run.id, leftover, size(leftover), "half-written by a killed process"))
     return wastes
 
@@ -112,7 +112,7 @@ def _is_here(folder: Path) -> bool:
     return folder.resolve().parent == paths.runs().resolve()
 
 
-def _half_written(folder: Path) -> list[Path]:
+def _find_half_written(folder: Path) -> list[Path]:
     """What lies under a temporary name: .NAME.tmp, .NAME.tmp.HOST.PID, and .tmp-NAME of a model or checkpoint."""
     named = sorted({*folder.rglob("*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".tmp-*")})
     own = [path for path in named if not path.is_symlink() and path.resolve().is_relative_to(folder.resolve())]

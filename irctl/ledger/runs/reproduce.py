@@ -38,7 +38,7 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
     argv = json.loads(stored["argv_json"] or "[]")
     config = run.paths.config
     try:
-        command = _pinned(run, read(argv), read)
+        command = _pin(run, read(argv), read)
     except ConfigError as e:  # the line of an older irctl
         raise DataError(
             f"run {run.id}: its command line is none any more: {e.message}",
@@ -56,7 +56,7 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
     for name in then:
         if now.get(name) != then[name]:
             checks.append({"what": f"package {name}", "then": then[name], "now": now.get(name), "same": False})
-    checks += _inputs_that_changed(run)
+    checks += _list_changed_inputs(run)
     return {
         "command": str(command),
         "original": shlex.join(argv),
@@ -65,17 +65,17 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
     }
 
 
-def _pinned(run: RunRecord, line: CommandLine, read: Read) -> CommandLine:
+def _pin(run: RunRecord, line: CommandLine, read: Read) -> CommandLine:
     """The line with `latest` as the run or path that it meant, and with what was taken when nothing was named."""
     sources = _sources(run)
 
-    def meant(name: str, given: str) -> str:
+    def resolve(name: str, given: str) -> str:
         return sources.get(name, given) if given == "latest" or given.startswith("latest:") else given
 
-    options = (replace(o, value=meant(o.name, o.value)) if o.value is not None else o for o in line.options)
+    options = (replace(o, value=resolve(o.name, o.value)) if o.value is not None else o for o in line.options)
     said = next((e["msg"] for e in query.events(run.id) if e["code"] == TAKEN), "")
     taken = read((*line.command, *shlex.split(said)))
-    arguments = tuple(meant("", a) for a in line.arguments)
+    arguments = tuple(resolve("", a) for a in line.arguments)
     return replace(line, options=(*taken.options, *options), arguments=(*taken.arguments, *arguments))
 
 
@@ -93,7 +93,7 @@ def _sources(run: RunRecord) -> dict[str, str]:
     return by_option
 
 
-def _inputs_that_changed(run: RunRecord) -> list[dict[str, Any]]:
+def _list_changed_inputs(run: RunRecord) -> list[dict[str, Any]]:
     """Files that the run read and that are gone, or have other bytes now; folders are known by keys of their own."""
     changed = []
     for a in query.artifacts(run, role="in"):

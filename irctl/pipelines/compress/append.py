@@ -181,7 +181,7 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
     if wrong:
         part, (expected, new) = wrong[0]
         raise DataError(
-            f"{folder / part['file']}: cannot be made again: {damaged.compared(str(expected), str(new))}",
+            f"{folder / part['file']}: cannot be made again: {damaged.show_difference(str(expected), str(new))}",
             hint="The machine's arithmetic changed, or the manifest is damaged: compress everything into another --out",
         )
 

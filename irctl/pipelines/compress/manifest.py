@@ -49,7 +49,7 @@ def read_done(folder: Path, *, verify: bool = False) -> Lines:
         if line["quantizer"] != sha256:
             raise ConfigError(
                 f"{folder}: batch {index} was encoded by another quantizer than the folder's: "
-                f"{damaged.compared(line['quantizer'], sha256)}",
+                f"{damaged.show_difference(line['quantizer'], sha256)}",
                 hint="Use another --out",
             )
     if verify:

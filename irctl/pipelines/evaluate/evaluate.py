@@ -95,7 +95,7 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
     files.write_per_query(run.out / files.PER_QUERY, measured.per_query)
     facts = {"canonical_version": CANONICAL_VERSION, "versions": files.versions()}
     stable = {**payload, "searches": [files.stable(s, run.out) for s in measured.searches]}
-    write_json(run.out / files.EVAL, run.scrubbed({"schema": "irctl/eval/1", **stable, **facts}))
+    write_json(run.out / files.EVAL, run.scrub_value({"schema": "irctl/eval/1", **stable, **facts}))
     return payload
 
 

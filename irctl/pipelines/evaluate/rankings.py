@@ -108,7 +108,7 @@ def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, 
     job.reporter.say(f"searching {target.dataset} {target.split}")
     payload = search(job.opened, target.config, job.run, job.reporter, collection=target.collection, out=str(own_file))
     facts = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(own_file)}
-    write_json(note, job.run.scrubbed({"key": key, "search": facts}))
+    write_json(note, job.run.scrub_value({"key": key, "search": facts}))
     return facts
 
 

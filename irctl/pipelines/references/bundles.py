@@ -34,7 +34,7 @@ def folder_of(reference: str) -> Path:
     if path.is_dir() and not run_json.is_run(path):
         return path
     run, method = method_named(reference)
-    if run == "latest" and method and (named := query.newest_named(method, completed=True, kinds=BEFORE_METHOD)):
+    if run == "latest" and method and (named := query.find_newest_named(method, completed=True, kinds=BEFORE_METHOD)):
         _tell_of_codes(method, named)
         return of_run(named[1])
     if run == "latest":

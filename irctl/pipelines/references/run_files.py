@@ -59,7 +59,7 @@ def search_that_wrote(path: Path) -> RunRecord | None:
     from irctl.ledger.database import indexing
     from irctl.ledger.files import run_json
 
-    folder = run_json.above(path)
+    folder = run_json.find_above(path)
     if folder is not None:
         return query.find_run(str(folder))
     sql = (

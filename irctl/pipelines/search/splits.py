@@ -47,7 +47,7 @@ def search_splits(
         mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
         payloads.append(search(mine, file.replace("{split}", split) if file else None))
     stable = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
-    write_json(run.out / SEARCH, run.scrubbed({"schema": "irctl/search/1", "searches": stable}))
+    write_json(run.out / SEARCH, run.scrub_value({"schema": "irctl/search/1", "searches": stable}))
     if len(payloads) == 1:
         return payloads[0]
     files = [str(p["run_file"]) for p in payloads]

@@ -59,7 +59,7 @@ def train(
     done = _follow_to_the_end(config, run, reporter, command, data.for_workers)
     stopping.forget()  # asked after the last step: the training is whole
     config = replace_measured(config, done["state"])
-    write_json(run.paths.config, run.scrubbed(config.to_json()))
+    write_json(run.paths.config, run.scrub_value(config.to_json()))
     return _record(config, run, plan, done, out, time.monotonic() - started)
 
 

@@ -110,9 +110,9 @@ def test_what_a_locked_ledger_misses_comes_with_the_next_writer(
     with locked(paths.ledger()), start("encode") as run:
         run.artifact("out", "embeddings", run.out)
     assert len([r for r in caplog.records if "ledger not written" in r.message]) == 1
-    assert publish.waiting()
+    assert publish.list_waiting()
     later = finished("eval")
-    assert publish.waiting() == []
+    assert publish.list_waiting() == []
     rows = query.rows("SELECT id, status FROM runs ORDER BY created_at DESC LIMIT 2")
     assert rows == [{"id": later.id, "status": "completed"}, {"id": run.id, "status": "completed"}]
     live = dump(paths.ledger())
@@ -141,7 +141,7 @@ def test_readers_drain_the_spool_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with locked(paths.ledger()):
         run = finished("encode")
     assert query.find_run("latest").id == run.id
-    assert publish.waiting() == []
+    assert publish.list_waiting() == []
 
 
 def test_a_corrupt_ledger_costs_one_warning_and_no_run(caplog: pytest.LogCaptureFixture) -> None:
@@ -158,7 +158,7 @@ def test_a_corrupt_ledger_costs_one_warning_and_no_run(caplog: pytest.LogCapture
     assert (count, skipped) == (1, [])
     assert list(paths.runs().glob("ledger.db.unreadable-*"))
     assert query.measures(run.id)[0]["value"] == 0.5
-    assert publish.waiting() == []
+    assert publish.list_waiting() == []
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def test_a_ledger_in_a_read_only_folder_never_stops_a_run(
             assert [r.message.split(" (")[0] for r in caplog.records] == ["ledger not written"]
             assert query.find_run("latest").columns["status"] == "completed"
             assert query.measures(run.id)[0]["value"] == 0.5
-            assert publish.waiting()
+            assert publish.list_waiting()
     finally:
         shared.chmod(0o755)
         shutil.rmtree(base)
@@ -225,6 +225,6 @@ def test_a_ledger_on_a_full_disk_never_stops_a_run(
         with start("encode", argv=["irctl", "x" * 100_000]) as run:
             run.metric("RR@10", 0.5)
     assert [r.message.split(";")[0] for r in caplog.records] == ["ledger not written (database or disk is full)"]
-    assert publish.waiting() and '"status": "completed"' in run.paths.run_json.read_text()
+    assert publish.list_waiting() and '"status": "completed"' in run.paths.run_json.read_text()
     assert query.find_run("latest").columns["status"] == "completed"  # the spool was drained: there is room again
-    assert publish.waiting() == []
+    assert publish.list_waiting() == []

@@ -115,12 +115,12 @@ def test_a_run_that_turns_odd_is_known_as_it_was(value: object, caplog: pytest.L
 def test_a_file_name_alone_makes_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"q_1": {"doc_1": 0.1}}')
     (tmp_path / "out").mkdir()
-    assert not run_json.is_run(tmp_path) and run_json.above(tmp_path / "out" / "r.trec") is None
+    assert not run_json.is_run(tmp_path) and run_json.find_above(tmp_path / "out" / "r.trec") is None
     with pytest.raises(DataError, match=r"no run there \(no run.json of irctl\)"):
         query.find_run(str(tmp_path))
     run = finished()
     assert run_json.is_run(run.paths.folder)
-    assert run_json.above(run.out / "r.trec") == run.paths.folder.resolve()
+    assert run_json.find_above(run.out / "r.trec") == run.paths.folder.resolve()
 
 
 def test_a_torn_run_json_is_said_by_who_watches_or_names_it() -> None:
