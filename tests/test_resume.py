@@ -72,12 +72,24 @@ def test_another_line_leaves_it_alone(place: Workspace, dying: list[bool]) -> No
     assert place.ok(f"{SEARCH} --seed 2 -k 4 --json").json["run"] != first
 
 
-def test_the_same_line_in_another_folder_is_another_run(place: Workspace, dying: list[bool], tmp_path: Path) -> None:
-    dying += [True, False, False]
+def test_a_line_that_names_no_file_here_continues_its_run_from_another_folder(
+    place: Workspace, dying: list[bool], tmp_path: Path
+) -> None:
+    dying += [True, False]
     line = f"{SEARCH} --seed 6"
+    first = run_of(place, line)
+    assert Workspace(tmp_path).ok(f"{line} --json").json["run"] == first
+
+
+def test_a_line_with_a_relative_file_is_another_run_in_another_folder(
+    place: Workspace, dying: list[bool], tmp_path: Path
+) -> None:
+    dying += [True, False, False]
+    line = f"{SEARCH} --seed 6 --out found.trec"
     first = run_of(place, line)
     assert Workspace(tmp_path).ok(f"{line} --json").json["run"] != first
     assert place.ok(f"runs show {first} --json").json["status"] == "failed"
+    assert Workspace(tmp_path).ok(f"{line.replace('found', str(place.folder / 'found'))} --json").json["run"] == first
 
 
 def test_resume_none_starts_new(place: Workspace, dying: list[bool]) -> None:

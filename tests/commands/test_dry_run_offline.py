@@ -41,14 +41,14 @@ def test_an_evaluation_of_files_that_the_hub_has_yet_to_give_is_planned_offline(
     suite: Workspace, no_hub: None, data: str
 ) -> None:
     plan = suite.ok(f"eval --data {data} --dry-run --json").json["plan"]
-    names = data.split()[0].split(",")
+    names = [name.removeprefix("F.json:") for name in data.split()[0].split(",")]
     assert plan["evaluate"]["data sets"] == 0 and list(plan["not here"]) == names
     assert all("not on this machine yet. The command itself fetches it" in why for why in plan["not here"].values())
 
 
 def test_data_sets_that_are_here_are_still_counted(suite: Workspace, no_hub: None) -> None:
     plan = suite.ok("eval --data cranfield,F.json:toy --split dev --dry-run --json").json["plan"]
-    assert plan["evaluate"]["data sets"] == 1 and plan["cranfield dev"]["queries"] and "F.json:toy" in plan["not here"]
+    assert plan["evaluate"]["data sets"] == 1 and plan["cranfield dev"]["queries"] and "toy" in plan["not here"]
 
 
 @pytest.mark.parametrize(

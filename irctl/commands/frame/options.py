@@ -16,6 +16,7 @@ import typer
 
 from irctl import paths, plugins, shipped_files
 from irctl.command_line import Role
+from irctl.commands.frame import absolute
 
 
 def complete(package: str) -> Callable[[str], list[str]]:
@@ -126,6 +127,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
         shared_values = {p.name: given[p.name] if p.name in names else given.pop(p.name) for p in shared}
         root = context.find_root().command
+        given = absolute.of_values(context, given)
         command(Options(**shared_values, argv=("irctl", *sys.argv[1:]), root=root), *args, **given)
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

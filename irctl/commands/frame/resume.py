@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from irctl import errors, slurm
 from irctl.command_line import CommandLine, Read, Role
+from irctl.commands.frame import absolute
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.reading import reader
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.ledger.query import RunRecord
 
 
 UNFINISHED = ("killed", "preempted", "interrupted", "lost", "failed")
@@ -38,10 +40,10 @@ def find_named_run(command: str, options: Options, check_resume: Callable[[Path]
 def resumable(
     command: str, options: Options, config: Config, check_resume: Callable[[Path], None] | None
 ) -> Path | None:
-    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one here.
+    """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one.
 
-    Relative paths mean other files in another folder, so a run begun there is another's. A requeued Slurm job takes its
-    own run, whatever others with the same command line have left. None with --resume none.
+    Lines are compared by what they name, wherever each was typed: a relative path means another file in another folder.
+    A requeued Slurm job takes its own run, whatever others with the same line have left. None with --resume none.
     """
     from irctl.ledger import query
     from irctl.ledger.runs import reap
@@ -52,13 +54,12 @@ def resumable(
     if options.resume:
         return find_named_run(command, options, check_resume)
     read = reader(options.root)
-    mine = read(options.argv).without(Role.DISPLAY)
+    mine = absolute.of_line(read(options.argv), Path.cwd()).without(Role.DISPLAY)
     same = [
         r
         for r in query.list_runs(command=command)
         if r.columns.get("config_sha256") == config.sha256()
-        and _stored_line(r.columns.get("argv_json"), read) == mine
-        and (r.columns.get("cwd") == str(Path.cwd()) or slurm.is_own(r.columns))
+        and _stored_line(r, read) == mine
         # tasks of one array share their command line; each continues its own run
         and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")
     ]
@@ -81,9 +82,10 @@ def is_own_job(folder: Path) -> bool:
     return record.get("status") == "queued" or slurm.is_own(record)
 
 
-def _stored_line(argv_json: str | None, read: Read) -> CommandLine | None:
+def _stored_line(run: RunRecord, read: Read) -> CommandLine | None:
     """What a run's command line does, whatever it prints; None for one that this irctl does not know."""
     try:
-        return read(json.loads(argv_json or "[]")).without(Role.DISPLAY)
+        line = read(json.loads(run.columns.get("argv_json") or "[]"))
+        return absolute.of_line(line, Path(run.columns.get("cwd") or "/")).without(Role.DISPLAY)
     except errors.ConfigError:
         return None

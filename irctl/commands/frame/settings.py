@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import errors
+from irctl.commands.frame import absolute
 from irctl.commands.frame.options import Options
 from irctl.origins import Kind, Origin
 from irctl.settings import MOST_DEVICES
@@ -37,7 +38,7 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
         hardware["hardware.devices"] = (len(device_numbers(options.devices)), Origin(Kind.OPTION, "--devices"))
     is_whole = options.recipe or options.config  # it says what the experiment is
     of_data = {} if is_whole else of_collection(asked.data.source)
-    return config.resolve(of_data, hardware, *layers)
+    return absolute.of_config(config.resolve(of_data, hardware, *layers))
 
 
 def of_collection(source: str) -> Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -164,13 +165,16 @@ def reproduce(context: typer.Context, run: Run, json_: Json = False, debug: Debu
       irctl runs reproduce latest
     """
     from irctl import console
+    from irctl.commands.frame import absolute
     from irctl.commands.frame.reading import reader
 
     with guarded(json_, debug):
         from irctl.ledger import query
         from irctl.ledger.runs import reproduce as reproducing
 
-        found = reproducing.recipe(query.find_run(run), reader(context.find_root().command))
+        record, read = query.find_run(run), reader(context.find_root().command)
+        typed_in = Path(record.columns.get("cwd") or "/")
+        found = reproducing.recipe(record, lambda words: absolute.of_line(read(words), typed_in))
         say(json_, "runs-reproduce", found, found["command"])
         for check in found["checks"]:
             if not check["same"]:

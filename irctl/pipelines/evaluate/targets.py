@@ -95,7 +95,8 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
         try:
             found += _of_collection(name, config, source, request, made_by)
         except DataError as e:
-            missing[name] = e
+            own_name = dataset_name("", name)
+            missing[name if own_name in missing else own_name] = e
     unusable = {name: e for name, e in missing.items() if not isinstance(e, NotFetched)}  # a dry run fetches nothing
     if unusable and (not request.keep_going or not found):
         if len(missing) == 1 and not found:

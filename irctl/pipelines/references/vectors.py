@@ -71,7 +71,7 @@ def named(source: str, config: Config) -> Input:
 def dataset_of_vectors(asked: str, about: Mapping[str, Any], name: str, key: str = "") -> str:
     """The ledger's name for vectors: as asked by run.dataset, or that of their collection.
 
-    Else that of the run that encoded them (key: their hash), the repository, or what stands before a colon in `name`.
+    Else that of the run that encoded them (key: their hash), the repository, the file, or what is before a colon.
     """
     from irctl.data.files import hub
     from irctl.ledger import query
@@ -84,7 +84,11 @@ def dataset_of_vectors(asked: str, about: Mapping[str, Any], name: str, key: str
     )
     if key and (found := query.rows(sql, (key,))):
         return str(found[0]["dataset"])
-    return hub.parse_source(name.partition("#")[0]).repo if hub.is_hub(name) else name.partition(":")[0]
+    if hub.is_hub(name):
+        return hub.parse_source(name.partition("#")[0]).repo
+    place = name.partition("#")[0]
+    own_name = dataset_name("", place)
+    return own_name if own_name != place else place.partition(":")[0]
 
 
 def of_folder(path: Path, name: str, **about: Any) -> Input:

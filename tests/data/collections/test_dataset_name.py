@@ -18,6 +18,7 @@ def test_vectors_are_named_by_their_collection_else_by_their_source():
     assert dataset_of_vectors("mine", {"collection": "cranfield"}, "a:b") == "mine"
     assert dataset_of_vectors("", {"collection": "cranfield"}, "a:b") == "cranfield"
     assert dataset_of_vectors("", {}, "a:b") == "a"
+    assert dataset_of_vectors("", {}, "/no/such/a:b/x.parquet#emb") == "x.parquet"
 
 
 def test_the_rule_is_spelled_in_one_place():

@@ -1,0 +1,160 @@
+"""Files and folders that a command line names, as texts that mean the same from any folder.
+
+What lies there is named by its absolute path, folders without links, so that what a run with `../small/` read is found
+after a `cd`, and is what one with `/data/small` reads. Names of collections, runs and models stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.command_line import CommandLine, Option
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+SCHEMES = ("hf://", "synthetic:", "irds:", "recipe:", "latest:")
+WORDS = ("latest", "none")
+
+
+class Names(Enum):
+    """What a value may name."""
+
+    FILE = auto()  # a file or folder that may not be there yet
+    ANY = auto()  # a file or folder if there is one, else a run or another name
+    COLLECTIONS = auto()  # collections by name, else files or folders
+    MODEL = auto()  # the default model, a folder, a run or a repository
+    FORMAT = auto()  # FORMAT[:FOLDER]
+
+
+SETTINGS = {
+    "data.source": Names.COLLECTIONS,
+    "data.root": Names.FILE,
+    "data.negatives": Names.ANY,
+    "model.name": Names.MODEL,
+    "loss.guide": Names.MODEL,
+    "hardneg.rescore": Names.MODEL,
+    "compress.source": Names.ANY,
+    "search.watch_docs": Names.FILE,
+}
+OPTIONS = {
+    **dict.fromkeys(("--out", "--queries", "--qrels", "--config"), Names.FILE),
+    **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run", "--recipe"), Names.ANY),
+    "--data": Names.COLLECTIONS,
+    "--model": Names.MODEL,
+    "--export": Names.FORMAT,
+}
+
+
+def of_config(config: Config) -> Config:
+    """The configuration with the files and folders of its settings as they are named from any folder."""
+    here = Path.cwd()
+    for key in SETTINGS.keys() & config.origins.keys():
+        section, _, leaf = key.partition(".")
+        given = str(getattr(getattr(config, section), leaf))
+        if (named := from_anywhere(given, SETTINGS[key], here)) != given:
+            config = config.replace({key: named}, config.origins[key])
+    return config
+
+
+def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a command gets, by parameter. Files that are read or written here and now stay as typed."""
+    here, kinds, values = Path.cwd(), _kinds(context.command.name), dict(given)
+    for parameter in context.command.params:
+        kind = Names.ANY if parameter.param_type_name == "argument" else kinds.get(parameter.opts[0])
+        value = values.get(parameter.name)
+        if value is None or kind is None or kind is Names.FILE:
+            continue
+        several = isinstance(value, (list, tuple))
+        values[parameter.name] = (
+            [from_anywhere(v, kind, here) for v in value] if several else from_anywhere(str(value), kind, here)
+        )
+    return values
+
+
+def _kinds(command: str) -> Mapping[str, Names]:
+    return {**OPTIONS, "--data": Names.ANY} if command == "compress" else OPTIONS
+
+
+def of_line(line: CommandLine, folder: Path) -> CommandLine:
+    """A line that was typed in `folder` as it is typed in any."""
+    kinds = _kinds(line.name)
+
+    def meant(option: Option) -> Option:
+        if option.value is None:
+            return option
+        if option.name == "--set":
+            key, sign, value = option.value.partition("=")
+            named = from_anywhere(value, SETTINGS.get(key.strip()), folder)
+            return replace(option, value=f"{key}{sign}{named}")
+        return replace(option, value=from_anywhere(option.value, kinds.get(option.name), folder))
+
+    arguments = tuple(from_anywhere(a, Names.ANY, folder) for a in line.arguments)
+    return replace(line, options=tuple(map(meant, line.options)), arguments=arguments)
+
+
+def from_anywhere(text: str, kind: Names | None, folder: Path) -> str:
+    """A value that was typed in `folder`: the absolute path of what lies there, else as it is.
+
+    PLACE#COLUMN, FILE.json:NAME and BUNDLE:METHOD keep what follows the place.
+    """
+    if kind is None or not text or text in WORDS or text.startswith(SCHEMES):
+        return text
+    if kind is Names.FILE or "{" in text:  # a pattern of run files
+        return _absolute(text, folder)
+    if kind is Names.FORMAT:
+        name, colon, place = text.partition(":")
+        return f"{name}{colon}{_absolute(place, folder)}" if place else text
+    if _is_there(text, folder):
+        return text if _is_name[kind](text) else _absolute(text, folder)
+    if kind is Names.COLLECTIONS and "," in text:
+        return ",".join(from_anywhere(part.strip(), kind, folder) for part in text.split(","))
+    for mark in "#:":
+        place, found, rest = text.rpartition(mark)
+        if found and _is_there(place, folder):
+            return f"{_absolute(place, folder)}{mark}{rest}"
+    return text
+
+
+def _path(text: str, folder: Path) -> Path:
+    return Path.home() / text[2:] if text.startswith("~/") else folder / text
+
+
+def _is_there(text: str, folder: Path) -> bool:
+    with suppress(OSError):  # a name that the system refuses, such as one that is too long
+        return _path(text, folder).exists()
+    return False
+
+
+def _absolute(text: str, folder: Path) -> str:
+    """Folders without links; a file keeps its own name, which says what it holds."""
+    path = _path(text, folder)
+    with suppress(OSError):
+        return str(path.resolve() if path.is_dir() else path.parent.resolve() / path.name)
+    return text
+
+
+def _is_collection(text: str) -> bool:
+    from irctl.data.collections import cards
+
+    known = cards.key_of(text) is not None or text in (*cards.groups(), cards.ALL)
+    return known and not text.startswith((".", "/"))
+
+
+def _is_default_model(text: str) -> bool:
+    from irctl.models.locate import DEFAULT_NAMES
+
+    return text in DEFAULT_NAMES
+
+
+_is_name: Mapping[Names, Callable[[str], bool]] = {
+    Names.COLLECTIONS: _is_collection,
+    Names.MODEL: _is_default_model,
+    Names.ANY: lambda text: False,
+}
+"""Whether a text is a name, whatever lies in the folder under it."""
