@@ -338,7 +338,8 @@ def from_file(path: Path, *, tiny: bool = False, whole: Origin | None = None) ->
     Raises DataError if it is missing, ConfigError if it cannot be parsed.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such configuration file", hint="irctl recipes ls lists the shipped ones")
+        found = "expected a configuration file, found a folder" if path.is_dir() else "no such configuration file"
+        raise DataError(f"{path}: {found}", hint="irctl recipes ls lists the shipped ones")
     if path.suffix == ".json":
         return _from_json_file(path)
     whole = whole or Origin(Kind.FILE, str(path))

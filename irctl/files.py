@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
+"""Errors of the system that are about rights and limits, not about what was named."""
 _read: set[tuple[int, int]] = set()  # device and inode of the inputs of the run at work: names may be links
 _own: list[Path] = []  # its folder, and others that irctl itself has chosen to write in
 
@@ -158,8 +160,11 @@ def check_file(path: Path) -> None:
     try:
         stat = path.stat()
     except FileNotFoundError:
+        _check_place(path)
         return _refuse(path, kept.record_at(path, _own), "file")
     except OSError as e:
+        if e.errno in CLOSED:
+            raise write_error(path, e) from None
         if e.errno != errno.ELOOP:
             return  # who writes there says what is wrong
         raise DataError(
@@ -184,7 +189,18 @@ def check_folder(path: Path, *, goes_on: bool = False) -> None:
     if path.exists() and not path.is_dir():
         found = "a file" if path.is_file() else "a device, pipe or socket"
         raise DataError(f"{path}: expected a folder or a new name, found {found}", hint="Name another folder")
+    _check_place(path)
     _refuse(path, kept.records_around(path, _own, goes_on=goes_on), "folder")
+
+
+def _check_place(path: Path) -> None:
+    """EnvironmentUnfit where nothing may be made in what is there of `path`: before the work, not after it."""
+    there = path
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        raise write_error(path, OSError(number, os.strerror(number)))
 
 
 def _refuse(path: Path, found: str, kind: str) -> None:
@@ -225,6 +241,34 @@ def write_error(path: Path, e: OSError, hint: str = "Choose another folder") -> 
     if e.errno == errno.ENAMETOOLONG:
         return ConfigError(f"{path}: cannot be written ({e.strerror})", hint="Choose a shorter name")
     return EnvironmentUnfit(f"{path}: cannot be written ({e.strerror or e})", hint=hint)
+
+
+class Closed(EnvironmentUnfit, DataError):
+    """A file that is there and may not be read: the machine's fault, and no data for whoever goes on without it."""
+
+
+def read_error(thing: object, e: OSError, *, hint: str = "", kind: type[IrctlError] = DataError) -> IrctlError:
+    """The error for an OSError while reading `thing`: Closed for want of rights, else of this kind, with this hint."""
+    if e.errno in CLOSED:
+        return Closed(f"{thing}: cannot be read ({os.strerror(e.errno)})", hint=find_remedy(e))
+    if e.errno == errno.EISDIR:
+        return kind(f"{thing}: expected a file, found a folder", hint=hint or "Name a file")
+    return kind(f"{thing}: cannot be read ({e.strerror or e})", hint=hint)
+
+
+def find_remedy(e: OSError) -> str:
+    """What a user can do where the system refuses."""
+    if e.errno in (errno.EMFILE, errno.ENFILE):
+        return "Raise the limit of open files (ulimit -n); irctl doctor checks it"
+    if e.errno == errno.EROFS:
+        return "Name a place that can be written"
+    return "See its rights with ls -ld, or name another place"
+
+
+def find_closed(folder: Path) -> Path | None:
+    """A file below a folder that this process may not read, for libraries that take it for one that is not there."""
+    found = (p for p in sorted(folder.rglob("*")) if p.is_file())
+    return next((p for p in found if not os.access(p, os.R_OK, effective_ids=True)), None)
 
 
 def _is_of(found: Path, path: Path) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from irctl import files
 from irctl.errors import ConfigError, DataError, IrctlError
 
 LARGEST_INT = (1 << 63) - 1
@@ -153,4 +154,4 @@ def _bytes(path: Path, hint: str, missing: str, error: Raised) -> bytes:
     except FileNotFoundError:
         raise error(f"{path}: no such file", hint=missing or hint) from None
     except OSError as e:
-        raise error(f"{path}: cannot be read: {e.strerror}", hint=hint) from None
+        raise files.read_error(path, e, hint=hint, kind=error) from None

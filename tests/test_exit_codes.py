@@ -110,8 +110,8 @@ def test_a_second_signal_stops_at_once() -> None:
     [
         (errno.ENOSPC, errors.RUN_FAILED, "No space left on device. Free some space"),
         (errno.EDQUOT, errors.RUN_FAILED, "Disk quota exceeded. Free some space"),
-        (errno.EACCES, errors.ENVIRONMENT, "Permission denied. irctl doctor"),
-        (errno.EROFS, errors.ENVIRONMENT, "Read-only file system. irctl doctor"),
+        (errno.EACCES, errors.ENVIRONMENT, "Permission denied. See its rights"),
+        (errno.EROFS, errors.ENVIRONMENT, "Read-only file system. Name a place"),
     ],
 )
 def test_a_disk_that_is_full_or_closed_is_one_line_and_in_the_ledger(

@@ -49,7 +49,7 @@ def test_what_is_no_toml_is_one_line_with_the_file(text: bytes, tmp_path: Path) 
 @pytest.mark.parametrize("read", [tables.json_object, tables.toml_table])
 @pytest.mark.parametrize("name", ["none", ".", "x" * 5000])
 def test_a_file_that_cannot_be_read_is_named(read: Any, name: str, tmp_path: Path) -> None:
-    with pytest.raises((DataError, ConfigError), match=r"no such file|Is a directory|File name too long"):
+    with pytest.raises((DataError, ConfigError), match=r"no such file|found a folder|File name too long"):
         read(tmp_path / name)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import hashing
+from irctl import files, hashing
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.scoring import METRICS
@@ -135,7 +135,9 @@ class Bundle:
             return np.empty((0, self.code_size), np.uint8)
         try:
             codes_NC: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as e:
+        except OSError as e:
+            raise files.read_error(path, e, hint="Compress again; finished shards are kept") from e
+        except (ValueError, EOFError) as e:
             raise DataError(f"{path}: cannot be read ({e})", hint="Compress again; finished shards are kept") from e
         stored.check(path, str(part.get("sha256", "")))
         expected = (int(part["rows"]), self.code_size)

@@ -135,7 +135,7 @@ def read(folder: Path) -> Plan:
         plan = Plan(**{**kept, "files": tuple((str(n), int(r)) for n, r in kept["files"])})
     except FileNotFoundError:
         raise DataError(f"{folder}: no {FILE}", hint="irctl compress --train-only writes it") from None
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError) as e:
         raise DataError(f"{path}: cannot be read ({e})", hint=f"Remove {folder} and run again") from e
     if plan.sha256 != stored.get("sha256"):
         raise DataError(f"{path}: its hash does not fit its content", hint=f"Remove {folder} and run again")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from irctl import files, hashing, stopping
 from irctl.command_line import CommandLine, Read
-from irctl.errors import DataError, IrctlError
+from irctl.errors import IrctlError
 from irctl.ledger import damaged
 from irctl.ledger.files import run_json
 from irctl.paths import RunPaths
@@ -50,7 +50,7 @@ def check(path: Path, expected: str) -> None:
             return
         found = hashing.sha256_file(path)
     except OSError as e:
-        raise DataError(f"{path}: cannot be read ({e.strerror})", hint=f"Make it again: {again(path)}") from None
+        raise files.read_error(path, e, hint=f"Make it again: {again(path)}") from None
     if found != expected:
         raise damaged.error(path, expected, found, f"Remove that file alone and make it again: {again(path)}")
     _checked.add(state)

@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from irctl import tables
+from irctl import files, tables
 from irctl.data.vectors.embedding_folder import FORMAT, VERSION
-from irctl.errors import DataError
 from irctl.files import sync_folder, write_atomic
 from irctl.index import shards
 from irctl.ledger import damaged, stored
@@ -70,6 +69,6 @@ def _copy(source: Path, sink: Any) -> None:
     try:
         file = source.open("rb")
     except OSError as e:
-        raise DataError(f"{source}: cannot be read ({e.strerror})") from e
+        raise files.read_error(source, e) from e
     with file:
         shutil.copyfileobj(file, sink, 1 << 20)

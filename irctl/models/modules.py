@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from irctl import files
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
 from irctl.models import adapters, whole
 from irctl.models.locate import LocatedModel
@@ -39,6 +41,8 @@ def load(located: LocatedModel, config: Config) -> SentenceTransformer:
     except ImportError as e:
         raise EnvironmentUnfit(f"{located.name}: needs a package that is not installed ({_take_first_line(e)})") from e
     except Exception as e:  # files of a foreign folder go through five libraries, which raise what they like
+        if (closed := files.find_closed(located.folder)) is not None:
+            raise files.read_error(closed, PermissionError(errno.EACCES, "")) from e
         hint = "" if config.model.trust_remote_code else _suggest_remote_code(e)
         raise DataError(f"{located.folder}: cannot be opened as a model ({_take_first_line(e)})", hint=hint) from e
     reset_tokenizer(module)

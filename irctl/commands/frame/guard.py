@@ -13,9 +13,7 @@ from pathlib import Path
 import typer
 
 from irctl import errors
-from irctl.files import FULL
-
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
+from irctl.files import CLOSED, FULL, find_remedy
 
 
 @contextmanager
@@ -97,10 +95,8 @@ def system_errors() -> Iterator[None]:
         where = _short(str(e.filename or "a file"))
         if e.errno in FULL:
             raise errors.RunFailed(f"{where}: {e.strerror}", hint="Free some space; the same command continues") from e
-        if e.errno in _CLOSED:
-            raise errors.EnvironmentUnfit(
-                f"{where}: {e.strerror}", hint="irctl doctor checks folders and limits"
-            ) from e
+        if e.errno in CLOSED:
+            raise errors.EnvironmentUnfit(f"{where}: {e.strerror}", hint=find_remedy(e)) from e
         if e.filename:  # anything else about a file that was named: too long a name, a folder where a file should be
             kind = errors.ConfigError if e.errno == errno.ENAMETOOLONG else errors.DataError
             raise kind(f"{where}: {e.strerror}") from e

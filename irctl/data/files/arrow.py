@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from irctl import files
 from irctl.errors import DataError
 
 
@@ -19,6 +20,8 @@ def reading(name: str, what: str = "cannot be read") -> Iterator[None]:
 
     try:
         yield
+    except PermissionError as e:
+        raise files.read_error(name, e) from None
     except (OSError, pa.ArrowException, UnicodeDecodeError, KeyError, IndexError) as e:
         said = (str(e).splitlines() or [type(e).__name__])[0]
         raise DataError(f"{name}: {what} ({said})", hint="Fetch it, or write it, again") from None

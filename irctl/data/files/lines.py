@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from irctl import tables
+from irctl import files, tables
 from irctl.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -39,7 +39,7 @@ def open_bytes(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as e:
-        raise DataError(f"{path}: cannot be read ({e.strerror})") from None
+        raise files.read_error(path, e) from None
     magic = raw.read(2)
     raw.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if magic == GZIP_MAGIC else raw

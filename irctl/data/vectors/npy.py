@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import files
 from irctl.data.vectors.ids import ID_BLOCK, VectorIds
 from irctl.data.vectors.parts import Piece, Place
 from irctl.errors import DataError
@@ -47,7 +48,9 @@ class NpyPart:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(f"{name}: no such file") from None
-        except (OSError, ValueError) as e:
+        except OSError as e:
+            raise files.read_error(name, e) from None
+        except ValueError as e:
             raise _not_numbers(name, e) from None
         self.name, (self.rows, self.dim) = name, array.shape
         self._vectors_ND = array

@@ -48,7 +48,8 @@ def export_runs(runs: Iterable[RunRecord], target: Path) -> int:
 def import_runs(source: Path) -> tuple[list[str], list[str]]:
     """(ids taken over, ids that were here already). Raises DataError naming the line of a malformed file."""
     if not source.is_file():
-        raise DataError(f"{source}: no such file", hint="irctl runs export --to FILE writes one")
+        found = "expected a file, found a folder" if source.is_dir() else "no such file"
+        raise DataError(f"{source}: {found}", hint="irctl runs export --to FILE writes one")
     taken, present = [], []
     with source.open("rb") as f:
         for number, line in enumerate(f, 1):

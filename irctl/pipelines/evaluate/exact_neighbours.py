@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import paths
+from irctl import files, paths
 from irctl.data.files.made_once import key_of
 from irctl.errors import DataError
 from irctl.files import write_atomic
@@ -85,7 +85,9 @@ def nearest(
 def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
     try:
         rows_Qk: NDArray[np.int64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as e:
+    except OSError as e:
+        raise files.read_error(path, e, hint="Remove it; it is made again") from None
+    except ValueError as e:
         raise DataError(f"{path}: cannot be read ({e})", hint="Remove it; it is made again") from None
     if rows_Qk.dtype != np.int64 or rows_Qk.shape != shape:
         found = f"{rows_Qk.dtype} {rows_Qk.shape}"

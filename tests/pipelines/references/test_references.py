@@ -19,7 +19,7 @@ from irctl.pipelines import export
 from irctl.pipelines.evaluate import evaluate, reuse
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import RankingSource, Target
-from irctl.pipelines.references import bundles
+from irctl.pipelines.references import bundles, negatives, run_files
 from irctl.pipelines.references import vectors as references_vectors
 from irctl.pipelines.search import opened_index, search
 from irctl.pipelines.search.opened import Opened
@@ -139,3 +139,20 @@ def test_a_failed_run_is_no_input(several: tuple[str, dict[str, str]]) -> None:
         opened_index.open_index("latest:encode", settings())
     with pytest.raises(DataError, match="no completed run named 'latest:encode'"):
         locate.find_local("latest:encode")
+
+
+def test_a_newer_failed_run_is_skipped_wherever_latest_names_an_input(several: tuple[str, dict[str, str]]) -> None:
+    for command in ("compress", "search", "hardneg", "train", "encode", "eval"):
+        with pytest.raises(RuntimeError), new_run(command, settings()):
+            raise RuntimeError
+    for name in ("latest:pq", "latest:compress:pq"):
+        assert bundles.folder_of(name) == Path(several[1]["pq"])
+    for read, name in (
+        (locate.find_local, "latest"),
+        (run_files.run_file_of, "latest:search"),
+        (negatives.given_negatives, "latest:hardneg"),
+        (lambda n: references_vectors.named(n, settings()), "latest"),
+        (lambda n: references_vectors.named(n, settings()), "latest:encode"),
+    ):
+        with pytest.raises(DataError, match=r"no (completed run|finished training|encoded corpus)"):
+            read(name)
