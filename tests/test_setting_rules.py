@@ -178,14 +178,14 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_
     for name in trackers.PACKAGES:
         config = settings.resolve(settings.from_sets([f"train.report_to={name}"]))
         with pytest.raises(EnvironmentUnfit, match=f"train.report_to={name} .*not installed"):
-            trackers.check(config)
+            trackers.check(config.train.report_to, config.origin("train.report_to"))
         (first, *_) = recipe_checks.checks(config)
         assert first.level == "error" and f"pip install {name}" in first.fix
     for line in ("train --set train.report_to=wandb --dry-run", "train --set train.report_to=wandb"):
         done = place.run(line)
         assert done.code == 4 and done.err.splitlines()[-1].startswith("error: train.report_to=wandb"), line
     monkeypatch.setattr(trackers, "find_spec", lambda name: object())
-    trackers.check(config)
+    trackers.check(config.train.report_to, config.origin("train.report_to"))
 
 
 def test_vectors_of_width_0_are_refused(tmp_path: Path) -> None:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.config import Config
 from irctl.errors import EnvironmentUnfit
 from irctl.origins import Kind
+from irctl.settings import Hardware, Model
 from irctl.training import trackers
+
+if TYPE_CHECKING:
+    from irctl.models.locate import LocatedModel
 
 AMPERE = 8.0
 """First CUDA capability with bfloat16, TF32 and FlashAttention-2."""
@@ -21,14 +25,14 @@ AMPERE = 8.0
 FITTING_PROFILE = {"7.0": "v100x8", "7.5": "t4"}
 
 
-def attention(config: Config) -> str:
+def attention(model: Model, hardware: Hardware) -> str:
     """The attention kernel to load models with: model.attention, or the profile's."""
-    return config.hardware.attention if config.model.attention == "auto" else config.model.attention
+    return hardware.attention if model.attention == "auto" else model.attention
 
 
 def check_declared(config: Config) -> None:
     """Refuse settings that contradict themselves, or that lack a package; needs no torch and no device."""
-    trackers.check(config)
+    trackers.check(config.train.report_to, config.origin("train.report_to"))
     hardware = config.hardware
     origin = config.origin("hardware.precision")
     if hardware.device_kind == "cpu" and hardware.precision in ("fp16", "tf32"):
@@ -38,7 +42,7 @@ def check_declared(config: Config) -> None:
         )
     if hardware.capability and hardware.device_kind == "cuda":
         _check_capability(config, float(hardware.capability), f"a device of capability {hardware.capability}")
-    if attention(config) == "flash_attention_2" and hardware.device_kind == "cpu":
+    if attention(config.model, hardware) == "flash_attention_2" and hardware.device_kind == "cpu":
         raise _no_flash("the CPU")
 
 
@@ -80,34 +84,33 @@ def has_kernels(major: int, minor: int, built_for: Iterable[str]) -> bool:
     return any(m is not None and int(m[1]) == major and int(m[2]) <= minor for m in found)
 
 
-def overflow_warning(config: Config, found: Any) -> str:
+def overflow_warning(model: str, precision: str, located: LocatedModel | None) -> str:
     """What to say of a checkpoint stored in bfloat16 that is to train in fp16, whose range is far smaller; else ''.
 
-    found: the model's place on this machine (models.locate.Located), or None.
+    model: its name. located: its place on this machine, or None.
     """
-    if config.hardware.precision != "fp16" or found is None:
+    if precision != "fp16" or located is None:
         return ""
-    files = [found.folder / "config.json", *found.folder.glob("*/config.json")]
+    files = [located.folder / "config.json", *located.folder.glob("*/config.json")]
     stored = [tables.json_object(f) for f in files if f.is_file()]
     if not any("bfloat16" in (s.get("dtype"), s.get("torch_dtype")) for s in stored):
         return ""
     return (
-        f"{config.model.name} is stored in bfloat16 and may overflow in fp16: a loss that is not finite ends the run "
+        f"{model} is stored in bfloat16 and may overflow in fp16: a loss that is not finite ends the run "
         "(--set hardware.precision=fp32 is safe)"
     )
 
 
-def training_flags(config: Config) -> dict[str, Any]:
+def training_flags(hardware: Hardware) -> dict[str, Any]:
     """The arguments of transformers' TrainingArguments that follow from the profile."""
-    precision = config.hardware.precision
     flags: dict[str, Any] = {
-        "use_cpu": config.hardware.device_kind == "cpu",
-        "bf16": precision == "bf16",
-        "fp16": precision == "fp16",
+        "use_cpu": hardware.device_kind == "cpu",
+        "bf16": hardware.precision == "bf16",
+        "fp16": hardware.precision == "fp16",
     }
-    if config.hardware.device_kind == "cuda":
-        capability = float(config.hardware.capability or AMPERE)
-        flags["tf32"] = precision in ("tf32", "bf16") and capability >= AMPERE
+    if hardware.device_kind == "cuda":
+        capability = float(hardware.capability or AMPERE)
+        flags["tf32"] = hardware.precision in ("tf32", "bf16") and capability >= AMPERE
     return flags
 
 
@@ -121,7 +124,7 @@ def _check_capability(config: Config, capability: float, name: str) -> None:
             f"{asks} asks for {precision}; {name} has none",
             hint=f"Use --profile {fitting}" if fitting else "Use --set hardware.precision=fp16",
         )
-    if capability < AMPERE and attention(config) == "flash_attention_2":
+    if capability < AMPERE and attention(config.model, config.hardware) == "flash_attention_2":
         raise _no_flash(name)
 
 

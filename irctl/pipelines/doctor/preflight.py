@@ -106,7 +106,7 @@ def _schedule(trial: Trial) -> str:
     from irctl.pipelines.train import preparation
 
     config = trial.config
-    trackers.check(config)
+    trackers.check(config.train.report_to, config.origin("train.report_to"))
     plan = batch_plan.plan(config)
     sizes = preparation.kind_of(config.train.method).describe(config).sizes
     steps = batch_plan.steps(config, plan, sizes.queries if sizes else 0)

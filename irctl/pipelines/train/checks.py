@@ -40,7 +40,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
         normalize = config.encoder.normalize
         own, unit = similarity.read_similarity(found, normalize), similarity.makes_unit_vectors(found, normalize)
         similarity.check_similarity(config.search.similarity, own, unit)
-    if warning := precision.overflow_warning(config, found):
+    if warning := precision.overflow_warning(config.model.name, config.hardware.precision, found):
         reporter.warn(warning)
     return config, plan
 

@@ -55,9 +55,9 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     }
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
-    uses = deepspeed_settings.uses_deepspeed(config)
+    uses = deepspeed_settings.uses_deepspeed(config.hardware)
     described["deepspeed"] = (
-        json.dumps(deepspeed_settings.settings(config), indent=1) if uses else "not used: plain data parallel"
+        json.dumps(deepspeed_settings.settings(config.hardware), indent=1) if uses else "not used: plain data parallel"
     )
     described["memory"] = memory.describe(config, plan)
     if probe:

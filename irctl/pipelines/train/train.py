@@ -54,8 +54,8 @@ def train(
         plan = batch_plan.plan(config, data.sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
     write_json(run.paths.config, config.to_json())
-    if deepspeed_settings.uses_deepspeed(config):
-        write_json(run.paths.deepspeed, deepspeed_settings.settings(config))
+    if deepspeed_settings.uses_deepspeed(config.hardware):
+        write_json(run.paths.deepspeed, deepspeed_settings.settings(config.hardware))
     done = _follow_to_the_end(config, run, reporter, command, data.for_workers)
     stopping.forget()  # asked after the last step: the training is whole
     config = replace_measured(config, done["state"])
@@ -91,7 +91,7 @@ def _mine_again(config: Config, run: RunHandle, reporter: Reporter) -> None:
     from irctl.hashing import sha256_file
     from irctl.pipelines.hardneg.for_training import mine_again
 
-    epochs = refreshed_negatives.is_wanted(config, run.paths)
+    epochs = refreshed_negatives.is_wanted(config.hardneg.every, run.paths)
     target = refreshed_negatives.file(run.paths, epochs)
     mine_again(config, refreshed_negatives.model(run.paths, epochs), target, run, reporter)
     run.artifact("out", "negatives", target, sha256=sha256_file(target))

@@ -46,7 +46,7 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
     data = open_training_source(config)
     source = sources.groups_of(config, data)
     fingerprint = source.fingerprint
-    if (mined := refreshed_negatives.current(config, context.paths)) is not None:
+    if (mined := refreshed_negatives.current(config.hardneg.every, context.paths)) is not None:
         source = sources.groups_of(config.replace({"data.negatives": str(mined)}, derived("mined again")), data)
     objective = Objective(
         terms.parts(config, source.largest_grade),

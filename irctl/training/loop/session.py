@@ -69,9 +69,9 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     reporter = JournalReporter(journal)
     plan = batch_plan.plan(config)
     precision.check_device(config)
-    if deepspeed_settings.uses_deepspeed(config) and config.hardware.device_kind == "cpu":
+    if deepspeed_settings.uses_deepspeed(config.hardware) and config.hardware.device_kind == "cpu":
         deepspeed_settings.quiet_cpu_deepspeed(paths.control / "torch_extensions")
-    if deepspeed_settings.uses_deepspeed(config):
+    if deepspeed_settings.uses_deepspeed(config.hardware):
         deepspeed_settings.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
     training = TrainingRun(config, Context(plan, reporter, paths), journal, args, build)
@@ -99,7 +99,7 @@ def _train(run: TrainingRun, method: Method) -> None:
         at = checkpoint.step if checkpoint else 0
         run.journal.event("plan", steps=steps.total, step=at, epochs=filled.as_dict(), inputs=method.inputs())
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
-    flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config, paths))
+    flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config.hardneg.every, paths))
     if not is_over and not flow.mines:
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
@@ -108,7 +108,7 @@ def _train(run: TrainingRun, method: Method) -> None:
     if flow.is_stopped:
         run.journal.event("stopped", step=trainer.state.global_step, steps=steps.total)
     elif flow.mines:
-        epochs = refreshed_negatives.due(config, paths)
+        epochs = refreshed_negatives.due(config.hardneg.every, paths)
         last = checkpoints.whole(paths.checkpoints)[-1]
         _write_model(trainer, last, refreshed_negatives.model(paths, epochs))
         run.journal.event("mine", epochs=epochs, step=last.step)

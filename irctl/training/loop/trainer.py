@@ -37,6 +37,7 @@ DEV = "dev"
 
 def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.TrainingArguments:
     """Arguments for transformers; making them joins this process to the others of the run. max_steps is set later."""
+    hardware = config.hardware
     return transformers.TrainingArguments(
         output_dir=str(output),
         per_device_train_batch_size=plan.local,
@@ -66,8 +67,8 @@ def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.Tra
         ddp_find_unused_parameters=True,  # poolers and heads that retrieval does not use get no gradient
         ddp_broadcast_buffers=False,
         ddp_timeout=deepspeed_settings.TIMEOUT_S,
-        deepspeed=deepspeed_settings.settings(config) if deepspeed_settings.uses_deepspeed(config) else None,
-        **precision.training_flags(config),
+        deepspeed=deepspeed_settings.settings(hardware) if deepspeed_settings.uses_deepspeed(hardware) else None,
+        **precision.training_flags(hardware),
     )
 
 

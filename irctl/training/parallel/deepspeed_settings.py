@@ -7,28 +7,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from irctl.config import Config
 from irctl.errors import EnvironmentUnfit
+from irctl.settings import Hardware
 
 TIMEOUT_S = 7200
 """Patience of a collective: the other processes wait while the first one evaluates."""
 
 
-def uses_deepspeed(config: Config) -> bool:
+def uses_deepspeed(hardware: Hardware) -> bool:
     """Whether parameters or their optimizer are shared out by ZeRO; plain data parallel needs no DeepSpeed."""
-    return config.hardware.zero_stage > 0
+    return hardware.zero_stage > 0
 
 
-def settings(config: Config) -> dict[str, Any]:
+def settings(hardware: Hardware) -> dict[str, Any]:
     """ds_config.json. No optimizer or scheduler block: irctl's own serve every launcher, so ZeRO equals plain.
 
     A scheduler block would bring DeepSpeed's count of steps, one behind (irctl/training/loop/schedule.py).
     """
-    stage = config.hardware.zero_stage
-    zero: dict[str, Any] = {"stage": stage, "overlap_comm": config.hardware.device_kind == "cuda"}
+    stage, half = hardware.zero_stage, hardware.precision
+    zero: dict[str, Any] = {"stage": stage, "overlap_comm": hardware.device_kind == "cuda"}
     if stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
-    half = config.hardware.precision
     return {
         "train_batch_size": "auto",
         "train_micro_batch_size_per_gpu": "auto",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from irctl.config import Config
 from irctl.paths import RunPaths
 from irctl.training.run_files import checkpoints
 
@@ -19,13 +18,16 @@ MODELS = "model-"
 ROUNDING = 1e-6  # of an epoch, as checkpoints have it
 
 
-def due(config: Config, paths: RunPaths) -> int:
-    """The epochs after which the negatives were mined that training needs now; 0 for those it started with."""
-    checkpoint = checkpoints.newest(paths.checkpoints) if config.hardneg.every else None
+def due(every: int, paths: RunPaths) -> int:
+    """The epochs after which the negatives were mined that training needs now; 0 for those it started with.
+
+    every: hardneg.every.
+    """
+    checkpoint = checkpoints.newest(paths.checkpoints) if every else None
     if checkpoint is None:
         return 0
     epochs = int(float(checkpoint.manifest["epoch"] or 0.0) + ROUNDING)
-    return epochs // config.hardneg.every * config.hardneg.every
+    return epochs // every * every
 
 
 def file(paths: RunPaths, epochs: int) -> Path:
@@ -44,14 +46,14 @@ def drop_models(paths: RunPaths) -> None:
         shutil.rmtree(left)
 
 
-def current(config: Config, paths: RunPaths) -> Path | None:
+def current(every: int, paths: RunPaths) -> Path | None:
     """The negatives that training needs now, where they are mined; None for those it started with."""
-    epochs = due(config, paths)
+    epochs = due(every, paths)
     found = file(paths, epochs)
     return found if epochs and found.is_file() else None
 
 
-def is_wanted(config: Config, paths: RunPaths) -> int:
+def is_wanted(every: int, paths: RunPaths) -> int:
     """The epochs after which negatives are still to be mined before training goes on; 0 where none are."""
-    epochs = due(config, paths)
+    epochs = due(every, paths)
     return 0 if not epochs or file(paths, epochs).is_file() else epochs

@@ -238,7 +238,7 @@ def test_a_compression_recipe_is_checked_as_one() -> None:
 
 
 def test_a_recipe_that_does_not_fit_says_what_would(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Nearest legal" in of(recipe(batch__global=20), "recipe").fix
+    assert "Nearest legal" in of(recipe(batch__global=20, batch__loss=8), "recipe").fix
     assert "irctl data" in of(recipe(data__source="beir/scifact"), "recipe data").fix
     assert of(recipe(model__name="no/model"), "recipe model").level == "warning"
     monkeypatch.setattr(recipe_checks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))

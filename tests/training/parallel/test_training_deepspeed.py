@@ -27,7 +27,7 @@ def environment_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("stage", "half"), [(1, "fp16"), (2, "bf16"), (3, "fp32")])
 def test_settings_hold_stage_and_precision_and_leave_optimizer_and_schedule_to_irctl(stage: int, half: str) -> None:
     found = deepspeed_settings.settings(
-        tiny.configuration(**{"hardware.zero_stage": stage, "hardware.precision": half})
+        tiny.configuration(**{"hardware.zero_stage": stage, "hardware.precision": half}).hardware
     )
     assert found["zero_optimization"]["stage"] == stage
     assert (found["fp16"]["enabled"], found["bf16"]["enabled"]) == (half == "fp16", half == "bf16")
@@ -67,7 +67,6 @@ def test_a_missing_deepspeed_is_refused_with_what_to_do(tmp_path: Path, monkeypa
 )
 def test_a_bf16_checkpoint_in_fp16_is_warned_about(stored: str, half: str, warns: bool, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"dtype": stored}))
-    config = tiny.configuration(**{"hardware.precision": half})
-    text = precision.overflow_warning(config, SimpleNamespace(folder=tmp_path))
+    text = precision.overflow_warning("m", half, SimpleNamespace(folder=tmp_path))
     assert ("may overflow in fp16" in text) == warns
-    assert precision.overflow_warning(config, None) == ""
+    assert precision.overflow_warning("m", half, None) == ""
