@@ -51,6 +51,12 @@ def footnotes(
     notes += _comparisons(compared, baseline, correction, marks)
     if rules := sorted({f"{r.self_match} ({r.dataset})" for r in used if r.self_match}):
         notes.append(f"Documents with the query's own id: {', '.join(rules)}.")
+    judged = {c.cell for c in columns if c.kind == "measure"}
+    scales = {
+        f"{r.measure} up to {r.top_grade} ({r.dataset} {r.split})" for r in used if r.top_grade and r.cell in judged
+    }
+    if scales:
+        notes.append(f"Scale of grades: {', '.join(sorted(scales))}.")
     if missing := sorted({f"{r.system}: {r.n_missing} of {r.n_queries} on {r.dataset}" for r in used if r.n_missing}):
         notes.append(f"Judged queries without results count 0: {'; '.join(missing)}.")
     if selected := sorted({f"{r.system} on {r.dataset} {r.split}" for r in used if r.selected_on_eval}):

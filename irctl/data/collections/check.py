@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from irctl.data import draws
 from irctl.data.collections.cards import read_card
 from irctl.data.collections.open import find_layout
 from irctl.data.collections.self_match import have_same_text, rule_of
-from irctl.data.files.lines import read_entries, read_lines
+from irctl.data.files.lines import read_entries, read_lines, suffix
 from irctl.data.judgements.qrels_files import column_parser
 from irctl.data.judgements.run_ids import why_unfit
 from irctl.data.texts.corpus import join_title
 from irctl.data.texts.id_map import hash_text
-from irctl.data.texts.records import line_parser
+from irctl.data.texts.records import TextRecord, line_parser, read_texts
 from irctl.errors import DataError
 
 SAMPLE = 10_000
@@ -145,14 +145,14 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     relevant: set[int] = set()
     for split in splits:
         try:
-            path = layout.query_file(split)
+            path, qrels = layout.query_file(split), layout.qrels_file(split)
         except DataError as e:
             report.add("error", "missing file", str(folder), e.message)
             continue
         if path not in queries:
             queries[path] = _texts(path, report, f"queries in {path.name}", 0, None)
         known = (queries[path].sorted(), documents_N)
-        judged[split] = _judgements(layout.qrels_file(split), split, *known, relevant, report)
+        judged[split] = _judgements(qrels, split, *known, relevant, report)
     every = set().union(*judged.values())
     for path, ids in queries.items():
         rest = sum(h not in every for h in ids.hashes)
@@ -167,15 +167,10 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
 def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: CountTokens | None) -> _IdHashes:
     """Read a corpus or query file; null texts, malformed lines, empty texts, repeated ids."""
     ids = _IdHashes()
-    parse = line_parser(path)
     sample: list[str] = []
     draw = draws.generator("check", path.name)
-    for line, text in read_lines(path):
-        try:
-            record = parse(line, text)
-        except DataError as e:
-            report.add("error", "malformed", f"{path.name}:{line}", e.message.partition(f":{line}: ")[2] or e.message)
-            continue
+    for record in _records(path, report):
+        line = record.line
         ids.hashes.append(hash_text(record.id))
         ids.lines.append(line)
         if why := why_unfit(record.id, query=name != PASSAGES):
@@ -200,6 +195,24 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
         share = float((lengths > max_len).mean())
         report.counts["truncated"] = f"{share:.1%} of {len(sample)} passages at {max_len} tokens"
     return ids
+
+
+def _records(path: Path, report: Report) -> Iterator[TextRecord]:
+    """Records of a corpus or query file; what is malformed is reported, and ends a parquet file, which has no lines."""
+    if suffix(path) == ".parquet":
+        try:
+            yield from read_texts(path)
+        except DataError as e:
+            report.add("error", "malformed", path.name, e.message)
+        return
+    parse = line_parser(path)
+    for line, text in read_lines(path):
+        try:
+            record = parse(line, text)
+        except DataError as e:
+            report.add("error", "malformed", f"{path.name}:{line}", e.message.partition(f":{line}: ")[2] or e.message)
+        else:
+            yield record
 
 
 def _judgements(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import folders
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from irctl.data.collections import cards, fetch
@@ -191,6 +193,26 @@ def test_a_query_that_is_a_document_without_its_title_has_the_same_text(tmp_path
 def test_the_truncation_rate_counts_passages_longer_than_the_limit(tmp_path: Path) -> None:
     report = check_folder(folders.beir(tmp_path), max_len=2, count_tokens=lambda texts: [len(t.split()) for t in texts])
     assert report.counts["truncated"] == "33.3% of 3 passages at 2 tokens"  # 4, 0 and 2 words
+
+
+def test_parquet_is_checked_and_its_first_malformed_row_is_named(tmp_path: Path) -> None:
+    """data check read it as lines of text: expected UTF-8."""
+    folder = folders.beir(tmp_path)
+    (folder / "corpus.jsonl").unlink()
+    pq.write_table(pa.table({"id": ["d1", "d3", "d1"], "contents": ["t", "", "u"]}), folder / "corpus.parquet")
+    found = {f["kind"]: f["where"] for f in check_folder(folder).findings}
+    assert found["duplicate id"] == "corpus.parquet:3" and found["empty text"] == "corpus.parquet:2"
+    pq.write_table(pa.table({"id": ["d1", None], "contents": ["t", "u"]}), folder / "corpus.parquet")
+    found = {f["kind"]: f["what"] for f in check_folder(folder).findings}
+    assert "corpus.parquet:2: expected an id, found None" in found["malformed"]
+
+
+def test_two_files_of_judgements_for_one_split_are_found(tmp_path: Path) -> None:
+    folder = folders.msmarco(tmp_path)
+    for name in ("qrels.dl19.txt", "qrels.dl19-passage.txt"):
+        folders.write(folder / name, "19 Q0 07 3\n")
+    (found,) = [f for f in check_folder(folder).findings if f["level"] == "error"]
+    assert "2 files of judgements for split dl19" in found["what"]
 
 
 def test_a_msmarco_folder_is_checked_and_a_missing_query_file_is_an_error(tmp_path: Path) -> None:
