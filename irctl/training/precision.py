@@ -80,8 +80,8 @@ def check_device(config: Config) -> None:
 
 def has_kernels(major: int, minor: int, built_for: Iterable[str]) -> bool:
     """Whether a build for these ('sm_75', 'sm_90a') runs on a device: kernels run on later minors of their major."""
-    found = (re.match(r"sm_(\d+)(\d)", arch) for arch in built_for)
-    return any(m is not None and int(m[1]) == major and int(m[2]) <= minor for m in found)
+    architectures = (re.match(r"sm_(\d+)(\d)", arch) for arch in built_for)
+    return any(m is not None and int(m[1]) == major and int(m[2]) <= minor for m in architectures)
 
 
 def overflow_warning(model: str, precision: str, located: LocatedModel | None) -> str:

@@ -42,7 +42,7 @@ class NegativeCounts:
 def lines(config: Config, source: GroupSource) -> dict[str, str]:
     """For each term of the loss, in words."""
     by_guide = ", before the guide drops any" if config.loss.guide else ""
-    return {name: found.line() + by_guide for name, found in count_negatives(config, source).items()}
+    return {name: counts.line() + by_guide for name, counts in count_negatives(config, source).items()}
 
 
 def count_negatives(config: Config, source: GroupSource) -> dict[str, NegativeCounts]:
@@ -52,12 +52,12 @@ def count_negatives(config: Config, source: GroupSource) -> dict[str, NegativeCo
     groups = [source.rows(int(query), 0) for query in queries]
     views = batch_views(source, groups, sorted({part.view for part in parts}), config.loss.inbatch_label)
     passages = sum(len(group.passage_rows_K) for group in groups)
-    found = {}
+    counts = {}
     for part in parts:
         view = views[part.view]
         listed = passages / len(groups) if part.view == "own" else float(passages)
-        found[part.name] = NegativeCounts(float(_negatives_B(part, view).mean()), listed - 1)
-    return found
+        counts[part.name] = NegativeCounts(float(_negatives_B(part, view).mean()), listed - 1)
+    return counts
 
 
 def _negatives_B(part: Part, view: ViewArrays) -> NDArray[np.int64]:

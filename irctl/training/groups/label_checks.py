@@ -36,22 +36,22 @@ def check(config: Config, parts: tuple[Part, ...], labels: Labels) -> None:
 
 def notices(config: Config, parts: tuple[Part, ...], labels: Labels) -> list[str]:
     """What may be meant, and often is not: lines of warning."""
-    found = []
+    lines = []
     given = config.loss.inbatch_label
     for part in parts:
         ordered = plugins.literal("losses", part.name, "LABELS") not in ("threshold", "gains")
         if ordered and part.view != "own" and labels.lowest < given and "loss.inbatch_label" not in config.origins:
-            found.append(
+            lines.append(
                 f"{part.name}: other queries' passages have the label {given:g} (loss.inbatch_label) and so rank above "
                 f"a query's own of label {labels.lowest:g}"
             )
         own_temperature = f"loss.{part.name}.temperature" in config.origins
         if len(parts) > 1 and part.spread == 0 and part.temperature != 1.0 and not own_temperature:
-            found.append(
+            lines.append(
                 f"{part.name} follows margins, and loss.temperature={part.temperature:g} divides them: set "
                 f"loss.{part.name}.temperature=1 where the labels have the scale of the scores"
             )
-    return found
+    return lines
 
 
 def _inbatch(config: Config, part: Part, labels: Labels) -> None:

@@ -99,13 +99,13 @@ class Objective(nn.Module):
         idle = [p.name for p in self.parts if not any(self._moves(p, s_BN, views) for s_BN, views in batches)]
         if not idle or not batches:
             return
-        found = f"{', '.join(idle)}: no query of the first {len(batches)} loss batches counts"
+        unseen = f"{', '.join(idle)}: no query of the first {len(batches)} loss batches counts"
         if len(idle) == len(self.parts):
             raise ConfigError(
-                f"{found}: nothing would be learned",
+                f"{unseen}: nothing would be learned",
                 hint="Each needs passages that differ: see irctl train --dry-run, data.group_size and the negatives",
             )
-        self._warn(f"{found}: only the other losses teach the model")
+        self._warn(f"{unseen}: only the other losses teach the model")
 
     def _moves(self, part: Part, scores_BN: Tensor, views: Mapping[str, View]) -> bool:
         """Whether a score of this batch has a gradient."""

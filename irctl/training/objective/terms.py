@@ -45,9 +45,9 @@ def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...
         raise ConfigError(f"loss.name={config.loss.name}: each loss once", hint="Add up its weights")
     _check_unused(config, names)
     threshold = positive_threshold(config, largest_grade)
-    found = tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
-    _check_inbatch(config, {part.view for part in found})
-    return found
+    of_loss = tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
+    _check_inbatch(config, {part.view for part in of_loss})
+    return of_loss
 
 
 def own_only(config: Config) -> bool:

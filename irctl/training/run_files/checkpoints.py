@@ -69,7 +69,7 @@ def publish(folder: Path, step: int, manifest: dict[str, Any]) -> Path:
 
 def whole(folder: Path) -> list[Checkpoint]:
     """All whole checkpoints, oldest first. A replaced one whose replacement never came counts again."""
-    found = []
+    complete = []
     for old in folder.glob(".old-*"):
         target = folder / f"{PREFIX}{old.name.removeprefix('.old-')}"
         if target.exists():
@@ -79,8 +79,8 @@ def whole(folder: Path) -> list[Checkpoint]:
     for path in folder.glob(f"{PREFIX}*"):
         manifest = path / MANIFEST
         if manifest.is_file():
-            found.append(Checkpoint(path, tables.json_object(manifest)))
-    return sorted(found, key=lambda c: c.step)
+            complete.append(Checkpoint(path, tables.json_object(manifest)))
+    return sorted(complete, key=lambda c: c.step)
 
 
 def newest(folder: Path) -> Checkpoint | None:

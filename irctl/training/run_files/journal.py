@@ -77,11 +77,11 @@ def events(path: Path) -> list[dict[str, Any]]:
 
 def steps(path: Path) -> dict[int, dict[str, float]]:
     """step -> name -> value. A step trained twice, because a killed run went back to a checkpoint, counts once."""
-    found: dict[int, dict[str, float]] = {}
+    values_at: dict[int, dict[str, float]] = {}
     for row in Follower(path).rows():
         if "name" in row and row.get("step") and not row.get("split"):
-            found.setdefault(int(row["step"]), {})[row["name"]] = row["value"]
-    return found
+            values_at.setdefault(int(row["step"]), {})[row["name"]] = row["value"]
+    return values_at
 
 
 def dev(path: Path, measure: str) -> dict[int, float]:
