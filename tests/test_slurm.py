@@ -92,14 +92,14 @@ def test_a_shipped_wrapper_is_ten_lines_that_bash_can_read(name: str) -> None:
 
 def test_a_compression_by_several_workers_is_three_jobs_over_one_folder() -> None:
     config = resolve(from_sets(["compress.workers=300"]))
-    made = {s.name: s for s in steps(line_of("compress"), config, Path("/runs/r1"))}
+    made = {s.name: s for s in steps(line_of("compress"), config.compress.workers, Path("/runs/r1"))}
     assert made["train"].argv[-3:] == ("--out", "/runs/r1/out", "--train-only")
     assert made["array"].array == "0-299%256" and made["array"].argv[-2:] == ("--out", "/runs/r1/out")
     assert made["job"].argv[-3:] == ("--finalize", "--resume", "/runs/r1")
     assert list(made) == ["train", "array", "job"]
-    given = steps(line_of("compress --out x"), config, Path("/runs/r1"))
+    given = steps(line_of("compress --out x"), config.compress.workers, Path("/runs/r1"))
     assert all(s.argv.count("--out") == 1 for s in given)
-    assert [s.name for s in steps(line_of("compress"), resolve(), Path("r"))] == ["job"]
+    assert [s.name for s in steps(line_of("compress"), 1, Path("r"))] == ["job"]
 
 
 def test_a_job_that_slurm_refuses_is_a_failed_run_and_the_jobs_before_it_are_named(

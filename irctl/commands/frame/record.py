@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ def record_run(
     """Do the work inside a run folder with a ledger row. An unfinished run of the same command line is continued."""
     from irctl import stopping
 
-    folder = resumable(command, options, config, check_resume)
+    folder = resumable(command, options, config.sha256(), check_resume)
     run = begin(command, options, config, runner=options.runner, resume=folder)
     reporter.log, reporter.scrub = run.paths.log, run.scrub
     if folder:
@@ -67,14 +67,14 @@ def begin(command: str, options: Options, config: Config, **more: Any) -> RunHan
     """The run folder and ledger row of a command line. more: what else start_run takes (runner, resume, columns)."""
     from irctl.ledger.recording import start_run
 
-    source = config.data.source if _is_used(command, "data.source", config) else ""
+    source = config.data.source if _is_used(command, "data.source", config.origins) else ""
     return start_run(
         command=command,
         argv=list(options.argv),
         config=config,
         method=config.train.method if command == "train" else "",
         dataset=dataset_name(config.run.dataset, source),
-        model=config.model.name if _is_used(command, "model.name", config) else "",
+        model=config.model.name if _is_used(command, "model.name", config.origins) else "",
         profile=options.profile,
         world_size=config.hardware.devices,
         seed=config.run.seed,
@@ -83,6 +83,6 @@ def begin(command: str, options: Options, config: Config, **more: Any) -> RunHan
     )
 
 
-def _is_used(command: str, key: str, config: Config) -> bool:
+def _is_used(command: str, key: str, chosen: Container[str]) -> bool:
     """Whether a value is what the run works on, before its work can say so: a default often gives way to an index."""
-    return command in BY_DEFAULT or key in config.origins
+    return command in BY_DEFAULT or key in chosen

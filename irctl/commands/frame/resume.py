@@ -14,7 +14,6 @@ from irctl.commands.frame.options import Options
 from irctl.commands.frame.reading import reader
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.ledger.query import RunRecord
 
 
@@ -38,7 +37,7 @@ def find_named_run(command: str, options: Options, check_resume: Callable[[Path]
 
 
 def resumable(
-    command: str, options: Options, config: Config, check_resume: Callable[[Path], None] | None
+    command: str, options: Options, config_sha256: str, check_resume: Callable[[Path], None] | None
 ) -> Path | None:
     """Folder of the run to continue: the one named by --resume, else this command line's newest unfinished one.
 
@@ -58,7 +57,7 @@ def resumable(
     same = [
         r
         for r in query.list_runs(command=command)
-        if r.columns.get("config_sha256") == config.sha256()
+        if r.columns.get("config_sha256") == config_sha256
         and _stored_line(r, read) == mine
         # tasks of one array share their command line; each continues its own run
         and r.columns.get("slurm_array_task_id") == slurm.job().get("slurm_array_task_id")

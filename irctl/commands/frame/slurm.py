@@ -15,6 +15,7 @@ from irctl.errors import IrctlError
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.settings import Hardware
 
 _TIME = {"train": "24:00:00", "encode": "12:00:00", "compress": "12:00:00"}
 
@@ -44,14 +45,16 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     line = reader(options.root)(options.argv).without("--runner", "--dry-run")
     site = slurm.site()
     if options.dry_run:
-        planned = steps(line, config, paths.runs() / "ID")
-        scripts = {f"{s.name}.sbatch": slurm.script(s.argv, resources(command, config, s), site) for s in planned}
+        planned = steps(line, config.compress.workers, paths.runs() / "ID")
+        scripts = {
+            f"{s.name}.sbatch": slurm.script(s.argv, resources(command, config.hardware, s), site) for s in planned
+        }
         return dry_run(command, options, config, lambda c: {**scripts, **(describe(c) if describe else {})})
     run = begin(command, options, config, runner="slurm", status="queued")
     jobs: dict[str, str] = {}
-    for step in steps(line, config, run.paths.folder.resolve()):
+    for step in steps(line, config.compress.workers, run.paths.folder.resolve()):
         path = run.paths.job.with_name(f"{step.name}.sbatch")
-        text = slurm.script(step.argv, resources(command, config, step), site)
+        text = slurm.script(step.argv, resources(command, config.hardware, step), site)
         hidden = run.scrub(text)
         write_atomic(path, hidden)
         before = list(jobs.values())[-1:]
@@ -81,18 +84,17 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
         console.out(run.id if options.quiet else f"submitted job {shown}, run {run.id}: {path.parent}")
 
 
-def steps(line: CommandLine, config: Config, folder: Path) -> list[Step]:
+def steps(line: CommandLine, workers: int, folder: Path) -> list[Step]:
     """The jobs of a command line: one, or for a compression by several workers three: train, array, finalize.
 
     The last continues the run by its folder, so that a requeued job finds this run and no other.
     """
-    count = config.compress.workers
-    if line.name != "compress" or count == 1 or any(map(line.has, ("--train-only", "--finalize", "--shard"))):
+    if line.name != "compress" or workers == 1 or any(map(line.has, ("--train-only", "--finalize", "--shard"))):
         return [Step("job", ("irctl", *line.with_option("--resume", str(folder)).words))]
     worker = line if line.has("--out") else line.with_option("--out", str(folder / "out"))
     last = worker.with_option("--finalize").with_option("--resume", str(folder))
     child = ("env", f"IRCTL_GROUP={folder.name}", "irctl")
-    tasks = f"0-{count - 1}" + (f"%{MOST_TASKS}" if count > MOST_TASKS else "")
+    tasks = f"0-{workers - 1}" + (f"%{MOST_TASKS}" if workers > MOST_TASKS else "")
     return [
         Step("train", (*child, *worker.with_option("--train-only").words)),
         Step("array", (*child, *worker.words), tasks),
@@ -100,10 +102,10 @@ def steps(line: CommandLine, config: Config, folder: Path) -> list[Step]:
     ]
 
 
-def resources(command: str, config: Config, step: Step) -> slurm.Resources:
+def resources(command: str, hardware: Hardware, step: Step) -> slurm.Resources:
     """What a job asks for, from the profile: devices, and 8 cores and 64 GB a GPU at the most a node usually has."""
-    gpus = config.hardware.devices if config.hardware.device_kind == "cuda" else 0
-    cpus = max(8, gpus * max(1, config.hardware.workers))
+    gpus = hardware.devices if hardware.device_kind == "cuda" else 0
+    cpus = max(8, gpus * max(1, hardware.workers))
     memory = "12G" if command == "compress" else f"{max(32, 32 * gpus)}G"
     name = f"irctl-{command}" + ("" if step.name == "job" else f"-{step.name}")
     return slurm.Resources(

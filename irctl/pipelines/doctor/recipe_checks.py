@@ -15,6 +15,7 @@ from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.settings import Hardware, Train
 
 GIB = 2**30
 
@@ -40,7 +41,7 @@ def checks(config: Config) -> Iterator[Finding]:
         fix = "Fetch it where there is a network, or name a folder with --set model.name=FOLDER"
         yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
         return
-    yield from _room(config, model.folder, plan.devices)
+    yield from _room(config.hardware, config.train, model.folder, plan.devices)
 
 
 def _compression(config: Config) -> Iterator[Finding]:
@@ -79,13 +80,13 @@ def _data(config: Config) -> Finding:
     return Finding("recipe data", "ok", config.data.source)
 
 
-def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
+def _room(hardware: Hardware, train: Train, model: Path, devices: int) -> Iterator[Finding]:
     """Weights, gradients and optimizer against memory; checkpoints against the disk of the runs."""
     from irctl.pipelines.train import memory
 
-    taken = memory.of_model(model, config.hardware.zero_stage, devices, config.train)
+    taken = memory.of_model(model, hardware.zero_stage, devices, train)
     needed = taken.device_gib
-    available = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    available = hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     detail = f"{needed:.1f} of {available:.0f} GiB for weights and optimizer, activations not counted"
     fits = needed < available
     fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
