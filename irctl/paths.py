@@ -28,7 +28,7 @@ def ledger() -> Path:
 def cache() -> Path:
     """Content-keyed artefacts that can be made again: embeddings, parsed corpora, mined negatives."""
     if given := os.environ.get("IRCTL_CACHE"):
-        return Path(given)
+        return Path(given).absolute()  # paths below it are recorded
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "irctl"
 

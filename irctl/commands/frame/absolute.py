@@ -22,7 +22,7 @@ SCHEMES = ("hf://", "synthetic:", "irds:", "recipe:", "latest:")
 WORDS = ("latest", "none")
 
 
-class Names(Enum):
+class Naming(Enum):
     """What a value may name."""
 
     FILE = auto()  # a file or folder that may not be there yet
@@ -33,21 +33,21 @@ class Names(Enum):
 
 
 SETTINGS = {
-    "data.source": Names.COLLECTIONS,
-    "data.root": Names.FILE,
-    "data.negatives": Names.ANY,
-    "model.name": Names.MODEL,
-    "loss.guide": Names.MODEL,
-    "hardneg.rescore": Names.MODEL,
-    "compress.source": Names.ANY,
-    "search.watch_docs": Names.FILE,
+    "data.source": Naming.COLLECTIONS,
+    "data.root": Naming.FILE,
+    "data.negatives": Naming.ANY,
+    "model.name": Naming.MODEL,
+    "loss.guide": Naming.MODEL,
+    "hardneg.rescore": Naming.MODEL,
+    "compress.source": Naming.ANY,
+    "search.watch_docs": Naming.FILE,
 }
 OPTIONS = {
-    **dict.fromkeys(("--out", "--queries", "--qrels", "--config"), Names.FILE),
-    **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run", "--recipe"), Names.ANY),
-    "--data": Names.COLLECTIONS,
-    "--model": Names.MODEL,
-    "--export": Names.FORMAT,
+    **dict.fromkeys(("--out", "--queries", "--qrels", "--config"), Naming.FILE),
+    **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run", "--recipe"), Naming.ANY),
+    "--data": Naming.COLLECTIONS,
+    "--model": Naming.MODEL,
+    "--export": Naming.FORMAT,
 }
 
 
@@ -66,9 +66,9 @@ def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a command gets, by parameter. Files that are read or written here and now stay as typed."""
     here, kinds, values = Path.cwd(), _kinds(context.command.name), dict(given)
     for parameter in context.command.params:
-        kind = Names.ANY if parameter.param_type_name == "argument" else kinds.get(parameter.opts[0])
+        kind = Naming.ANY if parameter.param_type_name == "argument" else kinds.get(parameter.opts[0])
         value = values.get(parameter.name)
-        if value is None or kind is None or kind is Names.FILE:
+        if value is None or kind is None or kind is Naming.FILE:
             continue
         several = isinstance(value, (list, tuple))
         values[parameter.name] = (
@@ -77,8 +77,8 @@ def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _kinds(command: str) -> Mapping[str, Names]:
-    return {**OPTIONS, "--data": Names.ANY} if command == "compress" else OPTIONS
+def _kinds(command: str) -> Mapping[str, Naming]:
+    return {**OPTIONS, "--data": Naming.ANY} if command == "compress" else OPTIONS
 
 
 def of_line(line: CommandLine, folder: Path) -> CommandLine:
@@ -94,25 +94,25 @@ def of_line(line: CommandLine, folder: Path) -> CommandLine:
             return replace(option, value=f"{key}{sign}{named}")
         return replace(option, value=from_anywhere(option.value, kinds.get(option.name), folder))
 
-    arguments = tuple(from_anywhere(a, Names.ANY, folder) for a in line.arguments)
+    arguments = tuple(from_anywhere(a, Naming.ANY, folder) for a in line.arguments)
     return replace(line, options=tuple(map(meant, line.options)), arguments=arguments)
 
 
-def from_anywhere(text: str, kind: Names | None, folder: Path) -> str:
+def from_anywhere(text: str, kind: Naming | None, folder: Path) -> str:
     """A value that was typed in `folder`: the absolute path of what lies there, else as it is.
 
     PLACE#COLUMN, FILE.json:NAME and BUNDLE:METHOD keep what follows the place.
     """
     if kind is None or not text or text in WORDS or text.startswith(SCHEMES):
         return text
-    if kind is Names.FILE or "{" in text:  # a pattern of run files
+    if kind is Naming.FILE or "{" in text:  # a pattern of run files
         return _absolute(text, folder)
-    if kind is Names.FORMAT:
+    if kind is Naming.FORMAT:
         name, colon, place = text.partition(":")
         return f"{name}{colon}{_absolute(place, folder)}" if place else text
     if _is_there(text, folder):
         return text if _is_name[kind](text) else _absolute(text, folder)
-    if kind is Names.COLLECTIONS and "," in text:
+    if kind is Naming.COLLECTIONS and "," in text:
         return ",".join(from_anywhere(part.strip(), kind, folder) for part in text.split(","))
     for mark in "#:":
         place, found, rest = text.rpartition(mark)
@@ -152,9 +152,9 @@ def _is_default_model(text: str) -> bool:
     return text in DEFAULT_NAMES
 
 
-_is_name: Mapping[Names, Callable[[str], bool]] = {
-    Names.COLLECTIONS: _is_collection,
-    Names.MODEL: _is_default_model,
-    Names.ANY: lambda text: False,
+_is_name: Mapping[Naming, Callable[[str], bool]] = {
+    Naming.COLLECTIONS: _is_collection,
+    Naming.MODEL: _is_default_model,
+    Naming.ANY: lambda text: False,
 }
 """Whether a text is a name, whatever lies in the folder under it."""
