@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irctl import stopping
+from irctl.index import scan_block
 from irctl.index.arrays import as_rows
 from irctl.index.bundle import Bundle
 from irctl.index.scoring import score_rows
@@ -42,7 +44,7 @@ def search_vectors(
     k: int,
     metric: str,
     *,
-    block: int = 8192,
+    block: int = scan_block.SCORED,
     rows: tuple[int, int] | None = None,
     advance: Callable[[int], object] = _ignore,
 ) -> ScanResult:
@@ -66,7 +68,7 @@ def search_codes(
     bundle: Bundle,
     k: int,
     *,
-    block: int = 8192,
+    block: int = 0,
     rows: tuple[int, int] | None = None,
     advance: Callable[[int], object] = _ignore,
     fast: bool = False,
@@ -77,16 +79,35 @@ def search_codes(
     """
     find = bundle.quantizer.search_fast if fast else bundle.quantizer.search
     first, stop = rows or (0, bundle.rows)
-    queries_QD = as_rows(queries_QD, bundle.dim, "queries")
-    best = [TopK(len(part), min(k, bundle.rows)) for part in _split_queries(queries_QD)]
+    parts = list(_split_queries(as_rows(queries_QD, bundle.dim, "queries")))
+    best = [TopK(len(part), min(k, bundle.rows)) for part in parts]
+    scorers = [_make_scorer(bundle.quantizer, part) for part in parts]
+    block = scan_block.choose(block, k, None if is_scored(bundle) else bundle.code_size)
     for start, codes_NC in bundle.blocks(block, first, stop):
-        for part, top in zip(_split_queries(queries_QD), best, strict=True):
+        done = 0
+        for number, (part, top, score) in enumerate(zip(parts, best, scorers, strict=True), 1):
             stopping.check(KEPT)
-            # one more than k, so that a tie at the cut is seen also where it lies inside one block
-            scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
-            top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
-        advance(len(codes_NC))
+            if score:
+                top.push_block(score(codes_NC), start)
+            else:
+                # one more than k, so that a tie at the cut is seen also where it lies inside one block
+                scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
+                top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
+            now = len(codes_NC) * number // len(parts)  # a block can be large, so each part of the queries tells
+            advance(now - done)
+            done = now
     return _gather(best, k)
+
+
+def is_scored(bundle: Bundle) -> bool:
+    """Whether a search of these codes computes every score; else faiss searches them."""
+    return _make_scorer(bundle.quantizer, np.empty((0, bundle.dim), np.float32)) is not None
+
+
+def _make_scorer(quantizer: Any, queries_QD: NDArray[np.float32]) -> Callable[[NDArray[np.uint8]], Scores] | None:
+    """What scores codes where a search is a sort of scores; None where faiss searches."""
+    make = getattr(quantizer, "scorer", None)
+    return make(queries_QD) if make else None
 
 
 def share(rows: int, block: int, index: int, count: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric
 from irctl.quantizers.shared import blocks, faiss_tools, half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, score_decoded, search_decoded
+from irctl.quantizers.shared.search import Codes, Vectors, decoded_scorer, prepare, score_decoded, search_decoded
 
 BYTES = {"SQ8_direct": (0, 255), "SQ8_direct_signed": (-128, 127)}
 """Strings whose codes are the values themselves, as whole numbers: faiss lets those beyond these bounds wrap around."""
@@ -98,7 +98,7 @@ class Quantizer:
     def decode(self, codes_NC: Codes) -> Vectors:
         return faiss_tools.decode(self.faiss_index(), as_codes(codes_NC, self.code_size))
 
-    scores, search = score_decoded, search_decoded
+    scorer, scores, search = decoded_scorer, score_decoded, search_decoded
 
     def faiss_index(self) -> Any:
         """The empty trained faiss index of these codes."""

@@ -15,7 +15,7 @@ from irctl.errors import ConfigError
 from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric
 from irctl.quantizers.shared import half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, score_decoded, search_decoded
+from irctl.quantizers.shared.search import Codes, Vectors, decoded_scorer, prepare, score_decoded, search_decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Quantizer:
         codes_NC = as_codes(codes_NC, self.code_size)
         return codes_NC.view(self._dtype).reshape(len(codes_NC), self.dim).astype(np.float32)
 
-    scores, search = score_decoded, search_decoded
+    scorer, scores, search = decoded_scorer, score_decoded, search_decoded
 
     def faiss_index(self) -> object:
         """The empty faiss index of these codes."""

@@ -24,7 +24,7 @@ from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, sign_code, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, search_by_faiss, search_by_scores
+from irctl.quantizers.shared.search import Codes, Scorer, Vectors, prepare, search_by_faiss, search_by_scores
 
 _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
@@ -96,18 +96,26 @@ class Quantizer:
 
     def scores(self, queries_QD: ArrayLike, codes_NC: Codes) -> Scores:
         """The estimate with the exact query."""
+        return self._scores(self._query(queries_QD), codes_NC)
+
+    def scorer(self, queries_QD: ArrayLike) -> Scorer | None:
+        """None where faiss searches: 1 bit and a rounded query.
+
+        faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks.
+        """
+        if self.config.bits == 1 and self.config.query_bits:
+            return None
         rotated_QD = self._query(queries_QD)
-        return self._scores(rotated_QD, codes_NC)
+        return lambda codes_NC: self._scores(rotated_QD, codes_NC)
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
+        if score := self.scorer(queries_QD):
+            return search_by_scores(score, codes_NC, len(np.asarray(queries_QD)), k)
         rotated_QD = self._query(queries_QD)
-        if self.config.bits == 1 and self.config.query_bits:
-            if self.metric != "l2":
-                return self._search_products(rotated_QD, as_codes(codes_NC, self.code_size), k)
-            index = faiss_tools.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
-            return search_by_faiss(index, rotated_QD, codes_NC, k, negate=True)
-        # faiss prunes longer codes by a probable bound, so its results depend on how the rows were cut into blocks
-        return search_by_scores(lambda codes: self._scores(rotated_QD, codes), codes_NC, len(rotated_QD), k)
+        if self.metric != "l2":
+            return self._search_products(rotated_QD, as_codes(codes_NC, self.code_size), k)
+        index = faiss_tools.rabitq_index(self._center(), 1, self.metric, self.config.query_bits)
+        return search_by_faiss(index, rotated_QD, codes_NC, k, negate=True)
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes, its rotation attached."""

@@ -21,7 +21,7 @@ from irctl.errors import ConfigError
 from irctl.index import scoring
 from irctl.index.arrays import as_codes
 from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
-from irctl.quantizers.shared.search import prepare, search_by_scores
+from irctl.quantizers.shared.search import Scorer, prepare, search_by_scores
 
 _ENCODE = 32 * blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
 _CHUNK = 4096  # rows of the covariance at once
@@ -146,13 +146,20 @@ class Quantizer:
 
     def scores(self, queries_QD: F32, codes_NC: NDArray[np.uint8]) -> F32:
         """Estimated similarities [Q, N]; for l2 minus the squared distance."""
+        return self.scorer(queries_QD)(codes_NC)
+
+    def scorer(self, queries_QD: F32) -> Scorer:
+        """Those of these queries, projected once."""
         q_QD = prepare(queries_QD, self.dim, self.metric).astype(np.float64)
+        centred_QD = q_QD - self.mean_D if self.metric == "l2" else q_QD
+        q_QL = (centred_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
+        return lambda codes_NC: self._score(q_QD, q_QL, codes_NC)
+
+    def _score(self, q_QD: NDArray[np.float64], q_QL: F32, codes_NC: NDArray[np.uint8]) -> F32:
         y_NL, factors = self._vectors(codes_NC)
         if self.metric != "l2":
-            q_QL = (q_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
             return (scoring.dot(q_QL, y_NL) + (q_QD @ self.mean_D)[:, None]).astype(np.float32)
         centred_QD = q_QD - self.mean_D
-        q_QL = (centred_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
         own_N = (factors[:, : 2 * len(self.coded) : 2].astype(np.float64) ** 2).sum(axis=1)
         if self.has_tail:
             own_N += factors[:, -1]
@@ -162,7 +169,7 @@ class Quantizer:
 
     def search(self, queries_QD: F32, codes_NC: NDArray[np.uint8], k: int) -> tuple[F32, NDArray[np.int64]]:
         """(scores, rows) of the min(k, N) best."""
-        return search_by_scores(lambda codes: self.scores(queries_QD, codes), codes_NC, len(queries_QD), k)
+        return search_by_scores(self.scorer(queries_QD), codes_NC, len(queries_QD), k)
 
     def layout(self) -> dict[str, Any]:
         """Where what lies in a row of codes, for a reader without irctl; bytes count from 0."""

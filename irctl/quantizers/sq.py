@@ -17,7 +17,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric
 from irctl.quantizers.shared import faiss_tools, half_floats, store
-from irctl.quantizers.shared.search import Codes, Vectors, prepare, score_decoded, search_decoded
+from irctl.quantizers.shared.search import Codes, Vectors, decoded_scorer, prepare, score_decoded, search_decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Quantizer:
             return codes_NC.view("<f2").reshape(len(codes_NC), self.dim).astype(np.float32)
         return faiss_tools.decode(self.faiss_index(), codes_NC)
 
-    scores, search = score_decoded, search_decoded
+    scorer, scores, search = decoded_scorer, score_decoded, search_decoded
 
     def faiss_index(self) -> object:
         """The empty trained faiss index of these codes."""

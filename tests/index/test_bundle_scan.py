@@ -12,7 +12,7 @@ from array_stream import ArrayStream, vectors
 
 from irctl.errors import ConfigError, DataError
 from irctl.files import write_atomic
-from irctl.index import shards
+from irctl.index import scan_block, shards
 from irctl.index.bundle import Bundle, open_bundle, write_bundle
 from irctl.index.rerank import check_depth, rerank
 from irctl.index.scan import search_codes, search_vectors
@@ -142,6 +142,16 @@ def test_codes_of_any_block_size_give_one_ranking_with_duplicates(tmp_path: Path
     found = search_codes(queries, bundle, 25, block=block)
     assert (found.rows_Qk == expected[1]).all() and (found.scores_Qk == expected[0]).all()
     assert found.boundary_ties == 6  # 25 is odd and every score comes twice
+
+
+def test_a_block_is_chosen_by_k_and_the_bytes_of_a_code() -> None:
+    mib = 1 << 20
+    assert scan_block.choose(700, 1000, 16) == 700  # as asked
+    assert scan_block.choose(0, 1000, None) == 8192  # every score is computed
+    assert scan_block.choose(0, 1000, 16) == 32 * mib // 16
+    assert scan_block.choose(0, 20_000, 64) == 64 * 20_000  # a deep k
+    assert scan_block.choose(0, 100_000, 64) == 128 * mib // 64  # but codes stay below 128 MiB
+    assert scan_block.choose(0, 10, 100_000) == 8192
 
 
 @pytest.mark.parametrize("metric", ("ip", "cosine", "l2"))

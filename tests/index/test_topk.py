@@ -41,6 +41,24 @@ def test_any_block_size_gives_the_sorted_answer_with_many_ties(block: int, k: in
     assert (found[0] == expected[0]).all() and (found[1] == expected[1]).all()
 
 
+@pytest.mark.parametrize("rising", (True, False))
+def test_what_waits_beside_the_best_is_bounded_also_where_every_row_is_better_than_those_before(rising: bool) -> None:
+    scores = np.arange(20_000, dtype=np.float32)[None] * (1 if rising else -1)
+    best = TopK(1, 10)
+    for start in range(0, 20_000, 100):
+        best.push_block(scores[:, start : start + 100], start)
+        assert best._keys_Qw.shape[1] <= 2 * 11 + 100
+    assert (best.result()[1] == by_sorting(scores, 10)[1]).all()
+
+
+def test_candidates_of_some_queries_leave_the_others_as_they_were() -> None:
+    best = TopK(3, 2)
+    best.push(np.float32([[1, 2], [3, 4]]), np.array([[0, 1], [2, 3]]), np.array([0, 2]))
+    best.push(np.float32([[5]]), np.array([[9]]), np.array([2]))
+    scores, rows = best.result()
+    assert rows.tolist() == [[1, 0], [-1, -1], [9, 3]] and scores[2].tolist() == [5, 4]
+
+
 def test_shards_can_come_in_any_order() -> None:
     scores = np.random.default_rng(0).integers(0, 9, (3, 300)).astype(np.float32)
     parts = []

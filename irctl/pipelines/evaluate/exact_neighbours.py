@@ -18,7 +18,7 @@ from irctl import files, paths
 from irctl.data.files.made_once import key_of
 from irctl.errors import DataError
 from irctl.files import write_atomic
-from irctl.index import scan
+from irctl.index import scan, scan_block
 from irctl.types import Reporter, Stream, VectorBlock
 
 if TYPE_CHECKING:
@@ -59,10 +59,13 @@ def nearest(
     metric: str,
     reporter: Reporter,
     *,
-    block: int,
+    block: int = 0,
     fresh: bool = False,
 ) -> Nearest:
-    """The exact k best rows of each query (all rows where there are fewer than k). fresh: search even if kept."""
+    """The exact k best rows of each query (all rows where there are fewer than k). fresh: search even if kept.
+
+    block: rows scored at once; 0: as many as is usual.
+    """
     key = key_of(
         {
             "version": VERSION,
@@ -76,6 +79,7 @@ def nearest(
     path = paths.cache() / "exact" / f"{key}.npy"
     if path.is_file() and not fresh:
         return Nearest(_read(path, (len(queries_QD), min(k, stream.rows))), key, True)
+    block = scan_block.choose(block, k, None)
     with reporter.bar("exact search", stream.rows) as advance:
         found = scan.search_vectors(queries_QD, stream, k, metric, block=block, advance=advance)
     write_atomic(path, found.rows_Qk)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError, DataError
-from irctl.index import plan, scan, shards
+from irctl.index import plan, scan, scan_block, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.origins import derived
 from irctl.pipelines.references import bundles, vectors
@@ -63,6 +63,15 @@ class Searched:
         """Hash what a scan will read and was not hashed before. DataError where it is damaged."""
         if check := getattr(self.bundle or self.stream, "check", None):
             check()
+
+    @property
+    def scanned_size(self) -> int | None:
+        """Bytes a row of the codes that faiss searches; None where irctl computes every score."""
+        return None if self.bundle is None or scan.is_scored(self.bundle) else self.bundle.code_size
+
+    def choose_block(self, k: int, asked: int) -> int:
+        """Rows that a search for the k best looks at in one go. asked: 0 to choose."""
+        return scan_block.choose(asked, k, self.scanned_size)
 
     def search(
         self,

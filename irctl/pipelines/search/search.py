@@ -14,6 +14,7 @@ from irctl import files
 from irctl.data.collections import check
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
+from irctl.index import scan_block
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
 from irctl.pipelines.search import opened_index, spread, watched_documents
@@ -150,7 +151,7 @@ def _payload(
 
 def describe(config: Config, *, index: str | None = None, queries: str | None = None) -> dict[str, Any]:
     """What --dry-run prints: what is searched, and the memory that takes, as far as no encoder has to be opened."""
-    plan: dict[str, Any] = {"k": config.search.k, "rerank": config.search.rerank, "block": config.search.block}
+    plan: dict[str, Any] = {"k": config.search.k, "rerank": config.search.rerank}
     if queries is not None:
         index = index or "latest"
     if not index:
@@ -161,11 +162,14 @@ def describe(config: Config, *, index: str | None = None, queries: str | None = 
         folder_facts.check(config)
         local = find_local(config.model.name, config.model.revision)
         plan["similarity"] = describe_similarity(config.search.similarity, config.encoder.normalize, local)
+        plan["block"] = scan_block.choose(config.search.block, config.search.k, None)
         return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
     searched = opened_index.open_index(index, config)
     if queries is not None:
         plan["queries"] = len(read_queries(Path(queries), searched.dim))
-    memory = config.search.block * (searched.dim * 4 + 4 * 512)
+    depth = max(config.search.k, config.search.rerank)
+    plan["block"] = block = searched.choose_block(depth, config.search.block)
+    memory = scan_block.estimate_memory(min(block, searched.rows), searched.dim, searched.scanned_size)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
-    plan["processes"] = spread.count_processes(searched.rows, config.hardware.devices, config.search.block)
+    plan["processes"] = spread.count_processes(searched.rows, config.hardware.devices, block)
     return {"search": {**plan, "in": str(searched.folder), **facts, "working memory": f"{memory / 2**20:.0f} MiB"}}

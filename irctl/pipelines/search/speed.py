@@ -41,7 +41,8 @@ def measure_speed(
 
 def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search: Search, root: str) -> float:
     started = time.perf_counter()
-    found = searched.search(query_1D, max(k, search.rerank), search.block, lambda rows: None)
+    depth = max(k, search.rerank)
+    found = searched.search(query_1D, depth, searched.choose_block(depth, search.block), lambda rows: None)
     if search.rerank:
         exact_vectors.rescore(searched, query_1D, found.rows_Qk, k, root)
     return time.perf_counter() - started

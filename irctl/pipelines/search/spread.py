@@ -43,7 +43,7 @@ def search(
 
     Raises what `workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
     """
-    block = config.search.block
+    block = searched.choose_block(k, config.search.block)
     count = count_processes(searched.rows, config.hardware.devices, block)
     if count == 1:
         with reporter.bar("searching", searched.rows) as advance:
@@ -58,12 +58,12 @@ def search(
             "index": searched.reference,
             "fingerprint": searched.fingerprint,
             "k": k,
+            "block": block,
             "folder": str(folder),
         }
 
         def done() -> int:
-            blocks = sum(path.stat().st_size for path in folder.glob("*.blocks"))
-            return min(blocks * block, searched.rows)
+            return sum(int(np.fromfile(path, np.int64).sum()) for path in folder.glob("*.rows"))
 
         progress = worker.Progress("searching", searched.rows, done)
         answers = spread.spread(SHARE, job, count, config.hardware, place, progress, reporter)
@@ -74,7 +74,8 @@ def search(
 
 
 def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
-    """One process's share. job: config (as config.json has it), index and its fingerprint, k, folder of the queries.
+    """One process's share. job: config (as config.json has it), index and its fingerprint, k, rows a block, folder of
+    the queries.
 
     Writes scores-I.npy and rows-I.npy [Q, k'], k' up to k + 1. Raises DataError if the index is no longer the same.
     """
@@ -89,11 +90,11 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     queries_QD = np.load(folder / QUERIES)
     # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
     threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.count_cores() // count)
-    share = scan.share(searched.rows, config.search.block, index, count)
-    with threadpool_limits(threads), (folder / f"{index}.blocks").open("wb", buffering=0) as blocks:
+    share = scan.share(searched.rows, job["block"], index, count)
+    with threadpool_limits(threads), (folder / f"{index}.rows").open("wb", buffering=0) as seen:
         # one result more than asked for, so that ties at the cut are counted as by one process
         found = searched.search(
-            queries_QD, job["k"] + 1, config.search.block, lambda rows: blocks.write(b"."), rows=share
+            queries_QD, job["k"] + 1, job["block"], lambda rows: seen.write(np.int64(rows).tobytes()), rows=share
         )
     np.save(folder / f"scores-{index}.npy", found.scores_Qk)
     np.save(folder / f"rows-{index}.npy", found.rows_Qk)

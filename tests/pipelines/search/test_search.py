@@ -82,7 +82,7 @@ def test_rescoring_deep_enough_restores_exact_search(tmp_path: Path, method: str
     assert np.mean(shared) > (0.85 if method == "pq" else 0.97)
 
 
-@pytest.mark.parametrize("block", (100, 1000, 8192))
+@pytest.mark.parametrize("block", (100, 1000, 8192, 0))
 def test_the_block_changes_neither_ranks_nor_scores(tmp_path: Path, block: int) -> None:
     source = tmp_path / "x.npy"
     np.save(source, np.concatenate([vectors(800), vectors(800)]))
@@ -300,4 +300,9 @@ def test_dry_run_says_what_is_searched(tmp_path: Path) -> None:
     bundle = compressed(save_vectors(tmp_path / "x.npy", 700))["bundle"]
     plan = pipeline.describe(settings(search__k=7), index=bundle)["search"]
     assert (plan["k"], plan["rows"], plan["compression"]) == (7, 700, "pq")
+    assert plan["block"] == (32 << 20) // 4 and plan["working memory"] == "0 MiB"  # 4 bytes a row, 700 rows
+    asked = pipeline.describe(settings(search__k=7, search__block=100), index=bundle)["search"]
+    assert asked["block"] == 100
+    vectors_plan = pipeline.describe(settings(search__k=7), index=str(tmp_path / "x.npy"))["search"]
+    assert vectors_plan["block"] == 8192
     assert "encoded with" in pipeline.describe(settings())["search"]["in"]
