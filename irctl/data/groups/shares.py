@@ -42,7 +42,7 @@ class Shares:
 
     def line(self) -> str:
         parts = f"{self.positives:.2f} positives, {self.others:.2f} other judged, {self.mined:.2f} mined"
-        return f"{parts} (means of {self.groups} groups{', if so many are parts' if self.expected else ''})"
+        return f"{parts} (means of {self.groups} groups{', if so many are found' if self.expected else ''})"
 
 
 def measure_shares(source: GroupSource, *, to_mine: int = 0) -> Shares:
