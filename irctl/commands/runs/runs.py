@@ -143,10 +143,15 @@ def sql(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
+        from irctl import stopping
         from irctl.ledger.database import read_only_sql
 
         view.check_format(format)
-        names, rows, cut = read_only_sql.select(statement)
+        stopping.install()
+        try:
+            names, rows, cut = read_only_sql.select(statement)
+        finally:
+            stopping.restore()
         if json_ or format == "json":
             console.emit_json({"schema": "irctl/runs-sql/1", "columns": names, "rows": rows, "truncated": cut})
         else:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.database import publish
 from irctl.ledger.database.store import FAILURES, Ledger, is_damage, reason, warn_once
 
 MOST_ROWS = 10_000
+STEPS = 100_000  # of SQLite's machine between two looks for a signal: milliseconds
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
 
 def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
-    """(column names, rows, whether more than MOST_ROWS were cut off). Raises ConfigError for SQL that fails."""
+    """(column names, rows, whether more than MOST_ROWS were cut off).
+
+    Raises ConfigError for SQL that fails, Stopped after a signal.
+    """
     ledger = Ledger()
     if publish.list_waiting() or not ledger.path.is_file():
         try:
@@ -25,10 +30,13 @@ def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
     with ledger.read() as connection:
         connection.row_factory = None
         connection.set_authorizer(_authorize)
+        # a signal's handler runs where Python does: in here, inside of a long query
+        connection.set_progress_handler(stopping.requested, STEPS)
         try:
             cursor = connection.execute(sql)
             rows = cursor.fetchmany(MOST_ROWS + 1)
         except sqlite3.Error as e:
+            stopping.check("nothing of a query is kept")
             if is_damage(e):
                 raise DataError(f"{ledger.path}: {e}", hint="irctl runs reindex makes it again") from None
             hint = "Only reading is allowed; irctl runs tag, note and reindex change the ledger"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,14 +90,10 @@ def _room(hardware: Hardware, train: Train, model: Path, devices: int) -> Iterat
     fits = needed < available
     fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
     yield Finding("recipe memory", "ok" if fits else "error", detail, fix)
-    needed = taken.disk_gib
-    available = shutil.disk_usage(_existing(paths.runs())).free / GIB
+    needed = taken.disk_gib + taken.model_gib
+    available = memory.free_gib(paths.runs())
     fits = needed < available
     fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"
-    yield Finding("recipe disk", "ok" if fits else "error", f"{needed:.1f} of {available:.0f} GiB for checkpoints", fix)
-
-
-def _existing(folder: Path) -> Path:
-    """The nearest folder above that is there."""
-    folder = folder.absolute()
-    return folder if folder.is_dir() else _existing(folder.parent)
+    yield Finding(
+        "recipe disk", "ok" if fits else "error", f"{needed:.1f} of {available:.0f} GiB for checkpoints and model", fix
+    )

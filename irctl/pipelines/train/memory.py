@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from irctl import paths
+from irctl.errors import RunFailed
 from irctl.training.batch_plan import BatchPlan
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 STATE_BYTES = 16
 """AdamW, a trainable parameter: weight 2 to 4, gradient, float32 master copy, two moments."""
+WEIGHT_BYTES = 4
+"""A parameter of the model that a training leaves."""
 SHARED_BYTES = {0: 0, 1: 12, 2: 14, 3: 16}
 """Of these, what each ZeRO stage shares out over the devices."""
 
@@ -37,12 +42,44 @@ class ModelMemory:
     def disk_gib(self) -> float:
         return self.parameters * self.checkpoints * self.checkpoint_bytes / GIB
 
+    @property
+    def model_gib(self) -> float:
+        return self.parameters * WEIGHT_BYTES / GIB
+
 
 def of_model(folder: Path, zero_stage: int, devices: int, train: Train) -> ModelMemory:
     """From the weights' headers. Raises DataError if one is torn."""
     shared = SHARED_BYTES[zero_stage]
     each = STATE_BYTES - shared + shared / devices
     return ModelMemory(count_parameters(folder), each, train.keep + 1, 12 if train.save_state else 4)
+
+
+def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | None = None) -> None:
+    """RunFailed unless the disk of the run folder has room for checkpoints and the model; unknown without its files.
+
+    checkpoints: where a run that goes on has some already.
+    """
+    from irctl.models.locate import find_local
+
+    located = find_local(config.model.name, config.model.revision)
+    if located is None:
+        return
+    taken = of_model(located.folder, config.hardware.zero_stage, devices, config.train)
+    there = [p.stat().st_size for p in checkpoints.rglob("*") if p.is_file()] if checkpoints else []
+    needed, free = max(0.0, taken.disk_gib - sum(there) / GIB) + taken.model_gib, free_gib(runs)
+    if needed > free:
+        raise RunFailed(
+            f"{runs}: {needed:.2f} GiB of checkpoints and model to come, {free:.2f} GiB free on the disk",
+            hint="Free some, lower train.keep, drop train.save_state, or set IRCTL_RUNS to a larger disk",
+        )
+
+
+def free_gib(folder: Path) -> float:
+    """Free space of the disk that a folder lies on, or will."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / GIB
 
 
 def loss_matrix_gib(plan: BatchPlan, group_size: int) -> float:
@@ -65,7 +102,8 @@ def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
             f"{taken.device_gib:.2f} GiB a device ({taken.state_bytes:g} bytes a parameter)"
         )
         lines["checkpoints on disk"] = (
-            f"{taken.disk_gib:.2f} GiB ({taken.checkpoints} of {taken.checkpoint_bytes} bytes a parameter)"
+            f"{taken.disk_gib:.2f} GiB ({taken.checkpoints} of {taken.checkpoint_bytes} bytes a parameter) and the "
+            f"model {taken.model_gib:.2f} GiB, of {free_gib(paths.runs()):.2f} GiB free"
         )
     size = config.data.group_size
     if plan.negatives_per_query is not None and config.loss.inbatch != "own":

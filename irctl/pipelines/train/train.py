@@ -45,7 +45,7 @@ def train(
     started = time.monotonic()
     if resume:
         check_resume(run.paths.folder)
-    config, plan = checks.check(config, reporter, out)
+    config, plan = checks.check(config, reporter, out, run.paths.checkpoints)
     command = launch.argv(config, run.paths.folder, launcher)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     data = preparation.kind_of(config.train.method).prepare(config, run, reporter)

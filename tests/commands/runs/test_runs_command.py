@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import scipy.stats
 from typer.testing import CliRunner
+from workspace import Workspace
 
-from irctl import config, paths, tables
+from irctl import config, paths, stopping, tables
 from irctl.cli import app
 from irctl.ledger import query
 from irctl.ledger.files import run_folder
@@ -217,3 +222,17 @@ def test_export_goes_to_one_place(tmp_path: Path) -> None:
     made("eval")
     assert "expected either --to FILE or --mlflow URI" in typed("export", code=2)
     assert "expected either" in typed("export", "--to", str(tmp_path / "x"), "--mlflow", "sqlite:///x.db", code=2)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_long_query_ends_with_a_signal(number: int, code: int, place: Workspace) -> None:
+    def stop() -> None:
+        while signal.getsignal(signal.SIGTERM) is not stopping._on_signal:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop, daemon=True).start()
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+    done = place.run(f'runs sql "{endless}"')
+    assert done.code == code and "nothing of a query is kept" in done.err
