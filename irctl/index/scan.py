@@ -91,7 +91,8 @@ def search_codes(
                 top.push_block(score(codes_NC), start)
             else:
                 # one more than k, so that a tie at the cut is seen also where it lies inside one block
-                scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
+                with stopping.at_once(KEPT):  # a large block of long codes takes seconds
+                    scores_Qk, rows_Qk = find(part, codes_NC, k + 1)
                 top.push(scores_Qk, np.where(rows_Qk >= 0, rows_Qk + start, -1))
             now = len(codes_NC) * number // len(parts)  # a block can be large, so each part of the queries tells
             advance(now - done)

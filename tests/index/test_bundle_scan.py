@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 from array_stream import ArrayStream, vectors
 
-from irctl.errors import ConfigError, DataError
+from irctl import stopping
+from irctl.errors import ConfigError, DataError, Stopped
 from irctl.files import write_atomic
 from irctl.index import scan_block, shards
 from irctl.index.bundle import Bundle, open_bundle, write_bundle
@@ -203,3 +207,22 @@ def test_fewer_candidates_than_results_are_refused() -> None:
     check_depth(10, 10)
     with pytest.raises(ConfigError, match="5 rows re-scored cannot give 10 results"):
         check_depth(5, 10)
+
+
+def test_a_signal_ends_a_search_of_codes_within_a_block(tmp_path: Path) -> None:
+    bundle, went_on = make(tmp_path, vectors(100), [100]), []
+
+    def endless(queries_QD: np.ndarray, codes_NC: np.ndarray, k: int) -> tuple[Scores, Rows]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        went_on.append(1)
+        return np.zeros((len(queries_QD), 1), np.float32), np.zeros((len(queries_QD), 1), np.int64)
+
+    bundle.quantizer.search = endless
+    stopping.install()
+    try:
+        with pytest.raises(Stopped, match="SIGTERM"):
+            search_codes(vectors(2), bundle, 5)
+    finally:
+        stopping.restore()
+    assert not went_on
