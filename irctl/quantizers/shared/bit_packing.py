@@ -53,10 +53,25 @@ def unpack(codes_NC: NDArray[np.uint8], values: int, bits: int) -> NDArray[np.ui
     out_NM = np.empty((n, values), np.uint16)
     narrow: Any = np.uint8 if bits <= 8 else np.uint16
     for a in range(0, n, _UNPACKED):
-        ones = np.unpackbits(codes_NC[a : a + _UNPACKED], axis=1, bitorder="little", count=values * bits)
+        some_NC = codes_NC[a : a + _UNPACKED]
+        if bits < 8 and values % 8 == 0:  # eight values are so many bytes as they have bits
+            _unpack_eights(some_NC, bits, out_NM[a : a + _UNPACKED])
+            continue
+        ones = np.unpackbits(some_NC, axis=1, bitorder="little", count=values * bits)
         ones_NMb = ones.reshape(len(ones), values, bits)
         some_NM = ones_NMb[:, :, 0].astype(narrow)
         for bit in range(1, bits):
             some_NM |= ones_NMb[:, :, bit].astype(narrow) << narrow(bit)
         out_NM[a : a + _UNPACKED] = some_NM
     return out_NM
+
+
+def _unpack_eights(codes_NC: NDArray[np.uint8], bits: int, out_NM: NDArray[np.uint16]) -> None:
+    """Unpack values of less than 8 bits: each lies in one byte or in two neighbours."""
+    bytes_NGb = codes_NC[:, : out_NM.shape[1] * bits // 8].reshape(len(codes_NC), -1, bits)
+    for number in range(8):
+        first, shift = divmod(number * bits, 8)
+        value_NG = bytes_NGb[:, :, first] >> np.uint8(shift)
+        if shift + bits > 8:
+            value_NG |= bytes_NGb[:, :, first + 1] << np.uint8(8 - shift)
+        out_NM[:, number::8] = value_NG & np.uint8((1 << bits) - 1)

@@ -19,12 +19,14 @@ def test_five_bits_make_a_little_endian_stream() -> None:
     assert bit_packing.pack(np.array([[1, 2]]), 5).tolist() == [[0b01000001, 0]]
 
 
+@pytest.mark.parametrize("count", (7, 24))
 @pytest.mark.parametrize("bits", range(1, 17))
-def test_every_width_unpacks_to_what_was_packed(bits: int) -> None:
-    values = np.random.default_rng(bits).integers(0, 2**bits, (5000, 7))
+def test_every_width_unpacks_to_what_was_packed(bits: int, count: int) -> None:
+    values = np.random.default_rng(bits).integers(0, 2**bits, (5000, count))
     codes = bit_packing.pack(values, bits)
     assert (
-        codes.shape == (5000, bit_packing.count_bytes(7, bits)) and (bit_packing.unpack(codes, 7, bits) == values).all()
+        codes.shape == (5000, bit_packing.count_bytes(count, bits))
+        and (bit_packing.unpack(codes, count, bits) == values).all()
     )
 
 
