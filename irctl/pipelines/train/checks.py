@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import files, paths
+from irctl import files
 from irctl.errors import DataError
-from irctl.pipelines.train import memory, preparation
+from irctl.pipelines.train import preparation
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.types import Reporter
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 
-def check(
-    config: Config, reporter: Reporter, out: str | None = None, checkpoints: Path | None = None
-) -> tuple[Config, batch_plan.BatchPlan]:
+def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[Config, batch_plan.BatchPlan]:
     """(the configuration with its learning rate for this batch, the batch plan as far as settings decide it).
 
     Raises ConfigError for settings that make no training of the model that is here, DataError for an --out that is in
-    use, RunFailed for a disk without room. checkpoints: where a run that goes on has some. Warns of what may be meant
-    and seldom is. Faults of the data are found by `prepare`.
+    use. Warns of what may be meant and seldom is. Faults of the data are found by `prepare`.
     """
     from irctl.metrics.ranking.parsing import parse
     from irctl.models import folder_facts, locate, similarity
@@ -38,7 +35,6 @@ def check(
         parse(config.eval.measures)
     preparation.kind_of(config.train.method).check(config)
     folder_facts.check(config)
-    memory.check_disk(config, plan.devices, paths.runs(), checkpoints)
     found = locate.find_local(config.model.name, config.model.revision)
     if found is not None:
         normalize = config.encoder.normalize

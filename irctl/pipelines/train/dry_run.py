@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import paths
 from irctl.pipelines.train import checks
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -27,6 +28,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
 
     said = Silent()
     config, plan = checks.check(config, said, out)
+    memory.check_disk(config, plan.devices, paths.runs())
     data = preparation.kind_of(config.train.method).describe(config)
     described: dict[str, Any] = {"data": data.facts, **data.lists}
     if said.lines:

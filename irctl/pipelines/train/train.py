@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import stopping
+from irctl import paths, stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
-from irctl.pipelines.train import checks, preparation
+from irctl.pipelines.train import checks, memory, preparation
 from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -45,7 +45,8 @@ def train(
     started = time.monotonic()
     if resume:
         check_resume(run.paths.folder)
-    config, plan = checks.check(config, reporter, out, run.paths.checkpoints)
+    config, plan = checks.check(config, reporter, out)
+    memory.check_disk(config, plan.devices, paths.runs(), run.paths.checkpoints)
     command = launch.argv(config, run.paths.folder, launcher)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     data = preparation.kind_of(config.train.method).prepare(config, run, reporter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -241,6 +242,6 @@ def test_a_recipe_that_does_not_fit_says_what_would(tiny_encoder: Path, monkeypa
     assert "Nearest legal" in of(recipe(batch__global=20, batch__loss=8), "recipe").fix
     assert "irctl data" in of(recipe(data__source="beir/scifact"), "recipe data").fix
     assert of(recipe(model__name="no/model"), "recipe model").level == "warning"
-    monkeypatch.setattr(recipe_checks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
     found = recipe(model__name=str(tiny_encoder), hardware__memory_gib=0.001)
     assert "zero_stage=3" in of(found, "recipe memory").fix and "IRCTL_RUNS" in of(found, "recipe disk").fix
