@@ -85,7 +85,7 @@ class MtebModel:
         made = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
         searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config.search)
         if self.method:
-            searched = self._compressed(made.folder, made.key, searched.metric)
+            searched = self._compressed(embedding.folder, embedding.key, searched.metric)
         self._indexed = rows.ids, searched
 
     def search(
@@ -110,9 +110,9 @@ class MtebModel:
         if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
             raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
         queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config.encoder)
-        found = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
+        ranking = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
         run: Run = {}
-        for name, scores_k, rows_k in zip(names, found.scores_Qk, found.rows_Qk, strict=True):
+        for name, scores_k, rows_k in zip(names, ranking.scores_Qk, ranking.rows_Qk, strict=True):
             pairs = [(ids[int(r)], float(s)) for r, s in zip(rows_k, scores_k, strict=True) if r >= 0]
             others = [pair for pair in pairs if pair[0] != name][:top_k]
             run[name] = dict(others + [pair for pair in pairs if pair[0] == name])
@@ -162,9 +162,9 @@ class CorpusTexts:
         return len(self.ids)
 
     def texts(self, rows: slice) -> list[str]:
-        found = self._corpus[rows]
-        titles = found.get("title") or [""] * len(found["text"])
-        return [join_title(a or "", b or "", self._title_join) for a, b in zip(titles, found["text"], strict=True)]
+        columns = self._corpus[rows]
+        titles = columns.get("title") or [""] * len(columns["text"])
+        return [join_title(a or "", b or "", self._title_join) for a, b in zip(titles, columns["text"], strict=True)]
 
 
 def task_of(collection: Collection, split: str) -> Any:

@@ -114,9 +114,9 @@ def kept(record: Record, records: Iterable[Record]) -> float | None:
         return None
     if not record.compression:
         return 1.0
-    same = [r for r in records if r.base == record.base and not r.compression and r.cell == record.cell]
-    same = [r for r in same if r.seed == record.seed] or same
-    return record.value / same[-1].value if same and same[-1].value else None
+    uncompressed = [r for r in records if r.base == record.base and not r.compression and r.cell == record.cell]
+    uncompressed = [r for r in uncompressed if r.seed == record.seed] or uncompressed
+    return record.value / uncompressed[-1].value if uncompressed and uncompressed[-1].value else None
 
 
 def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:

@@ -81,9 +81,9 @@ def nearest(
         return Nearest(_read(path, (len(queries_QD), min(k, stream.rows))), key, True)
     block = scan_block.choose(block, k, None)
     with reporter.bar("exact search", stream.rows) as advance:
-        found = scan.search_vectors(queries_QD, stream, k, metric, block=block, advance=advance)
-    write_atomic(path, found.rows_Qk)
-    return Nearest(found.rows_Qk, key, False)
+        best = scan.search_vectors(queries_QD, stream, k, metric, block=block, advance=advance)
+    write_atomic(path, best.rows_Qk)
+    return Nearest(best.rows_Qk, key, False)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -94,6 +94,6 @@ def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
     except ValueError as e:
         raise DataError(f"{path}: cannot be read ({e})", hint="Remove it; it is made again") from None
     if rows_Qk.dtype != np.int64 or rows_Qk.shape != shape:
-        found = f"{rows_Qk.dtype} {rows_Qk.shape}"
-        raise DataError(f"{path}: expected int64 {shape}, found {found}", hint="Remove it; it is made again")
+        stored = f"{rows_Qk.dtype} {rows_Qk.shape}"
+        raise DataError(f"{path}: expected int64 {shape}, found {stored}", hint="Remove it; it is made again")
     return rows_Qk

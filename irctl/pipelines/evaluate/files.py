@@ -86,10 +86,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
     """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing."""
-    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    values: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in read_rows(path):
-        found.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
-    return found
+        values.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
+    return values
 
 
 def repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

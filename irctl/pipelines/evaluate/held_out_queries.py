@@ -103,8 +103,8 @@ def check_held_out(
         vectors_nD = stream.take(rows_n)
         for query_D, rows_k in zip(queries_QD[start : start + _CHECKED], near_qk, strict=True):
             own += bool((vectors_nD[np.searchsorted(rows_n, rows_k[rows_k >= 0])] == query_D).all(axis=1).any())
-    said = f"--queries: {own} of {len(queries_QD)} query vectors are rows of the index, so they find themselves"
+    message = f"--queries: {own} of {len(queries_QD)} query vectors are rows of the index, so they find themselves"
     if 2 * own > len(queries_QD):
-        raise DataError(said, hint="Use vectors that were held out")
+        raise DataError(message, hint="Use vectors that were held out")
     if own:
-        reporter.warn(said)
+        reporter.warn(message)

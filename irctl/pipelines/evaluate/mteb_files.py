@@ -79,12 +79,12 @@ def task_name(dataset: str) -> str:
 
 def _scores(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Measures of one split by mteb's names; those it has no name for are left out."""
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for r in results:
         family, _, cut = str(r["measure"]).partition("@")
         if family in FAMILIES and cut:
-            found[f"{FAMILIES[family]}_at_{cut}"] = r["value"]
-    return {**found, "main_score": found.get(MAIN), "hf_subset": "default", "languages": ["eng-Latn"]}
+            scores[f"{FAMILIES[family]}_at_{cut}"] = r["value"]
+    return {**scores, "main_score": scores.get(MAIN), "hf_subset": "default", "languages": ["eng-Latn"]}
 
 
 def _version() -> str | None:

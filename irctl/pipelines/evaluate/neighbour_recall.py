@@ -125,10 +125,10 @@ def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
     if queries.collection is None:
         held_out_queries.check_held_out(queries_QD, truth.rows_Qk, task.exact, reporter)
     started = time.perf_counter()
-    found = spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
-    rows = {CODES if rerank else FOUND: found.rows_Qk}
+    best = spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
+    rows = {CODES if rerank else FOUND: best.rows_Qk}
     if rerank:
-        rows[FOUND] = exact_vectors.rescore(searched, queries_QD, found.rows_Qk, k, config.data.root)[1]
+        rows[FOUND] = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config.data.root)[1]
     speed = measure_speed(searched, queries_QD, k, time.perf_counter() - started, config)
     if not drops:
         return _Searches(rows, truth.rows_Qk, truth, speed)

@@ -66,8 +66,8 @@ def _file(record: RunRecord) -> Path:
 
 def _one(cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str) -> Comparison:
     dataset, split, measure = cell
-    one = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
-    return replace(one, dataset=dataset, split=split, measure=measure)
+    comparison = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
+    return replace(comparison, dataset=dataset, split=split, measure=measure)
 
 
 def comparison_line(c: Mapping[str, Any]) -> str:

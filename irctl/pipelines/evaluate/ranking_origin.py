@@ -22,32 +22,36 @@ OF_SEARCH = tuple(k for k in STABLE if k not in ("dataset", "split", "run", "k",
 
 def of_file(target: Target, source: RankingSource) -> dict[str, Any]:
     """What the run that made the file says of its search; of a file from elsewhere only what it is called."""
-    told: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
-    made = target.made_by
-    if made is None:
-        return told | {"method": FOREIGN, "model": "", "name": _name(source.files)}
-    told |= {"run": made.id, **{k: made.columns.get(k) for k in OF_RUN}, **_kept(made, target.dataset, target.split)}
-    return {**told, "k": target.config.search.k}
+    facts: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
+    maker = target.made_by
+    if maker is None:
+        return facts | {"method": FOREIGN, "model": "", "name": _name(source.files)}
+    facts |= {
+        "run": maker.id,
+        **{k: maker.columns.get(k) for k in OF_RUN},
+        **_kept(maker, target.dataset, target.split),
+    }
+    return {**facts, "k": target.config.search.k}
 
 
 def of_one_source(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The searches; run files from elsewhere, one a data set, are one system by the hash of all of them."""
     shas = sorted({s["run_sha256"] for s in searches if s.get("method") == FOREIGN})
     whole = shas[0] if len(shas) == 1 else hashlib.sha256(" ".join(shas).encode()).hexdigest()
-    found = []
+    merged = []
     for s in searches:
         rest = {k: v for k, v in s.items() if k != "run_sha256"}
-        found.append(rest | ({"run_sha256": whole} if s.get("method") == FOREIGN else {}))
-    return found
+        merged.append(rest | ({"run_sha256": whole} if s.get("method") == FOREIGN else {}))
+    return merged
 
 
 def of_record(search: Mapping[str, Any], run_sha256: str, line: Sequence[RunRecord]) -> dict[str, Any]:
     """The same for an evaluation that was stored without it: by the search that wrote those bytes, else by name."""
     if "run_file" not in search or any(search.get(k) for k in ("method", "run", "model", "vectors")):
         return dict(search)
-    made = next((r for r in line if r.columns.get("command") == "search"), None)
-    if made is not None:
-        return {**search, **{k: made.columns.get(k) for k in OF_RUN}}
+    search_run = next((r for r in line if r.columns.get("command") == "search"), None)
+    if search_run is not None:
+        return {**search, **{k: search_run.columns.get(k) for k in OF_RUN}}
     return {**search, "method": FOREIGN, "name": Path(search["run_file"]).name, "run_sha256": run_sha256}
 
 

@@ -71,8 +71,8 @@ def _identity(reference: str, kind: str) -> list[str]:
             record = None
         if record is None:
             return [reference]
-        made = query.artifacts(record, role="out", kind=kind)
-        return [record.id, *(str(a["sha256"]) for a in made)]
+        outputs = query.artifacts(record, role="out", kind=kind)
+        return [record.id, *(str(a["sha256"]) for a in outputs)]
     files = sorted({f for pattern in WEIGHTS for f in folder.glob(pattern)})
     return [f"{f.relative_to(folder)} {sha256_file(f)}" for f in files]
 

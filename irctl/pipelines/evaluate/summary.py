@@ -16,17 +16,17 @@ CQADUPSTACK_PARTS = 12
 
 def cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
-    found = []
+    means = []
     parts = [r for r in results if is_forum(r["dataset"])]
     for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
         mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
         if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
             counts = {k: sum(r[k] for r in mine) for k in mine[0] if k.startswith("n_")}
             value = math.fsum(r["value"] for r in mine) / len(mine)
-            found.append(
+            means.append(
                 {**mine[0], **counts, "run_sha256": "", "qrels_sha256": "", "dataset": "cqadupstack", "value": value}
             )
-    return found
+    return means
 
 
 def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict
     cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
     values: dict[str, float | None] = {}
     for measure in dict.fromkeys(r["measure"] for r in whole):
-        found = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
-        complete = len(found) == len(cells) and not left_out
-        values[measure] = math.fsum(found.values()) / len(cells) if complete else None
+        by_cell = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
+        complete = len(by_cell) == len(cells) and not left_out
+        values[measure] = math.fsum(by_cell.values()) / len(cells) if complete else None
     names = [f"{dataset} {split}" for dataset, split in cells]
     return {"datasets": names, "missing": sorted(left_out), "values": values}
 
@@ -91,12 +91,12 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a query, a column a measure."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    table: dict[tuple[str, str, str], dict[str, Any]] = {}
     for r in rows:
         at = (r["dataset"], r["split"], r["query_id"])
-        row = found.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
+        row = table.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
         row[r["measure"]] = r["value"]
-    return list(found.values())
+    return list(table.values())
 
 
 def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,5 +114,5 @@ def oracles(
     checks = published_values.check(model, results)
     if not checks:
         return [], [f"no published value of {model or 'this run'} on these data sets"]
-    found = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]
-    return found, [c.line for c in checks]
+    rows = [asdict(c.oracle) | {"found": c.value, "ok": c.is_ok} for c in checks]
+    return rows, [c.line for c in checks]

@@ -67,10 +67,10 @@ def newest_source() -> RankingSource:
     """The newest finished search, else the newest trained model or index, else the default model."""
     from irctl.ledger import query
 
-    found = [r for c in ("search", "train", "compress") if (r := query.newest(command=c)) is not None]
-    if not found:
+    newest = [r for c in ("search", "train", "compress") if (r := query.newest(command=c)) is not None]
+    if not newest:
         return RankingSource()
-    last = max(found, key=lambda r: str(r.columns.get("created_at", "")))
+    last = max(newest, key=lambda r: str(r.columns.get("created_at", "")))
     command = last.columns["command"]
     if command == "search":
         return RankingSource(files=(last.id,))
@@ -89,22 +89,22 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
         config = _like_its_run(config, made_by)
     if request.qrels is not None:
         return [_explicit(config, source, request.qrels, request.split, made_by)], {}
-    found: list[Target] = []
+    present: list[Target] = []
     missing: dict[str, DataError] = {}
     for name in expand_source(config.data.source, config.data.root):
         try:
-            found += _of_collection(name, config, source, request, made_by)
+            present += _of_collection(name, config, source, request, made_by)
         except DataError as e:
             own_name = dataset_name("", name)
             missing[name if own_name in missing else own_name] = e
     unusable = {name: e for name, e in missing.items() if not isinstance(e, NotFetched)}  # a dry run fetches nothing
-    if unusable and (not request.keep_going or not found):
-        if len(missing) == 1 and not found:
+    if unusable and (not request.keep_going or not present):
+        if len(missing) == 1 and not present:
             raise next(iter(missing.values()))
-        raise _missing(unusable, len(found), config.data.source)
-    for wanted in dict.fromkeys(t.measures for t in found):  # of a user's card too: before anything is encoded
+        raise _missing(unusable, len(present), config.data.source)
+    for wanted in dict.fromkeys(t.measures for t in present):  # of a user's card too: before anything is encoded
         parse(wanted)
-    return found, {name: str(e) for name, e in missing.items()}
+    return present, {name: str(e) for name, e in missing.items()}
 
 
 def expand_source(source: str, root: str) -> list[str]:
@@ -145,16 +145,16 @@ def _of_collection(
 
     collection = open_for(config, name)
     card = collection.card
-    found = []
+    targets = []
     for part in (request.split or config.data.split or card.headline_split).split(","):
         part = collection.split_named(part.strip())
         qrels = collection.qrels(part)
         dataset = dataset_name(config.run.dataset, collection.name)
         file = _file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
-        mine = _like_its_run(config, maker) if maker is not None else config
+        own_config = _like_its_run(config, maker) if maker is not None else config
         rule, said = decide_self_match(collection, part, config.eval.self_match)
-        found.append(
+        targets.append(
             Target(
                 dataset=dataset,
                 split=part,
@@ -162,7 +162,7 @@ def _of_collection(
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=rule,
                 measures=config.eval.measures or _measures(collection, part, request.format),
-                config=mine.replace({"data.source": name, "data.split": part}, ORIGIN),
+                config=own_config.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 top_grade=collection.top_grade(part),
                 n_conflicts=collection.conflicts(part),
@@ -171,7 +171,7 @@ def _of_collection(
                 said=said,
             )
         )
-    return found
+    return targets
 
 
 def _explicit(
@@ -208,8 +208,10 @@ def _measures(collection: Collection, split: str, format: str) -> str:
 
     presets = {name: _preset(collection.card, name, format) for name in collection.pooled(split)}
     if len({frozenset(m.name for m in parse(p)) for p in presets.values()}) > 1:
-        told = ", ".join(f"{name}: {p}" for name, p in presets.items())
-        raise ConfigError(f"{collection.name} {split}: its splits have different measures ({told})", hint="--measures")
+        differing = ", ".join(f"{name}: {p}" for name, p in presets.items())
+        raise ConfigError(
+            f"{collection.name} {split}: its splits have different measures ({differing})", hint="--measures"
+        )
     return next(iter(presets.values()))
 
 

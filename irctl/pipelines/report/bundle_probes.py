@@ -29,14 +29,14 @@ def _of(run: RunRecord) -> Iterator[Record]:
     line = [run, *query.ancestors(run.id)]
     bundles = query.artifacts(run, role="out", kind="bundle")
     for bundle in bundles:
-        told = read_any_manifest(Path(bundle["path"]))  # empty where the bundle is gone
-        method = str(told.get("method") or settings(run).get("compress.method", ""))
-        about = told.get("about", {})
-        vectors = str(told.get("source", {}).get("name") or run.columns.get("dataset") or "")
+        manifest = read_any_manifest(Path(bundle["path"]))  # empty where the bundle is gone
+        method = str(manifest.get("method") or settings(run).get("compress.method", ""))
+        about = manifest.get("about", {})
+        vectors = str(manifest.get("source", {}).get("name") or run.columns.get("dataset") or "")
         search = {"compression": method, "model": about.get("model"), "vectors": vectors}
-        made = system(run, search, line)
+        probed = system(run, search, line)
         known = {MEASURED.get(k, ""): v for k, v in measures_of(run, method if len(bundles) > 1 else "").items()}
         recalls = {k: v for k, v in known.items() if k.startswith(PROBE)}
         for measure, value in (recalls or {"": math.nan}).items():
             dataset = str(run.columns.get("dataset") or "")
-            yield measured(run, made, dataset=dataset, split=PROBED, measure=measure, value=value)
+            yield measured(run, probed, dataset=dataset, split=PROBED, measure=measure, value=value)

@@ -90,19 +90,22 @@ def _runs(wanted: Wanted, command: str) -> list[RunRecord]:
     if not wanted.runs:
         group = known[0].columns.get("group_id") if known else None
         return [r for r in known if group and r.columns.get("group_id") == group] or known[:1]
-    found: list[RunRecord] = []
+    chosen: list[RunRecord] = []
     for named in map(query.find_run, wanted.runs):
         members = [r for r in known if r.columns.get("group_id") == named.id]
         if not members and named.columns.get("command") != command:
             raise DataError(f"run {named.id} is a run of 'irctl {named.columns.get('command')}', expected {command}")
-        found += members or [named]
-    return found
+        chosen += members or [named]
+    return chosen
 
 
 def _label(run: RunRecord) -> str:
     """Name, else method and loss; with the seed."""
-    had = settings(run)
-    label = str(had.get("run.name") or f"{had.get('train.method', '')} {had.get('loss.name', '')}".strip())
+    settings_of_run = settings(run)
+    label = str(
+        settings_of_run.get("run.name")
+        or f"{settings_of_run.get('train.method', '')} {settings_of_run.get('loss.name', '')}".strip()
+    )
     return f"{label} seed {run.columns.get('seed')}"
 
 

@@ -33,23 +33,23 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
 
     evals = query.list_runs(command="eval", status="completed")
     compressions = query.list_runs(command="compress", status="completed")
-    found = evals if not runs else []
+    evaluations = evals if not runs else []
     probed = compressions if not runs else []
     for named in map(query.find_run, runs):
         if named.columns.get("command") == "compress":
             probed.append(named)
             continue
         members = [r for r in evals if r.columns.get("group_id") == named.id]
-        found += members or [named]
-    gone = [] if runs else [r for r in found if not (r.folder / "out" / EVAL).is_file()]
-    records = [r for record in found if record not in gone for r in records_of(record)]
+        evaluations += members or [named]
+    gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
+    records = [r for record in evaluations if record not in gone for r in records_of(record)]
     if lost is not None:
         lost += [r.id for r in gone]
     if probes:
         records += bundle_probes.records(probed)
     if gone and not records:
         raise DataError(f"{gone[0].folder / 'out' / EVAL}: no evaluation there any more", hint="irctl eval again")
-    if not found and not records:
+    if not evaluations and not records:
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=bool(probed)))
     return records
 
@@ -75,13 +75,13 @@ def records_of(record: RunRecord) -> list[Record]:
     selected = selected_on(line)
     is_trained = any(r.columns.get("command") == "train" for r in line)  # else only the run itself can say it
     systems: dict[tuple[str, str], System] = {}
-    found = []
+    records = []
     for r in payload["results"]:
         place = (r["dataset"], r["split"])
         if place not in systems:
-            told = searches.get(place) or next(iter(searches.values()), {})
-            systems[place] = system(record, of_record(told, str(r.get("run_sha256") or ""), line), line)
-        found.append(
+            search = searches.get(place) or next(iter(searches.values()), {})
+            systems[place] = system(record, of_record(search, str(r.get("run_sha256") or ""), line), line)
+        records.append(
             measured(
                 record,
                 systems[place],
@@ -100,7 +100,7 @@ def records_of(record: RunRecord) -> list[Record]:
                 n_missing=r["n_missing"],
             )
         )
-    return found
+    return records
 
 
 def per_query_reader() -> Callable[[Record], Mapping[str, float] | None]:

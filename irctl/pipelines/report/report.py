@@ -49,8 +49,8 @@ class Wanted:
         for name, words in legal.items():
             if (value := getattr(self, name)) not in words:
                 known = [w for w in words if w]
-                said = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
-                raise ConfigError(said, hint=plugins.nearest(value, known))
+                message = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
+                raise ConfigError(message, hint=plugins.nearest(value, known))
 
 
 def tables(wanted: Wanted) -> list[Table]:
@@ -59,13 +59,13 @@ def tables(wanted: Wanted) -> list[Table]:
     Where nothing was evaluated, and nothing in particular asked for: what was compressed, and what was trained.
     """
     wanted.check()
-    if wanted == Wanted(command=wanted.command) and (found := _unjudged(wanted)):
-        return found
+    if wanted == Wanted(command=wanted.command) and (unjudged_tables := _unjudged(wanted)):
+        return unjudged_tables
     lost: list[str] = []
     records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
-    made = tables_of(records, wanted, per_query_reader())
+    shown = tables_of(records, wanted, per_query_reader())
     remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
-    return [replace(t, notes=(*t.notes, remark)) for t in made] if lost else made
+    return [replace(t, notes=(*t.notes, remark)) for t in shown] if lost else shown
 
 
 def _unjudged(wanted: Wanted) -> list[Table]:
@@ -76,16 +76,16 @@ def _unjudged(wanted: Wanted) -> list[Table]:
         return []
     compressions = query.list_runs(command="compress", status="completed")
     trainings = query.list_runs(command="train", status="completed")
-    made = []
+    shown = []
     if compressions:
         of_codes = replace(wanted, table=COMPRESSION)
         for table in tables_of(bundle_probes.records(compressions), of_codes, lambda _: None):
             here = {run for row in table.rows for cell in row.cells for run in cell.runs}
             further = unjudged.next_of_bundles([r for r in compressions if r.id in here])
-            made.append(replace(table, notes=(*table.notes, *further)))
+            shown.append(replace(table, notes=(*table.notes, *further)))
     if trainings:
-        made.append(_linked(unjudged.trainings(trainings, wanted.command)))
-    return made
+        shown.append(_linked(unjudged.trainings(trainings, wanted.command)))
+    return shown
 
 
 def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> list[Table]:
@@ -106,7 +106,7 @@ def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) ->
         places = dict.fromkeys((r.dataset, r.split) for r in newest(records))
         groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
-    made = []
+    built = []
     tested = [_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.baseline and not any(tested):
         find_row(wanted.baseline, newest(records))  # says which rows there are
@@ -125,8 +125,8 @@ def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) ->
             commit=commits[-1] if len(commits) == 1 else "",
             remarks=(f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else (),
         )
-        made.append(build(group, choose(group, wanted.table, measures=shown, columns=columns), options))
-    return [_linked(t) for t in made]
+        built.append(build(group, choose(group, wanted.table, measures=shown, columns=columns), options))
+    return [_linked(t) for t in built]
 
 
 def _baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
@@ -143,24 +143,24 @@ def _baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> 
 
 def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits."""
-    found = list(records)
+    kept = list(records)
     if wanted.datasets:
         names = wanted.datasets.replace(",", " ").split()
-        known = sorted({r.dataset for r in found})
+        known = sorted({r.dataset for r in kept})
         for name in names:
             if name not in known:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
-        found = [r for r in found if r.dataset in names]
-    codes = [r for r in found if r.split in neighbour_recall.OF_CODES]
-    found = [r for r in found if r.split not in neighbour_recall.OF_CODES]
+        kept = [r for r in kept if r.dataset in names]
+    codes = [r for r in kept if r.split in neighbour_recall.OF_CODES]
+    kept = [r for r in kept if r.split not in neighbour_recall.OF_CODES]
     if wanted.split:
-        found = [r for r in found if _is_split(r, wanted.split, found)]
-        if not found:
+        kept = [r for r in kept if _is_split(r, wanted.split, kept)]
+        if not kept:
             known = sorted({r.split for r in records})
             raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
-        return found + codes
-    reported = {r.dataset for r in found if r.split != "dev" and not neighbour_recall.is_recall(r.measure)}
-    return [r for r in found if r.split != "dev" or r.dataset not in reported] + codes
+        return kept + codes
+    reported = {r.dataset for r in kept if r.split != "dev" and not neighbour_recall.is_recall(r.measure)}
+    return [r for r in kept if r.split != "dev" or r.dataset not in reported] + codes
 
 
 def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:

@@ -45,8 +45,12 @@ def trainings(runs: Sequence[RunRecord], command: str = "") -> Table:
 def _row(run: RunRecord) -> Row:
     from irctl.ledger import query
 
-    had = settings(run)
-    texts = (had.get("train.method"), had.get("loss.name"), short_name(str(had.get("model.name") or "")))
+    settings_of_run = settings(run)
+    texts = (
+        settings_of_run.get("train.method"),
+        settings_of_run.get("loss.name"),
+        short_name(str(settings_of_run.get("model.name") or "")),
+    )
     rows = query.metrics(run.id)
     steps = [int(m["step"]) for m in rows if m["step"] is not None]
     measured = [m for m in rows if m["name"] == MEASURE and m["split"] and m["value"] is not None]
@@ -55,7 +59,7 @@ def _row(run: RunRecord) -> Row:
     numbers = (float(max(steps)) if steps else None, dev.get(0), max(after, default=None))
     cells = [Cell(text=str(t or "--"), runs=(run.id,)) for t in texts]
     cells += [Cell(v, c.format(v), runs=(run.id,)) for c, v in zip(NUMBERS, numbers, strict=True)]
-    name = str(had.get("run.name") or "")
+    name = str(settings_of_run.get("run.name") or "")
     return Row((run.id, ""), f"{name} {run.id}".strip(), tuple(cells))
 
 
@@ -66,9 +70,9 @@ def next_of_bundles(runs: Sequence[RunRecord]) -> Iterator[str]:
     for run in runs:
         bundles = query.artifacts(run, role="out", kind="bundle")
         for bundle in bundles:
-            told = read_any_manifest(Path(bundle["path"]))
-            name = f"{run.id}:{told['method']}" if len(bundles) > 1 and told.get("method") else run.id
+            manifest = read_any_manifest(Path(bundle["path"]))
+            name = f"{run.id}:{manifest['method']}" if len(bundles) > 1 and manifest.get("method") else run.id
             line = f"irctl eval --index {name}"
-            if not told.get("about", {}).get("model"):
+            if not manifest.get("about", {}).get("model"):
                 line = f"irctl eval {name} --recall-against exact --queries QUERIES.npy"
             yield f"Next, {name}: {line}"

@@ -85,14 +85,14 @@ def search(
     check.refuse_unfit_ids(collection, split)
     bm25 = indexed.bm25
     k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
-    found: Run = {}
+    ranked: Run = {}
     with reporter.bar("bm25", len(queries.ids)) as advance:
         for query_id, text in zip(queries.ids, queries.texts, strict=True):
             stopping.check("nothing of a search is kept")
             rows, scores = bm25.search(text, k)
-            found[query_id] = {collection.corpus.ids[int(r)]: float(s) for r, s in zip(rows, scores, strict=True)}
+            ranked[query_id] = {collection.corpus.ids[int(r)]: float(s) for r, s in zip(rows, scores, strict=True)}
             advance()
-    write_run(target, found, run.id)
+    write_run(target, ranked, run.id)
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
@@ -100,12 +100,12 @@ def search(
         model=bm25.settings.label(),
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
-    run.artifact("out", "run_file", target, n_rows=len(found))
+    run.artifact("out", "run_file", target, n_rows=len(ranked))
     return {
         "run_file": str(target),
         "dataset": collection.name,
         "split": split,
-        "queries": len(found),
+        "queries": len(ranked),
         "k": k,
         "method": "bm25",
         "model": bm25.settings.label(),

@@ -52,5 +52,5 @@ class Documents:
 def _stream_ids(searched: Searched) -> Sequence[str] | None:
     """Ids of vectors that have some; None where rows are all there is."""
     stream = searched.stream
-    found: Sequence[str] | None = stream.document_ids() if stream and hasattr(stream, "document_ids") else None
-    return found
+    ids: Sequence[str] | None = stream.document_ids() if stream and hasattr(stream, "document_ids") else None
+    return ids

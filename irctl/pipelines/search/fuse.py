@@ -111,6 +111,6 @@ def _open(name: str) -> _Input:
     if file is None and (Path(name).suffix or ("/" in name and not Path(name).is_dir())):
         raise DataError(f"{name}: no such run file", hint="irctl search writes one")
     file = file or run_file_of(name)
-    made = run_behind(str(file))
-    told = made and (made.columns.get("model") or made.columns.get("method"))
-    return _Input(file, str(told) if told else f"{file.name} {hashing.content(file.absolute())[:8]}")
+    maker = run_behind(str(file))
+    model = maker and (maker.columns.get("model") or maker.columns.get("method"))
+    return _Input(file, str(model) if model else f"{file.name} {hashing.content(file.absolute())[:8]}")

@@ -60,9 +60,9 @@ class Opened:
         if self._encoded is None or self._encoded[0] is not collection:
             encoder, name = self.encoder(config)
             named = config.replace({"model.name": name}, derived("the search"))
-            made, _ = encode_rows(encoder, collection.corpus, named, run, reporter)
+            embedding, _ = encode_rows(encoder, collection.corpus, named, run, reporter)
             self._encoded = (
                 collection,
-                opened_index.of_vectors(vectors.of_folder(made.folder, collection.name), config.search),
+                opened_index.of_vectors(vectors.of_folder(embedding.folder, collection.name), config.search),
             )
         return self._encoded[1]

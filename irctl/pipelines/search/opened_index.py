@@ -52,11 +52,11 @@ class Searched:
     @property
     def facts(self) -> dict[str, Any]:
         """What the payload and the ledger say of it."""
-        found: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
+        facts: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
         if self.bundle is None:
-            return found
+            return facts
         fast = {"fastscan": True} if self.fast else {}
-        return {**found, "compression": self.bundle.method, "code_size": self.bundle.code_size,
+        return {**facts, "compression": self.bundle.method, "code_size": self.bundle.code_size,
                 "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
 
     def check(self) -> None:
@@ -164,10 +164,10 @@ def _resolve(reference: str) -> Path:
 
     path = Path(reference)
     if reference == "latest":
-        found = [r for r in (query.newest("compress"), vectors.newest()) if r is not None]
-        if not found:
+        newest = [r for r in (query.newest("compress"), vectors.newest()) if r is not None]
+        if not newest:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
-        reference = max(found, key=lambda r: str(r.columns.get("created_at", ""))).id
+        reference = max(newest, key=lambda r: str(r.columns.get("created_at", ""))).id
     elif is_remote_name(reference) or (path.exists() and not run_json.is_run(path)):
         return path  # synthetic:..., hf://... or what lies here
     elif bundles.method_named(reference)[1]:

@@ -42,10 +42,10 @@ def rank(
 ) -> Ranking:
     """The k best rows of each query, re-scored where asked. place: folder for the logs of several processes."""
     depth, started = max(k, config.search.rerank), time.perf_counter()
-    found = spread.search(searched, queries_QD, depth, config, place, reporter)
-    ranked = (found.scores_Qk, found.rows_Qk, found.boundary_ties)
+    best = spread.search(searched, queries_QD, depth, config, place, reporter)
+    ranked = (best.scores_Qk, best.rows_Qk, best.boundary_ties)
     if config.search.rerank:
-        ranked = exact_vectors.rescore(searched, queries_QD, found.rows_Qk, k, config.data.root)
+        ranked = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config.data.root)
     seconds = time.perf_counter() - started
     return Ranking(*ranked, measure_speed(searched, queries_QD, k, seconds, config))
 
@@ -70,7 +70,7 @@ def search_index(
     collection = open_collection(config, searched)
     opened_index.check_corpus(searched, collection)
     queries_QD = encode_queries(encoder, queries, config)
-    found = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
-    pairs = list(to_lists(found, Documents(searched, collection, reporter)))
+    ranking = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
+    pairs = list(to_lists(ranking, Documents(searched, collection, reporter)))
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return [s for s, _ in pairs], [d for _, d in pairs], {**about, **searched.facts}

@@ -73,9 +73,9 @@ def _by_texts(
         opened_index.check_encoder(searched, encoder, name)
     queries_QD = encode_queries(encoder, queries, config)
     k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
-    found = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
+    ranking = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
-    _write(target, run, queries.ids, found, documents)
+    _write(target, run, queries.ids, ranking, documents)
     vectors = dict(zip(queries.ids, queries_QD, strict=True))
     watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     fingerprint = encoder.fingerprint("passage")
@@ -90,7 +90,7 @@ def _by_texts(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
-    return _payload(config.search.rerank, run, target, searched, found, about)
+    return _payload(config.search.rerank, run, target, searched, ranking, about)
 
 
 def _by_vectors(
@@ -100,16 +100,16 @@ def _by_vectors(
     searched = opened.index(config, default="latest")
     assert searched is not None
     queries_QD = read_queries(queries, searched.dim)
-    found = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
+    ranking = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
-    _write(target, run, ids, found, documents)
+    _write(target, run, ids, ranking, documents)
     vectors = dict(zip(ids, queries_QD, strict=True))
     watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection", "")), "vectors")
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
-    return _payload(config.search.rerank, run, target, searched, found, about)
+    return _payload(config.search.rerank, run, target, searched, ranking, about)
 
 
 def _trained_hash(encoder: Any) -> str:

@@ -28,15 +28,15 @@ def measure_speed(
     Latencies are there where search.latency asks for some: the median and the 95th percentile over queries searched one
     at a time in this process.
     """
-    found = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
+    speed = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
     times = [
         _time_one(searched, query_D[None], k, config.search, config.data.root)
         for query_D in queries_QD[: config.search.latency]
     ]
     if times:
         middle, late = np.percentile(times, [50, 95])
-        found |= {"latency_ms": 1000 * float(middle), "latency_p95_ms": 1000 * float(late)}
-    return found
+        speed |= {"latency_ms": 1000 * float(middle), "latency_p95_ms": 1000 * float(late)}
+    return speed
 
 
 def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search: Search, root: str) -> float:
@@ -44,5 +44,5 @@ def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search:
     depth = max(k, search.rerank)
     found = searched.search(query_1D, depth, searched.choose_block(depth, search.block), lambda rows: None)
     if search.rerank:
-        exact_vectors.rescore(searched, query_1D, found.rows_Qk, k, root)
+        exact_vectors.rescore(searched, query_1D, best.rows_Qk, k, root)
     return time.perf_counter() - started

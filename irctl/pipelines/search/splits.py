@@ -44,8 +44,8 @@ def search_splits(
     for split in splits:
         stopping.check("the splits that are done are kept")
         file = str(run.out / f"run.{split}.trec.gz") if len(splits) > 1 and not out else out
-        mine = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
-        payloads.append(search(mine, file.replace("{split}", split) if file else None))
+        of_split = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
+        payloads.append(search(of_split, file.replace("{split}", split) if file else None))
     stable = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
     write_json(run.out / SEARCH, run.scrub_value({"schema": "irctl/search/1", "searches": stable}))
     if len(payloads) == 1:

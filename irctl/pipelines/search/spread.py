@@ -69,8 +69,8 @@ def search(
         answers = spread.spread(SHARE, job, count, config.hardware, place, progress, reporter)
         if len(answers) < count:  # one was asked to stop by someone else
             raise RunFailed(f"{count - len(answers)} of {count} search processes were ended", hint="Search again")
-        found = [tuple(np.load(folder / f"{part}-{i}.npy") for part in ("scores", "rows")) for i in range(count)]
-        return scan.join([(scores, rows) for scores, rows in found], min(k, searched.rows))
+        shares = [tuple(np.load(folder / f"{part}-{i}.npy") for part in ("scores", "rows")) for i in range(count)]
+        return scan.join([(scores, rows) for scores, rows in shares], min(k, searched.rows))
 
 
 def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
@@ -96,6 +96,6 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
         found = searched.search(
             queries_QD, job["k"] + 1, job["block"], lambda rows: seen.write(np.int64(rows).tobytes()), rows=share
         )
-    np.save(folder / f"scores-{index}.npy", found.scores_Qk)
-    np.save(folder / f"rows-{index}.npy", found.rows_Qk)
+    np.save(folder / f"scores-{index}.npy", best.scores_Qk)
+    np.save(folder / f"rows-{index}.npy", best.rows_Qk)
     return {"rows": share[1] - share[0]}

@@ -58,7 +58,7 @@ def score_watched(
     """
     watched = _read(path, list(queries), reporter)
     row_of = documents.rows({d for docs in watched.values() for d in docs})
-    found: Run = {}
+    scored: Run = {}
     for query_id, names in watched.items():
         absent = next((d for d in names if d not in row_of), None)
         if absent is not None:
@@ -73,8 +73,8 @@ def score_watched(
             scores_n = np.empty(len(rows_n), np.float32)
             scores_n[order_1n[0]] = best_1n[0]
         pairs = zip(map(float, scores_n), names, strict=True)
-        found[query_id] = {d: s for s, d in sorted(pairs, reverse=True)}
-    return found
+        scored[query_id] = {d: s for s, d in sorted(pairs, reverse=True)}
+    return scored
 
 
 def _read(path: Path, query_ids: Sequence[str], reporter: Reporter) -> dict[str, list[str]]:
