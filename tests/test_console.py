@@ -11,7 +11,7 @@ import pytest
 from workspace import Workspace
 
 from irctl import console
-from irctl.reports.formats.formulas import inert
+from irctl.reports.formats.formulas import make_inert
 
 ODD = "[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"
 SHOWN = r"[/i] x[red]y :smile: \x1b[31m\x07\x9b2J"
@@ -58,8 +58,14 @@ def test_json_of_control_characters_is_ascii_and_reads_back(capsys) -> None:
 
 
 def test_text_that_begins_like_a_formula_is_quoted_and_numbers_are_not() -> None:
-    assert [inert(v) for v in ("=1+1", "+a", "-x", "@SUM(A1)", "\t=1")] == ["'=1+1", "'+a", "'-x", "'@SUM(A1)", "'\t=1"]
-    assert [inert(v) for v in ("-0.12", "+1e-9", "-inf", -3, "a=b", "", None)] == [
+    assert [make_inert(v) for v in ("=1+1", "+a", "-x", "@SUM(A1)", "\t=1")] == [
+        "'=1+1",
+        "'+a",
+        "'-x",
+        "'@SUM(A1)",
+        "'\t=1",
+    ]
+    assert [make_inert(v) for v in ("-0.12", "+1e-9", "-inf", -3, "a=b", "", None)] == [
         *("-0.12", "+1e-9", "-inf", -3, "a=b", "", None)
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from irctl.errors import ConfigError
-from irctl.reports.records import Record, kept
+from irctl.reports.records import Record, compute_kept
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
@@ -68,7 +68,7 @@ def _kept(measure: str) -> Column:
 
 FACTS: dict[str, tuple[Column, Reader]] = {
     "bytes": (fact_column("bytes", "Bytes a vector", "low"), lambda r, _: r.bytes_per_vector),
-    "kept": (_kept("nDCG@10"), kept),
+    "kept": (_kept("nDCG@10"), compute_kept),
     "rows": (fact_column("rows", "Rows"), _fact("rows")),
     "bytes_per_row": (
         fact_column("bytes_per_row", "Bytes a row", "low", decimals=1),

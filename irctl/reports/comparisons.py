@@ -52,7 +52,7 @@ class Macro:
     high: float
 
 
-def macro_means(
+def compare_means(
     records: Sequence[Record],
     labels: Mapping[RowKey, str],
     columns: Sequence[Column],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from irctl.reports.columns import Column
-from irctl.reports.records import FACETS, Record, mixed
+from irctl.reports.records import FACETS, Record, find_mixed
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SEEN = {
 }
 
 
-def footnotes(
+def write_footnotes(
     records: Sequence[Record],
     columns: Sequence[Column],
     baseline: str,
@@ -72,7 +72,7 @@ def footnotes(
     notes += _compression({c.key for c in columns}, records)
     notes += _contamination(used)
     for c in columns:
-        differing = mixed([r for r in records if c.kind == "measure" and r.cell == c.cell])
+        differing = find_mixed([r for r in records if c.kind == "measure" and r.cell == c.cell])
         for facet, values in differing.items():
             notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {', '.join(v[:12] for v in values)}.")
     return notes

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from irctl import plugins
 from irctl.errors import ConfigError
-from irctl.reports.records import Record, newest, rows
+from irctl.reports.records import Record, keep_newest, label_rows
 
 TRAITS = ("method", "loss", "model", "compression")
 LEGAL = ("system", "run", *TRAITS)
 
 
-def grouped(records: Sequence[Record], by: str, *, allow_mixed: bool = False) -> list[Record]:
+def group(records: Sequence[Record], by: str, *, allow_mixed: bool = False) -> list[Record]:
     """The records with their rows renamed. by: empty or system (runs that differ only in the seed are one row), run
     (every evaluation by itself), or a trait (one row a method, loss, model or compression).
 
@@ -25,8 +25,8 @@ def grouped(records: Sequence[Record], by: str, *, allow_mixed: bool = False) ->
         raise ConfigError(f"--group-by {by}: expected {', '.join(LEGAL)}", hint=plugins.nearest(by, LEGAL))
     if by == "run":
         return [replace(r, system=f"{r.system} {r.run_id}", variant=r.run_id) for r in records]
-    shown = newest(records)
-    labels = rows(shown)
+    shown = keep_newest(records)
+    labels = label_rows(shown)
     held: dict[str, dict[tuple[str, str], str]] = {}
     for r in shown:
         key = (r.system, r.variant)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from irctl.reports.records import Record, newest
+from irctl.reports.records import Record, keep_newest
 
 PROBE = "probe_recall"
 PROBED, OF_FILE = "probe", "queries"
@@ -29,17 +29,17 @@ def is_recall(measure: str) -> bool:
     return not measure or _NAME.fullmatch(measure) is not None
 
 
-def judged(records: Sequence[Record]) -> list[Record]:
+def keep_judged(records: Sequence[Record]) -> list[Record]:
     """Records of measures that judgements stand behind."""
     return [r for r in records if not is_recall(r.measure)]
 
 
-def folded(records: Sequence[Record]) -> list[Record]:
+def fold_recall(records: Sequence[Record]) -> list[Record]:
     """Judged records with the recall of their system as facts; a record without a measure for what was never judged.
 
     Recall measured on a collection's split stands with that split alone; that of no split stands with all of them.
     """
-    shown = newest(records)
+    shown = keep_newest(records)
     # an evaluated bundle has the probe's numbers through its lineage, whatever its data set was called
     evaluated = {(run, r.compression) for r in shown if r.split != PROBED for run in r.lineage}
     shown = [r for r in shown if r.split != PROBED or (r.run_id, r.compression) not in evaluated]
@@ -47,15 +47,15 @@ def folded(records: Sequence[Record]) -> list[Record]:
     for dataset in dict.fromkeys(r.dataset for r in shown):
         mine = [r for r in shown if r.dataset == dataset]
         recalls = [r for r in mine if is_recall(r.measure)]
-        splits = dict.fromkeys(r.split for r in (*judged(mine), *recalls) if r.split not in OF_CODES)
+        splits = dict.fromkeys(r.split for r in (*keep_judged(mine), *recalls) if r.split not in OF_CODES)
         for split in splits or ("",):
-            here = [r for r in judged(mine) if r.split == split]
+            here = [r for r in keep_judged(mine) if r.split == split]
             fitting = [r for r in recalls if r.split in (split, *OF_CODES)]
             extra = _by_system(sorted(fitting, key=lambda r: (r.split == split, r.created_at, r.run_id)))
-            with_recall += [_with(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
+            with_recall += [_add_recall(r, extra[_key(r)]) if _key(r) in extra else r for r in here]
             known = {_key(r) for r in here}
             with_recall += [
-                _with(replace(of[-1], split=split, measure="", value=float("nan")), of)
+                _add_recall(replace(of[-1], split=split, measure="", value=float("nan")), of)
                 for key, of in extra.items()
                 if key not in known
             ]
@@ -73,7 +73,7 @@ def _by_system(recalls: Sequence[Record]) -> dict[Key, list[Record]]:
     return records_of
 
 
-def _with(record: Record, recalls: Sequence[Record]) -> Record:
+def _add_recall(record: Record, recalls: Sequence[Record]) -> Record:
     """The record with what these say; its own facts stay."""
     facts: dict[str, float] = {}
     runs: dict[str, str] = {}

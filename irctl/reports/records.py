@@ -67,7 +67,7 @@ FACETS = {
 }
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
+def keep_newest(records: Iterable[Record]) -> list[Record]:
     """The newest record of each (system, seed, dataset, split, measure): evaluating again replaces."""
     best: dict[tuple[object, ...], Record] = {}
     for r in records:
@@ -77,10 +77,10 @@ def newest(records: Iterable[Record]) -> list[Record]:
     return sorted(best.values(), key=lambda r: (r.created_at, r.run_id, r.cell))
 
 
-def rows(records: Sequence[Record]) -> dict[RowKey, str]:
+def label_rows(records: Sequence[Record]) -> dict[RowKey, str]:
     """Row keys in order of appearance with labels; equal labels get more of the model's path, or what differs."""
     traits = {(r.system, r.variant): r.traits for r in records}
-    names = _with_paths(traits)
+    names = _add_paths(traits)
     labels: dict[RowKey, str] = {}
     for system, variant in traits:
         alike = [t for (s, _), t in traits.items() if s == system]
@@ -94,7 +94,7 @@ def rows(records: Sequence[Record]) -> dict[RowKey, str]:
     return {key: label if counts[label] == 1 else f"{label} [{key[1][:8]}]" for key, label in labels.items()}
 
 
-def _with_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
+def _add_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
     """Labels in which a model's name has as much of its path as tells it from others of that name."""
     label_of: dict[RowKey, str] = {}
     for (system, variant), mine in traits.items():
@@ -108,7 +108,7 @@ def _with_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]
     return label_of
 
 
-def kept(record: Record, records: Iterable[Record]) -> float | None:
+def compute_kept(record: Record, records: Iterable[Record]) -> float | None:
     """Share of the uncompressed score that a compressed system keeps; None without its uncompressed counterpart."""
     if not record.base:
         return None
@@ -119,7 +119,7 @@ def kept(record: Record, records: Iterable[Record]) -> float | None:
     return record.value / uncompressed[-1].value if uncompressed and uncompressed[-1].value else None
 
 
-def mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
+def find_mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """facet -> {value: a run with it} where records of a column disagree. Empty ones (no vectors, no training) pass."""
     apart: dict[str, dict[str, str]] = {}
     for facet in FACETS:
@@ -141,7 +141,7 @@ def _depth(record: Record) -> int | None:
 
 def refuse_mixed(column: str, records: Sequence[Record]) -> None:
     """Raise ConfigError naming what differs within a column, with one run of each value."""
-    for facet, values in mixed(records).items():
+    for facet, values in find_mixed(records).items():
         shown = ", ".join(f"{value[:12]} (run {run})" for value, run in values.items())
         raise ConfigError(
             f"column {column}: cells of different {FACETS[facet]}: {shown}",
@@ -151,8 +151,8 @@ def refuse_mixed(column: str, records: Sequence[Record]) -> None:
 
 def find_row(name: str, records: Sequence[Record]) -> RowKey:
     """The row that a user names, as `rows_named` reads it. Raises ConfigError where that is none, or several."""
-    named = rows_named(name, records)
-    labels = rows(records)
+    named = find_rows(name, records)
+    labels = label_rows(records)
     if not named:
         raise ConfigError(f"no row '{name}' among the evaluations", hint=f"Rows: {', '.join(labels.values())}")
     if len(named) > 1:
@@ -163,12 +163,12 @@ def find_row(name: str, records: Sequence[Record]) -> RowKey:
     return named[0]
 
 
-def rows_named(name: str, records: Sequence[Record]) -> list[RowKey]:
+def find_rows(name: str, records: Sequence[Record]) -> list[RowKey]:
     """Rows with this run id (or its beginning), label, method, compression or loss, or part of a label; none or more.
 
     Where a name fits several, the uncompressed ones are meant, and of these the ones that nobody trained.
     """
-    labels = rows(records)
+    labels = label_rows(records)
     tests: tuple[Callable[[Record], bool], ...] = (
         lambda r: labels[r.system, r.variant] == name,
         lambda r: r.run_id == name or name in r.lineage,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from irctl.reports import footnotes
 from irctl.reports.columns import FACTS, Column
-from irctl.reports.comparisons import Macro, PerQuery, compare_rows, macro_means
+from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
 from irctl.reports.footnotes import SEEDS_FOR_SD
-from irctl.reports.records import Record, RowKey, kept, newest, refuse_mixed, rows
+from irctl.reports.records import Record, RowKey, compute_kept, keep_newest, label_rows, refuse_mixed
 from irctl.reports.significance import Comparison, letters
 
 
@@ -68,28 +68,28 @@ class TableOptions:
 
 def build(records: Sequence[Record], columns: Sequence[Column], options: TableOptions = TableOptions()) -> Table:
     """The table of these records. Raises ConfigError for mixed columns unless options.allow_mixed."""
-    shown, baseline, marks = newest(records), options.baseline, options.marks
+    shown, baseline, marks = keep_newest(records), options.baseline, options.marks
     for column in columns:
         cells = [r for r in shown if r.cell == column.cell]
         if column.kind == "measure" and not options.allow_mixed:
             refuse_mixed(column.key, cells)
-    labels = rows(shown)
+    labels = label_rows(shown)
     base = labels[baseline] if baseline is not None else ""
     keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
     body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
     body = _mark(body, columns)
     compared: list[Comparison] = []
-    macro = macro_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
+    macro = compare_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
     if baseline is not None or marks == "letters":
         against = baseline if marks != "letters" else None
         compared = compare_rows(shown, labels, columns, against, options.per_query, options.test, options.correction)
         body = _sign(body, columns, compared, marks)
-    notes = footnotes.footnotes(shown, columns, base, compared, options.correction, marks)
+    notes = footnotes.write_footnotes(shown, columns, base, compared, options.correction, marks)
     return Table(
         title=options.title,
         columns=tuple(columns),
         rows=tuple(body),
-        notes=(*notes, *footnotes.macro(macro, base), *options.remarks),
+        notes=(*notes, *footnotes.write_macro(macro, base), *options.remarks),
         comparisons=tuple(compared),
         macro=tuple(macro),
         command=options.command,
@@ -129,7 +129,7 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
         count = len({r.seed for r in mine if r.seed is not None})
         return _fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
-        shares = [kept(r, records) for r in mine if r.measure == column.measure]
+        shares = [compute_kept(r, records) for r in mine if r.measure == column.measure]
         return _fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, records) is not None]

@@ -15,7 +15,7 @@ from irctl.metrics.vectors.spectrum import eigenvalues
 from irctl.reports import neighbour_recall
 from irctl.reports.columns import choose
 from irctl.reports.figures import curves, figures
-from irctl.reports.grouping import grouped
+from irctl.reports.grouping import group
 from irctl.reports.table import build
 
 
@@ -65,7 +65,7 @@ OTHER = record("dense ws2", 0.5, seed=1, variant="w", loss="ws2")
 
 
 def texts(records: list, by: str, **more: bool) -> dict[str, str]:
-    shown = grouped(records, by, **more)
+    shown = group(records, by, **more)
     return {r.label: r.cells[0].text for r in build(shown, choose(shown, columns=["nDCG@10"])).rows}
 
 
@@ -85,10 +85,10 @@ def test_rows_by_run_are_not_averaged() -> None:
 def test_systems_that_differ_in_more_than_the_seed_are_not_averaged_unless_asked() -> None:
     warm = record("dense infonce", 0.6, seed=0, variant="warm", loss="infonce", traits={"train.lr": "0.1"})
     with pytest.raises(ConfigError, match=r"infonce stands for several systems: dense infonce.*--mixed"):
-        grouped([*SEEDS, warm], "loss")
+        group([*SEEDS, warm], "loss")
     assert texts([*SEEDS, warm], "loss", allow_mixed=True)["infonce"].startswith("48.8 ±")
     with pytest.raises(ConfigError, match="Did you mean 'loss'"):
-        grouped(SEEDS, "los")
+        group(SEEDS, "los")
 
 
 def test_the_recall_of_the_split_at_hand_is_taken_before_another_and_a_newer_before_an_older() -> None:
@@ -97,12 +97,12 @@ def test_the_recall_of_the_split_at_hand_is_taken_before_another_and_a_newer_bef
     other = record("pq", 0.7, "recall_exact@10", split="queries", created_at="2026", run_id="other", **codes)
     mine = record("pq", 0.8, "recall_exact@10", run_id="mine", **codes)
     old = record("pq", 0.6, "recall_exact@10", created_at="2020", run_id="old", **codes)
-    (found,) = neighbour_recall.folded([judged, other, mine, old])
+    (found,) = neighbour_recall.fold_recall([judged, other, mine, old])
     assert (found.facts["recall_exact@10"], found.fact_runs["recall_exact@10"]) == (0.8, "mine")
 
 
 def test_codes_that_nobody_judged_keep_their_numbers_without_a_measure() -> None:
     probe = record("sq", 0.9, "probe_recall@10", split="probe", compression="sq", facts={"mse": 0.1}, run_id="c")
-    (found,) = neighbour_recall.folded([probe])
+    (found,) = neighbour_recall.fold_recall([probe])
     assert found.measure == "" and found.facts == {"mse": 0.1, "probe_recall@10": 0.9}
     assert found.fact_runs == {"mse": "c", "probe_recall@10": "c"}

@@ -11,7 +11,7 @@ from report_records import record, systems
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.report import report
 from irctl.reports.columns import choose, is_across
-from irctl.reports.records import Record, find_row, kept, newest
+from irctl.reports.records import Record, compute_kept, find_row, keep_newest
 from irctl.reports.table import Table, TableOptions, build
 
 
@@ -61,15 +61,15 @@ def test_a_single_row_is_not_best_of_anything() -> None:
 def test_the_share_kept_needs_the_same_vectors_and_the_same_seed() -> None:
     plain = [record("m", 0.5, base="v1", seed=1), record("m", 0.4, base="v1", seed=2, run_id="b")]
     pq = record("m pq", 0.2, base="v1", compression="pq", seed=2)
-    assert kept(pq, [*plain, pq]) == 0.5
-    assert kept(replace(pq, base="v2"), [*plain, pq]) is None
-    assert kept(replace(pq, base=""), plain) is None
+    assert compute_kept(pq, [*plain, pq]) == 0.5
+    assert compute_kept(replace(pq, base="v2"), [*plain, pq]) is None
+    assert compute_kept(replace(pq, base=""), plain) is None
 
 
 def test_evaluating_again_replaces_the_older_value() -> None:
     old = record("A", 0.1, run_id="1", created_at="2025-01-01")
     new = record("A", 0.2, run_id="2", created_at="2025-01-02")
-    assert newest([new, old]) == [new]
+    assert keep_newest([new, old]) == [new]
 
 
 def test_three_seeds_give_a_mean_and_a_deviation_and_every_run_is_named() -> None:
@@ -227,8 +227,8 @@ def test_the_average_is_compared_by_a_bootstrap_within_each_data_set() -> None:
 
 def test_a_data_set_without_the_baseline_is_shown_untested() -> None:
     records = [record("A", 0.4), record("B", 0.5), record("B", 0.6, dataset="toy")]
-    cranfield, toy = report.tables_of(records, report.Wanted(baseline="A"), per_query)
+    cranfield, toy = report.build_tables(records, report.Wanted(baseline="A"), per_query)
     assert cranfield.comparisons and not any("No row" in note for note in cranfield.notes)
     assert not toy.comparisons and "No row 'A' here: nothing is tested." in toy.notes
     with pytest.raises(ConfigError, match="no row 'nothing'"):
-        report.tables_of(records, report.Wanted(baseline="nothing"), per_query)
+        report.build_tables(records, report.Wanted(baseline="nothing"), per_query)

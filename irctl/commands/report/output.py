@@ -29,7 +29,7 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
     from irctl.pipelines.report import report
     from irctl.reports.formats import csv_json, html, latex, markdown
 
-    tables = report.tables(wanted)
+    tables = report.make_tables(wanted)
     if format == "latex":
         return "\n".join(latex.render(t) for t in tables)
     if format == "markdown":
@@ -98,7 +98,7 @@ def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
     from irctl import console
     from irctl.pipelines.report import figures
 
-    written = [str(p) for p in figures.figure(kind, folder, wanted)]
+    written = [str(p) for p in figures.draw_figure(kind, folder, wanted)]
     if json_:
         console.emit_json({"schema": "irctl/report/1", "figure": kind, "files": written})
         return
@@ -111,11 +111,11 @@ def show_checklist(wanted: Wanted, *, json_: bool) -> None:
     from dataclasses import asdict
 
     from irctl import console
-    from irctl.pipelines.report import report
+    from irctl.pipelines.report import records, report
     from irctl.reports import neighbour_recall
     from irctl.reports.checklist import checklist
 
-    items = checklist(neighbour_recall.judged(report.narrowed(report.gather(wanted.runs), wanted)))
+    items = checklist(neighbour_recall.keep_judged(report.narrow(records.gather(wanted.runs), wanted)))
     if json_:
         console.emit_json({"schema": "irctl/report/1", "checklist": [asdict(i) for i in items]})
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import console, origins
 from irctl.errors import ConfigError
-from irctl.reports.formats.formulas import inert
+from irctl.reports.formats.formulas import make_inert
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -172,5 +172,5 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     if rows:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([inert(value) for value in line] for line in (rows[0], *(row.values() for row in rows)))
+        writer.writerows([make_inert(value) for value in line] for line in (rows[0], *(row.values() for row in rows)))
     return text.getvalue()

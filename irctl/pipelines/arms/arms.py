@@ -80,14 +80,15 @@ def _report(run: RunHandle, chains: Sequence[Chain], meta: dict[str, Any]) -> li
 
 def _tables(group: str, runs: Sequence[str], table: str, baseline: str) -> list[str]:
     """One table a split, each against the baseline where that is in it; of compressions one with all splits."""
-    from irctl.pipelines.report.report import Wanted, gather, per_query_reader, tables_of
+    from irctl.pipelines.report.records import gather, open_per_query
+    from irctl.pipelines.report.report import Wanted, build_tables
     from irctl.reports.formats import markdown
     from irctl.reports.records import find_row
 
     again = f"irctl report --run {group} --table {table}"
     if table == "compression":
         records = gather(runs, probes=True)
-        return [markdown.render(t) for t in tables_of(records, Wanted(table=table, command=again), per_query_reader())]
+        return [markdown.render(t) for t in build_tables(records, Wanted(table=table, command=again), open_per_query())]
     records = gather(runs)
     text = []
     for split in dict.fromkeys(r.split for r in records):
@@ -99,5 +100,5 @@ def _tables(group: str, runs: Sequence[str], table: str, baseline: str) -> list[
             tested = ""
         command = f"{again} --split {split}" + (f" --baseline {tested}" if tested else "")
         wanted = Wanted(table=table, baseline=tested, split=split, command=command)
-        text += [markdown.render(t) for t in tables_of(mine, wanted, per_query_reader())]
+        text += [markdown.render(t) for t in build_tables(mine, wanted, open_per_query())]
     return text

@@ -15,7 +15,7 @@ from irctl.models.locate import resolve_run_name
 from irctl.pipelines.evaluate import files, mteb_files, neighbour_recall, paired_tests, rankings, summary
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
-from irctl.pipelines.evaluate.targets import targets
+from irctl.pipelines.evaluate.targets import find_targets
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
         lines.append(_export(request, run.out, measured, time.monotonic() - started))
     if request.baseline:
         payload["comparisons"] = paired_tests.compare_with(request.baseline, run.out / files.PER_QUERY, run.id)
-        lines += [paired_tests.comparison_line(c) for c in payload["comparisons"]]
+        lines += [paired_tests.write_line(c) for c in payload["comparisons"]]
     if request.oracle:
-        payload["oracles"], oracle_lines = summary.oracles(searches, results)
+        payload["oracles"], oracle_lines = summary.compare_published(searches, results)
         lines += oracle_lines
-    table = summary.table(results)
+    table = summary.to_table(results)
     if request.per_query:
-        payload["per_query"], table = rows, summary.query_table(rows)
+        payload["per_query"], table = rows, summary.to_query_table(rows)
     return {**payload, "table": table, "lines": lines}
 
 
@@ -62,8 +62,8 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     if request.recall_against is not None:
         index = request.index or ", ".join(request.run_files) or "latest"
         return {"recall": {"against": request.recall_against, "of": index}}
-    source = rankings.source_of(request)
-    present, left_out = targets(config, source, replace(request, keep_going=True))
+    source = rankings.choose_source(request)
+    present, left_out = find_targets(config, source, replace(request, keep_going=True))
     what = source.index or (resolve_run_name(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(present)}}
     if not (source.index or source.files):
@@ -102,7 +102,7 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
 def _export(request: EvalRequest, out: Path, measured: Measurements, seconds: float) -> str:
     """Write the files of another tool; the line that says where."""
     if request.export == "repconc":
-        write_json(out / files.METRIC, files.repconc(measured.results, measured.per_query))
+        write_json(out / files.METRIC, files.to_repconc(measured.results, measured.per_query))
         return f"RepCONC's measures in {out / files.METRIC}"
     written = mteb_files.write(request.mteb_folder or out / "mteb", measured.results, measured.searches, seconds)
     return f"mteb's results in {written[0].parent}"

@@ -52,7 +52,7 @@ class First:
         return self._stream.take(rows_N)
 
 
-def nearest(
+def find_nearest(
     queries_QD: NDArray[np.float32],
     stream: Stream,
     k: int,

@@ -20,7 +20,7 @@ EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
 VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
 
 
-def versions() -> dict[str, str]:
+def read_versions() -> dict[str, str]:
     """Versions of what computed the numbers."""
     return {name: version(name) for name in VERSIONS}
 
@@ -32,7 +32,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return tables.json_object(path)
 
 
-def per_query_rows(dataset: str, split: str, result: RankingResult) -> list[dict[str, Any]]:
+def make_query_rows(dataset: str, split: str, result: RankingResult) -> list[dict[str, Any]]:
     """One row a query and measure."""
     rel = {m.name: m.rel for m in result.measures}
     return [
@@ -92,7 +92,7 @@ def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
     return values
 
 
-def repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def to_repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """RepCONC's metric.json: measures by its names, per query and as means, rounded to 5 decimals."""
     families = {"nDCG": "ndcg", "AP": "map", "R": "recall", "P": "precision", "RR": "mrr"}
     trec = {"nDCG": "NDCG", "AP": "MAP", "R": "Recall", "P": "P", "RR": "MRR"}
@@ -111,7 +111,7 @@ def repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
     return exported
 
 
-def stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def keep_stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """What eval.json keeps of a search: no times and no absolute paths, so that the same work leaves the same bytes."""
     kept = {k: v for k, v in search.items() if k in STABLE and v is not None}
     if "run_file" not in search:  # recall of exact neighbours leaves no ranking

@@ -59,7 +59,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
     """
     index = request.index or next(iter(request.run_files), None)
-    searched = opened_index.open_index(index if index not in (None, "latest") else _newest(), config)
+    searched = opened_index.open_index(index if index not in (None, "latest") else _find_newest(), config)
     if searched.bundle is None:
         raise ConfigError(
             f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
@@ -70,7 +70,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     task = _Task(
         searched,
         exact,
-        _depths(config.search.k if "search.k" in config.origins else 0, config.search.rerank, searched.rows),
+        _choose_depths(config.search.k if "search.k" in config.origins else 0, config.search.rerank, searched.rows),
         config,
         run,
         reporter,
@@ -86,11 +86,11 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     return measured
 
 
-def _newest() -> str:
+def _find_newest() -> str:
     return str(bundles.folder_of("latest"))
 
 
-def _depths(asked: int, rerank: int, rows: int) -> list[int]:
+def _choose_depths(asked: int, rerank: int, rows: int) -> list[int]:
     """10 and 100; where a -k was asked (else 0), those below it and -k itself.
 
     Depths that take in every row are left out; such a -k is refused.
@@ -119,7 +119,7 @@ def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
     drops = queries.self_match == "drop"
     k, rerank = max(task.depths) + drops, config.search.rerank
     queries_QD = queries.vectors_QD
-    truth = exact_neighbours.nearest(
+    truth = exact_neighbours.find_nearest(
         queries_QD, task.exact, k, searched.metric, reporter, block=config.search.block, fresh=task.fresh
     )
     if queries.collection is None:
@@ -133,8 +133,8 @@ def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
     if not drops:
         return _Searches(rows, truth.rows_Qk, truth, speed)
     documents = Documents(searched, queries.collection, reporter)
-    rows = {name: _without_own(rows_Qk, queries.ids, documents) for name, rows_Qk in rows.items()}
-    return _Searches(rows, _without_own(truth.rows_Qk, queries.ids, documents), truth, speed)
+    rows = {name: _drop_own(rows_Qk, queries.ids, documents) for name, rows_Qk in rows.items()}
+    return _Searches(rows, _drop_own(truth.rows_Qk, queries.ids, documents), truth, speed)
 
 
 def _measure_queries(queries: HeldOutQueries, task: _Task) -> Measurements:
@@ -206,7 +206,7 @@ def _query_rows(
         }
 
 
-def _without_own(rows_Qk: Rows, ids: list[str], documents: Documents) -> Rows:
+def _drop_own(rows_Qk: Rows, ids: list[str], documents: Documents) -> Rows:
     """Rows with the query's own id moved out; what stays keeps its order, the last column goes."""
     kept_Qk = np.full((len(rows_Qk), max(rows_Qk.shape[1] - 1, 0)), -1, np.int64)
     for q, (query_id, rows_k) in enumerate(zip(ids, rows_Qk, strict=True)):

@@ -36,7 +36,7 @@ def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, 
             f"run {record.id} was not evaluated on {places} with these measures",
             hint="Evaluate both on the same data and measures",
         )
-    family = [_one(cell, ours, theirs, run_id, record.id) for cell in ours if cell in theirs]
+    family = [_compare_cell(cell, ours, theirs, run_id, record.id) for cell in ours if cell in theirs]
     return [asdict(c) for c in correct(family)]
 
 
@@ -53,7 +53,7 @@ def compare_runs(a: RunRecord, b: RunRecord) -> tuple[list[dict[str, Any]], list
     for cell in ours:
         if cell in theirs and cell[:2] not in untested:
             try:
-                family.append(_one(cell, ours, theirs, b.id, a.id))
+                family.append(_compare_cell(cell, ours, theirs, b.id, a.id))
             except DataError as e:  # other queries under the same name
                 untested[cell[:2]] = e.message
     lines = [f"{dataset} {split}: not tested: {why}" for (dataset, split), why in untested.items()]
@@ -64,13 +64,15 @@ def _file(record: RunRecord) -> Path:
     return record.folder / "out" / PER_QUERY
 
 
-def _one(cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str) -> Comparison:
+def _compare_cell(
+    cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str
+) -> Comparison:
     dataset, split, measure = cell
     comparison = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
     return replace(comparison, dataset=dataset, split=split, measure=measure)
 
 
-def comparison_line(c: Mapping[str, Any]) -> str:
+def write_line(c: Mapping[str, Any]) -> str:
     """One comparison as a line of text."""
     p = (
         "p undefined"

@@ -20,7 +20,7 @@ OF_RUN = ("method", "model", "model_fingerprint")
 OF_SEARCH = tuple(k for k in STABLE if k not in ("dataset", "split", "run", "k", "truth"))
 
 
-def of_file(target: Target, source: RankingSource) -> dict[str, Any]:
+def describe_file(target: Target, source: RankingSource) -> dict[str, Any]:
     """What the run that made the file says of its search; of a file from elsewhere only what it is called."""
     facts: dict[str, Any] = {"run_file": str(target.run_file), "dataset": target.dataset, "split": target.split}
     maker = target.made_by
@@ -29,12 +29,12 @@ def of_file(target: Target, source: RankingSource) -> dict[str, Any]:
     facts |= {
         "run": maker.id,
         **{k: maker.columns.get(k) for k in OF_RUN},
-        **_kept(maker, target.dataset, target.split),
+        **_read_search(maker, target.dataset, target.split),
     }
     return {**facts, "k": target.config.search.k}
 
 
-def of_one_source(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def join_foreign(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The searches; run files from elsewhere, one a data set, are one system by the hash of all of them."""
     shas = sorted({s["run_sha256"] for s in searches if s.get("method") == FOREIGN})
     whole = shas[0] if len(shas) == 1 else hashlib.sha256(" ".join(shas).encode()).hexdigest()
@@ -45,7 +45,7 @@ def of_one_source(searches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
-def of_record(search: Mapping[str, Any], run_sha256: str, line: Sequence[RunRecord]) -> dict[str, Any]:
+def describe_record(search: Mapping[str, Any], run_sha256: str, line: Sequence[RunRecord]) -> dict[str, Any]:
     """The same for an evaluation that was stored without it: by the search that wrote those bytes, else by name."""
     if "run_file" not in search or any(search.get(k) for k in ("method", "run", "model", "vectors")):
         return dict(search)
@@ -60,7 +60,7 @@ def _name(files: Sequence[str]) -> str:
     return Path(files[0]).name + more
 
 
-def _kept(made: RunRecord, dataset: str, split: str) -> dict[str, Any]:
+def _read_search(made: RunRecord, dataset: str, split: str) -> dict[str, Any]:
     """What a search or an evaluation stored of this ranking; of an older search what its inputs say."""
     from irctl.ledger import query
 

@@ -15,7 +15,7 @@ from irctl.index.shards import write_json
 from irctl.ledger.runs.reproduce import TAKEN
 from irctl.pipelines.evaluate import files, ranking_origin, reuse, summary
 from irctl.pipelines.evaluate.measurements import Measurements
-from irctl.pipelines.evaluate.targets import RankingSource, Target, newest_source, targets
+from irctl.pipelines.evaluate.targets import RankingSource, Target, find_newest_source, find_targets
 from irctl.pipelines.search.opened import Opened
 from irctl.types import Reporter, Run
 
@@ -38,17 +38,17 @@ class _Job:
     overwrite: bool
 
 
-def source_of(request: EvalRequest) -> RankingSource:
+def choose_source(request: EvalRequest) -> RankingSource:
     """What the request names, else the newest of the ledger, else the default model (an empty source)."""
-    return newest_source() if request.is_open else RankingSource(request.run_files, request.model, request.index)
+    return find_newest_source() if request.is_open else RankingSource(request.run_files, request.model, request.index)
 
 
 def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
     """Every measure of every data set and split; run files given, or searches made by the model or index."""
-    source = source_of(request)
+    source = choose_source(request)
     if request.is_open:
         run.event("info", TAKEN, shlex.join(source.words()))
-    asked, left_out = targets(config, source, request)
+    asked, left_out = find_targets(config, source, request)
     asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
     opened = Opened(source.model, source.index)
     job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite)
@@ -59,8 +59,8 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     measured.lines.extend(target.said for target in asked if target.said)
     return replace(
         measured,
-        searches=ranking_origin.of_one_source(measured.searches),
-        results=[*measured.results, *summary.cqadupstack(measured.results)],
+        searches=ranking_origin.join_foreign(measured.searches),
+        results=[*measured.results, *summary.average_forums(measured.results)],
     )
 
 
@@ -69,10 +69,12 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     part = job.run.out / "parts" / target.slug
     part.mkdir(parents=True, exist_ok=True)
     own_file = (job.run.out if alone else part) / "run.trec.gz"
-    search = _search(target, job, part, own_file) if target.run_file is None else _given(target, target.run_file, job)
+    search = (
+        _search(target, job, part, own_file) if target.run_file is None else _open_given(target, target.run_file, job)
+    )
     file = Path(search["run_file"])
-    key = reuse.content_fingerprint(file, target, job.format)
-    if job.overwrite or (kept := reuse.kept_part(part, key)) is None:
+    key = reuse.fingerprint_content(file, target, job.format)
+    if job.overwrite or (kept := reuse.read_part(part, key)) is None:
         results, rows = _score(target, file, own_file, search, job)
         reuse.keep_part(part, key, results, rows)
         if target.run_file is None:
@@ -86,19 +88,19 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}])
 
 
-def _given(target: Target, file: Path, job: _Job) -> dict[str, Any]:
+def _open_given(target: Target, file: Path, job: _Job) -> dict[str, Any]:
     """What is known of the search behind a run file. Raises DataError where the file is not there."""
     if not file.is_file():
         raise DataError(f"{file}: no such run file", hint="irctl search writes one")
     job.run.artifact("in", "run_file", file)
-    return ranking_origin.of_file(target, job.source)
+    return ranking_origin.describe_file(target, job.source)
 
 
 def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, Any]:
     """Search for a target, unless the run folder holds the ranking of the same model, index, data and settings."""
     from irctl.pipelines.search.search import search
 
-    key = reuse.search_key(target, job.source)
+    key = reuse.fingerprint_search(target, job.source)
     note = part / "search.json"
     if not job.overwrite and note.is_file() and own_file.is_file():
         kept = files.read_json(note)
@@ -128,7 +130,7 @@ def _score(
         ordered = canonicalize(ranked, k, self_match=target.self_match)
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         write_run(own_file, ordered, job.run.id)
-    rows = files.per_query_rows(target.dataset, target.split, result)
+    rows = files.make_query_rows(target.dataset, target.split, result)
     return _result_rows(target, result, run_sha256(ordered), search), rows
 
 
@@ -156,7 +158,7 @@ def _result_rows(
         m.name: {"top_grade": result.top_grade, "top_grade_of": source} for m in result.measures if m.reads("top_grade")
     }
     rows = [{**same, "measure": n, "value": v, **scale.get(n, {})} for n, v in result.means.items()]
-    return [summary.with_boundary(row, search) for row in rows]
+    return [summary.note_boundary(row, search) for row in rows]
 
 
 def _read(file: Path, target: Target, format: str) -> Run:

@@ -12,7 +12,7 @@ from irctl.errors import DataError
 from irctl.hashing import sha256_file
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
-from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_rows, versions, write_per_query
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_rows, read_versions, write_per_query
 from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.references import bundles
 
@@ -23,7 +23,7 @@ def _fingerprint(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_fingerprint(file: Path, target: Target, format: str) -> str:
+def fingerprint_content(file: Path, target: Target, format: str) -> str:
     """What the numbers of a target depend on: run, judgements, measures, rule, and how runs are ordered."""
     return _fingerprint(
         {
@@ -35,12 +35,12 @@ def content_fingerprint(file: Path, target: Target, format: str) -> str:
             "k": target.config.search.k,
             "format": format,
             "canonical": CANONICAL_VERSION,
-            "versions": versions(),
+            "versions": read_versions(),
         }
     )
 
 
-def search_key(target: Target, source: RankingSource) -> str:
+def fingerprint_search(target: Target, source: RankingSource) -> str:
     """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
     assert target.collection is not None
     sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
@@ -50,8 +50,8 @@ def search_key(target: Target, source: RankingSource) -> str:
         index = str(bundles.folder_of(index))
     return _fingerprint(
         {
-            "model": _identity(source.model or target.config.model.name, "model"),
-            "index": _identity(index, "bundle"),
+            "model": _identify(source.model or target.config.model.name, "model"),
+            "index": _identify(index, "bundle"),
             "corpus": target.collection.fingerprint,
             "qrels": target.qrels_sha256,
             "settings": settings,
@@ -59,7 +59,7 @@ def search_key(target: Target, source: RankingSource) -> str:
     )
 
 
-def _identity(reference: str, kind: str) -> list[str]:
+def _identify(reference: str, kind: str) -> list[str]:
     """Name and content of a model or an index: a folder is hashed, a run stands for its output."""
     folder = Path(reference)
     if not reference or not folder.is_dir():
@@ -83,7 +83,7 @@ def keep_part(part: Path, key: str, results: Sequence[Mapping[str, Any]], rows: 
     write_json(part / EVAL, {"key": key, "results": list(results)})
 
 
-def kept_part(part: Path, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+def read_part(part: Path, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
     """(rows of means, rows of queries) of an earlier attempt at the same content, or None."""
     if not (part / EVAL).is_file():
         return None

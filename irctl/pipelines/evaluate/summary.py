@@ -14,7 +14,7 @@ from irctl.reports.columns import is_forum
 CQADUPSTACK_PARTS = 12
 
 
-def cqadupstack(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def average_forums(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
     means = []
     parts = [r for r in results if is_forum(r["dataset"])]
@@ -73,7 +73,7 @@ def remarks(r: dict[str, Any]) -> list[str]:
     return lines
 
 
-def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def to_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a data set and split, a column a measure."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for r in results:
@@ -89,7 +89,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def to_query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a query, a column a measure."""
     table: dict[tuple[str, str, str], dict[str, Any]] = {}
     for r in rows:
@@ -99,14 +99,14 @@ def query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(table.values())
 
 
-def with_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
+def note_boundary(result: dict[str, Any], search: Mapping[str, Any]) -> dict[str, Any]:
     """Note ties cut at k where the measure looks at exactly that many documents."""
     ties = int(search.get("boundary_ties") or 0)
     at_k = parse_one(result["measure"]).cutoff == search.get("k")
     return result | {"boundary": ties} if ties and at_k else result
 
 
-def oracles(
+def compare_published(
     searches: Sequence[Mapping[str, Any]], results: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """(checks, lines) against published values of the model that searched."""

@@ -63,7 +63,7 @@ class RankingSource:
         return [*self.files, *(w for option, value in named.items() if value for w in (option, value))]
 
 
-def newest_source() -> RankingSource:
+def find_newest_source() -> RankingSource:
     """The newest finished search, else the newest trained model or index, else the default model."""
     from irctl.ledger import query
 
@@ -77,7 +77,7 @@ def newest_source() -> RankingSource:
     return RankingSource(model=last.id) if command == "train" else RankingSource(index=last.id)
 
 
-def targets(config: Config, source: RankingSource, request: EvalRequest) -> tuple[list[Target], dict[str, str]]:
+def find_targets(config: Config, source: RankingSource, request: EvalRequest) -> tuple[list[Target], dict[str, str]]:
     """(targets, data set -> why it is left out). Every missing collection is named before any work is done.
 
     Raises DataError if some are missing without keep_going, or none is left.
@@ -86,14 +86,14 @@ def targets(config: Config, source: RankingSource, request: EvalRequest) -> tupl
 
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:
-        config = _like_its_run(config, made_by)
+        config = _take_settings(config, made_by)
     if request.qrels is not None:
-        return [_explicit(config, source, request.qrels, request.split, made_by)], {}
+        return [_find_by_qrels(config, source, request.qrels, request.split, made_by)], {}
     present: list[Target] = []
     missing: dict[str, DataError] = {}
     for name in expand_source(config.data.source, config.data.root):
         try:
-            present += _of_collection(name, config, source, request, made_by)
+            present += _find_in_collection(name, config, source, request, made_by)
         except DataError as e:
             own_name = dataset_name("", name)
             missing[name if own_name in missing else own_name] = e
@@ -136,7 +136,7 @@ def _missing(missing: Mapping[str, DataError], found: int, source: str) -> DataE
     )
 
 
-def _of_collection(
+def _find_in_collection(
     name: str, config: Config, source: RankingSource, request: EvalRequest, made_by: RunRecord | None
 ) -> list[Target]:
     from irctl.data.collections.open import open_for
@@ -150,9 +150,9 @@ def _of_collection(
         part = collection.split_named(part.strip())
         qrels = collection.qrels(part)
         dataset = dataset_name(config.run.dataset, collection.name)
-        file = _file(source.files, dataset, part)
+        file = _find_file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
-        own_config = _like_its_run(config, maker) if maker is not None else config
+        own_config = _take_settings(config, maker) if maker is not None else config
         rule, said = decide_self_match(collection, part, config.eval.self_match)
         targets.append(
             Target(
@@ -161,7 +161,7 @@ def _of_collection(
                 qrels=qrels,
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=rule,
-                measures=config.eval.measures or _measures(collection, part, request.format),
+                measures=config.eval.measures or _choose_measures(collection, part, request.format),
                 config=own_config.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 top_grade=collection.top_grade(part),
@@ -174,7 +174,7 @@ def _of_collection(
     return targets
 
 
-def _explicit(
+def _find_by_qrels(
     config: Config, source: RankingSource, qrels: str, split: str | None, made_by: RunRecord | None
 ) -> Target:
     """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
@@ -202,11 +202,11 @@ def _explicit(
     )
 
 
-def _measures(collection: Collection, split: str, format: str) -> str:
+def _choose_measures(collection: Collection, split: str, format: str) -> str:
     """Measures of a split or pool by the card. ConfigError where the splits of a pool are measured differently."""
     from irctl.metrics.ranking.parsing import parse
 
-    presets = {name: _preset(collection.card, name, format) for name in collection.pooled(split)}
+    presets = {name: _choose_preset(collection.card, name, format) for name in collection.pooled(split)}
     if len({frozenset(m.name for m in parse(p)) for p in presets.values()}) > 1:
         differing = ", ".join(f"{name}: {p}" for name, p in presets.items())
         raise ConfigError(
@@ -215,7 +215,7 @@ def _measures(collection: Collection, split: str, format: str) -> str:
     return next(iter(presets.values()))
 
 
-def _preset(card: Any, split: str, format: str) -> str:
+def _choose_preset(card: Any, split: str, format: str) -> str:
     """Measures of the split by its card. The headline measure is among them, but for a split with measures of its own:
     RR@10 of MS MARCO takes grade 1, the TREC tracks beside it grade 2."""
     own = str(card.measures.get(split, ""))
@@ -225,7 +225,7 @@ def _preset(card: Any, split: str, format: str) -> str:
     return f"{preset} {card.headline_measure}".strip()
 
 
-def _file(files: Sequence[str], dataset: str, split: str) -> Path | None:
+def _find_file(files: Sequence[str], dataset: str, split: str) -> Path | None:
     """The run file of a data set and split: a pattern filled in, or the file of a search run."""
     if not files:
         return None
@@ -246,7 +246,7 @@ def _file(files: Sequence[str], dataset: str, split: str) -> Path | None:
     return run_file_of(files[0], dataset, split)
 
 
-def _like_its_run(config: Config, made_by: RunRecord) -> Config:
+def _take_settings(config: Config, made_by: RunRecord) -> Config:
     """Data settings of the run that made the file, where the user did not give others."""
     import json
 

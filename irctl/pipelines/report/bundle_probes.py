@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from irctl.reports.records import Record
 
 
-def records(runs: Sequence[RunRecord]) -> list[Record]:
+def read_probes(runs: Sequence[RunRecord]) -> list[Record]:
     """The recall that each bundle of these compressions had on held-out rows; its other numbers are the facts."""
     return [r for run in runs for r in _of(run)]
 

@@ -10,6 +10,7 @@ from irctl import plugins
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.report import report
+from irctl.pipelines.report.records import gather
 from irctl.pipelines.report.report import Wanted
 from irctl.reports import neighbour_recall
 from irctl.reports.columns import headline
@@ -29,7 +30,7 @@ SPECTRUM_ROWS = 20_000
 """Vectors that a spectrum is estimated from."""
 
 
-def figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
+def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
     """Draw a figure and save it in every format; the files written."""
     kinds: dict[str, Callable[[Path, Wanted], list[Path]]] = {
         "pareto": _pareto,
@@ -45,30 +46,30 @@ def figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
 
 
 def _delta(folder: Path, wanted: Wanted) -> list[Path]:
-    compared = [c for t in report.tables(wanted) for c in t.comparisons]
+    compared = [c for t in report.make_tables(wanted) for c in t.comparisons]
     return figures.save(*figures.delta(compared), folder, "delta")
 
 
 def _pareto(folder: Path, wanted: Wanted) -> list[Path]:
     """Judged quality where there is some, else recall of exact neighbours, else that of the probe; one a data set."""
-    records = report.narrowed(report.gather(wanted.runs, probes=True), wanted)
-    if not report.measures(wanted):
-        records = neighbour_recall.judged(records) or records
+    records = report.narrow(gather(wanted.runs, probes=True), wanted)
+    if not report.read_measures(wanted):
+        records = neighbour_recall.keep_judged(records) or records
     return _one_a_place("pareto", figures.pareto, records, folder, wanted)
 
 
 def _speed(folder: Path, wanted: Wanted) -> list[Path]:
     """Recall of exact neighbours where it was measured, else judged quality; one a data set."""
-    records = [r for r in report.narrowed(report.gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
-    if not report.measures(wanted):
+    records = [r for r in report.narrow(gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
+    if not report.read_measures(wanted):
         records = [r for r in records if neighbour_recall.is_recall(r.measure)] or records
     return _one_a_place("speed", figures.speed, records, folder, wanted)
 
 
 def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:
     """A figure for every data set and split, of the measures asked for or the best known of neighbours."""
-    measures = report.measures(wanted)
-    if not measures and not neighbour_recall.judged(records):
+    measures = report.read_measures(wanted)
+    if not measures and not neighbour_recall.keep_judged(records):
         measures = [next((m for m in neighbour_recall.QUALITY if any(r.measure == m for r in records)), "")]
     if measures:
         records = [r for r in records if r.measure in measures] or records
@@ -115,7 +116,7 @@ def _curves(folder: Path, wanted: Wanted) -> list[Path]:
 
     points: list[curves.CurvePoint] = []
     runs = _runs(wanted, "train")
-    names = _distinct([_label(r) for r in runs], runs)
+    names = _make_distinct([_label(r) for r in runs], runs)
     for run, name in zip(runs, names, strict=True):
         measured = query.metrics(run.id)
         epochs = Epochs.read(journal.events(run.paths.metrics))
@@ -137,7 +138,7 @@ def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     from irctl.pipelines.references import vectors
 
     runs = _runs(wanted, "encode")
-    names = _distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
+    names = _make_distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
     points: list[curves.SpectrumPoint] = []
     for run, name in zip(runs, names, strict=True):
         stream = vectors.of_run(run).stream
@@ -146,6 +147,6 @@ def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     return figures.save(*curves.spectrum(points), folder, "spectrum")
 
 
-def _distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:
+def _make_distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:
     """Names; those that several runs have get the run's id."""
     return [n if names.count(n) == 1 else f"{n} {r.id}" for n, r in zip(names, runs, strict=True)]

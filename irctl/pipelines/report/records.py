@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths
 from irctl.errors import DataError
 from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
-from irctl.pipelines.evaluate.ranking_origin import of_record
+from irctl.pipelines.evaluate.ranking_origin import describe_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
 from irctl.pipelines.report import bundle_probes
@@ -42,11 +42,11 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
         members = [r for r in evals if r.columns.get("group_id") == named.id]
         evaluations += members or [named]
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
-    records = [r for record in evaluations if record not in gone for r in records_of(record)]
+    records = [r for record in evaluations if record not in gone for r in read_records(record)]
     if lost is not None:
         lost += [r.id for r in gone]
     if probes:
-        records += bundle_probes.records(probed)
+        records += bundle_probes.read_probes(probed)
     if gone and not records:
         raise DataError(f"{gone[0].folder / 'out' / EVAL}: no evaluation there any more", hint="irctl eval again")
     if not evaluations and not records:
@@ -65,7 +65,7 @@ def _how_to_get_one(*, is_probed: bool) -> str:
     return f"irctl demo makes some; irctl eval --model {Model().name} adds one"
 
 
-def records_of(record: RunRecord) -> list[Record]:
+def read_records(record: RunRecord) -> list[Record]:
     """Records of one evaluation run, from its eval.json and its lineage."""
     from irctl.ledger import query
 
@@ -80,7 +80,7 @@ def records_of(record: RunRecord) -> list[Record]:
         place = (r["dataset"], r["split"])
         if place not in systems:
             search = searches.get(place) or next(iter(searches.values()), {})
-            systems[place] = system(record, of_record(search, str(r.get("run_sha256") or ""), line), line)
+            systems[place] = system(record, describe_record(search, str(r.get("run_sha256") or ""), line), line)
         records.append(
             measured(
                 record,
@@ -103,7 +103,7 @@ def records_of(record: RunRecord) -> list[Record]:
     return records
 
 
-def per_query_reader() -> Callable[[Record], Mapping[str, float] | None]:
+def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
     """Per-query values of a record, from its run folder; each file is read once."""
     from irctl.ledger import query
 

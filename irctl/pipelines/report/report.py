@@ -10,15 +10,13 @@ from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
-from irctl.pipelines.report.records import gather, per_query_reader
+from irctl.pipelines.report.records import gather, open_per_query
 from irctl.reports import grouping, neighbour_recall
 from irctl.reports.columns import PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
-from irctl.reports.records import Record, RowKey, find_row, newest, rows, rows_named
+from irctl.reports.records import Record, RowKey, find_row, find_rows, keep_newest, label_rows
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, TableOptions, build
-
-__all__ = ["Wanted", "gather", "measures", "narrowed", "per_query_reader", "tables", "tables_of"]
 
 MARKS = ("daggers", "letters")
 COMPRESSION = "compression"
@@ -53,22 +51,22 @@ class Wanted:
                 raise ConfigError(message, hint=plugins.nearest(value, known))
 
 
-def tables(wanted: Wanted) -> list[Table]:
+def make_tables(wanted: Wanted) -> list[Table]:
     """The tables asked for: one a data set and split, or one with a column a data set.
 
     Where nothing was evaluated, and nothing in particular asked for: what was compressed, and what was trained.
     """
     wanted.check()
-    if wanted == Wanted(command=wanted.command) and (unjudged_tables := _unjudged(wanted)):
+    if wanted == Wanted(command=wanted.command) and (unjudged_tables := _build_unjudged(wanted)):
         return unjudged_tables
     lost: list[str] = []
     records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
-    shown = tables_of(records, wanted, per_query_reader())
+    shown = build_tables(records, wanted, open_per_query())
     remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
     return [replace(t, notes=(*t.notes, remark)) for t in shown] if lost else shown
 
 
-def _unjudged(wanted: Wanted) -> list[Table]:
+def _build_unjudged(wanted: Wanted) -> list[Table]:
     """Compressions and trainings of a ledger without evaluations, each with what takes it further; else empty."""
     from irctl.ledger import query
 
@@ -79,37 +77,39 @@ def _unjudged(wanted: Wanted) -> list[Table]:
     shown = []
     if compressions:
         of_codes = replace(wanted, table=COMPRESSION)
-        for table in tables_of(bundle_probes.records(compressions), of_codes, lambda _: None):
+        for table in build_tables(bundle_probes.read_probes(compressions), of_codes, lambda _: None):
             here = {run for row in table.rows for cell in row.cells for run in cell.runs}
-            further = unjudged.next_of_bundles([r for r in compressions if r.id in here])
+            further = unjudged.list_next_steps([r for r in compressions if r.id in here])
             shown.append(replace(table, notes=(*table.notes, *further)))
     if trainings:
-        shown.append(_linked(unjudged.trainings(trainings, wanted.command)))
+        shown.append(_add_links(unjudged.list_trainings(trainings, wanted.command)))
     return shown
 
 
-def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> list[Table]:
+def build_tables(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> list[Table]:
     """The same from records: pure but for per_query."""
-    records = narrowed(records, wanted)
-    shown = measures(wanted)
+    records = narrow(records, wanted)
+    shown = read_measures(wanted)
     columns = [_column_name(c) for c in split_list(wanted.columns)]
     if wanted.table == COMPRESSION:
         bases = {r.base for r in records if r.compression}
-        records = neighbour_recall.folded([r for r in records if r.base in bases])
+        records = neighbour_recall.fold_recall([r for r in records if r.base in bases])
         if not records:
             raise DataError("no compressed vectors to report", hint="irctl compress makes some")
     elif not any(map(neighbour_recall.is_recall, (*shown, *columns))):
-        records = neighbour_recall.judged(records) or records  # recall of neighbours is shown where it is all there is
-    records = grouping.grouped(records, wanted.group_by, allow_mixed=wanted.mixed)
+        records = (
+            neighbour_recall.keep_judged(records) or records
+        )  # recall of neighbours is shown where it is all there is
+    records = grouping.group(records, wanted.group_by, allow_mixed=wanted.mixed)
     groups = [list(records)]
     if not is_across(wanted.table, columns, records):
-        places = dict.fromkeys((r.dataset, r.split) for r in newest(records))
+        places = dict.fromkeys((r.dataset, r.split) for r in keep_newest(records))
         groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     built = []
-    tested = [_baseline(wanted.baseline, group, records) for group in groups]
+    tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.baseline and not any(tested):
-        find_row(wanted.baseline, newest(records))  # says which rows there are
+        find_row(wanted.baseline, keep_newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
         untested = wanted.baseline and base is None
@@ -126,22 +126,22 @@ def tables_of(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) ->
             remarks=(f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else (),
         )
         built.append(build(group, choose(group, wanted.table, measures=shown, columns=columns), options))
-    return [_linked(t) for t in built]
+    return [_add_links(t) for t in built]
 
 
-def _baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
+def _find_baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
     """The row of one table that a user names: as its label is there, or as it is among all records. None: not there.
 
     Raises ConfigError where the name fits several rows of the table.
     """
-    shown = newest(group)
-    if not name or rows_named(name, shown):
+    shown = keep_newest(group)
+    if not name or find_rows(name, shown):
         return find_row(name, shown) if name else None
-    alike = [key for key, label in rows(newest(records)).items() if label == name]
-    return next((key for key in alike if key in rows(shown)), None)
+    alike = [key for key, label in label_rows(keep_newest(records)).items() if label == name]
+    return next((key for key in alike if key in label_rows(shown)), None)
 
 
-def narrowed(records: Sequence[Record], wanted: Wanted) -> list[Record]:
+def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits."""
     kept = list(records)
     if wanted.datasets:
@@ -171,7 +171,7 @@ def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:
     return sorted(record.split.split(POOL)) == sorted(s.strip() for s in wanted.split(POOL))
 
 
-def measures(wanted: Wanted) -> list[str]:
+def read_measures(wanted: Wanted) -> list[str]:
     """The measures named, in their own spelling; recall of neighbours among them. Raises ConfigError."""
     words = split_list(wanted.measures)
     judged = [w for w in words if not neighbour_recall.is_recall(w)]
@@ -186,6 +186,6 @@ def _column_name(text: str) -> str:
         return text
 
 
-def _linked(table: Table) -> Table:
+def _add_links(table: Table) -> Table:
     runs = {run for row in table.rows for cell in row.cells for run in cell.runs}
     return replace(table, links={run: str(paths.runs().resolve() / run) for run in runs})

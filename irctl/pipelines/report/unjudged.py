@@ -28,7 +28,7 @@ NUMBERS = (
 )
 
 
-def trainings(runs: Sequence[RunRecord], command: str = "") -> Table:
+def list_trainings(runs: Sequence[RunRecord], command: str = "") -> Table:
     """One row a training: model, loss, steps, and the measure on dev before and at the step that was kept."""
     return Table(
         title="trainings",
@@ -63,7 +63,7 @@ def _row(run: RunRecord) -> Row:
     return Row((run.id, ""), f"{name} {run.id}".strip(), tuple(cells))
 
 
-def next_of_bundles(runs: Sequence[RunRecord]) -> Iterator[str]:
+def list_next_steps(runs: Sequence[RunRecord]) -> Iterator[str]:
     """For each bundle the command that evaluates it: by its collection, or by query vectors where it has none."""
     from irctl.ledger import query
 

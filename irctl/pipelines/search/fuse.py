@@ -20,7 +20,7 @@ RRF_K = 60
 """Cormack, Clarke and Buettcher, SIGIR 2009."""
 
 
-def rrf(runs: Sequence[Run]) -> Run:
+def sum_reciprocal_ranks(runs: Sequence[Run]) -> Run:
     """Sum over runs of 1 / (60 + rank), rank from 1, ties by document id descending as trec_eval orders them."""
     fused: Run = {}
     for run in runs:
@@ -31,7 +31,7 @@ def rrf(runs: Sequence[Run]) -> Run:
     return fused
 
 
-def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
+def sum_weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
     """Sum of weight x score, each query's scores scaled to 0..1 first; a missing document counts 0."""
     fused: Run = {}
     for run, weight in zip(runs, weights, strict=True):
@@ -47,7 +47,7 @@ def weighted(runs: Sequence[Run], weights: Sequence[float]) -> Run:
 def combine(how: str, runs: Sequence[Run]) -> Run:
     """Fuse by name: rrf, combsum, or weighted:0.7,0.3. Raises ConfigError if the name or the weights do not fit."""
     weights = read_weights(how, len(runs))
-    return weighted(runs, weights) if weights else rrf(runs)
+    return sum_weighted(runs, weights) if weights else sum_reciprocal_ranks(runs)
 
 
 def read_weights(how: str, count: int) -> list[float]:

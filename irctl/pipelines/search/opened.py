@@ -51,7 +51,7 @@ class Opened:
             self._encoder = open_encoder(config, self.model, self.index(config))
             return self._encoder
         encoder, name = self._encoder
-        return encoder.for_data(opened_index.settings_of(config, self.index(config)).data.source), name
+        return encoder.for_data(opened_index.settle_data(config, self.index(config)).data.source), name
 
     def encoded(self, collection: Collection, config: Config, run: RunHandle, reporter: Reporter) -> Searched:
         """The collection's vectors: from the cache, or encoded now on every device."""

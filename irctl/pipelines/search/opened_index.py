@@ -183,7 +183,7 @@ def _resolve(reference: str) -> Path:
     )
 
 
-def settings_of(config: Config, searched: Searched | None) -> Config:
+def settle_data(config: Config, searched: Searched | None) -> Config:
     """The settings with the collection that the index was made from, unless they name one."""
     if searched is None or "data.source" in config.origins or not searched.about.get("data"):
         return config

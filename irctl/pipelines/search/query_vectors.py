@@ -40,7 +40,7 @@ def open_collection(config: Config, searched: Searched | None) -> Collection:
     """The collection asked for, else the one the index was made from."""
     from irctl.data.collections.open import open_for
 
-    return open_for(opened_index.settings_of(config, searched))
+    return open_for(opened_index.settle_data(config, searched))
 
 
 def open_encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
@@ -58,7 +58,7 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
     name = resolve_run_name(name or config.model.name)
-    config = opened_index.settings_of(config, searched)  # prompts may be those of a data set
+    config = opened_index.settle_data(config, searched)  # prompts may be those of a data set
     return load_encoder(config, None if name == config.model.name else name).freeze(), name
 
 

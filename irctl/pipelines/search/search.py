@@ -53,11 +53,11 @@ def search(
     watched_documents.check(config.search.watch_docs)
     target = Path(out) if out else run.out / "run.trec.gz"
     if queries is not None:
-        return _by_vectors(opened, config, run, reporter, Path(queries), target)
-    return _by_texts(opened, config, run, reporter, collection or opened.collection(config), target)
+        return _search_vectors(opened, config, run, reporter, Path(queries), target)
+    return _search_texts(opened, config, run, reporter, collection or opened.collection(config), target)
 
 
-def _by_texts(
+def _search_texts(
     opened: Opened, config: Config, run: RunHandle, reporter: Reporter, collection: Collection, target: Path
 ) -> dict[str, Any]:
     """By the queries of the collection, encoded."""
@@ -86,14 +86,14 @@ def _by_texts(
         model=name,
         model_fingerprint=fingerprint,
     )
-    run.artifact("in", "model", encoder.located.folder, sha256=_trained_hash(encoder) or fingerprint, dim=encoder.dim)
+    run.artifact("in", "model", encoder.located.folder, sha256=_hash_training(encoder) or fingerprint, dim=encoder.dim)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
-    return _payload(config.search.rerank, run, target, searched, ranking, about)
+    return _finish(config.search.rerank, run, target, searched, ranking, about)
 
 
-def _by_vectors(
+def _search_vectors(
     opened: Opened, config: Config, run: RunHandle, reporter: Reporter, queries: Path, target: Path
 ) -> dict[str, Any]:
     """By query vectors of a file."""
@@ -109,10 +109,10 @@ def _by_vectors(
     run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
-    return _payload(config.search.rerank, run, target, searched, ranking, about)
+    return _finish(config.search.rerank, run, target, searched, ranking, about)
 
 
-def _trained_hash(encoder: Any) -> str:
+def _hash_training(encoder: Any) -> str:
     """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
     from irctl.ledger import query
     from irctl.ledger.database import indexing
@@ -128,7 +128,7 @@ def _write(target: Path, run: RunHandle, ids: Sequence[str], found: Ranking, doc
     write_run(target, ((q, zip(names, scores, strict=True)) for q, (scores, names) in ranked), run.id)
 
 
-def _payload(
+def _finish(
     rerank: int, run: RunHandle, target: Path, searched: Searched, found: Ranking, about: dict[str, Any]
 ) -> dict[str, Any]:
     if searched.folder is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from irctl.errors import DataError
-from irctl.reports.figures.figures import styled, to_csv
+from irctl.reports.figures.figures import to_csv, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
         raise DataError("no training with measured steps to draw", hint="irctl train makes one; name it with --run")
     measures = sorted({p.measure for p in points}, key=lambda m: (m != LOSS, m))
     loss_label = "Loss" if len({p.system for p in points}) == 1 else "Loss (each line has its own scale)"
-    with styled() as plt:
+    with use_style() as plt:
         size = (4.2 * len(measures), 3.2)
         figure, panels = plt.subplots(1, len(measures), figsize=size, squeeze=False)
         for axes, measure in zip(panels[0], measures, strict=True):
@@ -77,7 +77,7 @@ def spectrum(points: Sequence[SpectrumPoint], *, title: str = "") -> tuple[Figur
     """(figure, CSV): share of the variance by direction (both axes log), and what the first directions hold."""
     if not points:
         raise DataError("no encoded vectors to draw", hint="irctl encode makes some; name a run with --run")
-    with styled() as plt:
+    with use_style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2))
         for i, system in enumerate(dict.fromkeys(p.system for p in points)):
             mine = [p for p in points if p.system == system]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
-from irctl.reports.formats.formulas import inert
-from irctl.reports.records import Record, newest, rows
+from irctl.reports.formats.formulas import make_inert
+from irctl.reports.records import Record, keep_newest, label_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ class Point:
     run_id: str
 
 
-def size(r: Record) -> float:
+def size_of(r: Record) -> float:
     """Bytes a row of its files where they were measured, else bytes a vector; 0 if neither is known."""
     return r.facts.get("bytes_per_row") or r.bytes_per_vector or 0.0
 
@@ -66,21 +66,21 @@ def line_of(r: Record) -> str:
 
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     """Systems with a known size, ordered by size; raises DataError if there is none."""
-    shown = [r for r in newest(records) if r.measure == measure and size(r)]
+    shown = [r for r in keep_newest(records) if r.measure == measure and size_of(r)]
     if not shown:
         raise DataError(
             f"no evaluation with {measure} and a size in bytes a row to draw",
             hint="Run irctl compress, then irctl eval",
         )
-    labels = rows(shown)
+    labels = label_rows(shown)
     points = []
-    for r in sorted(shown, key=lambda r: (size(r), -r.value, r.run_id)):
+    for r in sorted(shown, key=lambda r: (size_of(r), -r.value, r.run_id)):
         beaten = bool(r.rerank) or any(
-            o.value >= r.value and size(o) <= size(r) and (o.value, size(o)) != (r.value, size(r))
+            o.value >= r.value and size_of(o) <= size_of(r) and (o.value, size_of(o)) != (r.value, size_of(r))
             for o in shown
             if not o.rerank
         )
-        points.append(Point(line_of(r), labels[r.system, r.variant], size(r), r.value, not beaten, r.run_id))
+        points.append(Point(line_of(r), labels[r.system, r.variant], size_of(r), r.value, not beaten, r.run_id))
     return points
 
 
@@ -89,7 +89,7 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
     points = pareto_points(records, measure)
     # other encoders and depths of re-ranking are not one more setting of a method
     unjoined = {line_of(r) for r in records if r.rerank or not r.compression}
-    with styled() as plt:
+    with use_style() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 3.4))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
@@ -121,12 +121,12 @@ class SpeedPoint:
 
 def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
     """Systems whose search was timed, fastest first; raises DataError if there is none."""
-    shown = [r for r in newest(records) if r.measure == measure and r.facts.get("queries_per_s")]
+    shown = [r for r in keep_newest(records) if r.measure == measure and r.facts.get("queries_per_s")]
     if not shown:
         raise DataError(
             f"no evaluation with {measure} whose search was timed", hint="irctl eval --index BUNDLE times its search"
         )
-    labels = rows(shown)
+    labels = label_rows(shown)
     points = [
         SpeedPoint(
             line_of(r),
@@ -144,7 +144,7 @@ def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
 def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): queries a second (log) over quality, one line a compression method."""
     points = speed_points(records, measure)
-    with styled() as plt:
+    with use_style() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 3.4))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = sorted((p for p in points if p.line == line), key=lambda p: p.value)
@@ -160,7 +160,7 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
     """(figure, CSV): differences from the baseline with their 95 % intervals, one line a comparison."""
     if not comparisons:
         raise DataError("no comparison to draw", hint="Add --baseline RUN")
-    with styled() as plt:
+    with use_style() as plt:
         figure, axes = plt.subplots(figsize=(5.0, 0.8 + 0.28 * len(comparisons)))
         for i, c in enumerate(reversed(comparisons)):
             axes.plot([100 * c.ci_low, 100 * c.ci_high], [i, i], color="0.5", linewidth=1.5)
@@ -177,7 +177,7 @@ def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
     """Write NAME.pdf, .svg, .png and .csv; the same data gives the same bytes."""
     check_folder(folder)
     written = []
-    with styled() as plt:
+    with use_style() as plt:
         for kind, metadata in METADATA.items():
             path = folder / f"{name}.{kind}"
             drawn = io.BytesIO()
@@ -191,7 +191,7 @@ def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
 
 
 @contextmanager
-def styled() -> Iterator[Any]:
+def use_style() -> Iterator[Any]:
     """pyplot on the Agg backend with our settings, put back afterwards."""
     import matplotlib
 
@@ -207,5 +207,5 @@ def to_csv(items: Sequence[Any]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([f.name for f in fields(items[0])])
-    writer.writerows(map(inert, astuple(item)) for item in items)
+    writer.writerows(map(make_inert, astuple(item)) for item in items)
     return out.getvalue()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from irctl.reports.columns import Column
-from irctl.reports.formats.formulas import inert
+from irctl.reports.formats.formulas import make_inert
 from irctl.reports.significance import Comparison
 from irctl.reports.table import Table
 
@@ -26,7 +26,7 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     wide = [name for key in keys for name in (key, *(f"{key} {part}" for part in TESTED if key in tested))]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["table", "system", *map(inert, wide), *(["runs"] if ids else [])])
+    writer.writerow(["table", "system", *map(make_inert, wide), *(["runs"] if ids else [])])
     for table in tables:
         for row in table.rows:
             values: dict[str, float | int | str | None] = {
@@ -39,7 +39,7 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
                 for one in (o for o in mine if _is_of(o, c)):
                     values |= {f"{c.key} {part}": getattr(one, part) for part in TESTED}
             cells = ["" if (v := values.get(key)) is None else v if isinstance(v, str) else repr(v) for key in wide]
-            writer.writerow(map(inert, [table.title, row.label, *cells, *([" ".join(runs)] if ids else [])]))
+            writer.writerow(map(make_inert, [table.title, row.label, *cells, *([" ".join(runs)] if ids else [])]))
     return out.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def inert(value: Any) -> Any:
+def make_inert(value: Any) -> Any:
     """Text that begins like a formula, with an apostrophe before it; numbers, also as text, stay as they are."""
     if not isinstance(value, str) or not value.startswith(STARTS):
         return value

@@ -262,7 +262,7 @@ def test_report_takes_a_group_for_its_evaluations(monkeypatch: pytest.MonkeyPatc
     with start_run(command="eval", argv=["irctl", "eval"], config=None):
         pass
     seen: list[str] = []
-    monkeypatch.setattr(records, "records_of", lambda record: seen.append(record.id) or [])
+    monkeypatch.setattr(records, "read_records", lambda record: seen.append(record.id) or [])
     records.gather([group.id])
     assert seen == [member.id]
 

@@ -186,7 +186,7 @@ def test_rows_of_the_query_itself_do_not_count_where_the_collection_says_so() ->
             return [f"d{r}" for r in rows_k]
 
     rows = np.array([[4, 2, 7], [1, 3, -1]])
-    kept = neighbour_recall._without_own(rows, ["d2", "d9"], Named())  # type: ignore[arg-type]
+    kept = neighbour_recall._drop_own(rows, ["d2", "d9"], Named())  # type: ignore[arg-type]
     assert kept.tolist() == [[4, 7], [1, 3]]
 
 

@@ -15,7 +15,7 @@ from workspace import Workspace
 
 from irctl.data.collections.cards import load_card
 from irctl.metrics.ranking.parsing import parse
-from irctl.pipelines.evaluate.targets import _preset
+from irctl.pipelines.evaluate.targets import _choose_preset
 
 WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
 
@@ -117,9 +117,9 @@ def test_a_set_of_an_evaluation_file_is_scored_on_the_splits_asked_for(place: Wo
 
 @pytest.mark.parametrize("split", ("trec19", "trec20"))
 def test_the_tracks_beside_msmarco_dev_have_no_measure_of_grade_1(split: str) -> None:
-    measures = parse(_preset(load_card("msmarco"), split, "trec"))
+    measures = parse(_choose_preset(load_card("msmarco"), split, "trec"))
     assert all(m.rel == 2 for m in measures if m.family != "nDCG") and len(measures) == 5
-    assert "RR@10" in {m.name for m in parse(_preset(load_card("msmarco"), "dev", "trec"))}
+    assert "RR@10" in {m.name for m in parse(_choose_preset(load_card("msmarco"), "dev", "trec"))}
 
 
 def test_an_unknown_set_of_an_evaluation_file_names_the_nearest(place: Workspace) -> None:

@@ -141,11 +141,11 @@ def test_data_sets_that_are_missing_for_one_reason_stand_together(toy_run: Path)
 def test_the_mean_of_12_forums_is_one_data_set() -> None:
     same = {"measure": "nDCG@10", "split": "test", "n_queries": 10, "n_missing": 0}
     parts = [{**same, "dataset": f"cqadupstack/{i}", "value": i / 12} for i in range(12)]
-    joined = summary.cqadupstack(parts)
+    joined = summary.average_forums(parts)
     assert [(r["dataset"], r["value"], r["n_queries"]) for r in joined] == [
         ("cqadupstack", pytest.approx(5.5 / 12), 120)
     ]
-    assert summary.cqadupstack(parts[:11]) == []
+    assert summary.average_forums(parts[:11]) == []
     other = {**same, "dataset": "scifact", "value": 0.5}
     assert summary.average([*parts, *joined, other], {})["values"]["nDCG@10"] == pytest.approx((5.5 / 12 + 0.5) / 2)
 
