@@ -118,9 +118,9 @@ def test_a_run_named_after_latest_is_an_index_and_no_source_of_vectors(several: 
 
 def test_a_kept_ranking_is_keyed_by_the_codes_behind_the_name(several: tuple[str, dict[str, str]]) -> None:
     target = Target("d", "test", {}, "q", "keep", "nDCG@10", resolve(), SimpleNamespace(fingerprint="c"))  # type: ignore[arg-type]
-    by_name = reuse.hash_search(target, RankingSource(index="latest:pq"))
-    assert by_name == reuse.hash_search(target, RankingSource(index=several[1]["pq"]))
-    assert by_name != reuse.hash_search(target, RankingSource(index="latest:sq"))
+    by_name = reuse.fingerprint_search(target, RankingSource(index="latest:pq"))
+    assert by_name == reuse.fingerprint_search(target, RankingSource(index=several[1]["pq"]))
+    assert by_name != reuse.fingerprint_search(target, RankingSource(index="latest:sq"))
 
 
 def test_a_run_tagged_like_a_method_is_meant_before_its_codes(
