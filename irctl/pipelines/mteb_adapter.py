@@ -82,8 +82,8 @@ class MtebModel:
 
         self._read_as(task_metadata)
         rows = CorpusTexts(corpus, self.encoder.title_join)
-        made = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
-        searched = opened_index.of_vectors(of_folder(made.folder, task_metadata.name), self.config.search)
+        embedding = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
+        searched = opened_index.of_vectors(of_folder(embedding.folder, task_metadata.name), self.config.search)
         if self.method:
             searched = self._compressed(embedding.folder, embedding.key, searched.metric)
         self._indexed = rows.ids, searched

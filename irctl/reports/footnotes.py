@@ -148,7 +148,7 @@ def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str,
     return notes
 
 
-def macro(means: Sequence[Macro], baseline: str) -> list[str]:
+def write_macro(means: Sequence[Macro], baseline: str) -> list[str]:
     """Differences of the average, a clause a row."""
     if not means:
         return []

@@ -197,7 +197,7 @@ def _find_by_qrels(
         measures=config.eval.measures or "default",
         config=config,
         n_conflicts=n_conflicts,
-        run_file=_file(source.files, dataset, part),
+        run_file=_find_file(source.files, dataset, part),
         made_by=made_by,
     )
 
