@@ -82,7 +82,7 @@ def test_the_new_measures_stand_in_per_query_files_paired_tests_and_tables(tmp_p
     assert {r["measure"] for r in files.read_rows(run.out / "per_query.parquet")} == names
     assert {c["measure"] for c in payload["comparisons"]} == names
     wanted = report.Wanted(measures="RBP(rel=2, p=0.5)@10,Bpref")
-    assert report.measures(wanted) == ["RBP(rel=2,p=0.5)@10", "Bpref"]
+    assert report.read_measures(wanted) == ["RBP(rel=2,p=0.5)@10", "Bpref"]
     shown = [r for r in report.gather() if r.measure == "ERR@10"]
     assert {r.top_grade for r in shown} == {2}
     (table,) = report.tables(report.Wanted(measures="ERR@10 Bpref"))
