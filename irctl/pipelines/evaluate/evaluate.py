@@ -93,8 +93,8 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
     if measured.left_out:
         payload["left_out"] = measured.left_out
     files.write_per_query(run.out / files.PER_QUERY, measured.per_query)
-    facts = {"canonical_version": CANONICAL_VERSION, "versions": files.versions()}
-    stable = {**payload, "searches": [files.stable(s, run.out) for s in measured.searches]}
+    facts = {"canonical_version": CANONICAL_VERSION, "versions": files.read_versions()}
+    stable = {**payload, "searches": [files.keep_stable(s, run.out) for s in measured.searches]}
     write_json(run.out / files.EVAL, run.scrub_value({"schema": "irctl/eval/1", **stable, **facts}))
     return payload
 

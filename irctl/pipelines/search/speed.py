@@ -42,7 +42,7 @@ def measure_speed(
 def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search: Search, root: str) -> float:
     started = time.perf_counter()
     depth = max(k, search.rerank)
-    found = searched.search(query_1D, depth, searched.choose_block(depth, search.block), lambda rows: None)
+    best = searched.search(query_1D, depth, searched.choose_block(depth, search.block), lambda rows: None)
     if search.rerank:
         exact_vectors.rescore(searched, query_1D, best.rows_Qk, k, root)
     return time.perf_counter() - started

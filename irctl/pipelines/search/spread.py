@@ -93,7 +93,7 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     share = scan.share(searched.rows, job["block"], index, count)
     with threadpool_limits(threads), (folder / f"{index}.rows").open("wb", buffering=0) as seen:
         # one result more than asked for, so that ties at the cut are counted as by one process
-        found = searched.search(
+        best = searched.search(
             queries_QD, job["k"] + 1, job["block"], lambda rows: seen.write(np.int64(rows).tobytes()), rows=share
         )
     np.save(folder / f"scores-{index}.npy", best.scores_Qk)
