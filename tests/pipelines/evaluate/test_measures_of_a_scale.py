@@ -85,5 +85,5 @@ def test_the_new_measures_stand_in_per_query_files_paired_tests_and_tables(tmp_p
     assert report.read_measures(wanted) == ["RBP(rel=2,p=0.5)@10", "Bpref"]
     shown = [r for r in report.gather() if r.measure == "ERR@10"]
     assert {r.top_grade for r in shown} == {2}
-    (table,) = report.tables(report.Wanted(measures="ERR@10 Bpref"))
+    (table,) = report.make_tables(report.Wanted(measures="ERR@10 Bpref"))
     assert "Scale of grades: ERR@10 up to 2 (toy test)." in table.notes
