@@ -134,7 +134,7 @@ def test_a_merged_file_is_hashed_once_for_all_its_batches_and_verify_hashes_noth
 def test_several_processes_hash_nothing_that_the_first_has_hashed(bundle: Path) -> None:
     index = opened_index.open_index(str(bundle), settings(search__block=500))
     job = {"config": settings(search__block=500).to_json(), "index": str(bundle), "fingerprint": index.fingerprint}
-    job |= {"k": 3, "folder": str(bundle.parent)}
+    job |= {"k": 3, "block": 500, "folder": str(bundle.parent)}
     np.save(bundle.parent / spread.QUERIES, vectors(2, seed=9))
     flip(bundle / "codes" / "pq_compressed_batch_0001.npy")
     with pytest.raises(DataError, match="is damaged"):
