@@ -47,6 +47,17 @@ def spelled(root: Path, name: str = "small") -> list[tuple[Path, str]]:
     ]
 
 
+def test_a_recipe_is_known_by_its_name_whatever_lies_in_the_folder_and_a_file_by_its_place(place: Workspace) -> None:
+    (place.folder / "compression-compare").mkdir()
+    assert place.ok("recipes run compression-compare --dry-run --json").json
+    (place.folder / "own.toml").write_text('[meta]\ndescription = "two devices"\n[hardware]\ndevices = 2\n')
+    line = line_of("train --profile own.toml --recipe compression-compare:pq")
+    told = of_line(line, place.folder)
+    assert told.values("--profile") == (str(place.folder / "own.toml"),)
+    assert told.values("--recipe") == ("compression-compare:pq",)
+    (place.folder / "compression-compare").rmdir()
+
+
 def shown(place: Workspace, reference: str) -> dict[str, Any]:
     return place.ok(f"runs show {reference} --json").json
 

@@ -30,6 +30,7 @@ class Naming(Enum):
     COLLECTIONS = auto()  # collections by name, else files or folders
     MODEL = auto()  # the default model, a folder, a run or a repository
     FORMAT = auto()  # FORMAT[:FOLDER]
+    SHIPPED = auto()  # a recipe or profile by name, or a .toml file
 
 
 SETTINGS = {
@@ -44,7 +45,8 @@ SETTINGS = {
 }
 OPTIONS = {
     **dict.fromkeys(("--out", "--queries", "--qrels", "--config"), Naming.FILE),
-    **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run", "--recipe"), Naming.ANY),
+    **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run"), Naming.ANY),
+    **dict.fromkeys(("--recipe", "--profile"), Naming.SHIPPED),
     "--data": Naming.COLLECTIONS,
     "--model": Naming.MODEL,
     "--export": Naming.FORMAT,
@@ -65,8 +67,9 @@ def of_config(config: Config) -> Config:
 def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a command gets, by parameter. Files that are read or written here and now stay as typed."""
     here, kinds, values = Path.cwd(), _kinds(context.command.name), dict(given)
+    arguments = _arguments(context.parent.command.name if context.parent else "")
     for parameter in context.command.params:
-        kind = Naming.ANY if parameter.param_type_name == "argument" else kinds.get(parameter.opts[0])
+        kind = arguments if parameter.param_type_name == "argument" else kinds.get(parameter.opts[0])
         value = values.get(parameter.name)
         if value is None or kind is None or kind is Naming.FILE:
             continue
@@ -79,6 +82,11 @@ def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kinds(command: str) -> Mapping[str, Naming]:
     return {**OPTIONS, "--data": Naming.ANY} if command == "compress" else OPTIONS
+
+
+def _arguments(group: str) -> Naming:
+    """What the arguments of a command name: those of `recipes` and `profiles` are recipes and profiles."""
+    return Naming.SHIPPED if group in ("recipes", "profiles") else Naming.ANY
 
 
 def of_line(line: CommandLine, folder: Path) -> CommandLine:
@@ -94,7 +102,7 @@ def of_line(line: CommandLine, folder: Path) -> CommandLine:
             return replace(option, value=f"{key}{sign}{named}")
         return replace(option, value=from_anywhere(option.value, kinds.get(option.name), folder))
 
-    arguments = tuple(from_anywhere(a, Naming.ANY, folder) for a in line.arguments)
+    arguments = tuple(from_anywhere(a, _arguments(line.command[0]), folder) for a in line.arguments)
     return replace(line, options=tuple(map(meant, line.options)), arguments=arguments)
 
 
@@ -116,7 +124,7 @@ def from_anywhere(text: str, kind: Naming | None, folder: Path) -> str:
         return ",".join(from_anywhere(part.strip(), kind, folder) for part in text.split(","))
     for mark in "#:":
         place, found, rest = text.rpartition(mark)
-        if found and _is_there(place, folder):
+        if found and _is_there(place, folder) and not _is_name[kind](place):
             return f"{_absolute(place, folder)}{mark}{rest}"
     return text
 
@@ -156,5 +164,6 @@ _is_name: Mapping[Naming, Callable[[str], bool]] = {
     Naming.COLLECTIONS: _is_collection,
     Naming.MODEL: _is_default_model,
     Naming.ANY: lambda text: False,
+    Naming.SHIPPED: lambda text: not text.endswith(".toml"),
 }
 """Whether a text is a name, whatever lies in the folder under it."""

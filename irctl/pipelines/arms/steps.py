@@ -66,7 +66,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     """
     tables = _arms(asked)
     meta = asked.meta
-    group_seeds = seed_numbers(asked.seeds) if asked.seeds else _chosen(meta, "seeds", asked.tiny) or meta.get("seeds")
+    chosen_seeds = seed_numbers(asked.seeds) if asked.seeds else _chosen(meta, "seeds", asked.tiny)
     untouched: dict[tuple[CommandLine, ...], Chain] = {}
     made: dict[str, dict[int | None, Chain]] = {}
     parents = {name: _parents(name, table, tables, asked) for name, table in tables.items()}
@@ -90,7 +90,9 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
                 base = _untouched(arm, evals, asked)
                 untouched.setdefault(base, Chain(_unused_label(arm, len(untouched)), tuple(x.words for x in base)))
         made[name] = {}
-        for seed in table.get("seeds", group_seeds or [config.run.seed]) or [None]:
+        own_seeds = table.get("seeds")  # an empty list: nothing is drawn, once for all seeds
+        seeds = chosen_seeds or own_seeds or meta.get("seeds") or [config.run.seed]
+        for seed in [None] if own_seeds == [] else seeds:
             lines = _given_steps(name, table, seed, asked) if "steps" in table else _training(name, evals, asked)
             lines = [_completed(line, name, seed, asked) for line in lines]
             after = {p: _paired(made[p], seed, f"{asked.recipe} [{name}]: after {p}") for p in parents[name]}

@@ -118,6 +118,13 @@ def test_tiny_takes_the_arms_that_its_own_wait_for_too(file: Path) -> None:
     assert list(lines(file, "--tiny", tiny=True)) == ["vectors", "pq-seed3"]
 
 
+def test_seeds_that_are_asked_for_outrank_those_of_an_arm_and_of_the_group(file: Path) -> None:
+    write(file, VECTORS, PQ.replace("after", "seeds = [5, 6]\nafter"), meta=META + "tiny_seeds = [3]\n")
+    assert list(lines(file, "")) == ["vectors", "pq-seed5", "pq-seed6"]
+    assert list(lines(file, "", seeds="8,9")) == ["vectors", "pq-seed8", "pq-seed9"]
+    assert list(lines(file, "--tiny", tiny=True)) == ["vectors", "pq-seed3"]
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
