@@ -24,6 +24,7 @@ from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, sa
 from irctl.quantizers.shared.search import Scorer, prepare, search_by_scores
 
 _ENCODE = 32 * blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
+_READ = 128  # rows unpacked at once: they stay in the CPU's cache
 _CHUNK = 4096  # rows of the covariance at once
 F32 = NDArray[np.float32]
 
@@ -118,26 +119,21 @@ class Quantizer:
         record = np.concatenate(factors, axis=1).astype("<f4")
         return np.concatenate([*codes, np.ascontiguousarray(record).view(np.uint8).reshape(len(x_ND), -1)], axis=1)
 
-    def _open(self, codes_NC: NDArray[np.uint8]) -> tuple[list[F32], F32]:
-        """(grid vectors [N, length] of each coded segment, factors [N, 2S (+ 1)])."""
-        codes_NC = as_codes(codes_NC, self.code_size)
-        grids, start = [], 0
-        for length, bits in self.coded:
-            stop = start + length * bits // 8
-            grids.append(
-                saq_code.to_grid(bit_packing.unpack(np.ascontiguousarray(codes_NC[:, start:stop]), length, bits), bits)
-            )
-            start = stop
-        return grids, np.ascontiguousarray(codes_NC[:, start:]).view("<f4").astype(np.float32)
-
     def _vectors(self, codes_NC: NDArray[np.uint8]) -> tuple[F32, F32]:
-        """(g a [N, L], the coded coordinates, and the factors)."""
-        grids, factors = self._open(codes_NC)
-        parts = [np.zeros((len(codes_NC), 0), np.float32)]
-        for number, a_NL in enumerate(grids):
-            g_N = factors[:, 2 * number + 1]
-            parts.append(a_NL * g_N[:, None])
-        return np.concatenate(parts, axis=1), factors
+        """(g a [N, L], the coded coordinates, and the factors [N, 2S (+ 1)])."""
+        codes_NC = as_codes(codes_NC, self.code_size)
+        first = sum(length * bits // 8 for length, bits in self.coded)
+        factors = np.ascontiguousarray(codes_NC[:, first:]).view("<f4").astype(np.float32)
+        y_NL = np.empty((len(codes_NC), sum(length for length, _ in self.coded)), np.float32)
+        for rows in (slice(start, start + _READ) for start in range(0, len(codes_NC), _READ)):
+            column, byte = 0, 0
+            for number, (length, bits) in enumerate(self.coded):
+                some_nC = np.ascontiguousarray(codes_NC[rows, byte : byte + length * bits // 8])
+                a_nL = saq_code.to_grid(bit_packing.unpack(some_nC, length, bits), bits)
+                g_n = factors[rows, 2 * number + 1]
+                np.multiply(a_nL, g_n[:, None], out=y_NL[rows, column : column + length])
+                column, byte = column + length, byte + length * bits // 8
+        return y_NL, factors
 
     def decode(self, codes_NC: NDArray[np.uint8]) -> F32:
         """Vectors [N, D]: what `scores` scores, unbiased; not the reconstruction nearest to the row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import faiss
@@ -189,3 +190,25 @@ def test_eight_query_bits_change_little_and_two_change_much() -> None:
         scores, rows = quantizer.search(q, codes, 1000)
         errors[bits] = np.abs(scores - np.take_along_axis(full, rows, 1)).mean() / full.std()
     assert errors[8] < 0.02 < errors[2]
+
+
+@pytest.mark.parametrize(("query_bits", "most"), [(8, 48 << 20), (0, 64 << 20)])
+def test_a_search_around_a_centre_near_0_unpacks_few_rows_at_a_time(query_bits: int, most: int) -> None:
+    few = np.random.default_rng(0).standard_normal((1000, 768)).astype(np.float32)
+    quantizer = opening.make("rabitq", {"rotation": "none", "query_bits": query_bits}, 768)
+    quantizer.fit(few - few.mean(axis=0))
+    codes_of_few = quantizer.encode(few)
+    codes = np.tile(codes_of_few, (40, 1))
+    assert 0 < np.linalg.norm(quantizer.center_D) < 1e-5
+    tracemalloc.start()
+    try:
+        scores, _ = quantizer.search(few[:2], codes, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most  # all 40,000 rows as float64 are 234 MiB
+    best, _ = quantizer.search(few[:2], codes_of_few, 1)
+    assert (scores == best).all()  # the copies of one row, wherever they lie
+    factors = np.ascontiguousarray(codes[:, 96:]).view("<f4")
+    expected = np.tile(quantizer._constant(codes_of_few, factors[:1000]), 40)
+    np.testing.assert_allclose(quantizer._constant(codes, factors), expected, rtol=1e-9, atol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,21 @@ def test_a_zero_row_and_a_row_at_the_mean_stay_finite(tmp_path: Path) -> None:
     np.testing.assert_allclose(made.decode(codes)[1], made.mean_D, atol=1e-5)
     made.save(tmp_path / "q")
     np.testing.assert_array_equal(saq.Quantizer.load(tmp_path / "q").encode(odd), codes)
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_a_search_unpacks_few_rows_beside_those_it_scores(metric: str) -> None:
+    x = decaying(1000, 256, seed=1)
+    quantizer = saq.Quantizer(saq.Config(bits=4, rounds=0), 256, metric)
+    quantizer.fit(x)
+    codes = np.tile(quantizer.encode(x), (9, 1))
+    tracemalloc.start()
+    try:
+        scores, rows = quantizer.search(x[:2], codes, 9)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    coded = quantizer.projection_DL.shape[1]
+    scored = 8192 * coded * 4 + 2048 * coded * 8  # rows of a block as float32, and those multiplied as float64
+    assert peak < scored + (2 << 20), (peak, scored)
+    assert (rows[0] == rows[0, 0] + 1000 * np.arange(9)).all() and (scores[0] == scores[0, 0]).all()
