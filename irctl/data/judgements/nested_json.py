@@ -10,19 +10,18 @@ from typing import Any
 
 from irctl import tables
 from irctl.data.files.lines import open_unpacked
-from irctl.errors import DataError
 
 
 class Pairs(list[tuple[str, Any]]):
     """An object of JSON as its pairs, in the order of the file."""
 
 
-def read_nested(path: Path) -> Pairs | None:
-    """(query id, Pairs of documents or list of ids) of the file; None where it is JSON lines or of another shape."""
+def read_nested(path: Path, *, hint: str = "") -> Pairs | None:
+    """(query id, Pairs of documents or list of ids) of the file; None where it is of another shape.
+
+    Raises DataError with the line and column where it is not one JSON text, as JSON lines are not.
+    """
     with open_unpacked(path) as file:
-        try:
-            value = tables.parse_json(file.read(), str(path), pairs=Pairs)
-        except DataError:
-            return None
+        value = tables.parse_json(file.read(), str(path), hint=hint, pairs=Pairs)
     is_nested = isinstance(value, Pairs) and all(isinstance(documents, list) for _, documents in value)
     return value if is_nested else None

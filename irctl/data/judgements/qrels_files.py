@@ -211,7 +211,10 @@ def _synthetic(path: Path, line: int, value: dict[str, Any]) -> Judgement:
 
 def _json_document(path: Path) -> Iterator[Judgement]:
     """{qid: [docid, ...]} (mined negatives, score 0) or {qid: {docid: score}}. JSON lines in a .json file work too."""
-    nested = read_nested(path)
+    try:
+        nested = read_nested(path)
+    except DataError:  # more than one JSON text: lines, whose reader names the one that is broken
+        nested = None
     if nested is None or any(n in dict(nested) for n in column_names.QUERY):
         yield from _json_lines(path)
         return

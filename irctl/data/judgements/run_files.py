@@ -69,9 +69,10 @@ def _trec(path: Path, trust_rank: bool) -> Iterator[Ranked]:
 
 
 def _json(path: Path) -> Iterator[Ranked]:
-    nested = read_nested(path)
+    form = "{qid: {docid: score}}"
+    nested = read_nested(path, hint=f"A ranking in JSON is one object of the form {form}, as ranx writes it")
     if nested is None or not all(isinstance(documents, Pairs) for _, documents in nested):
-        raise DataError(f"{path}: expected JSON of the form {{qid: {{docid: score}}}}", hint="ranx writes run.json so")
+        raise DataError(f"{path}: expected JSON of the form {form}", hint="ranx writes run.json so")
     for query, documents in nested:
         for document, score in documents:
             yield _ranked(path, f"query {query}", query, document, score)
