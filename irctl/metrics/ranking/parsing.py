@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any
 
@@ -159,7 +160,8 @@ def parse_one(text: str) -> Measure:
     measure = Measure(text, family.name, cutoff, **_parameters(text, family, shape["params"] or ""))
     given = [f"rel={measure.rel}"] if measure.rel != 1 else []
     given += ["judged_only=True"] if measure.judged_only else []
-    given += [f"p={measure.p!r}"] if "p" in family.parameters else []  # always: it decides the value
+    p = format(Decimal(repr(measure.p)), "f")  # without an exponent, which names are not read with
+    given += [f"p={p}"] if "p" in family.parameters else []  # always: it decides the value
     name = family.name + (f"({','.join(given)})" if given else "") + (f"@{cutoff}" if cutoff else "")
     return replace(measure, name=name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.metrics.ranking.parsing import PRESETS, parse
+from irctl.metrics.ranking.parsing import PRESETS, parse, parse_one
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,13 @@ from irctl.metrics.ranking.parsing import PRESETS, parse
         ("infap", "infAP"),
         ("RBP", "RBP(p=0.8)"),
         ("rbp(p=.95, rel=2)@20", "RBP(rel=2,p=0.95)@20"),
+        ("RBP(p=0.00001)", "RBP(p=0.00001)"),
+        ("RBP(p=0.000012345678901234567)@5", "RBP(p=0.000012345678901234568)@5"),
     ],
 )
 def test_synonyms_are_rewritten_to_the_names_of_ir_measures(given: str, name: str) -> None:
     assert [m.name for m in parse(given)] == [name]
+    assert parse_one(name) == parse_one(given)
 
 
 def test_lists_keep_their_order_lose_repeats_and_may_name_presets() -> None:
