@@ -176,3 +176,21 @@ def save_every(config: Config, step_plan: StepPlan) -> int:
             hint="For one checkpoint at the end: train.save=epoch",
         )
     return int(number)
+
+
+def most_checkpoints(config: Config) -> int | None:
+    """Checkpoints that a training writes at the most, so far as settings alone say, or None.
+
+    That of a stop that somebody asks for is not counted. Raises ConfigError for words that train.save does not know.
+    """
+    train = config.train
+    if train.save_minutes:  # at any step
+        return train.max_steps or None
+    if train.save == "epoch":
+        return train.max_steps or math.ceil(train.epochs)
+    every = save_every(config, StepPlan(1, 1, train.max_steps or 1, 0))
+    if config.hardneg.every:  # one more before each time that negatives are mined
+        return train.max_steps or None
+    if train.max_steps:
+        return math.ceil(train.max_steps / every)
+    return math.ceil(1 / float(train.save)) if float(train.save) < 1 else None

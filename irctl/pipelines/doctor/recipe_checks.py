@@ -14,7 +14,6 @@ from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.settings import Hardware, Train
 
 GIB = 2**30
 
@@ -40,7 +39,7 @@ def checks(config: Config) -> Iterator[Finding]:
         fix = "Fetch it where there is a network, or name a folder with --set model.name=FOLDER"
         yield Finding("recipe model", "warning", f"{config.model.name} is not on this machine", fix)
         return
-    yield from _room(config.hardware, config.train, model.folder, plan.devices)
+    yield from _room(config, model.folder, plan.devices)
 
 
 def _compression(config: Config) -> Iterator[Finding]:
@@ -79,18 +78,18 @@ def _data(config: Config) -> Finding:
     return Finding("recipe data", "ok", config.data.source)
 
 
-def _room(hardware: Hardware, train: Train, model: Path, devices: int) -> Iterator[Finding]:
+def _room(config: Config, model: Path, devices: int) -> Iterator[Finding]:
     """Weights, gradients and optimizer against memory; checkpoints against the disk of the runs."""
     from irctl.pipelines.train import memory
 
-    taken = memory.of_model(model, hardware.zero_stage, devices, train)
+    taken = memory.of_model(model, config, devices)
     needed = taken.device_gib
-    available = hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    available = config.hardware.memory_gib or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     detail = f"{needed:.1f} of {available:.0f} GiB for weights and optimizer, activations not counted"
     fits = needed < available
     fix = "" if fits else "Use more devices with --set hardware.zero_stage=3, a larger one, or model.lora_r"
     yield Finding("recipe memory", "ok" if fits else "error", detail, fix)
-    needed = taken.disk_gib + taken.model_gib
+    needed = taken.disk_gib
     available = memory.free_gib(paths.runs())
     fits = needed < available
     fix = "" if fits else "Set IRCTL_RUNS to a larger disk, or lower train.keep"

@@ -10,48 +10,81 @@ from typing import TYPE_CHECKING
 
 from irctl import paths
 from irctl.errors import RunFailed
+from irctl.training import batch_plan
 from irctl.training.batch_plan import BatchPlan
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.settings import Train
 
 GIB = 1 << 30
 STATE_BYTES = 16
 """AdamW, a trainable parameter: weight 2 to 4, gradient, float32 master copy, two moments."""
 WEIGHT_BYTES = 4
-"""A parameter of the model that a training leaves."""
+"""A parameter of the model that a training leaves, and one in a checkpoint, trained or not."""
+MOMENT_BYTES = 8
+"""Of a trained parameter, in a checkpoint with the optimizer."""
+CHECKPOINT_BYTES = 1 << 17
+"""The rest of a checkpoint: file headers, random states, schedule, history."""
 SHARED_BYTES = {0: 0, 1: 12, 2: 14, 3: 16}
-"""Of these, what each ZeRO stage shares out over the devices."""
+"""Of STATE_BYTES, what each ZeRO stage shares out over the devices."""
 
 
 @dataclass(frozen=True)
 class ModelMemory:
     """What the parameters of a training take. Activations are not in it: they depend on the texts."""
 
-    parameters: int
-    state_bytes: float  # of each, on a device: weight, gradient and optimizer, less what ZeRO shares out
-    checkpoints: int  # kept at a time, the best included
-    checkpoint_bytes: int  # of each, in one: weight, and two moments where the optimizer is kept
+    parameters: int  # of the model
+    added: int  # adapters, by an upper bound
+    trained: int  # of both, those that are not frozen
+    state_bytes: float  # of each trained one, on a device: weight, gradient, optimizer, less what ZeRO shares out
+    frozen_bytes: float  # of each other one, on a device
+    kept: int  # checkpoints that stay, the best included
+    checkpoints: int  # at a time: a new one is written before the oldest is removed
+    has_optimizer: bool  # in a checkpoint
+    text_bytes: int  # of the model's folder: vocabulary and settings
 
     @property
     def device_gib(self) -> float:
-        return self.parameters * self.state_bytes / GIB
+        frozen = self.parameters + self.added - self.trained
+        return (self.trained * self.state_bytes + frozen * self.frozen_bytes) / GIB
+
+    @property
+    def checkpoint_gib(self) -> float:
+        """One: all weights, frozen ones too, and two moments of each trained one where the optimizer is kept."""
+        moments = MOMENT_BYTES * self.trained if self.has_optimizer else 0
+        return (WEIGHT_BYTES * (self.parameters + self.added) + moments + CHECKPOINT_BYTES) / GIB
 
     @property
     def disk_gib(self) -> float:
-        return self.parameters * self.checkpoints * self.checkpoint_bytes / GIB
+        """The most that lies there at once: while the last checkpoint is written, or the model after it."""
+        return max(self.checkpoints * self.checkpoint_gib, self.kept * self.checkpoint_gib + self.model_gib)
 
     @property
     def model_gib(self) -> float:
-        return self.parameters * WEIGHT_BYTES / GIB
+        return (self.parameters * WEIGHT_BYTES + self.text_bytes) / GIB
 
 
-def of_model(folder: Path, zero_stage: int, devices: int, train: Train) -> ModelMemory:
-    """From the weights' headers. Raises DataError if one is torn."""
-    shared = SHARED_BYTES[zero_stage]
-    each = STATE_BYTES - shared + shared / devices
-    return ModelMemory(count_parameters(folder), each, train.keep + 1, 12 if train.save_state else 4)
+def of_model(folder: Path, config: Config, devices: int) -> ModelMemory:
+    """From the weights' headers. Parameters of a loss or a plugin are not known here. DataError if a header is torn."""
+    stage, train = config.hardware.zero_stage, config.train
+    shared = SHARED_BYTES[stage]
+    parameters = count_parameters(folder)
+    added, trained = 0, 0 if config.model.freeze_base else parameters
+    if config.model.lora_r:
+        added, beside = _count_lora(folder, config.model.lora_r)
+        trained = added + beside
+    written = batch_plan.most_checkpoints(config)
+    return ModelMemory(
+        parameters=parameters,
+        added=added,
+        trained=trained,
+        state_bytes=STATE_BYTES - shared + shared / devices,
+        frozen_bytes=WEIGHT_BYTES / devices if stage == 3 else WEIGHT_BYTES,
+        kept=train.keep + 1 if written is None else min(train.keep + 1, written),
+        checkpoints=train.keep + 2 if written is None else min(train.keep + 2, written),
+        has_optimizer=train.save_state,
+        text_bytes=sum(p.stat().st_size for p in folder.rglob("*") if p.suffix in (".json", ".txt", ".model")),
+    )
 
 
 def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | None = None) -> None:
@@ -64,9 +97,9 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
     located = find_local(config.model.name, config.model.revision)
     if located is None:
         return
-    taken = of_model(located.folder, config.hardware.zero_stage, devices, config.train)
+    taken = of_model(located.folder, config, devices)
     there = [p.stat().st_size for p in checkpoints.rglob("*") if p.is_file()] if checkpoints else []
-    needed, free = max(0.0, taken.disk_gib - sum(there) / GIB) + taken.model_gib, free_gib(runs)
+    needed, free = max(taken.model_gib, taken.disk_gib - sum(there) / GIB), free_gib(runs)
     if needed > free:
         raise RunFailed(
             f"{runs}: {needed:.2f} GiB of checkpoints and model to come, {free:.2f} GiB free on the disk",
@@ -96,14 +129,16 @@ def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
     if located is None:
         lines["weights and optimizer"] = "not estimated: the model is not on this machine"
     else:
-        taken = of_model(located.folder, config.hardware.zero_stage, plan.devices, config.train)
+        taken = of_model(located.folder, config, plan.devices)
         lines["parameters"] = f"{taken.parameters:,}"
-        lines["weights and optimizer"] = (
-            f"{taken.device_gib:.2f} GiB a device ({taken.state_bytes:g} bytes a parameter)"
-        )
+        each = f"{taken.state_bytes:g} bytes a parameter"
+        if taken.trained != taken.parameters:
+            lines["parameters"] += f", {taken.trained:,} trained"
+            each = f"{taken.state_bytes:g} bytes a trained parameter, {taken.frozen_bytes:g} a frozen one"
+        lines["weights and optimizer"] = f"{taken.device_gib:.2f} GiB a device ({each})"
         lines["checkpoints on disk"] = (
-            f"{taken.disk_gib:.2f} GiB ({taken.checkpoints} of {taken.checkpoint_bytes} bytes a parameter) and the "
-            f"model {taken.model_gib:.2f} GiB, of {free_gib(paths.runs()):.2f} GiB free"
+            f"{taken.disk_gib:.2f} GiB at the most ({taken.checkpoints} at once of {taken.checkpoint_gib:.2f} GiB, or "
+            f"{taken.kept} and the model {taken.model_gib:.2f} GiB), of {free_gib(paths.runs()):.2f} GiB free"
         )
     size = config.data.group_size
     if plan.negatives_per_query is not None and config.loss.inbatch != "own":
@@ -117,7 +152,27 @@ def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
 
 def count_parameters(folder: Path) -> int:
     """Numbers in the safetensors files of a model folder, from their headers alone. Raises DataError if one is torn."""
+    return sum(math.prod(shape) for shapes in _shapes(folder).values() for _, shape in shapes)
+
+
+def _count_lora(folder: Path, rank: int) -> tuple[int, int]:
+    """Parameters of the adapters at the most, and those of the modules beside the transformer, which stay trained.
+
+    A linear layer's adapter has rank x (in + out); every matrix but the embeddings is taken for such a layer. The
+    transformer is the module with the most parameters.
+    """
+    modules = list(_shapes(folder).values())
+    sizes = [sum(math.prod(shape) for _, shape in shapes) for shapes in modules]
+    matrices = [shape for shapes in modules for name, shape in shapes if len(shape) == 2 and "embed" not in name]
+    return rank * sum(map(sum, matrices)), sum(sizes) - max(sizes, default=0)
+
+
+def _shapes(folder: Path) -> dict[Path, list[tuple[str, list[int]]]]:
+    """Name and shape of each tensor in the safetensors files, by the folder that a file lies in."""
     from irctl.models.fingerprints import read_header
 
-    headers = [read_header(file)[0] for file in folder.rglob("*.safetensors")]
-    return sum(math.prod(entry["shape"]) for entries in headers for entry in entries.values())
+    shapes: dict[Path, list[tuple[str, list[int]]]] = {}
+    for file in folder.rglob("*.safetensors"):
+        entries = read_header(file)[0]
+        shapes.setdefault(file.parent, []).extend((name, entry["shape"]) for name, entry in entries.items())
+    return shapes
