@@ -72,14 +72,6 @@ class Listed:
         )
 
 
-def build_view(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> View:
-    """The arrays of `view_arrays` as tensors."""
-    import torch
-
-    arrays = view_arrays(listed, inbatch, inbatch_label=inbatch_label, known=known)
-    return View(*(None if array is None else torch.from_numpy(array) for array in arrays))  # type: ignore[arg-type]
-
-
 def view_arrays(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> ViewArrays:
     """Labels and mask of every query over the batch.
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from irctl.data.groups.candidates import Listed, build_view
+from irctl.data.groups.candidates import Known, Listed, View, view_arrays
 from irctl.data.groups.group_source import GroupRows
 from irctl.errors import ConfigError
 
 
 def listed(*groups: tuple[int, list[int], list[float]]) -> Listed:
     return Listed.of([GroupRows(q, np.asarray(p), np.asarray(y, dtype=np.float32)) for q, p, y in groups])
+
+
+def build_view(batch: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> View:
+    """The arrays of `view_arrays` as tensors."""
+    arrays = view_arrays(batch, inbatch, inbatch_label=inbatch_label, known=known)
+    return View(*(None if array is None else torch.from_numpy(array) for array in arrays))  # type: ignore[arg-type]
 
 
 # Two queries, three passages each; passage 12 is listed by both, as grade 0 of the first and grade 2 of the second.
