@@ -30,7 +30,7 @@ from irctl.settings import Encoder as EncoderSettings
 from irctl.types import Reporter, Silent
 
 PLAN = "plan.json"
-PLANNED = {**SHAPE, "key_parts": dict, "shard_rows": int, "shards": int}
+PLANNED = {**SHAPE, "key_parts": dict, "shard_rows": int, "shards": int, "batch_tokens": int}
 NAMED_MISSING = 8
 
 
@@ -87,13 +87,15 @@ def embed_corpus(
     out: Path | None = None,
     side: str = "passage",
     part: tuple[int, int] = (0, 1),
+    on_computed: Callable[[int], Any] | None = None,
 ) -> EmbeddingFolder:
     """The corpus's vectors, from the cache or encoded now; an unfinished folder is continued.
 
     settings: store and shard_rows of these count. out: a folder of one's own instead of the cache.
     part: (i, n), this process's contiguous share of the shards. After a signal, finished shards and the batches of the
-    one in hand are kept, and Stopped is raised. Raises DataError where `out` holds other embeddings, PartlyDone where
-    shares of other processes are missing.
+    one in hand are kept, and Stopped is raised. Batches are cut by the tokens of the folder's plan, or by the encoder's
+    where those are fewer. on_computed: called after each shard with the tokens that the model was run on. Raises
+    DataError where `out` holds other embeddings, PartlyDone where shares of other processes are missing.
     """
     for line in getattr(encoder, "notices", ()):
         reporter.say(line)
@@ -112,26 +114,36 @@ def embed_corpus(
     todo = [i for i in missing if i in share]
     if missing:  # else whoever wrote or checked them leaves the manifest alone to write
         _check_shards(folder, [line for i, line in done.items() if i in share])
-    if todo and (said := _describe_kept(folder, plan, done)):
-        reporter.say(f"{folder}: {said} are there; continuing")
+    if todo and (said := _describe_kept(folder, plan, done, encoder.batch_tokens)):
+        reporter.say(f"{folder}: {said}")
     journal = shards.ShardJournal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
     with reporter.bar("encoding", plan["rows"], already) as advance:
         for index in todo:
             kept = f"{len(done)} of {plan['shards']} shards"
             stopping.check(f"{kept} are kept in {folder}")
-            pieces = Pieces(folder, index)
+            pieces = Pieces(folder, index, plan["batch_tokens"], encoder.batch_tokens)
             done[index] = _write_shard(folder, index, plan, encoder, corpus, side, pieces, kept, advance)
             journal.add(done[index])
             pieces.drop()
+            if on_computed:
+                on_computed(pieces.computed)
     return finish(folder, plan, done)
 
 
-def _describe_kept(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Any]) -> str:
-    """What an earlier run left: shards, and rows of those that are not whole; empty where it is nothing."""
-    rows, _ = count_pieces(folder, done)
-    parts = [f"{len(done)} of {plan['shards']} shards"] * bool(done or rows) + [f"{rows} rows of others"] * bool(rows)
-    return " and ".join(parts)
+def _describe_kept(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Any], allowed: int) -> str:
+    """What an earlier run left: shards, and rows of those that are not whole; empty where it is nothing.
+
+    allowed: tokens of a batch at most.
+    """
+    rows, others = count_pieces(folder, done, allowed)
+    if not (done or rows or others):
+        return ""
+    said = f"{len(done)} of {plan['shards']} shards" + f" and {rows} rows of others" * bool(rows)
+    again = f"; {others} rows kept in batches of other sizes are encoded again (now at most {allowed} tokens)" * bool(
+        others
+    )
+    return f"{said} are there; continuing{again}"
 
 
 def _check_shards(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:

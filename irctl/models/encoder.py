@@ -181,7 +181,7 @@ class TextEncoder:
     ) -> NDArray[np.float32]:
         """Vectors [N, D] in the order of the texts. advance(texts, tokens) is called after every batch.
 
-        pieces: batches that are kept of these texts are taken from there, and the others are kept there.
+        pieces: says the tokens of a batch; batches kept of these texts are taken from there, and the others kept there.
         Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite.
         """
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
@@ -193,7 +193,8 @@ class TextEncoder:
         self.module.eval()
         try:
             with guard, arithmetic.compute_in(self.dtype, self.device):
-                for rows, prepare in self._batches(list(texts), side):
+                batch_tokens = pieces.batch_tokens if pieces else self.batch_tokens
+                for rows, prepare in self._batches(list(texts), side, batch_tokens):
                     piece = pieces.find(rows) if pieces else None
                     if piece is None:
                         features, tokens = prepare()
@@ -223,7 +224,9 @@ class TextEncoder:
                 f"{self.located.name}: text {row} has a vector that is not finite ({self.dtype})", hint=hint
             )
 
-    def _batches(self, texts: list[str], side: str) -> Iterator[tuple[NDArray[np.int64], Callable[[], Prepared]]]:
+    def _batches(
+        self, texts: list[str], side: str, batch_tokens: int
+    ) -> Iterator[tuple[NDArray[np.int64], Callable[[], Prepared]]]:
         """(rows, what prepares features and tokens) of every batch.
 
         Each text is tokenised once where the tokenizer allows it.
@@ -231,7 +234,7 @@ class TextEncoder:
         if self._reads_plain_text:
             prompt = self.prompt(side)
             tokens = Tokens(self.module.tokenizer, [prompt + t for t in texts] if prompt else texts, self.max_len(side))
-            for rows in split_batches(tokens.lengths_N, self.batch_tokens):
+            for rows in split_batches(tokens.lengths_N, batch_tokens):
                 yield rows, partial(tokens.prepare, rows)
             return
 
@@ -241,7 +244,7 @@ class TextEncoder:
             return features, int(guess_N[rows].sum() if counted is None else counted.sum())
 
         guess_N = np.array([min(len(t) // LETTERS_A_TOKEN + 2, self.max_len(side)) for t in texts], dtype=np.int64)
-        for rows in split_batches(guess_N, self.batch_tokens):
+        for rows in split_batches(guess_N, batch_tokens):
             yield rows, partial(prepare, rows)
 
     @property

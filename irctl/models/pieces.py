@@ -1,9 +1,9 @@
 """What is encoded of a shard before it is whole: one append-only file of model batches for each process that writes it.
 
-A batch is a fixed budget of tokens, and which texts stand in it depends on the shard's texts alone; so a shard joined
-from kept batches has the bytes of one encoded in one go. A record is a line of JSON (batch: its rows, width, tokens,
-sha256), then row numbers (int64) and vectors (float32). No fsync: a torn or damaged record is seen by its hash, and its
-batch is encoded again.
+A batch is a fixed budget of tokens, and which texts stand in it depends on the budget and the shard's texts alone; so a
+shard joined from kept batches of one budget has the bytes of one encoded in one go. A record is a line of JSON (batch:
+its rows, width, tokens, budget, sha256), then row numbers (int64) and vectors (float32). No fsync: a torn or damaged
+record is seen by its hash, and its batch is encoded again.
 Dimension key: B texts of a batch, D vector width.
 """
 
@@ -15,9 +15,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,19 @@ class Piece(NamedTuple):
 
 
 class Pieces:
-    """The kept batches of one shard. Those of every process count; new ones go to a file of this one's own."""
+    """The kept batches of one shard. Those of every process count; new ones go to a file of this one's own.
 
-    def __init__(self, folder: Path, index: int) -> None:
+    planned, allowed: tokens of a batch, of the folder's plan and at most now. batch_tokens: of this shard's batches;
+    the kept ones' where that is allowed. computed: tokens of the batches added.
+    """
+
+    def __init__(self, folder: Path, index: int, planned: int, allowed: int) -> None:
         self._folder, self._begin = folder / JOURNAL, f"pieces.{index:05d}."
         attempt = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
         self._path = self._folder / f"{self._begin}{attempt}.bin"
-        self._kept = dict(_read(self._folder, self._begin))
+        budget, self._kept, _ = _choose(_read(self._folder, self._begin), allowed)
+        self.batch_tokens = budget or min(planned, allowed)
+        self.computed = 0
 
     def find(self, rows_B: NDArray[np.int64]) -> Piece | None:
         """The batch of exactly these rows of the shard, in this order, if it is kept."""
@@ -51,7 +57,9 @@ class Pieces:
         rows = rows_B.astype("<i8").tobytes()
         body = rows + np.ascontiguousarray(piece.vectors_BD, "<f4").tobytes()
         count, width = piece.vectors_BD.shape
-        head = {"batch": count, "width": width, "tokens": piece.tokens, "sha256": hashlib.sha256(body).hexdigest()}
+        head: dict[str, Any] = {"batch": count, "width": width, "tokens": piece.tokens, "budget": self.batch_tokens}
+        head["sha256"] = hashlib.sha256(body).hexdigest()
+        self.computed += piece.tokens
         with writing(self._path):
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
@@ -64,30 +72,44 @@ class Pieces:
                 file.unlink(missing_ok=True)
 
 
-def count(folder: Path, done: Container[int]) -> tuple[int, int]:
-    """(rows, tokens) that are kept of shards that are not done."""
-    rows = tokens = 0
+def count(folder: Path, done: Container[int], allowed: int) -> tuple[int, int]:
+    """(rows kept of shards that are not done, rows kept only in batches that are not taken). allowed: as in Pieces."""
+    rows = others = 0
     for index in {int(file.name.split(".")[1]) for file in (folder / JOURNAL).glob("pieces.*.bin")}:
         if index not in done:
-            kept = dict(_read(folder / JOURNAL, f"pieces.{index:05d}."))
+            _, kept, left = _choose(_read(folder / JOURNAL, f"pieces.{index:05d}."), allowed)
             rows += sum(len(piece.vectors_BD) for piece in kept.values())
-            tokens += sum(piece.tokens for piece in kept.values())
-    return rows, tokens
+            others += left
+    return rows, others
 
 
-def _read(folder: Path, begin: str) -> Iterator[tuple[bytes, Piece]]:
-    """(row numbers, batch) of every whole record; what follows a torn or damaged one in its file is left out."""
+def _choose(records: Iterable[tuple[int, bytes, Piece]], allowed: int) -> tuple[int, dict[bytes, Piece], int]:
+    """(budget, its batches, rows in others alone): the budget with most rows of those allowed; 0 where there is none.
+
+    Batches of two budgets overlap, so a shard is joined from those of one.
+    """
+    found: dict[int, dict[bytes, Piece]] = {}
+    for budget, rows, piece in records:
+        found.setdefault(budget, {})[rows] = piece
+    row_sets = {b: set(np.frombuffer(b"".join(kept), "<i8").tolist()) for b, kept in found.items()}
+    budget = max((b for b in found if b <= allowed), key=lambda b: (len(row_sets[b]), b), default=0)
+    others = set().union(*row_sets.values()) - row_sets.get(budget, set())
+    return budget, found.get(budget, {}), len(others)
+
+
+def _read(folder: Path, begin: str) -> Iterator[tuple[int, bytes, Piece]]:
+    """(budget, row numbers, batch) of each whole record; what follows a torn or damaged one in its file is left out."""
     for path in sorted(folder.glob(f"{begin}*")):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # its shard has become whole meanwhile
             while line := file.readline():
                 try:
                     head = json.loads(line)
                     rows, width = int(head["batch"]), int(head["width"])
-                    sha256, tokens = head["sha256"], int(head["tokens"])
+                    sha256, tokens, budget = head["sha256"], int(head["tokens"]), int(head["budget"])
                 except (ValueError, KeyError, TypeError):
                     break
                 body = file.read(rows * (8 + 4 * width)) if rows > 0 and width > 0 else b""
                 if hashlib.sha256(body).hexdigest() != sha256:
                     break
                 vectors = np.frombuffer(body, "<f4", offset=8 * rows).reshape(rows, width)
-                yield body[: 8 * rows], Piece(vectors, tokens)
+                yield budget, body[: 8 * rows], Piece(vectors, tokens)

@@ -141,14 +141,14 @@ def encode_rows(
     encoder: TextEncoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
-    from irctl.models import embed, pieces
+    from irctl.models import embed
     from irctl.models.fingerprints import fingerprint_of
     from irctl.pipelines.workers import spread
 
     key = fingerprint_of(embed.collect_key_parts(encoder, rows, config.encoder.store, request.side))
     folder = Path(request.out).absolute() if request.out else embed.locate_cached(key)
     kept = embed.find_finished(folder, key)
-    tokens_kept = sum(int(line["tokens"]) for line in kept.values()) + pieces.count(folder, kept)[1]
+    computed: list[int] = []  # tokens
     left = -(-len(rows) // config.encoder.shard_rows) - len(kept)
     workers = min(config.hardware.devices, left)
     if workers > 1 or (request.runner == "ray" and left):
@@ -158,13 +158,17 @@ def encode_rows(
 
         job = {"config": config.to_json(), "side": request.side, "folder": str(folder)}
         progress = worker.Progress("encoding", len(rows), count_done)
-        spread.spread(SHARE, job, workers, config.hardware, run.paths.folder, progress, reporter, runner=request.runner)
-    encoded = embed.embed_corpus(encoder, rows, config.encoder, reporter, out=folder, side=request.side)
-    return encoded, encoded.tokens - tokens_kept
+        place = run.paths.folder
+        answers = spread.spread(SHARE, job, workers, config.hardware, place, progress, reporter, runner=request.runner)
+        computed += [answer["computed"] for answer in answers]
+    encoded = embed.embed_corpus(
+        encoder, rows, config.encoder, reporter, out=folder, side=request.side, on_computed=computed.append
+    )
+    return encoded, sum(computed)
 
 
 def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
-    """One worker's share of the shards. job: config (as config.json has it), side, folder."""
+    """One worker's share of the shards. job: config (as config.json has it), side, folder. Answer: tokens computed."""
     from irctl import config as settings
     from irctl.models import embed
     from irctl.models.encoder import load_encoder
@@ -174,11 +178,19 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     rows = texts(open_for(config), config.data.split, job["side"])
     folder = Path(job["folder"])
     share = (index, count)
+    computed: list[int] = []
     with suppress(PartlyDone):  # the launcher finishes the folder
         embed.embed_corpus(
-            load_encoder(config), rows, config.encoder, Silent(), out=folder, side=job["side"], part=share
+            load_encoder(config),
+            rows,
+            config.encoder,
+            Silent(),
+            out=folder,
+            side=job["side"],
+            part=share,
+            on_computed=computed.append,
         )
-    return {}
+    return {"computed": sum(computed)}
 
 
 def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def test_a_killed_process_loses_the_batch_in_hand_alone(tiny_encoder: Path, tmp_
     if (child := os.fork()) == 0:
         encoded(Model(tiny_encoder, {5: lambda: os.kill(os.getpid(), signal.SIGKILL)}), tmp_path / "killed")
     os.waitpid(child, 0)
-    kept, _ = count(tmp_path / "killed", ())
+    kept, _ = count(tmp_path / "killed", (), 64)
     rest = Model(tiny_encoder)
     assert encoded(rest, tmp_path / "killed") == expected
     assert kept > 0 and rest.texts == ROWS - kept
@@ -111,23 +112,47 @@ def test_a_torn_or_damaged_batch_is_encoded_again(
     with pytest.raises(Stopped):
         encoded(Model(tiny_encoder, {3: terminate}), tmp_path / "spoilt")
     stopping.forget()
-    before, _ = count(tmp_path / "spoilt", ())
+    before, _ = count(tmp_path / "spoilt", (), 64)
     (file,) = (tmp_path / "spoilt" / "journal").glob("pieces.*")
     file.write_bytes(spoil(file.read_bytes()))
-    kept, _ = count(tmp_path / "spoilt", ())
+    kept, _ = count(tmp_path / "spoilt", (), 64)
     rest = Model(tiny_encoder)
     assert encoded(rest, tmp_path / "spoilt") == expected
     assert kept < before and rest.texts == ROWS - kept
 
 
-def test_batches_of_another_budget_are_not_joined(listening: None, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_continued_in_its_own_batches_where_more_tokens_are_allowed(
+    listening: None, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    expected = encoded(Model(tiny_encoder), tmp_path / "whole")
     with pytest.raises(Stopped):
-        encoded(Model(tiny_encoder, {3: terminate}), tmp_path / "stopped")
+        encoded(first := Model(tiny_encoder, {3: terminate}), tmp_path / "stopped")
     stopping.forget()
-    other = Model(tiny_encoder)
-    other.encoder.batch_tokens = 1000
-    encoded(other, tmp_path / "stopped")
-    assert other.texts == ROWS
+    rest, said = Model(tiny_encoder), Silent()
+    rest.encoder.batch_tokens = 1000
+    assert encoded(rest, tmp_path / "stopped", said) == expected
+    assert first.texts + rest.texts == ROWS
+    assert said.lines[-1].endswith(f"0 of 2 shards and {first.texts} rows of others are there; continuing")
+
+
+def test_batches_of_more_tokens_than_allowed_are_dropped_and_the_rows_counted_once(
+    listening: None, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    said, models = Silent(), []
+    for tokens, at in ((64, 3), (32, 4), (64, 99)):
+        models.append(model := Model(tiny_encoder, {at: terminate}))
+        model.encoder.batch_tokens = tokens
+        with contextlib.suppress(Stopped):
+            encoded(model, tmp_path / "stopped", said)
+        stopping.forget()
+    first, second, third = (m.texts for m in models)
+    assert said.lines[-2].endswith(
+        f"0 of 2 shards are there; continuing; {first} rows kept in batches of other sizes are encoded again "
+        "(now at most 32 tokens)"
+    )
+    kept = max(first, second)
+    assert f"0 of 2 shards and {kept} rows of others are there; continuing" in said.lines[-1]
+    assert third == ROWS - kept, "kept batches of one budget are joined, those with most rows"
 
 
 def test_queries_are_kept_too(listening: None, tiny_encoder: Path) -> None:
@@ -147,21 +172,22 @@ def test_vectors_that_are_not_finite_are_not_kept(tiny_encoder: Path, tmp_path: 
     model.encoder.forward = lambda features: forward(features) * float("nan")  # type: ignore[method-assign]
     with pytest.raises(RunFailed, match="not finite"):
         encoded(model, tmp_path / "broken")
-    assert count(tmp_path / "broken", ()) == (0, 0)
+    assert count(tmp_path / "broken", (), 64) == (0, 0)
 
 
 def test_a_record_is_found_by_its_rows_in_their_order(tmp_path: Path) -> None:
     piece = Piece(np.arange(6, dtype=np.float32).reshape(2, 3), 7)
-    Pieces(tmp_path, 4).add(np.array([5, 1]), piece)
-    found = Pieces(tmp_path, 4)
+    Pieces(tmp_path, 4, 64, 64).add(np.array([5, 1]), piece)
+    found = Pieces(tmp_path, 4, 64, 64)
     kept = found.find(np.array([5, 1]))
     assert kept is not None and kept.tokens == 7 and kept.vectors_BD.tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert found.find(np.array([1, 5])) is None and Pieces(tmp_path, 3).find(np.array([5, 1])) is None
-    assert count(tmp_path, ()) == (2, 7) and count(tmp_path, {4}) == (0, 0)
+    assert found.find(np.array([1, 5])) is None and Pieces(tmp_path, 3, 64, 64).find(np.array([5, 1])) is None
+    assert count(tmp_path, (), 64) == (2, 0) and count(tmp_path, {4}, 64) == (0, 0)
     found.drop()
     assert not list((tmp_path / "journal").iterdir())
 
 
 def test_encode_without_pieces_is_the_same(tiny_encoder: Path, tmp_path: Path) -> None:
     encoder: TextEncoder = load_encoder(settings(), str(tiny_encoder))
-    np.testing.assert_array_equal(encoder.encode(TEXTS), encoder.encode(TEXTS, pieces=Pieces(tmp_path, 0)))
+    pieces = Pieces(tmp_path, 0, encoder.batch_tokens, encoder.batch_tokens)
+    np.testing.assert_array_equal(encoder.encode(TEXTS), encoder.encode(TEXTS, pieces=pieces))

@@ -75,8 +75,9 @@ def test_queries_of_the_split_go_to_a_folder_of_ones_own(beir: Path, tiny_encode
         encoded(config, side="both")
 
 
+@pytest.mark.parametrize("tokens", [1, 1000])
 def test_a_signal_ends_the_run_after_the_batch_in_hand_with_its_exit_code(
-    beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    tokens: int, beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings(beir, tiny_encoder, "encoder.batch_tokens=1")  # one text each
     whole = TextEncoder.forward
@@ -94,12 +95,37 @@ def test_a_signal_ends_the_run_after_the_batch_in_hand_with_its_exit_code(
         stopping.restore()
     assert (e.value.exit_code, e.value.status) == (143, "interrupted")
     monkeypatch.setattr(TextEncoder, "forward", whole)
+    config = settings(beir, tiny_encoder, f"encoder.batch_tokens={tokens}")
     run, encoder = start_run(command="encode", argv=["irctl", "encode"], config=config), load_encoder(config)
     rows = pipeline.texts(open_for(config), "", "passage")
     with run:
         made, computed = pipeline.encode_rows(encoder, rows, config, run, Silent())
     assert made.rows == 4 and 0 < computed < made.tokens, "tokens of the batch that was kept are not counted again"
     assert made.tokens - computed == len(encoder.features(["title 0 text 0"])["input_ids"][0])
+
+
+def test_tokens_computed_are_all_where_the_kept_batches_are_too_large_now(
+    beir: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, passes = TextEncoder.forward, []
+
+    def forward(self: TextEncoder, *args: Any) -> Any:
+        passes.append(signal.raise_signal(signal.SIGTERM) if not passes else None)
+        return whole(self, *args)
+
+    monkeypatch.setattr(TextEncoder, "forward", forward)
+    stopping.install()
+    try:
+        with pytest.raises(Stopped):
+            encoded(settings(beir, tiny_encoder, "encoder.batch_tokens=12", "encoder.shard_rows=4"))
+    finally:
+        stopping.restore()
+    config = settings(beir, tiny_encoder, "encoder.batch_tokens=1")
+    run = start_run(command="encode", argv=["irctl", "encode"], config=config)
+    rows = pipeline.texts(open_for(config), "", "passage")
+    with run:
+        made, computed = pipeline.encode_rows(load_encoder(config), rows, config, run, Silent())
+    assert computed == made.tokens > 0
 
 
 @pytest.mark.parametrize("links", [True, False])
