@@ -82,6 +82,11 @@ def emit_json(payload: Any) -> None:
     print(as_json(payload), file=sys.stdout)  # noqa: T201
 
 
+def _describe_rate(per_s: float) -> str:
+    """`31/s`; below one a second `2.3 s each`."""
+    return f"{per_s:.0f}/s" if per_s >= 1 or not per_s else f"{1 / per_s:.1f} s each"
+
+
 def cell(value: Any) -> str:
     """A value as a table shows it."""
     if value is None or value == "":
@@ -152,7 +157,7 @@ class ConsoleReporter:
                 last = now
                 rate = (count - done) / (now - started)
                 left = f", {(total - count) / rate:.0f} s left" if total and rate else ""
-                self.say(f"{label}: {count}{f' of {total}' if total else ''}, {rate:.0f}/s{left}")
+                self.say(f"{label}: {count}{f' of {total}' if total else ''}, {_describe_rate(rate)}{left}")
 
         yield advance
 

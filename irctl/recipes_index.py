@@ -46,8 +46,10 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     for i, table in enumerate(listed):
         tables.check(table, {"name": str}, f"{where}: arms[{i}]", error=ConfigError)
     by_name = {t["name"]: dict(t) for t in listed}
-    if any(not n.isprintable() or not 0 < len(n) <= LONGEST_NAME or ":" in n for n in by_name):
-        raise ConfigError(f"{where}: [[arms]]: expected names of up to {LONGEST_NAME} letters, without a colon")
+    if any(
+        not n.isprintable() or not 0 < len(n) <= LONGEST_NAME or not {":", "/", "\0"}.isdisjoint(n) for n in by_name
+    ):
+        raise ConfigError(f"{where}: [[arms]]: expected names of up to {LONGEST_NAME} letters, without colon and slash")
     if len(by_name) != len(listed):
         raise ConfigError(f"{where}: [[arms]]: expected a name of its own for each")
     for arm, table in by_name.items():

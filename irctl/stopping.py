@@ -1,7 +1,8 @@
 """Being asked to stop: signals set a flag, work looks at it between two steps, and finishes what it has begun.
 Work without steps is ended where it is (`at_once`).
 
-INT and TERM interrupt (130, 143); USR2 is a scheduler's notice of preemption (75). A second signal stops at once.
+INT and TERM interrupt (130, 143); USR2 is a scheduler's notice of preemption (75). A second signal stops at once, but
+not the same one within half a second: `timeout` and others signal a process and its whole group.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from irctl.errors import PREEMPTED, SIGINT, SIGTERM, Stopped
 
 _EXITS = {signal.SIGINT: SIGINT, signal.SIGTERM: SIGTERM, signal.SIGUSR2: PREEMPTED}
+TWICE_S = 0.5
 _received: list[int] = []
+_first_at = 0.0  # monotonic seconds
 _listeners: list[Callable[[int], None]] = []
 _at_once: list[str] = []  # what is kept where a signal does not wait for the next check
 
@@ -97,9 +101,13 @@ def stopped(number: int, done: str) -> Stopped:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
+    global _first_at
     if _received:
+        if number == _received[0] and time.monotonic() - _first_at < TWICE_S:
+            return
         os._exit(_EXITS[signal.Signals(number)])
     _received.append(number)
+    _first_at = time.monotonic()
     for listener in _listeners:
         listener(number)
     if _at_once:

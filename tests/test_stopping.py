@@ -49,6 +49,12 @@ def terminate_soon(when: Callable[[], bool]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def test_a_signal_to_a_process_and_its_group_is_one() -> None:
+    terminate()
+    terminate()  # a second one ends the process, but not within half a second
+    assert stopping.requested()
+
+
 def test_at_once_raises_where_the_work_is_and_only_there() -> None:
     reached = []
     with (

@@ -117,6 +117,7 @@ class _Child:
     process: subprocess.Popen[str]
     answer: IO[str]
     slot: int
+    is_told: bool = False
 
 
 class Pool:
@@ -187,14 +188,16 @@ class Pool:
                 waiting.insert(0, chain)  # its next line before new chains: evaluations appear as trainings end
                 advance(1)
             elif not stopping.requested():
-                chain.error = " ".join(
+                chain.error = ". ".join(
                     str(x) for x in (payload.get("message") or _ending(code), payload.get("hint")) if x
                 )
                 reporter.warn(f"{chain.name}: {chain.error}; see {self._logs / (chain.name + '.log')}")
 
     def _tell(self, number: signal.Signals) -> None:
+        """Once each: a second signal would end a child at once."""
         for child in self._live:
-            if child.process.poll() is None:
+            if not child.is_told and child.process.poll() is None:
+                child.is_told = True
                 child.process.send_signal(number)
 
     def _end(self) -> None:

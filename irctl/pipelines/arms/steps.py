@@ -17,7 +17,7 @@ from irctl import config as schema
 from irctl import plugins, recipes_index
 from irctl.command_line import CommandLine, Read, Role
 from irctl.errors import ConfigError
-from irctl.origins import COMMAND_LINE
+from irctl.origins import COMMAND_LINE, Kind
 from irctl.pipelines.arms.chains import BRACES, MEASURING, RUN, Chain
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
         seeds = chosen_seeds or own_seeds or meta.get("seeds") or [config.run.seed]
         for seed in [None] if own_seeds == [] else seeds:
             lines = _given_steps(name, table, seed, asked) if "steps" in table else _training(name, evals, asked)
-            lines = [_completed(line, name, seed, asked) for line in lines]
+            lines = [_completed(line, name, seed, asked, arm) for line in lines]
             after = {p: _paired(made[p], seed, f"{asked.recipe} [{name}]: after {p}") for p in parents[name]}
             full = label if seed is None else f"{label}-seed{seed}"
             made[name][seed] = Chain(full, tuple(line.words for line in lines), after=after)
@@ -183,10 +183,10 @@ def _training(name: str, evals: Sequence[tuple[str, ...]], asked: Asked) -> list
     return [train, *(asked.read(("eval", "--model", RUN, *where)) for where in evals)]
 
 
-def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked) -> CommandLine:
+def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked, settings: Config) -> CommandLine:
     """A step with what it gets from the group: its settings and [tiny], options of the command line, device, seed.
 
-    A step that only measures gets neither settings nor seed: it names what it measures.
+    A step that only measures gets of the settings the collection alone, and no seed: it names what it measures.
     """
     measures = line.command[0] in MEASURING
     if asked.recipe and "--recipe" in line.takes and not measures:
@@ -204,6 +204,13 @@ def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked) -> C
                 line = line.with_option("--set", *line.values("--set"), option.value or "")
         elif not measures or option.name in ("--data", "--profile"):
             line = line.with_option(option.name, *(() if option.value is None else (option.value,)))
+    if (
+        measures
+        and settings.origin("data.source").kind is Kind.RECIPE
+        and "--data" in line.takes
+        and not line.has("--data")
+    ):
+        line = line.with_option("--data", settings.data.source)
     if asked.devices and "--set" in line.takes and not measures:
         line = line.with_option("--set", *line.values("--set"), "hardware.devices=1")
     if seed is not None and "--seed" in line.takes and not measures and not line.has("--seed"):
@@ -226,7 +233,7 @@ def _untouched(arm: Config, evals: Sequence[tuple[str, ...]], asked: Asked) -> t
     chosen = (k for k in arm.flat() if k.startswith("encoder.") and k in arm.origins)
     lengths = (word for k in chosen for word in ("--set", f"{k}={_word(arm.flat()[k])}"))
     start = ("eval", "--model", arm.model.name, *lengths)
-    return tuple(_completed(asked.read((*start, *where)), "", None, asked) for where in evals)
+    return tuple(_completed(asked.read((*start, *where)), "", None, asked, arm) for where in evals)
 
 
 def _unused_label(arm: Config, others: int) -> str:

@@ -182,7 +182,7 @@ def test_a_failed_run_stops_its_own_chain_only_and_the_same_command_tries_it_aga
     Path(recipe).write_text(quiet + GROUP_RECIPE.replace('["dev", "test", "scifact test"]', "[]"))
     run = group_run(recipe)
     with (
-        pytest.raises(PartlyDone, match=r"2 of 4 runs failed, such as plain-seed2: the loss is NaN Lower it") as error,
+        pytest.raises(PartlyDone, match=r"2 of 4 runs failed, such as plain-seed2: the loss is NaN. Lower it") as error,
         run,
     ):
         arms.run_group(settings(recipe), run, Silent(), asked(recipe))

@@ -113,6 +113,14 @@ def test_settings_and_data_reach_every_step_that_takes_them_and_names_no_data(fi
     assert evaluate == "eval --index {run} --split test --data scifact --set search.k=7 --profile t4"
 
 
+def test_a_step_that_measures_gets_the_collection_of_the_recipe(file: Path) -> None:
+    write(file, VECTORS, PQ, meta=META + '[data]\nsource = "scifact"\n')
+    made = lines(file, "")
+    assert made["vectors"] == ["encode --recipe R:vectors"]
+    assert made["pq-seed1"][1] == "eval --index {run} --split test --data scifact"
+    assert lines(file, "--data cranfield")["pq-seed1"][1] == "eval --index {run} --split test --data cranfield"
+
+
 def test_tiny_takes_the_arms_that_its_own_wait_for_too(file: Path) -> None:
     write(file, VECTORS, PQ, PQ.replace('"pq"', '"other"'), meta=META + 'tiny_arms = ["pq"]\ntiny_seeds = [3]\n')
     assert list(lines(file, "--tiny", tiny=True)) == ["vectors", "pq-seed3"]
@@ -128,6 +136,7 @@ def test_seeds_that_are_asked_for_outrank_those_of_an_arm_and_of_the_group(file:
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
+        (VECTORS.replace('"vectors"', '"a/b"'), "without colon and slash"),
         (PQ, r"\[pq\]: no arm named 'vectors'"),
         (VECTORS + PQ.replace("{vectors}", "{vector}"), r"\[pq\]: no arm named 'vector'.*Did you mean 'vectors'"),
         (VECTORS + PQ + VECTORS.replace('"vectors"', '"a"\nafter = ["a"]'), "arms wait for each other: a after a"),
