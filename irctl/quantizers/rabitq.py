@@ -24,7 +24,15 @@ from irctl.index.arrays import as_codes
 from irctl.index.scoring import check_metric, dot
 from irctl.index.topk import Rows, Scores
 from irctl.quantizers.shared import bit_packing, faiss_tools, rotations, sign_code, store
-from irctl.quantizers.shared.search import Codes, Scorer, Vectors, prepare, search_by_faiss, search_by_scores
+from irctl.quantizers.shared.search import (
+    Codes,
+    Scorer,
+    Vectors,
+    prepare,
+    score_pieces,
+    search_by_faiss,
+    search_by_scores,
+)
 
 _NEAR = 1e-3  # a centre nearer to 0 than this share of a residual: f0, a difference of squares, says nothing of <r, c>
 _ACROSS = 1e-6  # cosine of query and centre below which <r, c> is lost in the rounding of float32
@@ -108,7 +116,7 @@ class Quantizer:
         if self.config.bits == 1 and self.config.query_bits:
             return None
         rotated_QD = self._query(queries_QD)
-        return lambda codes_NC: self._scores(rotated_QD, codes_NC)
+        return score_pieces(lambda codes_NC: self._scores(rotated_QD, codes_NC), len(rotated_QD))
 
     def search(self, queries_QD: ArrayLike, codes_NC: Codes, k: int) -> tuple[Scores, Rows]:
         if score := self.scorer(queries_QD):

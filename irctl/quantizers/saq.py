@@ -21,7 +21,7 @@ from irctl.errors import ConfigError
 from irctl.index import scoring
 from irctl.index.arrays import as_codes
 from irctl.quantizers.shared import bit_packing, blocks, rotations, saq_code, saq_plan, store
-from irctl.quantizers.shared.search import Scorer, prepare, search_by_scores
+from irctl.quantizers.shared.search import Scorer, prepare, score_pieces, search_by_scores
 
 _ENCODE = 32 * blocks.BLOCK  # rows projected at once; whole blocks, so bytes do not depend on the batch
 _READ = 128  # rows unpacked at once: they stay in the CPU's cache
@@ -149,7 +149,7 @@ class Quantizer:
         q_QD = prepare(queries_QD, self.dim, self.metric).astype(np.float64)
         centred_QD = q_QD - self.mean_D if self.metric == "l2" else q_QD
         q_QL = (centred_QD @ self.projection_DL.astype(np.float64)).astype(np.float32)
-        return lambda codes_NC: self._score(q_QD, q_QL, codes_NC)
+        return score_pieces(lambda codes_NC: self._score(q_QD, q_QL, codes_NC), len(q_QD))
 
     def _score(self, q_QD: NDArray[np.float64], q_QL: F32, codes_NC: NDArray[np.uint8]) -> F32:
         y_NL, factors = self._vectors(codes_NC)

@@ -212,3 +212,21 @@ def test_a_search_around_a_centre_near_0_unpacks_few_rows_at_a_time(query_bits: 
     factors = np.ascontiguousarray(codes[:, 96:]).view("<f4")
     expected = np.tile(quantizer._constant(codes_of_few, factors[:1000]), 40)
     np.testing.assert_allclose(quantizer._constant(codes, factors), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["rabitq", "saq"])
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_scores_of_a_large_block_take_little_beside_themselves(method: str, metric: str) -> None:
+    x = clustered(1000)
+    quantizer = opening.make(method, {"bits": 4}, D, metric)
+    quantizer.fit(x)
+    few = quantizer.encode(x)
+    codes, score = np.tile(few, (16, 1)), quantizer.scorer(x[:256])
+    tracemalloc.start()
+    try:
+        scores = score(codes)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < scores.nbytes + (16 << 20), peak  # 16 MB of scores; of all rows 32 MB more are one float64 array
+    assert (scores == np.tile(score(few), (1, 16))).all()

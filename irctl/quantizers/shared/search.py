@@ -27,6 +27,7 @@ sort of scores; None, or no such method, where faiss searches."""
 Finish = Callable[[Scores, NDArray[np.int64]], Scores]
 
 _ROWS = 8192  # rows decoded at once, or searched once more where many tie
+_SCORED = 2048  # rows scored at once: as many as `scoring.dot` multiplies
 _SPARE = 64  # further results asked of faiss, so that rows tied at rank k can be ordered
 
 
@@ -42,6 +43,18 @@ def search_by_scores(score: Callable[[Any], Scores], rows_N: NDArray[Any], queri
     for start in range(0, len(rows_N), _ROWS):
         best.push_block(score(np.ascontiguousarray(rows_N[start : start + _ROWS])), start)
     return best.result()
+
+
+def score_pieces(score: Scorer, queries: int) -> Scorer:
+    """`score`, a few rows at a time: what it takes in float64 beside its scores does not grow with the block."""
+
+    def pieces(codes_NC: Codes) -> Scores:
+        out_QN = np.empty((queries, len(codes_NC)), np.float32)
+        for start in range(0, len(codes_NC), _SCORED):
+            out_QN[:, start : start + _SCORED] = score(codes_NC[start : start + _SCORED])
+        return out_QN
+
+    return pieces
 
 
 def decoded_scorer(quantizer: Any, queries_QD: ArrayLike) -> Scorer:
