@@ -32,8 +32,9 @@ def export(
     """Write a bundle or an encoded corpus for other programs.
 
     A faiss file is the only portable form of trained codes: plain faiss.read_index(FILE).search(q) ranks like irctl
-    search. Most engines quantize raw vectors themselves and take no codes made elsewhere: give Milvus, LanceDB or
-    DuckDB parquet, Vespa, OpenSearch and pgvector their bulk formats, of an encoded corpus or --decoded codes.
+    search (rabitq by ip or cosine: after a correction that the export states). Most engines quantize raw vectors
+    themselves and take no codes made elsewhere: give Milvus, LanceDB or DuckDB parquet, Vespa, OpenSearch and pgvector
+    their bulk formats, of an encoded corpus or --decoded codes.
 
     \b
     Examples:

@@ -1,7 +1,8 @@
 """Encoding a corpus into shards that resume, under a key of content: weights, settings and texts, never a path.
 
-Shard i holds rows i*shard_rows .. and is a pure function of (key, i), so any process may write it, and a killed run
-goes on where it was, to the same bytes. Of a shard that is not whole the model batches are kept (pieces.py).
+Shard i holds rows i*shard_rows .. and is a pure function of (key, i) and of the tokens of a batch, so any process may
+write it, and a killed run goes on where it was, to the same bytes; other batches change last bits of float32. Of a
+shard that is not whole the model batches are kept (pieces.py).
 Dimension key: N texts, D vector width.
 """
 
@@ -121,6 +122,8 @@ def embed_corpus(
     with reporter.bar("encoding", plan["rows"], already) as advance:
         for index in todo:
             kept = f"{len(done)} of {plan['shards']} shards"
+            if stopping.requested() and (rows := count_pieces(folder, done, encoder.batch_tokens)[0]):
+                stopping.check(f"{kept} and {rows} rows of others are kept in {folder}")
             stopping.check(f"{kept} are kept in {folder}")
             pieces = Pieces(folder, index, plan["batch_tokens"], encoder.batch_tokens)
             done[index] = _write_shard(folder, index, plan, encoder, corpus, side, pieces, kept, advance)
