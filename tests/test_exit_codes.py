@@ -97,8 +97,8 @@ def test_a_preempted_job_asks_for_its_requeue_three_times(
 
 def test_a_second_signal_stops_at_once() -> None:
     code = (
-        "import signal; from irctl import stopping; stopping.install()\n"
-        "for _ in range(2): signal.raise_signal(signal.SIGTERM)\n"
+        "import signal, time; from irctl import stopping; stopping.install()\n"
+        "for _ in range(2): signal.raise_signal(signal.SIGTERM); time.sleep(stopping.TWICE_S)\n"
         "print('not reached')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
