@@ -19,6 +19,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "sq": [{"bits": 4}, {"bits": 6}, {"bits": 8}, {"bits": 16}, {"clip_quantile": 0.01}],
     "pq": [{"m": 8, "bits": 4, "iterations": 4}, {"m": 16, "bits": 5, "iterations": 4}],
     "opq": [{"m": 8, "bits": 4, "iterations": 2}, {"m": 8, "bits": 4, "dim": 32, "iterations": 2}],
+    "learned": [{"m": 8, "bits": 4}, {"m": 16, "bits": 3}],
     "rabitq": [
         {"bits": 1, "query_bits": 0},
         {"bits": 1},
@@ -322,7 +323,7 @@ def test_codes_and_rows_of_another_width_are_refused(name: str, settings: dict[s
         quantizer.encode(data(3)[:, :-1])
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.names("quantizers") if n != "learned"])
+@pytest.mark.parametrize("name", plugins.names("quantizers"))
 def test_settings_can_be_read_without_running_the_file(name: str) -> None:
     compiled = plugins.config_class("quantizers", name)
     assert compiled is not None

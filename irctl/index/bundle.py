@@ -3,7 +3,7 @@
 BUNDLE/ manifest.json (written last)  plan.json
         codes/METHOD_compressed_batch_0000.npy ...  uint8 [rows, code_size], or codes/part-00000.npy once merged
         ids/batch_0000.arrow ...                    one utf8 column docid; none where ids are row numbers
-        quantizer/ (pq/ for pq and opq)             quantizer.json and named arrays
+        quantizer/ (pq/ for pq, opq, learned)       quantizer.json and named arrays
 Dimension key: N rows, C code bytes a row.
 """
 
@@ -44,7 +44,7 @@ Loader = Callable[[Path], Any]
 
 def locate_quantizer(folder: Path, method: str) -> Path:
     """Where a bundle keeps its quantizer: product quantizers lie in pq/, as learned ones do."""
-    return folder / ("pq" if method in ("pq", "opq") else "quantizer")
+    return folder / ("pq" if method in ("pq", "opq", "learned") else "quantizer")
 
 
 class BundleIds:

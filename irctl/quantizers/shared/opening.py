@@ -19,14 +19,7 @@ def make(name: str, settings: Mapping[str, Any], dim: int, metric: str = "ip", s
 
 def load(folder: Path) -> Any:
     """The trained quantizer saved in `folder`, whatever its kind. Raises DataError."""
-    if (
-        not (folder / store.FILE).is_file()
-        and (folder / "centroids.npy").is_file()
-        and "learned" in plugins.names("quantizers")
-    ):
-        name = "learned"  # a pq/ folder of a trained PQ layer
-    else:
-        name = str(store.describe(folder)["name"])
+    name = str(store.describe(folder)["name"])
     if name not in plugins.names("quantizers"):
         raise DataError(f"{folder}: made by the quantizer '{name}', which this irctl does not have")
     return plugins.load("quantizers", name).Quantizer.load(folder)
