@@ -53,6 +53,11 @@ COMMAND_LINE = (Kind.OPTION, Kind.SET)
 DEFAULT, SET, MEASURED, MINED = (Origin(k) for k in _ALONE.values())
 
 
+def outranks(one: Origin, other: Origin) -> bool:
+    """Whether a value was typed and the other came from a recipe, a file or a layer below."""
+    return one.kind in COMMAND_LINE and other.kind not in COMMAND_LINE
+
+
 def derived(name: str) -> Origin:
     """Of a value that irctl puts in the place of another; name: from what, or for what."""
     return Origin(Kind.DERIVED, name)

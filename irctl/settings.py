@@ -125,10 +125,13 @@ class Batch:
 @dataclass(frozen=True, kw_only=True)
 class Train:
     method: str = key("dense", "what a training step is")
+    index: str = key("", "a bundle, or a run that made one, that the training reads; empty: the newest that fits")
+    init: str = key("", "a folder, hub id or run whose weights training starts from; empty: model.name")
     lr: float = key(2e-5, "peak learning rate", low=0)
     epochs: float = key(3.0, "passes over the training queries", low=0)
     max_steps: int = key(0, "stop after so many steps; 0: by epochs", low=0)
     warmup_ratio: float = key(0.05, "share of steps that warm up", low=0, high=1)
+    warmup_steps: int = key(0, "steps that warm up, in place of train.warmup_ratio; 0: by that", low=0)
     warmup_shape: str = key("linear", "how the learning rate warms up", choices=("linear", "log"))
     schedule: str = key("linear", "decay after the warm-up", choices=("linear", "constant", "cosine"))
     weight_decay: float = key(0.0, "AdamW weight decay", low=0)

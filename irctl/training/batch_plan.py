@@ -15,6 +15,7 @@ from typing import Any
 
 from irctl.config import Config
 from irctl.errors import ConfigError
+from irctl.origins import outranks
 from irctl.training.objective import terms
 
 
@@ -146,7 +147,25 @@ def steps(config: Config, batches: BatchPlan, queries: int) -> StepPlan:
         raise ConfigError(
             f"train.epochs={config.train.epochs}: no step to take", hint="Set train.epochs or train.max_steps"
         )
-    return StepPlan(losses, an_epoch, total, warmup_steps(config.train.warmup_ratio, total))
+    warmup = config.train.warmup_steps or warmup_steps(config.train.warmup_ratio, total)
+    if warmup >= total > 1:
+        raise ConfigError(
+            f"train.warmup_steps={warmup} (from {config.origin('train.warmup_steps')}): this training has {total} "
+            "steps, so the learning rate would never reach its peak",
+            hint=f"Use at most {total - 1}, or train.warmup_steps=0 for a share of the steps (train.warmup_ratio)",
+        )
+    return StepPlan(losses, an_epoch, total, warmup if total > 1 else 0)
+
+
+def check_warmup(config: Config) -> None:
+    """ConfigError where the warm-up is given twice, in steps and as a share, and neither stands above the other."""
+    steps, ratio = (config.origins.get(f"train.warmup_{name}") for name in ("steps", "ratio"))
+    if config.train.warmup_steps and steps and ratio and not outranks(steps, ratio):
+        raise ConfigError(
+            f"train.warmup_steps={config.train.warmup_steps} (from {steps}): excludes "
+            f"train.warmup_ratio={config.train.warmup_ratio:g} (from {ratio})",
+            hint="Drop one of them; train.warmup_steps=0 goes by the ratio",
+        )
 
 
 def warmup_steps(ratio: float, total: int) -> int:

@@ -38,6 +38,8 @@ SETTINGS = {
     "data.root": Naming.FILE,
     "data.negatives": Naming.ANY,
     "model.name": Naming.MODEL,
+    "train.index": Naming.ANY,
+    "train.init": Naming.MODEL,
     "loss.guide": Naming.MODEL,
     "hardneg.rescore": Naming.MODEL,
     "compress.source": Naming.ANY,
@@ -51,6 +53,8 @@ OPTIONS = {
     "--model": Naming.MODEL,
     "--export": Naming.FORMAT,
 }
+OF_COMMAND = {"compress": {"--data": Naming.ANY}, "train": {"--init": Naming.MODEL}}
+"""Where an option of a command names something else."""
 
 
 def of_config(config: Config) -> Config:
@@ -81,7 +85,7 @@ def of_values(context: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kinds(command: str) -> Mapping[str, Naming]:
-    return {**OPTIONS, "--data": Naming.ANY} if command == "compress" else OPTIONS
+    return {**OPTIONS, **OF_COMMAND.get(command, {})}
 
 
 def _arguments(group: str) -> Naming:

@@ -17,6 +17,7 @@ from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed, Stopped
 from irctl.origins import derived
 from irctl.pipelines.doctor.finding import Finding
+from irctl.pipelines.train import start
 from irctl.pipelines.train.trial import SMALL, elsewhere
 from irctl.training import batch_plan, trackers
 from irctl.training.loop import schedule
@@ -55,7 +56,7 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
     """
     if not any(k.split(".")[0] in ("train", "loss", "batch") for k in config.origins):
         raise ConfigError("--preflight: these settings train nothing", hint="Name a training recipe with --recipe")
-    trial = Trial(config)
+    trial = Trial(start.settle(config))
     checks: tuple[tuple[str, Callable[[Trial], str]], ...] = (
         ("data", _data), ("batch and schedule", _schedule), ("parameters", _parameters), ("save and load", _save_load),
         ("two steps", _two_steps), ("resume", _resume), ("evaluation", _evaluation),
@@ -113,7 +114,9 @@ def _schedule(trial: Trial) -> str:
     shape = {"warmup": steps.warmup, "total": steps.total, "shape": config.train.warmup_shape}
     peak = max(schedule.factor(s, schedule=config.train.schedule, **shape) for s in range(steps.total))  # type: ignore[arg-type]
     if abs(peak - 1) > TOLERANCE:
-        raise RunFailed(f"the learning rate reaches {peak:.3g} of train.lr", hint="Lower train.warmup_ratio")
+        raise RunFailed(
+            f"the learning rate reaches {peak:.3g} of train.lr", hint="Lower train.warmup_ratio or train.warmup_steps"
+        )
     return (
         f"{steps.total} steps of {plan.global_} queries, peak learning rate {config.train.lr:g} at step {steps.warmup}"
     )

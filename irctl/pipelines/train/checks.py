@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import DataError
-from irctl.pipelines.train import preparation
+from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.types import Reporter
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[Config, batch_plan.BatchPlan]:
-    """(the configuration with its learning rate for this batch, the batch plan as far as settings decide it).
+    """(the configuration with the model to start from and its learning rate for this batch, the batch plan as far as
+    settings decide it).
 
     Raises ConfigError for settings that make no training of the model that is here, DataError for an --out that is in
     use. Warns of what may be meant and seldom is. Faults of the data are found by `prepare`.
@@ -27,7 +28,8 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
     if out:
         _check_out(Path(out))
-    config = scale_lr(config, reporter)
+    config = scale_lr(start.settle(config), reporter)
+    batch_plan.check_warmup(config)
     precision.check_declared(config)
     plan = batch_plan.plan(config)
     batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later

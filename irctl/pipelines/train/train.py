@@ -48,6 +48,8 @@ def train(
     config, plan = checks.check(config, reporter, out)
     memory.check_disk(config, plan.devices, paths.runs(), run.paths.checkpoints)
     command = launch.argv(config, run.paths.folder, launcher)
+    if config.train.init:
+        run.note(model=config.model.name)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     data = preparation.kind_of(config.train.method).prepare(config, run, reporter)
     config = data.config

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SMALL = {
     "train.max_steps": 2, "train.epochs": 1.0, "train.save": "1", "train.keep": 2, "train.save_state": True,
-    "train.log_steps": 1, "train.report_to": "none", "eval.during": "off", "eval.patience": 0,
+    "train.log_steps": 1, "train.report_to": "none", "eval.during": "off", "eval.patience": 0, "train.warmup_steps": 0,
 }  # fmt: skip
 
 
