@@ -122,17 +122,22 @@ def _datasets(cells: Sequence[tuple[str, str]], averaged: bool) -> str:
 
 
 def _seeds(records: Sequence[Record]) -> list[str]:
-    seeds: dict[tuple[str, str], set[int | None]] = {}
-    for r in records:
-        if r.negatives_per_query is not None:
-            seeds.setdefault((r.system, r.variant), set()).add(r.seed)
-    if not seeds:
-        return []
-    numbers = sorted({len(used) for used in seeds.values()})
-    if numbers == [1]:
-        return ["One training seed a system: differences between trainings are not tested."]
-    shown = ", ".join(map(str, numbers))
-    return [f"Training seeds a system: {shown}; mean, and ± standard deviation from {SEEDS_FOR_SD} seeds up."]
+    how = f"mean, and ± standard deviation from {SEEDS_FOR_SD} seeds up"
+    notes = []
+    if trained := _count([(r, r.seed) for r in records if r.negatives_per_query is not None]):
+        notes.append(f"Training seeds a system: {trained}; {how}.")
+    if trained == "1":
+        notes = ["One training seed a system: differences between trainings are not tested."]
+    coded = _count([(r, r.code_seed) for r in records if r.code_seed is not None])
+    return [*notes, f"Seeds of codes a system: {coded}; {how}."] if coded not in ("", "1") else notes
+
+
+def _count(seeds: Sequence[tuple[Record, int | None]]) -> str:
+    """How many seeds systems have, such as `1, 3`."""
+    used: dict[tuple[str, str], set[int | None]] = {}
+    for r, seed in seeds:
+        used.setdefault((r.system, r.variant), set()).add(seed)
+    return ", ".join(map(str, sorted({len(of_one) for of_one in used.values()})))
 
 
 def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str, marks: str) -> list[str]:

@@ -38,13 +38,13 @@ def group(records: Sequence[Record], by: str, *, allow_mixed: bool = False) -> l
                 hint="Name the runs to show with --run, or add --mixed for their mean",
             )
     # a mixed row counts each system and seed of it as one of its seeds
-    numbers = {key: n for n, key in enumerate(dict.fromkeys((r.system, r.variant, r.seed) for r in shown))}
+    numbers = {key: n for n, key in enumerate(dict.fromkeys((r.system, r.variant, r.seeds) for r in shown))}
     groups = []
     for r in shown:
         value = _value(r, by)
         renamed = replace(r, system=value, traits={})
         if len(held[value]) > 1:
-            renamed = replace(renamed, variant="", seed=numbers[r.system, r.variant, r.seed])
+            renamed = replace(renamed, variant="", seed=numbers[r.system, r.variant, r.seeds], code_seed=None)
         groups.append(renamed)
     return groups
 

@@ -21,7 +21,7 @@ QUALITY = ("recall_exact@10", "recall_exact@100", "probe_recall@10", "probe_reca
 
 _NAME = re.compile(rf"(recall_exact|recall_codes|{PROBE})@\d+")
 
-Key = tuple[str, str, int | None]
+Key = tuple[str, str, tuple[int | None, int | None]]
 
 
 def is_recall(measure: str) -> bool:
@@ -63,7 +63,7 @@ def fold_recall(records: Sequence[Record]) -> list[Record]:
 
 
 def _key(r: Record) -> Key:
-    return r.system, r.variant, r.seed
+    return r.system, r.variant, r.seeds
 
 
 def _by_system(recalls: Sequence[Record]) -> dict[Key, list[Record]]:

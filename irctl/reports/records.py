@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from irctl.errors import ConfigError
 
@@ -27,7 +28,8 @@ class Record:
     model: str = ""
     compression: str = ""  # empty for uncompressed vectors
     base: str = ""  # identity of the uncompressed vectors; empty where there are none (BM25)
-    seed: int | None = None
+    seed: int | None = None  # of the training
+    code_seed: int | None = None  # of the compression: another start of its k-means, another rotation
     bytes_per_vector: float | None = None
     rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""
@@ -49,6 +51,11 @@ class Record:
     def cell(self) -> tuple[str, str, str]:
         return self.dataset, self.split, self.measure
 
+    @property
+    def seeds(self) -> tuple[int | None, int | None]:
+        """What runs of one system differ in."""
+        return self.seed, self.code_seed
+
 
 RowKey = tuple[str, str]
 """(system, variant)."""
@@ -68,13 +75,28 @@ FACETS = {
 
 
 def keep_newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of each (system, seed, dataset, split, measure): evaluating again replaces."""
+    """The newest record of each (system, seeds, dataset, split, measure): evaluating again replaces."""
     best: dict[tuple[object, ...], Record] = {}
     for r in records:
-        key = (r.system, r.variant, r.seed, *r.cell)
+        key = (r.system, r.variant, *r.seeds, *r.cell)
         if key not in best or (r.created_at, r.run_id) >= (best[key].created_at, best[key].run_id):
             best[key] = r
     return sorted(best.values(), key=lambda r: (r.created_at, r.run_id, r.cell))
+
+
+def average_seeds(records: Iterable[Record]) -> list[Record]:
+    """The newest records with one of each system and cell: the mean over its seeds, under the ids of all their runs."""
+    shown: dict[tuple[object, ...], list[Record]] = {}
+    for r in keep_newest(records):
+        shown.setdefault((r.system, r.variant, *r.cell), []).append(r)
+    return [_average(alike) for alike in shown.values()]
+
+
+def _average(alike: Sequence[Record]) -> Record:
+    names = {name for r in alike for name in r.facts}
+    facts = {name: fmean(r.facts[name] for r in alike if name in r.facts) for name in sorted(names)}
+    runs = " ".join(r.run_id for r in alike)
+    return replace(alike[-1], value=fmean(r.value for r in alike), run_id=runs, facts=facts)
 
 
 def label_rows(records: Sequence[Record]) -> dict[RowKey, str]:

@@ -126,14 +126,14 @@ def _fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, see
 def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> Cell:
     runs = tuple(dict.fromkeys(r.run_id for r in mine))
     if column.key == "seeds":
-        count = len({r.seed for r in mine if r.seed is not None})
+        count = len({r.seeds for r in mine if any(s is not None for s in r.seeds)})
         return _fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
         shares = [compute_kept(r, records) for r in mine if r.measure == column.measure]
         return _fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, records) is not None]
-    by_seed = {r.seed: value for r in known if (value := read(r, records)) is not None}
+    by_seed = {r.seeds: value for r in known if (value := read(r, records)) is not None}
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
     return _fill(column, list(by_seed.values()), measured)
 

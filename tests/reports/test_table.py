@@ -80,6 +80,16 @@ def test_three_seeds_give_a_mean_and_a_deviation_and_every_run_is_named() -> Non
     assert any("Training seeds a system: 3" in note for note in table.notes)
 
 
+def test_codes_of_three_seeds_are_a_mean_too() -> None:
+    three = [record("m opq", v, code_seed=s, run_id=f"r{s}", facts={"mse": v}) for s, v in enumerate((0.3, 0.4, 0.5))]
+    again = record("m opq", 0.6, code_seed=2, run_id="again", created_at="2026", facts={"mse": 0.6})  # replaces r2
+    table = build([*three, again], choose(three, columns=["nDCG@10", "seeds", "mse"]))
+    (row,) = table.rows
+    assert row.cells[0].value == pytest.approx(1.3 / 3) and row.cells[0].sd is not None
+    assert [c.text for c in row.cells[1:]] == ["3", "0.43333"] and row.cells[0].runs == ("r0", "r1", "again")
+    assert any(note.startswith("Seeds of codes a system: 3; mean") for note in table.notes)
+
+
 def test_one_seed_says_so() -> None:
     one = [record("A", 0.3, seed=1, negatives_per_query=31)]
     assert any("One training seed" in note for note in build(one, choose(one)).notes)

@@ -34,6 +34,7 @@ class System:
     compression: str
     base: str
     seed: int | None
+    code_seed: int | None
     bytes_per_vector: float | None
     rerank: int
     negatives_per_query: int | None
@@ -105,6 +106,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         compression=compression,
         base=base,
         seed=train.columns.get("seed") if train else None,
+        code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
         rerank=rerank,
         negatives_per_query=train.columns.get("negatives_per_query") if train else None,
@@ -183,6 +185,7 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         compression="",
         base="",
         seed=None,
+        code_seed=None,
         bytes_per_vector=None,
         rerank=0,
         negatives_per_query=None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
 from irctl.reports.formats.formulas import make_inert
-from irctl.reports.records import Record, keep_newest, label_rows
+from irctl.reports.records import Record, average_seeds, label_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,8 +65,8 @@ def line_of(r: Record) -> str:
 
 
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
-    """Systems with a known size, ordered by size; raises DataError if there is none."""
-    shown = [r for r in keep_newest(records) if r.measure == measure and size_of(r)]
+    """Systems with a known size, ordered by size, each in the mean of its seeds; raises DataError if there is none."""
+    shown = average_seeds(r for r in records if r.measure == measure and size_of(r))
     if not shown:
         raise DataError(
             f"no evaluation with {measure} and a size in bytes a row to draw",
@@ -120,8 +120,8 @@ class SpeedPoint:
 
 
 def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
-    """Systems whose search was timed, fastest first; raises DataError if there is none."""
-    shown = [r for r in keep_newest(records) if r.measure == measure and r.facts.get("queries_per_s")]
+    """Systems whose search was timed, fastest first, each in the mean of its seeds. Raises DataError for none."""
+    shown = average_seeds(r for r in records if r.measure == measure and r.facts.get("queries_per_s"))
     if not shown:
         raise DataError(
             f"no evaluation with {measure} whose search was timed", hint="irctl eval --index BUNDLE times its search"

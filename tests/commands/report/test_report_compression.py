@@ -182,3 +182,14 @@ def test_runs_that_failed_stand_with_what_they_read_not_with_defaults(
         assert row["status"] == "failed" and not shown["model"] and not shown["dataset"], shown["argv"]
     assert place.run("eval nothing.trec --data cranfield").code > 0
     assert place.ok("runs show latest --json").json["dataset"] == "cranfield"
+
+
+def test_codes_that_differ_only_in_their_seed_are_one_row(place: Workspace) -> None:
+    label = "all-MiniLM-L6-v2 + pq bits=4 m=4"
+    before = tables(place)["cranfield test"][label]["nDCG@10"]["value"]
+    place.ok("compress --method pq --set pq.m=4 --set pq.bits=4 --seed 7")
+    other = place.ok("eval --index latest --json").json
+    value = next(r["value"] for r in other["results"] if r["measure"] == "nDCG@10")
+    shown = tables(place)["cranfield test"][label]
+    assert shown["nDCG@10"]["value"] == pytest.approx((before + value) / 2) and value != before
+    assert len(shown["mse"]["runs"]) == 2

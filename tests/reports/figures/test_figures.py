@@ -45,6 +45,14 @@ def test_what_reads_exact_vectors_too_is_off_the_frontier_and_on_a_line_of_its_o
     assert points == {"codes": ("pq", True), "codes, reranked 100": ("pq, re-ranked", False), "more": ("sq", True)}
 
 
+def test_a_system_is_one_point_in_the_mean_of_its_seeds() -> None:
+    two = [record("opq", v, bytes_per_vector=8, code_seed=s, run_id=f"r{s}") for s, v in enumerate((0.4, 0.6))]
+    (point,) = figures.pareto_points(two, "nDCG@10")
+    assert point.value == pytest.approx(0.5) and point.run_id == "r0 r1"
+    timed = [record("opq", 0.5, code_seed=s, facts={"queries_per_s": v}) for s, v in enumerate((10.0, 30.0))]
+    assert [p.queries_per_s for p in figures.speed_points(timed, "nDCG@10")] == [20.0]
+
+
 def test_measured_bytes_of_files_come_before_those_of_a_code() -> None:
     one = record("a", 0.5, bytes_per_vector=8, facts={"bytes_per_row": 8.5})
     assert figures.pareto_points([one], "nDCG@10")[0].bytes_per_row == 8.5
