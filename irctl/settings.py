@@ -188,7 +188,9 @@ class Eval:
 class Search:
     k: int = key(1000, "documents a query", low=1)
     block: int = key(0, "rows scored at once; 0: chosen from k and the bytes of a code, as --dry-run shows", low=0)
-    fastscan: bool = key(False, "4-bit pq, opq, learned: find candidates by 8-bit tables; far faster, may miss some")
+    fastscan: bool = key(
+        False, "binary, 4-bit pq, opq, learned: find candidates by 8-bit tables; far faster, may miss some"
+    )
     similarity: str = key("", "empty: the model's own", choices=("", "dot", "cosine", "euclid"))
     rerank: int = key(0, "re-score so many of the best by exact vectors; 0: no", low=0)
     watch_docs: str = key("", "a qrels file: score its documents too, among the k best or not; into *.watched.trec.gz")

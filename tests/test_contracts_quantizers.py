@@ -27,6 +27,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"rotation": "dense", "query_bits": 0},
         {"rotation": "none", "bits": 2},
     ],
+    "binary": [{}, {"threshold": "median"}, {"threshold": "median", "rotate": True}, {"query": "binary"}],
     "saq": [{"bits": 1.0}, {"bits": 2.0}, {"bits": 4.0, "rounds": 2}],
     "faiss": [
         {"factory": "PQ8x4np"},
@@ -201,8 +202,8 @@ def test_scores_are_products_with_the_decoded_row_for_l2_up_to_one_constant_a_ro
     queries = data(6, seed=12)
     codes = quantizer.encode(x)
     decoded = quantizer.decode(codes).astype(np.float64)
-    q = queries.astype(np.float64)
-    if metric == "cosine":
+    q = np.where(queries >= 0, 1.0, -1.0) if settings.get("query") == "binary" else queries.astype(np.float64)
+    if metric == "cosine" and settings.get("query") != "binary":
         q /= np.linalg.norm(q, axis=1, keepdims=True)
     expected = q @ decoded.T
     if metric == "l2":
@@ -237,16 +238,17 @@ def test_a_longer_or_shorter_query_finds_the_same_rows_by_inner_product(name: st
     quantizer.fit(off_centre(N, 21))
     codes = quantizer.encode(off_centre(1000, 22))
     queries = np.concatenate([off_centre(6, 23), -off_centre(3, 24), data(3, seed=25)])  # towards the centre, away, by
-    fast = [quantizer.search_fast] if settings.get("bits") == 4 and hasattr(quantizer, "search_fast") else []
+    fast = [quantizer.search_fast] if settings.get("bits", 4) == 4 and hasattr(quantizer, "search_fast") else []
+    signs = settings.get("query") == "binary"  # scores of those do not grow with the query
     for find in (quantizer.search, *fast):
         scores, rows = find(queries, codes, 50)
         for power in (2.0**-7, 2.0**10):  # exact in floats, so nothing may change at all
             found = find(queries * np.float32(power), codes, 50)
-            assert (found[1] == rows).all() and (found[0] == scores * np.float32(power)).all()
+            assert (found[1] == rows).all() and (found[0] == scores * np.float32(1 if signs else power)).all()
         for factor in (0.01, 100.0):
             found = find(queries * np.float32(factor), codes, 50)
             gap = 0.03 if name == "rabitq" else 1e-4  # the rounding of a query may turn over
-            ranked_alike((scores, rows), (found[0] / np.float32(factor), found[1]), gap)
+            ranked_alike((scores, rows), (found[0] / np.float32(1 if signs else factor), found[1]), gap)
 
 
 @each
@@ -255,7 +257,8 @@ def test_the_ranking_by_inner_product_is_that_of_the_decoded_rows(name: str, set
     quantizer.fit(off_centre(N, 31))
     codes = quantizer.encode(off_centre(1000, 32))
     queries = np.concatenate([off_centre(6, 33), -off_centre(3, 34), data(3, seed=35)]) * np.float32(0.01)
-    products = queries.astype(np.float64) @ quantizer.decode(codes).astype(np.float64).T
+    q = np.where(queries >= 0, 1.0, -1.0) if settings.get("query") == "binary" else queries.astype(np.float64)
+    products = q @ quantizer.decode(codes).astype(np.float64).T
     order = np.argsort(-products, axis=1, kind="stable")[:, :50]
     expected = np.take_along_axis(products, order, 1)
     bits = settings.get("query_bits", 8) if settings.get("bits", 1) == 1 else 0

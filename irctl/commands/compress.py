@@ -49,13 +49,15 @@ def compress(
     """Compress vectors into a searchable bundle: codes, ids, quantizer and manifest.
 
     Input: --data, else the newest encoded corpus, else the built-in collection, encoded first. Default method pq (m=16,
-    bits=8); opq, rabitq and saq keep more at the same bytes. The same command continues a run that was killed.
+    bits=8); opq, rabitq and saq keep more at the same bytes. sq is int8 (sq.bits=8), binary keeps signs, the query in
+    floats. The same command continues a run that was killed.
 
     \b
     Examples:
       irctl compress --method opq --data synthetic:2000,64,0.5 --set opq.m=8 --set opq.bits=4
       irctl compress --method pq,sq --set pq.m=32 --set pq.bits=4
       irctl compress --method rabitq --set rabitq.bits=4
+      irctl compress --method binary --set binary.threshold=median
       irctl compress --stream --batch 10000
       irctl compress --dry-run
     """

@@ -73,16 +73,19 @@ class Probe:
     def measure(self, quantizer: Any) -> dict[str, Any]:
         """relative_mse, estimator_error, estimator_bias, recall@10 and 100, query_recall@10 and 100; and of which rows.
 
-        Depths are left out where the sample is not deep enough, held_out_rows where what was trained on is not known.
+        Depths are left out where the sample is not deep enough, held_out_rows where what was trained on is not known,
+        errors where scores only rank.
         """
         measured: dict[str, Any] = {"measured_on": self.describe_rows(), "sample_rows": len(self.sample_ND)}
         if self.trained is not None:
             measured |= {"held_out_rows": len(self.held_PD), "sample_trained_rows": self.trained}
         codes_PC = quantizer.encode(self.held_PD)
-        expected_PD = normalize_rows(self.held_PD) if self.metric == "cosine" else self.held_PD
-        measured["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
+        estimates = not getattr(quantizer, "ranks_only", False)
+        if estimates:
+            expected_PD = normalize_rows(self.held_PD) if self.metric == "cosine" else self.held_PD
+            measured["relative_mse"] = distortion.relative_mse(expected_PD, quantizer.decode(codes_PC))
         some = min(_ESTIMATED, len(self.held_PD) // 2)
-        if some:
+        if some and estimates:
             exact = score_rows(self.held_PD[:some], self.held_PD[some:], self.metric)
             error = distortion.estimator_error(quantizer.scores(self.held_PD[:some], codes_PC[some:]), exact)
             measured |= {"estimator_error": error.error, "estimator_bias": error.bias}

@@ -139,7 +139,8 @@ def _check_fastscan(bundle: Bundle) -> None:
     """ConfigError where the codes have no approximate scan."""
     if not hasattr(bundle.quantizer, "search_fast"):
         raise ConfigError(
-            f"search.fastscan: is for 4-bit pq, opq, learned codes, these are {bundle.method}", hint="Leave it off"
+            f"search.fastscan: is for binary and 4-bit pq, opq, learned codes, these are {bundle.method}",
+            hint="Leave it off",
         )
     bundle.quantizer.search_fast(np.empty((0, bundle.dim), np.float32), np.empty((0, bundle.code_size), np.uint8), 1)
 
@@ -147,7 +148,9 @@ def _check_fastscan(bundle: Bundle) -> None:
 def of_vectors(given: vectors.Input, search: Search) -> Searched:
     """Float vectors, compared as the settings or else their encoder say."""
     if search.fastscan:
-        raise ConfigError("search.fastscan: is for pq, opq and learned codes, these are vectors", hint="Leave it off")
+        raise ConfigError(
+            "search.fastscan: is for binary, pq, opq and learned codes, these are vectors", hint="Leave it off"
+        )
     similarity = search.similarity or str(given.about.get("similarity", "")) or "dot"
     stream = given.stream
     named = str(given.folder.absolute()) if given.folder else given.name

@@ -136,6 +136,14 @@ def rabitq_index(center_D: Vectors, bits: int, metric: str, query_bits: int = 0)
     return index
 
 
+def sign_index(thresholds_D: Vectors) -> Any:
+    """Empty trained index of sign bits that compares those of both sides, x_d >= threshold, by Hamming distance."""
+    index: Any = faiss.IndexLSH(len(thresholds_D), len(thresholds_D), False, True)
+    faiss.copy_array_to_vector(np.ascontiguousarray(thresholds_D, np.float32), index.thresholds)
+    index.is_trained = True
+    return index
+
+
 def add_rotation(index: Any, rotation_ED: Vectors) -> Any:
     """The index behind a linear transform, so that it takes unrotated vectors."""
     e, d = rotation_ED.shape
