@@ -36,6 +36,7 @@ SHAPE = {
     "source?": dict,
     "about?": dict,
     "appended?": [dict],
+    "query_encoder?": {"folder": str, "fingerprint": str},
 }
 
 Loader = Callable[[Path], Any]

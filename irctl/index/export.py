@@ -6,8 +6,6 @@ Dimension key: N rows, D dimensions, C code bytes, W columns of whatever is writ
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from irctl.errors import DataError
 from irctl.files import write_out
 from irctl.index import faiss_file
 from irctl.index.bundle import Bundle
+from irctl.index.learned_bundle import link
 
 BLOCK = 10_000
 _CODES_AT_ONCE = 32 << 20  # bytes of codes: more rows of a list are neighbours in a larger block
@@ -171,12 +170,7 @@ def link_batches(bundle: Bundle, folder: Path) -> int:
     bundle.check()
     total = 0
     for name, part in zip(names, bundle.parts, strict=True):
-        source, target = bundle.folder / part["file"], folder / name
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, target)
+        link(bundle.folder / part["file"], folder / name)
         total += int(part["bytes"])
     return total
 

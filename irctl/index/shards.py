@@ -220,7 +220,11 @@ def read_any_manifest(folder: Path) -> dict[str, Any]:
 
 def check_names(path: Path, manifest: Mapping[str, Any]) -> None:
     """DataError where the manifest at `path` names a file or a folder outside of its own folder."""
-    entries = [manifest.get("parts"), manifest.get("appended"), [manifest.get("quantizer")]]
+    entries = [
+        manifest.get("parts"),
+        manifest.get("appended"),
+        [manifest.get("quantizer"), manifest.get("query_encoder")],
+    ]
     for entry in (e for some in entries if isinstance(some, list) for e in some):
         for key in ("file", "ids", "folder"):
             if isinstance(entry, Mapping) and entry.get(key):

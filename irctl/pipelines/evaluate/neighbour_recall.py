@@ -64,7 +64,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
         raise ConfigError(
             f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
         )
-    exact = exact_neighbours.First(exact_vectors.open_exact(searched, config.data.root), searched.rows)
+    exact = exact_neighbours.First(exact_vectors.open_exact(searched, config), searched.rows)
     assert searched.folder is not None
     run.artifact("in", "bundle", searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
     task = _Task(
@@ -128,7 +128,7 @@ def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
     best = spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
     rows = {CODES if rerank else FOUND: best.rows_Qk}
     if rerank:
-        rows[FOUND] = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config.data.root)[1]
+        rows[FOUND] = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config)[1]
     speed = measure_speed(searched, queries_QD, k, time.perf_counter() - started, config)
     if not drops:
         return _Searches(rows, truth.rows_Qk, truth, speed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def load_quantizer(folder: Path) -> Any:
 
 
 def folder_of(reference: str) -> Path:
-    """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest compression).
+    """The folder of a bundle: a path, or a run that wrote one (`latest`: the newest that did).
 
     `RUN:METHOD` names one of the bundles of a run that wrote several, `latest:METHOD` the newest bundle of a method,
     unless a run has that name, tag or recipe.
@@ -38,21 +39,32 @@ def folder_of(reference: str) -> Path:
         _tell_of_codes(method, named)
         return of_run(named[1])
     if run == "latest":
-        found = [r for r in query.list_runs(command="compress", status="completed") if _written(r, method)]
-        if not found:
+        newest = newest_run(method)
+        if newest is None:
             of = f" of {method} codes" if method else ""
             raise DataError(f"no finished compression{of} in the ledger", hint="irctl compress makes one")
-        record = found[0]
+        record = newest
     else:
         record = query.find_run(run, completed=True)
     return of_run(record, method)
 
 
+def list_writers(method: str = "") -> Iterator[query.RunRecord]:
+    """Finished runs that wrote a bundle (of this method), newest first: compressions, trainings and encodings."""
+    wrote = "SELECT DISTINCT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle'"
+    ids = {str(row["run_id"]) for row in query.rows(wrote)}
+    return (r for r in query.list_runs(status="completed") if r.id in ids and _written(r, method))
+
+
+def newest_run(method: str = "") -> query.RunRecord | None:
+    """The first of them; None where there is none."""
+    return next(list_writers(method), None)
+
+
 def _tell_of_codes(method: str, named: tuple[str, query.RunRecord]) -> None:
     """Say which run latest:METHOD would be by its codes, where it is another by its name, tag or recipe."""
     kind, run = named
-    codes = (r for r in query.list_runs(command="compress", status="completed") if _written(r, method))
-    if (other := next(codes, None)) is not None and other.id != run.id:
+    if (other := newest_run(method)) is not None and other.id != run.id:
         warn_once(f"latest:{method}: run {run.id}, by its {kind}; by its method it would be run {other.id}")
 
 

@@ -32,7 +32,8 @@ def run_file_of(reference: str, dataset: str = "", split: str = "") -> Path:
     if found:
         return found[0]
     command = record.columns.get("command")
-    option = "--index" if command in ("compress", "encode") else "--model"
+    holds_codes = query.artifacts(record, role="out", kind="bundle")
+    option = "--index" if command in ("compress", "encode") or holds_codes else "--model"
     raise DataError(
         f"run {record.id} is a run of 'irctl {command}' and holds no run file", hint=f"irctl eval {option} {record.id}"
     )

@@ -167,7 +167,7 @@ def _resolve(reference: str) -> Path:
 
     path = Path(reference)
     if reference == "latest":
-        newest = [r for r in (query.newest("compress"), vectors.newest()) if r is not None]
+        newest = [r for r in (bundles.newest_run(), vectors.newest()) if r is not None]
         if not newest:
             raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
         reference = max(newest, key=lambda r: str(r.columns.get("created_at", ""))).id

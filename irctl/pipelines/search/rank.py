@@ -45,7 +45,7 @@ def rank(
     best = spread.search(searched, queries_QD, depth, config, place, reporter)
     ranked = (best.scores_Qk, best.rows_Qk, best.boundary_ties)
     if config.search.rerank:
-        ranked = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config.data.root)
+        ranked = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config)
     seconds = time.perf_counter() - started
     return Ranking(*ranked, measure_speed(searched, queries_QD, k, seconds, config))
 

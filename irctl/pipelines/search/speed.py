@@ -17,7 +17,6 @@ from irctl.pipelines.search import exact_vectors
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.pipelines.search.opened_index import Searched
-    from irctl.settings import Search
 
 
 def measure_speed(
@@ -29,20 +28,17 @@ def measure_speed(
     at a time in this process.
     """
     speed = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
-    times = [
-        _time_one(searched, query_D[None], k, config.search, config.data.root)
-        for query_D in queries_QD[: config.search.latency]
-    ]
+    times = [_time_one(searched, query_D[None], k, config) for query_D in queries_QD[: config.search.latency]]
     if times:
         middle, late = np.percentile(times, [50, 95])
         speed |= {"latency_ms": 1000 * float(middle), "latency_p95_ms": 1000 * float(late)}
     return speed
 
 
-def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, search: Search, root: str) -> float:
-    started = time.perf_counter()
+def _time_one(searched: Searched, query_1D: NDArray[np.float32], k: int, config: Config) -> float:
+    started, search = time.perf_counter(), config.search
     depth = max(k, search.rerank)
     best = searched.search(query_1D, depth, searched.choose_block(depth, search.block), lambda rows: None)
     if search.rerank:
-        exact_vectors.rescore(searched, query_1D, best.rows_Qk, k, root)
+        exact_vectors.rescore(searched, query_1D, best.rows_Qk, k, config)
     return time.perf_counter() - started

@@ -42,7 +42,7 @@ def write_scores(
     if not config.search.watch_docs:
         return {}
     target = run_file.with_name(f"{run_file.name.removesuffix('.gz').removesuffix('.trec')}.watched.trec.gz")
-    exact = exact_vectors.open_exact(searched, config.data.root) if config.search.rerank else searched.stream
+    exact = exact_vectors.open_exact(searched, config) if config.search.rerank else searched.stream
     scored = score_watched(Path(config.search.watch_docs), searched, exact, documents, queries, reporter)
     write_run(target, scored, "watched")
     return {"watched": str(target)}

@@ -1,0 +1,98 @@
+"""Writing the bundle of a training: its parent's codes and ids, linked, with a quantizer that has a query side.
+
+Codes are those of the parent, byte for byte: a training moves the query side alone. The folder appears whole or not at
+all; its parent may be removed afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from irctl import hashing
+from irctl.errors import DataError
+from irctl.index import shards
+from irctl.index.bundle import Bundle, is_bundle, locate_quantizer, write_bundle
+
+METHOD, ENCODER = "learned", "query_encoder"
+_OWN = ("format", "version", "method", "dim", "code_size", "metric", "rows", "parts", "quantizer", "bytes_per_row")
+"""Keys of a manifest that `write_bundle` writes itself."""
+_OTHERS = ("plan", "train_rows", ENCODER, "parent")
+"""Keys of the parent that are not true of its child."""
+
+
+def write_learned(
+    folder: Path,
+    parent: Bundle,
+    quantizer: Any,
+    *,
+    about: Mapping[str, Any],
+    query_encoder: Path | None = None,
+) -> str:
+    """Write the bundle; the sha256 of its manifest. A bundle that is there already is replaced.
+
+    quantizer: of quantizers/learned.py, with the parent's document side (else its codes would mean nothing).
+    about: beside what the parent's manifest says; `trained` = {method, run, loss, query}. query_encoder: the folder of
+    the encoder that queries are to be encoded by, copied into the bundle; None: that of the documents.
+    Raises DataError for a quantizer of other codes, damaged codes, and a folder that holds something else.
+    """
+    sizes = (quantizer.dim, quantizer.code_size, quantizer.metric)
+    if sizes != (parent.dim, parent.code_size, parent.metric):
+        raise DataError(
+            f"{parent.folder}: holds codes of (dimensions, bytes, metric) = "
+            f"{(parent.dim, parent.code_size, parent.metric)}, the trained quantizer makes {sizes}"
+        )
+    if folder.exists() and not is_bundle(folder) and any(folder.iterdir()):
+        raise DataError(f"{folder}: is not empty and holds no bundle", hint="Choose another folder")
+    parent.check()
+    staged = folder.with_name(f".{folder.name}.tmp.{os.getpid()}")
+    for left in folder.parent.glob(f".{folder.name}.tmp.*"):  # of one that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    staged.mkdir(parents=True)
+    for part in parent.parts:
+        for name, _, _ in shards.list_files(part):
+            link(parent.folder / name, staged / name)
+    where = locate_quantizer(staged, METHOD)
+    quantizer.save(where)
+    more = {k: v for k, v in parent.manifest.items() if k not in (*_OWN, *_OTHERS)}
+    more |= {"about": {**parent.manifest.get("about", {}), **about}, "settings": asdict(quantizer.config)}
+    more["parent"] = {"method": parent.method, "manifest": parent.fingerprint}
+    if query_encoder is not None:
+        shutil.copytree(query_encoder, staged / ENCODER)
+        more[ENCODER] = {"folder": ENCODER, "fingerprint": fingerprint_folder(staged / ENCODER)}
+    sha256 = write_bundle(
+        staged,
+        method=METHOD,
+        dim=parent.dim,
+        code_size=parent.code_size,
+        metric=parent.metric,
+        parts=parent.parts,
+        quantizer=where,
+        **more,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    staged.rename(folder)
+    return sha256
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link to a finished file; a copy where the file system has none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """sha256 of the names and bytes of all files below it: what a bundle knows its query encoder by."""
+    tree = hashlib.sha256()
+    for file in hashing.files_below(folder):
+        tree.update(f"{file.relative_to(folder).as_posix()}\0{hashing.sha256_file(file)}\n".encode())
+    return tree.hexdigest()

@@ -1,0 +1,69 @@
+"""The float vectors whose codes a bundle holds: for re-ranking, and for trainings against an index.
+
+Dimension key: N rows, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import hashing, paths
+from irctl.errors import DataError
+from irctl.index.bundle import Bundle
+from irctl.index.joined_stream import JoinedStream
+from irctl.types import Stream
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+
+def open_source(bundle: Bundle, config: Config) -> Stream:
+    """The vectors that a bundle was made of, then those appended to it: row i is that of code row i.
+
+    Looked for by the names that the manifest keeps, among what runs wrote, and in the cache of encoded corpora; opened
+    only if it is the same content. DataError naming the command that makes them again where they are gone.
+    """
+    root, about = config.data.root, bundle.manifest.get("about", {})
+    sources = [bundle.manifest.get("source", {}), *(a["source"] for a in bundle.manifest.get("appended", ()))]
+    streams = [_find(bundle.folder, source, about, root) for source in sources]
+    for stream, source in zip(streams, sources, strict=True):
+        rows = int(source.get("rows", stream.rows))
+        if (stream.rows, stream.dim) != (rows, bundle.dim):
+            raise DataError(
+                f"{bundle.folder}: expected {rows} vectors of {bundle.dim} dimensions behind its codes, "
+                f"found {stream.rows} of {stream.dim} in {source.get('name')}"
+            )
+    return JoinedStream(streams) if len(streams) > 1 else streams[0]
+
+
+def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], root: str) -> Stream:
+    """One input by name, ledger or cache; the same content, or DataError."""
+    from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
+    from irctl.ledger import query
+    from irctl.ledger.files import places
+
+    name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
+    candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]
+    if key:
+        candidates += map(str, query.outputs("embeddings", key))
+        candidates.append(str(paths.cache() / "emb" / key[:16]))
+    with hashing.like(expected):
+        for candidate in candidates:
+            if is_remote_name(candidate) or Path(split_columns(candidate)[0]).exists():
+                stream = open_vectors(candidate, root=root)
+                if stream.fingerprint == expected:
+                    return stream
+    raise DataError(
+        f"{folder}: the vectors behind its codes ({name}) are not here any more, or have changed",
+        hint=_again(name, about),
+    )
+
+
+def _again(name: str, about: Mapping[str, Any]) -> str:
+    """The command that makes them again, where they were an encoding; else where they have to be."""
+    model, data = about.get("model"), about.get("data") or about.get("collection")
+    if model and data:
+        return f"irctl encode --model {model} --data {data} makes them again"
+    return f"Put {name} back where it was, unchanged"
