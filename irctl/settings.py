@@ -73,8 +73,9 @@ class Data:
     )
     short: str = key(
         "pad",
-        "fewer than K passages: pad, or cycle: repeat them, but not the one positive",
-        choices=("pad", "cycle"),
+        "fewer than K passages: pad; cycle: repeat them, but not the one positive; fill: random unjudged documents "
+        "(groups of one positive); error: refuse before training",
+        choices=("pad", "cycle", "fill", "error"),
     )
     binary: str = key(
         "",
@@ -202,7 +203,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class HardNeg:
-    num: int = key(4, "negatives kept a query", low=1)
+    num: int = key(4, "negatives kept a query; 0: all in hardneg.range", low=0)
     depth: int = key(200, "documents searched a query, judged ones not counted", low=1)
     range: str = key("0:200", "ranks to draw from, FIRST:LAST, 0-based, LAST excluded")
     pick: str = key("top", "which of them", choices=("top", "random"))

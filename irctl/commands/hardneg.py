@@ -35,11 +35,12 @@ def hardneg(
     run: Annotated[str | None, typer.Option("--run", help="run file to mine from: TREC, ranx")] = None,
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
     split: Annotated[str | None, typer.Option(help="queries to mine for")] = None,
-    num: Annotated[int | None, typer.Option(help="negatives kept a query")] = None,
+    num: Annotated[int | None, typer.Option(help="negatives kept a query; 0: all of the ranks drawn from")] = None,
     depth: Annotated[int | None, typer.Option(help="documents searched a query")] = None,
     range: Annotated[str | None, typer.Option(help="ranks to draw from, FIRST:LAST")] = None,
     pick: Annotated[str | None, typer.Option(help="top or random")] = None,
     out: Annotated[str | None, typer.Option(help="file; default: in the run folder")] = None,
+    force: Annotated[bool, typer.Option("--force", help="also for a split that is evaluated: dev, test")] = False,
 ) -> None:
     """Mine hard negatives: retrieved documents that nobody judged. Judged documents never become negatives.
 
@@ -58,7 +59,7 @@ def hardneg(
         raise typer.BadParameter(f"expected bm25 or dense, found {retriever!r}", param_hint="--retriever")
     from irctl.pipelines.hardneg import hardneg as pipeline
 
-    request = pipeline.MiningRequest(retriever=chosen, index=index, run_file=run, out=out)
+    request = pipeline.MiningRequest(retriever=chosen, index=index, run_file=run, out=out, forced=force)
 
     def work(job: Job) -> dict[str, object]:
         return pipeline.hardneg(job.config, job.run, job.reporter, request)

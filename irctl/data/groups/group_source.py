@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.groups import selection
+from irctl.data.groups import selection, short
 from irctl.data.groups.false_negatives import drop_false_negatives
 from irctl.data.groups.left_empty import no_query
 from irctl.data.groups.merged_sources import JudgedPassages, JudgementSource, Labels, Merged, merge_pools
@@ -98,6 +98,9 @@ class GroupSource:
         self.query_rows = rows[: settings.max_queries] if settings.max_queries else rows
         if not len(self.query_rows):
             raise no_query(self.parts, self.threshold)
+        self.short_queries = self._count_short() if self.is_binary and settings.short in ("fill", "error") else 0
+        if self.short_queries and settings.short == "error":
+            raise short.too_few(self.short_queries, len(self), settings.group_size)
         for part in self.parts:  # now, not in the middle of an epoch
             part.refuse_conflicts()
         if has_sides:
@@ -159,6 +162,8 @@ class GroupSource:
             passages, labels = selection.choose_one_positive(
                 positives, negatives, s.group_size, seed=s.seed, epoch=epoch, content=content, pins=pins, refill=refill
             )
+            if s.short == "fill" and len(passages) < s.group_size:
+                passages, labels = short.fill(passages, labels, s.group_size, self._unfit(query_row), self.same, key)
         else:
             judged = self.parts[0].of(query_row, key)
             names = self._names(judged.rows_K) if s.selection.endswith("relevant") else None
@@ -175,6 +180,19 @@ class GroupSource:
         whole = self.parts[0].of(query_row)
         drawn = self.parts[0].of(query_row, key) if any(s.random_k for s in self.parts[0].sources) else whole
         return [whole.at(whole.labels_K >= self.threshold), drawn.at(drawn.labels_K < self.threshold)]
+
+    def _count_short(self) -> int:
+        """Queries with fewer negatives than a group has places for."""
+        keys_T, labels_T = self.parts[-1].settled()
+        low_T = keys_T if self.threshold is None else keys_T[labels_T < self.threshold]
+        queries, counts = np.unique(low_T // len(self.passages), return_counts=True)
+        whole = queries[counts >= self.settings.group_size - 1]
+        return len(np.setdiff1d(self.query_rows, whole))
+
+    def _unfit(self, query_row: int) -> tuple[int, frozenset[int]]:
+        """(how many passages there are, rows by text of those that are judged or mined for a query)."""
+        known = np.fromiter(self.known(query_row), np.int64)
+        return len(self.passages), frozenset(self.same(known).tolist())
 
     def _names(self, rows_K: NDArray[np.int64]) -> selection.Names:
         corpora = np.searchsorted(self.passages.starts, rows_K, side="right") - 1

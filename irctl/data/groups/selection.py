@@ -112,7 +112,8 @@ def choose_one_positive(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(rows, labels): one positive, the next one each epoch, then size - 1 shuffled negatives.
 
-    The window of negatives moves on by size - 1 an epoch and wraps, so that epochs see different ones.
+    The window of negatives moves on by size - 1 an epoch and wraps, so that epochs see different ones. It moves over an
+    order drawn for the query, so a visit's negatives are a uniform draw without replacement, by seed, query and epoch.
     pins: always the first positive, always the first negatives. refill: fewer negatives than size - 1 start over.
     """
     turn = 0 if pins[0] else (draws.number(seed, content) + epoch) % len(positives)

@@ -5,6 +5,7 @@ Dimension key: Q queries, N documents, D vector width, k candidates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.hardneg.judged_split import MiningSplit
 
@@ -42,29 +42,38 @@ def rank_by_encoder(
     searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config.search)
     most = min(config.hardneg.depth + split.left_out.most(), vectors.rows)
     best = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
-    ranked = _list_documents(best.scores_Qk, best.rows_Qk, collection)
+    ids: Any = collection.corpus.ids
+
+    def documents_of(rows_k: NDArray[np.int64]) -> list[str]:
+        return [ids[int(r)] for r in rows_k]
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
         return [float(s) for s in score_rows(queries_QD[row : row + 1], vectors.take(rows_N), searched.metric)[0]]
 
     made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
-    return Ranker(lambda row, k: ranked[row][:k], score, {**made_by, "embeddings": vectors.fingerprint})
+    ranked = _ranked(best.scores_Qk, best.rows_Qk, documents_of)
+    return Ranker(ranked, score, {**made_by, "embeddings": vectors.fingerprint}, is_searched=True)
 
 
 def rank_by_index(index: str, split: MiningSplit, config: Config, reporter: Reporter) -> Ranker:
     """Candidates from the codes of a bundle."""
-    from irctl.pipelines.search.rank import search_index
+    from irctl.pipelines.search.rank import search_rows
 
     k = config.hardneg.depth + split.left_out.most()
-    scores_Qk, ids, about = search_index(index, split.queries, config, reporter, k=k)
-    ranked = [list(zip(i, map(float, s), strict=True)) for i, s in zip(ids, scores_Qk, strict=True)]
-    return Ranker(lambda row, k: ranked[row][:k], None, {"retriever": "index", **about})
+    best, documents, about = search_rows(index, split.queries, config, reporter, k=k)
+    ranked = _ranked(best.scores_Qk, best.rows_Qk, documents.of)
+    return Ranker(ranked, None, {"retriever": "index", **about}, is_searched=True)
 
 
-def _list_documents(scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], collection: Collection) -> list[Ranked]:
-    ids: Any = collection.corpus.ids
-    return [
-        [(ids[int(r)], float(s)) for r, s in zip(rows, scores, strict=True) if r >= 0]
-        for rows, scores in zip(rows_Qk, scores_Qk, strict=True)
-    ]
+def _ranked(
+    scores_Qk: NDArray[np.float32], rows_Qk: NDArray[np.int64], documents_of: Callable[[NDArray[np.int64]], list[str]]
+) -> Callable[[int, int], Ranked]:
+    """A Ranker's `ranked`: ids are looked up for one query at a time. A row of -1 is no document."""
+
+    def ranked(row: int, k: int) -> Ranked:
+        real_k = rows_Qk[row, :k] >= 0
+        documents = documents_of(rows_Qk[row, :k][real_k])
+        return list(zip(documents, map(float, scores_Qk[row, :k][real_k]), strict=True))
+
+    return ranked

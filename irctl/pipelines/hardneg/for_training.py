@@ -16,6 +16,7 @@ from irctl.origins import derived
 from irctl.pipelines.hardneg.judged_split import open_split
 from irctl.pipelines.hardneg.mine import mine_to_file
 from irctl.pipelines.hardneg.rankers import rank_by_bm25
+from irctl.pipelines.hardneg.rules import read_rules
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def default_negatives(config: Config, collection: Collection, reporter: Reporter
     target = default_file(config, collection)
     if not target.is_file():
         split = open_split(config, collection)
-        reporter.say(f"mining {config.hardneg.num} BM25 negatives a query for {collection.name}/{split.name}, once")
+        num = read_rules(config.hardneg).num
+        reporter.say(f"mining {num} BM25 negatives a query for {collection.name}/{split.name}, once")
         target.parent.mkdir(parents=True, exist_ok=True)
         ranker = rank_by_bm25(split, config)
         with files.owning(target.parent):

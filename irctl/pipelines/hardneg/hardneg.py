@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files
+from irctl import files, stopping
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.hashing import sha256_file
 from irctl.pipelines.hardneg import rescore
-from irctl.pipelines.hardneg.judged_split import MiningSplit, open_split
+from irctl.pipelines.hardneg.judged_split import MiningSplit, open_split, refuse_evaluated
 from irctl.pipelines.hardneg.mine import mine_to_file
 from irctl.pipelines.hardneg.rankers import Ranker, rank_by_bm25, rank_by_run
 from irctl.pipelines.hardneg.rules import read_rules
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MiningRequest:
-    """Where candidates come from, and where negatives go. retriever: bm25, dense, index or run."""
+    """Where candidates come from, and where negatives go. retriever: bm25, dense, index or run.
+
+    forced: also for a split that is evaluated.
+    """
 
     retriever: str = "bm25"
     index: str | None = None  # bundle or vectors: folder, run or RUN:METHOD
     run_file: str | None = None
     out: str | None = None  # file; None: in the run folder
+    forced: bool = False
 
 
 BY_BM25 = MiningRequest()
@@ -43,8 +47,11 @@ def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningR
     collection = open_for(config)
     read_rules(config.hardneg)  # before an index is built or a model loaded
     suffix = _choose_suffix(config, request.out)
+    if not request.forced:
+        refuse_evaluated(config, collection)
     split = open_split(config, collection)
     ranker = _open_ranker(split, config, run, reporter, request)
+    kept = _keep_ranking(split, ranker, config, run, reporter)
     if config.hardneg.rescore:
         trusts = config.model.trust_remote_code
         ranker = rescore.rescore(ranker, split, config.hardneg.rescore, run.paths.folder, trust_remote_code=trusts)
@@ -61,7 +68,30 @@ def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningR
     run.artifact("out", "negatives", target, sha256=sha256_file(target), n_rows=counts.negatives)
     if counts.no_positive:
         reporter.warn(f"{counts.no_positive} of {len(split.queries)} queries have no positive to compare with: skipped")
-    return {"negatives_file": str(target), "split": split.name, "retriever": request.retriever, **asdict(counts)}
+    found = {"negatives_file": str(target), "split": split.name, "retriever": request.retriever, **asdict(counts)}
+    return found | ({"run_file": str(kept)} if kept else {})
+
+
+def _keep_ranking(
+    split: MiningSplit, ranker: Ranker, config: Config, run: RunHandle, reporter: Reporter
+) -> Path | None:
+    """The ranking that negatives are taken from, judged documents and all, as a run file: to look at and to compare."""
+    from irctl.data.collections.check import refuse_unfit_ids
+    from irctl.data.judgements.runs import write_run
+
+    if not (ranker.is_searched and config.eval.save_run):
+        return None
+    try:
+        refuse_unfit_ids(split.collection, split.name)
+    except DataError as e:
+        reporter.warn(f"no run file is kept: {e.message}")
+        return None
+    target, depth = run.out / "run.trec.gz", config.hardneg.depth
+    ranked = ((q, ranker.ranked(row, depth + len(split.left_out.of(row)))) for row, q in enumerate(split.queries.ids))
+    with stopping.at_once("nothing of the mining is kept"):
+        write_run(target, ranked, run.id)
+    run.artifact("out", "run_file", target, n_rows=len(split.queries))
+    return target
 
 
 def _choose_suffix(config: Config, out: str | None) -> str:
@@ -100,6 +130,8 @@ def describe(config: Config, request: MiningRequest = BY_BM25) -> dict[str, Any]
     from irctl.data.collections.open import open_for
 
     collection, name = open_for(config), train_split(config)
+    if not request.forced:
+        refuse_evaluated(config, collection)
     rules = read_rules(config.hardneg)
     retriever = f"dense, {config.model.name}" if request.retriever == "dense" else request.retriever
     return {

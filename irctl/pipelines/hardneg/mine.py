@@ -94,4 +94,8 @@ def mine_to_file(
     write_negatives(target, mined, provenance)
     if counts.queries and counts.empty == counts.queries:
         reporter.warn(f"none of the {counts.queries} queries has a negative left: look at the bounds and margins")
+    elif short := counts.short + counts.empty:
+        of_none = f", {counts.empty} of them none" if counts.empty else ""
+        wanted = read_rules(settings).num
+        reporter.warn(f"{short} of {counts.queries} queries have fewer than {wanted} negatives{of_none}")
     return counts

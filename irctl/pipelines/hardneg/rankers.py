@@ -28,13 +28,14 @@ class Ranker:
 
     ranked(query row, k): the k best documents with scores. score(query row, ids): scores of named documents, or None
     where only a finished run is known. provenance: what made the ranking, for the file beside the negatives. kept: what
-    of the work a stop leaves behind.
+    of the work a stop leaves behind. is_searched: by vectors or codes, so that its ranking is worth a run file.
     """
 
     ranked: Callable[[int, int], Ranked]
     score: Callable[[int, list[str]], list[float]] | None
     provenance: dict[str, Any]
     kept: str = ""
+    is_searched: bool = False
 
 
 def rank_by_bm25(split: MiningSplit, config: Config) -> Ranker:

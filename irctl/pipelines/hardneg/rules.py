@@ -21,7 +21,10 @@ DEFAULT_RANGE = "0:200"  # that of the schema; a smaller depth cuts it
 
 @dataclass(frozen=True)
 class MiningRules:
-    """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, unjudged only."""
+    """What makes a ranked document a negative. first, last: rank window, 0-based, last excluded, unjudged only.
+
+    num: at most so many; the whole window where the setting is 0.
+    """
 
     num: int
     first: int
@@ -65,10 +68,11 @@ def read_rules(settings: HardNeg) -> MiningRules:
         )
     if settings.rel_margin is not None and settings.rel_margin < 0:
         raise ConfigError(f"hardneg.rel_margin: expected 0 or more, found {settings.rel_margin}")
+    last_rank = min(window[1], settings.depth)
     return MiningRules(
-        settings.num,
+        settings.num or last_rank - window[0],
         window[0],
-        min(window[1], settings.depth),
+        last_rank,
         settings.pick,
         settings.min_score,
         settings.max_score,

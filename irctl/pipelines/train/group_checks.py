@@ -35,6 +35,11 @@ def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:
             said.append(f"{without} of {len(source)} training queries have no mined negative")
         if unknown := len(np.setdiff1d(mined, judged)):
             said.append(f"{unknown} queries that negatives were mined for have no judgement here: not used")
+    if source.short_queries:
+        said.append(
+            f"{source.short_queries} of {len(source)} training queries have fewer than {size - 1} negatives: "
+            "random unjudged documents fill their groups (data.short=fill)"
+        )
     if found.unused >= 0.005:
         said.append(
             f"data.selection={source.settings.selection} takes the same {size} passages in every epoch: "

@@ -16,7 +16,8 @@ from irctl.data.collections.mqrel_config import parse_config
 from irctl.data.groups.group_source import GroupSettings, GroupSource
 from irctl.data.groups.report import describe
 from irctl.data.groups.shares import measure_shares
-from irctl.errors import ConfigError
+from irctl.data.judgements.negatives import write_negatives
+from irctl.errors import ConfigError, DataError
 
 FOUR = '{"qid": "q1", "docid": ["d6", "d7", "d8", "d9"], "score": [4, 3, 2, 1]}\n'
 
@@ -175,3 +176,66 @@ def test_a_low_grade_of_the_very_text_of_a_positive_is_no_negative_of_it(folder:
         ids = [d for d, _ in drawn(source(folder, "group_size=0", loss="infonce"), 0, epoch)]
         assert set(ids[1:]) == {"d2", "d5"}
     assert dict(drawn(source(folder, "group_size=0")))["d0"] == 1  # two grades of one text: no contradiction
+
+
+def mined_200(folder: Path) -> None:
+    """One query with a positive and 200 mined negatives."""
+    folders.jsonl(folder / "c/corpus.jsonl", [{"_id": f"d{i}", "text": f"passage {i}"} for i in range(201)])
+    folders.write(folder / "c/qrels/train.tsv", "q1\td0\t2\n")
+    write_negatives(folder / "neg.jsonl", {"q1": [(f"d{i}", 201.0 - i) for i in range(1, 201)]}, {})
+
+
+def test_a_visit_draws_its_negatives_uniformly_and_without_replacement(folder: Path) -> None:
+    mined_200(folder)
+    counts: Counter[str] = Counter()
+    for seed in range(400):
+        group = drawn(source(folder, "group_size=12", f"run.seed={seed}", negatives=True, loss="infonce"), 0, 5)
+        assert len({d for d, _ in group}) == 12 and group[0] == ("d0", 1)
+        counts.update(d for d, _ in group[1:])
+    assert len(counts) == 200
+    assert max(abs(n - 22) for n in counts.values()) < 20  # 400 x 11 / 200, four standard deviations
+
+
+def test_epochs_draw_other_negatives_until_all_were_drawn(folder: Path) -> None:
+    mined_200(folder)
+    groups = source(folder, "group_size=12", negatives=True, loss="infonce")
+    windows = [{d for d, _ in drawn(groups, 0, e)[1:]} for e in range(18)]
+    assert len(set().union(*windows)) == 18 * 11
+    again = source(folder, "group_size=12", negatives=True, loss="infonce")
+    assert [{d for d, _ in drawn(again, 0, e)[1:]} for e in reversed(range(18))] == windows[::-1]
+
+
+def test_a_short_group_is_filled_with_random_documents_that_nobody_judged(folder: Path) -> None:
+    folders.write(folder / "c/qrels/train.tsv", "q1\td0\t2\nq1\td1\t2\nq1\td2\t0\nq2\td0\t2\n")
+    write_negatives(folder / "neg.jsonl", {"q1": [("d6", 1.0)]}, {})
+    groups = source(folder, "group_size=6", "short=fill", negatives=True, loss="infonce")
+    assert groups.short_queries == 2
+    seen: Counter[str] = Counter()
+    for epoch in range(40):
+        ids, labels = zip(*drawn(groups, 0, epoch), strict=True)
+        assert labels == (1, 0, 0, 0, 0, 0) and set(ids[1:3]) == {"d2", "d6"} and len(set(ids)) == 6
+        seen.update(ids[3:])
+    assert set(seen) == {"d3", "d4", "d5", "d7", "d8", "d9"} and min(seen.values()) > 8
+    assert drawn(groups, 0, 3) == drawn(
+        source(folder, "group_size=6", "short=fill", negatives=True, loss="infonce"), 0, 3
+    )
+    # without any mined negative all of them are random ones; of too few documents there are as many as there are
+    assert len(drawn(source(folder, "group_size=9", "short=fill", loss="infonce"), 1)) == 9
+    assert len(drawn(source(folder, "group_size=30", "short=fill", loss="infonce"), 1)) == 10
+
+
+def test_random_documents_of_a_large_corpus_are_no_copies_of_what_is_judged(folder: Path) -> None:
+    texts = [{"_id": f"d{i}", "text": f"passage {i % 2500}"} for i in range(5000)]  # d0 and d2500 are one
+    folders.jsonl(folder / "c/corpus.jsonl", texts)
+    folders.write(folder / "c/qrels/train.tsv", "q1\td0\t2\n")
+    groups = source(folder, "group_size=2400", "short=fill", loss="infonce")
+    ids = [d for d, _ in drawn(groups)]
+    assert len(ids) == 2400 == len({int(d[1:]) % 2500 for d in ids}) and "d2500" not in ids
+
+
+def test_too_few_negatives_are_refused_when_groups_are_made_with_their_number(folder: Path) -> None:
+    folders.write(folder / "c/qrels/train.tsv", "q1\td0\t2\nq2\td0\t2\n")
+    write_negatives(folder / "neg.jsonl", {"q1": [("d6", 1.0), ("d7", 1.0)], "q2": [("d8", 1.0)]}, {})
+    with pytest.raises(DataError, match="1 of 2 training queries have fewer than 2 negatives"):
+        source(folder, "group_size=3", "short=error", negatives=True, loss="infonce")
+    assert len(source(folder, "group_size=2", "short=error", negatives=True, loss="infonce")) == 2

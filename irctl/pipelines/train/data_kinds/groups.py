@@ -159,10 +159,11 @@ def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int
         return _with_given_negatives(config), 0, config.data.negatives
     _judged(config, source)
     file = default_file(config, source.collection)
-    to_mine = 0 if file.is_file() else config.hardneg.num
+    num = read_rules(config.hardneg).num
+    to_mine = 0 if file.is_file() else num
     when = " at the start: not among the sources below" if to_mine else ", before now"
     config = config.replace({"data.negatives": "none" if to_mine else str(file)}, MINED)
-    return config, to_mine, f"{config.hardneg.num} a query by BM25, mined once{when}"
+    return config, to_mine, f"{num} a query by BM25, mined once{when}"
 
 
 def _described(
@@ -193,6 +194,12 @@ def _check(config: Config, source: GroupSource, found: Labels, made_of: Shares) 
                 f"{key} (from {config.origins[key]}): groups of all grades have no one positive to put first",
                 hint="Drop it, or set data.binary=true (in an mqrel file: pos_mqrel and neg_mqrel)",
             )
+    if config.data.short in ("fill", "error") and not source.is_binary:
+        raise ConfigError(
+            f"data.short={config.data.short} (from {config.origins['data.short']}): is for groups of one positive; "
+            "these hold all grades",
+            hint="Use pad or cycle, or set data.binary=true",
+        )
     return label_checks.notices(config, parts, found) + group_checks.notices(config, source, made_of)
 
 
