@@ -53,7 +53,7 @@ def list_writers(method: str = "") -> Iterator[query.RunRecord]:
     """Finished runs that wrote a bundle (of this method), newest first: compressions, trainings and encodings."""
     wrote = "SELECT DISTINCT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle'"
     ids = {str(row["run_id"]) for row in query.rows(wrote)}
-    return (r for r in query.list_runs(status="completed") if r.id in ids and _written(r, method))
+    return (r for r in query.list_runs(status="completed") if r.id in ids and written_by(r, method))
 
 
 def newest_run(method: str = "") -> query.RunRecord | None:
@@ -70,7 +70,7 @@ def _tell_of_codes(method: str, named: tuple[str, query.RunRecord]) -> None:
 
 def of_run(record: query.RunRecord, method: str = "") -> Path:
     """The bundle that a run wrote; that of `method` if it wrote several. DataError if there is none, or no one."""
-    written = _written(record)
+    written = written_by(record)
     if not written:
         command = record.columns.get("command")
         raise DataError(f"run {record.id} is a run of 'irctl {command}' and holds no bundle", hint="irctl compress")
@@ -91,7 +91,7 @@ def method_named(reference: str) -> tuple[str, str]:
     return (run, method) if run and method in plugins.names("quantizers") else (reference, "")
 
 
-def _written(record: query.RunRecord, method: str = "") -> dict[str, Path]:
+def written_by(record: query.RunRecord, method: str = "") -> dict[str, Path]:
     """The bundles that a run wrote, by method; only that of `method` if given."""
     found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="bundle")]
     return {name: p for p in found if method in ("", name := _method_of(p))}

@@ -121,11 +121,13 @@ def _folder_of(record: RunRecord) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
-def newest() -> RunRecord | None:
-    """The newest encode run whose corpus vectors are still there."""
+def newest(collection: str = "") -> RunRecord | None:
+    """The newest encode run whose corpus vectors are still there. collection: fingerprint of the one it must be of."""
     from irctl.ledger import query
 
     for record in query.list_runs(command="encode", status="completed"):
+        if collection and record.columns.get("dataset_fingerprint") != collection:
+            continue
         path = _folder_of(record)
         if path is None:
             continue
