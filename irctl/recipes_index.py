@@ -16,11 +16,12 @@ from irctl.command_line import CommandLine, Read
 from irctl.errors import ConfigError
 from irctl.origins import Kind, Origin
 
-NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int]}
-"""Entries of an arm beside its settings."""
+NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int], "each?": [int]}
+"""Entries of an arm beside its settings. An arm is there once for each value of `each`, which stands for {each}."""
+EACH = "{each}"
 META = {
-    **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?"), str),
-    **{key: [str] for key in ("evaluate?", "report?", "tiny_arms?")},
+    **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?", "each?", "queries?"), str),
+    **{key: [str] for key in ("evaluate?", "report?", "figures?", "tiny_arms?")},
     **{key: [int] for key in ("seeds?", "tiny_seeds?")},
     "expected?": {"*": str},
 }
@@ -45,6 +46,8 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     listed, where = read(name).get("arms", []), _path(name).name
     for i, table in enumerate(listed):
         tables.check(table, {"name": str}, f"{where}: arms[{i}]", error=ConfigError)
+        tables.check(table.get("each", []), [int], f"{where} [{table['name']}]: each", error=ConfigError)
+    listed = [one for table in listed for one in _each(table)]
     by_name = {t["name"]: dict(t) for t in listed}
     if any(
         not n.isprintable() or not 0 < len(n) <= LONGEST_NAME or not {":", "/", "\0"}.isdisjoint(n) for n in by_name
@@ -59,6 +62,21 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
         if isinstance(after := table.get("after"), list):
             tables.check(after, [str], f"{where} [{arm}]: after", error=ConfigError)
     return by_name
+
+
+def _each(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """An arm with `each` as one for each of its values; any other as it is."""
+    if "each" not in table:
+        return [table]
+    return [{**_filled(table, str(value)), "each": [value]} for value in table["each"]]
+
+
+def _filled(value: Any, each: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _filled(v, each) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, each) for v in value]
+    return value.replace(EACH, each) if isinstance(value, str) else value
 
 
 def has_tiny(name: str) -> bool:

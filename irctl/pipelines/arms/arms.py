@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths, recipes_index
-from irctl.errors import ConfigError, PartlyDone, RunFailed
-from irctl.files import write_atomic
+from irctl.errors import PartlyDone, RunFailed
 from irctl.ledger.recording import GROUP
-from irctl.pipelines.arms.chains import BRACES, Chain, DoneLines, Pool
+from irctl.pipelines.arms import held_out
+from irctl.pipelines.arms.chains import BRACES, DoneLines, Pool
+from irctl.pipelines.arms.group_report import report_group
 from irctl.pipelines.arms.steps import Asked, plan
 from irctl.types import Reporter
 
@@ -43,7 +44,7 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
     slots = [{GROUP: run.id} | ({"CUDA_VISIBLE_DEVICES": str(n)} if is_cuda else {}) for n in asked.devices]
     pool = Pool(DoneLines(run.out / "done.jsonl", paths.runs()), run.out / "logs", slots or [{GROUP: run.id}])
     pool.run(chains, reporter)
-    lines = _report(run, chains, asked.meta)
+    lines = report_group(run, chains, asked.meta, partial(held_out.splits, config))
     failed = [c for c in chains if c.error]
     if failed:
         for line in lines:
@@ -62,43 +63,3 @@ def describe(config: Config, asked: Asked) -> dict[str, Any]:
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
     return {"command lines": f"{len(lines)}, {together}", "lines": lines, **({"after": waits} if waits else {})}
-
-
-def _report(run: RunHandle, chains: Sequence[Chain], meta: dict[str, Any]) -> list[str]:
-    """The tables that [meta] report names (losses), as lines of Markdown; also out/report.md."""
-    evals = [run_id for c in chains for run_id in c.runs_of("eval")]
-    compressions = [run_id for c in chains for run_id in c.runs_of("compress")]
-    text: list[str] = []
-    for table in meta.get("report", ["losses"]):
-        shown = [*evals, *compressions] if table == "compression" else evals
-        if shown:
-            text += _tables(run.id, shown, table, str(meta.get("baseline", "")))
-    if text:
-        write_atomic(run.out / "report.md", "\n".join(text))
-    return "\n".join(text).splitlines()
-
-
-def _tables(group: str, runs: Sequence[str], table: str, baseline: str) -> list[str]:
-    """One table a split, each against the baseline where that is in it; of compressions one with all splits."""
-    from irctl.pipelines.report.records import gather, open_per_query
-    from irctl.pipelines.report.report import Wanted, build_tables
-    from irctl.reports.formats import markdown
-    from irctl.reports.records import find_row
-
-    again = f"irctl report --run {group} --table {table}"
-    if table == "compression":
-        records = gather(runs, probes=True)
-        return [markdown.render(t) for t in build_tables(records, Wanted(table=table, command=again), open_per_query())]
-    records = gather(runs)
-    text = []
-    for split in dict.fromkeys(r.split for r in records):
-        mine = [r for r in records if r.split == split]
-        try:
-            find_row(baseline, mine)
-            tested = baseline
-        except ConfigError:  # its own run is among the failed ones
-            tested = ""
-        command = f"{again} --split {split}" + (f" --baseline {tested}" if tested else "")
-        wanted = Wanted(table=table, baseline=tested, split=split, command=command)
-        text += [markdown.render(t) for t in build_tables(mine, wanted, open_per_query())]
-    return text

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from irctl import stopping, tables
+from irctl import paths, stopping, tables
 from irctl.errors import DataError
 from irctl.ledger.files import run_json
 from irctl.ledger.files.identity import ID_PATTERN
 from irctl.ledger.files.run_folder import append_lines
+from irctl.pipelines.arms import code_sizes
 from irctl.types import Reporter
 
 RUN = "{run}"
 """Stands for the id of the chain's main run so far, in the lines after it."""
-BRACES = re.compile(r"\{([A-Za-z0-9][\w.-]*)\}")
+BRACES = re.compile(r"\{([A-Za-z0-9][\w./-]*)\}")
 MEASURING = ("eval", "search", "report")
 """Commands that only measure; the main run of a chain is that of its last line with another."""
 
@@ -37,6 +38,7 @@ class Chain:
     """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early.
 
     after: chains that must have ended before it starts, by the name that stands for their main run in its lines.
+    arm: of the recipe; each: which of the arm's values it has, None where it has none.
     """
 
     name: str
@@ -44,14 +46,24 @@ class Chain:
     runs: list[str] = field(default_factory=list)
     error: str = ""
     after: Mapping[str, Chain] = field(default_factory=dict)
+    arm: str = ""
+    each: int | None = None
 
     @property
     def next_line(self) -> tuple[str, ...] | None:
         """The line to run now; None at the end."""
         if self.error or len(self.runs) == len(self.lines):
             return None
-        ids = {"run": self.main, **{name: parent.main for name, parent in self.after.items()}}
-        return tuple(BRACES.sub(lambda b: ids.get(b[1]) or b[0], word) for word in self.lines[len(self.runs)])
+        return tuple(BRACES.sub(lambda b: self._stands_for(b[1]) or b[0], word) for word in self.lines[len(self.runs)])
+
+    def _stands_for(self, brace: str) -> str:
+        """The id of a run, or a size of codes by its vectors; empty where nothing does, or not yet."""
+        if brace == "run":
+            return self.main
+        if brace in self.after:
+            return self.after[brace].main
+        parent = self.after.get(code_sizes.arm_of(brace))
+        return code_sizes.size_of(brace, paths.runs() / parent.main) if parent and parent.main else ""
 
     @property
     def is_ready(self) -> bool:

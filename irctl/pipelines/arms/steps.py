@@ -2,7 +2,8 @@
 
 An arm lists `steps`, command lines; one that has only settings is a training with them and its evaluations. `{seed}` in
 a step is the seed, `{run}` the run of the last step before it that does more than measure, and `{ARM}` that run of
-another arm, which has finished by then, as those named by `after` have.
+another arm, which has finished by then, as those named by `after` have. `{ARM.bits}` and the like are sizes of codes
+for the vectors that it encoded (code_sizes.py), `{held_out}` the splits that are not trained on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from irctl import plugins, recipes_index
 from irctl.command_line import CommandLine, Read, Role
 from irctl.errors import ConfigError
 from irctl.origins import COMMAND_LINE, Kind
+from irctl.pipelines.arms import code_sizes, held_out
 from irctl.pipelines.arms.chains import BRACES, MEASURING, RUN, Chain
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 ALSO_MEASURING = ("eval.", "search.", "hardware.", "data.root")
 """Settings of --set that steps which only measure get too."""
+FOR_ALL = ("--data", "--model")
+"""Options that every step gets that takes them and has none of its own; of those that measure --data alone."""
 PATTERNS = ("dataset", "split")
 """Braces that are `irctl eval`'s own, in names of run files."""
 
@@ -82,6 +87,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     wanted = _with_parents(chosen or list(tables), parents)
     for name in [n for n in in_order if n in wanted]:
         table, arm = tables[name], _settings(config, asked, name)
+        splits = partial(held_out.splits, arm, is_check=is_check)
         label, evals = name, []
         if "steps" not in table:
             label = name or arm.loss.name.replace(":", "-")
@@ -93,14 +99,19 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
         own_seeds = table.get("seeds")  # an empty list: nothing is drawn, once for all seeds
         seeds = chosen_seeds or own_seeds or meta.get("seeds") or [config.run.seed]
         for seed in [None] if own_seeds == [] else seeds:
-            lines = _given_steps(name, table, seed, asked) if "steps" in table else _training(name, evals, asked)
+            lines = (
+                _given_steps(name, table, seed, asked, splits) if "steps" in table else _training(name, evals, asked)
+            )
             lines = [_completed(line, name, seed, asked, arm) for line in lines]
             after = {p: _paired(made[p], seed, f"{asked.recipe} [{name}]: after {p}") for p in parents[name]}
             full = label if seed is None else f"{label}-seed{seed}"
-            made[name][seed] = Chain(full, tuple(line.words for line in lines), after=after)
+            each = next(iter(table.get("each", ())), None)
+            made[name][seed] = Chain(full, tuple(line.words for line in lines), after=after, arm=name, each=each)
             _check_runs(made[name][seed], asked)
     chains = [*untouched.values(), *(c for name in tables if name in made for c in made[name].values())]
-    for line in {asked.read(words).without("--seed"): None for c in chains for words in c.lines}:
+    all_lines = {asked.read(words).without("--seed"): None for c in chains for words in c.lines}
+    _refuse_unused(asked, tuple(all_lines))
+    for line in {asked.read(code_sizes.stand_in(line.words)): None for line in all_lines}:
         asked.check(line)
     return chains
 
@@ -133,7 +144,8 @@ def _parents(name: str, table: dict[str, Any], tables: dict[str, Any], asked: As
     after = table.get("after", [])
     named = [after] if isinstance(after, str) else list(after)
     braces = [b for step in table.get("steps", ()) for b in BRACES.findall(step)]
-    for parent in (*named, *(b for b in braces if b not in ("run", "seed", *PATTERNS))):
+    braces = [b if b in tables else code_sizes.arm_of(b) for b in braces]
+    for parent in (*named, *(b for b in braces if b not in ("run", "seed", held_out.NAME, *PATTERNS))):
         if parent not in tables:
             raise ConfigError(
                 f"{asked.recipe} [{name}]: no arm named '{parent}'", hint=plugins.nearest(parent, list(tables))
@@ -162,12 +174,17 @@ def _paired(chains: dict[int | None, Chain], seed: int | None, where: str) -> Ch
     raise ConfigError(f"{where}: has the seeds {', '.join(map(str, chains))}, and not {seed}")
 
 
-def _given_steps(name: str, table: dict[str, Any], seed: int | None, asked: Asked) -> list[CommandLine]:
-    """The lines that an arm lists, with its seed in them."""
+def _given_steps(
+    name: str, table: dict[str, Any], seed: int | None, asked: Asked, splits: Callable[[], str]
+) -> list[CommandLine]:
+    """The lines that an arm lists, with its seed and the splits held out in them."""
     lines = []
     for step in table["steps"]:
+        filled = step if seed is None else step.replace("{seed}", str(seed))
+        if held_out.BRACE in filled:
+            filled = filled.replace(held_out.BRACE, splits())
         try:
-            line = asked.read(shlex.split(step if seed is None else step.replace("{seed}", str(seed))))
+            line = asked.read(shlex.split(filled))
         except (ConfigError, ValueError) as e:
             raise ConfigError(f"{asked.recipe} [{name}]: {step}: {e}") from None
         if line.has(Role.START) or line.has("--help"):
@@ -196,8 +213,8 @@ def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked, sett
             line = line.with_option("--tiny")
     given = asked.forwarded
     for option in given.options:
-        is_for_it = option.role is not None or option.name == "--data" or line.command == given.command
-        if option.name not in line.takes or not is_for_it or (option.name == "--data" and line.has("--data")):
+        is_for_it = option.role is not None or option.name in FOR_ALL or line.command == given.command
+        if option.name not in line.takes or not is_for_it or (option.name in FOR_ALL and line.has(option.name)):
             continue
         if option.name == "--set":
             if not measures or (option.value or "").startswith(ALSO_MEASURING):
@@ -222,10 +239,22 @@ def _check_runs(chain: Chain, asked: Asked) -> None:
     """ConfigError where {run} or {ARM} would stand for nothing."""
     for at, words in enumerate(chain.lines):
         for brace in {b for word in words for b in BRACES.findall(word)}:
+            size_of = code_sizes.arm_of(brace)
+            if size_of in chain.after and brace not in chain.after and chain.after[size_of].lines[0][0] != "encode":
+                where = f"{asked.recipe} [{chain.name}]: {' '.join(words)}"
+                raise ConfigError(f"{where}: {{{brace}}}: expected an arm that begins with `encode`, found {size_of}")
             before = chain.lines[:at] if brace == "run" else chain.after[brace].lines if brace in chain.after else None
             if before is not None and not any(w[0] not in MEASURING for w in before):
                 where = f"{asked.recipe} [{chain.name}]: {' '.join(words)}"
                 raise ConfigError(f"{where}: no step before it makes what {{{brace}}} could stand for")
+
+
+def _refuse_unused(asked: Asked, lines: Sequence[CommandLine]) -> None:
+    """ConfigError for an option of the line's own command that reaches no step: it would change nothing."""
+    for option in (o for o in asked.forwarded.options if o.role is None):
+        reached = [x for x in lines if x.command == asked.line.command or option.name in FOR_ALL]
+        if not any(option.name in line.takes for line in reached):
+            raise ConfigError(f"{option.name}: no step of {asked.recipe} takes it", hint="Drop it, or see --dry-run")
 
 
 def _untouched(arm: Config, evals: Sequence[tuple[str, ...]], asked: Asked) -> tuple[CommandLine, ...]:

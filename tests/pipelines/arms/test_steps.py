@@ -42,6 +42,8 @@ run = f"20260801-120000000-00{len((here / 'calls.jsonl').read_text().splitlines(
 folder = Path(os.environ["IRCTL_RUNS"]) / run
 folder.mkdir(parents=True)
 record = {"id": run, "command": words[0], "status": "completed", "created_at": "2026-08-01T12:00:00Z"}
+if words[0] == "encode":
+    record["artifacts"] = [{"role": "out", "kind": "embeddings", "path": "x", "n_rows": 20000, "dim": 768}]
 (folder / "run.json").write_text(json.dumps(record))
 print(json.dumps({"run": run}))
 """
@@ -226,3 +228,50 @@ def test_a_recipe_without_arms_runs_the_command_that_it_names(place: Workspace) 
     seeds = place.ok("recipes run stream-pq --tiny --seeds 1,2 --dry-run --json").json["plan"]["lines"]
     assert seeds == [f"irctl compress --recipe stream-pq --tiny --seed {n}" for n in (1, 2)]
     assert place.run("recipes run stream-pk").err.startswith("error: no recipe named 'stream-pk'")
+
+
+SIZED = """[[arms]]
+name = "pq-{each}"
+each = [32, 16]
+steps = ["compress --method pq --data {vectors} --set pq.m={vectors.m/{each}} --set pq.bits={vectors.bits}"]
+"""
+
+
+def test_an_arm_with_each_is_there_once_for_each_of_its_values(file: Path, place: Workspace) -> None:
+    write(file, VECTORS, SIZED)
+    assert place.ok(f"recipes check {file}").out == "1 recipes checked, no problems\n"
+    made = lines(file, "", seeds="1")
+    sets = "--set pq.m={vectors.m/16} --set pq.bits={vectors.bits}"
+    assert list(made) == ["vectors", "pq-32-seed1", "pq-16-seed1"]
+    assert made["pq-16-seed1"] == [f"compress --method pq --data {{vectors}} {sets} --recipe R:pq-16 --seed 1"]
+    assert [c.each for c in plan(settings(file), asked(file, "", seeds="1"))] == [None, 32, 16]
+    late = VECTORS.replace('"vectors"', '"late"').replace('"encode"', '"encode --set pq.bits={pq-16.bits}"')
+    with pytest.raises(ConfigError, match=r"\{pq-16.bits\}: expected an arm that begins with `encode`, found pq-16"):
+        write(file, VECTORS, SIZED, late)
+        lines(file, seeds="1")
+
+
+def test_an_option_that_no_step_takes_is_refused_and_the_model_reaches_the_encoding(file: Path) -> None:
+    write(file, VECTORS, PQ)
+    line = line_of(f"train --recipe {file} --model m --data scifact")
+    made = plan(settings(file), Asked(recipe=str(file), line=line, read=line_of, seeds="1"))
+    assert " ".join(made[0].lines[0]).endswith("--model m --data scifact")
+    for words in ("--lr 1e-3", "--method jpq", "--split dev"):
+        line = line_of(f"train --recipe {file} {words}")
+        with pytest.raises(ConfigError, match=f"{words.split()[0]}: no step of .* takes it"):
+            plan(settings(file), Asked(recipe=str(file), line=line, read=line_of))
+
+
+def test_the_splits_that_are_held_out_stand_in_the_steps(file: Path) -> None:
+    write(
+        file,
+        PQ.replace('after = "vectors"', "").replace("{vectors}", "x").replace("--split test", "--split {held_out}"),
+    )
+    assert lines(file, "", seeds="1")["pq-seed1"][1] == "eval --index {run} --split dev+test"
+
+
+def test_sizes_are_filled_in_once_the_vectors_are_there(file: Path) -> None:
+    write(file, VECTORS, SIZED, meta=META.replace("[1, 2]", "[1]") + "report = []\n")
+    run_group(file)
+    sets = [c.partition("--recipe")[0].split("--set ")[1:] for c in calls(file)[1:]]
+    assert sets == [["pq.m=24 ", "pq.bits=8 "], ["pq.m=48 ", "pq.bits=8 "]]

@@ -1,0 +1,71 @@
+"""What a group ends with: tables a size, each against the baseline of that size, and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workspace import Workspace
+
+from irctl import config
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.pipelines.arms.chains import Chain
+from irctl.pipelines.arms.group_report import report_group
+
+META = {
+    "report": ["main", "compression"],
+    "figures": ["pareto"],
+    "baseline": "opq-{each}",
+    "each": "a byte for {each} dimensions",
+    "queries": "Queries: those of {held_out}.",
+}
+
+
+def chain(place: Workspace, name: str, *lines: str, each: int | None = None) -> Chain:
+    """What is left of a chain whose lines are done."""
+    made = Chain(f"{name}-seed1", tuple(tuple(line.split()) for line in lines), arm=name, each=each)
+    made.runs += [str(place.ok(f"{line} --json").json["run"]) for line in lines]
+    return made
+
+
+@pytest.fixture(scope="module")
+def chains(place: Workspace) -> list[Chain]:
+    made = [chain(place, "dense", "encode", "eval --index latest")]
+    for m, each in ((2, 32), (4, 16)):
+        for method in ("pq", "opq"):
+            sets = f"--set {method}.m={m} --set {method}.bits=4" + (
+                " --set opq.iterations=1" if method == "opq" else ""
+            )
+            lines = (f"compress --method {method} {sets}", "eval --index latest")
+            made.append(chain(place, f"{method}-{each}", *lines, each=each))
+    return made
+
+
+@pytest.fixture
+def run(place: Workspace) -> RunHandle:
+    return start_run(command="arms", argv=["irctl", "train"], config=config.resolve())
+
+
+def test_a_size_has_a_table_against_its_own_baseline_and_figures_are_drawn(chains: list[Chain], run: RunHandle) -> None:
+    with run:
+        text = report_group(run, chains, META, lambda: "test")
+    titles = [line for line in text if line.startswith("### ")]
+    assert titles == [
+        f"### cranfield test{of}" for of in (", a byte for 32 dimensions", ", a byte for 16 dimensions", "")
+    ]
+    first, second, of_codes = "\n".join(text).split("### ")[1:]
+    for part, m, other in ((first, 2, 4), (second, 4, 2)):
+        assert f"opq bits=4 iterations=1 m={m}" in part and f" pq bits=4 m={m}" in part and f"m={other} " not in part
+        assert f"Differs from all-MiniLM-L6-v2 + opq bits=4 iterations=1 m={m}: " in part
+        assert "irctl report --table main --run " in part
+    assert of_codes.count("| all-MiniLM-L6-v2") == 5
+    assert "\n".join(text).count("- Queries: those of test.") == 3
+    assert text[-1] == "![pareto](pareto.png)" and (run.out / "pareto.png").is_file()
+    assert (run.out / "report.md").read_text().splitlines() == text
+
+
+def test_a_size_whose_baseline_failed_is_shown_without_tests(chains: list[Chain], run: RunHandle) -> None:
+    with run:
+        text = "\n".join(report_group(run, chains[:2], META | {"figures": [], "report": ["main"]}, lambda: "test"))
+    assert "### cranfield test, a byte for 32 dimensions" in text and "Differs from" not in text
+    assert not (Path(run.out) / "pareto.png").exists()
