@@ -23,6 +23,7 @@ from irctl.errors import DataError, PartlyDone, RunFailed
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
+from irctl.models import pair
 from irctl.models.embedding_folder import SHAPE, EmbeddingFolder
 from irctl.models.fingerprints import fingerprint_of
 from irctl.models.pieces import Pieces
@@ -165,7 +166,9 @@ def embed_queries(
 
 
 def collect_key_parts(encoder: CorpusEncoder, corpus: Texts, store: str, side: str) -> dict[str, Any]:
-    """Everything that decides the stored vectors. store: their dtype."""
+    """Everything that decides the stored vectors. store: their dtype. DataError for a corpus of no encoder of it."""
+    if side == "passage":
+        pair.refuse_documents(encoder)
     return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": store}
 
 

@@ -31,13 +31,17 @@ def rank_by_encoder(
     """
     from irctl.models.embed import embed_queries
     from irctl.models.encoder import load_encoder
+    from irctl.origins import derived
     from irctl.pipelines.encode import EncodeRequest, encode_rows
+    from irctl.pipelines.references.document_encoder import document_encoder
     from irctl.pipelines.references.vectors import of_folder
     from irctl.pipelines.search import opened_index, spread
 
     collection, queries = split.collection, split.queries
     encoder = load_encoder(config).freeze()
-    vectors, _ = encode_rows(encoder, collection.corpus, config, run, reporter, EncodeRequest(out=out))
+    of_documents, name = document_encoder(encoder, config.model.name, config)
+    named = config.replace({"model.name": name}, derived("the documents' encoder"))
+    vectors, _ = encode_rows(of_documents, collection.corpus, named, run, reporter, EncodeRequest(out=out))
     queries_QD = embed_queries(encoder, queries.ids, queries.texts, config.encoder)
     searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config.search)
     most = min(config.hardneg.depth + split.left_out.most(), vectors.rows)

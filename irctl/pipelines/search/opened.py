@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.origins import derived
 from irctl.pipelines.references import vectors
+from irctl.pipelines.references.document_encoder import document_encoder
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.search.query_vectors import open_collection, open_encoder
@@ -58,7 +59,7 @@ class Opened:
         from irctl.pipelines.encode import encode_rows
 
         if self._encoded is None or self._encoded[0] is not collection:
-            encoder, name = self.encoder(config)
+            encoder, name = document_encoder(*self.encoder(config), config)
             named = config.replace({"model.name": name}, derived("the search"))
             embedding, _ = encode_rows(encoder, collection.corpus, named, run, reporter)
             self._encoded = (

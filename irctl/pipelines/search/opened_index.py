@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, scan, scan_block, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.models import pair
 from irctl.origins import derived
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Stream
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
 SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
-COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
-"""What must be the same of the encoder of the rows and that of the queries; prompts and lengths differ by side."""
 
 
 @dataclass(frozen=True)
@@ -211,9 +210,8 @@ def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
             f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
         )
     known = searched.about.get("encoder") or {}
-    own = encoder.key("passage")
-    differs = next((k for k in COMPARED if k in known and k in own and known[k] != own[k]), None)
-    if differs:
+    of_documents = pair.documents_of(encoder).get("encoder") or encoder.key("passage")
+    if differs := pair.differs(known, of_documents):
         raise DataError(
             f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
             hint=f"Use --model {searched.about.get('model') or 'NAME of its encoder'}",
