@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_training_parity import environment
 from test_training_runs import config, run
+from two import environment
 from workspace import Workspace
 
 from irctl.ledger.files import identity

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pair
@@ -15,6 +11,7 @@ import pytest
 import safetensors.torch
 import tiny_training as tiny
 import torch
+from two import run_pair
 
 from irctl import plugins
 from irctl.paths import RunPaths
@@ -24,12 +21,6 @@ from irctl.training.parallel.gradient_cache import forward_chunks
 from irctl.training.run_files import journal
 
 HERE = Path(__file__).parents[1]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """For child processes: this checkout is importable, one thread each."""
-    path = os.pathsep.join([str(HERE.parent.parent), str(HERE)])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
 
 
 def write_config(folder: Path, config) -> RunPaths:
@@ -75,22 +66,7 @@ def two_processes(tmp_path_factory) -> tuple[dict[str, torch.Tensor], float]:
         folder / "run",
         equal_scores(**{"hardware.devices": 2, "batch.global": 8, "batch.loss": 4, "train.max_steps": 1}),
     )
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        port = str(s.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "pair.py"), str(folder / "grads"), str(paths.folder)],
-            env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **shared),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [child.communicate(timeout=240)[0] for child in children]
-    assert [child.returncode for child in children] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    run_pair(HERE / "pair.py", str(folder / "grads"), str(paths.folder))
     return safetensors.torch.load_file(folder / "grads"), first_loss(paths)
 
 

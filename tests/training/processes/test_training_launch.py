@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import tiny_training as tiny
-from test_training_parity import environment, write_config
+from test_training_parity import write_config
+from two import environment
 
 from irctl import errors, stopping
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, RunFailed, Stopped
