@@ -28,6 +28,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"rotation": "none", "bits": 2},
     ],
     "binary": [{}, {"threshold": "median"}, {"threshold": "median", "rotate": True}, {"query": "binary"}],
+    "truncation": [
+        {"n": 40},
+        {"bytes": 80, "dtype": "float16", "renorm": False},
+        {"n": 32, "dtype": "float32"},
+    ],
     "saq": [{"bits": 1.0}, {"bits": 2.0}, {"bits": 4.0, "rounds": 2}],
     "faiss": [
         {"factory": "PQ8x4np"},

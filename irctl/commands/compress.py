@@ -49,8 +49,8 @@ def compress(
     """Compress vectors into a searchable bundle: codes, ids, quantizer and manifest.
 
     Input: --data, else the newest encoded corpus, else the built-in collection, encoded first. Default method pq (m=16,
-    bits=8); opq, rabitq and saq keep more at the same bytes. sq is int8 (sq.bits=8), binary keeps signs, the query in
-    floats. The same command continues a run that was killed.
+    bits=8); opq, rabitq and saq keep more at the same bytes. sq is int8 (sq.bits=8); binary keeps signs, the query in
+    floats; truncation keeps the first dimensions. The same command continues a run that was killed.
 
     \b
     Examples:
