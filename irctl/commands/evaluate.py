@@ -64,7 +64,9 @@ def evaluate(
     queries: Annotated[
         str | None, typer.Option(help="held-out query vectors for --recall-against: a .npy file")
     ] = None,
-    export: Annotated[str | None, typer.Option(help="repconc: also metric.json; mteb[:FOLDER]: its files")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="repconc: SPLIT/metric.json; mteb: its files; or KIND:FOLDER")
+    ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="compare with published values")] = False,
 ) -> None:
     """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.
@@ -78,6 +80,7 @@ def evaluate(
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev
       irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --export mteb
+      irctl eval --split dev,test --export repconc
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """

@@ -12,7 +12,15 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
 from irctl.models.locate import resolve_run_name
-from irctl.pipelines.evaluate import files, mteb_files, neighbour_recall, paired_tests, rankings, summary
+from irctl.pipelines.evaluate import (
+    files,
+    mteb_files,
+    neighbour_recall,
+    paired_tests,
+    rankings,
+    repconc_files,
+    summary,
+)
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import find_targets
@@ -46,7 +54,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     if request.oracle:
         payload["oracles"], oracle_lines = summary.compare_published(searches, results)
         lines += oracle_lines
-    table = summary.to_table(results)
+    table = summary.to_table([r for r in results if measured.is_shown(r)])
     if request.per_query:
         payload["per_query"], table = rows, summary.to_query_table(rows)
     return {**payload, "table": table, "lines": lines}
@@ -101,10 +109,11 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
 
 def _export(request: EvalRequest, out: Path, measured: Measurements, seconds: float) -> str:
     """Write the files of another tool; the line that says where."""
-    if request.export == "repconc":
-        write_json(out / files.METRIC, files.to_repconc(measured.results, measured.per_query))
-        return f"RepCONC's measures in {out / files.METRIC}"
-    written = mteb_files.write(request.mteb_folder or out / "mteb", measured.results, measured.searches, seconds)
+    if request.export_kind == "repconc":
+        place = request.export_folder or out / repconc_files.FOLDER
+        paths = repconc_files.write(place, measured.results, measured.per_query, measured.levels)
+        return f"RepCONC's measures in {', '.join(map(str, paths))}"
+    written = mteb_files.write(request.export_folder or out / "mteb", measured.results, measured.searches, seconds)
     return f"mteb's results in {written[0].parent}"
 
 

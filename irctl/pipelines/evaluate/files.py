@@ -1,4 +1,4 @@
-"""Files of an evaluation: eval.json, per_query.parquet, RepCONC's metric.json. Each appears whole, by rename."""
+"""Files of an evaluation: eval.json, per_query.parquet. Each appears whole, by rename."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from irctl.pipelines.search.splits import STABLE
 if TYPE_CHECKING:
     from irctl.metrics.ranking.evaluate import RankingResult
 
-EVAL, PER_QUERY, METRIC = "eval.json", "per_query.parquet", "metric.json"
+EVAL, PER_QUERY = "eval.json", "per_query.parquet"
 VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
 
 
@@ -90,25 +90,6 @@ def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
     for row in read_rows(path):
         values.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
     return values
-
-
-def to_repconc(results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """RepCONC's metric.json: measures by its names, per query and as means, rounded to 5 decimals."""
-    families = {"nDCG": "ndcg", "AP": "map", "R": "recall", "P": "precision", "RR": "mrr"}
-    trec = {"nDCG": "NDCG", "AP": "MAP", "R": "Recall", "P": "P", "RR": "MRR"}
-    exported: dict[str, Any] = {name: {} for name in families.values()} | {"perquery": {}}
-
-    def name(measure: str) -> tuple[str, str] | None:
-        family, at, cut = measure.partition("@")
-        return (families[family], f"{trec[family]}@{cut}") if at and family in families else None
-
-    for r in results:
-        if (key := name(r["measure"])) is not None:
-            exported[key[0]][key[1]] = round(r["value"], 5)
-    for row in rows:
-        if (key := name(row["measure"])) is not None:
-            exported["perquery"].setdefault(row["query_id"], {})[key[1]] = round(row["value"], 5)
-    return exported
 
 
 def keep_stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:

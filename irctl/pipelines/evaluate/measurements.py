@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ from typing import Any
 class Measurements:
     """results: a row a data set, split and measure. per_query: the same a query. searches: a row a data set and split.
 
-    lines: for people. left_out: data set -> why it could not be used.
+    lines: for people. left_out: data set -> why it could not be used. own: (data set, split) -> the measures asked for,
+    where an export adds others, which no table shows. levels: (data set, split) -> grade from which RepCONC's count.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -18,6 +20,13 @@ class Measurements:
     searches: list[dict[str, Any]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    own: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    levels: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def is_shown(self, result: Mapping[str, Any]) -> bool:
+        """Whether a row of results was asked for."""
+        own = self.own.get((result["dataset"], result["split"]))
+        return own is None or result["measure"] in own
 
     def add(self, other: Measurements) -> None:
         """Append what was measured on one more data set and split."""

@@ -45,6 +45,8 @@ def choose_source(request: EvalRequest) -> RankingSource:
 
 def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
     """Every measure of every data set and split; run files given, or searches made by the model or index."""
+    from irctl.metrics.ranking.parsing import parse
+
     source = choose_source(request)
     if request.is_open:
         run.event("info", TAKEN, shlex.join(source.words()))
@@ -57,6 +59,9 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
         stopping.check("the data sets that are done are kept")
         measured.add(_measure_target(target, job, alone=len(asked) == 1))
     measured.lines.extend(target.said for target in asked if target.said)
+    measured.levels.update({(t.dataset, t.split): t.level for t in asked})
+    own = {(t.dataset, t.split): frozenset(m.name for m in parse(t.own_measures)) for t in asked if t.own_measures}
+    measured.own.update(own)
     return replace(
         measured,
         searches=ranking_origin.join_foreign(measured.searches),

@@ -52,10 +52,15 @@ class EvalRequest:
         return "rank" if self.trust_rank else self.format
 
     @property
-    def mteb_folder(self) -> Path | None:
-        """FOLDER of --export mteb:FOLDER; None for another export, or for mteb in the run folder."""
-        kind, _, folder = (self.export or "").partition(":")
-        return Path(folder) if kind == "mteb" and folder else None
+    def export_kind(self) -> str:
+        """Whose files --export writes; empty where it is not given."""
+        return (self.export or "").partition(":")[0]
+
+    @property
+    def export_folder(self) -> Path | None:
+        """FOLDER of --export KIND:FOLDER; None: in the run folder."""
+        folder = (self.export or "").partition(":")[2]
+        return Path(folder) if folder else None
 
     def check(self, config: Config) -> None:
         """Raise ConfigError for options that contradict each other, and for words that are none of the legal ones."""
@@ -71,8 +76,8 @@ class EvalRequest:
             raise ConfigError("--trust-rank: is for TREC run files", hint="irctl eval my.trec --trust-rank")
         if self.format not in FORMATS:
             raise ConfigError(f"--format {self.format}: expected {' or '.join(FORMATS)}")
-        if self.export is not None and self.export not in EXPORTS and not self.export.startswith("mteb:"):
-            raise ConfigError(f"--export {self.export}: expected {' or '.join(EXPORTS)}, or mteb:FOLDER")
+        if self.export is not None and self.export_kind not in EXPORTS:
+            raise ConfigError(f"--export {self.export}: expected {' or '.join(EXPORTS)}, or {EXPORTS[0]}:FOLDER")
         if self.recall_against is None:
             self._check_rankings()
         else:

@@ -11,7 +11,9 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.files.hub import NotFetched
 from irctl.errors import ConfigError, DataError
 from irctl.origins import derived
+from irctl.pipelines.evaluate import repconc_files
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
+from irctl.pipelines.search import opened_index
 from irctl.reports.columns import is_forum
 from irctl.types import Qrels
 
@@ -35,7 +37,7 @@ class Target:
     qrels: Qrels = field(repr=False)
     qrels_sha256: str
     self_match: str
-    measures: str  # preset or list
+    measures: str  # preset or list, those of the export among them
     config: Config = field(repr=False)
     collection: Collection | None = field(repr=False, default=None)
     top_grade: int | None = None  # of the scale, by the card
@@ -43,6 +45,8 @@ class Target:
     run_file: Path | None = None
     made_by: RunRecord | None = None
     said: str = ""  # what the user is told of it
+    own_measures: str = ""  # those that were asked for; empty: all of `measures`
+    level: int = 1  # the grade from which a document counts in what is exported
 
     @property
     def slug(self) -> str:
@@ -87,8 +91,10 @@ def find_targets(config: Config, source: RankingSource, request: EvalRequest) ->
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:
         config = _take_settings(config, made_by)
+    if source.index and "data.source" not in config.origins:
+        config = opened_index.settle_data(config, opened_index.open_index(source.index, config))
     if request.qrels is not None:
-        return [_find_by_qrels(config, source, request.qrels, request.split, made_by)], {}
+        return [_find_by_qrels(config, source, request, request.qrels, made_by)], {}
     present: list[Target] = []
     missing: dict[str, DataError] = {}
     for name in expand_source(config.data.source, config.data.root):
@@ -153,6 +159,8 @@ def _find_in_collection(
         file = _find_file(source.files, dataset, part)
         maker = made_by or (search_that_wrote(file) if file is not None and file.is_file() else None)
         own_config = _take_settings(config, maker) if maker is not None else config
+        own = config.eval.measures or _choose_measures(collection, part, request.format)
+        level = repconc_files.relevance_level(collection, part)
         rule, said = decide_self_match(collection, part, config.eval.self_match)
         targets.append(
             Target(
@@ -161,7 +169,7 @@ def _find_in_collection(
                 qrels=qrels,
                 qrels_sha256=qrels_sha256(qrels),
                 self_match=rule,
-                measures=config.eval.measures or _choose_measures(collection, part, request.format),
+                **_measured(own, request, level),
                 config=own_config.replace({"data.source": name, "data.split": part}, ORIGIN),
                 collection=collection,
                 top_grade=collection.top_grade(part),
@@ -175,7 +183,7 @@ def _find_in_collection(
 
 
 def _find_by_qrels(
-    config: Config, source: RankingSource, qrels: str, split: str | None, made_by: RunRecord | None
+    config: Config, source: RankingSource, request: EvalRequest, qrels: str, made_by: RunRecord | None
 ) -> Target:
     """A target of a judgements file. In a BEIR folder, FOLDER/qrels/SPLIT.tsv names data set and split."""
     from irctl.data.judgements.qrels import qrels_sha256, read_conflicting
@@ -185,7 +193,7 @@ def _find_by_qrels(
     stem = path.name.split(".")[0]
     in_beir = path.resolve().parent.name == "qrels"
     dataset = dataset_name(config.run.dataset, path.resolve().parents[1].name if in_beir else stem)
-    part = split or (stem if in_beir else "test")
+    part = request.split or (stem if in_beir else "test")
     if not source.files:
         raise ConfigError("--qrels: goes with a run file", hint="irctl eval my.trec --qrels qrels/dev.tsv")
     return Target(
@@ -194,12 +202,19 @@ def _find_by_qrels(
         qrels=found,
         qrels_sha256=qrels_sha256(found),
         self_match=config.eval.self_match or "keep",
-        measures=config.eval.measures or "default",
+        **_measured(config.eval.measures or "default", request, 1),
         config=config,
         n_conflicts=n_conflicts,
         run_file=_find_file(source.files, dataset, part),
         made_by=made_by,
     )
+
+
+def _measured(own: str, request: EvalRequest, level: int) -> dict[str, Any]:
+    """Fields of a target: what is measured, and which of it was asked for. level: of the export."""
+    if request.export_kind != "repconc":
+        return {"measures": own}
+    return {"measures": f"{own} {repconc_files.measures(level)}", "own_measures": own, "level": level}
 
 
 def _choose_measures(collection: Collection, split: str, format: str) -> str:

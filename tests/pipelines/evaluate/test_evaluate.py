@@ -249,10 +249,13 @@ def test_the_newest_search_is_evaluated_when_nothing_is_given_on_the_data_it_sea
 
 
 def test_repconc_gets_its_metric_json(toy: Path, toy_run: Path) -> None:
-    _, run = ran(toy, toy_run, "eval.measures=repconc", export="repconc")
-    exported = json.loads((run.out / "metric.json").read_text())
+    payload, run = ran(toy, toy_run, export="repconc")
+    exported = json.loads((run.out / "repconc/test/metric.json").read_text())
     assert exported["mrr"]["MRR@10"] == 0.25 and exported["ndcg"]["NDCG@10"] == round(1 / math.log2(3) / 2, 5)
-    assert exported["perquery"]["q1"]["MRR@10"] == 0.5
+    assert exported["perquery"]["q1"]["recip_rank_10"] == 0.5
+    # the table shows what was asked for, not what the export needs; the results have it all
+    assert set(payload["table"][0]) & {"nDCG@10", "P@1", "AP@3"} == {"nDCG@10"}
+    assert {"R@1000", "RR@10", "P@1"} <= set(values(payload))
 
 
 def test_bm25_of_cranfield_scores_what_the_reference_run_does(tmp_path: Path) -> None:
