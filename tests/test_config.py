@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from irctl import config, profiles, shipped_files
+from irctl import config, plugins, profiles, shipped_files
 from irctl.errors import ConfigError, DataError
 from irctl.origins import SET
+
+WITH_SETTINGS = ", ".join(
+    f"{name}."
+    for package in ("quantizers", "methods")
+    for name in plugins.names(package)
+    if getattr(plugins.config_class(package, name), "__dataclass_fields__", None)
+)
+"""Sections that plug-in files bring, as an error lists them."""
 
 
 def test_later_layers_win_and_each_value_keeps_its_origin(tmp_path: Path) -> None:
@@ -47,7 +55,7 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
         (
             "foo.bar=1",
             "no setting named 'foo.bar' (from --set). Known: run., hardware., data., model., encoder., batch., train., "
-            "loss., eval., search., hardneg., compress., prompts., faiss., flat., opq., pq., rabitq., saq., sq.",
+            f"loss., eval., search., hardneg., compress., prompts., {WITH_SETTINGS}, regularizer.",
         ),
         (
             "pq.zzzz=1",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from irctl import plugins
-from irctl.config import Config
+from irctl.config import REGULARIZERS, Config
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
 from irctl.origins import Kind
@@ -158,6 +158,9 @@ def _fields(name: str) -> tuple[str, ...]:
 def _check_unused(config: Config, names: list[str]) -> None:
     """Refuse settings that would be read by nothing."""
     for section in config.plugins:
+        if section.startswith(REGULARIZERS):
+            key = f"{section}.{next(iter(config.plugins[section]))}"
+            raise ConfigError(f"{key} (from {config.origins[key]}): no method of training regularizes", hint="Drop it")
         if section.startswith("loss.") and section[5:] not in names:
             key = f"{section}.{next(iter(config.plugins[section]))}"
             raise ConfigError(
