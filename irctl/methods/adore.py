@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from irctl.config import Config as Settings
 from irctl.errors import ConfigError
+from irctl.training.index.query_texts import QueryTexts
 from irctl.training.index.retrieving_method import Judged, RetrievingMethod, launched, objective_of
 from irctl.training.method import Context
+from irctl.training.scored_method import optimizer_groups
+
+if TYPE_CHECKING:
+    from irctl.models.encoder import TextEncoder
+    from irctl.training.index.fixed_index import FixedIndex
 
 DEFAULTS: dict[str, Any] = {"loss.name": "lambdamrr", "loss.inbatch": "own"}
 DATA = "judged_vectors"
@@ -31,7 +38,17 @@ class Config:
 
 
 class Method(RetrievingMethod):
-    """A query encoder against a VectorIndex."""
+    """A query encoder against a VectorIndex. about: what the saved encoder says of its training."""
+
+    def __init__(
+        self, judged: Judged, encoder: TextEncoder, index: FixedIndex, settings: Settings, **about: Any
+    ) -> None:
+        held_out = judged.held_out.texts if judged.held_out else []
+        micro = settings.batch.micro or settings.hardware.micro_batch
+        side = QueryTexts(encoder, judged.queries.texts, held_out, micro)
+        super().__init__(judged, side, index, k=Config(**settings.plugin("adore")).k)
+        self.encoder, self._about, self._weight_decay = encoder, about, settings.train.weight_decay
+        self._start = encoder.fingerprint("passage")  # before training changes it
 
     @classmethod
     def build(cls, config: Settings, context: Context) -> Self:
@@ -46,27 +63,30 @@ class Method(RetrievingMethod):
         encoder = load_encoder(config)
         for line in encoder.notices:
             context.reporter.say(line)
-        documents = launched(context.paths).get("documents", {})
-        similarity = config.search.similarity or str(stream.about.get("similarity", "")) or encoder.similarity
         judged = Judged(
-            encoder=encoder,
             queries=queries,
             held_out=held_out,
             ids=open_split(config).collection.corpus.ids if ids is None else ids,
             objective=objective_of(config, context, queries),
-            micro=context.plan.micro,
             seed=config.run.seed,
-            weight_decay=config.train.weight_decay,
             fingerprint=hashlib.sha256(f"{queries.fingerprint} {stream.fingerprint}".encode()).hexdigest(),
-            about={
-                "loss": config.loss.name,
-                "positive_threshold": queries.threshold,
-                "run": context.paths.folder.name,
-                **documents,
-            },
         )
+        similarity = config.search.similarity or str(stream.about.get("similarity", "")) or encoder.similarity
         index = VectorIndex.of_stream(stream, similarity, encoder.device)
-        return cls(judged, index, k=Config(**config.plugin("adore")).k)
+        about = {"loss": config.loss.name, "positive_threshold": queries.threshold, "run": context.paths.folder.name}
+        return cls(judged, encoder, index, config, **about, **launched(context.paths).get("documents", {}))
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weight decay on the encoder's matrices only; learned parts of the loss take none."""
+        return optimizer_groups([*self.encoder.module.parameters(), *self.objective.parameters()], self._weight_decay)
+
+    def inputs(self) -> list[dict[str, Any]]:
+        folder = str(self.encoder.located.folder)
+        return [{"kind": "model", "path": folder, "sha256": self._start, "dim": self.encoder.dim}]
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        self.encoder.save(folder, {**self._about, **self.about()})
+        return {"dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
 
 
 __all__ = ["DATA", "DEFAULTS", "READS_INDEX", "Config", "Method"]

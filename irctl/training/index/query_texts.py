@@ -5,45 +5,41 @@ Dimension key: L queries of this process, Q queries, D vector width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from irctl.training.parallel import gather
 from irctl.training.parallel.gradient_cache import forward_chunks
 
-if TYPE_CHECKING:
-    from irctl.models.encoder import TextEncoder
 
+class QueryTexts(nn.Module):
+    """texts: of training queries, by number. held_out: texts to measure by. micro: queries forwarded at once."""
 
-class QueryTexts:
-    """Collates and embeds. micro: queries forwarded at once."""
+    def __init__(
+        self, encoder: Any, texts: Callable[[Sequence[int]], list[str]], held_out: Sequence[str], micro: int
+    ) -> None:
+        super().__init__()
+        self.encoder, self._texts, self._held_out, self.micro = encoder, texts, held_out, micro
+        self.module = encoder.module  # registered: its parameters are trained
 
-    def __init__(self, encoder: TextEncoder, micro: int) -> None:
-        self.encoder, self.micro = encoder, micro
-        # asked here: a data loader worker does not belong to the process group
-        self.rank, self.processes = gather.world()
+    def train(self, mode: bool = True) -> QueryTexts:
+        """Without dropout in training too."""
+        return super().train(False)
 
-    def mine(self, count: int) -> range:
-        """The queries of this process among `count`; the first one where it has none, for collectives wait."""
-        return gather.share(count, self.rank, self.processes) or range(1)
+    def collate(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Features of these queries, `micro` at once."""
+        texts = self._texts(numbers)
+        return [
+            dict(self.encoder.features(texts[i : i + self.micro], "query")) for i in range(0, len(texts), self.micro)
+        ]
 
-    def counts(self, count: int) -> list[int]:
-        """Queries of each process."""
-        return [len(gather.share(count, rank, self.processes)) for rank in range(self.processes)]
-
-    def collate(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Features of this process's texts, `micro` at once."""
-        chunks = [list(texts[i : i + self.micro]) for i in range(0, len(texts), self.micro)]
-        return [dict(self.encoder.features(chunk, "query")) for chunk in chunks]
-
-    def embed(self, chunks: Sequence[dict[str, Any]]) -> Tensor:
-        """Vectors [L, D] of collated texts, with gradient."""
-        assert not self.encoder.module.training, "the query encoder runs without dropout"
+    def forward(self, chunks: Sequence[dict[str, Any]]) -> Tensor:
+        """Vectors [L, D] of collated queries, with gradient."""
+        assert not self.module.training
         return forward_chunks(lambda chunk: (self.encoder.forward(chunk),), chunks)[0]
 
-    def embed_all(self, texts: Sequence[str]) -> Tensor:
-        """Vectors [Q, D] of texts, without gradient, on the encoder's device."""
-        return torch.from_numpy(self.encoder.encode(texts, "query")).to(self.encoder.device)
+    def held_out(self) -> Tensor:
+        """Vectors [Q, D] of the held-out queries as the encoder makes them now, on its device."""
+        return torch.from_numpy(self.encoder.encode(self._held_out, "query")).to(self.encoder.device)

@@ -115,3 +115,25 @@ def test_where_dev_is_what_is_reported_some_training_queries_are_held_out(place:
 def test_the_score_of_dev_is_that_of_an_evaluation(place: Workspace, words: str, trained: dict) -> None:
     done = place.ok(f"eval --model {trained['run']} --data {words} --split dev --measures nDCG@10 --json").json
     assert np.isclose(done["results"][0]["value"], trained["payload"]["dev_after"], atol=1e-6), done
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bytes(
+    place: Workspace, words: str, in_process: None, trained: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from irctl.training.index.retrieving_method import RetrievingMethod
+
+    score, steps = RetrievingMethod.score, []
+
+    def dies(self: RetrievingMethod, batch: dict) -> object:
+        steps.append(self.training)
+        if sum(steps) == 5:  # of those in training
+            raise KeyboardInterrupt
+        return score(self, batch)
+
+    monkeypatch.setattr(RetrievingMethod, "score", dies)
+    line = f"{TRAIN} --data {words} --epochs 3 --set run.name=killed --json"
+    assert place.run(line).code == 130
+    monkeypatch.setattr(RetrievingMethod, "score", score)
+    resumed = place.ok(line)
+    assert "continuing" in resumed.err
+    assert resumed.json["model_fingerprint"] == trained["payload"]["model_fingerprint"]

@@ -1,0 +1,91 @@
+"""What one of two processes does in the test of retrieved candidates: two steps of SGD with the clip active."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import tiny_training as tiny
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from irctl.models.pq_layer import PqLayer
+from irctl.quantizers.learned import Quantizer
+from irctl.training.index.fixed_index import CodeIndex
+from irctl.training.index.query_texts import QueryTexts
+from irctl.training.index.retrieved import Known, with_views
+from irctl.training.index.retrieving_method import RetrievingMethod
+from irctl.training.loop.trainer import MethodModule
+from irctl.training.objective import terms
+from irctl.training.objective.objective import Objective
+
+ROWS, QUERIES = 50, 12
+
+
+class Queries:
+    """Query q has the positives 3q and, where q is even, 3q + 1."""
+
+    positive_from = 1.0
+
+    def __len__(self) -> int:
+        return QUERIES
+
+    def texts(self, numbers: Any) -> list[str]:
+        return [" ".join(str(1 + (7 * n + j) % (tiny.WORDS - 1)) for j in range(3 + n % 4)) for n in numbers]
+
+    def known(self, query: int) -> Known:
+        rows = np.array([3 * query, 3 * query + 1][: 2 - query % 2])
+        return Known(f"q{query}", rows, np.ones(len(rows), np.float32), own_row=48 if query == 3 else -1)
+
+
+class Codes(RetrievingMethod):
+    def __init__(self, loss: str, micro: int) -> None:
+        config = tiny.configuration(**{"loss.name": loss, "loss.temperature": 0.5, "loss.inbatch": "own"})
+        encoder, random = tiny.TinyEncoder(), np.random.default_rng(0)
+        quantizer = Quantizer.of_arrays(None, random.standard_normal((4, 16, 2)).astype(np.float32))
+        layer = PqLayer(torch.from_numpy(quantizer.rotation_ED), torch.from_numpy(quantizer.centroids_MKd))
+        index = CodeIndex(layer, quantizer.encode(random.standard_normal((ROWS, 8)).astype(np.float32)), 4, "ip")
+        objective = Objective(with_views(terms.parts(config, 1.0)), learn_temperature=False, warn=print)
+        judged: Any = SimpleNamespace(queries=Queries(), held_out=None, objective=objective, seed=5, fingerprint="")
+        super().__init__(judged, QueryTexts(encoder, Queries().texts, [], micro), index, k=9)
+        self.layer = layer
+
+
+def train(loss: str, queries: int, micro: int, wrap: Any = lambda module: module) -> dict[str, Tensor]:
+    """Weights and clipped gradient after two steps of plain SGD: Adam hides a wrong factor."""
+    torch.manual_seed(0)
+    module = MethodModule(Codes(loss, micro))
+    module.train()
+    wrapped = wrap(module)
+    optimizer, found = torch.optim.SGD(module.parameters(), lr=0.5), {}
+    for step in range(2):
+        batch = module.method.collate([(n, step) for n in range(queries)])
+        optimizer.zero_grad()
+        value, _ = wrapped(batch)
+        value.backward()
+        found[f"norm{step}"] = nn.utils.clip_grad_norm_(module.parameters(), 0.01)
+        found[f"loss{step}"] = value.detach()
+        optimizer.step()
+    return found | {name: p.detach() for name, p in module.named_parameters()}
+
+
+CASES = [("infonce", 8, 100), ("lambdamrr", 7, 2), ("ranknet", 8, 3), ("infonce", 1, 4)]
+
+
+def main(rank: int, rendezvous: str, out: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
+    found = {}
+    for number, case in enumerate(CASES):
+        got = train(*case, wrap=lambda module: DistributedDataParallel(module, find_unused_parameters=True))
+        found |= {f"{number}.{name}": value.clone().contiguous() for name, value in got.items()}
+    if rank == 0:
+        safetensors.torch.save_file(found, out)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
