@@ -11,7 +11,7 @@ from irctl.origins import derived
 
 # In the order in which a reader could type them: later pages speak of runs that earlier ones made.
 PAGES = (
-    "data ls|data check|data convert|hardneg|encode|train|compress|search|eval|export|report|"
+    "data ls|data check|data convert|encode|train|compress|hardneg|search|eval|export|report|"
     "runs ls|runs show|runs diff|runs sql|runs reindex|runs reap|runs tag|runs note|runs export|runs import|"
     "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes run|recipes check|"
     "profiles ls|profiles show|doctor|demo"

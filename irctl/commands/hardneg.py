@@ -28,10 +28,12 @@ NAMES = {
 def hardneg(
     options: Options,
     retriever: Annotated[
-        str | None, typer.Option(help="bm25 or dense; default: dense if --model or --index is given, else bm25")
+        str | None, typer.Option(help="bm25, dense or index; default: by --model, --index or --run, else bm25")
     ] = None,
     model: Annotated[str | None, typer.Option(help="encoder: folder, hub id or run")] = None,
-    index: Annotated[str | None, typer.Option(help="bundle or vectors to mine from: folder, run, RUN:METHOD")] = None,
+    index: Annotated[
+        str | None, typer.Option(help="bundle or vectors to mine from; latest: the newest that fits")
+    ] = None,
     run: Annotated[str | None, typer.Option("--run", help="run file to mine from: TREC, ranx")] = None,
     data: Annotated[str | None, typer.Option(help="collection or folder")] = None,
     split: Annotated[str | None, typer.Option(help="queries to mine for")] = None,
@@ -51,12 +53,13 @@ def hardneg(
       irctl hardneg --num 4
       irctl hardneg --retriever dense --num 4 --pick random --range 10:100
       irctl hardneg --num 2 --set hardneg.rel_margin=0.05
+      irctl hardneg --index latest --split train --num 200
       irctl hardneg --dry-run
     """
 
     chosen = retriever or ("run" if run else "index" if index else "dense" if model else "bm25")
     if chosen not in ("bm25", "dense", "index", "run"):
-        raise typer.BadParameter(f"expected bm25 or dense, found {retriever!r}", param_hint="--retriever")
+        raise typer.BadParameter(f"expected bm25, dense or index, found {retriever!r}", param_hint="--retriever")
     from irctl.pipelines.hardneg import hardneg as pipeline
 
     request = pipeline.MiningRequest(retriever=chosen, index=index, run_file=run, out=out, forced=force)

@@ -27,14 +27,20 @@ if TYPE_CHECKING:
 class MiningRequest:
     """Where candidates come from, and where negatives go. retriever: bm25, dense, index or run.
 
+    index: bundle or vectors: folder, run or RUN:METHOD; None or latest: the newest codes that fit the corpus.
     forced: also for a split that is evaluated.
     """
 
     retriever: str = "bm25"
-    index: str | None = None  # bundle or vectors: folder, run or RUN:METHOD
+    index: str | None = None
     run_file: str | None = None
     out: str | None = None  # file; None: in the run folder
     forced: bool = False
+
+    @property
+    def is_by_lineage(self) -> bool:
+        """Whether the index is to be found among those that fit."""
+        return self.retriever == "index" and self.index in (None, "latest")
 
 
 BY_BM25 = MiningRequest()
@@ -44,6 +50,7 @@ def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningR
     """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
     from irctl.data.collections.open import open_for
 
+    config = _with_data_of(request, config)
     collection = open_for(config)
     read_rules(config.hardneg)  # before an index is built or a model loaded
     suffix = _choose_suffix(config, request.out)
@@ -121,19 +128,41 @@ def _open_ranker(
     from irctl.pipelines.hardneg.dense_rankers import rank_by_encoder, rank_by_index
 
     if request.retriever == "index":
-        return rank_by_index(str(request.index), split, config, reporter)
+        return rank_by_index(_index_of(request, config, reporter), split, config, reporter)
     return rank_by_encoder(split, config, run, reporter)
+
+
+def _with_data_of(request: MiningRequest, config: Config) -> Config:
+    """The settings with the collection of an index that is named, unless they name one."""
+    if request.retriever != "index" or request.is_by_lineage or "data.source" in config.origins:
+        return config
+    from irctl.pipelines.search import opened_index
+
+    return opened_index.settle_data(config, opened_index.open_index(str(request.index), config))
+
+
+def _index_of(request: MiningRequest, config: Config, reporter: Reporter) -> str:
+    """The index that is named, or the newest bundle of this corpus. DataError, with what makes one, without any."""
+    if not request.is_by_lineage:
+        return str(request.index)
+    from irctl.pipelines.references.fitting import fitting_bundle
+
+    return str(fitting_bundle(config, reporter).folder)
 
 
 def describe(config: Config, request: MiningRequest = BY_BM25) -> dict[str, Any]:
     """What --dry-run prints: which queries, which documents, where from."""
     from irctl.data.collections.open import open_for
+    from irctl.types import Silent
 
+    config = _with_data_of(request, config)
     collection, name = open_for(config), train_split(config)
     if not request.forced:
         refuse_evaluated(config, collection)
     rules = read_rules(config.hardneg)
     retriever = f"dense, {config.model.name}" if request.retriever == "dense" else request.retriever
+    if request.retriever == "index":
+        retriever = f"index, {_index_of(request, config, Silent())}"
     return {
         "mining": {
             "collection": f"{collection.name}, {len(collection.corpus)} documents",

@@ -119,3 +119,21 @@ def test_a_negative_that_is_no_document_is_refused_before_training_with_its_line
     file.write_text(json.dumps({"qid": query, "docid": ["1", "no-such"], "score": [2, 1]}) + "\n")
     done = place.run(f"train --loss infonce --negatives {file} --dry-run")
     assert done.code == errors.DATA and f"{file}:1" in done.err and "'no-such'" in done.err, done.err
+
+
+def test_the_newest_codes_of_this_corpus_are_mined_where_none_is_named(
+    place: Workspace, bundle: Path, mined: dict[str, Any], tmp_path: Path
+) -> None:
+    texts = {f"d{i}": f"wing number {i}" for i in range(40)}
+    other = beir_folder(tmp_path / "forty", texts, {"q": "wing"}, train={"q": {"d1": 1}})
+    place.ok(f"encode --data {other} {SHORT}")
+    for line in (f"--retriever index --data {other}", f"--index latest --data {other} --dry-run"):
+        missing = place.run(f"hardneg {line}")
+        assert missing.code == errors.DATA and "irctl compress --method opq --data" in missing.err, missing.err
+    of_other = place.ok("compress --method opq --set opq.m=8 --set opq.bits=4 --data latest --json").json["bundle"]
+    about = place.ok(f"hardneg --index latest --data {other} {SHORT} --json").json
+    assert of_other in Path(f"{about['negatives_file']}.provenance.json").read_text()
+    for line in (f"--index latest --num 200 {SHORT}", f"--retriever index --num 200 {SHORT}"):
+        again = place.ok(f"hardneg {line} --json").json  # of the built-in collection: the older one
+        assert Path(again["negatives_file"]).read_bytes() == Path(mined["negatives_file"]).read_bytes()
+    assert "forty, 40 documents" in place.ok(f"hardneg --index {of_other} --dry-run").out  # an index brings its data
