@@ -2,7 +2,7 @@
 
 {ARM.bits}   bits a sub-vector: 4 below 39 vectors for each of 256 centroids, else 8
 {ARM.m/16}   sub-vectors of a product code of a byte for each 16 dimensions, at those bits; it divides the dimensions
-{ARM.dims/16}  dimensions that are left when an int8 is kept for each 16
+{ARM.bytes/16}  a byte for each 16 dimensions
 {ARM.saq/16} saq.bits of so many bytes with the factors of a segment in them
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from irctl.errors import DataError
 from irctl.ledger.files import run_json
 
-SIZE = re.compile(r"(?P<arm>[A-Za-z0-9][\w.-]*)\.(?P<what>bits|(?:m|dims|saq)/[1-9]\d*)")
+SIZE = re.compile(r"(?P<arm>[A-Za-z0-9][\w.-]*)\.(?P<what>bits|(?:m|bytes|saq)/[1-9]\d*)")
 STAND_IN = "4"
 """A value that every setting of a size takes, while nothing is encoded."""
 FACTORS = 8
@@ -47,7 +47,7 @@ def size_of(brace: str, run: Path) -> str:
         return str(bits_for(rows))
     if what == "m":
         return str(slices(dim, int(per_byte), bits_for(rows)))
-    if what == "dims":
+    if what == "bytes":
         return str(max(dim // int(per_byte), 1))
     return repr(max(dim / int(per_byte) - FACTORS, 0) * 8 / dim)
 

@@ -28,10 +28,10 @@ def encoded(folder: Path, rows: int | None, dim: int) -> Path:
 @pytest.mark.parametrize(
     ("rows", "dim", "sizes"),
     [
-        (1400, 384, {"bits": "4", "m/32": "24", "m/16": "48", "m/8": "96", "dims/8": "48"}),  # 12, 24 and 48 bytes
+        (1400, 384, {"bits": "4", "m/32": "24", "m/16": "48", "m/8": "96", "bytes/8": "48"}),  # 12, 24 and 48 bytes
         (9984, 384, {"bits": "8", "m/32": "12", "m/16": "24", "m/8": "48"}),
         (9983, 768, {"bits": "4", "m/16": "96"}),
-        (20000, 300, {"bits": "8", "m/16": "20", "dims/16": "18"}),  # 18.75 bytes; 15 and 20 divide 300
+        (20000, 300, {"bits": "8", "m/16": "20", "bytes/16": "18"}),  # 18.75 bytes; 15 and 20 divide 300
     ],
 )
 def test_a_code_has_a_byte_for_so_many_dimensions_at_any_width(
