@@ -106,6 +106,11 @@ class Bundle:
         self._quantizer: Any = None
 
     @property
+    def trained_by(self) -> str:
+        """The training method that made the query side, by which tables call these codes; empty where none did."""
+        return str(self.manifest.get("about", {}).get("trained", {}).get("method", ""))
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the manifest, which holds every file's hash."""
         return hashing.sha256_file(self.folder / shards.MANIFEST)

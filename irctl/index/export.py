@@ -211,6 +211,7 @@ def read_code_blocks(bundle: Bundle) -> Iterator[Block]:
 
 
 def decode_blocks(bundle: Bundle) -> Iterator[Block]:
-    """Ids and decoded vectors of a bundle."""
+    """Ids and decoded vectors of a bundle; where queries have a side of their own, those that score raw queries."""
+    side = {"side": "query"} if getattr(bundle.quantizer, "has_query_side", False) else {}
     for ids, codes_NC in read_code_blocks(bundle):
-        yield ids, bundle.quantizer.decode(codes_NC)
+        yield ids, bundle.quantizer.decode(codes_NC, **side)

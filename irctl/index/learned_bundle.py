@@ -64,7 +64,7 @@ def write_learned(
     more["parent"] = {"method": parent.method, "manifest": parent.fingerprint}
     if query_encoder is not None:
         shutil.copytree(query_encoder, staged / ENCODER)
-        more[ENCODER] = {"folder": ENCODER, "fingerprint": fingerprint_folder(staged / ENCODER)}
+    more |= describe_encoder(staged)
     sha256 = write_bundle(
         staged,
         method=METHOD,
@@ -78,6 +78,22 @@ def write_learned(
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
     return sha256
+
+
+def describe_encoder(folder: Path) -> dict[str, Any]:
+    """What the manifest of a bundle in this folder says of the query encoder in it; nothing where there is none."""
+    if not (folder / ENCODER).is_dir():
+        return {}
+    return {ENCODER: {"folder": ENCODER, "fingerprint": fingerprint_folder(folder / ENCODER)}}
+
+
+def copy_encoder(source: Path, folder: Path) -> None:
+    """The query encoder of one bundle into the folder of another that is searched by the same query side."""
+    if (source / ENCODER).is_dir() and not (folder / ENCODER).is_dir():
+        staged = folder / f".{ENCODER}.tmp.{os.getpid()}"
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(source / ENCODER, staged)
+        staged.rename(folder / ENCODER)
 
 
 def link(source: Path, target: Path) -> None:

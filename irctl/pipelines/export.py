@@ -22,6 +22,7 @@ from irctl.index import export as writing
 from irctl.index import shards
 from irctl.index.bundle import Bundle, locate_quantizer
 from irctl.index.export import BLOCK, Block
+from irctl.index.learned_bundle import ENCODER
 from irctl.pipelines import outputs
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
@@ -176,12 +177,15 @@ def _write_beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> Non
     ids = target.with_name(target.name + ".ids.txt")
     writing.write_ids(ids, writing.read_code_blocks(bundle))
     differs = getattr(bundle.quantizer, "faiss_differs", "")
+    trained = getattr(bundle.quantizer, "has_query_side", False)
+    why = "it would code rows by the query centroids" if trained else "irctl encodes rows with its own rounding"
     about = {
         "format": "irctl-faiss-export",
         **_facts(bundle),
         "ids": ids.name,
         "search_only": True,
-        "warning": "search this index, do not add to it: irctl encodes rows with its own rounding",
+        "warning": f"search only, do not add to it: {why}",
+        **({"query_side": "trained: rotation, query map and query centroids in one"} if trained else {}),
         **({"scores": differs} if differs else {}),
     }
     if differs:
@@ -214,8 +218,16 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "dim": bundle.dim,
         "rows": bundle.rows,
         "queries": "unrotated; of length 1" if bundle.metric == "cosine" else "unrotated",
+        **_encoder_facts(bundle),
         "bundle": bundle.fingerprint,
     }
+
+
+def _encoder_facts(bundle: Bundle) -> dict[str, Any]:
+    """Which encoder queries have to come from, where that is known."""
+    own, model = bundle.manifest.get(ENCODER), bundle.manifest.get("about", {}).get("model")
+    named = str(bundle.folder.absolute() / own["folder"]) if own else model
+    return {"query_encoder": named} if named else {}
 
 
 def _open(config: Config, request: ExportRequest) -> Searched:

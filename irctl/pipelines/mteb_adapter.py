@@ -19,6 +19,7 @@ from irctl import files, paths
 from irctl.data.collections.self_match import decide_self_match
 from irctl.data.texts.corpus import join_title
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.index.learned_bundle import ENCODER
 from irctl.origins import derived
 from irctl.types import Reporter, Run, Silent
 
@@ -35,23 +36,51 @@ class MtebModel:
     """What mteb asks of a model that searches by itself: index, search, mteb_model_meta.
 
     model: folder, run or hub id; default: model.name. method: a quantizer with its settings in `config`; empty: exact.
+    index: in place of both a bundle, by folder, run or RUN:METHOD: mteb's corpus is encoded by the encoder of its rows
+    and coded by its quantizer, queries are encoded by its own query encoder if it has one.
     """
 
     def __init__(
-        self, model: str = "", *, method: str = "", config: Config | None = None, reporter: Reporter | None = None
+        self,
+        model: str = "",
+        *,
+        method: str = "",
+        index: str = "",
+        config: Config | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
-        """Raises EnvironmentUnfit without mteb, and what load_encoder raises."""
+        """Raises EnvironmentUnfit without mteb, ConfigError for an index and a model, and what load_encoder raises."""
         from irctl import config as settings
         from irctl.models.encoder import load_encoder
 
         mteb()
+        self._init = ""
+        if index:
+            if model or method:
+                raise ConfigError("MtebModel: an index names its model and method itself", hint="Leave out the others")
+            self._init, model, method = self._read_index(index)
         given = {"model.name": model or None, "compress.method": method or None}
         base = config or settings.resolve()
         self.config = base.replace({k: v for k, v in given.items() if v is not None}, derived("MtebModel"))
         self.method = method
         self.reporter = reporter or Silent()
         self.encoder = load_encoder(self.config).freeze()
+        own = Path(self._init) / ENCODER
+        self.query_encoder = load_encoder(self.config, str(own)).freeze() if index and own.is_dir() else self.encoder
         self._indexed: tuple[Sequence[str], Searched] | None = None
+
+    @staticmethod
+    def _read_index(index: str) -> tuple[str, str, str]:
+        """(folder, model, method) of a bundle. Raises DataError where its rows come from no model that is known."""
+        from irctl.index.bundle import open_bundle
+        from irctl.pipelines.references import bundles
+
+        folder = bundles.folder_of(index)
+        bundle = open_bundle(folder, bundles.load_quantizer)
+        model = str(bundle.manifest.get("about", {}).get("model") or "")
+        if not model:
+            raise DataError(f"{folder}: does not say which model made its vectors, so mteb's texts cannot be encoded")
+        return str(folder.absolute()), model, bundle.method
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -65,13 +94,17 @@ class MtebModel:
         """Hash of the model and of every setting that changes a ranking."""
         from irctl.models.fingerprints import fingerprint_of
 
-        parts = [self.encoder.fingerprint(side) for side in ("passage", "query")]
+        parts = [self.encoder.fingerprint("passage"), self.query_encoder.fingerprint("query")]
         asked = {"similarity": self.config.search.similarity, "rerank": self.config.search.rerank}
         return fingerprint_of({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype, **asked})[:40]
 
     def _codes(self) -> dict[str, Any]:
         if not self.method:
             return {}
+        if self._init:
+            from irctl.pipelines.references.bundles import quantizer_sha256
+
+            return {"method": self.method, "quantizer": quantizer_sha256(self._init)}
         return {"method": self.method, **self.config.plugin(self.method), "seed": self.config.run.seed}
 
     def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
@@ -109,7 +142,7 @@ class MtebModel:
         names, texts = list(queries["id"]), list(queries["text"])
         if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
             raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
-        queries_QD = embed_queries(self.encoder, names, [t.strip() for t in texts], self.config.encoder)
+        queries_QD = embed_queries(self.query_encoder, names, [t.strip() for t in texts], self.config.encoder)
         ranking = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
         run: Run = {}
         for name, scores_k, rows_k in zip(names, ranking.scores_Qk, ranking.rows_Qk, strict=True):
@@ -122,7 +155,8 @@ class MtebModel:
         """Let the encoder take the prompts of the task's data set, by the task's name or the repository's."""
         path = str(task_metadata.dataset.get("path", ""))
         names = [task_metadata.name, path, path.rpartition("/")[2]]
-        self.encoder.names = tuple(dict.fromkeys([*names, *(n.lower() for n in names)]))
+        for encoder in (self.encoder, self.query_encoder):
+            encoder.names = tuple(dict.fromkeys([*names, *(n.lower() for n in names)]))
 
     def _compressed(self, vectors: Path, key: str, metric: str) -> Searched:
         """Codes of the vectors, kept in the cache under what decides them."""
@@ -141,7 +175,7 @@ class MtebModel:
         if not is_bundle(folder):
             run = start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config)
             with run, files.owning(folder):
-                compress(config, run, self.reporter, CompressRequest(out=str(folder)))
+                compress(config, run, self.reporter, CompressRequest(out=str(folder), init=self._init or None))
         return opened_index.open_index(str(folder), self.config)
 
 

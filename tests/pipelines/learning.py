@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compressing import compressed, new_run, save_vectors
+from compressing import compressed, new_run, save_vectors, settings
 
 from irctl.index.bundle import Bundle, open_bundle
 from irctl.index.learned_bundle import write_learned
 from irctl.ledger.recording import RunHandle
+from irctl.pipelines.encode import encode
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.quantizers import learned
+from irctl.types import Silent
 
 TRAINED = {"trained": {"method": "jpq", "run": "r1", "loss": "distill", "query": "adapter"}}
 
@@ -46,12 +48,21 @@ def child_bundle(folder: Path, parent: Bundle, *, mapped: bool = True, **more: A
     return opened(folder)
 
 
-def trained_run(parent: Bundle, method: str = "jpq", **columns: Any) -> RunHandle:
-    """A finished training that wrote a learned bundle."""
-    run = new_run("train")
+def trained_run(parent: Bundle, **keys: Any) -> RunHandle:
+    """A finished training with these settings that wrote a learned bundle."""
+    run = new_run("train", settings(**keys))
     with run:
-        run.note(method=method, **columns)
+        run.note(method="jpq")
         child = child_bundle(run.out / "bundle", parent)
         run.artifact("in", "bundle", parent.folder, sha256=parent.fingerprint, n_rows=parent.rows)
         run.artifact("out", "bundle", child.folder, sha256=child.fingerprint, n_rows=child.rows, format="irctl-bundle")
     return run
+
+
+def encoded(folder: Path, model: Path | str) -> str:
+    """The id of a run that encoded the corpus of a folder."""
+    config = settings(data__source=folder, model__name=model)
+    run = new_run("encode", config)
+    with run:
+        encode(config, run, Silent())
+    return run.id

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compressing import new_run, settings
+from compressing import compressed, new_run, settings
+from learning import child_bundle, encoded, opened
 
 from irctl.data.collections.cards import built_in
 from irctl.data.collections.collection import Collection
@@ -118,6 +119,25 @@ def test_codes_are_searched_too_and_made_once(mteb: Any, toy: Path, model: str) 
     rescored = MtebModel(model, method="rabitq", config=settings(**{"search.rerank": 150}))
     assert by_mteb(mteb, rescored, collection) == pytest.approx(exact, abs=1e-5)
     assert len({m.revision for m in (coarse, rescored, flat)}) == 3
+
+
+def test_a_bundle_brings_its_encoder_its_quantizer_and_its_query_side(
+    mteb: Any, toy: Path, model: str, tmp_path: Path
+) -> None:
+    collection = card(toy, "keep")
+    made = compressed(encoded(toy, model), compress__method="opq", opq__m=8, opq__bits=3)["bundle"]
+    child = child_bundle(tmp_path / "child", opened(made))
+    adapted, parent = MtebModel(index=str(child.folder)), MtebModel(index=made)
+    config = settings(**{"eval.measures": ",".join(MEASURES), "data.source": toy})
+    run = new_run("eval", config)
+    with run:
+        ours = values(pipeline.evaluate(config, run, Silent(), EvalRequest(index=str(child.folder))))
+    assert by_mteb(mteb, adapted, collection) == pytest.approx(ours, abs=1e-5)
+    assert adapted.mteb_model_meta.name == "irctl/learned" and adapted.revision != parent.revision
+    own = child_bundle(tmp_path / "own", opened(made), query_encoder=Path(model))
+    assert MtebModel(index=str(own.folder)).query_encoder.located.folder == own.folder / "query_encoder"
+    with pytest.raises(ConfigError, match="an index names its model"):
+        MtebModel(model, index=made)
 
 
 def test_a_model_overwritten_in_place_is_another_revision(model: str, mteb: Any) -> None:

@@ -11,6 +11,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import shards
 from irctl.index.bundle import FORMAT, SHAPE, VERSION, BundleIds, locate_quantizer, write_bundle
 from irctl.index.distinct_ids import find_repeated
+from irctl.index.learned_bundle import describe_encoder
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
 from irctl.pipelines.references.bundles import load_quantizer, quantizer_sha256
@@ -100,6 +101,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         seed=plan.seed,
         plan=plan.sha256,
         about=dict(plan.about),
+        **describe_encoder(folder),
         **({} if plan.quantizer else {"train_rows": plan.trained_rows}),  # a quantizer that is reused saw other rows
         **({"appended": sources} if sources else {}),
     )

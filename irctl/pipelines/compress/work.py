@@ -17,6 +17,7 @@ from irctl.index import encode_stream as streaming
 from irctl.index import shards
 from irctl.index.arrays import check_taken
 from irctl.index.bundle import FORMAT, VERSION, locate_quantizer
+from irctl.index.learned_bundle import copy_encoder
 from irctl.index.plan import Plan, check_batch, draw_samples, find_missing, list_row_groups, write_or_match
 from irctl.pipelines import outputs
 from irctl.pipelines.compress import checks, encode_batches, manifest
@@ -50,7 +51,9 @@ class Work:
         self.config, self.run, self.reporter, self.given, self.folders = config, run, reporter, given, folders
         self.limit = config.compress.max_batches
         self.quantizers = {name: checks.open_quantizer(config, name, given.stream.dim, init) for name in folders}
+        self.init = bundles.folder_of(init) if init else None
         self.init_sha256 = bundles.quantizer_sha256(init) if init else ""
+        self.about = {**given.about, **bundles.read_trained(self.init)}
         if config.compress.stream:
             check_batch(config.compress.batch)
         self.plans = {name: self._make_plan(name, workers) for name in folders}
@@ -85,7 +88,7 @@ class Work:
             probe=settings.probe,
             workers=workers,
             quantizer=self.init_sha256,
-            about=dict(self.given.about),
+            about=self.about,
         )
 
     def plan_and_train(self, *, may_train: bool) -> None:
@@ -108,7 +111,9 @@ class Work:
             where = locate_quantizer(folder, name)
             if (where / "quantizer.json").is_file():
                 self.quantizers[name] = opening.load(where)
-            elif self.init_sha256:
+            elif self.init is not None:
+                if may_train:  # else the step before has, or the rows are added to its own bundle
+                    copy_encoder(self.init, folder)
                 self.quantizers[name].save(where)
             else:
                 wanting.append(name)

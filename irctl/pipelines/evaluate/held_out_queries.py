@@ -18,6 +18,7 @@ from irctl.data.collections.self_match import say_self_match
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.references.vectors import dataset_of_vectors
 from irctl.pipelines.search import opened_index
+from irctl.pipelines.search.encoder_pair import check_encoder
 from irctl.pipelines.search.opened_index import Searched
 from irctl.reports.neighbour_recall import OF_FILE
 from irctl.types import Reporter, Stream
@@ -78,7 +79,7 @@ def _of_collection(
     splits = config.data.split or collection.card.headline_split
     opened_index.check_corpus(searched, collection)
     encoder, name = open_encoder(config, model, searched)
-    opened_index.check_encoder(searched, encoder, name)
+    check_encoder(searched, encoder, name)
     for split in (collection.split_named(s.strip()) for s in splits.split(",")):
         queries = collection.queries(split)
         vectors_QD = encode_queries(encoder, queries, config)

@@ -12,6 +12,7 @@ from irctl.data.files.hub import NotFetched
 from irctl.errors import ConfigError, DataError
 from irctl.origins import derived
 from irctl.pipelines.evaluate import repconc_files
+from irctl.pipelines.references import bundles
 from irctl.pipelines.references.run_files import run_behind, run_file_of, search_that_wrote
 from irctl.pipelines.search import opened_index
 from irctl.reports.columns import is_forum
@@ -71,14 +72,14 @@ def find_newest_source() -> RankingSource:
     """The newest finished search, else the newest trained model or index, else the default model."""
     from irctl.ledger import query
 
-    newest = [r for c in ("search", "train", "compress") if (r := query.newest(command=c)) is not None]
+    index, others = bundles.newest_run(), [query.newest(command=c) for c in ("search", "train")]
+    newest = [r for r in (index, *others) if r is not None]  # of a training with codes they are what it made
     if not newest:
         return RankingSource()
     last = max(newest, key=lambda r: str(r.columns.get("created_at", "")))
-    command = last.columns["command"]
-    if command == "search":
-        return RankingSource(files=(last.id,))
-    return RankingSource(model=last.id) if command == "train" else RankingSource(index=last.id)
+    if index is not None and last.id == index.id:
+        return RankingSource(index=last.id)
+    return RankingSource(files=(last.id,)) if last.columns["command"] == "search" else RankingSource(model=last.id)
 
 
 def find_targets(config: Config, source: RankingSource, request: EvalRequest) -> tuple[list[Target], dict[str, str]]:

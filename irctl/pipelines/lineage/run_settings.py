@@ -18,6 +18,7 @@ NOT_SCIENCE = (
     "hardware.",
     "run.",
     "data.root",
+    "train.index",  # which codes they are is told by their own settings
     "train.save",
     "train.keep",
     "train.log_steps",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.index.shards import read_any_manifest
+from irctl.pipelines.lineage.codes import find_codes, find_compression, line_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports.records import Record
@@ -69,31 +70,41 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     A compression is a system too: record is its run and first of the line, search says {compression, model, vectors}.
     """
     train = next((r for r in line if r.columns.get("command") == "train"), None)
-    compress = next((r for r in line if r.columns.get("command") == "compress"), None)
     method = str(search.get("method") or "")
     if method.startswith(("bm25", "fuse", FOREIGN)):
         return _without_vectors(record, method, search, line)
-    model = str(search.get("model") or "")
+    codes = find_codes(search, line)
+    compress = find_compression(codes, line)
+    # of codes that were trained, the system below is that of the vectors which were compressed first
+    is_trained = codes is not None and compress is not None and codes.id != compress.id
+    below = line_of(compress) if is_trained and compress is not None else line
+    encoder = next((r for r in below if r.columns.get("command") == "train"), None)
+    model = "" if is_trained else str(search.get("model") or "")
     if not model and compress is not None:
-        model = model_of(compress, line)
-    if train is not None:
-        model = str(settings(train).get("model.name") or model)
-    weights = "" if train is not None else _weights(record, search, line, compress)
+        model = model_of(compress, below)
+    if encoder is not None:
+        model = str(settings(encoder).get("model.name") or model)
+    weights = "" if encoder is not None else _weights(record, search, below, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
-    label, parts = _base_label(asked, train, model, str(search.get("vectors") or ""), weights)
+    label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
     base = _fingerprint(parts)
     compression = ""
     if compress is not None:
         compression, own = _compression_of(compress, search)
-        words = [f"{k.removeprefix(compression + '.')}={v}" for k, v in sorted(own.items())]
-        label = " ".join([f"{label} + {compression}", *words])
+        words = [f"{k.rpartition('.')[2]}={v}" for k, v in sorted(own.items())]
+        loss = str(settings(train).get("loss.name", "")) if is_trained and train else ""
+        label = " ".join([f"{label} + {compression}", *([loss] if loss else []), *words])
         parts = {**parts, "compress": {"method": compression, **own}}
+        if is_trained and train is not None:
+            parts = {**parts, "trained": changed(train)}
     if rerank := int(search.get("rerank") or 0):
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
     if name := settings(record).get("run.name"):
         label = str(name)
-    traits = _traits_of(parts) | ({} if train or not model else {"model": model})  # whole: folders may share a name
-    facts, fact_runs = facts_of(train, compress, compression)
+    traits = _traits_of(parts) | ({} if encoder or not model else {"model": model})  # whole: folders may share a name
+    facts, fact_runs = facts_of(
+        train, codes if codes and codes.columns.get("command") == "encode" else compress, compression
+    )
     speed, timed = speed_of(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
     return System(
@@ -117,10 +128,11 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
 
 
 def _compression_of(compress: RunRecord, search: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(method of the codes that were searched, the settings of it that somebody chose)."""
-    known = settings(compress).get("compress.method") or compress.columns.get("method") or "codes"
-    method = str(search.get("compression") or known)
-    return method, {k: v for k, v in changed(compress).items() if k.startswith((f"{method}.", "compress.metric"))}
+    """(method of the codes that were searched, the settings that somebody chose of it, or of what it goes back to)."""
+    known = str(settings(compress).get("compress.method") or compress.columns.get("method") or "codes").split(",")
+    method = str(search.get("compression") or ",".join(known))
+    sections = tuple(f"{name}." for name in ([method] if method in known else known))
+    return method, {k: v for k, v in changed(compress).items() if k.startswith((*sections, "compress.metric"))}
 
 
 def _traits_of(parts: Mapping[str, Any]) -> dict[str, str]:

@@ -115,6 +115,12 @@ def quantizer_of(reference: str) -> Any:
     return load_quantizer(_quantizer_folder_of(reference))
 
 
+def read_trained(folder: Path | None) -> dict[str, Any]:
+    """{trained: how} of a bundle whose query side was trained, for another that takes its quantizer; else empty."""
+    about = shards.read_any_manifest(folder).get("about", {}) if folder is not None else {}
+    return {"trained": about["trained"]} if "trained" in about else {}
+
+
 def quantizer_sha256(reference: str) -> str:
     """The hash that names it."""
     return hashing.compute_sha256(_quantizer_folder_of(reference) / QUANTIZER)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, scan, scan_block, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
-from irctl.models import pair
 from irctl.origins import derived
 from irctl.pipelines.references import bundles, vectors
 from irctl.types import Stream
@@ -54,9 +53,9 @@ class Searched:
         facts: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
         if self.bundle is None:
             return facts
-        fast = {"fastscan": True} if self.fast else {}
-        return {**facts, "compression": self.bundle.method, "code_size": self.bundle.code_size,
-                "bytes_per_vector": self.bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
+        bundle, fast = self.bundle, {"fastscan": True} if self.fast else {}
+        return {**facts, "compression": bundle.trained_by or bundle.method, "code_size": bundle.code_size,
+                "bytes_per_vector": bundle.code_size, "bundle": str(self.folder), **fast}  # fmt: skip
 
     def check(self) -> None:
         """Hash what a scan will read and was not hashed before. DataError where it is damaged."""
@@ -200,19 +199,4 @@ def check_corpus(searched: Searched, collection: Collection) -> None:
             f"{searched.folder}: was made from {searched.about.get('collection') or 'another corpus'}, "
             f"not from the documents of {collection.name}",
             hint="Name its collection with --data",
-        )
-
-
-def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
-    """DataError when the rows were encoded by another model: their scores would mean nothing."""
-    if encoder.dim != searched.dim:
-        raise DataError(
-            f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
-        )
-    known = searched.about.get("encoder") or {}
-    of_documents = pair.documents_of(encoder).get("encoder") or encoder.key("passage")
-    if differs := pair.differs(known, of_documents):
-        raise DataError(
-            f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
-            hint=f"Use --model {searched.about.get('model') or 'NAME of its encoder'}",
         )

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from irctl import files
 from irctl.data.vectors.npy import NpyPart
 from irctl.errors import DataError
-from irctl.pipelines.search import opened_index
+from irctl.origins import COMMAND_LINE
+from irctl.pipelines.search import encoder_pair, opened_index
 from irctl.pipelines.search.opened_index import Searched
 
 if TYPE_CHECKING:
@@ -44,16 +45,19 @@ def open_collection(config: Config, searched: Searched | None) -> Collection:
 
 
 def open_encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
-    """(encoder, name): the one asked for, else the index's own query encoder, else the configuration's.
+    """(encoder, name): the one asked for, else the index's own query encoder, else that of its rows, else model.name.
+
+    A query encoder that was trained with the codes yields only to one that the command line names.
 
     The name of a run's model is the run's id, also where it was asked for as the latest.
     """
     from irctl.models.encoder import load_encoder
     from irctl.models.locate import resolve_run_name
 
-    name = model or (config.model.name if "model.name" in config.origins else "")
-    own = searched.folder / "query_encoder" if searched is not None and searched.folder else None
-    if not name and own is not None and own.is_dir():
+    name, own, origin = model or "", encoder_pair.find_own(searched), config.origins.get("model.name")
+    if not name and origin is not None and (own is None or origin.kind in COMMAND_LINE):
+        name = config.model.name
+    if not name and own is not None:
         name = str(own)
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")

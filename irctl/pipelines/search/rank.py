@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from irctl import paths
 from irctl.pipelines.search import exact_vectors, opened_index, spread
 from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.encoder_pair import check_encoder
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.search.query_vectors import encode_queries, open_collection, open_encoder
 from irctl.pipelines.search.speed import measure_speed
@@ -75,7 +76,7 @@ def search_rows(
     """(rows, their documents, facts): as search_index, in arrays; half a million queries have 100 million results."""
     searched = opened_index.open_index(index, config)
     encoder, name = open_encoder(config, None, searched)
-    opened_index.check_encoder(searched, encoder, name)
+    check_encoder(searched, encoder, name)
     collection = open_collection(config, searched)
     opened_index.check_corpus(searched, collection)
     queries_QD = encode_queries(encoder, queries, config)

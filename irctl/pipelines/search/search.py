@@ -19,6 +19,7 @@ from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
 from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.encoder_pair import check_encoder
 from irctl.pipelines.search.opened import Opened
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.search.query_vectors import encode_queries, read_queries
@@ -70,7 +71,7 @@ def _search_texts(
         searched = opened.encoded(collection, config, run, reporter)
     else:
         opened_index.check_corpus(searched, collection)
-        opened_index.check_encoder(searched, encoder, name)
+        check_encoder(searched, encoder, name)
     queries_QD = encode_queries(encoder, queries, config)
     k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
     ranking = rank(searched, queries_QD, k, config, run.paths.folder, reporter)

@@ -13,7 +13,7 @@ from irctl.models.locate import resolve_run_name
 from irctl.origins import derived
 from irctl.pipelines.references import vectors
 from irctl.pipelines.references.document_encoder import document_encoder
-from irctl.pipelines.search import opened_index
+from irctl.pipelines.search import encoder_pair, opened_index
 from irctl.pipelines.train import retrieved_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
@@ -60,7 +60,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         given = _named(config, split)
         searched = opened_index.of_vectors(given, config.search)
         if not config.train.init:  # weights that were asked for may be another training's
-            opened_index.check_encoder(searched, encoder, config.model.name)
+            encoder_pair.check_encoder(searched, encoder, config.model.name)
         about = dict(given.about.get("encoder") or {})
         model = str(given.about.get("model") or ("" if config.train.init else config.model.name))
         of_documents = pair.describe(resolve_run_name(model) if model else "", about)

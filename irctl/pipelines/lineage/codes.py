@@ -1,0 +1,45 @@
+"""Which codes were searched: the run that wrote them, and the compression that they go back to.
+
+A training may read codes (as its index, as where its negatives come from) and a dense search of its model reads none;
+and a training may write codes, whose first compression is then the one to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+
+WRITERS = ("train", "encode")
+"""Commands that write codes only now and then; `compress` always does."""
+
+
+def find_codes(search: Mapping[str, Any], line: Sequence[RunRecord]) -> RunRecord | None:
+    """The newest run of the line that wrote codes; None where they were a training's alone. line: newest first."""
+    from irctl.ledger import query
+
+    behind_training = False
+    for run in line:
+        command = run.columns.get("command")
+        if command == "compress":
+            return None if behind_training and not search.get("compression") else run
+        if command in WRITERS and query.artifacts(run, role="out", kind="bundle"):
+            return run
+        behind_training |= command == "train"
+    return None
+
+
+def find_compression(codes: RunRecord | None, line: Sequence[RunRecord]) -> RunRecord | None:
+    """The compression that these codes go back to, the oldest of the line; themselves where there is none."""
+    if codes is None or codes.columns.get("command") == "compress":
+        return codes
+    return next((r for r in reversed(line) if r.columns.get("command") == "compress"), codes)
+
+
+def line_of(run: RunRecord) -> list[RunRecord]:
+    """A run and those that it stands on, newest first."""
+    from irctl.ledger import query
+
+    return [run, *query.ancestors(run.id)]

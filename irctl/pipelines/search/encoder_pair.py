@@ -1,0 +1,78 @@
+"""Whether an encoder of queries belongs to an index: to its rows' encoder, or to its trained query side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.index.learned_bundle import ENCODER, fingerprint_folder
+from irctl.models import pair
+
+if TYPE_CHECKING:
+    from irctl.pipelines.search.opened_index import Searched
+
+WITHOUT = "Leave out --model"
+
+
+def find_own(searched: Searched | None) -> Path | None:
+    """The query encoder that a bundle holds; None where its queries are encoded as its documents.
+
+    Raises DataError where it is missing, or not the one whose vectors the query-side centroids were trained for.
+    """
+    bundle = searched.bundle if searched is not None else None
+    own: Mapping[str, Any] | None = bundle.manifest.get(ENCODER) if bundle is not None else None
+    if bundle is None or own is None:
+        return None
+    folder = bundle.folder / str(own["folder"])
+    found = fingerprint_folder(folder) if folder.is_dir() else "no folder"
+    if found != own["fingerprint"]:
+        raise DataError(
+            f"{folder}: expected the query encoder of fingerprint {own['fingerprint'][:12]}, found {found[:12]}",
+            hint="Its query centroids mean nothing to another: copy the whole bundle again",
+        )
+    return folder
+
+
+def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
+    """DataError when queries of this encoder would mean nothing to the index."""
+    if encoder.dim != searched.dim:
+        raise DataError(
+            f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
+        )
+    own = find_own(searched)
+    if own is not None:
+        _check_own(searched, own, encoder, name)
+        return
+    known, found = searched.about.get("encoder") or {}, encoder.key("passage")
+    trained = _has_query_side(searched)
+    if not trained:  # a query side is for its own encoder alone, not for every one that was trained on these documents
+        found = pair.documents_of(encoder).get("encoder") or found
+    if not (differs := pair.differs(known, found)):
+        return
+    model = searched.about.get("model") or "NAME of its encoder"
+    if trained:
+        raise DataError(
+            f"{searched.folder}: its query side is for queries of {model}, not of {name} (its {differs} differ)",
+            hint=f"{WITHOUT}: queries are mapped in the bundle, and mapped twice by a model that does it too",
+        )
+    raise DataError(
+        f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
+        hint=f"Use --model {model}",
+    )
+
+
+def _check_own(searched: Searched, own: Path, encoder: Any, name: str) -> None:
+    """A copy of the bundle's query encoder is as good as itself: the training's own folder, for one."""
+    folder = Path(encoder.located.folder)
+    if folder.resolve() == own.resolve() or fingerprint_folder(folder) == fingerprint_folder(own):
+        return
+    raise DataError(
+        f"{searched.folder}: its query centroids belong to the query encoder in it, not to {name}",
+        hint=f"{WITHOUT}: {own} is used by itself",
+    )
+
+
+def _has_query_side(searched: Searched) -> bool:
+    return searched.bundle is not None and getattr(searched.bundle.quantizer, "has_query_side", False)
