@@ -70,5 +70,6 @@ class RunPaths:
         self.stop = folder / "control" / "stop"
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model"
+        self.bundle = folder / "bundle"
         self.negatives = folder / "negatives"
         self.out = folder / "out"

@@ -21,12 +21,13 @@ VIEWS = ("own",)
 @dataclass(frozen=True, kw_only=True)
 class Config:
     temperature: float = 1.0  # scores are divided by it
-    label_temperature: float = 1.0  # the teacher's scores are divided by it
+    label_temperature: float = 1.0  # the teacher's scores are divided by it; 0: by the temperature of the scores
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0 or not self.label_temperature > 0:
+        if not self.temperature > 0 or not self.label_temperature >= 0:
             raise ConfigError(
-                f"distill: temperatures must be above 0, got {self.temperature} and {self.label_temperature}"
+                f"distill: temperature must be above 0 and label_temperature 0 or more, got {self.temperature} and "
+                f"{self.label_temperature}"
             )
 
 
@@ -35,8 +36,9 @@ def loss(scores_BN: Tensor, labels_BN: Tensor, mask_BN: Tensor, config: Config) 
 
     scores_BN: similarities, any float dtype. labels_BN: a teacher's. mask_BN: False where a candidate must not count.
     """
+    tau = config.label_temperature or config.temperature
     s_BN = _masked.scaled(scores_BN, config.temperature, mask_BN)
     log_x_BN = _masked.log_softmax(s_BN, mask_BN)
-    log_y_BN = _masked.log_softmax(_masked.like(labels_BN, s_BN, mask_BN) / config.label_temperature, mask_BN)
+    log_y_BN = _masked.log_softmax(_masked.like(labels_BN, s_BN, mask_BN) / tau, mask_BN)
     each_B = (log_y_BN.exp() * (log_y_BN - log_x_BN)).masked_fill(~mask_BN, 0.0).sum(1)
     return config.temperature**2 * _masked.mean_of_rows(each_B, mask_BN.sum(1) >= 2, s_BN)

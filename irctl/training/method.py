@@ -84,5 +84,7 @@ class Method(Protocol):
         ...
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write the trained model; returns what the ledger should know of it (fingerprint, dim)."""
+        """Write the trained model; returns what the ledger should know of it (fingerprint, dim), if there is one, and
+        as `artifacts` of what else was written.
+        """
         ...

@@ -25,21 +25,31 @@ def open_source(bundle: Bundle, config: Config) -> Stream:
     Looked for by the names that the manifest keeps, among what runs wrote, and in the cache of encoded corpora; opened
     only if it is the same content. DataError naming the command that makes them again where they are gone.
     """
+    streams = [stream for stream, _ in _find_all(bundle, config)]
+    return JoinedStream(streams) if len(streams) > 1 else streams[0]
+
+
+def name_source(bundle: Bundle, config: Config) -> list[str]:
+    """Names that open these vectors, one after the other, in another process (data.vectors.open)."""
+    return [name for _, name in _find_all(bundle, config)]
+
+
+def _find_all(bundle: Bundle, config: Config) -> list[tuple[Stream, str]]:
     root, about = config.data.root, bundle.manifest.get("about", {})
     sources = [bundle.manifest.get("source", {}), *(a["source"] for a in bundle.manifest.get("appended", ()))]
-    streams = [_find(bundle.folder, source, about, root) for source in sources]
-    for stream, source in zip(streams, sources, strict=True):
+    found = [_find(bundle.folder, source, about, root) for source in sources]
+    for (stream, _), source in zip(found, sources, strict=True):
         rows = int(source.get("rows", stream.rows))
         if (stream.rows, stream.dim) != (rows, bundle.dim):
             raise DataError(
                 f"{bundle.folder}: expected {rows} vectors of {bundle.dim} dimensions behind its codes, "
                 f"found {stream.rows} of {stream.dim} in {source.get('name')}"
             )
-    return JoinedStream(streams) if len(streams) > 1 else streams[0]
+    return found
 
 
-def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], root: str) -> Stream:
-    """One input by name, ledger or cache; the same content, or DataError."""
+def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], root: str) -> tuple[Stream, str]:
+    """One input by name, ledger or cache, and how it was found; the same content, or DataError."""
     from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
     from irctl.ledger import query
     from irctl.ledger.files import places
@@ -54,11 +64,16 @@ def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], roo
             if is_remote_name(candidate) or Path(split_columns(candidate)[0]).exists():
                 stream = open_vectors(candidate, root=root)
                 if stream.fingerprint == expected:
-                    return stream
+                    return stream, candidate if is_remote_name(candidate) else _absolute(candidate)
     raise DataError(
         f"{folder}: the vectors behind its codes ({name}) are not here any more, or have changed",
         hint=_again(name, about),
     )
+
+
+def _absolute(name: str) -> str:
+    """A path that means the same in another folder, its #COLUMN kept."""
+    return str(Path(name).absolute())
 
 
 def _again(name: str, about: Mapping[str, Any]) -> str:

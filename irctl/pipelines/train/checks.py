@@ -28,7 +28,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
     if out:
         _check_out(Path(out))
-    config = scale_lr(start.settle(config), reporter)
+    config = scale_lr(preparation.settle(start.settle(config)), reporter)
     batch_plan.check_warmup(config)
     precision.check_declared(config)
     plan = batch_plan.plan(config)

@@ -43,7 +43,13 @@ class Described:
 
 
 class DataKind(Protocol):
-    """What a file of data_kinds/ has. Each refuses, by ConfigError or DataError, what makes no training."""
+    """What a file of data_kinds/ has; `settle` may be absent.
+
+    Each refuses, by ConfigError or DataError, what makes no training.
+    """
+
+    def settle(self, config: Config) -> Config:
+        """The configuration with what such a training prefers where nobody chose; asked before anything else."""
 
     def check(self, config: Config) -> None:
         """Settings alone."""
@@ -53,6 +59,12 @@ class DataKind(Protocol):
 
     def prepare(self, config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         """Before the training processes start: files made, artifacts recorded."""
+
+
+def settle(config: Config) -> Config:
+    """The configuration as the method's kind of data settles it."""
+    kind = kind_of(config.train.method)
+    return kind.settle(config) if hasattr(kind, "settle") else config
 
 
 def kind_of(method: str) -> DataKind:

@@ -109,21 +109,11 @@ def check_resume(folder: Path) -> None:
 def _record(
     config: Config, run: RunHandle, plan: batch_plan.BatchPlan, done: Mapping[str, Any], out: str | None, seconds: float
 ) -> dict[str, Any]:
-    run.note(model_fingerprint=done["fingerprint"])
-    run.artifact(
-        "out", "model", run.paths.model, sha256=done["fingerprint"], dim=done["dim"], format="sentence-transformers"
-    )
-    model = run.paths.model
-    if out:
-        model = Path(out).resolve() if Path(out).is_symlink() else Path(out)
-        staged = model.with_name(f".{model.name}.tmp")
-        shutil.rmtree(staged, ignore_errors=True)
-        shutil.copytree(run.paths.model, staged)
-        shutil.rmtree(model, ignore_errors=True)
-        staged.rename(model)
+    for made in done.get("artifacts", ()):
+        run.artifact("out", made["kind"], made["path"], **{k: v for k, v in made.items() if k not in ("kind", "path")})
     payload = {
-        "model": str(model),
-        "model_fingerprint": done["fingerprint"],
+        **_record_model(run, done, out),
+        **{made["kind"]: made["path"] for made in done.get("artifacts", ())},
         "method": config.train.method,
         "loss": config.loss.name,
         "steps": done["steps"],
@@ -139,12 +129,31 @@ def _record(
         "seconds": round(seconds, 1),
     }
     run.metric("train_memory_gib", done["peak_memory_gib"])
-    lines = [f"model: {model}", f"{done['steps']} steps"]
+    lines = [f"{kind}: {payload[kind]}" for kind in ("model", "bundle") if payload.get(kind)]
+    lines.append(f"{done['steps']} steps")
     if done["first_loss"] is not None:
-        lines[1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
+        lines[-1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:
         lines.append(dev_line(done["dev_before"], done["dev_after"], done["model_step"]))
     return {**payload, "lines": lines}
+
+
+def _record_model(run: RunHandle, done: Mapping[str, Any], out: str | None) -> dict[str, Any]:
+    """Record the model, and copy it where it was asked for; nothing where a training of vectors alone has none."""
+    sha256 = done.get("fingerprint")
+    if not sha256:
+        return {}
+    run.note(model_fingerprint=sha256)
+    run.artifact("out", "model", run.paths.model, sha256=sha256, dim=done["dim"], format="sentence-transformers")
+    model = run.paths.model
+    if out:
+        model = Path(out).resolve() if Path(out).is_symlink() else Path(out)
+        staged = model.with_name(f".{model.name}.tmp")
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(run.paths.model, staged)
+        shutil.rmtree(model, ignore_errors=True)
+        staged.rename(model)
+    return {"model": str(model), "model_fingerprint": sha256}
 
 
 def dev_line(before: float, after: float, step: int) -> str:

@@ -187,7 +187,7 @@ def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
 
 
 def _write_model(trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path) -> dict[str, Any]:
-    """The model of a checkpoint as a folder that appears whole; what the ledger should know of it."""
+    """The model of a checkpoint, if it has one, as a folder that appears whole; what the ledger should know of it."""
     run, method, module = trainer.run, trainer.method, trainer.step_module
     if run.config.hardware.zero_stage == 3:  # the trained module holds only this process's slices
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config
@@ -203,7 +203,8 @@ def _write_model(trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path)
     module.float().cpu()
     about = method.save(staged)
     shutil.rmtree(target, ignore_errors=True)
-    staged.rename(target)
+    if staged.is_dir():  # vectors without texts have no encoder
+        staged.rename(target)
     return about
 
 

@@ -27,11 +27,12 @@ class Part:
     view: str  # own, all or masked: the candidates it sees
     settings: dict[str, Any]  # its Config, but for the temperature where that is measured
     temperature: float | None  # None: to be measured
+    own_spread: float = 0.0  # of the logits, where the method knows better than the loss
 
     @property
     def spread(self) -> float:
         """Spread of the logits that temperature auto aims at; 0: the temperature stays 1."""
-        return float(plugins.literal("losses", self.name, "AUTO_SPREAD"))
+        return self.own_spread or float(plugins.literal("losses", self.name, "AUTO_SPREAD"))
 
 
 def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...]:
@@ -48,6 +49,11 @@ def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...
     of_loss = tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
     _check_inbatch(config, {part.view for part in of_loss})
     return of_loss
+
+
+def names(config: Config) -> list[str]:
+    """The losses of loss.name."""
+    return [_term(text, config)[0] for text in config.loss.name.split(",")]
 
 
 def own_only(config: Config) -> bool:

@@ -1,0 +1,66 @@
+"""Opening what a training against an index is made of: codes, queries, candidates. The launcher has named them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from irctl.data.files import made_once
+from irctl.data.vectors.open import open_vectors
+from irctl.index.arrays import as_rows, normalize_rows
+from irctl.index.bundle import Bundle, open_bundle
+from irctl.index.joined_stream import JoinedStream
+from irctl.paths import RunPaths
+from irctl.quantizers.shared import opening
+from irctl.training.index.kept_queries import Floats
+from irctl.types import Stream
+
+KEY = "index"
+"""Where launch.json has it."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the launcher found. bundle: its folder. documents: names of the vectors behind its codes, in row order.
+
+    texts: the vectors of the query texts, or empty. items: of an epoch. has_text: a text encoder made the vectors.
+    """
+
+    bundle: str
+    documents: list[str]
+    texts: str
+    queries: str  # texts, pseudo or mixed
+    items: int
+    has_text: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {KEY: asdict(self)}
+
+    @classmethod
+    def read(cls, paths: RunPaths) -> Named:
+        return cls(**json.loads(paths.launch.read_text())[KEY])
+
+    def open_bundle(self) -> Bundle:
+        return open_bundle(Path(self.bundle), opening.load)
+
+    def open_documents(self, root: str) -> Stream:
+        """root: data.root, the folder that stands for hf://."""
+        streams = [open_vectors(name, root=root) for name in self.documents]
+        return streams[0] if len(streams) == 1 else JoinedStream(streams)
+
+    def open_texts(self, bundle: Bundle) -> tuple[Floats | None, str]:
+        """(vectors [T, D] of the query texts, as they are compared; their fingerprint)."""
+        if not self.texts:
+            return None, ""
+        stream = open_vectors(self.texts)
+        (block,) = stream.blocks(max(stream.rows, 1))
+        texts_TD = as_rows(block.vectors_ND, bundle.dim, self.texts)
+        return (normalize_rows(texts_TD) if bundle.metric == "cosine" else texts_TD), stream.fingerprint
+
+
+def fingerprint(bundle: Bundle, documents: Stream, texts: str, named: Named) -> str:
+    """Of all that is trained on: a checkpoint of other data is refused."""
+    of = {"bundle": bundle.fingerprint, "documents": documents.fingerprint, "texts": texts}
+    return made_once.key_of({**of, "queries": named.queries, "items": named.items})
