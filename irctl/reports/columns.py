@@ -62,13 +62,36 @@ def _rate(part: str, header: str) -> tuple[Column, Reader]:
     return fact_column(key, header, decimals=1, scale=1e-3), _fact(key)  # none is best: they were not timed alike
 
 
-def _kept(measure: str) -> Column:
-    return Column(key="kept", header=f"{measure} kept %", kind="fact", scale=100.0, measure=measure)
+SHARES = {"kept": "{measure} recovery %", "gap": "Gap closed %"}
+"""Columns that compare a measure with that of other vectors, and their headers."""
+ALIASES = {"recovery": "kept"}
+"""Other names of columns, for --columns."""
+
+
+def _of_measure(key: str, measure: str) -> Column:
+    header, better = SHARES[key].format(measure=measure), "high" if key == "gap" else ""
+    return Column(key=key, header=header, kind="fact", better=better, scale=100.0, measure=measure)
+
+
+def _count_bits(r: Record, _: Sequence[Record]) -> float | None:
+    """Bits of a code: slices x bits a slice where it has such, else those of its bytes."""
+    if {"m", "slice_bits"} <= r.facts.keys():
+        return r.facts["m"] * r.facts["slice_bits"]
+    return None if r.bytes_per_vector is None else 8 * r.bytes_per_vector
 
 
 FACTS: dict[str, tuple[Column, Reader]] = {
     "bytes": (fact_column("bytes", "Bytes a vector", "low"), lambda r, _: r.bytes_per_vector),
-    "kept": (_kept("nDCG@10"), compute_kept),
+    "kept": (_of_measure("kept", "nDCG@10"), compute_kept),
+    "gap": (_of_measure("gap", "nDCG@10"), _fact("gap")),
+    "overlap@10": _share("overlap@10", "Overlap@10"),
+    "bits": (fact_column("bits", "Bits"), _count_bits),
+    "bytes_with_ids": (
+        fact_column("bytes_with_ids", "Bytes with ids", "low", decimals=1),
+        _fact("bytes_with_ids"),
+    ),
+    "imbalance": (fact_column("imbalance", "Imbalance", "low", decimals=3), _fact("imbalance")),
+    "row_error": (fact_column("row_error", "Row error", "low", decimals=3), _fact("row_error")),
     "rows": (fact_column("rows", "Rows"), _fact("rows")),
     "bytes_per_row": (
         fact_column("bytes_per_row", "Bytes a row", "low", decimals=1),
@@ -101,11 +124,12 @@ FACTS: dict[str, tuple[Column, Reader]] = {
 PRESETS: dict[str, tuple[str, ...]] = {
     "main": (*DEFAULT_MEASURES, "bytes", "kept"),
     "compression": (
-        *("rows", "bytes_per_row", "ratio", "mse"),
+        *("rows", "bytes_per_row", "bytes_with_ids", "bits"),
+        *("nDCG@10", "kept", "gap", "overlap@10"),
+        *("mse", "imbalance", "row_error"),
         *("probe_recall@10", "probe_recall@100", "recall_codes@10", "recall_exact@10", "recall_exact@100"),
-        *("nDCG@10", "kept"),
-        *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s", "train_s"),
-        "queries_per_s",
+        *("queries_per_s", "latency_ms", "train_s", "ratio"),
+        *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s"),
     ),
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
     "beir": ("avg", "DATASETS"),
@@ -150,15 +174,15 @@ def choose(
         shown = list(measures) or (usual[:1] if preset in NARROW else usual)
         wanted = own if preset in ACROSS else [*own[:at], *shown, *own[at:]]
     chosen: list[Column] = []
-    for name in wanted:
+    for name in (ALIASES.get(name, name) for name in wanted):
         if name == "DATASETS":
             chosen += [_measure_column(*cell, first, cells, single=False) for cell in cells if not is_forum(cell[0])]
         elif name == "avg":
             chosen.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
         elif name not in present and (name in FACTS or any(name in r.facts for r in records)):
             column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
-            if name == "kept":
-                column = _kept(first)
+            if name in SHARES:
+                column = _of_measure(name, first)
             if columns or name == "seeds" or any(read(r, records) is not None for r in records):
                 chosen.append(column)
         elif hits := [cell for cell in cells if cell[0].lower() == name.lower()]:

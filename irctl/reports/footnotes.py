@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from irctl.reports import equal_bytes
 from irctl.reports.columns import Column
 from irctl.reports.records import FACETS, Record, find_mixed
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
     from irctl.reports.comparisons import Macro
+    from irctl.reports.equal_bytes import Gap
 
 SEEDS_FOR_SD = 3
 TEST_NAMES = {"t": "paired t-test", "randomisation": "paired randomisation test, 10,000 sign flips"}
@@ -40,6 +42,7 @@ def write_footnotes(
     compared: Sequence[Comparison],
     correction: str,
     marks: str,
+    gaps: Sequence[Gap] = (),
 ) -> list[str]:
     """Notes in the order a reader needs them."""
     cells = list(dict.fromkeys((c.dataset, c.split) for c in columns if c.kind == "measure"))
@@ -66,9 +69,11 @@ def write_footnotes(
         sizes = sorted({f"N={f['iso_n']:.0f}, D={f['iso_d']:.0f}" for f in known})
         shown = "; ".join(sizes) or "N and D not recorded"
         notes.append(f"IsoScore, debiased for sample size, on held-out rows ({shown}).")
-    if any(c.key == "kept" for c in columns):
-        measure = next(c.measure for c in columns if c.key == "kept")
-        notes.append(f"Kept: share of the {measure} that the same vectors have uncompressed.")
+    for c in columns:
+        if c.key == "kept":
+            notes.append(f"Recovery: share of the {c.measure} that the same vectors have uncompressed.")
+        if c.key == equal_bytes.GAP:
+            notes.append(_gap(c.measure, gaps))
     notes += _compression({c.key for c in columns}, records)
     notes += _contamination(used)
     for c in columns:
@@ -76,6 +81,15 @@ def write_footnotes(
         for facet, values in differing.items():
             notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {', '.join(v[:12] for v in values)}.")
     return notes
+
+
+def _gap(measure: str, gaps: Sequence[Gap]) -> str:
+    against = f" Compared with: {equal_bytes.describe_references(gaps)}." if gaps else ""
+    return (
+        f"Gap closed: (x - OPQ) / (uncompressed - OPQ) in {measure}, over the same vectors, as encoded; OPQ of as many "
+        f"slices and bits, for other codes of as many bytes, the best in its mean where there are several. Blank "
+        f"without one, or where uncompressed - OPQ is below {equal_bytes.SMALLEST}.{against}"
+    )
 
 
 def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
@@ -88,6 +102,15 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         notes.append(f"Partial: stopped before the end of the input: {', '.join(some)}.")
     if "bytes_per_row" in keys:
         notes.append("Bytes a row: of the files of codes, ids not counted; 4 bytes a dimension where not compressed.")
+    if "bytes_with_ids" in keys:
+        notes.append("Bytes with ids: of the files of codes and of document ids.")
+    if "bits" in keys:
+        notes.append("Bits: slices x bits a slice of product codes, else 8 a byte.")
+    if equal_bytes.OVERLAP in keys:
+        notes.append(
+            "Overlap@10: share of the 10 best documents by the same vectors, uncompressed, that are among the 10 best "
+            "here; mean over queries."
+        )
     if "mse" in keys:
         notes.append("Held-out MSE: over the squared length, of rows that were not trained on.")
         if of_others := sorted({r.system for r in records if "mse" in r.facts and "held_out_rows" not in r.facts}):

@@ -28,6 +28,7 @@ class Record:
     model: str = ""
     compression: str = ""  # empty for uncompressed vectors
     base: str = ""  # identity of the uncompressed vectors; empty where there are none (BM25)
+    transform: str = ""  # what those vectors went through; empty where they are as encoded
     seed: int | None = None  # of the training
     code_seed: int | None = None  # of the compression: another start of its k-means, another rotation
     bytes_per_vector: float | None = None
@@ -131,14 +132,22 @@ def _add_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
 
 
 def compute_kept(record: Record, records: Iterable[Record]) -> float | None:
-    """Share of the uncompressed score that a compressed system keeps; None without its uncompressed counterpart."""
-    if not record.base:
-        return None
-    if not record.compression:
+    """Share of the uncompressed score that a system keeps; None without its uncompressed counterpart."""
+    if record.base and not record.compression and not record.transform:
         return 1.0
-    uncompressed = [r for r in records if r.base == record.base and not r.compression and r.cell == record.cell]
-    uncompressed = [r for r in uncompressed if r.seed == record.seed] or uncompressed
-    return record.value / uncompressed[-1].value if uncompressed and uncompressed[-1].value else None
+    whole = find_uncompressed(record, records)
+    return record.value / whole.value if whole is not None and whole.value else None
+
+
+def find_uncompressed(record: Record, records: Iterable[Record]) -> Record | None:
+    """The newest evaluation of the vectors behind a record, uncompressed and as encoded, by the same queries.
+
+    Itself where it is that. That of the same training seed, where there is one.
+    """
+    whole = [r for r in records if (r.base, r.cell) == (record.base, record.cell) and r.base]
+    whole = [r for r in whole if not r.compression and not r.transform]
+    whole = [r for r in whole if r.seed == record.seed] or whole
+    return whole[-1] if whole else None
 
 
 def find_mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:

@@ -124,6 +124,21 @@ def bootstrap_ci(x_N: Array, *, seed: int = SEED, level: float = 0.95) -> tuple[
     return _interval(bootstrap_means(x_N, seed=seed), level)
 
 
+def bootstrap_ratio(
+    numerator_N: Array, denominator_N: Array, *, seed: int = SEED, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Percentile interval of a ratio of two means over the same queries, which are resampled together.
+
+    None is an end without bound: so many resamples have a denominator of 0 or less.
+    """
+    above_S, below_S = (bootstrap_means(x_N, seed=seed) for x_N in (numerator_N, denominator_N))  # the same draws
+    ratio_S = np.where(below_S > 0, above_S / np.where(below_S > 0, below_S, 1), np.sign(above_S) * np.inf)
+    ratio_S = np.where(np.isnan(ratio_S), 0.0, ratio_S)  # 0 of 0
+    ends = np.quantile(ratio_S, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    low, high = (float(v) if np.isfinite(v) else None for v in ends)
+    return low, high
+
+
 def stratified_bootstrap(
     x_by_dataset: Sequence[Array], *, seed: int = SEED, level: float = 0.95
 ) -> tuple[float, float, float]:

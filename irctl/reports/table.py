@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from irctl.reports import footnotes
 from irctl.reports.columns import FACTS, Column
 from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
+from irctl.reports.equal_bytes import GAP, Gap, compare_gaps
 from irctl.reports.footnotes import SEEDS_FOR_SD
 from irctl.reports.records import Record, RowKey, compute_kept, keep_newest, label_rows, refuse_mixed
 from irctl.reports.significance import Comparison, letters
@@ -42,6 +43,7 @@ class Table:
     notes: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     macro: tuple[Macro, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     command: str = ""
     commit: str = ""
     links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
@@ -84,7 +86,9 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
         against = baseline if marks != "letters" else None
         compared = compare_rows(shown, labels, columns, against, options.per_query, options.test, options.correction)
         body = _sign(body, columns, compared, marks)
-    notes = footnotes.write_footnotes(shown, columns, base, compared, options.correction, marks)
+    gap = next((c for c in columns if c.key == GAP), None)
+    gaps = compare_gaps(shown, gap.measure, options.per_query) if gap else []
+    notes = footnotes.write_footnotes(shown, columns, base, compared, options.correction, marks, gaps)
     return Table(
         title=options.title,
         columns=tuple(columns),
@@ -92,6 +96,7 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
         notes=(*notes, *footnotes.write_macro(macro, base), *options.remarks),
         comparisons=tuple(compared),
         macro=tuple(macro),
+        gaps=tuple(gaps),
         command=options.command,
         commit=options.commit,
     )

@@ -29,7 +29,7 @@ CARRIED = (
     "out/eval.json",
     "out/search.json",
 )
-CARRIED_BYTES = ("out/per_query.parquet",)
+CARRIED_BYTES = ("out/per_query.parquet", "out/best.parquet")
 """Carried in base64: what reports and paired tests read."""
 
 

@@ -13,6 +13,7 @@ from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
 from irctl.models.locate import resolve_run_name
 from irctl.pipelines.evaluate import (
+    best_documents,
     files,
     mteb_files,
     neighbour_recall,
@@ -92,7 +93,7 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
 
 
 def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
-    """Write eval.json and per_query.parquet; {results, average, searches, left_out if any}."""
+    """Write eval.json, per_query.parquet and best.parquet; {results, average, searches, left_out if any}."""
     payload: dict[str, Any] = {
         "results": measured.results,
         "average": summary.average(measured.results, measured.left_out),
@@ -101,6 +102,7 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
     if measured.left_out:
         payload["left_out"] = measured.left_out
     files.write_per_query(run.out / files.PER_QUERY, measured.per_query)
+    best_documents.write(run.out / best_documents.FILE, measured.best)
     facts = {"canonical_version": CANONICAL_VERSION, "versions": files.read_versions()}
     stable = {**payload, "searches": [files.keep_stable(s, run.out) for s in measured.searches]}
     write_json(run.out / files.EVAL, run.scrub_value({"schema": "irctl/eval/1", **stable, **facts}))

@@ -13,7 +13,7 @@ from irctl.data.judgements.qrels import ERROR
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.ledger.runs.reproduce import TAKEN
-from irctl.pipelines.evaluate import files, ranking_origin, reuse, summary
+from irctl.pipelines.evaluate import best_documents, files, ranking_origin, reuse, summary
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_newest_source, find_targets
 from irctl.pipelines.search.opened import Opened
@@ -80,8 +80,8 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     file = Path(search["run_file"])
     key = reuse.fingerprint_content(file, target, job.format)
     if job.overwrite or (kept := reuse.read_part(part, key)) is None:
-        results, rows = _score(target, file, own_file, search, job)
-        reuse.keep_part(part, key, results, rows)
+        kept = _score(target, file, own_file, search, job)
+        reuse.keep_part(part, key, kept)
         if target.run_file is None:
             if target.config.eval.save_run:
                 job.run.artifact("out", "run_file", file)
@@ -89,8 +89,8 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
                 file.unlink()
     else:
         job.reporter.say(f"{target.dataset} {target.split}: evaluated already")
-        results, rows = kept
-    return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}])
+    results, rows, best = kept
+    return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}], best)
 
 
 def _open_given(target: Target, file: Path, job: _Job) -> dict[str, Any]:
@@ -119,10 +119,11 @@ def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, 
     return facts
 
 
-def _score(
-    target: Target, file: Path, own_file: Path, search: Mapping[str, Any], job: _Job
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(rows of means, rows of queries). With eval.save_run, a ranking from elsewhere is kept as ordered here."""
+def _score(target: Target, file: Path, own_file: Path, search: Mapping[str, Any], job: _Job) -> reuse.Part:
+    """Means, values of queries and their best documents.
+
+    With eval.save_run, a ranking from elsewhere is kept as ordered here.
+    """
     from irctl.data.judgements.runs import write_run
     from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 
@@ -136,7 +137,8 @@ def _score(
     if target.run_file is not None and target.made_by is None and target.config.eval.save_run:
         write_run(own_file, ordered, job.run.id)
     rows = files.make_query_rows(target.dataset, target.split, result)
-    return _result_rows(target, result, run_sha256(ordered), search), rows
+    best = best_documents.make_rows(target.dataset, target.split, ordered, target.qrels)
+    return reuse.Part(_result_rows(target, result, run_sha256(ordered), search), rows, best)
 
 
 def _result_rows(

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from irctl.errors import DataError
 from irctl.hashing import sha256_file
 from irctl.index.shards import write_json
 from irctl.metrics.ranking.evaluate import CANONICAL_VERSION
+from irctl.pipelines.evaluate import best_documents
 from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_rows, read_versions, write_per_query
 from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.references import bundles
 
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
+
+
+class Part(NamedTuple):
+    """What was measured of one data set and split: rows of means, of queries, and of their best documents."""
+
+    results: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    best: list[dict[str, Any]]
 
 
 def _fingerprint(parts: Mapping[str, Any]) -> str:
@@ -77,15 +86,19 @@ def _identify(reference: str, kind: str) -> list[str]:
     return [f"{f.relative_to(folder)} {sha256_file(f)}" for f in files]
 
 
-def keep_part(part: Path, key: str, results: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the results of one target, the file with the key last."""
-    write_per_query(part / PER_QUERY, rows)
-    write_json(part / EVAL, {"key": key, "results": list(results)})
+def keep_part(part: Path, key: str, measured: Part) -> None:
+    """Keep what was measured of one target, the file with the key last."""
+    write_per_query(part / PER_QUERY, measured.rows)
+    best_documents.write(part / best_documents.FILE, measured.best)
+    write_json(part / EVAL, {"key": key, "results": measured.results})
 
 
-def read_part(part: Path, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
-    """(rows of means, rows of queries) of an earlier attempt at the same content, or None."""
-    if not (part / EVAL).is_file():
+def read_part(part: Path, key: str) -> Part | None:
+    """What an earlier attempt at the same content measured, or None."""
+    best = part / best_documents.FILE
+    if not (part / EVAL).is_file() or not best.is_file():
         return None
     kept = read_json(part / EVAL)
-    return (kept["results"], read_rows(part / PER_QUERY)) if kept["key"] == key else None
+    if kept["key"] != key:
+        return None
+    return Part(kept["results"], read_rows(part / PER_QUERY), best_documents.read_rows(best))

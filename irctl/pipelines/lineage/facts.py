@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
+from irctl.index.shards import read_any_manifest
+from irctl.pipelines.lineage.run_settings import settings
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -29,11 +32,16 @@ def bytes_of(search: Mapping[str, Any], compress: RunRecord | None, compression:
 MEASURED = {
     **{name: name for name in ("rows", "partial", "ratio", "index_bytes", "bytes_per_row", "train_s")},
     **{name: name for name in (f"{part}_rows_per_cpu_s" for part in ("reader", "encoder", "writer"))},
+    "bytes_per_row_with_ids": "bytes_with_ids",
     "relative_mse": "mse",
     "held_out_rows": "held_out_rows",
     "recall@10": "probe_recall@10",
     "recall@100": "probe_recall@100",
 }
+
+
+OF_TRAINING = ("params", "iso", "iso_n", "iso_d", "imbalance", "row_error")
+"""What a training measures."""
 
 
 def facts_of(
@@ -49,11 +57,11 @@ def facts_of(
         if "gpu_hours" in facts and (price := slurm.site().price_per_hour):
             facts["price"] = facts["gpu_hours"] * price
         known = measures_of(train)
-        facts |= {k: known[k] for k in ("params", "iso", "iso_n", "iso_d") if k in known}
+        facts |= {k: known[k] for k in OF_TRAINING if k in known}
         runs = dict.fromkeys(facts, train.id)
     if compress is not None:
         known = measures_of(compress, compression)
-        own = {short: known[name] for name, short in MEASURED.items() if name in known}
+        own = {short: known[name] for name, short in MEASURED.items() if name in known} | _shape(compress, compression)
         facts |= own
         runs |= dict.fromkeys(own, compress.id)
     return facts, runs
@@ -78,3 +86,15 @@ def measures_of(record: RunRecord, part: str = "") -> dict[str, float]:
     known = [m for m in query.measures(record.id) if m["value"] is not None]
     mine = [m for m in known if m["split"] == part] if part else []
     return {m["name"]: float(m["value"]) for m in mine or known}
+
+
+def _shape(compress: RunRecord, compression: str) -> dict[str, float]:
+    """Slices (m) and bits a slice of product codes, by the bundle that was written; else by the settings."""
+    from irctl.ledger import query
+
+    bundles = [read_any_manifest(Path(a["path"])) for a in query.artifacts(compress, role="out", kind="bundle")]
+    fitting = [b for b in bundles if b.get("method") == compression] or bundles[:1]
+    known: dict[str, Any] = next((b["settings"] for b in fitting if b.get("settings")), {})
+    if not known and compress.columns.get("command") == "compress":
+        known = {k: v for k in ("m", "bits") if (v := settings(compress).get(f"{compression}.{k}")) is not None}
+    return {"m": float(known["m"]), "slice_bits": float(known["bits"])} if {"m", "bits"} <= known.keys() else {}

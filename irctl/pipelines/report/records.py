@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths
 from irctl.errors import DataError
+from irctl.pipelines.evaluate import best_documents
 from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
 from irctl.pipelines.evaluate.ranking_origin import describe_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
@@ -113,3 +114,14 @@ def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
         return read_per_query(path) if path.is_file() else {}
 
     return lambda record: file(record.run_id).get(record.cell)
+
+
+def open_best() -> Callable[[Record], Mapping[str, Sequence[str]] | None]:
+    """The best documents of a record's ranking by query, from its run folder; each file is read once."""
+    from irctl.ledger import query
+
+    @cache
+    def file(run_id: str) -> dict[tuple[str, str], dict[str, list[str]]]:
+        return best_documents.read(Path(query.find_run(run_id).folder) / "out" / best_documents.FILE)
+
+    return lambda record: file(record.run_id).get((record.dataset, record.split))

@@ -10,10 +10,11 @@ from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
-from irctl.pipelines.report.records import gather, open_per_query
+from irctl.pipelines.report.records import gather, open_best, open_per_query
 from irctl.reports import grouping, neighbour_recall
 from irctl.reports.columns import PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
+from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.records import Record, RowKey, find_row, find_rows, keep_newest, label_rows
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, TableOptions, build
@@ -61,7 +62,7 @@ def make_tables(wanted: Wanted) -> list[Table]:
         return unjudged_tables
     lost: list[str] = []
     records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
-    shown = build_tables(records, wanted, open_per_query())
+    shown = build_tables(records, wanted, open_per_query(), open_best())
     remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
     return [replace(t, notes=(*t.notes, remark)) for t in shown] if lost else shown
 
@@ -86,8 +87,10 @@ def _build_unjudged(wanted: Wanted) -> list[Table]:
     return shown
 
 
-def build_tables(records: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> list[Table]:
-    """The same from records: pure but for per_query."""
+def build_tables(
+    records: Sequence[Record], wanted: Wanted, per_query: PerQuery, best: Best = lambda _: None
+) -> list[Table]:
+    """The same from records: pure but for per_query and best."""
     records = narrow(records, wanted)
     shown = read_measures(wanted)
     columns = [_column_name(c) for c in split_list(wanted.columns)]
@@ -112,6 +115,8 @@ def build_tables(records: Sequence[Record], wanted: Wanted, per_query: PerQuery)
         find_row(wanted.baseline, keep_newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
+        if wanted.table == COMPRESSION or {GAP, OVERLAP} & set(columns):
+            group = add_gap(add_overlap(keep_newest(group), best), headline(group, shown))
         untested = wanted.baseline and base is None
         options = TableOptions(
             title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",

@@ -73,6 +73,7 @@ def to_json(table: Table) -> dict[str, Any]:
         "notes": list(table.notes),
         "comparisons": [asdict(c) for c in table.comparisons],
         "macro": [asdict(m) for m in table.macro],
+        "gaps": [asdict(g) for g in table.gaps],
         "command": table.command,
         "commit": table.commit,
     }

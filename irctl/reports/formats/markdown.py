@@ -16,9 +16,10 @@ def render(table: Table, *, ids: bool = False) -> str:
         label = _escape(row.label) + (f"<sup>{row.letter}</sup>" if row.letter else "")
         lines.append(_line([label, *map(_cell, row.cells), *([" ".join(f"`{r}`" for r in runs)] if ids else [])]))
     lines += ["", *(f"- {_escape(note)}" for note in table.notes)]
-    if table.comparisons:
-        lines += ["", "<details><summary>Tests</summary>", ""]
-        lines += [*(f"- {_escape(one.line)}" for one in table.comparisons), "", "</details>", ""]
+    for title, found in (("Tests", table.comparisons), ("Gaps, 95 % intervals", table.gaps)):
+        if found:
+            lines += ["", f"<details><summary>{title}</summary>", ""]
+            lines += [*(f"- {_escape(one.line)}" for one in found), "", "</details>", ""]
     if table.command:
         lines.append(f"- Made by `{table.command}`" + (f" at {table.commit[:12]}" if table.commit else ""))
     return "\n".join(lines) + "\n"

@@ -16,8 +16,8 @@ from irctl.data.collections.open import open_collection
 from irctl.data.judgements.runs import read_run, write_run
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
+from irctl.pipelines.evaluate import best_documents, files, summary
 from irctl.pipelines.evaluate import evaluate as pipeline
-from irctl.pipelines.evaluate import files, summary
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.search.fuse import fuse
 from irctl.types import Silent
@@ -48,6 +48,17 @@ def test_a_run_file_is_scored_over_all_judged_queries(toy: Path, toy_run: Path) 
     assert counted == {"n_queries": 2, "n_missing": 1, "n_unjudged": 1, "self_match": "keep", "n_self_removed": 0}
     assert payload["table"][0]["missing"] == 1
     assert (run.out / "eval.json").is_file() and (run.out / "per_query.parquet").is_file()
+
+
+def test_the_ten_best_documents_of_every_judged_query_are_kept_in_the_order_that_was_scored(
+    tmp_path: Path, toy_run: Path
+) -> None:
+    home = collection(tmp_path, "twins", "drop")
+    _, run = ran(home, toy_run)
+    assert best_documents.read(run.out / "best.parquet") == {("twins", "test"): {"q1": ["d1"], "q2": []}}
+    rows = best_documents.make_rows("c", "test", {"q": {f"d{i}": -float(i) for i in range(12)}}, ["q"])
+    assert rows[0]["documents"] == [f"d{i}" for i in range(10)]
+    assert best_documents.read(tmp_path / "none.parquet") == {}
 
 
 def test_the_card_says_whether_self_matches_are_dropped_unless_a_setting_does(tmp_path: Path, toy_run: Path) -> None:

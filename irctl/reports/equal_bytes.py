@@ -1,0 +1,179 @@
+"""What codes keep of the vectors they were made of, and how much of OPQ's loss at the same bytes they win back.
+
+Both references are found by lineage: vectors are the same where the identity behind them (`Record.base`) is. Gap closed
+is (x - OPQ) / (dense - OPQ): 0 for OPQ, 1 for uncompressed vectors.
+Dimension key: N queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+
+from irctl.reports.comparisons import PerQuery
+from irctl.reports.records import Record, RowKey, find_uncompressed, label_rows
+from irctl.reports.significance import bootstrap_ratio
+
+OPQ = "opq"
+GAP, OVERLAP = "gap", "overlap@10"
+SMALLEST = 0.01
+"""A difference of dense and OPQ below which a share of it says nothing."""
+
+Best = Callable[[Record], Mapping[str, Sequence[str]] | None]
+"""query id -> best documents of a record's ranking, or None if they were not kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """One row against OPQ and uncompressed vectors. low, high: 95 %, queries resampled in pairs; None: unbounded.
+
+    starts: OPQs that opq is the mean of. n: queries of the interval, 0 where per-query values are missing.
+    """
+
+    system: str
+    reference: str
+    starts: int
+    dataset: str
+    split: str
+    measure: str
+    value: float
+    dense: float
+    opq: float
+    gap: float
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+    @property
+    def line(self) -> str:
+        """The gap in words."""
+        ends = ["unbounded" if v is None else f"{100 * v:.0f} %" for v in (self.low, self.high)]
+        interval = f" [{', '.join(ends)}], n {self.n}" if self.n else ""
+        return (
+            f"{self.dataset} {self.split} {self.measure}: {self.system} closes {100 * self.gap:.0f} %{interval} "
+            f"of the gap between {self.reference} ({self.opq:.4f}, {_starts(self.starts)}) and uncompressed "
+            f"({self.dense:.4f})"
+        )
+
+
+def _starts(count: int) -> str:
+    return "1 start" if count == 1 else f"mean of {count} starts"
+
+
+def add_overlap(records: Iterable[Record], best: Best) -> list[Record]:
+    """The records with the share of the uncompressed vectors' best ten documents among their own, as a fact.
+
+    Nothing is added where either ranking is not known, or they are of other queries.
+    """
+    shown = list(records)
+    return [_with_fact(r, OVERLAP, _overlap(r, shown, best)) for r in shown]
+
+
+def _overlap(record: Record, records: Sequence[Record], best: Best) -> float | None:
+    dense = find_uncompressed(record, records)
+    if dense is None or not (mine := best(record)) or not (theirs := best(dense)) or mine.keys() != theirs.keys():
+        return None
+    shares = [len(set(theirs[q]) & set(mine[q])) / len(theirs[q]) for q in theirs if theirs[q]]
+    return fmean(shares) if shares else None
+
+
+def add_gap(records: Iterable[Record], measure: str) -> list[Record]:
+    """The records of a measure with the gap that they close, as a fact; nothing where a reference is missing."""
+    shown = list(records)
+    found = [(r, find_references(r, shown)) if r.measure == measure else (r, None) for r in shown]
+    return [_with_fact(r, GAP, None if of is None else of.share(r.value)) for r, of in found]
+
+
+@dataclass(frozen=True)
+class References:
+    """What a record is compared with: the uncompressed vectors, and every start of the OPQ of its bytes."""
+
+    dense: Record
+    opq: tuple[Record, ...]
+
+    @property
+    def opq_mean(self) -> float:
+        return fmean(r.value for r in self.opq)
+
+    def share(self, value: float) -> float:
+        """The gap that a value closes."""
+        return (value - self.opq_mean) / (self.dense.value - self.opq_mean)
+
+
+def find_references(record: Record, records: Sequence[Record]) -> References | None:
+    """By lineage; None without them, for what re-scores by exact vectors, and where dense - OPQ is below .01.
+
+    OPQ of as many slices and bits, where the codes have such; else of as many bytes. Of several the best in its mean.
+    """
+    dense = find_uncompressed(record, records)
+    if dense is None or not record.compression or record.rerank:
+        return None
+    rows: dict[RowKey, list[Record]] = {}
+    for r in records:
+        is_opq = (r.base, r.compression, r.cell) == (record.base, OPQ, record.cell) and not r.transform and not r.rerank
+        if is_opq and _have_same_size(r, record):
+            rows.setdefault((r.system, r.variant), []).append(r)
+    if not rows:
+        return None
+    best = max(rows.values(), key=lambda of: fmean(r.value for r in of))
+    found = References(dense, tuple(best))
+    return found if dense.value - found.opq_mean >= SMALLEST else None
+
+
+def _have_same_size(opq: Record, record: Record) -> bool:
+    shape = ("m", "slice_bits")
+    if all(name in record.facts for name in shape):
+        return all(opq.facts.get(name) == record.facts[name] for name in shape)
+    return opq.bytes_per_vector == record.bytes_per_vector and opq.bytes_per_vector is not None
+
+
+def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -> list[Gap]:
+    """Each row's gap with its interval, in the mean of its seeds."""
+    labels = label_rows(records)
+    rows: dict[tuple[RowKey, str, str], list[Record]] = {}
+    for r in records:
+        if r.measure == measure:
+            rows.setdefault(((r.system, r.variant), r.dataset, r.split), []).append(r)
+    gaps = []
+    for (key, dataset, split), mine in rows.items():
+        of = find_references(mine[-1], records)
+        if of is None or key == (of.opq[0].system, of.opq[0].variant):
+            continue
+        value = fmean(r.value for r in mine)
+        one = Gap(
+            system=labels[key],
+            reference=labels[of.opq[0].system, of.opq[0].variant],
+            starts=len(of.opq),
+            dataset=dataset,
+            split=split,
+            measure=measure,
+            value=value,
+            dense=of.dense.value,
+            opq=of.opq_mean,
+            gap=of.share(value),
+        )
+        gaps.append(_add_interval(one, mine, of, per_query))
+    return gaps
+
+
+def _add_interval(gap: Gap, mine: Sequence[Record], of: References, per_query: PerQuery) -> Gap:
+    sides = [list(map(per_query, side)) for side in (mine, of.opq, [of.dense])]
+    known = [v for side in sides for v in side if v]
+    if len(known) < sum(map(len, sides)) or len({frozenset(v) for v in known}) > 1:
+        return gap
+    queries = sorted(known[0])
+    x_N, opq_N, dense_N = (np.array([[v[q] for q in queries] for v in side if v]).mean(axis=0) for side in sides)
+    low, high = bootstrap_ratio(x_N - opq_N, dense_N - opq_N)
+    return replace(gap, low=low, high=high, n=len(queries))
+
+
+def describe_references(gaps: Sequence[Gap]) -> str:
+    """The OPQs that rows were compared with."""
+    return "; ".join(dict.fromkeys(f"{g.reference} ({_starts(g.starts)})" for g in gaps))
+
+
+def _with_fact(record: Record, name: str, value: float | None) -> Record:
+    return record if value is None else replace(record, facts={**record.facts, name: value})
