@@ -30,8 +30,7 @@ def compress(
         str | None, typer.Option(help="quantizer, or several: pq,sq", autocompletion=complete("quantizers"))
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(help="embedding folder, .npy, parquet[#COLUMN], hf://..., run, synthetic:N,D,decay, .faiss"),
+        str | None, typer.Option(help="embedding folder, .npy, parquet[#COLUMN], hf://..., run, synthetic:N,D,decay")
     ] = None,
     stream: Annotated[
         bool | None, typer.Option("--stream/--no-stream", help="batch shards; the corpus is never in memory")

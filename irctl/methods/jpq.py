@@ -1,7 +1,9 @@
 """JPQ: centroids, and what is done to queries, trained against an index whose codes stay as they are.
 
-`--loss distill` follows the products of the float vectors behind the codes, and reads no judgement: queries are texts
-without labels, or documents moved by noise. Such a training needs vectors alone, and no encoder runs in it.
+With judgements (infonce, ranknet, lambdamrr) the candidates of a step are what the codes retrieve then, and the
+labelled positives not among them. `--loss distill` follows the products of the float vectors behind the codes, and
+reads no judgement: queries are texts without labels, or documents moved by noise. Such a training needs vectors alone,
+and no encoder runs in it.
 Source: Zhan et al. 2021, JPQ, arXiv 2108.00644; Xiao et al. 2022, Distill-VQ, arXiv 2204.00185 (label-free).
 """
 
@@ -13,8 +15,10 @@ from typing import Any
 from irctl.config import Config as Settings
 from irctl.errors import ConfigError
 from irctl.training.index.distilling import Distilling
+from irctl.training.index.judged_codes import JudgedCodes
 from irctl.training.index.opening import Named
 from irctl.training.method import Context
+from irctl.training.objective import terms
 
 DEFAULTS: dict[str, Any] = {"loss.name": "infonce", "loss.inbatch": "own"}
 DATA = "index_queries"
@@ -23,19 +27,21 @@ READS_INDEX = True
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    query: str = "adapter"  # trained beside the centroids: nothing (frozen), or a linear map of queries (adapter)
+    query: str = "adapter"  # trained beside the centroids: nothing (frozen), a linear map (adapter), or the encoder
     queries: str = (
         ""  # texts, pseudo (documents moved by noise), mixed (half and half); empty: mixed if there are texts
     )
     texts: str = ""  # a file of queries without judgements (.jsonl, .tsv, or vectors .npy); empty: those of data.split
     noise: float = 0.7  # of pseudo-queries, in lengths of their document's vector
-    centroid_lr: float = 0.0  # of centroids; 0: .12 of the root mean square of their entries
+    centroid_lr: float = 0.0  # of centroids; 0: .12 of the root mean square of their entries (.02 with judgements; with
+    # the encoder 20 x train.lr)
     adapter_lr: float = 0.0  # of the map; 0: .05 of centroid_lr, for vectors of length 1
-    k: int = 200  # the teacher's best documents of a query that are candidates of the whole batch, in large corpora
+    k: int = 200  # documents retrieved for a query; without judgements the teacher's best, in large corpora
     all_documents: int = 20000  # up to so many documents, all are candidates
+    mask_positives: bool = True  # with judgements: infonce leaves the other labelled positives out; false: as upstream
 
     def __post_init__(self) -> None:
-        for name, legal in (("query", ("frozen", "adapter")), ("queries", ("", "texts", "pseudo", "mixed"))):
+        for name, legal in (("query", ("frozen", "adapter", "encoder")), ("queries", ("", "texts", "pseudo", "mixed"))):
             if getattr(self, name) not in legal:
                 known = ", ".join(filter(None, legal))
                 raise ConfigError(f"jpq.{name}: expected {known}, found {getattr(self, name)!r}")
@@ -47,10 +53,12 @@ class Config:
 
 
 class Method:
-    """Which training it is: one that follows the float scores."""
+    """Which training it is: one on judgements, or one that follows the float scores."""
 
     @staticmethod
-    def build(config: Settings, context: Context) -> Distilling:
+    def build(config: Settings, context: Context) -> Distilling | JudgedCodes:
+        if terms.reads_judgements(config):
+            return JudgedCodes(Config(**config.plugin("jpq")), config, context)
         return Distilling(Named.read(context.paths), Config(**config.plugin("jpq")), config, context)
 
 

@@ -12,14 +12,15 @@ from typing import Any
 from irctl.errors import DataError
 
 DOCUMENTS = "documents"
-"""Key of irctl.json: {"model": name, "encoder": what must be the same of its encoder}."""
+"""Key of irctl.json: {"model": name, "encoder": what must be the same of its encoder, "codes": whether the queries were
+trained with centroids of their own, which are in one bundle alone}."""
 COMPARED = ("weights", "tokenizer", "pooling", "normalize", "dim")
 """What must be the same of the encoder of the rows and that of the queries; prompts and lengths differ by side."""
 
 
-def describe(model: str, encoder: Mapping[str, Any]) -> dict[str, Any]:
+def describe(model: str, encoder: Mapping[str, Any], *, codes: bool = False) -> dict[str, Any]:
     """What a query encoder says of its documents' encoder. encoder: its key, or what an embedding folder says of it."""
-    return {DOCUMENTS: {"model": model, "encoder": {k: encoder[k] for k in COMPARED if k in encoder}}}
+    return {DOCUMENTS: {"model": model, "encoder": {k: encoder[k] for k in COMPARED if k in encoder}, "codes": codes}}
 
 
 def documents_of(encoder: Any) -> Mapping[str, Any]:

@@ -47,8 +47,14 @@ def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
         return
     known, found = searched.about.get("encoder") or {}, encoder.key("passage")
     trained = _has_query_side(searched)
+    documents = pair.documents_of(encoder)
+    if documents.get("codes") and searched.bundle is not None:
+        raise DataError(
+            f"{searched.folder}: {name} was trained with the query centroids of another bundle",
+            hint="Name the bundle of its training with --index",
+        )
     if not trained:  # a query side is for its own encoder alone, not for every one that was trained on these documents
-        found = pair.documents_of(encoder).get("encoder") or found
+        found = documents.get("encoder") or found
     if not (differs := pair.differs(known, found)):
         return
     model = searched.about.get("model") or "NAME of its encoder"

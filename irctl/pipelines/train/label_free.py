@@ -60,7 +60,12 @@ def settle(config: Config) -> Config:
 
 def check(config: Config) -> None:
     """ConfigError for what nothing reads, and for a method's settings that contradict each other."""
-    settings_of(config)
+    own = settings_of(config)
+    if own.query == "encoder":
+        raise ConfigError(
+            f"{config.train.method}.query=encoder: --loss {config.loss.name} trains on vectors that are kept",
+            hint=f"Use {config.train.method}.query=adapter or frozen, or a loss of judgements",
+        )
     for key in UNREAD:
         if _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(

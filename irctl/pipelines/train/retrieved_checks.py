@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.origins import Kind
 from irctl.training.groups import label_checks
@@ -32,15 +33,26 @@ def check(config: Config) -> None:
     """ConfigError for a setting that somebody chose and that nothing reads."""
     for key, why in UNREAD:
         section, _, leaf = key.partition(".")
-        value, origin = getattr(getattr(config, section), leaf), config.origins.get(key)
-        if not value or value == "none" or origin is None or origin.kind in NOT_ASKED:
+        value = getattr(getattr(config, section), leaf)
+        if not value or value == "none" or not is_asked(config, key):
             continue
         raise ConfigError(
-            f"{key}={value} (from {origin}): --method {config.train.method} {why}",
+            f"{key}={value} (from {config.origins[key]}): --method {config.train.method} {why}",
             hint="Drop it, or use --method dense",
         )
     if config.eval.patience and config.eval.during == "off":
         raise ConfigError(f"eval.patience={config.eval.patience}: eval.during=off measures nothing to stop by")
+
+
+def is_asked(config: Config, key: str) -> bool:
+    """Whether somebody chose the value of a setting."""
+    return key in config.origins and config.origins[key].kind not in NOT_ASKED
+
+
+def settings_of(config: Config) -> Any:
+    """The method's own settings."""
+    cls: Any = plugins.config_class("methods", config.train.method)
+    return cls(**config.plugin(config.train.method))
 
 
 def check_labels(config: Config, queries: JudgedQueries) -> None:

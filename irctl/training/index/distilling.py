@@ -28,7 +28,6 @@ from irctl.training.scored_method import Scored, ScoredMethod, optimizer_groups
 
 CENTROID_STEP = 0.12
 """Adam's step in root mean squares of the centroids' entries: 6e-3 where 384 dimensions have length 1."""
-ADAPTER_SHARE = 0.05
 SPREAD = 2.0
 """Of the logits, at temperature auto: most candidates are far below those that count. all-MiniLM: near .05."""
 
@@ -74,11 +73,9 @@ class Distilling(ScoredMethod):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         centroids = self.codes.layer.centroids
-        size = float(centroids.detach().square().mean().sqrt())
-        lr = self.own.centroid_lr or CENTROID_STEP * size
-        length = size * self.bundle.dim**0.5  # of a vector: centroids have its unit, the map has none
+        lr = self.own.centroid_lr or CENTROID_STEP * self.codes.size
         groups = [{"params": [centroids], "lr": lr, "weight_decay": 0.0}]
-        groups += self.side.parameter_groups(self.own.adapter_lr or ADAPTER_SHARE * lr / length)
+        groups += self.side.parameter_groups(self.codes.adapter_lr(self.own.adapter_lr, lr))
         return groups + optimizer_groups(self.objective.parameters(), 0.0)
 
     def evaluate(self) -> dict[str, float]:

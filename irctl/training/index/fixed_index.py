@@ -2,24 +2,23 @@
 
 Searches are without gradient; the scores of rows that were chosen have one, to the queries and to the centroids.
 
-Dimension key: L queries of this process, N rows of the index, D vector width, E rotated width, C code bytes, M slices,
-K candidates of a query, n rows of a block.
+Dimension key: L queries of this process, N rows of the index, D vector width, E rotated width, M slices, K candidates
+of a query, n rows of a block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from irctl.models.pq_layer import PqLayer
 from irctl.training.similarities import similarities
 
 if TYPE_CHECKING:
+    from irctl.training.index.trained_codes import TrainedCodes
     from irctl.types import Stream
 
 BLOCK_BYTES = 128 << 20
@@ -77,39 +76,38 @@ class VectorIndex:
 
 
 class CodeIndex:
-    """Product codes under the rotation and the centroids of a layer, which may be trained meanwhile.
+    """Product codes under a rotation and centroids that may be trained meanwhile.
 
     On a CPU by faiss's tables, the codes read where they lie, the centroids written over in place; on a GPU by decoding
-    blocks. Codes are uint8 always. metric: ip or cosine (queries at length 1), as the bundle has it.
+    blocks. metric: ip or cosine (queries at length 1), as the bundle has it.
     """
 
-    def __init__(self, layer: PqLayer, codes_NC: NDArray[np.uint8], bits: int, metric: str) -> None:
+    def __init__(self, codes: TrainedCodes, metric: str) -> None:
         assert metric in ("ip", "cosine"), metric
-        self.layer, self.bits, self.metric, self.rows = layer, bits, metric, len(codes_NC)
-        self._codes_NC = codes_NC
-        self._on_device: Tensor | None = None  # [N, M], where there is a GPU
-        self._faiss: object = None
+        self.metric, self.rows = metric, len(codes)
+        self._codes = codes
+        self._faiss: Any = None
 
     @torch.no_grad()
     def search(self, queries_LD: Tensor, k: int) -> Tensor:
-        rotated_LE = self._rotate(queries_LD)
+        rotated_LE = self._codes.layer.rotate(self._compared(queries_LD))
         if rotated_LE.device.type == "cpu":
             return self._search_by_faiss(rotated_LE, k)
-        codes_NM = self._codes_on(rotated_LE.device)
         size = max(1, BLOCK_BYTES // (4 * (len(rotated_LE) + rotated_LE.shape[1])))
 
         def score(start: int) -> Tensor:
-            return self.layer.lut_scores(rotated_LE, codes_NM[start : start + size])
+            rows_n = torch.arange(start, min(start + size, self.rows), device=rotated_LE.device)
+            return self._codes.layer.lut_scores(rotated_LE, self._codes.unpack(rows_n))
 
         return best_rows(score, range(0, self.rows, size), k)
 
     def scores(self, queries_LD: Tensor, rows_LK: Tensor) -> Tensor:
-        codes_LKM = self._take(rows_LK)
-        return self.layer.lut_scores(self._rotate(queries_LD), codes_LKM)
+        return self._codes.scores(self._compared(queries_LD), self._codes.unpack(rows_LK))
 
-    def _rotate(self, queries_LD: Tensor) -> Tensor:
-        queries_LD = queries_LD.float()
-        return self.layer.rotate(nn.functional.normalize(queries_LD, dim=1) if self.metric == "cosine" else queries_LD)
+    def _compared(self, queries_LD: Tensor) -> Tensor:
+        with torch.autocast(queries_LD.device.type, enabled=False):
+            queries_LD = queries_LD.float()
+            return nn.functional.normalize(queries_LD, dim=1) if self.metric == "cosine" else queries_LD
 
     def _search_by_faiss(self, rotated_LE: Tensor, k: int) -> Tensor:
         import faiss
@@ -117,29 +115,12 @@ class CodeIndex:
         from irctl.quantizers.shared import faiss_tools
         from irctl.quantizers.shared.search import search_by_faiss
 
-        centroids_MKd = self.layer.centroids.detach().float().numpy()
+        centroids_MKd = self._codes.layer.centroids.detach().float().contiguous().numpy()
         if self._faiss is None:
-            self._faiss = faiss_tools.pq_index(centroids_MKd, self.bits, "ip")
-        faiss.copy_array_to_vector(np.ascontiguousarray(centroids_MKd).ravel(), self._faiss.pq.centroids)  # type: ignore[attr-defined]
-        found = search_by_faiss(self._faiss, np.ascontiguousarray(rotated_LE.float().numpy()), self._codes_NC, k)
-        return torch.from_numpy(found[1])
-
-    def _take(self, rows_LK: Tensor) -> Tensor:
-        """Codes [L, K, M] of these rows, on the device of their numbers."""
-        if rows_LK.device.type != "cpu":
-            return self._codes_on(rows_LK.device)[rows_LK]
-        some_nC = self._codes_NC[rows_LK.reshape(-1).numpy()]
-        return torch.from_numpy(self._unpack(some_nC)).reshape(*rows_LK.shape, -1)
-
-    def _codes_on(self, device: torch.device) -> Tensor:
-        if self._on_device is None or self._on_device.device != device:
-            self._on_device = torch.from_numpy(self._unpack(self._codes_NC)).to(device)
-        return self._on_device
-
-    def _unpack(self, codes_nC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        from irctl.quantizers.shared import bit_packing
-
-        return bit_packing.unpack(codes_nC, len(self.layer.centroids), self.bits).astype(np.uint8)
+            self._faiss = faiss_tools.pq_index(centroids_MKd, self._codes.start.config.bits, "ip")
+        faiss.copy_array_to_vector(centroids_MKd.ravel(), self._faiss.pq.centroids)
+        rotated = rotated_LE.float().contiguous().numpy()
+        return torch.from_numpy(search_by_faiss(self._faiss, rotated, self._codes.codes_NC.numpy(), k)[1])
 
 
 def best_rows(score: Callable[[int], Tensor], starts: Iterator[int] | range, k: int) -> Tensor:

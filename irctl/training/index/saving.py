@@ -13,13 +13,17 @@ import torch
 
 from irctl.config import Config
 from irctl.index.bundle import Bundle
-from irctl.index.learned_bundle import write_learned
+from irctl.index.learned_bundle import ENCODER, write_learned
 from irctl.quantizers.learned import Quantizer
 
 
-def write_bundle(folder: Path, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The learned bundle; the artifact as the ledger records it."""
-    sha256 = write_learned(folder, parent, quantizer, about={"trained": dict(about)})
+def write_bundle(
+    folder: Path, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any], query_encoder: Path | None = None
+) -> dict[str, Any]:
+    """The learned bundle; the artifact as the ledger records it. query_encoder: None: the parent's, if it has one."""
+    own = parent.folder / ENCODER
+    query_encoder = query_encoder or (own if own.is_dir() else None)
+    sha256 = write_learned(folder, parent, quantizer, about={"trained": dict(about)}, query_encoder=query_encoder)
     made = {"kind": "bundle", "path": str(folder), "sha256": sha256, "n_rows": parent.rows, "dim": parent.dim}
     return {"artifacts": [{**made, "format": "irctl-bundle"}]}
 

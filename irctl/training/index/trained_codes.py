@@ -16,6 +16,7 @@ from irctl.index.bundle import Bundle
 from irctl.models.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
 
+ADAPTER_SHARE = 0.05
 BLOCK_ROWS = 65_536
 """Rows read at once from the mapped files, whose pages are then given back."""
 
@@ -57,6 +58,15 @@ class TrainedCodes(nn.Module):
     def scores(self, queries_BD: Tensor, codes: Tensor) -> Tensor:
         """Scores of mapped queries, with gradient: [B, U] of codes [U, M] that all share, [B, k] of codes [B, k, M]."""
         return self.layer.lut_scores(self.layer.rotate(queries_BD), codes)
+
+    @property
+    def size(self) -> float:
+        """Root mean square of the centroids' entries: learning rates of Adam are steps in their unit."""
+        return float(self.layer.centroids.detach().square().mean().sqrt())
+
+    def adapter_lr(self, asked: float, centroid_lr: float) -> float:
+        """That of a linear map of queries; 0: a share of the centroids', which have a unit as the map has none."""
+        return asked or ADAPTER_SHARE * centroid_lr / (self.size * self.layer.rotation.shape[1] ** 0.5)
 
     def quantizer(self, query_map_DD: Any = None) -> Quantizer:
         """What a bundle keeps: the document side as it was, the query side as it is now."""

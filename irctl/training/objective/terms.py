@@ -56,6 +56,11 @@ def names(config: Config) -> list[str]:
     return [_term(text, config)[0] for text in config.loss.name.split(",")]
 
 
+def reads_judgements(config: Config) -> bool:
+    """Whether a loss reads grades; else the scores of a teacher are all that is asked for."""
+    return any(plugins.literal("losses", name, "LABELS") != "teacher" for name in names(config))
+
+
 def own_only(config: Config) -> bool:
     """True if no term compares a query with passages of other queries."""
     return all(part.view == "own" for part in parts(config))

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from irctl.models.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
 from irctl.training.index.fixed_index import CodeIndex
 from irctl.training.index.query_texts import QueryTexts
 from irctl.training.index.retrieved import Known, with_views
 from irctl.training.index.retrieving_method import RetrievingMethod
+from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.loop.trainer import MethodModule
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
@@ -48,12 +48,14 @@ class Codes(RetrievingMethod):
         config = tiny.configuration(**{"loss.name": loss, "loss.temperature": 0.5, "loss.inbatch": "own"})
         encoder, random = tiny.TinyEncoder(), np.random.default_rng(0)
         quantizer = Quantizer.of_arrays(None, random.standard_normal((4, 16, 2)).astype(np.float32))
-        layer = PqLayer(torch.from_numpy(quantizer.rotation_ED), torch.from_numpy(quantizer.centroids_MKd))
-        index = CodeIndex(layer, quantizer.encode(random.standard_normal((ROWS, 8)).astype(np.float32)), 4, "ip")
+        coded = quantizer.encode(random.standard_normal((ROWS, 8)).astype(np.float32))
+        bundle = SimpleNamespace(quantizer=quantizer, rows=ROWS, code_size=2, blocks=lambda size: [(0, coded)])
+        codes: Any = TrainedCodes(bundle)
+        index = CodeIndex(codes, "ip")
         objective = Objective(with_views(terms.parts(config, 1.0)), learn_temperature=False, warn=print)
         judged: Any = SimpleNamespace(queries=Queries(), held_out=None, objective=objective, seed=5, fingerprint="")
         super().__init__(judged, QueryTexts(encoder, Queries().texts, [], micro), index, k=9)
-        self.layer = layer
+        self.codes = codes
 
 
 def train(loss: str, queries: int, micro: int, wrap: Any = lambda module: module) -> dict[str, Tensor]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from irctl.losses import infonce, lambdamrr, ranknet
-from irctl.models.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
 from irctl.training.index.fixed_index import CodeIndex, VectorIndex
 from irctl.training.index.retrieved import ONE, Known, Retrieved, list_candidates
+from irctl.training.index.trained_codes import TrainedCodes
 
 D, N = 8, 60
 
@@ -35,19 +36,20 @@ class Judged:
         return self._queries[query]
 
 
-def coded(seed: int = 0) -> tuple[PqLayer, np.ndarray, Quantizer]:
-    """A layer of 4 slices of 4 bits over 60 rows, their codes, and the quantizer that both are of."""
+def coded(rows: int = N) -> tuple[TrainedCodes, np.ndarray, Quantizer]:
+    """Codes of 4 slices of 4 bits, as a training holds them and as bytes, and the quantizer that they are of."""
     quantizer = Quantizer.of_arrays(
-        np.linalg.qr(vectors(D, seed + 9))[0].astype(np.float32), vectors(64, seed + 3).reshape(4, 16, 8)[:, :, :2]
+        np.linalg.qr(vectors(D, 9))[0].astype(np.float32), vectors(64, 3).reshape(4, 16, 8)[:, :, :2]
     )
-    codes_NC = quantizer.encode(vectors(N, seed))
-    layer = PqLayer(torch.from_numpy(quantizer.rotation_ED), torch.from_numpy(quantizer.centroids_MKd))
-    return layer, codes_NC, quantizer
+    codes_NC = quantizer.encode(vectors(rows))
+    bundle = SimpleNamespace(quantizer=quantizer, rows=rows, code_size=2, blocks=lambda size: [(0, codes_NC)])
+    return TrainedCodes(bundle), codes_NC, quantizer
 
 
 def test_codes_are_searched_and_scored_by_the_centroids_as_they_are_now() -> None:
-    layer, codes_NC, quantizer = coded()
-    index, queries = CodeIndex(layer, codes_NC, 4, "ip"), torch.from_numpy(vectors(5, 7))
+    codes, codes_NC, quantizer = coded()
+    layer = codes.layer
+    index, queries = CodeIndex(codes, "ip"), torch.from_numpy(vectors(5, 7))
     for _ in range(2):
         now = quantizer.replace_query_side(layer.centroids.detach().numpy())
         scores, rows = now.search(queries.numpy(), codes_NC, 10)
@@ -72,9 +74,8 @@ def test_blocks_of_a_scan_find_what_one_block_finds(monkeypatch: pytest.MonkeyPa
 
 
 def test_more_than_there_is_finds_every_row_once_and_never_minus_one() -> None:
-    layer, codes_NC, _ = coded()
     queries = torch.from_numpy(vectors(3, 1))
-    for index in (CodeIndex(layer, codes_NC[:50], 4, "ip"), VectorIndex(torch.from_numpy(vectors(50)), "dot")):
+    for index in (CodeIndex(coded(50)[0], "ip"), VectorIndex(torch.from_numpy(vectors(50)), "dot")):
         assert all(sorted(row) == list(range(50)) for row in index.search(queries, 200).tolist())
         retrieved = Retrieved(index, Judged(*[known(3, 4)] * 3), k=200, seed=1)
         scored = retrieved.score(queries, [(0, 0), (1, 0), (2, 0)], [3])
@@ -168,15 +169,14 @@ def test_no_score_is_too_large(module, big: float) -> None:
 
 
 def test_the_gradient_reaches_query_and_centroids_as_finite_differences_have_it() -> None:
-    layer, codes_NC, _ = coded()
-    layer.double()
-    index = CodeIndex(layer, codes_NC, 4, "ip")
+    codes, _, _ = coded()
+    layer = codes.layer.double()
     rows = torch.tensor([[1, 5, 9], [2, 5, 8]])
     queries = torch.from_numpy(vectors(2, 3)).double().requires_grad_()
 
     def value() -> torch.Tensor:
         return (
-            (layer.lut_scores(layer.rotate(queries), index._take(rows)) * torch.arange(6).reshape(2, 3)).square().sum()
+            (layer.lut_scores(layer.rotate(queries), codes.unpack(rows)) * torch.arange(6).reshape(2, 3)).square().sum()
         )
 
     got = torch.autograd.grad(value(), (queries, layer.centroids))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError
 from irctl.models import pair
@@ -38,12 +37,16 @@ def describe(config: Config) -> Described:
     rows = named.stream.rows if named else len(split.collection.corpus)
     queries, held_out = judged.open_queries(config, _ids(named), rows)
     retrieved_checks.check_labels(config, queries)
-    facts, notices = retrieved_checks.facts(config, split, queries, held_out, _k(config), rows)
+    facts, notices = retrieved_checks.facts(
+        config, split, queries, held_out, retrieved_checks.settings_of(config).k, rows
+    )
     facts["documents"] = (
         f"vectors of {config.train.index}" if named else f"{split.name}, encoded with {config.model.name} at the start"
     )
     return Described(
-        facts, {"notices": notices} if notices else {}, GroupSizes(len(queries), min(_k(config), rows) + 1)
+        facts,
+        {"notices": notices} if notices else {},
+        GroupSizes(len(queries), min(retrieved_checks.settings_of(config).k, rows) + 1),
     )
 
 
@@ -77,18 +80,15 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=stream.rows, dim=stream.dim)
     queries, held_out = judged.open_queries(config, _ids(given), stream.rows)
     retrieved_checks.check_labels(config, queries)
-    for line in retrieved_checks.facts(config, split, queries, held_out, _k(config), stream.rows)[1]:
+    for line in retrieved_checks.facts(
+        config, split, queries, held_out, retrieved_checks.settings_of(config).k, stream.rows
+    )[1]:
         reporter.warn(line)
     if held_out and held_out.split == collection.card.headline_split:
         run.note(selected_on_eval=1)
     config = config.replace({"train.index": str(given.folder.absolute())}, origin)
-    sizes = GroupSizes(len(queries), min(_k(config), stream.rows) + 1)
+    sizes = GroupSizes(len(queries), min(retrieved_checks.settings_of(config).k, stream.rows) + 1)
     return Prepared(config, sizes, {"documents": of_documents})
-
-
-def _k(config: Config) -> int:
-    cls: Any = plugins.config_class("methods", config.train.method)
-    return int(cls(**config.plugin(config.train.method)).k)
 
 
 def _ids(given: vectors.Input | None) -> Any:

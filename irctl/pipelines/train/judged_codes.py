@@ -1,0 +1,145 @@
+"""Judged training queries against the codes of a bundle: which bundle, encoder and queries; said and recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from irctl.data.collections.dataset_name import dataset_name
+from irctl.errors import ConfigError
+from irctl.models import pair
+from irctl.origins import derived
+from irctl.pipelines.references import fitting
+from irctl.pipelines.train import retrieved_checks
+from irctl.pipelines.train.preparation import Described, Prepared
+from irctl.training.batch_plan import GroupSizes
+from irctl.training.index import judged
+from irctl.types import Reporter, Silent
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.data.collections.training_source import JudgedSplit
+    from irctl.index.bundle import Bundle
+    from irctl.ledger.recording import RunHandle
+    from irctl.models.encoder import TextEncoder
+    from irctl.training.index.judged import HeldOut, JudgedQueries
+
+PREFERRED = {"batch.global": 32, "train.epochs": 6.0, "train.lr": 5e-6}
+"""Where nobody chose: the source's, of an encoder that is trained on."""
+
+
+def settle(config: Config) -> Config:
+    """What such a training prefers where nobody chose."""
+    wanted = {key: value for key, value in PREFERRED.items() if not retrieved_checks.is_asked(config, key)}
+    return config.replace(wanted, derived(f"{config.train.method}, with judgements"))
+
+
+def check(config: Config) -> None:
+    """ConfigError for what nothing reads."""
+    retrieved_checks.check(config)
+    own = retrieved_checks.settings_of(config)
+    for key in ("queries", "texts"):
+        if getattr(own, key):
+            raise ConfigError(
+                f"{config.train.method}.{key}={getattr(own, key)}: is of a training without judgements; this one takes "
+                "the judged queries of data.split",
+                hint="Drop it, or use --loss distill",
+            )
+    if own.query != "encoder" and (config.model.lora_r or config.model.freeze_base):
+        raise ConfigError(
+            f"{config.train.method}.query={own.query}: trains no encoder; model.lora_r, model.freeze_base do nothing",
+            hint=f"Drop them, or use {config.train.method}.query=encoder",
+        )
+
+
+def describe(config: Config) -> Described:
+    """What a training would find, without encoding or training."""
+    said = Silent()
+    config, bundle, split, queries, held_out = _open(config, said)
+    own = retrieved_checks.settings_of(config)
+    facts, notices = retrieved_checks.facts(config, split, queries, held_out, own.k, bundle.rows)
+    facts["index"] = f"{bundle.folder} ({bundle.method}, {bundle.code_size} bytes a vector)"
+    facts["trained"] = {
+        "frozen": "centroids of queries",
+        "adapter": "centroids of queries and a linear map of queries",
+        "encoder": "centroids of queries and the query encoder",
+    }[own.query]
+    lists = {"notices": [*said.lines, *notices]}
+    sizes = GroupSizes(len(queries), min(own.k, bundle.rows) + 1)
+    return Described(facts, {k: v for k, v in lists.items() if v}, sizes)
+
+
+def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
+    """Find the bundle and its encoder; encode the queries once where their vectors are kept."""
+    config, bundle, split, queries, held_out = _open(config, reporter)
+    own, collection = retrieved_checks.settings_of(config), split.collection
+    for line in retrieved_checks.facts(config, split, queries, held_out, own.k, bundle.rows)[1]:
+        reporter.warn(line)
+    if held_out and held_out.split == collection.card.headline_split:
+        run.note(selected_on_eval=1)
+    run.note(dataset=dataset_name(config.run.dataset, collection.name), dataset_fingerprint=collection.fingerprint)
+    run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
+    run.artifact("in", "bundle", bundle.folder, sha256=bundle.fingerprint, n_rows=bundle.rows, dim=bundle.dim)
+    config, encoder, documents = _encoder(config, bundle)
+    named: dict[str, Any] = {"bundle": str(bundle.folder.absolute()), "documents": documents}
+    if own.query != "encoder":
+        named["queries"] = _embed(
+            encoder, queries.names(range(len(queries))), queries.texts(range(len(queries))), config, reporter
+        )
+        named["held_out"] = _embed(encoder, held_out.ids, held_out.texts, config, reporter) if held_out else ""
+    return Prepared(config, GroupSizes(len(queries), min(own.k, bundle.rows) + 1), {"judged": named})
+
+
+def _open(config: Config, reporter: Reporter) -> tuple[Config, Bundle, JudgedSplit, JudgedQueries, HeldOut | None]:
+    """(the configuration with its bundle and collection, the bundle, the split, its queries, those held out)."""
+    from irctl.pipelines.search import opened_index
+
+    if config.train.index and "data.source" not in config.origins:
+        config = opened_index.settle_data(config, opened_index.open_index(config.train.index, config))
+    split = judged.open_split(config)
+    m, bits = (int(config.plugin("opq").get(key, 0)) for key in ("m", "bits"))
+    bundle = fitting.fitting_bundle(config, reporter, m=m, bits=bits)
+    if bundle.metric == "l2":
+        raise ConfigError(
+            f"{bundle.folder}: its codes keep distances; a training compares products of queries and documents",
+            hint="irctl compress --set compress.metric=ip, or cosine",
+        )
+    if retrieved_checks.settings_of(config).query == "encoder" and _maps_queries(bundle):
+        raise ConfigError(
+            f"{bundle.folder}: maps its queries already; {config.train.method}.query=encoder trains the encoder in "
+            "place of a map",
+            hint=f"Name the bundle that it was trained from, or use {config.train.method}.query=adapter",
+        )
+    queries, held_out = judged.open_queries(config, None if bundle.ids.are_rows else bundle.ids, bundle.rows)
+    retrieved_checks.check_labels(config, queries)
+    origin = config.origins.get("train.index", derived("the newest that fits"))
+    config = config.replace({"train.index": str(bundle.folder.absolute())}, origin)
+    return config, bundle, split, queries, held_out
+
+
+def _maps_queries(bundle: Bundle) -> bool:
+    return getattr(bundle.quantizer, "query_map_DD", None) is not None
+
+
+def _encoder(config: Config, bundle: Bundle) -> tuple[Config, TextEncoder, dict[str, Any]]:
+    """(the configuration with the encoder that queries start from, that encoder, what is known of the documents').
+
+    It is the bundle's, unless train.init asks for the weights of another training.
+    """
+    from irctl.pipelines.search import encoder_pair, opened_index, query_vectors
+
+    searched = opened_index.open_index(str(bundle.folder), config)
+    encoder, name = query_vectors.open_encoder(config, config.train.init or None, searched)
+    if not config.train.init:
+        encoder_pair.check_encoder(searched, encoder, name)
+    if name != config.model.name:
+        config = config.replace({"model.name": name}, derived("the index"))
+    about = searched.about
+    return config, encoder, pair.describe(str(about.get("model") or ""), dict(about.get("encoder") or {}), codes=True)
+
+
+def _embed(encoder: TextEncoder, ids: list[str], texts: list[str], config: Config, reporter: Reporter) -> str:
+    """The folder of the vectors of these queries, from the cache or encoded now."""
+    from irctl.models.embed import TextList, embed_corpus
+
+    made = embed_corpus(encoder, TextList(ids, texts), config.encoder, reporter, side="query")
+    return str(made.folder.absolute())
