@@ -110,6 +110,7 @@ class Encoder:
     passage_max_len: int = key(0, "tokens of a passage; 0: the folder's own", low=0)
     query_prompt: str | None = key(None, "text put before a query; unset: the folder's own")
     passage_prompt: str | None = key(None, "text put before a passage; unset: the folder's own")
+    lower_case: bool = key(False, "lower-case texts before they become tokens, as ANCE does; saved with the model")
     override: bool = key(False, "let these settings contradict the folder (recorded)")
     batch_tokens: int = key(0, "tokens of one encoding batch, padding counted; 0: the profile's", low=0)
     store: str = key("float32", "how vectors are stored", choices=("float32", "float16"))

@@ -56,6 +56,8 @@ def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
     revision = config.model.revision if own_name == config.model.name else ""
     located = locate(own_name, revision, remote_code=config.model.trust_remote_code)
     module = modules.load(located, config)
+    if config.encoder.lower_case:
+        modules.lower_case(module, located)
     about = reading.read_file(located)
     how = reading.resolve(module, about, config, located)
     notices = reading.list_notices(module, about, how)
@@ -264,13 +266,15 @@ class TextEncoder:
         module = merge_adapters(self.module)
         hashes = self._hashes or _fingerprint_model(module)
         first: Any = module[0]
+        is_fast = hasattr(module.tokenizer, "backend_tokenizer")
         return {
             "version": FORMAT_VERSION,
             "weights": hashes["weights"],
             "architecture": fingerprints.describe_architecture(module.config) if module.config is not None else {},
             "modules": [_describe_module(m) for m in list(module)[1:]],
             "tokenizer": hashes["tokenizer"],
-            "lower_case": bool(getattr(first, "do_lower_case", False)),
+            # of a fast tokenizer it is part of what is hashed, and only there once the model is saved
+            "lower_case": not is_fast and bool(getattr(first, "do_lower_case", False)),
             "pooling": self.settings.pooling,
             "normalize": self.settings.normalize,
             "prompt": self.prompt(side),
@@ -312,6 +316,7 @@ class TextEncoder:
         shutil.rmtree(staged, ignore_errors=True)
         with modules.silence():
             module.save(str(staged), create_model_card=False, safe_serialization=True)
+        modules.say_lower_case(module, staged)
         about = {"format": reading.FORMAT, "version": reading.VERSION, **self.settings.as_json()}
         about |= {
             "base_model": self.about.get("base_model") or self.located.name,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files
+from irctl import files, tables
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
 from irctl.models import adapters, whole
 from irctl.models.locate import LocatedModel
@@ -46,7 +48,23 @@ def load(located: LocatedModel, config: Config) -> SentenceTransformer:
         hint = "" if config.model.trust_remote_code else _suggest_remote_code(e)
         raise DataError(f"{located.folder}: cannot be opened as a model ({_take_first_line(e)})", hint=hint) from e
     reset_tokenizer(module)
+    _restore_normalizer(module)
     return module
+
+
+def _restore_normalizer(module: SentenceTransformer) -> None:
+    """What tokenizer.json does to a text before it is split, where the tokenizer's class forgot it.
+
+    transformers 5 builds a RoBERTa's tokenizer from its words and merges alone; a lower-casing saved there was lost.
+    """
+    backend = getattr(module.tokenizer, "backend_tokenizer", None)
+    file = Path(str(getattr(module.tokenizer, "name_or_path", ""))) / "tokenizer.json"
+    if backend is None or backend.normalizer is not None or not file.is_file():
+        return
+    if tables.json_object(file).get("normalizer"):
+        from tokenizers import Tokenizer
+
+        backend.normalizer = Tokenizer.from_file(str(file)).normalizer
 
 
 def _load_whole(
@@ -123,6 +141,30 @@ def reset_tokenizer(module: SentenceTransformer) -> None:
     if backend is not None:
         backend.no_truncation()
         backend.no_padding()
+
+
+def lower_case(module: SentenceTransformer, located: LocatedModel) -> None:
+    """Lower-case every text before it becomes tokens, in the tokenizer, which is saved with the model.
+
+    ANCE's RoBERTa was trained so, and its folder on the hub does not say it (RepCONC, examples/ance/modeling_ance.py).
+    """
+    backend = getattr(module.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ConfigError(f"encoder.lower_case=true: {located.name} has nothing it applies to", hint="Leave it out")
+    before = backend.normalizer
+    if before is not None and before.normalize_str("AbC") == "abc":
+        return
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    backend.normalizer = Sequence([Lowercase(), *([before] if before is not None else [])])
+
+
+def say_lower_case(module: SentenceTransformer, folder: Path) -> None:
+    """Write into a saved folder that texts are lower-cased, for sentence-transformers, which leaves it out."""
+    backend, path = getattr(module.tokenizer, "backend_tokenizer", None), folder / "sentence_bert_config.json"
+    if backend is None or not path.is_file() or "Lowercase" not in str(backend.normalizer):
+        return
+    path.write_text(json.dumps({**tables.json_object(path), "do_lower_case": True}, indent=4))
 
 
 def apply(module: SentenceTransformer, settings: ReadingSettings) -> None:

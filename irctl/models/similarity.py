@@ -51,11 +51,14 @@ def read_modules(located: LocatedModel) -> list[dict[str, str]]:
 
 
 def settle_similarity(name: str, located: LocatedModel, normalize: str, had: bool) -> str:
-    """had: the folder normalises. Vectors that were normalised and shall not be are compared as they are: by dot."""
+    """had: the folder normalises. Where encoder.normalize=false is set, vectors are compared as they are: by dot.
+
+    Also those of a folder that does not normalise and names no similarity, whose default is the cosine: ANCE's.
+    """
     if name not in SIMILARITIES:
         raise DataError(f"{located.folder}: no search by similarity '{name}'", hint="Known: dot, cosine, euclid")
     is_normalized = normalize == "true" or (had and normalize != "false")
-    if name == "cosine" and had and not is_normalized:
+    if name == "cosine" and not is_normalized and (had or normalize == "false"):
         return "dot"
     # of unit vectors the cosine is the dot product, and is cheaper so
     return "dot" if is_normalized and name == "cosine" else SIMILARITIES[name]

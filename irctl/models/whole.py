@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PICKLE = "pytorch_model.bin"
 POOLER = "pooler."
+OWN_HEAD = {"embeddingHead.weight": "ANCE"}
+"""Weights of a plain checkpoint that belong to its vectors though transformers leaves them out, as a head."""
 TOKENIZER = "tokenizer_config.json"
 STATIC = {"embedding.weight", "embeddings", "mapping", "weights"}  # the last three: model2vec's
 """Names that a static embedding may be stored under."""
@@ -134,9 +136,15 @@ def check_weights(module: SentenceTransformer, located: LocatedModel, loaded: li
         with torch.no_grad():
             for key in info["missing_keys"]:
                 model.get_parameter(key).zero_()
-        if stray := _find_stray(
-            model, set(info["unexpected_keys"]), _read_weight_names(_find_folders(located, model.name_or_path))
-        ):
+        names = _read_weight_names(_find_folders(located, model.name_or_path))
+        if (own := next((n for n in OWN_HEAD if n in names), None)) is not None:
+            raise DataError(
+                f"{located.folder}: a checkpoint of {OWN_HEAD[own]}, whose vectors come from a head ({own}) that "
+                "transformers would leave out",
+                hint="Use the folder of sentence-transformers with its Dense and LayerNorm, such as "
+                "sentence-transformers/msmarco-roberta-base-ance-firstp",
+            )
+        if stray := _find_stray(model, set(info["unexpected_keys"]), names):
             raise DataError(
                 f"{located.folder}: {len(stray)} weights of its safetensors have no place in the model of config.json, "
                 f"such as {min(stray)}",

@@ -87,12 +87,17 @@ class MsMarcoFolder:
         if split in TRACKS:
             return self._file(TRACKS[split][1:], split)
         names = _names(("qrels",), self._on_disk(split))
-        found = [p.name for n in names if (p := find_in_folder(self.folder, n)) is not None]
+        found: dict[Path, Path] = {}  # by what it is: a link and its file are one
+        for path in filter(None, (find_in_folder(self.folder, n) for n in names)):
+            found.setdefault(path.resolve(), path)
+        if split == "dev.full":  # source 000 links qrels.dev to the file of dev.small
+            found.pop(self.qrels_file("dev").resolve(), None)
         if len(found) > 1:
+            shown = ", ".join(p.name for p in found.values())
             raise DataError.of(
-                self.folder, f"{len(found)} files of judgements for split {split}: {', '.join(found)}", hint="Keep one"
+                self.folder, f"{len(found)} files of judgements for split {split}: {shown}", hint="Keep one"
             )
-        return self._file(names, split)
+        return next(iter(found.values()), None) or self._file(names, split)
 
     def _file(self, names: tuple[str, ...], split: str) -> Path:
         path = find_in_folder(self.folder, *names)

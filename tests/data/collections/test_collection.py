@@ -174,6 +174,24 @@ def test_two_files_of_one_split_and_a_file_of_none_are_told_or_left_out(tmp_path
         c.qrels("dl19")
 
 
+def test_a_folder_prepared_by_the_links_of_source_000_is_read_as_its_files(tmp_path: Path) -> None:
+    """RepCONC, examples/ance/msmarco-passage/1_prepare_dataset.sh."""
+    folder = folders.msmarco(tmp_path)
+    folders.write(folder / "queries.train.tsv", "1\theat\n2\tunjudged\n")
+    folders.write(folder / "qrels.train.tsv", "1\t0\t07\t1\n")
+    folders.write(folder / "msmarco-test2019-queries.tsv", "19\tdl query\n")
+    links = {"corpus.tsv": "collection.tsv", "query.train": "queries.train.tsv", "qrels.train": "qrels.train.tsv"}
+    links |= {"query.dev": "queries.dev.small.tsv", "qrels.dev": "qrels.dev.small.tsv"}
+    links |= {"query.trec19": "msmarco-test2019-queries.tsv", "qrels.trec19": "2019qrels-pass.txt"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    c = open_collection(str(folder))
+    assert c.splits() == ("train", "dev", "dev.full", "trec19")
+    assert c.qrels("train") == {"1": {"07": 1}} and c.queries("train").texts == ["heat"]
+    assert c.queries("dev").ids == ["11"] and list(c.qrels("dev.full")) == ["11", "12"]
+    assert c.qrels("trec19") == {"19": {"07": 3, "0": 0}} and c.card.measures == {"trec19": "trec-dl"}
+
+
 def test_double_encoded_characters_are_repaired_only_when_asked(tmp_path: Path) -> None:
     folder = str(folders.msmarco(tmp_path))
     raw, fixed = open_collection(folder), open_collection(folder, fix_encoding=True)
