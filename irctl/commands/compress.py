@@ -30,7 +30,8 @@ def compress(
         str | None, typer.Option(help="quantizer, or several: pq,sq", autocompletion=complete("quantizers"))
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="embedding folder, .npy, parquet[#COLUMN], hf://..., run, synthetic:N,D,decay")
+        str | None,
+        typer.Option(help="embedding folder, .npy, parquet[#COLUMN], hf://..., run, synthetic:N,D,decay, .faiss"),
     ] = None,
     stream: Annotated[
         bool | None, typer.Option("--stream/--no-stream", help="batch shards; the corpus is never in memory")

@@ -16,6 +16,7 @@ from irctl.errors import ConfigError
 from irctl.index import plan as planning
 from irctl.index.plan import parse_shard
 from irctl.pipelines.compress import results
+from irctl.pipelines.compress.faiss_codes import import_codes, is_faiss
 from irctl.pipelines.compress.finalize import finalize
 from irctl.pipelines.compress.request import CompressRequest
 from irctl.pipelines.compress.verify import is_whole, verify
@@ -34,6 +35,8 @@ WHOLE = CompressRequest()
 def compress(config: Config, run: RunHandle, reporter: Reporter, request: CompressRequest = WHOLE) -> dict[str, Any]:
     """Compress the input into one bundle a method; the payload of --json."""
     request.check(config.compress)
+    if is_faiss(config.compress.source):
+        return import_codes(config, run, reporter, request)
     if request.append is not None:
         from irctl.pipelines.compress.append import append
 
@@ -121,6 +124,8 @@ def describe(config: Config, request: CompressRequest = WHOLE) -> dict[str, Any]
     from irctl.pipelines.compress import dry_run
 
     request.check(config.compress)
+    if is_faiss(config.compress.source):
+        return {"input": config.compress.source, "methods": "product codes of faiss, taken as they are"}
     makes_quantizers = not (request.finalize or request.verify)
     methods = _split_methods(config.compress.method) if makes_quantizers else []
     init = request.init

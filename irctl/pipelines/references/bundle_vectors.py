@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import hashing, paths
 from irctl.errors import DataError
 from irctl.index.bundle import Bundle
+from irctl.index.faiss_import import ENDINGS
 from irctl.index.joined_stream import JoinedStream
 from irctl.types import Stream
 
@@ -55,6 +56,11 @@ def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], roo
     from irctl.ledger.files import places
 
     name, expected, key = (str(source.get(k, "")) for k in ("name", "fingerprint", "key"))
+    if Path(name).suffix in ENDINGS:
+        raise DataError(
+            f"{folder}: its codes came from {name}: there are no vectors behind them",
+            hint="Encode the corpus and compress it here",
+        )
     candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]
     if key:
         candidates += map(str, query.outputs("embeddings", key))
