@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +119,35 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         files = [(Path(made["bundle"]) / "pq" / f"{name}.npy").read_bytes() for made in (trained, done.json)]
         assert files[0] == files[1]
     assert done.json["model_fingerprint"] == trained["model_fingerprint"]
+
+
+@pytest.mark.slow
+def test_processes_that_were_killed_leave_a_training_that_goes_on_to_the_same_bytes(
+    place: Workspace, words: str, codes: Path
+) -> None:
+    line = f"{TRAIN} --data {words} --index {codes} --set jpq.query=encoder --lr 1e-3 --epochs 30 --set train.save=1"
+    whole = place.ok(f"{line} --set run.name=whole --json").json
+    words_of = shlex.split(f"{line} --set run.name=killed --json")
+    before = set((place.folder / "runs").iterdir())
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "irctl.cli", *words_of], cwd=place.folder, start_new_session=True, env={**os.environ}
+    )
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        begun = [p for p in set((place.folder / "runs").iterdir()) - before if (p / "checkpoints").is_dir()]
+        if begun and len([p for p in (begun[0] / "checkpoints").iterdir() if not p.name.startswith(".")]) > 1:
+            break
+        time.sleep(0.05)
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "-s", str(killed.pid)], capture_output=True, text=True
+    ).stdout.split()
+    for pid in map(int, children):
+        os.kill(pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    done = place.ok(f"{line} --set run.name=killed --json")
+    assert "continuing" in done.err and done.json["model_fingerprint"] == whole["model_fingerprint"]
+    files = [(Path(made["bundle"]) / "pq/query_centroids.npy").read_bytes() for made in (whole, done.json)]
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("loss", ["ranknet", "lambdamrr", "infonce:1,lambdamrr:0.5"])
