@@ -59,6 +59,7 @@ def compress(
       irctl compress --method pq,sq --set pq.m=32 --set pq.bits=4
       irctl compress --method rabitq --set rabitq.bits=4
       irctl compress --method binary --set binary.threshold=median
+      irctl encode --codes --index latest
       irctl compress --stream --batch 10000
       irctl compress --dry-run
     """

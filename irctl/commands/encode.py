@@ -26,8 +26,18 @@ def encode(
     out: Annotated[str | None, typer.Option(help="folder (default: the cache), from the cache if there")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float16 on disk")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="re-hash finished shards")] = False,
+    codes: Annotated[bool, typer.Option("--codes", help="text to codes: a bundle, and no vectors on disk")] = False,
+    index: Annotated[
+        str | None, typer.Option(help="with --codes: bundle whose quantizer makes them; default: the model's own")
+    ] = None,
+    append: Annotated[
+        str | None, typer.Option(help="with --codes --index: collection or vectors to add to that bundle")
+    ] = None,
 ) -> None:
     """Encode a corpus (or queries) into float .npy shards with a manifest. A killed run continues when repeated.
+
+    --codes writes the documents' nearest codes into a bundle instead, by the quantizer of --index or the one that was
+    trained with the model; new documents are added to a bundle by its own encoder and document-side centroids.
 
     The cache is keyed by content: weights, tokenizer, pooling, prompts, lengths, dtype and corpus. A checkpoint that is
     overwritten in place is encoded again.
@@ -41,7 +51,9 @@ def encode(
 
     from irctl.pipelines import encode as pipeline
 
-    request = pipeline.EncodeRequest(out=out, side=side, verify=verify, runner=options.runner)
+    request = pipeline.EncodeRequest(
+        out=out, side=side, verify=verify, runner=options.runner, codes=codes, index=index, append=append
+    )
 
     def work(job: Job) -> dict[str, object]:
         return pipeline.encode(job.config, job.run, job.reporter, request)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import allocator, files, stopping
-from irctl.errors import DataError, IrctlError, RunFailed
+from irctl.errors import DataError, IrctlError, RunFailed, Stopped
 from irctl.index import shards, threads
 from irctl.index.arrays import NotFinite
 from irctl.index.plan import RowBatch
@@ -97,7 +97,7 @@ class _Failure:
 
 def _locate(e: BaseException, stage: str, batch: RowBatch | None) -> BaseException:
     """The same error, saying which rows; what is not ours becomes RunFailed."""
-    if batch is None or not isinstance(e, Exception):
+    if batch is None or not isinstance(e, Exception) or isinstance(e, Stopped):
         return e
     where = f"{batch.file}: " if batch.file else ""
     if isinstance(e, NotFinite):

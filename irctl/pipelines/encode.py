@@ -13,6 +13,7 @@ from irctl import files, paths, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.origins import derived
 from irctl.pipelines import outputs
 from irctl.pipelines.workers import worker
 from irctl.types import Reporter
@@ -36,11 +37,22 @@ class EncodeRequest:
     side: str = "passage"  # or query
     verify: bool = False  # hash the finished files again
     runner: str = "local"  # or ray
+    codes: bool = False  # the nearest codes of each document into a bundle, no vectors
+    index: str | None = None  # with codes: the bundle whose quantizer they are of; None: the model's own
+    append: str | None = None  # with codes and index: documents to add to that bundle, a collection or vectors
 
     def check(self) -> None:
-        """Raise ConfigError for a side that there is not."""
+        """Raise ConfigError for a side that there is not, and for options that do not go together."""
         if self.side not in SIDES:
             raise ConfigError(f"--side {self.side}: expected {' or '.join(SIDES)}")
+        if not self.codes and (self.index or self.append):
+            raise ConfigError(f"{'--index' if self.index else '--append'}: goes with --codes", hint="Add --codes")
+        if self.codes and self.side != "passage":
+            raise ConfigError(f"--codes: are of documents, found --side {self.side}", hint="Leave out --side")
+        if self.append and not self.index:
+            raise ConfigError("--append: name the bundle that the documents go to", hint="--index BUNDLE")
+        if self.append and self.out:
+            raise ConfigError("--append and --out: cannot be given together", hint="Leave out --out")
 
 
 CORPUS = EncodeRequest()
@@ -55,6 +67,8 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
     from irctl.models.encoder import load_encoder
 
     request.check()
+    if request.codes:
+        return _encode_codes(config, run, reporter, request)
     _check_out(request.out)
     collection = open_for(config)
     encoder = load_encoder(config).freeze()
@@ -87,6 +101,33 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
         "tokens_per_second": round(rate, 1) if rate else None,
         "computed_in": encoder.dtype,
     }
+
+
+def _encode_codes(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest) -> dict[str, Any]:
+    """--codes: a bundle of a collection's documents, or more of them for one that is there."""
+    from irctl.models.encoder import load_encoder
+    from irctl.pipelines.compress import append, encode_codes
+    from irctl.pipelines.references import fitting
+
+    if request.append is not None:
+        if "data.source" in config.origins:
+            raise ConfigError("--append: names the documents, and so does --data", hint="Leave out --data")
+        if fitting.is_of_vectors(request.append):
+            given = config.replace({"compress.source": request.append}, derived("--append"))
+            return append.append(given, run, reporter, str(request.index))
+        config = config.replace({"data.source": request.append}, derived("--append"))
+    config = encode_codes.settle_model(config, request.index, reporter)
+    collection = open_for(config)
+    encoder = load_encoder(config).freeze()
+    for line in encoder.notices:
+        reporter.say(line)
+    _record_inputs(run, config, collection, encoder)
+    _warn_of_ids(collection, reporter)
+    if request.append is not None:
+        return encode_codes.append_texts(encoder, collection, config, run, reporter, str(request.index))
+    return encode_codes.encode_codes(
+        encoder, collection, config, run, reporter, index=request.index, out=request.out, runner=request.runner
+    )
 
 
 def _check_out(out: str | None) -> None:
@@ -199,6 +240,10 @@ def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     from irctl.models.similarity import describe_similarity
 
     request.check()
+    if request.codes:
+        from irctl.pipelines.compress import encode_codes
+
+        return encode_codes.describe(config, index=request.index, append=request.append)
     folder_facts.check(config)
     collection = open_for(config)
     located = locate.find_local(config.model.name, config.model.revision)

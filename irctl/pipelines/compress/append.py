@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from irctl.settings import Compress
 
 
-def append(config: Config, run: RunHandle, reporter: Reporter, reference: str) -> dict[str, Any]:
-    """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already."""
+def append(
+    config: Config, run: RunHandle, reporter: Reporter, reference: str, given: vectors.Input | None = None
+) -> dict[str, Any]:
+    """Add the rows of the input to a bundle; the payload of --json. DataError for a document that it has already.
+
+    given: the input, opened; default: what compress.source names.
+    """
     from irctl.pipelines.compress.work import Work
 
-    folder, bundle = _open(config, reference)
-    given = vectors.named(config.compress.source, config)
+    folder, bundle = _open(config, reference, is_given=given is not None)
+    given = given or vectors.named(config.compress.source, config)
     if given.stream.dim != bundle.dim:
         raise DataError(
             f"--append {folder}: its rows have {bundle.dim} dimensions, those of {given.name} have {given.stream.dim}",
@@ -88,7 +93,9 @@ def follow_bundle(config: Config, reference: str) -> tuple[Config, list[str], st
     return _follow(config, bundle), [bundle.method], str(folder)
 
 
-def _open(config: Config, reference: str) -> tuple[Path, Bundle]:
+def _open(config: Config, reference: str, *, is_given: bool = False) -> tuple[Path, Bundle]:
+    if not is_given and not config.compress.source:
+        raise ConfigError("--append: name the rows to add", hint="--data FOLDER")
     _check_settings(config.compress)
     folder = bundles.folder_of(reference)
     bundle = open_bundle(folder, bundles.load_quantizer)
@@ -103,8 +110,6 @@ def _follow(config: Config, bundle: Bundle) -> Config:
 
 def _check_settings(settings: Compress) -> None:
     """ConfigError for settings that an --append would not follow."""
-    if not settings.source:
-        raise ConfigError("--append: name the rows to add", hint="--data FOLDER")
     if settings.max_batches:
         raise ConfigError(
             f"--append adds all rows or none: found compress.max_batches = {settings.max_batches}",

@@ -125,6 +125,7 @@ def encode_by_workers(
     job = {
         "source": str(given.folder.absolute()) if given.folder else given.name,
         "root": config.data.root,
+        "texts": given.texts,
         "folders": {name: str(folder.absolute()) for name, folder in work.folders.items()},
         "limit": work.limit,
     }
@@ -141,16 +142,17 @@ def encode_by_workers(
 
 
 def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
-    """One worker's batches. job: source, root, folders (by method, with plan.json and quantizer), limit.
+    """One worker's batches. job: source, root, texts, folders (by method, with plan.json and quantizer), limit.
 
     Returns what was spent, and what the quantizers had to say. Raises DataError if the input is not that of the plan.
     """
     from irctl.data.vectors.open import open_vectors
+    from irctl.pipelines.compress.text_stream import reopen
     from irctl.quantizers.shared import opening
 
     folders = {name: Path(folder) for name, folder in job["folders"].items()}
     plans = {name: read_plan(folder) for name, folder in folders.items()}
-    stream = open_vectors(job["source"], root=job["root"])
+    stream: Stream = reopen(job["texts"]) if job.get("texts") else open_vectors(job["source"], root=job["root"])
     for folder, plan in zip(folders.values(), plans.values(), strict=True):
         if plan.fingerprint != stream.fingerprint:
             raise DataError(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 
+TEXTS = "texts of "
+"""What the name of a source begins with whose vectors were never stored (`encode --codes`)."""
+
+
 def open_source(bundle: Bundle, config: Config) -> Stream:
     """The vectors that a bundle was made of, then those appended to it: row i is that of code row i.
 
@@ -61,7 +65,8 @@ def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], roo
             f"{folder}: its codes came from {name}: there are no vectors behind them",
             hint="Encode the corpus and compress it here",
         )
-    candidates: list[str] = [str(places.here_of(name)) if name.startswith("/") else name]
+    texts = name.removeprefix(TEXTS) if name.startswith(TEXTS) else ""
+    candidates: list[str] = [] if texts else [str(places.here_of(name)) if name.startswith("/") else name]
     if key:
         candidates += map(str, query.outputs("embeddings", key))
         candidates.append(str(paths.cache() / "emb" / key[:16]))
@@ -69,11 +74,13 @@ def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], roo
         for candidate in candidates:
             if is_remote_name(candidate) or Path(split_columns(candidate)[0]).exists():
                 stream = open_vectors(candidate, root=root)
-                if stream.fingerprint == expected:
+                # codes of texts know the key of their vectors, which whoever encodes them later gives the folder
+                if expected in (stream.fingerprint, stream.about.get("key")):
                     return stream, candidate if is_remote_name(candidate) else _absolute(candidate)
     raise DataError(
-        f"{folder}: the vectors behind its codes ({name}) are not here any more, or have changed",
-        hint=_again(name, about),
+        f"{folder}: the vectors behind its codes ({name}) are not here"
+        + (": they were never stored" if texts else " any more, or have changed"),
+        hint=_again(name, {**about, "data": texts} if texts else about),
     )
 
 

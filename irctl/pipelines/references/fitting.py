@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusIdentity:
     """Documents. content: fingerprint of their texts, or of vectors. collection: that of the collection, if any."""
 
     name: str
@@ -39,15 +39,15 @@ class Corpus:
     collection: str = ""
 
 
-def corpus_of(config: Config) -> Corpus:
+def corpus_of(config: Config) -> CorpusIdentity:
     """The corpus of data.source: a collection, or vectors that have no text."""
     source = config.data.source
     if is_of_vectors(source):
-        return Corpus(source, vectors.named(source, config).stream.fingerprint)
+        return CorpusIdentity(source, vectors.named(source, config).stream.fingerprint)
     from irctl.data.collections.open import open_for
 
     collection = open_for(config)
-    return Corpus(collection.name, collection.corpus.fingerprint, collection.fingerprint)
+    return CorpusIdentity(collection.name, collection.corpus.fingerprint, collection.fingerprint)
 
 
 def is_of_vectors(source: str) -> bool:
@@ -63,7 +63,7 @@ def is_of_vectors(source: str) -> bool:
 
 
 def fitting_bundle(
-    config: Config, reporter: Reporter, *methods: str, m: int = 0, bits: int = 0, corpus: Corpus | None = None
+    config: Config, reporter: Reporter, *methods: str, m: int = 0, bits: int = 0, corpus: CorpusIdentity | None = None
 ) -> Bundle:
     """The bundle of train.index, else the newest whole one that was compressed from this corpus, opened.
 
@@ -85,7 +85,7 @@ def fitting_bundle(
     )
 
 
-def _named_bundle(config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: Corpus) -> Bundle:
+def _named_bundle(config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: CorpusIdentity) -> Bundle:
     name, origin = config.train.index, config.origin("train.index")
     folder = bundles.folder_of(name)
     bundle = open_bundle(folder, bundles.load_quantizer)
@@ -109,7 +109,7 @@ def _named_bundle(config: Config, methods: tuple[str, ...], m: int, bits: int, c
 
 
 def _fitting_bundles(
-    config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: Corpus
+    config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: CorpusIdentity
 ) -> Iterator[tuple[Path, str]]:
     model = config.model.name if "model.name" in config.origins else ""
     for record in bundles.list_writers():
@@ -128,11 +128,11 @@ def _fitting_bundles(
                 yield folder, record.id
 
 
-def _is_of(manifest: Mapping[str, Any], corpus: Corpus) -> bool:
+def _is_of(manifest: Mapping[str, Any], corpus: CorpusIdentity) -> bool:
     return corpus.content in (manifest.get("about", {}).get("corpus"), manifest.get("source", {}).get("fingerprint"))
 
 
-def _compress_it(config: Config, method: str, m: int, bits: int, corpus: Corpus) -> str:
+def _compress_it(config: Config, method: str, m: int, bits: int, corpus: CorpusIdentity) -> str:
     """The command, or the two, that make such a bundle."""
     sets = "".join(f" --set {method}.{key}={value}" for key, value in (("m", m), ("bits", bits)) if value)
     compress = f"irctl compress --method {method}{sets} --data"
@@ -146,7 +146,7 @@ def _compress_it(config: Config, method: str, m: int, bits: int, corpus: Corpus)
 
 
 def fitting_model(
-    config: Config, reporter: Reporter, *methods: str, m: int = 0, bits: int = 0, corpus: Corpus | None = None
+    config: Config, reporter: Reporter, *methods: str, m: int = 0, bits: int = 0, corpus: CorpusIdentity | None = None
 ) -> RunRecord:
     """The newest finished training by one of these methods on this collection whose model is there.
 

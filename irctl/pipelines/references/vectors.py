@@ -24,13 +24,17 @@ STORED = ("content", "store", "shard_rows")
 
 @dataclass(frozen=True)
 class Input:
-    """Vectors and what is known of them. folder: where they lie, if they are local. key: their hash in the ledger."""
+    """Vectors and what is known of them. folder: where they lie, if they are local. key: their hash in the ledger.
+
+    texts: how another process encodes them, where they lie nowhere (compress/text_stream.py).
+    """
 
     stream: Stream
     name: str  # for the ledger and the plan
     folder: Path | None = None
     key: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)  # similarity, encoder, corpus, model, collection, data
+    texts: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
