@@ -16,8 +16,10 @@ from irctl.command_line import CommandLine, Read
 from irctl.errors import ConfigError
 from irctl.origins import Kind, Origin
 
-NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int], "each?": [int]}
-"""Entries of an arm beside its settings. An arm is there once for each value of `each`, which stands for {each}."""
+NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int]}
+NO_SETTINGS |= {"each?": [int], "judged?": bool}
+"""Entries of an arm beside its settings. An arm is there once for each value of `each`, which stands for {each};
+`judged` ones only where the collection has judged training queries."""
 EACH = "{each}"
 META = {
     **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?", "each?", "queries?"), str),

@@ -17,7 +17,7 @@ from irctl.ledger.recording import GROUP
 from irctl.pipelines.arms import held_out
 from irctl.pipelines.arms.chains import BRACES, DoneLines, Pool
 from irctl.pipelines.arms.group_report import report_group
-from irctl.pipelines.arms.steps import Asked, plan
+from irctl.pipelines.arms.steps import Asked, left_out, plan
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
 
     Raises PartlyDone if a run failed and others did not, RunFailed if all did; the table of the rest is printed first.
     """
-    chains = plan(config, asked)
+    chains, absent = plan(config, asked), left_out(config, asked)
+    for name, why in absent.items():
+        reporter.say(f"left out: {name}: {why}")
     is_cuda = config.hardware.device_kind == "cuda"
     slots = [{GROUP: run.id} | ({"CUDA_VISIBLE_DEVICES": str(n)} if is_cuda else {}) for n in asked.devices]
     pool = Pool(DoneLines(run.out / "done.jsonl", paths.runs()), run.out / "logs", slots or [{GROUP: run.id}])
     pool.run(chains, reporter)
-    lines = report_group(run, chains, asked.meta, partial(held_out.splits, config))
+    lines = report_group(run, chains, asked.meta, partial(held_out.splits, config), absent)
     failed = [c for c in chains if c.error]
     if failed:
         for line in lines:
@@ -62,4 +64,5 @@ def describe(config: Config, asked: Asked) -> dict[str, Any]:
     together = f"{len(asked.devices)} at a time, one a device" if asked.devices else "one after another"
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
-    return {"command lines": f"{len(lines)}, {together}", "lines": lines, **({"after": waits} if waits else {})}
+    more = {"after": waits, "left out": left_out(config, asked)}
+    return {"command lines": f"{len(lines)}, {together}", "lines": lines, **{k: v for k, v in more.items() if v}}

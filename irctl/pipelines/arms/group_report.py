@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,16 @@ COMPRESSION = "compression"
 
 
 def report_group(
-    run: RunHandle, chains: Sequence[Chain], meta: dict[str, Any], splits: Callable[[], str] = lambda: ""
+    run: RunHandle,
+    chains: Sequence[Chain],
+    meta: dict[str, Any],
+    splits: Callable[[], str] = lambda: "",
+    absent: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The tables that [meta] report names (losses) and its figures, as lines of Markdown; also out/report.md.
 
-    splits: what `{held_out}` stands for in [meta] queries, which is a footnote of every table.
+    splits: what `{held_out}` stands for in [meta] queries, a footnote of every table. absent: arms that are not there
+    and why; footnotes too.
     """
     evals = [run_id for c in chains for run_id in c.runs_of("eval")]
     if not evals and not any(c.runs_of("compress") for c in chains):
@@ -36,7 +41,8 @@ def report_group(
     note = str(meta.get("queries", ""))
     note = note.replace(held_out.BRACE, splits()) if held_out.BRACE in note else note
     tables = list(_tables(run.id, chains, meta))
-    text = [markdown.render(replace(t, notes=(*t.notes, note)) if note else t) for t in tables]
+    notes = [*([note] if note else []), *(f"Left out: {name}: {why}." for name, why in (absent or {}).items())]
+    text = [markdown.render(replace(t, notes=(*t.notes, *notes))) for t in tables]
     text += [f"![{kind}]({kind}.png)\n" for kind in _figures(run, evals, meta)]
     if text:
         write_atomic(run.out / "report.md", "\n".join(text))

@@ -15,6 +15,15 @@ BRACE = "{held_out}"
 USUAL = ("dev", "test")
 
 
+def untrainable(config: Config) -> str:
+    """Why nothing can be trained on judgements of this collection; empty where it can."""
+    from irctl.data.collections.open import open_for
+    from irctl.data.collections.training_source import train_split
+
+    collection, trained = open_for(config), train_split(config)
+    return "" if trained in collection.splits() else f"{collection.name} has no judged queries of split {trained}"
+
+
 def splits(config: Config, *, is_check: bool = False) -> str:
     """dev+test, or what there is of them; where there is neither, every split but that of training.
 

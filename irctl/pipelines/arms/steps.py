@@ -69,7 +69,8 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
 
     Raises ConfigError for a step that irctl does not know, for unknown arms and circles.
     """
-    tables = _arms(asked)
+    absent = {} if is_check else left_out(config, asked)
+    tables = {name: table for name, table in _arms(asked).items() if name not in absent}
     meta = asked.meta
     chosen_seeds = seed_numbers(asked.seeds) if asked.seeds else _chosen(meta, "seeds", asked.tiny)
     untouched: dict[tuple[CommandLine, ...], Chain] = {}
@@ -80,6 +81,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     except CycleError as e:
         raise ConfigError(f"{asked.recipe}: arms wait for each other: {' after '.join(e.args[1])}") from None
     chosen = _chosen(meta, "arms", asked.tiny)
+    chosen = [name for name in chosen if name not in absent]
     if unknown := next((name for name in chosen if name not in tables), None):
         raise ConfigError(
             f"{asked.recipe} [meta]: tiny_arms: no arm named {unknown!r}", hint=plugins.nearest(unknown, list(tables))
@@ -114,6 +116,13 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     for line in {asked.read(code_sizes.stand_in(line.words)): None for line in all_lines}:
         asked.check(line)
     return chains
+
+
+def left_out(config: Config, asked: Asked) -> dict[str, str]:
+    """Arms that train on judgements where the collection has none for it, each with that reason."""
+    judged = [name for name, table in _arms(asked).items() if table.get("judged")]
+    why = {name: held_out.untrainable(_settings(config, asked, name)) for name in judged}
+    return {name: reason for name, reason in why.items() if reason}
 
 
 def seed_numbers(text: str) -> list[int]:

@@ -66,6 +66,9 @@ def test_a_size_has_a_table_against_its_own_baseline_and_figures_are_drawn(chain
 
 def test_a_size_whose_baseline_failed_is_shown_without_tests(chains: list[Chain], run: RunHandle) -> None:
     with run:
-        text = "\n".join(report_group(run, chains[:2], META | {"figures": [], "report": ["main"]}, lambda: "test"))
+        text = "\n".join(
+            report_group(run, chains[:2], META | {"figures": [], "report": ["main"]}, lambda: "test", {"x": "why"})
+        )
     assert "### cranfield test, a byte for 32 dimensions" in text and "Differs from" not in text
+    assert "- Left out: x: why." in text
     assert not (Path(run.out) / "pareto.png").exists()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy_collections import two_splits
 from workspace import Workspace, line_of
 
 from irctl import config, recipes_index
@@ -14,7 +15,7 @@ from irctl.errors import ConfigError, PartlyDone
 from irctl.ledger.recording import start_run
 from irctl.pipelines.arms import arms
 from irctl.pipelines.arms import chains as arms_chains
-from irctl.pipelines.arms.steps import Asked, plan
+from irctl.pipelines.arms.steps import Asked, left_out, plan
 from irctl.types import Silent
 
 META = '[meta]\ntitle = "t"\nsource = "s"\ncommand = "irctl recipes run codes.toml"\nseeds = [1, 2]\n'
@@ -275,3 +276,15 @@ def test_sizes_are_filled_in_once_the_vectors_are_there(file: Path) -> None:
     run_group(file)
     sets = [c.partition("--recipe")[0].split("--set ")[1:] for c in calls(file)[1:]]
     assert sets == [["pq.m=24 ", "pq.bits=8 "], ["pq.m=48 ", "pq.bits=8 "]]
+
+
+def test_an_arm_that_trains_on_judgements_is_left_out_where_there_are_none(file: Path, tmp_path: Path) -> None:
+    judged = 'judged = true\nsteps = ["train --loss infonce --index {vectors}"]\n'
+    write(file, VECTORS, f'[[arms]]\nname = "labels"\n{judged}', meta=META.replace("[1, 2]", "[1]") + "report = []\n")
+    assert list(lines(file)) == ["vectors", "labels-seed1"]
+    folder = two_splits(tmp_path / "untrained")  # dev and test
+    own = config.resolve(recipes_index.layer(str(file)), config.from_sets([f"data.source={folder}"]))
+    made = plan(own, asked(file, f"--data {folder}"))
+    assert [c.name for c in made] == ["vectors"]
+    assert left_out(own, asked(file)) == {"labels": "untrained has no judged queries of split train"}
+    assert arms.describe(own, asked(file))["left out"] == left_out(own, asked(file))
