@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
+from irctl.reports.figures import labels
 from irctl.reports.formats.formulas import make_inert
 from irctl.reports.records import Record, average_seeds, label_rows
 
@@ -60,8 +61,9 @@ def size_of(r: Record) -> float:
 
 
 def line_of(r: Record) -> str:
-    """The line of a figure that a system is a point of: its compression, apart where exact vectors re-score."""
-    return f"{r.compression or UNCOMPRESSED}{', re-ranked' if r.rerank else ''}"
+    """The line of a figure that a system is a point of: its compression, apart by transform and where re-scored."""
+    of = f"{r.compression or UNCOMPRESSED}{f', {r.transform}' if r.transform else ''}"
+    return f"{of}{', re-ranked' if r.rerank else ''}"
 
 
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
@@ -85,26 +87,49 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
 
 
 def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
-    """(figure, CSV): quality over bytes a row (log), one line a compression method, the frontier marked."""
+    """(figure, CSV): quality over bytes a document (log), every point with its name as in tables, the frontier marked.
+
+    One colour a compression method, and a line through its best of each size. Points far below the others stand hollow
+    at the lower edge, with their value.
+    """
     points = pareto_points(records, measure)
     # other encoders and depths of re-ranking are not one more setting of a method
     unjoined = {line_of(r) for r in records if r.rerank or not r.compression}
+    floor = find_floor([100 * p.value for p in points])
+    names = dict(zip([p.system for p in points], labels.shorten([p.system for p in points]), strict=True))
+    named: list[labels.Named] = []
     with use_style() as plt:
-        figure, axes = plt.subplots(figsize=(5.0, 3.4))
+        figure, axes = plt.subplots(figsize=(7.2, 4.8))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = [p for p in points if p.line == line]
-            x, y = [p.bytes_per_row for p in mine], [100 * p.value for p in mine]
-            width = 0 if line in unjoined else 1
-            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=width, label=line)
+            best = {p.bytes_per_row: 100 * p.value for p in sorted(mine, key=lambda p: p.value)}
+            joined = sorted((x, y) for x, y in best.items() if y >= floor and line not in unjoined)
+            (drawn,) = axes.plot([x for x, _ in joined], [y for _, y in joined], linewidth=1)
+            marker, color = "osD^vPX*"[i % 8], drawn.get_color()
+            for p in mine:
+                at, height, is_below = p.bytes_per_row, max(100 * p.value, floor), 100 * p.value < floor
+                fill: Any = "none" if is_below else "full"
+                axes.plot([at], [height], marker=marker, markersize=5, color=color, fillstyle=fill)
+                name = names[p.system] + (f" ({100 * p.value:.1f}, below)" if is_below else "")
+                named.append(labels.Named(at, height, name, color))
         front = [p for p in points if p.frontier]
-        x, y = [p.bytes_per_row for p in front], [100 * p.value for p in front]
+        x, y = [p.bytes_per_row for p in front], [max(100 * p.value, floor) for p in front]
         axes.step(x, y, where="post", color="0.5", linestyle="--", linewidth=1, zorder=1)
         axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3, label="frontier")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Bytes a row", ylabel=f"{measure} x100", title=title)
-        axes.legend(frameon=False, fontsize=8)
+        axes.margins(x=0.12, y=0.1)
+        axes.set(xlabel="Bytes a document", ylabel=f"{measure} x100", title=title)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        labels.place(axes, named)
     return figure, to_csv(points)
+
+
+def find_floor(values: Sequence[float]) -> float:
+    """What a figure begins at so that the better three quarters of the values fill most of it."""
+    ordered = sorted(values)
+    quarter = ordered[len(ordered) // 4]
+    return max(ordered[0], quarter - 1.5 * (ordered[-1] - quarter)) if ordered[-1] > quarter else ordered[0]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""Names beside the points of a figure, where there is room for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = 7  # points; a dozen names fit a figure of 7 inches
+_APART = 2.0  # points between a name and what is beside it
+_REACH = 6.0  # points from the middle of a point to its edge, the ring of the frontier included
+_LED = 9.0  # points from which on a line leads to the name
+_RADII = (7.0, 11.0, 16.0, 24.0, 33.0, 43.0, 54.0, 66.0, 80.0)
+_ANGLES = (0, 30, -30, 60, -60, 90, -90, 150, -150, 120, -120, 180)  # degrees; to the right is easiest to read
+_BESIDE = 0.1  # pixels; less is above or below
+_JOINT = " + "
+
+Box = tuple[float, float, float, float]
+"""left, bottom, right, top."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A point in the units of the axes, its name, and the colour of it."""
+
+    x: float
+    y: float
+    name: str
+    color: Any
+
+
+def shorten(labels: Sequence[str]) -> list[str]:
+    """The labels without the encoder before `+`, where it is the same for all that have one."""
+    heads = {label.partition(_JOINT)[0] for label in labels if _JOINT in label}
+    if len(heads) != 1:
+        return list(labels)
+    return [label.removeprefix(f"{next(iter(heads))}{_JOINT}") for label in labels]
+
+
+def place(axes: Axes, points: Sequence[Named]) -> list[Box]:
+    """Write each name near its point, clear of the other names and points as far as that can be; their boxes.
+
+    In pixels. Limits and scales of the axes have to stand: the layout is computed here.
+    """
+    from matplotlib import patheffects
+
+    canvas: Any = axes.figure.canvas
+    canvas.draw()
+    renderer, scale = canvas.get_renderer(), axes.figure.dpi / 72
+    inside = tuple(axes.get_window_extent(renderer).extents)
+    centres = [tuple(map(float, axes.transData.transform((p.x, p.y)))) for p in points]
+    reach = _REACH * scale
+    taken: list[Box] = [(x - reach, y - reach, x + reach, y + reach) for x, y in centres]
+    written: list[Box] = []
+    order = sorted(range(len(points)), key=lambda i: (-centres[i][0], -centres[i][1]))
+    for i in order:
+        point, (x, y) = points[i], centres[i]
+        text = axes.annotate(point.name, (point.x, point.y), fontsize=SIZE)
+        extent = text.get_window_extent(renderer)
+        text.remove()
+        others = [*taken[:i], *taken[i + 1 :]]
+        dx, dy, box, radius = min(
+            _candidates(x, y, extent.width, extent.height, scale), key=lambda c: (_cost(c[2], others, inside), c[3])
+        )
+        leader = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 3}
+        text = axes.annotate(
+            point.name,
+            (point.x, point.y),
+            xytext=(dx / scale, dy / scale),
+            textcoords="offset points",
+            fontsize=SIZE,
+            color=point.color,
+            ha="left" if dx > _BESIDE else "right" if dx < -_BESIDE else "center",
+            va="center",
+            arrowprops=leader if radius >= _LED else None,
+        )
+        text.set_in_layout(False)
+        text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
+        taken.append(box)
+        written.append(box)
+    return written
+
+
+def _candidates(
+    x: float, y: float, width: float, height: float, scale: float
+) -> Iterator[tuple[float, float, Box, float]]:
+    """(dx, dy in pixels, box, radius in points) of every place that is tried, nearest first."""
+    for radius in _RADII:
+        for angle in _ANGLES:
+            dx = radius * scale * math.cos(math.radians(angle))
+            dy = radius * scale * math.sin(math.radians(angle))
+            left = x + dx if dx > _BESIDE else x + dx - width if dx < -_BESIDE else x + dx - width / 2
+            bottom = y + dy - height / 2
+            yield dx, dy, (left, bottom, left + width, bottom + height), radius
+
+
+def _cost(box: Box, taken: Sequence[Box], inside: Sequence[float]) -> float:
+    """Area, in pixels, that a name shares with others or has outside the axes."""
+    left, bottom, right, top = box
+    shared = sum(
+        max(0.0, min(right, r) - max(left, a) + _APART) * max(0.0, min(top, t) - max(bottom, b) + _APART)
+        for a, b, r, t in taken
+        if min(right, r) - max(left, a) > -_APART and min(top, t) - max(bottom, b) > -_APART
+    )
+    beyond = max(0.0, inside[0] - left) + max(0.0, right - inside[2]) + max(0.0, inside[1] - bottom)
+    return shared + (beyond + max(0.0, top - inside[3])) * (top - bottom)
