@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from irctl import recipes_index
 from irctl.errors import ConfigError
 from irctl.files import write_atomic
-from irctl.pipelines.arms import held_out
 
 if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
@@ -39,7 +38,7 @@ def report_group(
     from irctl.reports.formats import markdown
 
     note = str(meta.get("queries", ""))
-    note = note.replace(held_out.BRACE, splits()) if held_out.BRACE in note else note
+    note = note.replace("{held_out}", splits()) if "{held_out}" in note else note
     tables = list(_tables(run.id, chains, meta))
     notes = [*([note] if note else []), *(f"Left out: {name}: {why}." for name, why in (absent or {}).items())]
     text = [markdown.render(replace(t, notes=(*t.notes, *notes))) for t in tables]

@@ -1,4 +1,7 @@
-"""The splits of a collection that a group measures on: all that nothing is trained on, as one pool of queries."""
+"""The splits of a collection that a group measures on.
+
+{held_out}: all that nothing is trained on, as one pool of queries. {each_split}: those that are reported on, apart.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from irctl.errors import ConfigError
 if TYPE_CHECKING:
     from irctl.config import Config
 
-NAME = "held_out"
-BRACE = "{held_out}"
+NAMES = ("held_out", "each_split")
 USUAL = ("dev", "test")
 
 
@@ -22,6 +24,30 @@ def untrainable(config: Config) -> str:
 
     collection, trained = open_for(config), train_split(config)
     return "" if trained in collection.splits() else f"{collection.name} has no judged queries of split {trained}"
+
+
+def fill(step: str, config: Config, *, is_check: bool = False) -> str:
+    """A step with the splits that its braces stand for."""
+    for name, of in zip(NAMES, (splits, each), strict=True):
+        if f"{{{name}}}" in step:
+            step = step.replace(f"{{{name}}}", of(config, is_check=is_check))
+    return step
+
+
+def each(config: Config, *, is_check: bool = False) -> str:
+    """dev,test and the TREC Deep Learning tracks, or what there is of them, for results of their own.
+
+    Raises what `splits` raises where there is none of them and nothing else.
+    """
+    if is_check:
+        return ",".join(USUAL)
+    from irctl.data.collections.msmarco import TRACK_MEASURES
+    from irctl.data.collections.open import open_for
+
+    collection = open_for(config)
+    tracks = [s for s in collection.splits() if collection.card.measures.get(s) == TRACK_MEASURES]
+    found = [s for s in USUAL if s in collection.splits()]
+    return ",".join(dict.fromkeys([*found, *tracks])) or splits(config)
 
 
 def splits(config: Config, *, is_check: bool = False) -> str:

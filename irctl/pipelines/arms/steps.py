@@ -89,7 +89,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     wanted = _with_parents(chosen or list(tables), parents)
     for name in [n for n in in_order if n in wanted]:
         table, arm = tables[name], _settings(config, asked, name)
-        splits = partial(held_out.splits, arm, is_check=is_check)
+        splits = partial(held_out.fill, config=arm, is_check=is_check)
         label, evals = name, []
         if "steps" not in table:
             label = name or arm.loss.name.replace(":", "-")
@@ -154,7 +154,7 @@ def _parents(name: str, table: dict[str, Any], tables: dict[str, Any], asked: As
     named = [after] if isinstance(after, str) else list(after)
     braces = [b for step in table.get("steps", ()) for b in BRACES.findall(step)]
     braces = [b if b in tables else code_sizes.arm_of(b) for b in braces]
-    for parent in (*named, *(b for b in braces if b not in ("run", "seed", held_out.NAME, *PATTERNS))):
+    for parent in (*named, *(b for b in braces if b not in ("run", "seed", *held_out.NAMES, *PATTERNS))):
         if parent not in tables:
             raise ConfigError(
                 f"{asked.recipe} [{name}]: no arm named '{parent}'", hint=plugins.nearest(parent, list(tables))
@@ -184,14 +184,12 @@ def _paired(chains: dict[int | None, Chain], seed: int | None, where: str) -> Ch
 
 
 def _given_steps(
-    name: str, table: dict[str, Any], seed: int | None, asked: Asked, splits: Callable[[], str]
+    name: str, table: dict[str, Any], seed: int | None, asked: Asked, splits: Callable[[str], str]
 ) -> list[CommandLine]:
     """The lines that an arm lists, with its seed and the splits held out in them."""
     lines = []
     for step in table["steps"]:
-        filled = step if seed is None else step.replace("{seed}", str(seed))
-        if held_out.BRACE in filled:
-            filled = filled.replace(held_out.BRACE, splits())
+        filled = splits(step if seed is None else step.replace("{seed}", str(seed)))
         try:
             line = asked.read(shlex.split(filled))
         except (ConfigError, ValueError) as e:

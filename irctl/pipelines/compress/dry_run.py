@@ -51,7 +51,7 @@ def _open_input(config: Config) -> vectors.Input | str:
         return f"{source} (rows and width are known once its footers are read)"
     if source:
         return vectors.named(source, config)
-    record = vectors.newest()
+    record = vectors.newest_named(config)
     return vectors.of_run(record) if record else f"{config.data.source}, encoded with {config.model.name} first"
 
 

@@ -125,12 +125,17 @@ def _folder_of(record: RunRecord) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
-def newest(collection: str = "") -> RunRecord | None:
-    """The newest encode run whose corpus vectors are still there. collection: fingerprint of the one it must be of."""
+def newest(collection: str = "", model: str = "") -> RunRecord | None:
+    """The newest encode run whose corpus vectors are still there.
+
+    collection: fingerprint of the one it must be of. model: the name of the one it must be by.
+    """
     from irctl.ledger import query
 
     for record in query.list_runs(command="encode", status="completed"):
         if collection and record.columns.get("dataset_fingerprint") != collection:
+            continue
+        if model and record.columns.get("model") != model:
             continue
         path = _folder_of(record)
         if path is None:
@@ -141,13 +146,22 @@ def newest(collection: str = "") -> RunRecord | None:
     return None
 
 
+def newest_named(config: Config) -> RunRecord | None:
+    """The newest of the collection, and by the model, that the settings name, if they name one."""
+    from irctl.data.collections.open import open_for
+
+    collection = open_for(config).fingerprint if "data.source" in config.origins else ""
+    return newest(collection, config.model.name if "model.name" in config.origins else "")
+
+
 def default(config: Config, reporter: Reporter) -> Input:
     """The newest encoded corpus, else the collection of the configuration, encoded now."""
-    record = newest()
+    from irctl.data.collections.open import open_for
+
+    record = newest_named(config)
     if record is not None:
         reporter.say(f"compressing the vectors of run {record.id}")
         return of_run(record)
-    from irctl.data.collections.open import open_for
     from irctl.models.embed import embed_corpus
     from irctl.models.encoder import load_encoder
 

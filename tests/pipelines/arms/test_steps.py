@@ -269,6 +269,19 @@ def test_the_splits_that_are_held_out_stand_in_the_steps(file: Path) -> None:
         PQ.replace('after = "vectors"', "").replace("{vectors}", "x").replace("--split test", "--split {held_out}"),
     )
     assert lines(file, "", seeds="1")["pq-seed1"][1] == "eval --index {run} --split dev+test"
+    write(file, PQ.replace('after = "vectors"', "").replace("{vectors}", "x").replace("test", "{each_split}"))
+    assert lines(file, "", seeds="1")["pq-seed1"][1] == "eval --index {run} --split dev,test"
+
+
+def test_tracks_of_ms_marco_are_measured_one_by_one_beside_dev(tmp_path: Path) -> None:
+    from irctl.config import from_sets, resolve
+    from irctl.pipelines.arms import held_out
+
+    (tmp_path / "collection.tsv").write_text("0\tlift\n")
+    for name in ("qrels.train.tsv", "qrels.dev.small.tsv", "qrels.dev.tsv", "2019qrels-pass.txt", "2020qrels-pass.txt"):
+        (tmp_path / name).write_text("1 0 0 1\n")
+    config = resolve(from_sets([f"data.source={tmp_path}"]))
+    assert held_out.fill("eval --split {each_split}", config) == "eval --split dev,trec19,trec20"
 
 
 def test_sizes_are_filled_in_once_the_vectors_are_there(file: Path) -> None:
