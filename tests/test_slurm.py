@@ -79,7 +79,7 @@ def test_a_job_runs_the_command_without_its_runner(runner: str, place: Workspace
     assert started.startswith("exec irctl train --loss ws2 --set train.lr=1e-5 --json --resume ")
 
 
-@pytest.mark.parametrize("name", ["train", "encode", "compress", "eval"])
+@pytest.mark.parametrize("name", ["train", "encode", "compress", "eval", "hardneg", "recipes"])
 def test_a_shipped_wrapper_is_ten_lines_that_bash_can_read(name: str) -> None:
     file = paths.shipped("slurm") / f"{name}.sbatch"
     text = file.read_text()

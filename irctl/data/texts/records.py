@@ -15,8 +15,9 @@ from irctl.data.files.arrow import open_parquet, read_batches, reading
 from irctl.data.files.lines import as_id, line_error, parse_json_line, read_lines, refuse_pickle, suffix
 from irctl.errors import DataError
 
+QUERY_FILE = re.compile(r"(queries|query|topics)\b|.*-queries\.")
 LATIN_1_RUN = re.compile("[\u0080-\u00ff]+")
-READER_VERSION = 1
+READER_VERSION = 2
 """Part of every cache key: raise it when a reader's output changes for the same file."""
 
 
@@ -92,13 +93,14 @@ def _record(path: Path, line: int, id_: object, title: object, text: object, has
 def _column_parser(path: Path) -> Callable[[int, str], TextRecord]:
     """id, text; or id, title, text: RepCONC's corpus.tsv, where every field before the last belongs to the title.
 
-    MS MARCO's own files have exactly two columns.
+    MS MARCO's collection has exactly two columns. What follows the first tab of a query is its text, tabs and all.
     """
-    width = 2 if path.name.startswith(("collection", "queries")) else 0
+    is_of_queries = QUERY_FILE.match(path.name) is not None
+    width = 2 if is_of_queries or path.name.startswith("collection") else 0
 
     def parse(line: int, text: str) -> TextRecord:
         nonlocal width
-        fields = text.split("\t")
+        fields = text.split("\t", 1 if is_of_queries else -1)
         width = width or max(len(fields), 2)
         if len(fields) != width:
             raise line_error(path, line, f"{width} columns separated by tabs", len(fields))

@@ -205,6 +205,16 @@ def test_a_further_tab_in_collection_tsv_is_an_error_with_its_line(tmp_path: Pat
         open_texts(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["queries.train.tsv", "query.train", "topics.dl19.txt", "msmarco-test2019-queries.tsv"]
+)
+def test_a_tab_in_a_query_belongs_to_its_text(name: str, tmp_path: Path) -> None:
+    """RepCONC crashes on it; taken for a column, the words before it would be lost."""
+    store = open_texts(folders.write(tmp_path / name, "01\theat\tof a wing\n2\tlift\n"))
+    assert store.column("text", [0, 1]) == ["heat\tof a wing", "lift"]
+    assert store.column("id", [0, 1]) == ["01", "2"] and store.column("title", [0]) == [""]
+
+
 def test_a_line_separator_inside_a_passage_does_not_end_it(tmp_path: Path) -> None:
     store = open_texts(folders.write(tmp_path / "collection.tsv", "0\ta\u2028b\x85c\x0bd\n1\te\r\n"))
     assert store.column("text", [0, 1]) == ["a\u2028b\x85c\x0bd", "e"]
