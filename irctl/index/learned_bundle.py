@@ -1,6 +1,6 @@
 """Writing the bundle of a training: its parent's codes and ids, linked, with a quantizer that has a query side.
 
-Codes are those of the parent, byte for byte: a training moves the query side alone. The folder appears whole or not at
+Codes are those of the parent, byte for byte, unless they are asked to be made anew. The folder appears whole or not at
 all; its parent may be removed afterwards.
 """
 
@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from irctl import hashing
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import files, hashing
 from irctl.errors import DataError
 from irctl.index import shards
 from irctl.index.bundle import Bundle, is_bundle, locate_quantizer, write_bundle
 
 METHOD, ENCODER = "learned", "query_encoder"
+Encode = Callable[[int, int], NDArray[np.uint8]]
 _OWN = ("format", "version", "method", "dim", "code_size", "metric", "rows", "parts", "quantizer", "bytes_per_row")
 """Keys of a manifest that `write_bundle` writes itself."""
 _OTHERS = ("plan", "train_rows", ENCODER, "parent")
@@ -33,10 +37,12 @@ def write_learned(
     *,
     about: Mapping[str, Any],
     query_encoder: Path | None = None,
+    encode: Encode | None = None,
 ) -> str:
     """Write the bundle; the sha256 of its manifest. A bundle that is there already is replaced.
 
     quantizer: of quantizers/learned.py, with the parent's document side (else its codes would mean nothing).
+    encode: makes codes anew, of rows start .. stop, by a quantizer of another document side; None: the parent's stay.
     about: beside what the parent's manifest says; `trained` = {method, run, loss, query}. query_encoder: the folder of
     the encoder that queries are to be encoded by, copied into the bundle; None: that of the documents.
     Raises DataError for a quantizer of other codes, damaged codes, and a folder that holds something else.
@@ -54,9 +60,14 @@ def write_learned(
     for left in folder.parent.glob(f".{folder.name}.tmp.*"):  # of one that was killed
         shutil.rmtree(left, ignore_errors=True)
     staged.mkdir(parents=True)
-    for part in parent.parts:
+    parts = [dict(part) for part in parent.parts]
+    for part in parts:
         for name, _, _ in shards.list_files(part):
-            link(parent.folder / name, staged / name)
+            if encode is None or name != part["file"]:
+                link(parent.folder / name, staged / name)
+        if encode is not None:
+            codes_NC = encode(int(part["row0"]), int(part["row0"]) + int(part["rows"]))
+            part |= files.write_atomic(staged / part["file"], codes_NC)._asdict()
     where = locate_quantizer(staged, METHOD)
     quantizer.save(where)
     more = {k: v for k, v in parent.manifest.items() if k not in (*_OWN, *_OTHERS)}
@@ -71,7 +82,7 @@ def write_learned(
         dim=parent.dim,
         code_size=parent.code_size,
         metric=parent.metric,
-        parts=parent.parts,
+        parts=parts,
         quantizer=where,
         **more,
     )

@@ -28,9 +28,7 @@ READS_INDEX = True
 @dataclass(frozen=True, kw_only=True)
 class Config:
     query: str = "adapter"  # trained beside the centroids: nothing (frozen), a linear map (adapter), or the encoder
-    queries: str = (
-        ""  # texts, pseudo (documents moved by noise), mixed (half and half); empty: mixed if there are texts
-    )
+    queries: str = ""  # texts, pseudo (documents moved by noise), mixed (half each); empty: mixed where texts are
     texts: str = ""  # a file of queries without judgements (.jsonl, .tsv, or vectors .npy); empty: those of data.split
     noise: float = 0.7  # of pseudo-queries, in lengths of their document's vector
     centroid_lr: float = 0.0  # of centroids; 0: .12 of the root mean square of their entries (.02 with judgements; with
@@ -38,10 +36,15 @@ class Config:
     adapter_lr: float = 0.0  # of the map; 0: .05 of centroid_lr, for vectors of length 1
     k: int = 200  # documents retrieved for a query; without judgements the teacher's best, in large corpora
     all_documents: int = 20000  # up to so many documents, all are candidates
+    reassign: str = "never"  # end: without judgements, documents are coded anew by the trained centroids at the end
     mask_positives: bool = True  # with judgements: infonce leaves the other labelled positives out; false: as upstream
 
     def __post_init__(self) -> None:
-        for name, legal in (("query", ("frozen", "adapter", "encoder")), ("queries", ("", "texts", "pseudo", "mixed"))):
+        for name, legal in (
+            ("query", ("frozen", "adapter", "encoder")),
+            ("queries", ("", "texts", "pseudo", "mixed")),
+            ("reassign", ("never", "end")),
+        ):
             if getattr(self, name) not in legal:
                 known = ", ".join(filter(None, legal))
                 raise ConfigError(f"jpq.{name}: expected {known}, found {getattr(self, name)!r}")

@@ -37,11 +37,11 @@ def check(config: Config) -> None:
     """ConfigError for what nothing reads."""
     retrieved_checks.check(config)
     own = retrieved_checks.settings_of(config)
-    for key in ("queries", "texts"):
-        if getattr(own, key):
+    for key, otherwise in (("queries", ""), ("texts", ""), ("reassign", "never")):
+        if getattr(own, key) != otherwise:
             raise ConfigError(
                 f"{config.train.method}.{key}={getattr(own, key)}: is of a training without judgements; this one takes "
-                "the judged queries of data.split",
+                "the judged queries of data.split against codes that stay",
                 hint="Drop it, or use --loss distill",
             )
     if own.query != "encoder" and (config.model.lora_r or config.model.freeze_base):

@@ -88,7 +88,8 @@ class Distilling(ScoredMethod):
     def save(self, folder: Path) -> dict[str, Any]:
         """The bundle beside the run's other files; a model in `folder` only where texts have an encoder."""
         about = {"method": self.config.train.method, "run": self.paths.folder.name, "loss": self.config.loss.name}
-        about["query"] = self.own.query
+        about |= {"query": self.own.query} | ({"reassign": "end"} if self.own.reassign == "end" else {})
         quantizer = self.codes.quantizer(self.side.query_map())
-        written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about)
+        documents = self.named.open_documents(self.config.data.root) if self.own.reassign == "end" else None
+        written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about, documents=documents)
         return written | (saving.write_model(folder, self.config, quantizer, about) if self.named.has_text else {})

@@ -6,26 +6,60 @@ Dimension key: D vector width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from irctl.config import Config
 from irctl.index.bundle import Bundle
 from irctl.index.learned_bundle import ENCODER, write_learned
 from irctl.quantizers.learned import Quantizer
+from irctl.types import Stream
+
+BLOCK_ROWS = 16_384
+"""Documents coded at once."""
 
 
 def write_bundle(
-    folder: Path, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any], query_encoder: Path | None = None
+    folder: Path,
+    parent: Bundle,
+    quantizer: Quantizer,
+    about: Mapping[str, Any],
+    query_encoder: Path | None = None,
+    documents: Stream | None = None,
 ) -> dict[str, Any]:
-    """The learned bundle; the artifact as the ledger records it. query_encoder: None: the parent's, if it has one."""
+    """The learned bundle; the artifact as the ledger records it.
+
+    query_encoder: None: the parent's, if it has one. documents: the vectors to be coded anew, by the trained centroids,
+    which then are those of both sides; None: codes and document side stay.
+    """
     own = parent.folder / ENCODER
-    query_encoder = query_encoder or (own if own.is_dir() else None)
-    sha256 = write_learned(folder, parent, quantizer, about={"trained": dict(about)}, query_encoder=query_encoder)
+    encoder = query_encoder or (own if own.is_dir() else None)
+    encode = None
+    if documents is not None:
+        made_by = quantizer = one_sided(quantizer)
+        encode = partial(_encode, made_by, documents)
+    trained = {"trained": dict(about)}
+    sha256 = write_learned(folder, parent, quantizer, about=trained, query_encoder=encoder, encode=encode)
     made = {"kind": "bundle", "path": str(folder), "sha256": sha256, "n_rows": parent.rows, "dim": parent.dim}
     return {"artifacts": [{**made, "format": "irctl-bundle"}]}
+
+
+def one_sided(quantizer: Quantizer) -> Quantizer:
+    """One that codes documents by the query side's centroids; its query map stays."""
+    centroids_MKd = quantizer.query_centroids_MKd
+    assert centroids_MKd is not None, "a training replaced them"
+    made = Quantizer.of_arrays(quantizer.rotation_ED, centroids_MKd, metric=quantizer.metric, seed=quantizer.seed)
+    return made.replace_query_side(None, quantizer.query_map_DD)
+
+
+def _encode(quantizer: Quantizer, documents: Stream, start: int, stop: int) -> NDArray[np.uint8]:
+    """Codes [stop - start, C] of these rows, some in memory at a time."""
+    return np.concatenate([quantizer.encode(b.vectors_ND) for b in documents.blocks(BLOCK_ROWS, start, stop)])
 
 
 def write_model(folder: Path, config: Config, quantizer: Quantizer, about: Mapping[str, Any]) -> dict[str, Any]:
