@@ -103,3 +103,11 @@ def test_a_dry_run_prints_the_commands_and_runs_none(capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     assert program.lines == [] and len(lines) > 20 and all(line.startswith("irctl ") for line in lines)
     assert sum("irctl compress" in line for line in lines) == len(demo.CODES)
+
+
+def test_the_codes_of_opq_are_trained_and_searched_too(whole: list[list[str]]) -> None:
+    (at,) = [i for i, line in enumerate(whole) if "jpq-distill" in line]
+    compressed, _, trained, searched = whole[at - 2 : at + 2]
+    assert compressed[:3] == ["compress", "--method", "opq"]
+    assert trained[:5] == ["train", "--recipe", "jpq-distill", "--index", f"run-{at - 2}"] and "--tiny" in trained
+    assert searched[:3] == ["eval", "--index", f"run-{at}"]
