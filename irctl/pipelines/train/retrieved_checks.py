@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.origins import Kind
+from irctl.pipelines.references import fitting
 from irctl.training.groups import label_checks
 from irctl.training.objective import terms
 
@@ -30,7 +31,14 @@ NOT_ASKED = (Kind.METHOD, Kind.COLLECTION, Kind.DERIVED)
 
 
 def check(config: Config) -> None:
-    """ConfigError for a setting that somebody chose and that nothing reads."""
+    """ConfigError for a setting that somebody chose and that nothing reads, and for data without judgements."""
+    if fitting.is_of_vectors(config.data.source):
+        without = "Use --loss distill, which reads none" if config.train.method == "jpq" else "Name a collection"
+        raise ConfigError(
+            f"data.source={config.data.source}: is vectors, and --method {config.train.method} --loss "
+            f"{config.loss.name} trains on judgements",
+            hint=without,
+        )
     for key, why in UNREAD:
         section, _, leaf = key.partition(".")
         value = getattr(getattr(config, section), leaf)

@@ -93,6 +93,9 @@ class CodeIndex:
         rotated_LE = self._codes.layer.rotate(self._compared(queries_LD))
         if rotated_LE.device.type == "cpu":
             return self._search_by_faiss(rotated_LE, k)
+        return self._search_by_blocks(rotated_LE, k)
+
+    def _search_by_blocks(self, rotated_LE: Tensor, k: int) -> Tensor:
         size = max(1, BLOCK_BYTES // (4 * (len(rotated_LE) + rotated_LE.shape[1])))
 
         def score(start: int) -> Tensor:

@@ -163,6 +163,13 @@ def test_by_lineage_the_newest_bundle_is_taken_and_a_dry_run_says_which(
     assert str(codes) in plan["data"]["index"] and plan["data"]["trained"].endswith("linear map of queries")
 
 
+def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -> None:
+    np.save(place.folder / "x.npy", np.ones((40, 8), np.float32))
+    done = place.run("train --method jpq --data x.npy --dry-run")
+    assert done.code == 2 and "is vectors, and --method jpq --loss infonce trains on judgements" in done.err
+    assert "Use --loss distill" in done.err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

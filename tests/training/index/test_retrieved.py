@@ -61,6 +61,15 @@ def test_codes_are_searched_and_scored_by_the_centroids_as_they_are_now() -> Non
     assert not np.array_equal(quantizer.search(queries.numpy(), codes_NC, 10)[1], rows), "they moved enough to matter"
 
 
+def test_a_gpu_decodes_blocks_and_finds_what_the_tables_of_a_cpu_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, queries = coded()[0], torch.from_numpy(vectors(5, 7))
+    index = CodeIndex(codes, "cosine")
+    monkeypatch.setattr("irctl.training.index.fixed_index.BLOCK_BYTES", 4 * (5 + D) * 7)
+    with torch.no_grad():
+        found = index._search_by_blocks(codes.layer.rotate(torch.nn.functional.normalize(queries, dim=1)), 10)
+    assert torch.equal(found, index.search(queries, 10))
+
+
 def test_blocks_of_a_scan_find_what_one_block_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, documents = torch.from_numpy(vectors(4, 1)), torch.from_numpy(vectors(N))
     for similarity in ("dot", "cosine", "euclid"):
