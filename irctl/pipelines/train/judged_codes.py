@@ -27,6 +27,10 @@ PREFERRED = {"batch.global": 32, "train.epochs": 6.0, "train.lr": 5e-6}
 """Where nobody chose: the source's, of an encoder that is trained on."""
 
 
+LABEL_FREE = ("queries", "texts", "noise", "all_documents", "reassign")
+"""Settings of the method that only a training without judgements reads."""
+
+
 def settle(config: Config) -> Config:
     """What such a training prefers where nobody chose."""
     wanted = {key: value for key, value in PREFERRED.items() if not retrieved_checks.is_asked(config, key)}
@@ -37,11 +41,12 @@ def check(config: Config) -> None:
     """ConfigError for what nothing reads."""
     retrieved_checks.check(config)
     own = retrieved_checks.settings_of(config)
-    for key, otherwise in (("queries", ""), ("texts", ""), ("reassign", "never")):
-        if getattr(own, key) != otherwise:
+    for name in LABEL_FREE:
+        key = f"{config.train.method}.{name}"
+        if retrieved_checks.is_asked(config, key):
             raise ConfigError(
-                f"{config.train.method}.{key}={getattr(own, key)}: is of a training without judgements; this one takes "
-                "the judged queries of data.split against codes that stay",
+                f"{key}={getattr(own, name)} (from {config.origins[key]}): is of a training without judgements; this one "
+                "takes the judged queries of data.split against codes that stay",
                 hint="Drop it, or use --loss distill",
             )
     if own.query != "encoder" and (config.model.lora_r or config.model.freeze_base):

@@ -66,6 +66,11 @@ def check(config: Config) -> None:
             f"{config.train.method}.query=encoder: --loss {config.loss.name} trains on vectors that are kept",
             hint=f"Use {config.train.method}.query=adapter or frozen, or a loss of judgements",
         )
+    if _is_asked(config, f"{config.train.method}.mask_positives"):
+        raise ConfigError(
+            f"{config.train.method}.mask_positives: --loss {config.loss.name} reads no judgement and knows no positive",
+            hint="Drop it, or use a loss of judgements",
+        )
     for key in UNREAD:
         if _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(

@@ -173,7 +173,9 @@ def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--set jpq.queries=pseudo", "jpq.queries=pseudo: is of a training without judgements"),
+        ("--set jpq.queries=pseudo", "jpq.queries=pseudo (from --set): is of a training without judgements"),
+        ("--set jpq.noise=0.5", "jpq.noise=0.5 (from --set): is of a training without judgements"),
+        ("--loss distill --set jpq.mask_positives=false", "jpq.mask_positives: --loss distill reads no judgement"),
         ("--set model.lora_r=4", "jpq.query=adapter: trains no encoder"),
         ("--negatives x.jsonl", "--method jpq retrieves its negatives"),
         ("--set jpq.query=both", "jpq.query: expected frozen, adapter, encoder, found 'both'"),
