@@ -45,8 +45,8 @@ def check(config: Config) -> None:
         key = f"{config.train.method}.{name}"
         if retrieved_checks.is_asked(config, key):
             raise ConfigError(
-                f"{key}={getattr(own, name)} (from {config.origins[key]}): is of a training without judgements; this one "
-                "takes the judged queries of data.split against codes that stay",
+                f"{key}={getattr(own, name)} (from {config.origins[key]}): is of a training without judgements; this "
+                "one takes the judged queries of data.split against codes that stay",
                 hint="Drop it, or use --loss distill",
             )
     if own.query != "encoder" and (config.model.lora_r or config.model.freeze_base):
