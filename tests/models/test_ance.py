@@ -126,6 +126,12 @@ def test_encoder_and_bundle_record_how_titles_are_joined_and_what_is_lower_cased
     about = json.loads((bundle / "manifest.json").read_text())["about"]
     assert about["encoder"]["title_join"] == "sentence" and about["encoder"]["tokenizer"]
     assert place.ok(f"eval --index {bundle} {line} --json").json["searches"][0]["compression"] == "opq"
+    # what was set for the rows is read alike for the queries, without being said again
+    silent = built(plain, tmp_path / "silent")
+    place.ok(f"encode {line.replace(str(folder), str(silent))} --set encoder.lower_case=true")
+    made = place.ok("compress --method opq --set opq.m=4 --set opq.bits=4 --data latest --json")
+    found = place.ok(f"eval --index {made.json['bundle']} --json").json
+    assert found["results"] == place.ok(f"eval --index {bundle} {line} --json").json["results"]
     cased = built(plain, tmp_path / "cased")
     refused = place.run(f"eval --index {bundle} {line.replace(str(folder), str(cased))}")
     assert refused.code == 3 and "encoded by another model" in refused.err

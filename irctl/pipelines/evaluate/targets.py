@@ -92,7 +92,7 @@ def find_targets(config: Config, source: RankingSource, request: EvalRequest) ->
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
     if made_by is not None:
         config = _take_settings(config, made_by)
-    if source.index and "data.source" not in config.origins:
+    if source.index:
         config = opened_index.settle_data(config, opened_index.open_index(source.index, config))
     if request.qrels is not None:
         return [_find_by_qrels(config, source, request, request.qrels, made_by)], {}

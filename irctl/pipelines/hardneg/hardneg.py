@@ -134,7 +134,7 @@ def _open_ranker(
 
 def _with_data_of(request: MiningRequest, config: Config) -> Config:
     """The settings with the collection of an index that is named, unless they name one."""
-    if request.retriever != "index" or request.is_by_lineage or "data.source" in config.origins:
+    if request.retriever != "index" or request.is_by_lineage:
         return config
     from irctl.pipelines.search import opened_index
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,17 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.vectors.embedding_folder import read_manifest
 from irctl.errors import DataError
 from irctl.ledger.files import run_json
+from irctl.origins import Kind, Origin
+from irctl.settings import Encoder
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.query import RunRecord
 
+DEFAULT_TEXT = str(Origin(Kind.DEFAULT))
+READING = tuple(f"encoder.{f.name}" for f in fields(Encoder) if f.name not in ("batch_tokens", "store", "shard_rows"))
+"""Settings that say how the model reads texts; where they were set, queries are read by the same."""
 STORED = ("content", "store", "shard_rows")
 """Keys of an embedding folder that are not of its encoder."""
 
@@ -115,7 +120,10 @@ def of_run(record: RunRecord) -> Input:
     settings = json.loads(record.columns.get("config_json") or "{}")
     about = {"model": record.columns.get("model"), "collection": record.columns.get("dataset")}
     about["data"] = settings.get("data.source", {}).get("value")
-    return of_folder(path, f"run {record.id}", **{k: str(v) for k, v in about.items() if v})
+    named: dict[str, Any] = {k: str(v) for k, v in about.items() if v}
+    if reading := {k: v["value"] for k, v in settings.items() if k in READING and v["origin"] != DEFAULT_TEXT}:
+        named["reading"] = reading
+    return of_folder(path, f"run {record.id}", **named)
 
 
 def _folder_of(record: RunRecord) -> Path | None:

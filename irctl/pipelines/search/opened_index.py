@@ -185,10 +185,13 @@ def _resolve(reference: str) -> Path:
 
 
 def settle_data(config: Config, searched: Searched | None) -> Config:
-    """The settings with the collection that the index was made from, unless they name one."""
-    if searched is None or "data.source" in config.origins or not searched.about.get("data"):
+    """The settings with the collection that the index was made from and how titles were joined, unless they say it."""
+    if searched is None:
         return config
-    return config.replace({"data.source": searched.about["data"]}, derived("the index"))
+    joined = (searched.about.get("encoder") or {}).get("title_join")
+    known = {"data.source": searched.about.get("data"), "data.title_join": joined}
+    known = {k: v for k, v in known.items() if v and k not in config.origins}
+    return config.replace(known, derived("the index")) if known else config
 
 
 def check_corpus(searched: Searched, collection: Collection) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from irctl import files
 from irctl.data.vectors.npy import NpyPart
 from irctl.errors import DataError
-from irctl.origins import COMMAND_LINE
+from irctl.origins import COMMAND_LINE, derived
 from irctl.pipelines.search import encoder_pair, opened_index
 from irctl.pipelines.search.opened_index import Searched
 
@@ -61,9 +61,17 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
         name = str(own)
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
+    if searched is not None and name == str(searched.about.get("model") or ""):
+        config = _read_alike(config, searched)
     name = resolve_run_name(name or config.model.name)
     config = opened_index.settle_data(config, searched)  # prompts may be those of a data set
     return load_encoder(config, None if name == config.model.name else name).freeze(), name
+
+
+def _read_alike(config: Config, searched: Searched) -> Config:
+    """The settings with those by which the model read the rows' texts, where nobody chose others."""
+    given = {k: v for k, v in (searched.about.get("reading") or {}).items() if k not in config.origins}
+    return config.replace(given, derived("the index")) if given else config
 
 
 def encode_queries(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
