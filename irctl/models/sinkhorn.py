@@ -29,7 +29,7 @@ WANTED = 4
 WITHOUT_FLOAT64 = ("mps",)
 
 
-class Plan(NamedTuple):
+class BalancedCodes(NamedTuple):
     """codes_XS: uint8. row_errors_S2: |K x a centroid's share of the plan - 1|, (largest, mean) of each slice; nan or
     inf where the rounds overflowed, whose codes mean nothing."""
 
@@ -38,7 +38,9 @@ class Plan(NamedTuple):
 
 
 @torch.no_grad()
-def assign(rotated_XE: Tensor, centroids_MKd: Tensor, slices: Sequence[int], *, eps: float, rounds: int) -> Plan:
+def assign(
+    rotated_XE: Tensor, centroids_MKd: Tensor, slices: Sequence[int], *, eps: float, rounds: int
+) -> BalancedCodes:
     """Balanced codes of these slices, one slice in memory at a time. Ties go to the lower code."""
     d = centroids_MKd.shape[2]
     exact = rotated_XE.device.type not in WITHOUT_FLOAT64
@@ -52,7 +54,7 @@ def assign(rotated_XE: Tensor, centroids_MKd: Tensor, slices: Sequence[int], *, 
             codes_X, row_errors_K = solve(distances_KX, eps, rounds)
             codes_XS[:, place] = codes_X.to(torch.uint8)
             errors_S2[place] = torch.stack([row_errors_K.max(), row_errors_K.mean()])
-    return Plan(codes_XS, errors_S2)
+    return BalancedCodes(codes_XS, errors_S2)
 
 
 def squared_distances(slice_Xd: Tensor, centroids_Kd: Tensor) -> Tensor:

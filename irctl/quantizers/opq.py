@@ -57,6 +57,11 @@ class Quantizer:
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         self.warnings = product.check_rows("opq", len(rows_ND), self.config.bits)
+        if len(rows_ND) < self.dim:  # faiss ends the process: no rotation is determined
+            raise ConfigError(
+                f"opq: a rotation of {self.dim} dimensions needs at least as many training rows, found {len(rows_ND)}",
+                hint="Use pq, or train on more rows",
+            )
         self.rotation_ED = faiss_tools.train_opq(
             rows_ND,
             self.config.m,

@@ -7,7 +7,7 @@ literal `DEFAULTS` of the settings it prefers. Its parameters are what is traine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +24,14 @@ Item = tuple[int, int]
 
 @dataclass(frozen=True)
 class StepOutput:
-    """loss: the whole batch's, equal on every process. parts: values to log, without gradient."""
+    """loss: the whole batch's, equal on every process. parts: its terms, to log, without gradient.
+
+    measures: of the batch, to log under their own names beside the loss; the same names in every step.
+    """
 
     loss: Tensor
     parts: dict[str, Tensor]
+    measures: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Method(Protocol):
 
     queries: int  # training queries
     fingerprint: str  # of the training data: a checkpoint of other data is refused
-    can_evaluate: bool  # whether there is a development split
+    can_evaluate: bool  # whether there are queries to choose the best checkpoint by
+    measured_on: str  # what the ledger calls those queries
 
     @classmethod
     def build(cls, config: Config, context: Context) -> Method:

@@ -26,15 +26,21 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of a batch, what of them the losses look at, and further terms of the loss by name."""
+    """The scores of a batch, what of them the losses look at, and further terms of the loss by name.
+
+    measures: what else to log of the batch, without gradient.
+    """
 
     scores_BN: Tensor
     views: Mapping[str, View]
     terms: Mapping[str, Term] = field(default_factory=dict)
+    measures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class ScoredMethod(nn.Module):
     """A method (irctl/training/method.py) but for its data and its model."""
+
+    measured_on = "dev"
 
     def __init__(self, objective: Objective) -> None:
         super().__init__()
@@ -56,7 +62,7 @@ class ScoredMethod(nn.Module):
         for name, term in scored.terms.items():
             total = total + term.weight * term.value
             values[name] = term.value.detach()
-        return StepOutput(total, values)
+        return StepOutput(total, values, dict(scored.measures))
 
     def prepare(self, batches: list[dict[str, Any]]) -> None:
         was_training = self.training

@@ -5,7 +5,7 @@ Dimension key: B queries that share a loss, K passages of a group, N passages of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,6 +21,10 @@ class KnownRows(Protocol):
 
     def known(self, query_row: int) -> Mapping[int, float]: ...
     def same(self, rows_K: NDArray[np.integer]) -> NDArray[np.int64]: ...
+
+
+ViewsOf = Callable[[KnownRows, Sequence[GroupRows], Sequence[str], float], dict[str, ViewArrays]]
+"""(source, groups, names of the views, loss.inbatch_label) -> each of the views."""
 
 
 def batch_views(

@@ -72,6 +72,25 @@ class Listed:
         )
 
 
+class Columns:
+    """Where passages stand in a batch, by bisection."""
+
+    def __init__(self, passage_rows_N: NDArray[np.int64]) -> None:
+        self._order_N = np.argsort(passage_rows_N, kind="stable")
+        self._sorted_N = passage_rows_N[self._order_N]
+
+    def copies(self) -> NDArray[np.int64]:
+        """All but the first column of each passage."""
+        return np.asarray(self._order_N[1:][self._sorted_N[1:] == self._sorted_N[:-1]])
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(columns that hold one of these rows, which of them)."""
+        low, high = np.searchsorted(self._sorted_N, rows), np.searchsorted(self._sorted_N, rows, side="right")
+        which = np.repeat(np.arange(len(rows)), high - low)
+        offsets = np.arange(len(which)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+        return self._order_N[low[which] + offsets], which
+
+
 def view_arrays(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, known: Known = ()) -> ViewArrays:
     """Labels and mask of every query over the batch.
 
@@ -97,25 +116,15 @@ def view_arrays(listed: Listed, inbatch: str, *, inbatch_label: float = 0.0, kno
 
 def _mark(labels_BN: NDArray[np.float32], mask_BN: NDArray[np.bool_], listed: Listed, known: Known) -> None:
     """Known grades and copies, in place. Cost: the annotated and own passages of a row, not its N columns."""
-    order_N = np.argsort(listed.passage_rows_N, kind="stable")
-    sorted_N = listed.passage_rows_N[order_N]
-    copies_N = order_N[1:][sorted_N[1:] == sorted_N[:-1]]  # all but the first column of each passage
-    mask_BN[:, copies_N] = False
-
-    def columns(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(columns that hold one of these rows, which of them), by bisection."""
-        low, high = np.searchsorted(sorted_N, rows), np.searchsorted(sorted_N, rows, side="right")
-        which = np.repeat(np.arange(len(rows)), high - low)
-        offsets = np.arange(len(which)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
-        return order_N[low[which] + offsets], which
-
+    columns = Columns(listed.passage_rows_N)
+    mask_BN[:, columns.copies()] = False
     groups = np.split(listed.passage_rows_N, np.searchsorted(listed.owner_N, np.arange(1, len(labels_BN))))
     for i, own in enumerate(groups[: len(labels_BN)]):
-        mask_BN[i, columns(np.unique(own[own >= 0]))[0]] = False  # own columns are set back by the caller
+        mask_BN[i, columns.of(np.unique(own[own >= 0]))[0]] = False  # own columns are set back by the caller
         if i < len(known) and known[i]:
             rows = np.fromiter(known[i], np.int64, len(known[i]))
             grades = np.fromiter(known[i].values(), np.float32, len(known[i]))
-            places, which = columns(rows)
+            places, which = columns.of(rows)
             labels_BN[i, places] = grades[which]
 
 

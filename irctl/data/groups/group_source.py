@@ -96,6 +96,7 @@ class GroupSource:
             rows = np.unique(keys_T[labels_T >= self.threshold] // len(self.passages))
         self.is_binary = has_sides or self.threshold is not None
         self.query_rows = rows[: settings.max_queries] if settings.max_queries else rows
+        self._held_out = 0
         if not len(self.query_rows):
             raise no_query(self.parts, self.threshold)
         self.short_queries = self._count_short() if self.is_binary and settings.short in ("fill", "error") else 0
@@ -108,6 +109,11 @@ class GroupSource:
 
     def __len__(self) -> int:
         return len(self.query_rows)
+
+    def without(self, numbers: NDArray[np.int64]) -> None:
+        """Take queries out, by number: they are held out."""
+        self.query_rows = np.delete(self.query_rows, numbers)
+        self._held_out += len(numbers)
 
     @property
     def largest_grade(self) -> float:
@@ -135,7 +141,7 @@ class GroupSource:
                 [(s.name, s.store.about["key"], s.random_k, s.weight) for s in p.sources if s.store] for p in self.parts
             ],
             "settings": asdict(self.settings),
-        }
+        } | ({"held out": self._held_out} if self._held_out else {})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def group(self, index: int, epoch: int) -> TrainGroup:

@@ -164,8 +164,13 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
             known = sorted({r.split for r in records})
             raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
         return kept + codes
-    reported = {r.dataset for r in kept if r.split != "dev" and not neighbour_recall.is_recall(r.measure)}
-    return [r for r in kept if r.split != "dev" or r.dataset not in reported] + codes
+    reported = {r.dataset for r in kept if not _chooses(r.split) and not neighbour_recall.is_recall(r.measure)}
+    return [r for r in kept if not _chooses(r.split) or r.dataset not in reported] + codes
+
+
+def _chooses(split: str) -> bool:
+    """Whether checkpoints are chosen on it: dev, or so many queries held out `of` a split."""
+    return split == "dev" or " of " in split
 
 
 def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:

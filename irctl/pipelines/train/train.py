@@ -19,7 +19,7 @@ from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
 from irctl.training.processes import launch
-from irctl.training.run_files import checkpoints, refreshed_negatives
+from irctl.training.run_files import checkpoints, journal, refreshed_negatives
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def _record(
         "seconds": round(seconds, 1),
     }
     run.metric("train_memory_gib", done["peak_memory_gib"])
+    for name, value in journal.last_measures(run.paths.metrics).items():
+        run.metric(name, value)
     lines = [f"{kind}: {payload[kind]}" for kind in ("model", "bundle") if payload.get(kind)]
     lines.append(f"{done['steps']} steps")
     if done["first_loss"] is not None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from irctl.data.groups.batch_views import KnownRows, batch_views
+from irctl.data.groups.batch_views import KnownRows, ViewsOf, batch_views
 from irctl.data.groups.candidates import View, ViewArrays
 from irctl.data.groups.group_source import GroupRows, RowNumbers
 from irctl.training.method import Item
@@ -37,7 +37,7 @@ class GroupBatches:
     """Collates; holds no open files or generators, so that data loader workers can have it.
 
     views: candidate views that the losses use; `own` is always built. micro: queries forwarded at once.
-    guide: the tokeniser of a second model that looks at the same texts.
+    guide: the tokeniser of a second model that looks at the same texts. views_of: what makes the views of groups.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class GroupBatches:
         micro: int,
         inbatch_label: float = 0.0,
         guide: Tokenise | None = None,
+        views_of: ViewsOf = batch_views,
     ) -> None:
         self.source, self.tokenise, self.guide, self.micro = source, tokenise, guide, micro
-        self.views, self.inbatch_label = sorted({"own", *views}), inbatch_label
+        self.views, self.inbatch_label, self.views_of = sorted({"own", *views}), inbatch_label, views_of
         # asked here: a data loader worker does not belong to the process group
         self.rank, self.processes = gather.world()
 
@@ -62,7 +63,7 @@ class GroupBatches:
         mine = [groups[i] for i in shares[self.rank]]
         # a process without queries in a small last batch forwards one all the same: collectives wait for everyone
         chunked = [mine[i : i + self.micro] for i in range(0, len(mine), self.micro)] or [groups[:1]]
-        views = batch_views(self.source, groups, self.views, self.inbatch_label)
+        views = self.views_of(self.source, groups, self.views, self.inbatch_label)
         batch = {
             "chunks": [self._features(chunk, self.tokenise) for chunk in chunked],
             "query_counts": [len(rows) for rows in shares],

@@ -1,4 +1,4 @@
-"""nDCG@10 on the development split while training: judged and mined passages re-ranked, or the whole corpus.
+"""nDCG@10 of held-out queries while training: judged and mined passages re-ranked, or the whole corpus.
 
 Dimension key: Q queries, M documents that any query needs, D vector width.
 """
@@ -45,7 +45,7 @@ class DevScore:
         documents_MD = np.asarray(self._encoder.encode(texts, "passage"))
         queries_QD = np.asarray(self._encoder.encode(data.query_texts, "query"))
         scores_QM = score(queries_QD, documents_MD)
-        result = evaluate(self._run(scores_QM), data.collection.qrels(data.split), MEASURE, self_match=data.self_match)
+        result = evaluate(self._run(scores_QM), data.qrels, MEASURE, self_match=data.self_match)
         return dict(result.means)
 
     def _run(self, scores_QM: NDArray[np.float32]) -> Run:

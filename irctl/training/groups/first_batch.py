@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from irctl import plugins
 from irctl.data import draws
-from irctl.data.groups.batch_views import batch_views
+from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.objective.terms import Part
@@ -39,18 +39,18 @@ class NegativeCounts:
         return f"{self.counted:.1f} negatives a query in the first loss batch{left_out}"
 
 
-def lines(config: Config, source: GroupSource) -> dict[str, str]:
+def lines(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) -> dict[str, str]:
     """For each term of the loss, in words."""
     by_guide = ", before the guide drops any" if config.loss.guide else ""
-    return {name: counts.line() + by_guide for name, counts in count_negatives(config, source).items()}
+    return {name: counts.line() + by_guide for name, counts in count_negatives(config, source, views_of).items()}
 
 
-def count_negatives(config: Config, source: GroupSource) -> dict[str, NegativeCounts]:
+def count_negatives(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) -> dict[str, NegativeCounts]:
     """For each term of the loss."""
     parts = terms.parts(config, source.largest_grade)
     queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
     groups = [source.rows(int(query), 0) for query in queries]
-    views = batch_views(source, groups, sorted({part.view for part in parts}), config.loss.inbatch_label)
+    views = views_of(source, groups, sorted({part.view for part in parts}), config.loss.inbatch_label)
     passages = sum(len(group.passage_rows_K) for group in groups)
     counts = {}
     for part in parts:

@@ -39,7 +39,7 @@ class GroupMethod(ScoredMethod):
         self.training_on, self.encoder = training, training.encoder
         self.module = training.encoder.module  # registered: its parameters are this method's
         self.queries, self.fingerprint = len(training.batches.source), training.fingerprint
-        self.can_evaluate = training.dev is not None
+        self.can_evaluate, self.measured_on = training.dev is not None, training.measured_on
         self._start = training.encoder.fingerprint("passage")  # before training changes it
 
     @classmethod

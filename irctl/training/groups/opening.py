@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from irctl.config import Config
+from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.origins import derived
-from irctl.training.groups import sources
+from irctl.training.groups import held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
 from irctl.training.groups.guide import Guide
@@ -20,7 +21,10 @@ from irctl.training.objective.objective import Objective
 from irctl.training.run_files import refreshed_negatives
 
 if TYPE_CHECKING:
+    from irctl.data.collections.training_source import TrainingSource
+    from irctl.data.groups.group_source import GroupSource
     from irctl.models.encoder import TextEncoder
+    from irctl.training.index.judged import HeldOut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +39,27 @@ class GroupTraining:
     weight_decay: float
     dev: DevScore | None
     guide: Guide | None
+    measured_on: str = "dev"
 
 
-def open_groups(config: Config, context: Context) -> GroupTraining:
-    """Raises ConfigError or DataError where the settings make no training of this model and data."""
+def open_groups(
+    config: Config, context: Context, *, views_of: ViewsOf = batch_views, holds_out: bool = False
+) -> GroupTraining:
+    """Raises ConfigError or DataError where the settings make no training of this model and data.
+
+    views_of: what makes the views of a batch. holds_out: training queries choose the best checkpoint where dev is what
+    is reported (held_out.py).
+    """
     from irctl.data.collections.training_source import open_training_source
     from irctl.models.encoder import load_encoder, load_guide
     from irctl.models.similarity import check_similarity
 
     data = open_training_source(config)
-    source = sources.groups_of(config, data)
+    source, apart = _open(config, data, holds_out)
     fingerprint = source.fingerprint
     if (mined := refreshed_negatives.current(config.hardneg.every, context.paths)) is not None:
-        source = sources.groups_of(config.replace({"data.negatives": str(mined)}, derived("mined again")), data)
+        again = config.replace({"data.negatives": str(mined)}, derived("mined again"))
+        source, apart = _open(again, data, holds_out)
     objective = Objective(
         terms.parts(config, source.largest_grade),
         learn_temperature=config.loss.learn_temperature,
@@ -60,7 +72,11 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
     if config.train.gradient_checkpointing:
         _checkpoint_activations(encoder.module)
     guide = Guide(load_guide(config), config.loss.guide_margin) if config.loss.guide else None
-    dev = sources.dev_of(config, data, context.paths)
+    dev = (
+        held_out.reduced(config, data, apart, context.paths)
+        if holds_out
+        else sources.dev_of(config, data, context.paths)
+    )
     return GroupTraining(
         encoder=encoder,
         batches=GroupBatches(
@@ -70,6 +86,7 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
             micro=context.plan.micro,
             inbatch_label=config.loss.inbatch_label,
             guide=guide.encoder.features if guide else None,
+            views_of=views_of,
         ),
         objective=objective,
         fingerprint=fingerprint,
@@ -81,7 +98,13 @@ def open_groups(config: Config, context: Context) -> GroupTraining:
         weight_decay=config.train.weight_decay,
         dev=DevScore(dev, encoder) if dev else None,
         guide=guide,
+        measured_on=dev.split if dev else "",
     )
+
+
+def _open(config: Config, data: TrainingSource, holds_out: bool) -> tuple[GroupSource, HeldOut | None]:
+    """(groups to train on, queries held out if any)."""
+    return held_out.open_groups(config, data) if holds_out else (sources.groups_of(config, data), None)
 
 
 def _checkpoint_activations(module: nn.Module) -> None:

@@ -17,6 +17,7 @@ from irctl.paths import RunPaths
 
 if TYPE_CHECKING:
     from irctl.data.collections.collection import Collection
+    from irctl.types import Qrels
 
 DEV = "dev"
 LARGEST_DEV_CORPUS = 50_000
@@ -31,7 +32,8 @@ class DevData:
     query_texts: list[str]
     candidates: list[list[str]] | None
     collection: Collection
-    split: str
+    split: str  # what the ledger calls them
+    qrels: Qrels
     self_match: str
 
 
@@ -80,11 +82,15 @@ def dev_of(config: Config, source: TrainingSource, paths: RunPaths) -> DevData |
     rule = decide_self_match(collection, split, config.eval.self_match).rule
     if config.eval.during == "corpus":
         check_dev_corpus(config, collection)
-        return DevData(queries.ids, queries.texts, None, collection, split, rule)
-    mined = _mined(paths)
+        return DevData(queries.ids, queries.texts, None, collection, split, collection.qrels(split), rule)
     qrels = collection.qrels(split)
-    candidates = [list(dict.fromkeys([*qrels[q], *mined.get(q, ())])) for q in queries.ids]
-    return DevData(queries.ids, queries.texts, candidates, collection, split, rule)
+    return DevData(queries.ids, queries.texts, with_mined(queries.ids, qrels, paths), collection, split, qrels, rule)
+
+
+def with_mined(query_ids: list[str], qrels: Qrels, paths: RunPaths) -> list[list[str]]:
+    """Judged documents of each query, and those of the file that the launcher wrote down."""
+    mined = _mined(paths)
+    return [list(dict.fromkeys([*qrels[q], *mined.get(q, ())])) for q in query_ids]
 
 
 def _mined(paths: RunPaths) -> dict[str, list[str]]:

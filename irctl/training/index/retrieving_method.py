@@ -77,6 +77,8 @@ class RetrievingMethod(ScoredMethod):
         self.candidates = Retrieved(index, judged.queries, k=k, seed=judged.seed, mask_positives=mask_positives)
         self.queries, self.fingerprint = len(judged.queries), judged.fingerprint
         self.can_evaluate = judged.held_out is not None
+        if judged.held_out:
+            self.measured_on = judged.held_out.split
         # asked here: a data loader worker does not belong to the process group
         self._rank, self._processes = gather.world()
 

@@ -32,7 +32,6 @@ from irctl.training.parallel.tensors import read_weights, to_device, write_weigh
 from irctl.training.run_files import checkpoints
 
 BEST = "nDCG@10"
-DEV = "dev"
 
 
 def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.TrainingArguments:
@@ -81,9 +80,9 @@ class MethodModule(nn.Module):
         super().__init__()
         self.method = method
 
-    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         output = self.method.step(batch)
-        return output.loss, output.parts
+        return output.loss, output.parts, output.measures
 
 
 class Trainer(transformers.Trainer):
@@ -105,6 +104,7 @@ class Trainer(transformers.Trainer):
         self.method, self.run, self.config, self.steps = method, run, run.config, steps
         self.flow, self.identity = flow, dict(identity)
         self._parts: dict[str, float] = {}
+        self._measures: dict[str, float] = {}
         self._parts_seen = 0
         flow.evaluate = self.evaluate
 
@@ -150,15 +150,19 @@ class Trainer(transformers.Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        loss, parts = model(inputs)
+        try:
+            loss, parts, measures = model(inputs)
+        except RunFailed as e:
+            raise RunFailed(f"step {self.state.global_step + 1}: {e.message}", hint=e.hint) from None
         if not torch.isfinite(loss):
             raise RunFailed(
                 f"step {self.state.global_step + 1}: the loss is {loss.item()} "
                 f"({', '.join(f'{name} {float(value):.4g}' for name, value in parts.items())})",
                 hint="Lower train.lr, set train.clip, or train in fp32; the last checkpoint is kept",
             )
-        for name, value in parts.items():
-            self._parts[name] = self._parts.get(name, 0.0) + float(value)
+        for sums, values in ((self._parts, parts), (self._measures, measures)):
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
         self._parts_seen += 1
         return (loss, parts) if return_outputs else loss
 
@@ -171,12 +175,13 @@ class Trainer(transformers.Trainer):
         super().log(dict(logs), start_time)
         if "loss" not in logs or not self.is_world_process_zero():
             return
-        parts = {name: value / max(1, self._parts_seen) for name, value in self._parts.items()}
-        self._parts, self._parts_seen = {}, 0
+        seen = max(1, self._parts_seen)
+        parts, measures = ({n: v / seen for n, v in sums.items()} for sums in (self._parts, self._measures))
+        self._parts, self._measures, self._parts_seen = {}, {}, 0
         values = {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
         if len(parts) > 1:
             values |= {f"loss.{name}": value for name, value in parts.items()}
-        self.run.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values)
+        self.run.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values | measures)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Development scores; every process learns the one that selects."""
@@ -190,7 +195,8 @@ class Trainer(transformers.Trainer):
             self.step_module.train(was_training)
             self.time_left.evaluation_s = time.monotonic() - began
         if first:
-            self.run.journal.dev(self.state.global_step, round(self.state.epoch or 0.0, 6), scores, DEV)
+            epoch = round(self.state.epoch or 0.0, 6)
+            self.run.journal.dev(self.state.global_step, epoch, scores, self.method.measured_on)
         value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
         self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}

@@ -16,7 +16,7 @@ from irctl.models import sinkhorn
 from irctl.training.parallel import gather
 
 
-def assign(rotated_XE: Tensor, centroids_MKd: Tensor, *, eps: float, rounds: int) -> sinkhorn.Plan:
+def assign(rotated_XE: Tensor, centroids_MKd: Tensor, *, eps: float, rounds: int) -> sinkhorn.BalancedCodes:
     """The plan of all slices, on every process. The vectors must be equal on all of them."""
     rank, processes = gather.world()
     slices = len(centroids_MKd)
@@ -31,7 +31,7 @@ def assign(rotated_XE: Tensor, centroids_MKd: Tensor, *, eps: float, rounds: int
         for owner, piece in enumerate(_gather_padded(source, most)):
             theirs = range(owner, slices, processes)
             whole[owner::processes] = piece[: len(theirs)]
-    return sinkhorn.Plan(codes_XM, errors_M2)
+    return sinkhorn.BalancedCodes(codes_XM, errors_M2)
 
 
 def _gather_padded(rows: Tensor, most: int) -> list[Tensor]:

@@ -84,6 +84,13 @@ def steps(path: Path) -> dict[int, dict[str, float]]:
     return values_at
 
 
+def last_measures(path: Path) -> dict[str, float]:
+    """What a method measures besides its loss, and the terms of the loss, as logged last; empty where it does not."""
+    at = steps(path)
+    last = {n: v for n, v in at[max(at)].items() if n not in ("loss", "lr", "grad_norm")} if at else {}
+    return last if any(not name.startswith("loss.") for name in last) else {}
+
+
 def dev(path: Path, measure: str) -> dict[int, float]:
     """step -> value of a measure on the development split; step 0 is the untrained model."""
     return {

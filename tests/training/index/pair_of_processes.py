@@ -68,7 +68,7 @@ def train(loss: str, queries: int, micro: int, wrap: Any = lambda module: module
     for step in range(2):
         batch = module.method.collate([(n, step) for n in range(queries)])
         optimizer.zero_grad()
-        value, _ = wrapped(batch)
+        value, *_ = wrapped(batch)
         value.backward()
         found[f"norm{step}"] = nn.utils.clip_grad_norm_(module.parameters(), 0.01)
         found[f"loss{step}"] = value.detach()

@@ -9,6 +9,7 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.mqrel import MqrelSource
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource, open_training_source, train_split
 from irctl.data.groups import report
+from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.data.groups.group_source import refuse_mined
 from irctl.data.groups.merged_sources import Labels
 from irctl.data.groups.shares import Shares, measure_shares
@@ -43,19 +44,10 @@ def check(config: Config) -> None:
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Mine or find the negatives; every fault of the data is found here, before a model is loaded."""
-    source = _opened(config)
-    if isinstance(source, JudgedSplit):
-        config = _record_split(config, source, run, reporter)
-    else:
-        run.note(dataset=dataset_name(config.run.dataset, source.name))
+    source = open_source(config)
+    config = record(config, source, run, reporter)
     groups = groups_of(config, source)
-    made_of = measure_shares(groups)
-    of_dev = _dev_notices(config, source)
-    for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *of_dev]:
-        reporter.warn(notice)
-    reporter.say(f"a group: {made_of.line()}")
-    for name, line in first_batch.lines(config, groups).items():
-        reporter.say(f"{name}: {line}")
+    sizes = tell(config, source, groups, reporter, _dev_notices(config, source))
     for_workers = {}
     if isinstance(source, JudgedSplit) and (split := dev_split(source)):
         if config.eval.during == "candidates" and config.data.negatives != "none":
@@ -63,7 +55,33 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
             for_workers["dev_negatives"] = str(default_negatives(of_split, source.collection, reporter))
         if split == source.collection.card.headline_split:
             run.note(selected_on_eval=1)
-    return Prepared(config, GroupSizes(len(groups), made_of.passages), for_workers)
+    return Prepared(config, sizes, for_workers)
+
+
+def record(config: Config, source: TrainingSource, run: RunHandle, reporter: Reporter) -> Config:
+    """Note what is trained on; the configuration with the file of its negatives."""
+    if isinstance(source, JudgedSplit):
+        return _record_split(config, source, run, reporter)
+    run.note(dataset=dataset_name(config.run.dataset, source.name))
+    return config
+
+
+def tell(
+    config: Config,
+    source: TrainingSource,
+    groups: GroupSource,
+    reporter: Reporter,
+    more: list[str],
+    views_of: ViewsOf = batch_views,
+) -> GroupSizes:
+    """Check the groups and say what they are; their sizes. more: notices that go with them."""
+    made_of = measure_shares(groups)
+    for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *more]:
+        reporter.warn(notice)
+    reporter.say(f"a group: {made_of.line()}")
+    for name, line in first_batch.lines(config, groups, views_of).items():
+        reporter.say(f"{name}: {line}")
+    return GroupSizes(len(groups), made_of.passages)
 
 
 def _record_split(config: Config, source: JudgedSplit, run: RunHandle, reporter: Reporter) -> Config:
@@ -93,14 +111,14 @@ def _with_given_negatives(config: Config) -> Config:
     return config.replace(given, config.origins["data.negatives"])
 
 
-def _opened(config: Config) -> TrainingSource:
-    """The training's data, once settings and data make a training."""
+def open_source(config: Config, *, holds_out: bool = False) -> TrainingSource:
+    """The training's data, once settings and data make a training. holds_out: it has queries to choose by anyway."""
     source = open_training_source(config)
-    _check_patience(config, source)
+    _check_patience(config, source, holds_out)
     if isinstance(source, MqrelSource):
         _check_sources(config, source)
     _check_every(config, mines=isinstance(source, JudgedSplit) and config.data.negatives != "none")
-    if isinstance(source, JudgedSplit) and dev_split(source):
+    if isinstance(source, JudgedSplit) and (holds_out or dev_split(source)):
         check_dev_corpus(config, source.collection)
     return source
 
@@ -130,8 +148,14 @@ def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
 
 def describe(config: Config) -> Described:
     """What a training would find, without mining or training."""
-    source = _opened(config)
-    of_dev = _dev_notices(config, source)
+    source = open_source(config)
+    return describe_source(config, source, _dev_notices(config, source))
+
+
+def describe_source(
+    config: Config, source: TrainingSource, of_dev: list[str], views_of: ViewsOf = batch_views
+) -> Described:
+    """As `describe`, of data that is open. of_dev: what to say of how the best checkpoint is chosen."""
     notices = _notices(config, source)
     facts: dict[str, Any] = {"collection": source.name}
     if isinstance(source, MqrelSource) and source.missing():
@@ -150,7 +174,7 @@ def describe(config: Config) -> Described:
     if to_mine:
         del facts["group sizes"]
     sizes = GroupSizes(len(groups), made_of.passages, made_of.expected)
-    return _described(facts, notices, sizes, {} if to_mine else first_batch.lines(config, groups))
+    return _described(facts, notices, sizes, {} if to_mine else first_batch.lines(config, groups, views_of))
 
 
 def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int, str]:
@@ -222,14 +246,14 @@ def _notices(config: Config, source: TrainingSource) -> list[str]:
     ]
 
 
-def _check_patience(config: Config, source: TrainingSource) -> None:
+def _check_patience(config: Config, source: TrainingSource, holds_out: bool) -> None:
     """Refuse to wait for a score that nobody measures."""
     patience = f"eval.patience={config.eval.patience}"
     if not config.eval.patience:
         return
     if config.eval.during == "off":
         raise ConfigError(f"{patience}: eval.during=off measures nothing to stop by", hint="Set eval.during=candidates")
-    if dev_split(source) is None:
+    if dev_split(source) is None and not (holds_out and isinstance(source, JudgedSplit)):
         raise ConfigError(
             f"{patience}: {source.name} has no dev split apart from '{train_split(config)}' to stop by",
             hint="Drop it, or train on a collection with a dev split",
