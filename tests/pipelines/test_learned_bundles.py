@@ -1,0 +1,56 @@
+"""A trained bundle by the command line alone: trained, evaluated, searched, exported, appended to and reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from learning import opened
+from toy_collections import beir_folder
+from workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("in_process")
+WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
+
+
+def texts(n: int, seed: int, name: str) -> dict[str, str]:
+    rng = np.random.default_rng(seed)
+    return {f"{name}{i}": " ".join(rng.choice(WORDS, rng.integers(3, 9))) for i in range(n)}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    queries = texts(12, 1, "q")
+    judged = {q: {f"d{j}": 1 for j in range(60)} for q in queries}
+    train, test = dict(list(judged.items())[:8]), dict(list(judged.items())[8:])
+    return beir_folder(tmp_path_factory.mktemp("learned") / "toy", texts(300, 0, "d"), queries, train=train, test=test)
+
+
+def test_each_step_of_a_learned_index_is_one_command(place: Workspace, toy: Path, tmp_path: Path) -> None:
+    def ok(line: str) -> dict[str, Any]:
+        return place.ok(f"{line} --json").json
+
+    encoded = ok(f"encode --data {toy}")
+    ok(f"compress --method opq --data {encoded['run']} --set opq.m=8 --set opq.bits=4")
+    trained = ok(f"train --method jpq --loss distill --data {toy} --max-steps 6 --batch 8")
+    bundle = opened(trained["bundle"])
+    assert bundle.method == "learned" and bundle.trained_by == "jpq"
+    found = ok(f"eval --index {trained['run']} --split test")
+    named = ok("eval --index latest:learned --split test")
+    assert [r["value"] for r in found["results"]] == [r["value"] for r in named["results"]]
+    refused = place.run(f"search --index {trained['run']} --model {trained['run']} --split test")
+    assert refused.code == 3 and "Leave out --model" in refused.err and refused.err.count("\n") == 1
+    exported = ok(f"export {trained['run']} --to faiss --out {tmp_path / 'a.faiss'}")
+    index, queries = faiss.read_index(exported["export"]), np.eye(32, dtype=np.float32)[:4]
+    scores, rows = index.search(queries, 300)
+    expected = bundle.quantizer.scores(queries, bundle.take(np.arange(300)))
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, rows, 1), rtol=1e-4, atol=1e-4)
+    more = beir_folder(tmp_path / "more", texts(20, 2, "n"), {"q": "wing"})
+    grown = ok(f"encode --codes --index {trained['run']} --append {more}")
+    assert grown["added"] == 20 and opened(trained["bundle"]).rows == 320
+    table = json.dumps(ok("report --table compression --mixed"))
+    assert "+ jpq distill" in table and "+ learned" not in table
