@@ -44,6 +44,12 @@ def test_each_step_of_a_learned_index_is_one_command(place: Workspace, toy: Path
     assert [r["value"] for r in found["results"]] == [r["value"] for r in named["results"]]
     refused = place.run(f"search --index {trained['run']} --model {trained['run']} --split test")
     assert refused.code == 3 and "Leave out --model" in refused.err and refused.err.count("\n") == 1
+    mapped = place.run(f"encode --model {trained['run']} --data {toy}")
+    assert mapped.code == 3 and "an encoder of queries alone" in mapped.err
+    dense = ok(
+        f"eval --model {trained['run']} --data {toy} --split test"
+    )  # its documents are those of the base encoder
+    assert dense["results"][0]["value"] >= 0 and "compression" not in dense["searches"][0]
     exported = ok(f"export {trained['run']} --to faiss --out {tmp_path / 'a.faiss'}")
     index, queries = faiss.read_index(exported["export"]), np.eye(32, dtype=np.float32)[:4]
     scores, rows = index.search(queries, 300)

@@ -45,28 +45,25 @@ def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
     if own is not None:
         _check_own(searched, own, encoder, name)
         return
-    known, found = searched.about.get("encoder") or {}, encoder.key("passage")
-    trained = _has_query_side(searched)
+    known, model = searched.about.get("encoder") or {}, searched.about.get("model") or "NAME of its encoder"
+    if _has_query_side(searched):  # for its own encoder alone, not for every one that was trained on these documents
+        if differs := pair.differs(known, encoder.key("passage")):
+            raise DataError(
+                f"{searched.folder}: its query side is for queries of {model}, not of {name} (its {differs} differ)",
+                hint=f"{WITHOUT}: queries are mapped in the bundle, and mapped twice by a model that does it too",
+            )
+        return
     documents = pair.documents_of(encoder)
     if documents.get("codes") and searched.bundle is not None:
         raise DataError(
             f"{searched.folder}: {name} was trained with the query centroids of another bundle",
             hint="Name the bundle of its training with --index",
         )
-    if not trained:  # a query side is for its own encoder alone, not for every one that was trained on these documents
-        found = documents.get("encoder") or found
-    if not (differs := pair.differs(known, found)):
-        return
-    model = searched.about.get("model") or "NAME of its encoder"
-    if trained:
+    if differs := pair.differs(known, documents.get("encoder") or encoder.key("passage")):
         raise DataError(
-            f"{searched.folder}: its query side is for queries of {model}, not of {name} (its {differs} differ)",
-            hint=f"{WITHOUT}: queries are mapped in the bundle, and mapped twice by a model that does it too",
+            f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
+            hint=f"Use --model {model}",
         )
-    raise DataError(
-        f"{searched.folder}: its rows were encoded by another model than {name} (its {differs} differ)",
-        hint=f"Use --model {model}",
-    )
 
 
 def _check_own(searched: Searched, own: Path, encoder: Any, name: str) -> None:

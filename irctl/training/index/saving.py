@@ -63,16 +63,22 @@ def _encode(quantizer: Quantizer, documents: Stream, start: int, stop: int) -> N
 
 
 def write_model(folder: Path, config: Config, quantizer: Quantizer, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The encoder of queries for other programs: that of the documents, and the query map as a dense layer after it."""
+    """The encoder of queries for other programs: that of the documents, and the query map as a dense layer after it.
+
+    With a map it encodes queries alone, and says whose documents they are for.
+    """
     from sentence_transformers.sentence_transformer.modules import Dense
 
+    from irctl.models import pair
     from irctl.models.encoder import load_encoder
+    from irctl.models.locate import resolve_run_name
 
-    encoder = load_encoder(config)
+    encoder, documents = load_encoder(config), {}
     if quantizer.query_map_DD is not None:
+        documents = pair.describe(resolve_run_name(config.model.name), encoder.key("passage"), codes=True)
         dim = quantizer.dim
         layer = Dense(dim, dim, bias=False, activation_function=torch.nn.Identity())
         layer.linear.weight.data.copy_(torch.from_numpy(quantizer.query_map_DD))
         encoder.module.append(layer.to(encoder.device))
-    encoder.save(folder, dict(about))
+    encoder.save(folder, {**about, **documents})
     return {"dim": encoder.dim, "fingerprint": encoder.fingerprint("query")}
