@@ -3,7 +3,7 @@
 With judgements (infonce, ranknet, lambdamrr) the candidates of a step are what the codes retrieve then, and the
 labelled positives not among them. `--loss distill` follows the products of the float vectors behind the codes, and
 reads no judgement: queries are texts without labels, or documents moved by noise. Such a training needs vectors alone,
-and no encoder runs in it.
+and no encoder runs in it unless the encoder is what is trained (jpq.query=encoder).
 Source: Zhan et al. 2021, JPQ, arXiv 2108.00644; Xiao et al. 2022, Distill-VQ, arXiv 2204.00185 (label-free).
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from irctl.config import Config as Settings
 from irctl.errors import ConfigError
 from irctl.training.index.distilling import Distilling
+from irctl.training.index.distilling_encoder import DistillingEncoder
 from irctl.training.index.judged_codes import JudgedCodes
 from irctl.training.index.opening import Named
 from irctl.training.method import Context
@@ -62,7 +63,9 @@ class Method:
     def build(config: Settings, context: Context) -> Distilling | JudgedCodes:
         if terms.reads_judgements(config):
             return JudgedCodes(Config(**config.plugin("jpq")), config, context)
-        return Distilling(Named.read(context.paths), Config(**config.plugin("jpq")), config, context)
+        own = Config(**config.plugin("jpq"))
+        kind = DistillingEncoder if own.query == "encoder" else Distilling
+        return kind(Named.read(context.paths), own, config, context)
 
 
 __all__ = ["DATA", "DEFAULTS", "READS_INDEX", "Config", "Method"]

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError
-from irctl.models import pair
 from irctl.origins import derived
 from irctl.pipelines.references import fitting
-from irctl.pipelines.train import retrieved_checks
+from irctl.pipelines.train import encoder_side, retrieved_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.training.index import judged
@@ -84,7 +83,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     run.note(dataset=dataset_name(config.run.dataset, collection.name), dataset_fingerprint=collection.fingerprint)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "bundle", bundle.folder, sha256=bundle.fingerprint, n_rows=bundle.rows, dim=bundle.dim)
-    config, encoder, documents = _encoder(config, bundle)
+    config, encoder = _encoder(config, bundle)
+    documents = encoder_side.describe_documents(bundle)
     named: dict[str, Any] = {"bundle": str(bundle.folder.absolute()), "documents": documents}
     if own.query != "encoder":
         named["queries"] = _embed(
@@ -108,12 +108,7 @@ def _open(config: Config, reporter: Reporter) -> tuple[Config, Bundle, JudgedSpl
             f"{bundle.folder}: its codes keep distances; a training compares products of queries and documents",
             hint="irctl compress --set compress.metric=ip, or cosine",
         )
-    if retrieved_checks.settings_of(config).query == "encoder" and _maps_queries(bundle):
-        raise ConfigError(
-            f"{bundle.folder}: maps its queries already; {config.train.method}.query=encoder trains the encoder in "
-            "place of a map",
-            hint=f"Name the bundle that it was trained from, or use {config.train.method}.query=adapter",
-        )
+    encoder_side.check(config, bundle)
     queries, held_out = judged.open_queries(config, None if bundle.ids.are_rows else bundle.ids, bundle.rows)
     retrieved_checks.check_labels(config, queries)
     origin = config.origins.get("train.index", derived("the newest that fits"))
@@ -121,12 +116,8 @@ def _open(config: Config, reporter: Reporter) -> tuple[Config, Bundle, JudgedSpl
     return config, bundle, split, queries, held_out
 
 
-def _maps_queries(bundle: Bundle) -> bool:
-    return getattr(bundle.quantizer, "query_map_DD", None) is not None
-
-
-def _encoder(config: Config, bundle: Bundle) -> tuple[Config, TextEncoder, dict[str, Any]]:
-    """(the configuration with the encoder that queries start from, that encoder, what is known of the documents').
+def _encoder(config: Config, bundle: Bundle) -> tuple[Config, TextEncoder]:
+    """(the configuration with the encoder that queries start from, that encoder).
 
     It is the bundle's, unless train.init asks for the weights of another training.
     """
@@ -138,8 +129,7 @@ def _encoder(config: Config, bundle: Bundle) -> tuple[Config, TextEncoder, dict[
         encoder_pair.check_encoder(searched, encoder, name)
     if name != config.model.name:
         config = config.replace({"model.name": name}, derived("the index"))
-    about = searched.about
-    return config, encoder, pair.describe(str(about.get("model") or ""), dict(about.get("encoder") or {}), codes=True)
+    return config, encoder
 
 
 def _embed(encoder: TextEncoder, ids: list[str], texts: list[str], config: Config, reporter: Reporter) -> str:

@@ -10,8 +10,10 @@ from irctl import plugins
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import Bundle
+from irctl.ledger.files.run_folder import write_json
 from irctl.origins import Kind, derived
 from irctl.pipelines.references import bundle_vectors, fitting, vectors
+from irctl.pipelines.train import encoder_side
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.types import Reporter, Silent
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 STEPS = 240
 """Of a training whose length nobody chose: each text of some hundred is seen dozens of times."""
+ENCODER_STEPS, ENCODER_LR = 60, 5e-6
+"""The same where an encoder runs: minutes on a CPU."""
 BATCH = 128
 PREFERRED = {"batch.global": BATCH, "train.warmup_ratio": 0.0, "eval.during": "off", "train.save": "0.5"}
 UNREAD = (
@@ -33,6 +37,11 @@ UNREAD = (
     "model.lora_r", "model.freeze_base",
 )  # fmt: skip
 """Settings of judged groups and of encoders in training."""
+TRAINED = {
+    "frozen": "centroids of queries",
+    "adapter": "centroids of queries and a linear map of queries",
+    "encoder": "centroids of queries and the query encoder",
+}
 NOT_ASKED = (Kind.METHOD, Kind.COLLECTION, Kind.DERIVED)
 
 
@@ -50,8 +59,11 @@ class Queries:
 def settle(config: Config) -> Config:
     """What such a training prefers where nobody chose. The teacher's temperature is that of the scores."""
     wanted: dict[str, Any] = {k: v for k, v in PREFERRED.items() if not _is_asked(config, k)}
+    is_encoder = config.plugin(config.train.method).get("query") == "encoder"
     if not any(_is_asked(config, key) for key in ("train.epochs", "train.max_steps")):
-        wanted["train.max_steps"] = STEPS
+        wanted["train.max_steps"] = ENCODER_STEPS if is_encoder else STEPS
+    if is_encoder and not _is_asked(config, "train.lr"):
+        wanted["train.lr"] = ENCODER_LR
     own = [f"loss.{config.loss.name}.label_temperature", "loss.label_temperature"]
     if config.loss.name == "distill" and not any(key in config.origins for key in own):
         wanted[own[0]] = 0.0
@@ -61,18 +73,25 @@ def settle(config: Config) -> Config:
 def check(config: Config) -> None:
     """ConfigError for what nothing reads, and for a method's settings that contradict each other."""
     own = settings_of(config)
-    if own.query == "encoder":
+    if own.query == "encoder" and fitting.is_of_vectors(own.texts or config.data.source):
         raise ConfigError(
-            f"{config.train.method}.query=encoder: --loss {config.loss.name} trains on vectors that are kept",
-            hint=f"Use {config.train.method}.query=adapter or frozen, or a loss of judgements",
+            f"{config.train.method}.query=encoder: {own.texts or config.data.source} is vectors, not texts",
+            hint=f"Use {config.train.method}.query=adapter or frozen",
+        )
+    if own.query == "encoder" and (own.queries == "pseudo" or own.reassign == "end"):
+        what = "queries=pseudo" if own.queries == "pseudo" else "reassign=end"
+        raise ConfigError(
+            f"{config.train.method}.query=encoder: not with {config.train.method}.{what}",
+            hint="Drop one of them",
         )
     if _is_asked(config, f"{config.train.method}.mask_positives"):
         raise ConfigError(
             f"{config.train.method}.mask_positives: --loss {config.loss.name} reads no judgement and knows no positive",
             hint="Drop it, or use a loss of judgements",
         )
+    trains = ("model.lora_r", "model.freeze_base") if own.query == "encoder" else ()
     for key in UNREAD:
-        if _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
+        if key not in trains and _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(
                 f"{key}={config.flat()[key]} (from {config.origin(key)}): --method {config.train.method} --loss "
                 f"{config.loss.name} reads no judgement and trains no encoder",
@@ -109,7 +128,7 @@ def describe(config: Config) -> Described:
         "index": f"{bundle.folder} ({bundle.method}, {bundle.code_size} bytes a vector)",
         "queries": _say(kind, queries, own.noise),
         "candidates": f"{candidates}, by the scores of float vectors; no judgement is read",
-        "trained": "centroids of queries" + (" and a linear map of queries" if own.query == "adapter" else ""),
+        "trained": TRAINED[own.query],
         "similarity": bundle.metric,
     }
     bundle_vectors.name_source(bundle, config)
@@ -139,7 +158,17 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     if texts:
         run.artifact("in", "queries", Path(texts), n_rows=queries.count, dim=bundle.dim)
     items = _items(config, kind, queries, bundle)
-    named = Named(str(bundle.folder.absolute()), documents, texts, kind, items, has_text)
+    more: dict[str, Any] = {}
+    if settings_of(config).query == "encoder":
+        if not queries.texts:
+            raise DataError(
+                f"{config.train.method}.query=encoder: {config.data.source} has no training queries",
+                hint="Name a file of texts with jpq.texts, or a split with --split",
+            )
+        file = run.paths.control / "query_texts.json"
+        write_json(file, list(queries.texts))
+        more = {"text_file": str(file), "pair": encoder_side.describe_documents(bundle)}
+    named = Named(str(bundle.folder.absolute()), documents, texts, kind, items, has_text, **more)
     return Prepared(config, GroupSizes(items, _count(settings_of(config), bundle)), named.as_json())
 
 
@@ -156,6 +185,7 @@ def _bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
             f"{bundle.folder}: its codes keep distances; a training follows products of queries and documents",
             hint="irctl compress --set compress.metric=ip, or cosine",
         )
+    encoder_side.check(config, bundle)
     origin = config.origins.get("train.index", derived("the newest that fits"))
     return config.replace({"train.index": str(bundle.folder.absolute())}, origin), bundle
 

@@ -110,10 +110,9 @@ class JudgedCodes(RetrievingMethod):
         about = {"method": self.config.train.method, "run": self.paths.folder.name, "loss": self.config.loss.name}
         about["query"] = self.own.query
         if self.encoder is not None:
-            self.encoder.save(folder, {**about, **self._documents, **self.about()})
-            quantizer = self.codes.quantizer(getattr(self.bundle.quantizer, "query_map_DD", None))
-            written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about, query_encoder=folder)
-            return {**written, "dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
+            more = {**self._documents, **self.about()}
+            bundle, quantizer = self.paths.bundle, self.codes.quantizer()
+            return saving.write_encoder(folder, self.encoder, bundle, self.bundle, quantizer, about, **more)
         assert isinstance(self.side, KeptVectors)
         quantizer = self.codes.quantizer(self.side.mapped.query_map())
         written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about)

@@ -59,7 +59,8 @@ class KeptQueries:
         pseudo = [item for item in items if not self._is_text(item[0])]
         queries, own = [], [np.full(len(texts), NO_DOCUMENT)]
         if texts:
-            queries.append(self._texts(texts))
+            assert self._texts_TD is not None, "the launcher found some"
+            queries.append(self._texts_TD[self.text_numbers(items)])
         if pseudo:
             made_PD, rows_P = self._pseudo(pseudo)
             queries.append(made_PD)
@@ -69,11 +70,11 @@ class KeptQueries:
     def _is_text(self, index: int) -> bool:
         return self.kind == "texts" or (self.kind == "mixed" and index % 2 == 0)
 
-    def _texts(self, items: Sequence[Item]) -> Floats:
-        assert self._texts_TD is not None, "the launcher found some"
-        texts, every = len(self._texts_TD), 2 if self.kind == "mixed" else 1
-        visits = [epoch * (self._items // every) + index // every for index, epoch in items]
-        return self._texts_TD[[_order(texts, self._seed, v // texts)[v % texts] for v in visits]]
+    def text_numbers(self, items: Sequence[Item]) -> list[int]:
+        """The numbers of the texts among these items, in their order."""
+        texts, every = 0 if self._texts_TD is None else len(self._texts_TD), 2 if self.kind == "mixed" else 1
+        visits = [epoch * (self._items // every) + index // every for index, epoch in items if self._is_text(index)]
+        return [int(_order(texts, self._seed, v // texts)[v % texts]) for v in visits]
 
 
 @lru_cache(maxsize=2)  # a batch may reach from one order into the next

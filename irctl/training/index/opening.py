@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Named:
     """What the launcher found. bundle: its folder. documents: names of the vectors behind its codes, in row order.
 
     texts: the vectors of the query texts, or empty. items: of an epoch. has_text: a text encoder made the vectors.
+    text_file, pair: where the query encoder is trained, the texts themselves (a JSON list), and what it will say of its
+    documents' encoder.
     """
 
     bundle: str
@@ -34,6 +36,8 @@ class Named:
     queries: str  # texts, pseudo or mixed
     items: int
     has_text: bool
+    text_file: str = ""
+    pair: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {KEY: asdict(self)}

@@ -49,6 +49,24 @@ def write_bundle(
     return {"artifacts": [{**made, "format": "irctl-bundle"}]}
 
 
+def write_encoder(
+    folder: Path,
+    encoder: Any,
+    bundle: Path,
+    parent: Bundle,
+    quantizer: Quantizer,
+    about: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """A trained query encoder in `folder`, never where it was read, and the bundle that holds a copy of it.
+
+    more: what its own folder says besides.
+    """
+    encoder.save(folder, {**about, **more})
+    written = write_bundle(bundle, parent, quantizer, about, query_encoder=folder)
+    return {**written, "dim": encoder.dim, "fingerprint": encoder.fingerprint("passage")}
+
+
 def one_sided(quantizer: Quantizer) -> Quantizer:
     """One that codes documents by the query side's centroids; its query map stays."""
     centroids_MKd = quantizer.query_centroids_MKd
