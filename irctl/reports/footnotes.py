@@ -111,6 +111,11 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
             "Overlap@10: share of the 10 best documents by the same vectors, uncompressed, that are among the 10 best "
             "here; mean over queries."
         )
+    if keys & {"imbalance", "row_error"}:
+        notes.append(
+            "Imbalance of the codes of a training's last batches, average over centroids, and row error of their "
+            "balanced plan; both the mean over slices."
+        )
     if "mse" in keys:
         notes.append("Held-out MSE: over the squared length, of rows that were not trained on.")
         if of_others := sorted({r.system for r in records if "mse" in r.facts and "held_out_rows" not in r.facts}):

@@ -40,8 +40,12 @@ MEASURED = {
 }
 
 
-OF_TRAINING = ("params", "iso", "iso_n", "iso_d", "imbalance", "row_error")
-"""What a training measures."""
+# What a training measures, and the name of the fact.
+OF_TRAINING = {
+    **{name: name for name in ("params", "iso", "iso_n", "iso_d")},
+    "imbalance.average.mean": "imbalance",
+    "row_error.mean": "row_error",
+}
 
 
 def facts_of(
@@ -57,7 +61,7 @@ def facts_of(
         if "gpu_hours" in facts and (price := slurm.site().price_per_hour):
             facts["price"] = facts["gpu_hours"] * price
         known = measures_of(train)
-        facts |= {k: known[k] for k in OF_TRAINING if k in known}
+        facts |= {short: known[name] for name, short in OF_TRAINING.items() if name in known}
         runs = dict.fromkeys(facts, train.id)
     if compress is not None:
         known = measures_of(compress, compression)

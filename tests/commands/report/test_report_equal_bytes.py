@@ -24,7 +24,7 @@ EXACT = [f"d{i}" for i in range(10)]
 def step(command: str, *sets: str, parents: Sequence[RunHandle] = (), kind: str, **measures: float) -> RunHandle:
     """A finished run that read the outputs of its parents, and measured something."""
     seed = next((int(s.partition("=")[2]) for s in sets if s.startswith("run.seed=")), 42)
-    run = start_run(command=command, argv=["irctl", command], config=resolve(from_sets(sets)), seed=seed)
+    run = start_run(command=command, argv=["irctl", command], config=resolve(from_sets(sets)), seed=seed, model=MODEL)
     with run:
         for parent in parents:
             for path in parent.out.iterdir():
@@ -59,23 +59,28 @@ def evaluation(parent: RunHandle, value: float, best: Sequence[str] = (), **sear
 
 
 @pytest.fixture
-def ledger(own_folders: Path) -> None:
-    """Vectors evaluated uncompressed (.50), three starts of OPQ (.42), sign bits (.48), PQ (.34), and larger OPQ."""
+def ledger(own_folders: Path) -> RunHandle:
+    """Vectors evaluated uncompressed (.50), three starts of OPQ (.42), sign bits (.48), PQ (.34), and larger OPQ.
+
+    The last start of OPQ.
+    """
     encode = step("encode", kind="embeddings")
     evaluation(encode, 0.50, EXACT, dim=384)
 
-    def compressed(value: float, best: Sequence[str], size: int, *sets: str, **measures: float) -> None:
+    def compressed(value: float, best: Sequence[str], size: int, *sets: str, **measures: float) -> RunHandle:
         run = step("compress", *sets, parents=(encode,), kind="bundle", **measures)
         method = sets[0].partition("=")[2]
         evaluation(run, value, best, compression=method, bytes_per_vector=size)
+        return run
 
     for seed, value in enumerate((0.40, 0.42, 0.44), 1):
         shape = ("compress.method=opq", "opq.m=96", "opq.bits=4", f"run.seed={seed}")
-        compressed(value, EXACT[: 5 + seed], 48, *shape, bytes_per_row=48.1, bytes_per_row_with_ids=56.5)
+        opq = compressed(value, EXACT[: 5 + seed], 48, *shape, bytes_per_row=48.1, bytes_per_row_with_ids=56.5)
     compressed(0.495, EXACT, 96, "compress.method=opq", "opq.m=96", "opq.bits=8")
     compressed(0.34, EXACT[:3], 48, "compress.method=pq", "pq.m=96", "pq.bits=4")
     compressed(0.48, ["x", *EXACT[:9]], 48, "compress.method=binary")
     compressed(0.499, [], 56, "compress.method=rabitq")
+    return opq
 
 
 def irctl(*argv: str) -> str:
@@ -86,7 +91,7 @@ def irctl(*argv: str) -> str:
     return result.stdout
 
 
-def test_recovery_overlap_and_gap_stand_beside_each_row(ledger: None) -> None:
+def test_recovery_overlap_and_gap_stand_beside_each_row(ledger: RunHandle) -> None:
     (table,) = json.loads(irctl("--json"))["tables"]
     columns = ("kept", "gap", "overlap@10", "bits", "bytes_per_row", "bytes_with_ids")
     shown = {
@@ -107,12 +112,23 @@ def test_recovery_overlap_and_gap_stand_beside_each_row(ledger: None) -> None:
     assert found["binary"] == pytest.approx((0.75, 0.75, 0.75, 3))  # all queries differ alike
 
 
-def test_markdown_has_the_intervals(ledger: None) -> None:
+def test_markdown_has_the_intervals(ledger: RunHandle) -> None:
     text = irctl("--format", "markdown")
     assert "Gaps, 95 % intervals" in text and "binary closes 75 % [75 %, 75 %], n 20" in text
     assert "nDCG@10 recovery %" in text and "Overlap@10" in text
 
 
-def test_recovery_is_another_name_of_the_share_kept(ledger: None) -> None:
+def test_recovery_is_another_name_of_the_share_kept(ledger: RunHandle) -> None:
     (table,) = json.loads(irctl("--json", "--columns", "nDCG@10,recovery,gap,queries_per_s"))["tables"]
     assert [c["key"] for c in table["columns"]] == ["nDCG@10", "kept", "gap", "queries_per_s"]
+
+
+def test_a_row_of_trained_codes_has_the_references_of_the_codes_it_began_with(ledger: RunHandle) -> None:
+    measured = {"imbalance.average.mean": 0.25, "row_error.mean": 0.125}
+    train = step("train", "train.method=repconc", "loss.name=infonce", parents=(ledger,), kind="bundle", **measured)
+    evaluation(train, 0.46, EXACT[:8], compression="repconc", bytes_per_vector=48)
+    (table,) = json.loads(irctl("--json"))["tables"]
+    (row,) = (r for r in table["rows"] if "repconc" in r["system"])
+    assert row["system"] == f"{MODEL.rpartition('/')[2]} + repconc infonce bits=4 m=96"
+    columns = ("kept", "gap", "overlap@10", "bits", "imbalance", "row_error")
+    assert [row["cells"][c]["text"] for c in columns] == ["92.0", "50.0", "80.0", "384", "0.250", "0.125"]
