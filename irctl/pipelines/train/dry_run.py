@@ -61,7 +61,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     described["deepspeed"] = (
         json.dumps(deepspeed_settings.settings(config.hardware), indent=1) if uses else "not used: plain data parallel"
     )
-    described["memory"] = memory.describe(config, plan)
+    described["memory"] = dict(data.memory) or memory.describe(config, plan)
     if probe:
         whose = "the first device" if config.hardware.device_kind == "cuda" else "a process, libraries included"
         peak = trial.peak_memory_gib(config)

@@ -30,6 +30,8 @@ STEPS = 240
 ENCODER_STEPS, ENCODER_LR = 60, 5e-6
 """The same where an encoder runs: minutes on a CPU."""
 BATCH = 128
+MIB = 1 << 20
+COPIES = 12  # of a batch's scores: labels, softmaxes, gradients
 PREFERRED = {"batch.global": BATCH, "train.warmup_ratio": 0.0, "eval.during": "off", "train.save": "0.5"}
 UNREAD = (
     "data.negatives", "data.group_size", "data.selection", "data.short", "data.binary", "hardneg.every",
@@ -133,7 +135,30 @@ def describe(config: Config) -> Described:
     }
     bundle_vectors.name_source(bundle, config)
     notices = {"notices": [*said.lines, *_notices(config, collection)]}
-    return Described(facts, {k: v for k, v in notices.items() if v}, GroupSizes(items, _count(own, bundle)))
+    sizes = GroupSizes(items, _count(own, bundle))
+    return Described(facts, {k: v for k, v in notices.items() if v}, sizes, memory=_memory(config, bundle))
+
+
+def _memory(config: Config, bundle: Bundle) -> dict[str, str]:
+    """What the training holds, in MiB, and what it writes."""
+    own, batch = settings_of(config), config.batch.loss or config.batch.global_
+    is_small = bundle.rows <= own.all_documents
+    shared = bundle.rows if is_small else min(bundle.rows, own.k * batch)
+    centroids = bundle.dim << int(bundle.manifest.get("settings", {}).get("bits", 8))
+    trained = centroids + (bundle.dim**2 if own.query == "adapter" else 0)
+    floats = bundle.rows * bundle.dim if is_small else 0
+    held = {
+        "codes": bundle.rows * bundle.code_size,
+        "float vectors": 4 * floats,  # else read where they lie, a block at a time
+        "trained": 16 * trained,
+        "a step": 4 * shared * (COPIES * batch + 2 * bundle.dim),
+    }
+    said = {name: f"{size / MIB:.1f} MiB" for name, size in held.items() if size}
+    said["trained"] += f" ({trained:,} numbers and their moments)"
+    said["a step"] += f" ({batch} queries x {'' if is_small else 'at most '}{shared} candidates)"
+    arrays = 4 * (2 * centroids + 2 * bundle.dim**2)
+    said["bundle"] = f"{arrays / MIB:.1f} MiB beside the codes and ids of its parent, which are linked"
+    return said
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:

@@ -33,13 +33,15 @@ class Prepared:
 class Described:
     """What --dry-run prints of the data: facts, and lists of lines by heading. sizes: None while it is not here.
 
-    of_losses: what to say of each term of the loss.
+    of_losses: what to say of each term of the loss. memory: of a training that forwards no encoder, in place of the
+    estimate from the model's weights.
     """
 
     facts: dict[str, Any]
     lists: dict[str, list[str]]
     sizes: GroupSizes | None
     of_losses: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, str] = field(default_factory=dict)
 
 
 class DataKind(Protocol):

@@ -73,6 +73,7 @@ def test_query_vectors_of_a_file_are_trained_on(place: Workspace, trained: dict,
     np.save(place.folder / "q.npy", vectors(40, seed=5))
     line = f"{TRAIN} --set jpq.texts=q.npy --set jpq.queries=texts"
     plan = place.ok(f"{line} --dry-run --json").json["plan"]
+    assert plan["memory"]["codes"] == "0.0 MiB" and "64 queries x 1500 candidates" in plan["memory"]["a step"]
     assert "40 vectors of" in plan["data"]["queries"] and plan["data"]["candidates"].startswith("all")
     done = place.ok(f"{line} --json").json
     assert opened(done["bundle"]).quantizer.has_query_side
