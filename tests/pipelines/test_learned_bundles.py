@@ -60,3 +60,25 @@ def test_each_step_of_a_learned_index_is_one_command(place: Workspace, toy: Path
     assert grown["added"] == 20 and opened(trained["bundle"]).rows == 320
     table = json.dumps(ok("report --table compression --mixed"))
     assert "+ jpq distill" in table and "+ learned" not in table
+
+
+def test_stage_1_makes_a_model_its_codes_and_stage_2_goes_on_from_these(place: Workspace, toy: Path) -> None:
+    def ok(line: str) -> dict[str, Any]:
+        return place.ok(f"{line} --json").json
+
+    encoded = ok(f"encode --data {toy}")
+    ok(f"compress --method opq --data {encoded['run']} --set opq.m=4 --set opq.bits=3")
+    steps = "--max-steps 2 --batch 8 --set repconc.negatives=1 --set eval.during=off --set loss.temperature=0.05"
+    model = ok(f"train --method repconc --data {toy} {steps} --negatives none --set repconc.m=4 --set train.lr=1e-3")
+    assert (Path(model["model"]) / "pq" / "quantizer.json").is_file()
+    coded = ok(f"encode --codes --data {toy}")  # the newest model that was trained with codes
+    first = opened(coded["bundle"])
+    assert (first.trained_by, first.method, first.manifest["about"]["model"]) == ("repconc", "learned", model["run"])
+    assert first.manifest["about"]["trained"]["run"] == model["run"]
+    ok(f"eval --index {coded['run']} --split test")
+    second = ok(f"train --method jpq --loss infonce --index {coded['run']} --data {toy} --max-steps 2 --batch 4")
+    child = opened(second["bundle"])
+    assert [p["sha256"] for p in child.parts] == [p["sha256"] for p in first.parts] and child.trained_by == "jpq"
+    ok(f"eval --index {second['run']} --split test")
+    table = json.dumps(ok("report --table compression --mixed"))
+    assert "+ repconc infonce" in table and "+ jpq infonce" in table and "+ learned" not in table
