@@ -98,6 +98,24 @@ def describe_encoder(folder: Path) -> dict[str, Any]:
     return {ENCODER: {"folder": ENCODER, "fingerprint": fingerprint_folder(folder / ENCODER)}}
 
 
+def find_encoder(bundle: Bundle) -> Path | None:
+    """The query encoder that a bundle holds; None where its queries are encoded as its documents.
+
+    Raises DataError where it is missing, or not the one whose vectors the query-side centroids were trained for.
+    """
+    own = bundle.manifest.get(ENCODER)
+    if own is None:
+        return None
+    folder = bundle.folder / str(own["folder"])
+    found = fingerprint_folder(folder) if folder.is_dir() else "no folder"
+    if found != own["fingerprint"]:
+        raise DataError(
+            f"{folder}: expected the query encoder of fingerprint {own['fingerprint'][:12]}, found {found[:12]}",
+            hint="Its query centroids mean nothing to another: copy the whole bundle again",
+        )
+    return folder
+
+
 def copy_encoder(source: Path, folder: Path) -> None:
     """The query encoder of one bundle into the folder of another that is searched by the same query side."""
     if (source / ENCODER).is_dir() and not (folder / ENCODER).is_dir():

@@ -11,6 +11,7 @@ from irctl import hashing
 from irctl.errors import ConfigError
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
+from irctl.index.learned_bundle import find_encoder
 from irctl.pipelines.compress.manifest import check_settings, find_lost
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.pipelines.references.vectors import named
@@ -42,6 +43,7 @@ def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> d
         _check_source(folder, bundle.manifest.get("source", {}), config)
         reporter.say(f"hashing {folder}")
         counts[bundle.method] = bundle.verify()
+        find_encoder(bundle)
     lines = [
         f"{f}: {count} files are as the manifest says"
         for f, count in zip(folders.values(), counts.values(), strict=True)

@@ -63,19 +63,25 @@ def is_of_vectors(source: str) -> bool:
 
 
 def fitting_bundle(
-    config: Config, reporter: Reporter, *methods: str, m: int = 0, bits: int = 0, corpus: CorpusIdentity | None = None
+    config: Config,
+    reporter: Reporter,
+    *methods: str,
+    m: int = 0,
+    bits: int = 0,
+    corpus: CorpusIdentity | None = None,
+    warm_up: bool = False,
 ) -> Bundle:
     """The bundle of train.index, else the newest whole one that was compressed from this corpus, opened.
 
     methods: of its codes, by default those that can be trained further. m, bits: slices and bits a slice; 0: any.
     Bundles that a training wrote are taken where they are named; by lineage a training starts from its parents, so that
-    seeds do not build on each other. Raises DataError where none fits, ConfigError where the one that is named has
-    other slices or bits.
+    seeds do not build on each other. warm_up: nor is one of codes that an encoder was trained with. Raises DataError
+    where none fits, ConfigError where the one that is named has other slices or bits.
     """
     methods, corpus = methods or TRAINABLE, corpus or corpus_of(config)
     if config.train.index:
         return _named_bundle(config, methods, m, bits, corpus)
-    found = _first(_fitting_bundles(config, methods, m, bits, corpus), "bundle", "--index", reporter)
+    found = _first(_fitting_bundles(config, methods, m, bits, corpus, warm_up), "bundle", "--index", reporter)
     if found is not None:
         return open_bundle(found, bundles.load_quantizer)
     sized = f" with m={m} and bits={bits}" if m and bits else f" with m={m}" if m else ""
@@ -109,7 +115,7 @@ def _named_bundle(config: Config, methods: tuple[str, ...], m: int, bits: int, c
 
 
 def _fitting_bundles(
-    config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: CorpusIdentity
+    config: Config, methods: tuple[str, ...], m: int, bits: int, corpus: CorpusIdentity, warm_up: bool
 ) -> Iterator[tuple[Path, str]]:
     model = config.model.name if "model.name" in config.origins else ""
     for record in bundles.list_writers():
@@ -119,6 +125,7 @@ def _fitting_bundles(
             if (
                 manifest.get("method") in methods
                 and "parent" not in manifest
+                and not (warm_up and "trained" in about)
                 and manifest.get("coverage", "full") == "full"
                 and (not m or has.get("m") == m)
                 and (not bits or has.get("bits") == bits)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
-from irctl.index.learned_bundle import ENCODER, fingerprint_folder
+from irctl.index.learned_bundle import find_encoder, fingerprint_folder
 from irctl.models import pair
 
 if TYPE_CHECKING:
@@ -17,22 +16,8 @@ WITHOUT = "Leave out --model"
 
 
 def find_own(searched: Searched | None) -> Path | None:
-    """The query encoder that a bundle holds; None where its queries are encoded as its documents.
-
-    Raises DataError where it is missing, or not the one whose vectors the query-side centroids were trained for.
-    """
-    bundle = searched.bundle if searched is not None else None
-    own: Mapping[str, Any] | None = bundle.manifest.get(ENCODER) if bundle is not None else None
-    if bundle is None or own is None:
-        return None
-    folder = bundle.folder / str(own["folder"])
-    found = fingerprint_folder(folder) if folder.is_dir() else "no folder"
-    if found != own["fingerprint"]:
-        raise DataError(
-            f"{folder}: expected the query encoder of fingerprint {own['fingerprint'][:12]}, found {found[:12]}",
-            hint="Its query centroids mean nothing to another: copy the whole bundle again",
-        )
-    return folder
+    """The query encoder that belongs to the codes searched, if they have one of their own (learned_bundle.py)."""
+    return find_encoder(searched.bundle) if searched is not None and searched.bundle is not None else None
 
 
 def check_encoder(searched: Searched, encoder: Any, name: str) -> None:

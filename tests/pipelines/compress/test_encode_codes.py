@@ -163,6 +163,11 @@ def test_new_documents_get_the_document_side_codes_of_the_bundles_own_encoder(
     with pytest.raises(ConfigError, match="names the documents, and so does --data"):
         codes_of(toy, index=child.folder, append=more)
     np.save(tmp_path / "v.npy", vectors_ND)
+    (tmp_path / "given").mkdir()
+    np.save(tmp_path / "given" / "x.npy", vectors_ND[:7])
+    (tmp_path / "given" / "ids.txt").write_text("".join(f"v{i}\n" for i in range(7)))
+    assert codes_of(None, index=child.folder, append=tmp_path / "given")["added"] == 7  # vectors need no encoder
+    assert (all_codes(opened(child.folder))[1260:] == parent.quantizer.encode(vectors_ND[:7])).all()
     with pytest.raises(DataError, match="have ids, the new rows have none"):
         codes_of(None, index=child.folder, append=tmp_path / "v.npy")
 

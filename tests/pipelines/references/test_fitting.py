@@ -69,6 +69,17 @@ def test_what_a_training_wrote_is_taken_only_where_it_is_named(source: Path) -> 
     assert fitting_bundle(source, train__index=run.id)[0].folder == run.out / "bundle"
 
 
+def test_a_first_stage_starts_from_codes_that_no_training_made(source: Path) -> None:
+    first, later = codes(source), codes(source)
+    path = later.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["about"] = {"trained": {"method": "repconc"}}  # as encode --codes of a model of stage 1
+    path.write_text(json.dumps(manifest))
+    config = settings(data__source=source)
+    assert fitting.fitting_bundle(config, Silent()).folder == later.folder  # what the second stage starts from
+    assert fitting.fitting_bundle(config, Silent(), warm_up=True).folder == first.folder
+
+
 def test_a_named_bundle_of_another_kind_size_or_corpus_is_refused(tmp_path: Path, source: Path) -> None:
     bundle, other = codes(source), codes(save_vectors(tmp_path / "y.npy", 1200, seed=3))
     assert fitting_bundle(source, train__index=bundle.folder, m=8, bits=4)[0].folder == bundle.folder

@@ -19,6 +19,7 @@ from irctl.index.scoring import score_rows
 from irctl.models.embed import TextList, embed_corpus
 from irctl.models.encoder import load_encoder
 from irctl.pipelines.evaluate import targets
+from irctl.pipelines.references.bundle_vectors import open_source
 from irctl.pipelines.search import search as pipeline
 from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent
@@ -127,9 +128,25 @@ def test_a_bundle_with_its_own_query_encoder_uses_it_and_refuses_another(
     weights.write_bytes(bytes(data))
     with pytest.raises(DataError, match="expected the query encoder of fingerprint"):
         searched()
+    with pytest.raises(DataError, match="expected the query encoder of fingerprint"):
+        compressed("", child.folder, verify=True)
     shutil.rmtree(child.folder / "query_encoder")
     with pytest.raises(DataError, match="found no folder"):
         searched()
+
+
+def test_reranking_scores_exact_vectors_by_the_vector_of_the_trained_query_encoder(
+    tmp_path: Path, parent: Bundle, other_encoder: Path
+) -> None:
+    child = child_bundle(tmp_path / "child", parent, mapped=False, query_encoder=other_encoder)
+    look_in(child.folder)
+    found = ranked(searched(search__rerank=150))
+    exact_ND = open_source(child, settings()).take(np.arange(150))
+    for scores_N, documents in zip(
+        score_rows(query_vectors(other_encoder), exact_ND, "ip"), found.values(), strict=True
+    ):
+        order = np.argsort(-scores_N, kind="stable")[:20]
+        assert list(documents) == [f"d{r}" for r in order]
 
 
 def test_a_trained_quantizer_used_for_other_vectors_takes_its_query_encoder_along(

@@ -100,7 +100,7 @@ def _settings(config: Config) -> Any:
 def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
     """(the configuration with its bundle, group size and negatives, that bundle, what to say of the batch's size)."""
     settings, batch = _settings(config), config.batch
-    bundle = fitting_bundle(config, reporter, m=settings.m, bits=settings.bits)
+    bundle = fitting_bundle(config, reporter, m=settings.m, bits=settings.bits, warm_up=True)
     named = {"train.index": str(bundle.folder.absolute())}
     config = config.replace(named, config.origins.get("train.index") or derived("the newest that fits"))
     _check_similarity(config, bundle, settings.similarity)
