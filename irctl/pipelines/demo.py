@@ -76,9 +76,10 @@ def plan(*, quick: bool = False) -> Plan:
         bundle = yield DemoStep(f"compress with {method} {' '.join(settings)}", argv)
         yield from evaluated("search its codes", "--model", best, "--index", str(bundle["run"]))
         if (method, settings) == OPQ:
-            argv = ("train", "--recipe", "jpq-distill", "--index", str(bundle["run"]), *(("--tiny",) if quick else ()))
+            from_it = ("--model", best, "--index", str(bundle["run"]))
+            argv = ("train", "--recipe", "jpq-distill", *from_it, *(("--tiny",) if quick else ()))
             learned = yield DemoStep("train these codes' centroids and a map of queries, without judgements", argv)
-            yield from evaluated("search the same bytes by them", "--index", str(learned["run"]))
+            yield from evaluated("search the same bytes by them", "--model", best, "--index", str(learned["run"]))
     return {"evals": evals, "baseline": evals[baseline_at], "best": best, "dev": dev}
 
 

@@ -24,16 +24,18 @@ def _same(records: Sequence[Record], of: Callable[[Record], object]) -> tuple[bo
 
 def checklist(records: Sequence[Record]) -> list[Item]:
     """Every question with its answer, in the order a reader meets them."""
-    trained = [r for r in records if r.negatives_per_query is not None]
+    trained = [r for r in records if r.seed is not None]
     systems = {(r.system, r.variant) for r in records}
     methods = {r.method for r in records}
     same_model, models = _same(trained, lambda r: r.model)
-    same_negatives, negatives = _same(trained, lambda r: r.negatives_per_query)
+    same_negatives, negatives = _same(
+        [r for r in trained if r.negatives_per_query is not None], lambda r: r.negatives_per_query
+    )
     seeds = {key: len({r.seed for r in trained if (r.system, r.variant) == key}) for key in systems}
     fewest = min((n for n in seeds.values() if n), default=0)
     selected = sorted({f"{r.dataset} {r.split}" for r in records if r.selected_on_eval})
     lexical = "bm25" in methods
-    untouched = any(r.method == "dense" and r.negatives_per_query is None and not r.compression for r in records)
+    untouched = any(r.method == "dense" and r.seed is None and not r.compression for r in records)
     return [
         Item("lexical baseline", lexical, "BM25" if lexical else "irctl search --retriever bm25, then irctl eval"),
         Item("untouched encoder", untouched, "evaluated" if untouched else "irctl eval --model BASE"),

@@ -152,7 +152,7 @@ def _datasets(cells: Sequence[tuple[str, str]], averaged: bool) -> str:
 def _seeds(records: Sequence[Record]) -> list[str]:
     how = f"mean, and ± standard deviation from {SEEDS_FOR_SD} seeds up"
     notes = []
-    if trained := _count([(r, r.seed) for r in records if r.negatives_per_query is not None]):
+    if trained := _count([(r, r.seed) for r in records if r.seed is not None]):
         notes.append(f"Training seeds a system: {trained}; {how}.")
     if trained == "1":
         notes = ["One training seed a system: differences between trainings are not tested."]

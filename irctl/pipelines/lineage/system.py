@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl import plugins
 from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.codes import find_codes, find_compression, line_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
@@ -120,11 +121,19 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
         rerank=rerank,
-        negatives_per_query=train.columns.get("negatives_per_query") if train else None,
+        negatives_per_query=_negatives_of(train) if train else None,
         facts=facts,
         fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def _negatives_of(train: RunRecord) -> int | None:
+    """Negatives a query, by which losses over groups are compared; what is retrieved from an index is not theirs."""
+    method = str(settings(train).get("train.method", ""))
+    if method in plugins.names("methods") and plugins.literal("methods", method, "READS_INDEX"):
+        return None
+    return train.columns.get("negatives_per_query")
 
 
 def _compression_of(compress: RunRecord, search: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

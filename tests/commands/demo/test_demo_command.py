@@ -109,5 +109,6 @@ def test_the_codes_of_opq_are_trained_and_searched_too(whole: list[list[str]]) -
     (at,) = [i for i, line in enumerate(whole) if "jpq-distill" in line]
     compressed, _, trained, searched = whole[at - 2 : at + 2]
     assert compressed[:3] == ["compress", "--method", "opq"]
-    assert trained[:5] == ["train", "--recipe", "jpq-distill", "--index", f"run-{at - 2}"] and "--tiny" in trained
-    assert searched[:3] == ["eval", "--index", f"run-{at}"]
+    assert trained[:5] == ["train", "--recipe", "jpq-distill", "--model", demo.MODEL] and "--tiny" in trained
+    assert trained[5:7] == ["--index", f"run-{at - 2}"]
+    assert searched[:5] == ["eval", "--model", demo.MODEL, "--index", f"run-{at}"]
