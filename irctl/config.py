@@ -38,6 +38,7 @@ from irctl.settings import (
     RunSettings,
     Search,
     Train,
+    Transform,
 )
 
 REGULARIZERS = "regularizer."
@@ -61,6 +62,7 @@ class Config:
     search: Search
     hardneg: HardNeg
     compress: Compress
+    transform: Transform
     plugins: Mapping[str, Mapping[str, Any]]  # "pq" -> {"m": 16}, "loss.ws2" -> {...}: only what was set
     origins: Mapping[str, Origin]  # of each key that is not a default
 
@@ -104,11 +106,10 @@ class Config:
                 own = {f"{section}.{f.name}": getattr(made, f.name) for f in dataclasses.fields(cls)}
                 values |= {k: {"value": v, "origin": str(origins.DEFAULT)} for k, v in own.items() if k not in values}
         first = list(SECTIONS)
-        last = len(first)
 
         def place(key: str) -> tuple[int, str]:
             section = key.rpartition(".")[0]
-            return (first.index(section), "") if section in SECTIONS else (last, key)
+            return (first.index(section), "") if section in SECTIONS else (len(first), key)
 
         return {k: values[k] for k in sorted(values, key=place)}
 

@@ -233,6 +233,25 @@ class Compress:
     memory_gib: float = key(0.0, "memory limit; 0: the host's or the job's", low=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Transform:
+    name: str = key(
+        "none",
+        "what is done to finished vectors before they are compared or compressed, fitted on the corpus",
+        choices=("none", "centre", "soft_whiten", "whiten", "remove_top", "renorm"),
+    )
+    a: float = key(0.25, "soft_whiten: 0 only rotates, 1 whitens", low=0, high=1)
+    remove: int = key(0, "remove_top: directions taken away; 0: one of a hundred", low=0)
+    dim: int = key(0, "directions of most variance that are kept; 0: all", low=0)
+    query_mean: str = key(
+        "own",
+        "what queries are centred by: the mean of training queries, the corpus' mean, nothing",
+        choices=("own", "corpus", "none"),
+    )
+    queries: str = key("", "a .npy file of training query vectors for their mean; empty: the collection's split train")
+    eps: float = key(1e-6, "added to the eigenvalues of (soft) whitening, whose mean is 1", low=0)
+
+
 SECTIONS: dict[str, type[Any]] = {
     "run": RunSettings,
     "hardware": Hardware,
@@ -246,6 +265,7 @@ SECTIONS: dict[str, type[Any]] = {
     "search": Search,
     "hardneg": HardNeg,
     "compress": Compress,
+    "transform": Transform,
 }
 
 

@@ -55,7 +55,7 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
         (
             "foo.bar=1",
             "no setting named 'foo.bar' (from --set). Known: run., hardware., data., model., encoder., batch., train., "
-            f"loss., eval., search., hardneg., compress., prompts., {WITH_SETTINGS}, regularizer.",
+            f"loss., eval., search., hardneg., compress., transform., prompts., {WITH_SETTINGS}, regularizer.",
         ),
         (
             "pq.zzzz=1",

@@ -81,6 +81,7 @@ def evaluate(
       irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --export mteb
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev,test --export repconc
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --set transform.name=soft_whiten
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """

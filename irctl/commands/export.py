@@ -13,7 +13,7 @@ from irctl.commands.frame.record import Job
 if TYPE_CHECKING:
     from irctl.config import Config
 
-FORMATS = ("faiss", "batches", "npy", "u8bin", "fbin", "fvecs", "parquet", "ids", "vespa", "opensearch", "pgvector")
+FORMATS = tuple("faiss batches npy u8bin fbin fvecs parquet ids vespa opensearch pgvector model".split())
 
 
 def _formats(incomplete: str) -> list[str]:
@@ -25,7 +25,9 @@ def export(
     options: Options,
     source: Annotated[str, typer.Argument(help="bundle or vectors: folder, run, RUN:METHOD or latest")] = "latest",
     to: Annotated[str, typer.Option("--to", help=", ".join(FORMATS), autocompletion=_formats)] = "faiss",
-    out: Annotated[str | None, typer.Option(help="file (batches: folder) to write; default: in the run folder")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="file (batches, model: folder) to write; default: in the run folder")
+    ] = None,
     decoded: Annotated[bool, typer.Option("--decoded", help="vectors that the codes stand for, not the codes")] = False,
     texts: Annotated[bool, typer.Option("--texts", help="with parquet: a column with the documents' text")] = False,
 ) -> None:
@@ -34,7 +36,9 @@ def export(
     A faiss file is the only portable form of trained codes: plain faiss.read_index(FILE).search(q) ranks like irctl
     search (rabitq by ip or cosine: after a correction that the export states). Most engines quantize raw vectors
     themselves and take no codes made elsewhere: give Milvus, LanceDB or DuckDB parquet, Vespa, OpenSearch and pgvector
-    their bulk formats, of an encoded corpus or --decoded codes.
+    their bulk formats, of an encoded corpus or --decoded codes. With a transform, a faiss file takes raw queries; other
+    rows are as the transform made them, and it is written beside them. --to model is the encoder with the transform in
+    it: a sentence-transformers folder whose encode_query and encode_document are the two sides.
 
     \b
     Examples:
@@ -42,9 +46,10 @@ def export(
       irctl export latest --to npy --out codes.npy
       irctl export latest --to parquet --decoded
       irctl export latest --to ids --dry-run
+      irctl export latest --to model --set transform.name=soft_whiten --dry-run
     """
 
-    from irctl.pipelines import export as pipeline
+    from irctl.pipelines.export import export as pipeline
 
     request = pipeline.ExportRequest(source=source, to=to, out=out, decoded=decoded, texts=texts)
 

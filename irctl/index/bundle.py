@@ -4,6 +4,7 @@ BUNDLE/ manifest.json (written last)  plan.json
         codes/METHOD_compressed_batch_0000.npy ...  uint8 [rows, code_size], or codes/part-00000.npy once merged
         ids/batch_0000.arrow ...                    one utf8 column docid; none where ids are row numbers
         quantizer/ (pq/ for pq, opq, learned)       quantizer.json and named arrays
+        transform/                                  what rows and queries go through before it, if anything
 Dimension key: N rows, C code bytes a row.
 """
 
@@ -37,6 +38,7 @@ SHAPE = {
     "about?": dict,
     "appended?": [dict],
     "query_encoder?": {"folder": str, "fingerprint": str},
+    "transform?": {"folder": str, "sha256": str},
 }
 
 Loader = Callable[[Path], Any]

@@ -175,17 +175,17 @@ def link_batches(bundle: Bundle, folder: Path) -> int:
     return total
 
 
-def write_faiss(path: Path, bundle: Bundle) -> int:
+def write_faiss(path: Path, bundle: Bundle, prepare: Callable[[Any], Any] | None = None) -> int:
     """A faiss index file with all codes and the rotation, so that it takes unrotated queries; it searches all lists.
 
-    DataError where faiss has no index for them.
+    prepare: puts before the index what queries go through first. DataError where faiss has no index for them.
     """
     make = getattr(bundle.quantizer, "faiss_index", None)
     if make is None:
         raise DataError(
             f"{bundle.folder}: faiss has no index for {bundle.method} codes", hint="--to npy --decoded, or --to parquet"
         )
-    outer: Any = make()
+    outer: Any = prepare(make()) if prepare else make()
     inner = faiss_file.innermost(outer)
     if hasattr(inner, "nlist"):
         inner.nprobe = inner.nlist

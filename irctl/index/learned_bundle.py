@@ -68,6 +68,8 @@ def write_learned(
         if encode is not None:
             codes_NC = encode(int(part["row0"]), int(part["row0"]) + int(part["rows"]))
             part |= files.write_atomic(staged / part["file"], codes_NC)._asdict()
+    if transform := parent.manifest.get("transform"):
+        shutil.copytree(parent.folder / transform["folder"], staged / transform["folder"])
     where = locate_quantizer(staged, METHOD)
     quantizer.save(where)
     more = {k: v for k, v in parent.manifest.items() if k not in (*_OWN, *_OTHERS)}

@@ -57,6 +57,7 @@ class Plan:
     workers: int
     quantizer: str = ""  # hash of a quantizer that is reused, else empty
     about: Mapping[str, Any] = field(default_factory=dict)  # facts about the vectors: encoder, similarity, corpus
+    transform: Mapping[str, Any] = field(default_factory=dict)  # name, settings and key; empty: vectors as they come
 
     @property
     def rows(self) -> int:
@@ -88,7 +89,10 @@ class Plan:
         return f"{index:0{max(4, len(str(max(count - 1, 0))))}d}"
 
     def as_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, "version": VERSION, **asdict(self), "files": [list(f) for f in self.files]}
+        parts = asdict(self)
+        if not self.transform:  # plans of earlier versions keep their hash
+            del parts["transform"]
+        return {"format": FORMAT, "version": VERSION, **parts, "files": [list(f) for f in self.files]}
 
     @property
     def sha256(self) -> str:
@@ -116,12 +120,11 @@ def write_or_match(folder: Path, plan: Plan) -> bool:
     found = read(folder)
     if found.sha256 != plan.sha256:
         old, new = found.as_dict(), plan.as_dict()
-        key = next(k for k in new if old.get(k) != new[k])
+        key = next(k for k in {**new, **old} if old.get(k) != new.get(k))
+        before, now = old.get(key), new.get(key)
         raise ConfigError(
-            f"{path}: this folder was begun with {key} = {_shorten(old.get(key))}, now it is {_shorten(new[key])}",
-            hint=_suggest_remedy(old.get(key), new[key])
-            if key == "fingerprint"
-            else "Use another --out, or the old settings",
+            f"{path}: this folder was begun with {key} = {_shorten(before)}, now it is {_shorten(now)}",
+            hint=_suggest_remedy(before, now) if key == "fingerprint" else "Use another --out, or the old settings",
         )
     return True
 

@@ -14,6 +14,9 @@ from irctl.errors import ConfigError
 from irctl.index.arrays import normalize_rows
 
 METRICS = ("ip", "l2", "cosine")
+METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
+SIMILARITY = {metric: similarity for similarity, metric in METRIC.items()}
+"""What settings and tables call a metric."""
 _ROWS = 2048  # rows converted to float64 at once: 16 MB at 1024 dimensions
 
 

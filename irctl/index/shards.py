@@ -223,7 +223,7 @@ def check_names(path: Path, manifest: Mapping[str, Any]) -> None:
     entries = [
         manifest.get("parts"),
         manifest.get("appended"),
-        [manifest.get("quantizer"), manifest.get("query_encoder")],
+        [manifest.get(key) for key in ("quantizer", "query_encoder", "transform")],
     ]
     for entry in (e for some in entries if isinstance(some, list) for e in some):
         for key in ("file", "ids", "folder"):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
 from torch import Tensor
 
 from irctl import allocator
@@ -153,14 +153,19 @@ class TextEncoder:
                 multiple = CUDA_MULTIPLE
             if texts and self._reads_plain_text:
                 tokens = Tokens(self.module.tokenizer, [self.prompt(side) + t for t in texts], self.max_len(side))
-                return dict(tokens.pad(np.arange(len(texts)), multiple))
+                return {**tokens.pad(np.arange(len(texts)), multiple), **self._route(side)}
             if multiple:
                 text["pad_to_multiple_of"] = multiple
             options = {"processing_kwargs": {"text": text}}
         inputs = self.module.preprocess(list(texts), prompt=self.prompt(side) or None, **options)
         unused = {"modality"} if inputs.get("modality") == "text" else set()
         unused |= set() if self._skips_prompt else {"prompt_length"}
-        return {k: v for k, v in inputs.items() if k not in unused}
+        return {k: v for k, v in inputs.items() if k not in unused} | self._route(side)
+
+    def _route(self, side: str) -> dict[str, str]:
+        """What tells a model of two routes which of them a text of this side takes; empty for every other model."""
+        is_routed = any(isinstance(m, Router) for m in self.module)
+        return {"task": "query" if side == "query" else "document"} if is_routed else {}
 
     def forward(self, features: Mapping[str, Any]) -> Tensor:
         """Vectors [N, D] of `features`, in float32, with gradients where they are on. Leaves `features` as they are."""
@@ -200,7 +205,8 @@ class TextEncoder:
                     piece = pieces.find(rows) if pieces else None
                     if piece is None:
                         features, tokens = prepare()
-                        found_BD = self.forward(move_to_device(features, self.device)).cpu().numpy()
+                        features = move_to_device({**features, **self._route(side)}, self.device)
+                        found_BD = self.forward(features).cpu().numpy()
                         self._check_finite(found_BD, rows)
                         piece = Piece(found_BD, tokens)
                         if pieces:
@@ -336,7 +342,11 @@ def _fingerprint_model(module: SentenceTransformer) -> dict[str, str]:
 
 
 def _describe_module(module: Any) -> list[Any]:
-    return [type(module).__name__, module.get_config_dict() if hasattr(module, "get_config_dict") else {}]
+    described = [type(module).__name__, module.get_config_dict() if hasattr(module, "get_config_dict") else {}]
+    if isinstance(module, Router):
+        routes: Any = module.sub_modules
+        described.append({name: [_describe_module(m) for m in route] for name, route in routes.items()})
+    return described
 
 
 def merge_adapters(module: SentenceTransformer) -> SentenceTransformer:

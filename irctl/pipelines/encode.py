@@ -15,6 +15,7 @@ from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.origins import derived
 from irctl.pipelines import outputs
+from irctl.pipelines.references import kept_transforms, transforms
 from irctl.pipelines.workers import worker
 from irctl.types import Reporter
 
@@ -55,6 +56,16 @@ class EncodeRequest:
             raise ConfigError("--append and --out: cannot be given together", hint="Leave out --out")
 
 
+def _check(request: EncodeRequest, config: Config) -> None:
+    """What the request refuses, and a transform for queries alone."""
+    request.check()
+    if request.side == "query" and config.transform.name != "none":
+        raise ConfigError(
+            f"transform.name={config.transform.name}: is fitted on a corpus, and queries are stored as they are",
+            hint="Leave it out with --side query; a search takes its queries through the transform",
+        )
+
+
 CORPUS = EncodeRequest()
 """The corpus, into the cache."""
 
@@ -66,7 +77,7 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
     """
     from irctl.models.encoder import load_encoder
 
-    request.check()
+    _check(request, config)
     if request.codes:
         return _encode_codes(config, run, reporter, request)
     _check_out(request.out)
@@ -80,6 +91,7 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
     taken = _take_from_cache(encoder, rows, config, reporter, request)
     folder, computed = encode_rows(encoder, rows, config, run, reporter, request)
     seconds = time.monotonic() - started
+    fitted = _fit_transform(folder, encoder, collection, config, run, reporter)
     if request.verify:
         reporter.say(f"{folder.verify()} files hashed again: as written")
     if not computed and not taken:
@@ -100,6 +112,7 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
         "tokens": folder.tokens,
         "tokens_per_second": round(rate, 1) if rate else None,
         "computed_in": encoder.dtype,
+        **fitted,
     }
 
 
@@ -128,6 +141,23 @@ def _encode_codes(config: Config, run: RunHandle, reporter: Reporter, request: E
     return encode_codes.encode_codes(
         encoder, collection, config, run, reporter, index=request.index, out=request.out, runner=request.runner
     )
+
+
+def _fit_transform(
+    folder: EmbeddingFolder,
+    encoder: TextEncoder,
+    collection: Collection,
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+) -> dict[str, str]:
+    """Fit the transform of the settings, if they name one, and put it beside the vectors, which stay as they are."""
+    if config.transform.name == "none":
+        return {}
+    given = transforms.of_encoded(folder.folder, encoder, collection, config, reporter)
+    assert given.transform is not None
+    place = kept_transforms.keep_with_vectors(folder.folder, run.out, given.transform)
+    return {"transform": given.transform.transform.label, "transform_folder": str(place)}
 
 
 def _check_out(out: str | None) -> None:
@@ -239,7 +269,7 @@ def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     from irctl.models import folder_facts, locate
     from irctl.models.similarity import describe_similarity
 
-    request.check()
+    _check(request, config)
     if request.codes:
         from irctl.pipelines.compress import encode_codes
 
@@ -257,6 +287,7 @@ def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
             "shards": f"{-(-rows // size)} of {size} rows",
             "similarity": describe_similarity(config.search.similarity, config.encoder.normalize, located),
             "precision": f"{config.hardware.precision} on {config.hardware.device_kind}",
+            **transforms.describe(config),
             "tokens a batch": config.encoder.batch_tokens or config.hardware.encode_tokens,
             "disk": f"{mib * width:,.2f} MiB of {width} dimensions" if width else f"{mib:.2f} MiB x D",
         }

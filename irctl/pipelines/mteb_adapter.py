@@ -21,6 +21,7 @@ from irctl.data.texts.corpus import join_title
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.index.learned_bundle import ENCODER
 from irctl.origins import derived
+from irctl.pipelines.references import transforms
 from irctl.types import Reporter, Run, Silent
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class MtebModel:
     model: folder, run or hub id; default: model.name. method: a quantizer with its settings in `config`; empty: exact.
     index: in place of both a bundle, by folder, run or RUN:METHOD: mteb's corpus is encoded by the encoder of its rows
     and coded by its quantizer, queries are encoded by its own query encoder if it has one.
+    A transform of `config` is fitted on each corpus; queries are centred by the corpus' mean, or transform.queries.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class MtebModel:
 
         parts = [self.encoder.fingerprint("passage"), self.query_encoder.fingerprint("query")]
         asked = {"similarity": self.config.search.similarity, "rerank": self.config.search.rerank}
+        asked |= transforms.describe(self.config)
         return fingerprint_of({"encoder": parts, "codes": self._codes(), "dtype": self.encoder.dtype, **asked})[:40]
 
     def _codes(self) -> dict[str, Any]:
@@ -109,6 +112,7 @@ class MtebModel:
 
     def index(self, corpus: Any, *, task_metadata: Any, **more: Any) -> None:
         """Encode mteb's corpus (id, title, text), or take it from the cache; compress it where a method is given."""
+        from irctl.index.scoring import METRIC
         from irctl.models.embed import embed_corpus
         from irctl.pipelines.references.vectors import of_folder
         from irctl.pipelines.search import opened_index
@@ -116,7 +120,10 @@ class MtebModel:
         self._read_as(task_metadata)
         rows = CorpusTexts(corpus, self.encoder.title_join)
         embedding = embed_corpus(self.encoder, rows, self.config.encoder, self.reporter)
-        searched = opened_index.of_vectors(of_folder(embedding.folder, task_metadata.name), self.config.search)
+        given = of_folder(embedding.folder, task_metadata.name)
+        metric = METRIC[opened_index.choose_similarity(given, self.config.search)]
+        given = transforms.apply(given, self.config, metric, self.reporter, find_queries=lambda: None)
+        searched = opened_index.of_vectors(given, self.config.search)
         if self.method:
             searched = self._compressed(embedding.folder, embedding.key, searched.metric)
         self._indexed = rows.ids, searched
@@ -142,7 +149,8 @@ class MtebModel:
         names, texts = list(queries["id"]), list(queries["text"])
         if odd := next((q for q, text in zip(names, texts, strict=True) if not isinstance(text, str)), None):
             raise DataError(f"{task_metadata.name}: query {odd}: expected a text, found a conversation")
-        queries_QD = embed_queries(self.query_encoder, names, [t.strip() for t in texts], self.config.encoder)
+        raw_QD = embed_queries(self.query_encoder, names, [t.strip() for t in texts], self.config.encoder)
+        queries_QD = searched.of_queries(raw_QD)
         ranking = rank(searched, queries_QD, top_k + 1, self.config, paths.cache() / "search", self.reporter)
         run: Run = {}
         for name, scores_k, rows_k in zip(names, ranking.scores_Qk, ranking.rows_Qk, strict=True):
@@ -171,6 +179,7 @@ class MtebModel:
         config = self.config.replace(given, derived("MtebModel"))
         size = config.compress.train_size
         content = {"vectors": key, "codes": self._codes(), "metric": metric, "train_size": size}
+        content |= transforms.describe(self.config)
         folder = paths.cache() / "codes" / fingerprint_of(content)[:16]
         if not is_bundle(folder):
             run = start_run(command="compress", argv=["irctl", "compress", "--out", str(folder)], config=config)

@@ -13,7 +13,7 @@ from learning import child_bundle, opened, parent_bundle
 
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.compress.compress import describe
-from irctl.pipelines.export import ExportRequest, export
+from irctl.pipelines.export.export import ExportRequest, export
 from irctl.pipelines.references.bundle_vectors import open_source
 from irctl.types import Silent
 

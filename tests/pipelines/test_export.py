@@ -19,7 +19,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
 from irctl.index import faiss_file
 from irctl.index.bundle import open_bundle
-from irctl.pipelines.export import ExportRequest, export
+from irctl.pipelines.export.export import ExportRequest, export
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.types import Silent
 

@@ -12,7 +12,7 @@ import pytest
 from compressing import new_run, settings, vectors
 from learning import child_bundle, parent_bundle
 
-from irctl.pipelines.export import ExportRequest, export
+from irctl.pipelines.export.export import ExportRequest, export
 from irctl.types import Silent
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}

@@ -13,7 +13,8 @@ from toy_collections import beir_folder
 
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
-from irctl.pipelines import export, outputs
+from irctl.pipelines import outputs
+from irctl.pipelines.export import export
 from irctl.pipelines.hardneg import hardneg
 from irctl.pipelines.search import bm25, fuse, search
 from irctl.pipelines.search.opened import Opened

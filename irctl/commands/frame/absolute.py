@@ -44,6 +44,7 @@ SETTINGS = {
     "hardneg.rescore": Naming.MODEL,
     "compress.source": Naming.ANY,
     "search.watch_docs": Naming.FILE,
+    "transform.queries": Naming.FILE,
 }
 OPTIONS = {
     **dict.fromkeys(("--out", "--queries", "--qrels", "--config"), Naming.FILE),

@@ -18,10 +18,12 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, BundleIds, locate_quantizer, open_bundle
 from irctl.ledger import damaged
 from irctl.metrics.vectors.efficiency import bytes_per_row
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.files import FOLDER
 from irctl.origins import derived
 from irctl.pipelines.compress.distinct_ids import DistinctIds
 from irctl.pipelines.compress.manifest import Lines, find_lost, read_done
-from irctl.pipelines.references import bundles, vectors
+from irctl.pipelines.references import bundles, kept_transforms, transforms, vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -43,14 +45,18 @@ def append(
 
     folder, bundle = _open(config, reference, is_given=given is not None)
     given = given or vectors.named(config.compress.source, config)
-    if given.stream.dim != bundle.dim:
+    own = transform_files.of_bundle(bundle)
+    kept_transforms.refuse_others(f"--append {folder}", own, config)
+    dim = own.transform.dim if own else bundle.dim
+    if given.stream.dim != dim:
         raise DataError(
-            f"--append {folder}: its rows have {bundle.dim} dimensions, those of {given.name} have {given.stream.dim}",
+            f"--append {folder}: its rows have {dim} dimensions, those of {given.name} have {given.stream.dim}",
             hint="Give vectors of the encoder that made its rows",
         )
+    given = transforms.with_transform(given, own) if own else given
     like_it = _follow(config, bundle)
     distinct = DistinctIds(given.stream, bundle)
-    checked = replace(given, stream=distinct)
+    checked = replace(given, stream=distinct)  # its fingerprint is that of the raw rows
     work = Work(like_it, run, reporter, checked, {bundle.method: folder}, init=str(folder))
     plan = work.plans[bundle.method]
     sub = folder / f"append-{plan.sha256[:12]}"
@@ -65,7 +71,7 @@ def append(
     manifest = _join(bundle.manifest, sub, _encode(work, distinct, sub, bundle.method), plan)
     sha256 = shards.write_manifest(folder, manifest)
     _tidy(sub, bundle.method)
-    run.note(dataset=work.dataset, dataset_fingerprint=given.stream.fingerprint, method=bundle.method)
+    run.note(dataset=work.dataset, dataset_fingerprint=given.raw.fingerprint, method=bundle.method)
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
     run.artifact("out", "bundle", folder, sha256=sha256, n_rows=int(manifest["rows"]), format="irctl-bundle")
@@ -194,6 +200,7 @@ def _check_same(folder: Path, parts: Sequence[Mapping[str, Any]], lines: Sequenc
 def _tidy(sub: Path, method: str) -> None:
     """Remove what the parts of a joined sub-folder need no more; again after a kill between the manifest and this."""
     shutil.rmtree(locate_quantizer(sub, method), ignore_errors=True)  # the bundle's own made these codes
+    shutil.rmtree(sub / FOLDER, ignore_errors=True)  # as is the transform
     shards.drop_journal(sub)
 
 

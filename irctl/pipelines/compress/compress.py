@@ -15,13 +15,14 @@ from irctl import files
 from irctl.errors import ConfigError
 from irctl.index import plan as planning
 from irctl.index.plan import parse_shard
+from irctl.models.transforms.files import FOLDER
 from irctl.pipelines.compress import results
 from irctl.pipelines.compress.faiss_codes import import_codes, is_faiss
 from irctl.pipelines.compress.finalize import finalize
 from irctl.pipelines.compress.request import CompressRequest
 from irctl.pipelines.compress.verify import is_whole, verify
 from irctl.pipelines.compress.work import Work
-from irctl.pipelines.references import vectors
+from irctl.pipelines.references import bundles, kept_transforms, transforms, vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def compress(config: Config, run: RunHandle, reporter: Reporter, request: Compre
         return verify(begun, config, reporter)
     is_alone = worker is not None or request.train_only or request.runner != "local"
     here = 1 if is_alone else workers
-    given = _open_input(config, reporter)
+    given = _open_input(config, reporter, next(iter(folders.values())), request.init)
     work = Work(config, run, reporter, given, folders, init=request.init, workers=workers, here=here)
     if request.train_only:
         return _train(work)
@@ -81,10 +82,18 @@ def _encode_all(work: Work, request: CompressRequest) -> dict[str, Any]:
     return results.finish(work, work.encode(None, verify=request.verify, runner=request.runner))
 
 
-def _open_input(config: Config, reporter: Reporter) -> vectors.Input:
-    if not config.compress.source:
-        return vectors.default(config, reporter)
-    return vectors.named(config.compress.source, config)
+def _open_input(config: Config, reporter: Reporter, folder: Path, init: str | None) -> vectors.Input:
+    """The vectors, through the transform of the settings or their own; with --init through that of its bundle.
+
+    folder: of a bundle, where an earlier step may have left the transform.
+    """
+    source = config.compress.source
+    given = vectors.named(source, config) if source else vectors.default(config, reporter)
+    if init:
+        own = kept_transforms.of_folder(bundles.folder_of(init))
+        kept_transforms.refuse_others(f"--init {init}", own, config)
+        return transforms.with_transform(given, own) if own else given
+    return transforms.apply(given, config, config.compress.metric, reporter, kept=folder / FOLDER)
 
 
 def _find_begun(config: Config, out: str | None) -> dict[str, Path]:

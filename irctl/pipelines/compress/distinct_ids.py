@@ -14,17 +14,22 @@ from numpy.typing import NDArray
 from irctl.errors import DataError
 from irctl.index.bundle import Bundle, BundleIds
 from irctl.index.distinct_ids import hash_ids
+from irctl.models.transforms.stream import TransformedStream
 from irctl.types import Stream, VectorBlock
 
 _LOOKED_AT = 1 << 16  # ids checked at once
 
 
 class DistinctIds:
-    """A stream whose document ids are checked against those of a bundle and against each other."""
+    """A stream whose document ids are checked against those of a bundle and against each other.
+
+    fingerprint: of the rows as they lie on disk, also where a transform changes them.
+    """
 
     def __init__(self, inner: Stream, bundle: Bundle) -> None:
         self._inner, self._bundle = inner, bundle
-        self.rows, self.dim, self.fingerprint = inner.rows, inner.dim, inner.fingerprint
+        raw = inner.raw if isinstance(inner, TransformedStream) else inner
+        self.rows, self.dim, self.fingerprint = inner.rows, inner.dim, raw.fingerprint
         self.files = getattr(inner, "files", ())
         self._seen: set[str] = set()
         self._order_N: NDArray[np.int64] | None = None

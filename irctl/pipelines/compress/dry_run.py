@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.index.plan import check_batch
 from irctl.pipelines.compress import checks
-from irctl.pipelines.references import vectors
+from irctl.pipelines.references import transforms, vectors
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -38,6 +38,8 @@ def describe(config: Config, methods: Sequence[str], *, init: str | None = None,
         batches = min(batches, settings.max_batches)
     stream = given.stream
     described |= {"input": given.name, "rows": stream.rows, "dimensions": stream.dim, "batches": batches}
+    given, named = transforms.preview(given, config, init)
+    described |= named
     if settings.workers > 1:
         described["array"] = _list_array_steps(settings.workers)
     rows = min(stream.rows, batches * batch)

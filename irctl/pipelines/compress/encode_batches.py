@@ -14,8 +14,9 @@ from irctl.index.bundle import locate_quantizer
 from irctl.index.plan import Plan
 from irctl.index.plan import read as read_plan
 from irctl.ledger import stored
+from irctl.models.transforms.stream import TransformedStream
 from irctl.pipelines.compress import manifest
-from irctl.pipelines.references import bundles
+from irctl.pipelines.references import bundles, kept_transforms
 from irctl.pipelines.workers.spread import spread
 from irctl.pipelines.workers.worker import Progress
 from irctl.types import Reporter, Silent, Stream
@@ -161,6 +162,8 @@ def compress_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, 
                 hint="The input changed; use another --out",
             )
     quantizers = {name: opening.load(locate_quantizer(folder, name)) for name, folder in folders.items()}
+    if (fitted := kept_transforms.of_folder(next(iter(folders.values())))) is not None:
+        stream = TransformedStream(stream, fitted)
     work = Encoding(stream, folders, plans, quantizers, int(job["limit"]))
     reporter = WarningsKept()
     return {**asdict(work.encode(index, reporter) or streaming.StageTimes()), WARNINGS: reporter.warned}

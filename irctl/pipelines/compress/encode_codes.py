@@ -21,7 +21,7 @@ from irctl.pipelines.compress.append import append
 from irctl.pipelines.compress.text_stream import TextStream, of_texts
 from irctl.pipelines.compress.work import Work
 from irctl.pipelines.lineage.run_settings import settings
-from irctl.pipelines.references import bundles, fitting
+from irctl.pipelines.references import bundles, fitting, kept_transforms, transforms
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -79,20 +79,28 @@ def encode_codes(
         check_documents(open_bundle(init, bundles.load_quantizer), encoder, config.model.name)
     quantizer = bundles.quantizer_of(str(init))
     method = type(quantizer).__module__.rpartition(".")[2]
-    own = {"compress.method": method, "compress.metric": quantizer.metric, "compress.stream": True, "compress.probe": 0}
-    config = config.replace(own, derived(f"the codes of {init}"))
+    asked = {
+        "compress.method": method,
+        "compress.metric": quantizer.metric,
+        "compress.stream": True,
+        "compress.probe": 0,
+    }
+    config = config.replace(asked, derived(f"the codes of {init}"))
     folder = Path(out) if out else run.out
     outputs.check(folder)
     if out:
         files.check_folder(folder, goes_on=True)
     trained = {} if index is not None else _describe_training(encoder.located)
+    own = kept_transforms.of_folder(init)
+    kept_transforms.refuse_others(str(init), own, config)
     given = of_texts(encoder, collection, config, **trained)
+    given = transforms.with_transform(given, own) if own else given
     workers = config.hardware.devices
     work = Work(config, run, reporter, given, {method: folder}, init=str(init), workers=workers, here=workers)
     work.plan_and_train(may_train=True)
     payload = results.finish(work, work.encode(None, verify=False, runner=runner))
     run.note(dataset_fingerprint=collection.fingerprint, method=trained.get("trained", {}).get("method", method))
-    _tell_speed(given.stream, work, run, collection.name)
+    _tell_speed(given.raw, work, run, collection.name)
     return payload
 
 

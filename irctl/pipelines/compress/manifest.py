@@ -14,6 +14,7 @@ from irctl.index.distinct_ids import find_repeated
 from irctl.index.learned_bundle import describe_encoder
 from irctl.index.plan import Plan
 from irctl.ledger import damaged
+from irctl.pipelines.references import kept_transforms
 from irctl.pipelines.references.bundles import load_quantizer, quantizer_sha256
 
 Lines = dict[int, dict[str, Any]]
@@ -102,6 +103,7 @@ def write(folder: Path, plan: Plan, lines: Lines) -> dict[str, Any]:
         plan=plan.sha256,
         about=dict(plan.about),
         **describe_encoder(folder),
+        **({"transform": kept_transforms.describe_kept(folder)} if plan.transform else {}),
         **({} if plan.quantizer else {"train_rows": plan.trained_rows}),  # a quantizer that is reused saw other rows
         **({"appended": sources} if sources else {}),
     )

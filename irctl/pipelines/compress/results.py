@@ -72,7 +72,7 @@ def _record_input(work: Work) -> None:
     stream, folder = work.given.stream, work.given.folder
     if folder is not None:
         work.run.artifact("in", "embeddings", folder, sha256=work.given.key, n_rows=stream.rows, dim=stream.dim)
-    note_run(work.run, work.folders, work.dataset, work.given.about, stream.fingerprint)
+    note_run(work.run, work.folders, work.dataset, work.given.about, work.given.raw.fingerprint)
 
 
 def note_run(

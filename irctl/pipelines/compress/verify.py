@@ -12,6 +12,7 @@ from irctl.errors import ConfigError
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.index.learned_bundle import find_encoder
+from irctl.models.transforms import files as transform_files
 from irctl.pipelines.compress.manifest import check_settings, find_lost
 from irctl.pipelines.references.bundles import load_quantizer
 from irctl.pipelines.references.vectors import named
@@ -42,6 +43,7 @@ def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> d
         check_settings(str(folder), bundle.method, bundle.manifest.get("settings", {}), config.plugin(bundle.method))
         _check_source(folder, bundle.manifest.get("source", {}), config)
         reporter.say(f"hashing {folder}")
+        transform_files.of_bundle(bundle)  # its arrays are hashed as they are read
         counts[bundle.method] = bundle.verify()
         find_encoder(bundle)
     lines = [

@@ -21,7 +21,7 @@ from irctl.index.learned_bundle import copy_encoder
 from irctl.index.plan import Plan, check_batch, draw_samples, find_missing, list_row_groups, write_or_match
 from irctl.pipelines import outputs
 from irctl.pipelines.compress import checks, encode_batches, manifest
-from irctl.pipelines.references import bundles, vectors
+from irctl.pipelines.references import bundles, kept_transforms, vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Work:
         stream, settings = self.given.stream, self.config.compress
         return Plan(
             source=self.given.name,
-            fingerprint=stream.fingerprint,
+            fingerprint=self.given.raw.fingerprint,
             key=self.given.key,
             files=self.given.files,
             dim=stream.dim,
@@ -89,6 +89,7 @@ class Work:
             workers=workers,
             quantizer=self.init_sha256,
             about=self.about,
+            transform=kept_transforms.name_of(self.given.transform),
         )
 
     def plan_and_train(self, *, may_train: bool) -> None:
@@ -108,6 +109,8 @@ class Work:
             outputs.check(folder)
             shards.sweep(folder)
             write_or_match(folder, self.plans[name])
+            if self.given.transform is not None:
+                kept_transforms.keep(folder, self.given.transform)
             where = locate_quantizer(folder, name)
             if (where / "quantizer.json").is_file():
                 self.quantizers[name] = opening.load(where)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
 from irctl.errors import ConfigError, DataError
+from irctl.models.transforms.files import hash_vectors
 from irctl.pipelines.references.vectors import dataset_of_vectors
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.encoder_pair import check_encoder
@@ -48,17 +49,23 @@ class HeldOutQueries:
 def read(searched: Searched, config: Config, request: EvalRequest, reporter: Reporter) -> Iterator[HeldOutQueries]:
     """The vectors of the file that was named, else the queries of the collection behind the rows, split by split."""
     if request.queries:
-        return _of_file(Path(request.queries), searched, config.run.dataset)
+        return _of_file(Path(request.queries), searched, config.run.dataset, reporter)
     return _of_collection(searched, config, request.model, reporter)
 
 
-def _of_file(path: Path, searched: Searched, dataset: str) -> Iterator[HeldOutQueries]:
+def _of_file(path: Path, searched: Searched, dataset: str, reporter: Reporter) -> Iterator[HeldOutQueries]:
     """The vectors of a .npy file. Raises DataError."""
     from irctl.pipelines.search.query_vectors import read_queries
 
-    vectors_QD = read_queries(path, searched.dim)
+    raw_QD = read_queries(path, searched.raw_dim)
+    ids = list(map(str, range(len(raw_QD))))
+    if searched.transform is not None:
+        gave_Q = searched.transform.gave_mean(hash_vectors(raw_QD))
+        _say_left_out(str(path), gave_Q, searched, reporter)
+        raw_QD, ids = raw_QD[~gave_Q], [ids[i] for i in np.flatnonzero(~gave_Q)]
+    vectors_QD = searched.of_queries(raw_QD)
     dataset = dataset_of_vectors(dataset, searched.about, source_name(searched))
-    yield HeldOutQueries(dataset, OF_FILE, list(map(str, range(len(vectors_QD)))), vectors_QD)
+    yield HeldOutQueries(dataset, OF_FILE, ids, vectors_QD)
 
 
 def _of_collection(
@@ -68,7 +75,13 @@ def _of_collection(
 
     Raises ConfigError where the rows come from no collection.
     """
-    from irctl.pipelines.search.query_vectors import encode_queries, open_collection, open_encoder
+    from irctl.pipelines.search.query_vectors import (
+        encode_queries,
+        find_mean_queries,
+        open_collection,
+        open_encoder,
+        take,
+    )
 
     if not (searched.about.get("data") or searched.about.get("corpus") or "data.source" in config.origins):
         raise ConfigError(
@@ -82,10 +95,22 @@ def _of_collection(
     check_encoder(searched, encoder, name)
     for split in (collection.split_named(s.strip()) for s in splits.split(",")):
         queries = collection.queries(split)
-        vectors_QD = encode_queries(encoder, queries, config)
+        gave_Q = find_mean_queries(encoder, queries, config, searched)
+        _say_left_out(f"{collection.name} {split}", gave_Q, searched, reporter)
+        queries = take(queries, ~gave_Q) if gave_Q.any() else queries
+        vectors_QD = encode_queries(encoder, queries, config, searched)
         rule = say_self_match(collection, split, config.eval.self_match, reporter).rule
         dataset = dataset_name(config.run.dataset, collection.name)
         yield HeldOutQueries(dataset, split, list(queries.ids), vectors_QD, name, rule, collection)
+
+
+def _say_left_out(what: str, gave_Q: NDArray[np.bool_], searched: Searched, reporter: Reporter) -> None:
+    """Say how many queries do not count because they gave the transform its query mean. DataError if all did."""
+    message = f"{what}: {gave_Q.sum()} of {len(gave_Q)} queries gave {searched.facts.get('transform')} its query mean"
+    if len(gave_Q) and gave_Q.all():
+        raise DataError(message, hint="Measure with other queries")
+    if gave_Q.any():
+        reporter.say(f"{message}: left out")
 
 
 def source_name(searched: Searched) -> str:

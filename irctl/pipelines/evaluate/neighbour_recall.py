@@ -59,7 +59,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
     """
     index = request.index or next(iter(request.run_files), None)
-    searched = opened_index.open_index(index if index not in (None, "latest") else _find_newest(), config)
+    searched = opened_index.open_index(index if index not in (None, "latest") else _find_newest(), config, reporter)
     if searched.bundle is None:
         raise ConfigError(
             f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"

@@ -52,7 +52,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
         run.event("info", TAKEN, shlex.join(source.words()))
     asked, left_out = find_targets(config, source, request)
     asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
-    opened = Opened(source.model, source.index)
+    opened = Opened(source.model, source.index, reporter)
     job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite)
     measured = Measurements(left_out=left_out)
     for target in asked:
@@ -78,6 +78,7 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
         _search(target, job, part, own_file) if target.run_file is None else _open_given(target, target.run_file, job)
     )
     file = Path(search["run_file"])
+    target = _leave_out(target, search, job.reporter)
     key = reuse.fingerprint_content(file, target, job.format)
     if job.overwrite or (kept := reuse.read_part(part, key)) is None:
         kept = _score(target, file, own_file, search, job)
@@ -91,6 +92,24 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
         job.reporter.say(f"{target.dataset} {target.split}: evaluated already")
     results, rows, best = kept
     return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}], best)
+
+
+def _leave_out(target: Target, search: Mapping[str, Any], reporter: Reporter) -> Target:
+    """The target without the queries that gave a transform its query mean. DataError where no judged query is left."""
+    from irctl.data.judgements.qrels import qrels_sha256
+
+    gave = set(search.get("gave_mean") or ()) & target.qrels.keys()
+    if not gave:
+        return target
+    said = (
+        f"{target.dataset} {target.split}: {len(gave)} of {len(target.qrels)} queries gave "
+        f"{search.get('transform') or search.get('model')} its query mean"
+    )
+    left = {q: judged for q, judged in target.qrels.items() if q not in gave}
+    if not left:
+        raise DataError(said, hint="Measure other queries, such as --split dev+test")
+    reporter.say(f"{said}: left out")
+    return replace(target, qrels=left, qrels_sha256=qrels_sha256(left), n_left_out=len(gave))
 
 
 def _open_given(target: Target, file: Path, job: _Job) -> dict[str, Any]:
@@ -113,7 +132,15 @@ def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, 
             job.reporter.say(f"{target.dataset} {target.split}: searched already")
             return {**kept["search"], "run_file": str(own_file)}  # this run's own, wherever it was searched
     job.reporter.say(f"searching {target.dataset} {target.split}")
-    payload = search(job.opened, target.config, job.run, job.reporter, collection=target.collection, out=str(own_file))
+    payload = search(
+        job.opened,
+        target.config,
+        job.run,
+        job.reporter,
+        collection=target.collection,
+        out=str(own_file),
+        measured=True,
+    )
     facts = {k: v for k, v in payload.items() if k not in ("table", "lines", "ids")} | {"run_file": str(own_file)}
     write_json(note, job.run.scrub_value({"key": key, "search": facts}))
     return facts
@@ -151,6 +178,7 @@ def _result_rows(
         "n_missing": result.n_missing,
         "n_unjudged": result.n_unjudged,
         "n_without_relevant": result.n_without_relevant,
+        **({"n_left_out": target.n_left_out} if target.n_left_out else {}),
         "self_match": result.self_match,
         "n_self_removed": result.n_self_removed,
         "run_sha256": run_sha256,

@@ -52,7 +52,7 @@ def fingerprint_content(file: Path, target: Target, format: str) -> str:
 def fingerprint_search(target: Target, source: RankingSource) -> str:
     """What the ranking of a target depends on: weights, codes, corpus, queries and settings; never a path alone."""
     assert target.collection is not None
-    sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match")
+    sections = ("model.", "encoder.", "prompts.", "search.", "data.", "eval.self_match", "transform.")
     settings = {k: v for k, v in target.config.flat().items() if k.startswith(sections)}
     index = source.index or ""
     if bundles.method_named(index)[1]:

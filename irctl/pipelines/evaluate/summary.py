@@ -82,6 +82,8 @@ def to_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row[r["measure"]] = r["value"]
         if r["n_missing"]:
             row["missing"] = r["n_missing"]
+        if r.get("n_left_out"):
+            row["left out"] = r["n_left_out"]
         if r["n_unjudged"]:
             row["unjudged"] = r["n_unjudged"]
         if r["self_match"] == "drop":

@@ -43,6 +43,7 @@ class Target:
     collection: Collection | None = field(repr=False, default=None)
     top_grade: int | None = None  # of the scale, by the card
     n_conflicts: int = 0  # pairs judged twice with other grades, of which eval.on_conflict kept one
+    n_left_out: int = 0  # judged queries that gave a transform its query mean
     run_file: Path | None = None
     made_by: RunRecord | None = None
     said: str = ""  # what the user is told of it

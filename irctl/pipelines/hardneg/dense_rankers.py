@@ -29,21 +29,22 @@ def rank_by_encoder(
     As many more are ranked as any query leaves out. out: not the cache, but this folder; vectors there must stay while
     the ranker is used.
     """
-    from irctl.models.embed import embed_queries
     from irctl.models.encoder import load_encoder
     from irctl.origins import derived
     from irctl.pipelines.encode import EncodeRequest, encode_rows
+    from irctl.pipelines.references import transforms
     from irctl.pipelines.references.document_encoder import document_encoder
-    from irctl.pipelines.references.vectors import of_folder
     from irctl.pipelines.search import opened_index, spread
+    from irctl.pipelines.search.query_vectors import encode_queries
 
     collection, queries = split.collection, split.queries
     encoder = load_encoder(config).freeze()
     of_documents, name = document_encoder(encoder, config.model.name, config)
     named = config.replace({"model.name": name}, derived("the documents' encoder"))
     vectors, _ = encode_rows(of_documents, collection.corpus, named, run, reporter, EncodeRequest(out=out))
-    queries_QD = embed_queries(encoder, queries.ids, queries.texts, config.encoder)
-    searched = opened_index.of_vectors(of_folder(vectors.folder, str(vectors.folder)), config.search)
+    given = transforms.of_encoded(vectors.folder, encoder, collection, config, reporter)
+    searched = opened_index.of_vectors(given, config.search)
+    queries_QD = encode_queries(encoder, queries, config, searched)
     most = min(config.hardneg.depth + split.left_out.most(), vectors.rows)
     best = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
     ids: Any = collection.corpus.ids
@@ -53,9 +54,10 @@ def rank_by_encoder(
 
     def score(row: int, documents: list[str]) -> list[float]:
         rows_N = np.array([collection.corpus.row(d) for d in documents], dtype=np.int64)
-        return [float(s) for s in score_rows(queries_QD[row : row + 1], vectors.take(rows_N), searched.metric)[0]]
+        return [float(s) for s in score_rows(queries_QD[row : row + 1], given.stream.take(rows_N), searched.metric)[0]]
 
     made_by = {"retriever": "dense", "model": config.model.name, "model_fingerprint": encoder.fingerprint("passage")}
+    made_by |= {"transform": str(searched.facts["transform"])} if searched.transform is not None else {}
     ranked = _ranked(best.scores_Qk, best.rows_Qk, documents_of)
     return Ranker(ranked, score, {**made_by, "embeddings": vectors.fingerprint}, is_searched=True)
 

@@ -88,6 +88,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     weights = "" if encoder is not None else _weights(record, search, below, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
+    if transform := _transform_of(compress, search):
+        label, parts = f"{label}, {transform}", {**parts, "transform": {"transform": transform}}
     base = _fingerprint(parts)
     compression = ""
     if compress is not None:
@@ -156,15 +158,21 @@ def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
     return str(encode.columns.get("model") or "") if encode is not None else ""
 
 
-def _about(compress: RunRecord) -> dict[str, Any]:
-    """What a bundle of this compression says of the vectors in it, as long as it is there."""
+def _about(compress: RunRecord, what: str = "about") -> dict[str, Any]:
+    """What a bundle of this compression says of its vectors, as long as it is there. what: a key of its manifest."""
     from irctl.ledger import query
 
     for made in query.artifacts(compress, role="out", kind="bundle"):
-        about = read_any_manifest(Path(made["path"])).get("about")
+        about = read_any_manifest(Path(made["path"])).get(what)
         if isinstance(about, dict):
             return about
     return {}
+
+
+def _transform_of(compress: RunRecord | None, search: Mapping[str, Any]) -> str:
+    """The transform that the vectors went through, by its label; empty where they came as they are."""
+    known = search.get("transform") or (_about(compress, "transform").get("label") if compress is not None else "")
+    return str(known or "")
 
 
 def _weights(

@@ -14,6 +14,8 @@ from irctl.errors import DataError
 from irctl.index.bundle import Bundle
 from irctl.index.faiss_import import ENDINGS
 from irctl.index.joined_stream import JoinedStream
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.stream import TransformedStream
 from irctl.types import Stream
 
 if TYPE_CHECKING:
@@ -27,27 +29,35 @@ TEXTS = "texts of "
 def open_source(bundle: Bundle, config: Config) -> Stream:
     """The vectors that a bundle was made of, then those appended to it: row i is that of code row i.
 
-    Looked for by the names that the manifest keeps, among what runs wrote, and in the cache of encoded corpora; opened
-    only if it is the same content. DataError naming the command that makes them again where they are gone.
+    Where it has a transform they come through it, as its quantizer saw them. Looked for by the names that the manifest
+    keeps, among what runs wrote, and in the cache of encoded corpora; opened only if it is the same content. DataError
+    naming the command that makes them again where they are gone.
     """
     streams = [stream for stream, _ in _find_all(bundle, config)]
-    return JoinedStream(streams) if len(streams) > 1 else streams[0]
+    raw = JoinedStream(streams) if len(streams) > 1 else streams[0]
+    fitted = transform_files.of_bundle(bundle)
+    return raw if fitted is None else TransformedStream(raw, fitted)
 
 
 def name_source(bundle: Bundle, config: Config) -> list[str]:
-    """Names that open these vectors, one after the other, in another process (data.vectors.open)."""
+    """Names that open these vectors, one after the other, in another process (data.vectors.open).
+
+    They are raw there: the bundle's transform is still to come.
+    """
     return [name for _, name in _find_all(bundle, config)]
 
 
 def _find_all(bundle: Bundle, config: Config) -> list[tuple[Stream, str]]:
     root, about = config.data.root, bundle.manifest.get("about", {})
     sources = [bundle.manifest.get("source", {}), *(a["source"] for a in bundle.manifest.get("appended", ()))]
+    fitted = transform_files.of_bundle(bundle)
+    dim = bundle.dim if fitted is None else fitted.transform.dim
     found = [_find(bundle.folder, source, about, root) for source in sources]
     for (stream, _), source in zip(found, sources, strict=True):
         rows = int(source.get("rows", stream.rows))
-        if (stream.rows, stream.dim) != (rows, bundle.dim):
+        if (stream.rows, stream.dim) != (rows, dim):
             raise DataError(
-                f"{bundle.folder}: expected {rows} vectors of {bundle.dim} dimensions behind its codes, "
+                f"{bundle.folder}: expected {rows} vectors of {dim} dimensions behind its codes, "
                 f"found {stream.rows} of {stream.dim} in {source.get('name')}"
             )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,9 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.vectors.embedding_folder import read_manifest
 from irctl.errors import DataError
 from irctl.ledger.files import run_json
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.files import FittedTransform
+from irctl.models.transforms.stream import TransformedStream
 from irctl.origins import Kind, Origin
 from irctl.settings import Encoder
 from irctl.types import Reporter, Stream
@@ -32,6 +35,8 @@ class Input:
     """Vectors and what is known of them. folder: where they lie, if they are local. key: their hash in the ledger.
 
     texts: how another process encodes them, where they lie nowhere (compress/text_stream.py).
+    transform: what the stream goes through while it is read; the folder and the key are those of the raw vectors.
+    saved_transform: the folder of one that was saved with them (`transforms.apply` takes it).
     """
 
     stream: Stream
@@ -40,6 +45,13 @@ class Input:
     key: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)  # similarity, encoder, corpus, model, collection, data
     texts: Mapping[str, Any] | None = None
+    transform: FittedTransform | None = None
+    saved_transform: Path | None = None
+
+    @property
+    def raw(self) -> Stream:
+        """The vectors as they lie on disk."""
+        return self.stream.raw if isinstance(self.stream, TransformedStream) else self.stream
 
     @property
     def files(self) -> tuple[tuple[str, int], ...]:
@@ -106,7 +118,15 @@ def of_folder(path: Path, name: str, **about: Any) -> Input:
 
     stream = open_vectors(path)
     known = {**_describe(stream.about), **about} if stream.about else {}
-    return Input(stream, name, path, str(stream.about.get("key", "")) or stream.fingerprint, known)
+    saved = path / transform_files.FOLDER
+    return Input(
+        stream,
+        name,
+        path,
+        str(stream.about.get("key", "")) or stream.fingerprint,
+        known,
+        saved_transform=saved if (saved / transform_files.FILE).is_file() else None,
+    )
 
 
 def of_run(record: RunRecord) -> Input:
@@ -123,7 +143,9 @@ def of_run(record: RunRecord) -> Input:
     named: dict[str, Any] = {k: str(v) for k, v in about.items() if v}
     if reading := {k: v["value"] for k, v in settings.items() if k in READING and v["origin"] != DEFAULT_TEXT}:
         named["reading"] = reading
-    return of_folder(path, f"run {record.id}", **named)
+    given = of_folder(path, f"run {record.id}", **named)
+    saved = record.folder / "out" / transform_files.FOLDER
+    return replace(given, saved_transform=saved) if (saved / transform_files.FILE).is_file() else given
 
 
 def _folder_of(record: RunRecord) -> Path | None:

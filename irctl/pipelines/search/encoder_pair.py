@@ -22,9 +22,10 @@ def find_own(searched: Searched | None) -> Path | None:
 
 def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
     """DataError when queries of this encoder would mean nothing to the index."""
-    if encoder.dim != searched.dim:
+    if encoder.dim != searched.raw_dim:
         raise DataError(
-            f"{searched.folder}: holds {searched.dim} dimensions, {name} makes {encoder.dim}", hint="Name its --model"
+            f"{searched.folder}: is of {searched.raw_dim} dimensions, {name} makes {encoder.dim}",
+            hint="Name its --model",
         )
     own = find_own(searched)
     if own is not None:

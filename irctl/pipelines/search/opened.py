@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from irctl.origins import derived
-from irctl.pipelines.references import vectors
+from irctl.pipelines.references import transforms
 from irctl.pipelines.references.document_encoder import document_encoder
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
@@ -25,8 +25,8 @@ class Opened:
     folder or run; default: the collection, encoded. Settings of model and index are those of the first search.
     """
 
-    def __init__(self, model: str | None = None, index: str | None = None) -> None:
-        self.model, self._reference = model, index
+    def __init__(self, model: str | None = None, index: str | None = None, reporter: Reporter | None = None) -> None:
+        self.model, self._reference, self._reporter = model, index, reporter
         self._index: Searched | None = None
         self._encoder: tuple[Any, str] | None = None
         self._collection: tuple[Any, Collection] | None = None
@@ -35,7 +35,7 @@ class Opened:
     def index(self, config: Config, default: str = "") -> Searched | None:
         """The index named, or the default one; None where neither is."""
         if self._index is None and (reference := self._reference or default):
-            self._index = opened_index.open_index(reference, config)
+            self._index = opened_index.open_index(reference, config, self._reporter)
         return self._index
 
     def collection(self, config: Config) -> Collection:
@@ -59,11 +59,10 @@ class Opened:
         from irctl.pipelines.encode import encode_rows
 
         if self._encoded is None or self._encoded[0] is not collection:
-            encoder, name = document_encoder(*self.encoder(config), config)
+            encoder, name = self.encoder(config)
+            of_documents, name = document_encoder(encoder, name, config)
             named = config.replace({"model.name": name}, derived("the search"))
-            embedding, _ = encode_rows(encoder, collection.corpus, named, run, reporter)
-            self._encoded = (
-                collection,
-                opened_index.of_vectors(vectors.of_folder(embedding.folder, collection.name), config.search),
-            )
+            embedding, _ = encode_rows(of_documents, collection.corpus, named, run, reporter)
+            given = transforms.of_encoded(embedding.folder, encoder, collection, config, reporter)
+            self._encoded = (collection, opened_index.of_vectors(given, config.search))
         return self._encoded[1]

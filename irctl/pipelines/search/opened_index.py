@@ -16,24 +16,25 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index import plan, scan, scan_block, shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.index.scoring import METRIC, SIMILARITY
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.files import FittedTransform
 from irctl.origins import derived
-from irctl.pipelines.references import bundles, vectors
-from irctl.types import Stream
+from irctl.pipelines.references import bundles, kept_transforms, transforms, vectors
+from irctl.types import Reporter, Silent, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
     from irctl.settings import Search
 
-METRIC = {"dot": "ip", "cosine": "cosine", "euclid": "l2"}
-SIMILARITY = {"ip": "dot", "cosine": "cosine", "l2": "euclid"}
-
 
 @dataclass(frozen=True)
 class Searched:
     """One thing to search, opened. about: similarity, encoder, corpus, model, collection, data, as far as known.
 
-    reference: what another process opens it by. fast: by the approximate scan of 4-bit codes.
+    reference: what another process opens it by. fast: by the approximate scan of 4-bit codes. transform: what its rows
+    went through, and its queries must go through: `of_queries`.
     """
 
     rows: int
@@ -46,11 +47,23 @@ class Searched:
     bundle: Bundle | None = None
     stream: Stream | None = None
     fast: bool = False
+    transform: FittedTransform | None = None
+
+    @property
+    def raw_dim(self) -> int:
+        """The width of its encoder's vectors."""
+        return self.dim if self.transform is None else self.transform.transform.dim
+
+    def of_queries(self, queries_QD: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Queries as their encoder made them -> as they are compared with the rows."""
+        return queries_QD if self.transform is None else self.transform.transform.queries(queries_QD)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the payload and the ledger say of it."""
         facts: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
+        if self.transform is not None:
+            facts["transform"] = self.transform.transform.label
         if self.bundle is None:
             return facts
         bundle, fast = self.bundle, {"fastscan": True} if self.fast else {}
@@ -89,8 +102,19 @@ class Searched:
         return scan.search_vectors(queries_QD, self.stream, k, self.metric, block=block, rows=rows, advance=advance)
 
 
-def open_index(reference: str, config: Config) -> Searched:
-    """A bundle or an embedding folder, by path, run or RUN:METHOD. Raises DataError if it is neither."""
+def open_index(
+    reference: str,
+    config: Config,
+    reporter: Reporter | None = None,
+    *,
+    transform: Path | None = None,
+    fits: bool = True,
+) -> Searched:
+    """A bundle or an embedding folder, by path, run or RUN:METHOD. Raises DataError if it is neither.
+
+    transform: the folder of that of the vectors, where another process has fitted it. fits: False for dry runs, which
+    get vectors as they lie there. Raises ConfigError for settings of a transform that are not those of the bundle.
+    """
     folder = _resolve(reference)
     if is_bundle(folder):
         bundle = open_bundle(folder, bundles.load_quantizer)
@@ -104,11 +128,27 @@ def open_index(reference: str, config: Config) -> Searched:
         if config.search.fastscan:
             _check_fastscan(bundle)
         named, fast = str(folder.absolute()), config.search.fastscan
+        own = transform_files.of_bundle(bundle)
+        kept_transforms.refuse_others(str(folder), own, config)
         return Searched(
-            bundle.rows, bundle.dim, bundle.metric, bundle.fingerprint, folder, about, named, bundle=bundle, fast=fast
+            bundle.rows,
+            bundle.dim,
+            bundle.metric,
+            bundle.fingerprint,
+            folder,
+            about,
+            named,
+            bundle=bundle,
+            fast=fast,
+            transform=own,
         )
     _refuse_unfinished(folder)
     given = vectors.named(reference, config) if reference != "latest" else vectors.of_folder(folder, str(folder))
+    if transform is not None:
+        return of_vectors(transforms.with_transform(given, transform_files.load(transform)), config.search)
+    if fits:
+        metric = METRIC[choose_similarity(given, config.search)]
+        given = transforms.apply(given, config, metric, reporter or Silent())
     return of_vectors(given, config.search)
 
 
@@ -149,12 +189,24 @@ def of_vectors(given: vectors.Input, search: Search) -> Searched:
         raise ConfigError(
             "search.fastscan: is for binary, pq, opq and learned codes, these are vectors", hint="Leave it off"
         )
-    similarity = search.similarity or str(given.about.get("similarity", "")) or "dot"
-    stream = given.stream
+    stream, metric = given.stream, METRIC[choose_similarity(given, search)]
     named = str(given.folder.absolute()) if given.folder else given.name
     return Searched(
-        stream.rows, stream.dim, METRIC[similarity], given.key, given.folder, given.about, named, stream=stream
+        stream.rows,
+        stream.dim,
+        metric,
+        given.key,
+        given.folder,
+        given.about,
+        named,
+        stream=stream,
+        transform=given.transform,
     )
+
+
+def choose_similarity(given: vectors.Input, search: Search) -> str:
+    """By what vectors are compared: as the settings or else their encoder say."""
+    return search.similarity or str(given.about.get("similarity", "")) or "dot"
 
 
 def _resolve(reference: str) -> Path:

@@ -1,10 +1,12 @@
 """Queries as vectors: read from a file, or encoded by the encoder that the index belongs to.
 
-Dimension key: Q queries, D dimensions.
+They come out as they are compared with the rows: through the query side of the transform of those, where there is one.
+Dimension key: Q queries, D dimensions of the encoder, E dimensions of the rows.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,9 @@ from numpy.typing import NDArray
 from irctl import files
 from irctl.data.vectors.npy import NpyPart
 from irctl.errors import DataError
+from irctl.models.transforms.files import hash_texts, hash_vectors
 from irctl.origins import COMMAND_LINE, derived
+from irctl.pipelines.references import kept_transforms
 from irctl.pipelines.search import encoder_pair, opened_index
 from irctl.pipelines.search.opened_index import Searched
 
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
-    """Query vectors [Q, D] of a .npy file. Raises DataError."""
+    """Query vectors [Q, D] of a .npy file, as they lie there (`Searched.of_queries` is still to come). DataError."""
     from irctl.index.arrays import as_rows
 
     files.is_input(path)
@@ -74,9 +78,25 @@ def _read_alike(config: Config, searched: Searched) -> Config:
     return config.replace(given, derived("the index")) if given else config
 
 
-def encode_queries(encoder: Any, asked: Queries, config: Config) -> NDArray[np.float32]:
-    """The queries, encoded [Q, D]."""
+def encode_queries(encoder: Any, asked: Queries, config: Config, searched: Searched) -> NDArray[np.float32]:
+    """The queries, encoded for what is searched [Q, E]."""
     from irctl.models.embed import embed_queries
 
-    vectors: NDArray[np.float32] = embed_queries(encoder, asked.ids, asked.texts, config.encoder)
-    return vectors
+    return searched.of_queries(embed_queries(encoder, asked.ids, asked.texts, config.encoder))
+
+
+def find_mean_queries(encoder: Any, asked: Queries, config: Config, searched: Searched) -> NDArray[np.bool_]:
+    """Which of the queries gave the query mean of the rows' transform, or of the encoder's own, by text or vector."""
+    fitted = searched.transform or kept_transforms.of_folder(encoder.located.folder)
+    if fitted is None or not len(fitted.query_hashes):
+        return np.zeros(len(asked), bool)
+    from irctl.models.embed import embed_queries
+
+    vectors_QD = embed_queries(encoder, asked.ids, asked.texts, config.encoder)
+    return fitted.gave_mean(hash_texts(asked.texts)) | fitted.gave_mean(hash_vectors(vectors_QD))
+
+
+def take(asked: Queries, are_taken_Q: NDArray[np.bool_]) -> Queries:
+    """Some of the queries, in their order."""
+    rows = np.flatnonzero(are_taken_Q).tolist()
+    return replace(asked, ids=[asked.ids[r] for r in rows], texts=[asked.texts[r] for r in rows])

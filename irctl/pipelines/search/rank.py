@@ -74,12 +74,12 @@ def search_rows(
     index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
 ) -> tuple[Ranking, Documents, dict[str, Any]]:
     """(rows, their documents, facts): as search_index, in arrays; half a million queries have 100 million results."""
-    searched = opened_index.open_index(index, config)
+    searched = opened_index.open_index(index, config, reporter)
     encoder, name = open_encoder(config, None, searched)
     check_encoder(searched, encoder, name)
     collection = open_collection(config, searched)
     opened_index.check_corpus(searched, collection)
-    queries_QD = encode_queries(encoder, queries, config)
+    queries_QD = encode_queries(encoder, queries, config, searched)
     ranking = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
     return ranking, Documents(searched, collection, reporter), {**about, **searched.facts}

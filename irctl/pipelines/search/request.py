@@ -37,7 +37,7 @@ def answer(config: Config, run: RunHandle, reporter: Reporter, request: SearchRe
 
     if request.fuse:
         return fuse.fuse(run, config.search.k, how=request.fuse, run_files=request.run_files, out=request.out)
-    opened, lexical = Opened(request.model, request.index), bm25.Indexed(config)
+    opened, lexical = Opened(request.model, request.index, reporter), bm25.Indexed(config)
 
     def search_split(config: Config, out: str | None) -> dict[str, Any]:
         if request.retriever == "bm25":

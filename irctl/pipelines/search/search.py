@@ -14,15 +14,17 @@ from irctl import files
 from irctl.data.collections import check
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
+from irctl.errors import DataError
 from irctl.index import scan_block
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
+from irctl.pipelines.references import transforms
 from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.encoder_pair import check_encoder
 from irctl.pipelines.search.opened import Opened
 from irctl.pipelines.search.opened_index import Searched
-from irctl.pipelines.search.query_vectors import encode_queries, read_queries
+from irctl.pipelines.search.query_vectors import encode_queries, find_mean_queries, read_queries, take
 from irctl.pipelines.search.rank import Ranking, rank, to_lists
 from irctl.types import Reporter
 
@@ -41,11 +43,14 @@ def search(
     collection: Collection | None = None,
     queries: str | None = None,
     out: str | None = None,
+    measured: bool = False,
 ) -> dict[str, Any]:
     """Search and write the run file; the payload of --json.
 
     opened: what is searched and by which encoder. collection: opened already; default: the one that the settings or the
-    index name. queries: a .npy file of query vectors in place of the collection's.
+    index name. queries: a .npy file of query vectors in place of the collection's. measured: the ranking will be
+    evaluated, so queries that gave the transform its query mean are left out. Under `gave_mean` the payload has their
+    ids, left out or not. DataError where no other query is there.
     """
     check_depth(config.search.rerank, config.search.k)
     outputs.check(Path(out) if out else run.out)
@@ -55,11 +60,17 @@ def search(
     target = Path(out) if out else run.out / "run.trec.gz"
     if queries is not None:
         return _search_vectors(opened, config, run, reporter, Path(queries), target)
-    return _search_texts(opened, config, run, reporter, collection or opened.collection(config), target)
+    return _search_texts(opened, config, run, reporter, collection or opened.collection(config), target, measured)
 
 
 def _search_texts(
-    opened: Opened, config: Config, run: RunHandle, reporter: Reporter, collection: Collection, target: Path
+    opened: Opened,
+    config: Config,
+    run: RunHandle,
+    reporter: Reporter,
+    collection: Collection,
+    target: Path,
+    measured: bool,
 ) -> dict[str, Any]:
     """By the queries of the collection, encoded."""
     split = collection.split_named(config.data.split or collection.card.headline_split)
@@ -72,7 +83,17 @@ def _search_texts(
     else:
         opened_index.check_corpus(searched, collection)
         check_encoder(searched, encoder, name)
-    queries_QD = encode_queries(encoder, queries, config)
+    gave_Q = find_mean_queries(encoder, queries, config, searched)
+    gave_mean = take(queries, gave_Q).ids
+    if measured and gave_mean:
+        queries = take(queries, ~gave_Q)
+        if not len(queries):
+            raise DataError(
+                f"{collection.name} {split}: all {len(gave_mean)} queries gave "
+                f"{searched.facts.get('transform', name)} its query mean, so nothing is measured by them",
+                hint="Measure other queries (--split dev+test), or use --set transform.query_mean=corpus",
+            )
+    queries_QD = encode_queries(encoder, queries, config, searched)
     k = config.search.k + say_self_match(collection, split, config.eval.self_match, reporter).drops
     ranking = rank(searched, queries_QD, k, config, run.paths.folder, reporter)
     documents = Documents(searched, collection, reporter)
@@ -91,6 +112,7 @@ def _search_texts(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
+    about |= {"gave_mean": gave_mean} if gave_mean else {}
     return _finish(config.search.rerank, run, target, searched, ranking, about)
 
 
@@ -100,7 +122,7 @@ def _search_vectors(
     """By query vectors of a file."""
     searched = opened.index(config, default="latest")
     assert searched is not None
-    queries_QD = read_queries(queries, searched.dim)
+    queries_QD = searched.of_queries(read_queries(queries, searched.raw_dim))
     ranking = rank(searched, queries_QD, config.search.k, config, run.paths.folder, reporter)
     documents, ids = Documents(searched, None, reporter), list(map(str, range(len(queries_QD))))
     _write(target, run, ids, ranking, documents)
@@ -164,10 +186,12 @@ def describe(config: Config, *, index: str | None = None, queries: str | None = 
         local = find_local(config.model.name, config.model.revision)
         plan["similarity"] = describe_similarity(config.search.similarity, config.encoder.normalize, local)
         plan["block"] = scan_block.choose(config.search.block, config.search.k, None)
+        plan |= transforms.describe(config)
         return {"search": {**plan, "in": f"{config.data.source}, encoded with {config.model.name}"}}
-    searched = opened_index.open_index(index, config)
+    searched = opened_index.open_index(index, config, fits=False)
+    plan |= transforms.describe(config)
     if queries is not None:
-        plan["queries"] = len(read_queries(Path(queries), searched.dim))
+        plan["queries"] = len(read_queries(Path(queries), searched.raw_dim))
     depth = max(config.search.k, config.search.rerank)
     plan["block"] = block = searched.choose_block(depth, config.search.block)
     memory = scan_block.estimate_memory(min(block, searched.rows), searched.dim, searched.scanned_size)

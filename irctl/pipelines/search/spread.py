@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from irctl.errors import DataError, RunFailed
 from irctl.index import scan
 from irctl.ledger import stored
+from irctl.models.transforms import files as transform_files
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.opened_index import Searched
 from irctl.pipelines.workers import local, spread, worker
@@ -61,6 +62,8 @@ def search(
             "block": block,
             "folder": str(folder),
         }
+        if searched.bundle is None and searched.transform is not None:
+            transform_files.save(folder / transform_files.FOLDER, searched.transform)
 
         def done() -> int:
             return sum(int(np.fromfile(path, np.int64).sum()) for path in folder.glob("*.rows"))
@@ -75,7 +78,7 @@ def search(
 
 def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
     """One process's share. job: config (as config.json has it), index and its fingerprint, k, rows a block, folder of
-    the queries.
+    the queries and of the transform of vectors, if they have one.
 
     Writes scores-I.npy and rows-I.npy [Q, k'], k' up to k + 1. Raises DataError if the index is no longer the same.
     """
@@ -83,10 +86,11 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 
     config = settings.resolve(settings.from_json(job["config"]))
     stored.trust()  # the process that started these has hashed everything
-    searched = opened_index.open_index(job["index"], config)
+    folder = Path(job["folder"])
+    fitted = folder / transform_files.FOLDER
+    searched = opened_index.open_index(job["index"], config, transform=fitted if fitted.is_dir() else None)
     if searched.fingerprint != job["fingerprint"]:
         raise DataError(f"{job['index']}: changed while it was searched", hint="Search again")
-    folder = Path(job["folder"])
     queries_QD = np.load(folder / QUERIES)
     # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
     threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.count_cores() // count)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irctl import files
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
@@ -28,6 +28,11 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
     if out:
         _check_out(Path(out))
+    if config.transform.name != "none":
+        raise ConfigError(
+            f"transform.name={config.transform.name}: a training compares vectors as its model makes them",
+            hint="Leave it out; encode, compress, search and eval take it, and an index is trained with its own",
+        )
     config = scale_lr(preparation.settle(start.settle(config)), reporter)
     batch_plan.check_warmup(config)
     precision.check_declared(config)

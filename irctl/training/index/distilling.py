@@ -92,4 +92,6 @@ class Distilling(ScoredMethod):
         quantizer = self.codes.quantizer(self.side.query_map())
         documents = self.named.open_documents(self.config.data.root) if self.own.reassign == "end" else None
         written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about, documents=documents)
-        return written | (saving.write_model(folder, self.config, quantizer, about) if self.named.has_text else {})
+        return written | (
+            saving.write_model(folder, self.config, self.bundle, quantizer, about) if self.named.has_text else {}
+        )

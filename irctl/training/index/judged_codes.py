@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from irctl.config import Config
 from irctl.data.vectors.open import open_vectors
+from irctl.errors import ConfigError
 from irctl.index.arrays import as_rows
 from irctl.index.bundle import Bundle, open_bundle
+from irctl.models.transforms import files as transform_files
 from irctl.quantizers.shared import opening
 from irctl.training.index import saving
 from irctl.training.index.fixed_index import CodeIndex
@@ -69,6 +71,12 @@ class JudgedCodes(RetrievingMethod):
     def __init__(self, own: Any, config: Config, context: Context) -> None:
         named = launched(context.paths)["judged"]
         bundle = open_bundle(Path(named["bundle"]), opening.load)
+        if own.query == "encoder" and bundle.manifest.get("transform"):
+            raise ConfigError(
+                f"jpq.query=encoder: the codes of {bundle.folder} are of transformed vectors, and an encoder that "
+                "is trained makes others",
+                hint="Use jpq.query=adapter or frozen, or codes without a transform",
+            )
         codes = TrainedCodes(bundle)
         judged = _judged(config, context, bundle)
         encoder = _open_encoder(config, context) if own.query == "encoder" else None
@@ -116,7 +124,7 @@ class JudgedCodes(RetrievingMethod):
         assert isinstance(self.side, KeptVectors)
         quantizer = self.codes.quantizer(self.side.mapped.query_map())
         written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about)
-        return written | saving.write_model(folder, self.config, quantizer, about)
+        return written | saving.write_model(folder, self.config, self.bundle, quantizer, about)
 
 
 def _judged(config: Config, context: Context, bundle: Bundle) -> Judged:
@@ -142,8 +150,10 @@ def _open_encoder(config: Config, context: Context) -> Any:
 
 
 def _vectors(folder: str, bundle: Bundle) -> Tensor:
-    """The rows of a folder, raw; none where there is no folder."""
+    """The rows of a folder, through the query side of the bundle's transform; none where there is no folder."""
     if not folder:
         return torch.empty(0, bundle.dim)
-    stream = open_vectors(folder)
-    return torch.from_numpy(np.array(as_rows(stream.take(np.arange(stream.rows)), bundle.dim, folder)))
+    stream, fitted = open_vectors(folder), transform_files.of_bundle(bundle)
+    width = fitted.transform.dim if fitted else bundle.dim
+    raw_QD = as_rows(stream.take(np.arange(stream.rows)), width, folder)
+    return torch.from_numpy(np.array(fitted.transform.queries(raw_QD) if fitted else raw_QD))

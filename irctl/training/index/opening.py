@@ -12,6 +12,8 @@ from irctl.data.vectors.open import open_vectors
 from irctl.index.arrays import as_rows, normalize_rows
 from irctl.index.bundle import Bundle, open_bundle
 from irctl.index.joined_stream import JoinedStream
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.stream import TransformedStream
 from irctl.paths import RunPaths
 from irctl.quantizers.shared import opening
 from irctl.training.index.kept_queries import Floats
@@ -50,17 +52,21 @@ class Named:
         return open_bundle(Path(self.bundle), opening.load)
 
     def open_documents(self, root: str) -> Stream:
-        """root: data.root, the folder that stands for hf://."""
+        """The vectors behind the codes, through the bundle's transform. root: data.root, which stands for hf://."""
         streams = [open_vectors(name, root=root) for name in self.documents]
-        return streams[0] if len(streams) == 1 else JoinedStream(streams)
+        raw = streams[0] if len(streams) == 1 else JoinedStream(streams)
+        fitted = transform_files.of_bundle(self.open_bundle())
+        return raw if fitted is None else TransformedStream(raw, fitted)
 
     def open_texts(self, bundle: Bundle) -> tuple[Floats | None, str]:
-        """(vectors [T, D] of the query texts, as they are compared; their fingerprint)."""
+        """(vectors [T, D] of the query texts, as they are compared, through the transform; their fingerprint)."""
         if not self.texts:
             return None, ""
         stream = open_vectors(self.texts)
         (block,) = stream.blocks(max(stream.rows, 1))
-        texts_TD = as_rows(block.vectors_ND, bundle.dim, self.texts)
+        fitted = transform_files.of_bundle(bundle)
+        texts_TD = as_rows(block.vectors_ND, fitted.transform.dim if fitted else bundle.dim, self.texts)
+        texts_TD = fitted.transform.queries(texts_TD) if fitted else texts_TD
         return (normalize_rows(texts_TD) if bundle.metric == "cosine" else texts_TD), stream.fingerprint
 
 

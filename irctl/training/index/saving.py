@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from irctl.config import Config
 from irctl.index.bundle import Bundle
 from irctl.index.learned_bundle import ENCODER, write_learned
+from irctl.index.scoring import SIMILARITY
+from irctl.models.transforms import files as transform_files
+from irctl.models.transforms import router
 from irctl.quantizers.learned import Quantizer
 from irctl.types import Stream
 
@@ -80,10 +83,13 @@ def _encode(quantizer: Quantizer, documents: Stream, start: int, stop: int) -> N
     return np.concatenate([quantizer.encode(b.vectors_ND) for b in documents.blocks(BLOCK_ROWS, start, stop)])
 
 
-def write_model(folder: Path, config: Config, quantizer: Quantizer, about: Mapping[str, Any]) -> dict[str, Any]:
+def write_model(
+    folder: Path, config: Config, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any]
+) -> dict[str, Any]:
     """The encoder of queries for other programs: that of the documents, and the query map as a dense layer after it.
 
-    With a map it encodes queries alone, and says whose documents they are for.
+    With a map it encodes queries alone, and says whose documents they are for. Where the bundle has a transform the
+    model has it too, and two routes.
     """
     from sentence_transformers.sentence_transformer.modules import Dense
 
@@ -92,6 +98,10 @@ def write_model(folder: Path, config: Config, quantizer: Quantizer, about: Mappi
     from irctl.models.locate import resolve_run_name
 
     encoder, documents = load_encoder(config), {}
+    if (fitted := transform_files.of_bundle(parent)) is not None:
+        similarity, query_map_DD = SIMILARITY[parent.metric], quantizer.query_map_DD
+        encoder = router.save(folder, encoder, fitted, similarity, query_map_EE=query_map_DD, about=about)
+        return {"dim": encoder.dim, "fingerprint": encoder.fingerprint("query")}
     if quantizer.query_map_DD is not None:
         documents = pair.describe(resolve_run_name(config.model.name), encoder.key("passage"), codes=True)
         dim = quantizer.dim

@@ -18,7 +18,7 @@ from irctl.index import shards
 from irctl.ledger import stored
 from irctl.ledger.recording import start_run
 from irctl.models.embedding_folder import EmbeddingFolder
-from irctl.pipelines.export import ExportRequest, export
+from irctl.pipelines.export.export import ExportRequest, export
 from irctl.pipelines.references import bundles
 from irctl.pipelines.search import document_ids, opened_index, spread
 from irctl.types import Silent

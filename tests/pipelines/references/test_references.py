@@ -15,10 +15,10 @@ from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
 from irctl.ledger.runs import tags_and_notes
 from irctl.models import locate
-from irctl.pipelines import export
 from irctl.pipelines.evaluate import evaluate, reuse
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import RankingSource, Target
+from irctl.pipelines.export import export
 from irctl.pipelines.references import bundles, negatives, run_files
 from irctl.pipelines.references import vectors as references_vectors
 from irctl.pipelines.search import opened_index, search

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,10 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, locate_quantizer
 from irctl.index.export import BLOCK, Block
 from irctl.index.learned_bundle import ENCODER
+from irctl.models.transforms import faiss_chain
+from irctl.models.transforms import files as transform_files
 from irctl.pipelines import outputs
+from irctl.pipelines.export import model_folder
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
@@ -45,6 +49,7 @@ FILES = {
     "vespa": "feed.jsonl",
     "opensearch": "bulk.ndjson",
     "pgvector": "copy.tsv",
+    "model": "model",
 }
 """Format -> name of what is written."""
 Texts = Callable[[Sequence[str]], list[str]]
@@ -59,7 +64,7 @@ class ExportRequest:
 
     source: str = "latest"
     to: str = "faiss"
-    out: str | None = None  # file (batches: folder); None: in the run folder
+    out: str | None = None  # file (batches, model: folder); None: in the run folder
     decoded: bool = False  # vectors that the codes stand for, instead of the codes
     texts: bool = False  # also the documents' text (parquet)
 
@@ -75,15 +80,19 @@ class ExportRequest:
 
 def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRequest) -> dict[str, Any]:
     """Write a bundle or vectors in another program's format; the payload of --json."""
-    searched, to = _open(config, request), request.to
+    searched, to = _open(config, request, reporter), request.to
     target = Path(request.out) if request.out else run.out / FILES[to]
     outputs.check(target)
-    (files.check_folder if to == "batches" else files.check_file)(target)
+    (files.check_folder if to in ("batches", "model") else files.check_file)(target)
+    if to == "model":
+        return _write_model(searched, config, target, run)
     size = _write(searched, request, target, _open_texts(searched, config) if request.texts else None, reporter)
     if searched.bundle is not None and to == "faiss":
-        _write_beside_faiss(searched.bundle, target, reporter)
+        _write_beside_faiss(searched, searched.bundle, target, reporter)
     elif searched.bundle is not None and to != "ids" and _as_codes(searched, request):
-        _write_beside_codes(searched.bundle, target, reporter)
+        _write_beside_codes(searched, searched.bundle, target, reporter)
+    if to not in ("faiss", "ids"):
+        _write_transform(searched, target, reporter)
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
     run.note(dataset=dataset, method=f"export {to}")
     rows, dim, folder = searched.rows, searched.dim, searched.folder
@@ -95,6 +104,15 @@ def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRe
     return {**payload, "ids": [str(target)]}
 
 
+def _write_model(searched: Searched, config: Config, target: Path, run: RunHandle) -> dict[str, Any]:
+    size = model_folder.write(searched, config, target)
+    dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
+    run.note(dataset=dataset, method="export model")
+    run.artifact("out", "export", target, dim=searched.dim, format="model")
+    payload = {"export": str(target), "format": "model", "bytes": size, "source": str(searched.folder)}
+    return {**payload, "transform": searched.facts["transform"], "ids": [str(target)]}
+
+
 def _as_codes(searched: Searched, request: ExportRequest) -> bool:
     """Whether rows are written as codes, not as vectors."""
     return searched.bundle is not None and not request.decoded and request.to not in OF_VECTORS
@@ -104,7 +122,8 @@ def _write(searched: Searched, request: ExportRequest, target: Path, texts: Text
     """Write the rows; how many bytes."""
     bundle, to = searched.bundle, request.to
     if bundle is not None and to == "faiss":
-        return writing.write_faiss(target, bundle)
+        fitted = searched.transform
+        return writing.write_faiss(target, bundle, partial(faiss_chain.prepend, fitted) if fitted else None)
     if bundle is not None and to == "batches":
         return writing.link_batches(bundle, target)
     as_codes = _as_codes(searched, request)
@@ -172,7 +191,20 @@ def _open_texts(searched: Searched, config: Config) -> Texts:
     return read
 
 
-def _write_beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+def _write_transform(searched: Searched, target: Path, reporter: Reporter) -> None:
+    """The transform beside rows that went through it: a program without irctl has to take its queries through it."""
+    if searched.transform is None:
+        return
+    place = target.with_name(f"{target.name}.{transform_files.FOLDER}")
+    shutil.rmtree(place, ignore_errors=True)
+    transform_files.save(place, searched.transform)
+    reporter.say(
+        f"{target.name}: rows as {searched.facts['transform']} made them; queries must go through {place.name}/ "
+        f"({transform_files.FILE} says how)"
+    )
+
+
+def _write_beside_faiss(searched: Searched, bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """Ids of the rows and what a reader of the faiss file has to know."""
     ids = target.with_name(target.name + ".ids.txt")
     writing.write_ids(ids, writing.read_code_blocks(bundle))
@@ -182,6 +214,7 @@ def _write_beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> Non
     about = {
         "format": "irctl-faiss-export",
         **_facts(bundle),
+        **_describe_queries(searched, inside=True),
         "ids": ids.name,
         "search_only": True,
         "warning": f"search only, do not add to it: {why}",
@@ -194,7 +227,7 @@ def _write_beside_faiss(bundle: Bundle, target: Path, reporter: Reporter) -> Non
     reporter.say(f"row i of the index is line i + 1 of {ids.name}")
 
 
-def _write_beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> None:
+def _write_beside_codes(searched: Searched, bundle: Bundle, target: Path, reporter: Reporter) -> None:
     """What codes mean to a program without irctl: the trained quantizer's own files, and the layout of a row."""
     trained = target.with_name(target.name + ".quantizer")
     shutil.rmtree(trained, ignore_errors=True)
@@ -203,6 +236,7 @@ def _write_beside_codes(bundle: Bundle, target: Path, reporter: Reporter) -> Non
     about = {
         "format": "irctl-codes-export",
         **_facts(bundle),
+        **_describe_queries(searched, inside=False),
         "code_size": bundle.code_size,
         "quantizer": trained.name,
         **({"layout": layout} if layout else {}),
@@ -217,7 +251,6 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "metric": bundle.metric,
         "dim": bundle.dim,
         "rows": bundle.rows,
-        "queries": "unrotated; of length 1" if bundle.metric == "cosine" else "unrotated",
         **_encoder_facts(bundle),
         "bundle": bundle.fingerprint,
     }
@@ -230,14 +263,31 @@ def _encoder_facts(bundle: Bundle) -> dict[str, Any]:
     return {"query_encoder": named} if named else {}
 
 
-def _open(config: Config, request: ExportRequest) -> Searched:
-    """What is exported. Raises ConfigError for a format that cannot hold what was asked for."""
+def _describe_queries(searched: Searched, *, inside: bool) -> dict[str, Any]:
+    """What queries have to be. inside: the file itself takes them through the transform."""
+    if searched.transform is None:
+        return {"queries": "unrotated; of length 1" if searched.metric == "cosine" else "unrotated"}
+    by = "the file transforms them" if inside else "to be taken through the transform beside the file first"
+    return {
+        "queries": f"as the encoder makes them; {by}",
+        "dim": searched.raw_dim if inside else searched.dim,
+        "transform": searched.facts["transform"],
+    }
+
+
+def _open(config: Config, request: ExportRequest, reporter: Reporter | None) -> Searched:
+    """What is exported; for a dry run, without reporter, no transform is fitted.
+
+    Raises ConfigError for a format that cannot hold what was asked for.
+    """
     request.check()
-    searched, to = opened_index.open_index(request.source, config), request.to
+    searched, to = opened_index.open_index(request.source, config, reporter, fits=reporter is not None), request.to
     if searched.bundle is None and to in OF_CODES:
         raise ConfigError(f"--to {to}: {searched.folder} holds vectors, not codes", hint="irctl compress makes codes")
-    if request.decoded and (to in (*OF_CODES, "ids") or searched.bundle is None):
-        held = f"--to {to} holds {'ids' if to == 'ids' else 'codes'}"
+    if to == "model":
+        model_folder.check(searched, config)
+    if request.decoded and (to in (*OF_CODES, "ids", "model") or searched.bundle is None):
+        held = f"--to {to} holds {'codes' if to in OF_CODES else to}"
         raise ConfigError(
             f"--decoded: {held if searched.bundle else f'{searched.folder} has no codes'}",
             hint="Leave it out, or use --to npy, parquet, fbin or fvecs",
@@ -247,6 +297,6 @@ def _open(config: Config, request: ExportRequest) -> Searched:
 
 def describe(config: Config, request: ExportRequest) -> dict[str, Any]:
     """What --dry-run prints."""
-    searched = _open(config, request)
+    searched = _open(config, request, None)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
     return {"export": {"from": str(searched.folder), "to": f"{request.to} ({FILES[request.to]})", **facts}}
