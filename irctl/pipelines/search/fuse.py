@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files
+from irctl import files, tables
 from irctl.errors import ConfigError, DataError
+from irctl.index.shards import write_json
 from irctl.pipelines.references.run_files import run_behind, run_file_of
+from irctl.pipelines.search import splits
 from irctl.types import Run
 
 if TYPE_CHECKING:
@@ -92,6 +94,9 @@ def fuse(run: RunHandle, k: int, *, how: str, run_files: Sequence[str], out: str
     for i in inputs:
         run.artifact("in", "run_file", i.file)
     run.artifact("out", "run_file", target, n_rows=len(cut))
+    if gave_mean := sorted({query for i in inputs for query in i.gave_mean}):
+        searches = [{"method": how, "gave_mean": gave_mean, "transform": "a transform of what was fused"}]
+        write_json(run.out / splits.SEARCH, {"schema": "irctl/search/1", "searches": searches})
     run.note(method=f"fuse {how}", model=" + ".join(i.name for i in inputs))
     return {"run_file": str(target), "queries": len(cut), "method": how, "fused": [str(i.file) for i in inputs]}
 
@@ -101,6 +106,8 @@ class _Input:
     file: Path
     name: str
     """What it is a ranking of: the model of its search, else the file's name and hash."""
+    gave_mean: tuple[str, ...] = ()
+    """Queries that gave the transform of its search a query mean, and are measured by none of it."""
 
 
 def _open(name: str) -> _Input:
@@ -113,4 +120,11 @@ def _open(name: str) -> _Input:
     file = file or run_file_of(name)
     maker = run_behind(str(file))
     model = maker and (maker.columns.get("model") or maker.columns.get("method"))
-    return _Input(file, str(model) if model else f"{file.name} {hashing.content(file.absolute())[:8]}")
+    named = str(model) if model else f"{file.name} {hashing.content(file.absolute())[:8]}"
+    return _Input(file, named, tuple(_read_gave_mean(maker.folder)) if maker else ())
+
+
+def _read_gave_mean(folder: Path) -> list[str]:
+    path = folder / "out" / splits.SEARCH
+    searches = tables.json_object(path).get("searches", []) if path.is_file() else []
+    return [query for search in searches for query in search.get("gave_mean") or ()]

@@ -108,6 +108,14 @@ def test_the_rule_holds_for_a_run_file_that_a_search_wrote(place: Workspace) -> 
     assert refused.code == 3 and "toy train: 12 of 12 queries gave soft_whiten a=0.25 its query mean" in refused.err
 
 
+def test_the_rule_holds_for_a_fusion_of_such_rankings(place: Workspace) -> None:
+    line = "search --model all-MiniLM-L6-v2 --data toy -k 50 --split all --json"
+    soft, plain = (place.ok(f"{line} {more}").json["run"] for more in (SOFT, ""))
+    fused = place.ok(f"search --fuse rrf {soft} {plain} --json").json
+    done = place.ok(f"eval {fused['run_file']} --data toy --split all --json")
+    assert {r["n_queries"] for r in done.json["results"]} == {18} and "12 of 30 queries gave" in done.err
+
+
 def test_a_copy_of_a_training_query_under_another_id_is_left_out_too(place: Workspace) -> None:
     documents, queries = texts()
     copies = {**queries, "q18": queries["q0"]}

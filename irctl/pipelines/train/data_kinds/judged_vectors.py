@@ -104,6 +104,12 @@ def _named(config: Config, split: JudgedSplit) -> vectors.Input:
             f"train.index={config.train.index}: expected a folder or file of vectors, or a run of irctl encode",
             hint="irctl encode makes one",
         )
+    if given.saved_transform is not None:
+        raise ConfigError(
+            f"train.index={config.train.index}: these vectors are searched through a transform, and an encoder in "
+            "training knows none",
+            hint="Encode the corpus without transform.name",
+        )
     opened_index.check_corpus(opened_index.of_vectors(given, config.search), split.collection)
     return given
 
