@@ -25,7 +25,8 @@ def find_codes(search: Mapping[str, Any], line: Sequence[RunRecord]) -> RunRecor
         command = run.columns.get("command")
         if command == "compress":
             return None if behind_training and not search.get("compression") else run
-        if command in WRITERS and query.artifacts(run, role="out", kind="bundle"):
+        wrote_others = command in WRITERS and bool(search.get("compression"))  # else its vectors or its model were read
+        if wrote_others and query.artifacts(run, role="out", kind="bundle"):
             return run
         behind_training |= command == "train"
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compressing import compressed, new_run, settings
-from learning import encoded, opened, trained_run
+from learning import child_bundle, encoded, opened, trained_run
 from toy_collections import beir_folder
 
 from irctl.ledger import query
@@ -67,7 +67,10 @@ def test_another_start_of_the_same_settings_is_the_same_system(toy: Path, tiny_e
     assert rows[0].variant == rows[1].variant and rows[0].lineage != rows[1].lineage
 
 
-def test_a_model_whose_training_read_codes_is_searched_by_its_floats(toy: Path, tiny_encoder: Path) -> None:
+@pytest.mark.parametrize("wrote_codes", (False, True))
+def test_a_model_whose_training_read_or_wrote_codes_is_searched_by_its_floats(
+    toy: Path, tiny_encoder: Path, wrote_codes: bool
+) -> None:
     made = compressed(encoded(toy, tiny_encoder), compress__method="opq", opq__m=8, opq__bits=3)["bundle"]
     run = new_run("train", settings(loss__name="infonce"))
     with run:
@@ -75,5 +78,8 @@ def test_a_model_whose_training_read_codes_is_searched_by_its_floats(toy: Path, 
         run.artifact("in", "bundle", made)
         shutil.copytree(tiny_encoder, run.paths.model)
         run.artifact("out", "model", run.paths.model)
+        if wrote_codes:
+            child = child_bundle(run.out / "bundle", opened(made))
+            run.artifact("out", "bundle", child.folder, sha256=child.fingerprint)
     record = evaluated(toy, model=run.id)
     assert query.find_run(run.id).id in record.lineage and record.compression == ""
