@@ -17,7 +17,7 @@ from irctl import paths
 from irctl.errors import ConfigError, IrctlError, RunFailed, Stopped
 from irctl.origins import derived
 from irctl.pipelines.doctor.finding import Finding
-from irctl.pipelines.train import start
+from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.trial import SMALL, elsewhere
 from irctl.training import batch_plan, trackers
 from irctl.training.loop import schedule
@@ -56,7 +56,7 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
     """
     if not any(k.split(".")[0] in ("train", "loss", "batch") for k in config.origins):
         raise ConfigError("--preflight: these settings train nothing", hint="Name a training recipe with --recipe")
-    trial = Trial(start.settle(config))
+    trial = Trial(preparation.pin(start.settle(config)))
     checks: tuple[tuple[str, Callable[[Trial], str]], ...] = (
         ("data", _data), ("batch and schedule", _schedule), ("parameters", _parameters), ("save and load", _save_load),
         ("two steps", _two_steps), ("resume", _resume), ("evaluation", _evaluation),
@@ -77,7 +77,6 @@ def run(config: Config, *, limit_s: float) -> Iterator[Finding]:
 def _data(trial: Trial) -> str:
     """Every row is read; the first wrong one is named with file and line. Shares of texts that are cut."""
     from irctl.pipelines import data as collections
-    from irctl.pipelines.train import preparation
 
     config = trial.config
     data = preparation.kind_of(config.train.method).describe(config)
@@ -104,8 +103,6 @@ def _data(trial: Trial) -> str:
 
 def _schedule(trial: Trial) -> str:
     """The whole training's arithmetic: its steps, and that the learning rate gets to its peak."""
-    from irctl.pipelines.train import preparation
-
     config = trial.config
     trackers.check(config.train.report_to, config.origin("train.report_to"))
     plan = batch_plan.plan(config)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError
 from irctl.origins import derived
-from irctl.pipelines.references import fitting
-from irctl.pipelines.train import encoder_side, retrieved_checks
+from irctl.pipelines.train import encoder_side, label_free, retrieved_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.training.index import judged
@@ -96,23 +95,10 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
 
 def _open(config: Config, reporter: Reporter) -> tuple[Config, Bundle, JudgedSplit, JudgedQueries, HeldOut | None]:
     """(the configuration with its bundle and collection, the bundle, the split, its queries, those held out)."""
-    from irctl.pipelines.search import opened_index
-
-    if config.train.index and "data.source" not in config.origins:
-        config = opened_index.settle_data(config, opened_index.open_index(config.train.index, config))
+    config, bundle = label_free.find_bundle(config, reporter)
     split = judged.open_split(config)
-    m, bits = (int(config.plugin("opq").get(key, 0)) for key in ("m", "bits"))
-    bundle = fitting.fitting_bundle(config, reporter, m=m, bits=bits)
-    if bundle.metric == "l2":
-        raise ConfigError(
-            f"{bundle.folder}: its codes keep distances; a training compares products of queries and documents",
-            hint="irctl compress --set compress.metric=ip, or cosine",
-        )
-    encoder_side.check(config, bundle)
     queries, held_out = judged.open_queries(config, None if bundle.ids.are_rows else bundle.ids, bundle.rows)
     retrieved_checks.check_labels(config, queries)
-    origin = config.origins.get("train.index", derived("the newest that fits"))
-    config = config.replace({"train.index": str(bundle.folder.absolute())}, origin)
     return config, bundle, split, queries, held_out
 
 

@@ -116,7 +116,7 @@ def settings_of(config: Config) -> Any:
 def describe(config: Config) -> Described:
     """What a training would find, without encoding or training."""
     said = Silent()
-    config, bundle = _bundle(config, said)
+    config, bundle = find_bundle(config, said)
     collection, queries = _queries(config)
     kind = _kind(config, queries)
     items = _items(config, kind, queries, bundle)
@@ -165,7 +165,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Find the bundle and the vectors behind it; encode the query texts, once."""
     from irctl.training.index.opening import Named
 
-    config, bundle = _bundle(config, reporter)
+    config, bundle = find_bundle(config, reporter)
     collection, queries = _queries(config)
     kind = _kind(config, queries)
     for line in _notices(config, collection):
@@ -197,7 +197,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     return Prepared(config, GroupSizes(items, _count(settings_of(config), bundle)), named.as_json())
 
 
-def _bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
+def find_bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
     """(the configuration with the bundle and its collection named, the bundle)."""
     from irctl.pipelines.search import opened_index
 
@@ -207,7 +207,7 @@ def _bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
     bundle = fitting.fitting_bundle(config, reporter, m=m, bits=bits)
     if bundle.metric == "l2":
         raise ConfigError(
-            f"{bundle.folder}: its codes keep distances; a training follows products of queries and documents",
+            f"{bundle.folder}: its codes keep distances; a training compares products of queries and documents",
             hint="irctl compress --set compress.metric=ip, or cosine",
         )
     encoder_side.check(config, bundle)

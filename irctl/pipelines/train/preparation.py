@@ -45,13 +45,16 @@ class Described:
 
 
 class DataKind(Protocol):
-    """What a file of data_kinds/ has; `settle` may be absent.
+    """What a file of data_kinds/ has; `settle` and `pin` may be absent.
 
     Each refuses, by ConfigError or DataError, what makes no training.
     """
 
     def settle(self, config: Config) -> Config:
         """The configuration with what such a training prefers where nobody chose; asked before anything else."""
+
+    def pin(self, config: Config) -> Config:
+        """The configuration with what is found in the ledger named: a trial has a ledger of its own."""
 
     def check(self, config: Config) -> None:
         """Settings alone."""
@@ -67,6 +70,12 @@ def settle(config: Config) -> Config:
     """The configuration as the method's kind of data settles it."""
     kind = kind_of(config.train.method)
     return kind.settle(config) if hasattr(kind, "settle") else config
+
+
+def pin(config: Config) -> Config:
+    """The configuration with what its kind of data would find in this ledger."""
+    kind = kind_of(config.train.method)
+    return kind.pin(config) if hasattr(kind, "pin") else config
 
 
 def kind_of(method: str) -> DataKind:

@@ -24,8 +24,10 @@ SMALL = {
 def peak_memory_gib(config: Config) -> float:
     """Memory that two steps of the whole batch took at the most, in GiB: of the first device, or of its process."""
     from irctl.ledger.recording import start_run
+    from irctl.pipelines.train import preparation
     from irctl.pipelines.train import train as training
 
+    config = preparation.pin(config)
     with elsewhere():
         tried = config.replace({**SMALL, "train.save_state": False}, derived("--probe"))
         with start_run(command="train", argv=["irctl", "train"], config=tried) as run:

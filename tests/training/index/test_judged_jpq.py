@@ -184,3 +184,10 @@ def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -
 def test_what_has_no_effect_is_refused(place: Workspace, words: str, codes: Path, more: str, message: str) -> None:
     done = place.run(f"{TRAIN} --data {words} {more} --dry-run")
     assert done.code == 2 and message in done.err, done.err
+
+
+def test_a_trial_has_a_ledger_of_its_own_and_knows_the_bundle_all_the_same(
+    place: Workspace, words: str, codes: Path, in_process: None
+) -> None:
+    plan = place.ok(f"{TRAIN} --data {words} --set jpq.query=frozen --dry-run --probe --json").json["plan"]
+    assert "GiB with all else" in plan["memory"]["activations"]

@@ -92,6 +92,11 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     return Prepared(config, sizes, for_workers)
 
 
+def pin(config: Config) -> Config:
+    """The configuration with its bundle and negatives named."""
+    return _start(config, Silent())[0]
+
+
 def _settings(config: Config) -> Any:
     cls: Any = plugins.config_class("methods", config.train.method)
     return cls(**config.plugin(config.train.method))

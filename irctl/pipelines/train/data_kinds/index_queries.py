@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from irctl.pipelines.train import judged_codes, label_free
 from irctl.pipelines.train.preparation import DataKind, Described, Prepared
 from irctl.training.objective import terms
-from irctl.types import Reporter
+from irctl.types import Reporter, Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def settle(config: Config) -> Config:
     """What such a training prefers where nobody chose."""
     return _of(config).settle(config)
+
+
+def pin(config: Config) -> Config:
+    """The configuration with its bundle named."""
+    return label_free.find_bundle(settle(config), Silent())[0]
 
 
 def check(config: Config) -> None:
