@@ -26,7 +26,7 @@ from irctl.data.groups.candidates import View
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import sinkhorn
-from irctl.models.pq_layer import PqLayer, unit_slices
+from irctl.models.pq_layer import PqLayer
 from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.group_method import GroupMethod
 from irctl.training.groups.opening import GroupTraining, open_groups
@@ -46,7 +46,7 @@ SIMILARITY = {"ip": "ip", "cosine": "cos"}
 class Config:
     m: int = 0  # slices of the bundle to start from; 0: any
     bits: int = 0  # bits a slice of that bundle; 0: any
-    similarity: str = ""  # ip, cos, or centroid_cos: slices of length 1; empty: that of the bundle
+    similarity: str = ""  # of vectors: ip or cos; empty: that of the bundle
     constraint: bool = True  # balanced codes in training; false: nearest
     eps: float = 0.003  # of the balanced assignment: the smaller, the nearer to a hard one
     rounds: int = 100  # of the balanced assignment
@@ -57,8 +57,8 @@ class Config:
     mse_weight: float = 0.0768  # of the mean squared distance, over the whole batch; RepCONC's w is w * X / 64 here
 
     def __post_init__(self) -> None:
-        if self.similarity not in ("", "ip", "cos", "centroid_cos"):
-            raise ConfigError(f"repconc.similarity: expected ip, cos or centroid_cos, found {self.similarity!r}")
+        if self.similarity not in ("", "ip", "cos"):
+            raise ConfigError(f"repconc.similarity: expected ip or cos, found {self.similarity!r}")
         if min(self.m, self.bits, self.queue, self.negatives, self.top_negatives) < 0 or self.bits > 8:
             raise ConfigError(
                 "repconc: m, queue, negatives and top_negatives are 0 or more, bits 0 to 8, found "
@@ -120,12 +120,10 @@ class Method(GroupMethod):
         vectors, views = embed_batch(self.encoder, batch), unpack_views(batch)
         device = vectors.queries_BD.device
         with torch.autocast(device.type, enabled=False):
-            if self.training and self.similarity == "centroid_cos":
-                self._shorten_centroids()
             queries_BE, rotated_NE = self._rotated(vectors)
             codes_NM, measures = self._choose(rotated_NE.detach())
             coded_NE = self.pq.straight_through(rotated_NE, codes_NM)
-            scores_BN = self._scaled(queries_BE @ coded_NE.T)
+            scores_BN = queries_BE @ coded_NE.T
             mse = (self.pq.decode(codes_NM) - rotated_NE).square().sum(1).mean()
         if guide := self.training_on.guide:
             views = guide.narrow(batch, views, device)
@@ -137,7 +135,7 @@ class Method(GroupMethod):
         """By nearest codes, as a bundle of this model is searched."""
         device = self.pq.centroids.device
         queries_BE, rotated_NE = self._rotated(BatchVectors(*(v.to(device) for v in vectors)))
-        scores_BN = self._scaled(self.pq.lut_scores(queries_BE, self.pq.assign(rotated_NE)))
+        scores_BN = self.pq.lut_scores(queries_BE, self.pq.assign(rotated_NE))
         return scores_BN.to(vectors.queries_BD.device), {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -150,8 +148,6 @@ class Method(GroupMethod):
     def save(self, folder: Path) -> dict[str, Any]:
         from irctl.quantizers.learned import Quantizer
 
-        if self.similarity == "centroid_cos":
-            self._shorten_centroids()
         arrays = (t.detach().cpu().numpy() for t in (self.pq.rotation, self.pq.centroids))
         quantizer = Quantizer.of_arrays(*arrays, metric=self.metric, seed=self.seed)
         saved = super().save(folder)
@@ -160,16 +156,9 @@ class Method(GroupMethod):
 
     def _rotated(self, vectors: BatchVectors) -> tuple[Tensor, Tensor]:
         """Queries and passages in the space of the centroids, at the lengths they are compared by."""
-        both = tuple(vectors)
         if self.similarity == "cos":
-            both = tuple(torch.nn.functional.normalize(v, dim=1) for v in both)
-        both = tuple(self.pq.rotate(v) for v in both)
-        if self.similarity == "centroid_cos":
-            both = tuple(unit_slices(v, len(self.pq.centroids)) for v in both)
-        return both[0], both[1]
-
-    def _scaled(self, scores_BN: Tensor) -> Tensor:
-        return scores_BN / len(self.pq.centroids) if self.similarity == "centroid_cos" else scores_BN
+            vectors = BatchVectors(*(torch.nn.functional.normalize(v, dim=1) for v in vectors))
+        return self.pq.rotate(vectors.queries_BD), self.pq.rotate(vectors.passages_ND)
 
     def _choose(self, rotated_NE: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(codes of the batch's passages [N, M], how evenly they fall). Nearest ones outside training.
@@ -210,11 +199,6 @@ class Method(GroupMethod):
             places = (self.queued + torch.arange(len(kept_NE), device=self.queue.device)) % size
             self.queue[places] = kept_NE.to(self.queue.dtype)
             self.queued += len(kept_NE)
-
-    @torch.no_grad()
-    def _shorten_centroids(self) -> None:
-        """Centroids at length 1, after each step of the optimizer."""
-        self.pq.centroids.copy_(torch.nn.functional.normalize(self.pq.centroids, dim=2))
 
 
 def keep_hardest(views: Mapping[str, View], scores_BN: Tensor, most: int) -> dict[str, View]:

@@ -96,9 +96,3 @@ class PqLayer(nn.Module):
         """Rows of the centroids [M x K, d] that codes [..., M] name."""
         slices, k, _ = self.centroids.shape
         return codes.long() + k * torch.arange(slices, device=codes.device)
-
-
-def unit_slices(vectors: Tensor, slices: int) -> Tensor:
-    """Each of the slices of vectors [..., E] at length 1; slices of zeros stay."""
-    parts = vectors.reshape(*vectors.shape[:-1], slices, -1)
-    return nn.functional.normalize(parts, dim=-1).reshape(vectors.shape)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from irctl.models.pq_layer import PqLayer, unit_slices
+from irctl.models.pq_layer import PqLayer
 from irctl.quantizers import opq
 from irctl.quantizers.shared import product
 
@@ -140,8 +140,3 @@ def test_under_autocast_scores_are_as_exact_as_without() -> None:
         half_BN = layer.lut_scores(layer.rotate(x_ND), codes_NM)
         assert torch.equal(layer.assign(layer.rotate(x_ND)), codes_NM)
     assert half_BN.dtype == torch.float32 and torch.equal(half_BN, plain_BN)
-
-
-def test_slices_of_length_one_and_zeros_stay_zeros() -> None:
-    made = unit_slices(torch.tensor([[3.0, 4.0, 0.0, 0.0]]), 2)
-    assert torch.allclose(made, torch.tensor([[0.6, 0.8, 0.0, 0.0]]))

@@ -19,7 +19,7 @@ CASES: list[tuple[int, int, dict[str, Any]]] = [
     (8, 8, {}),
     (7, 7, {}),
     (5, 2, {"repconc.queue": 24, "repconc.top_negatives": 3}),
-    (8, 2, {"repconc.similarity": "centroid_cos", "repconc.mse_weight": 0.5}),
+    (8, 2, {"repconc.mse_weight": 0.5}),
     (8, 4, {"repconc.similarity": "cos", "repconc.constraint": False}),
     (5, 2, {"loss.name": "ranknet", "loss.positive_threshold": 0}),
 ]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NEAREST = 100
 """Documents of the reduced corpus for each query, by float vectors, besides the judged ones."""
-SIMILARITY = {"cos": ("cosine",), "ip": ("ip",), "centroid_cos": ("ip", "cosine")}
+SIMILARITY = {"cos": ("cosine",), "ip": ("ip",)}
 """Metrics of a bundle that a similarity of the training can start from."""
 
 
