@@ -16,6 +16,7 @@ from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.origins import derived
 from irctl.pipelines import outputs
 from irctl.pipelines.references import kept_transforms, transforms
+from irctl.pipelines.references.trained_models import hash_of_training
 from irctl.pipelines.workers import worker
 from irctl.types import Reporter
 
@@ -176,7 +177,8 @@ def _record_inputs(run: RunHandle, config: Config, collection: Collection, encod
         model_fingerprint=fingerprint,
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
-    run.artifact("in", "model", encoder.located.folder, sha256=fingerprint, dim=encoder.dim)
+    trained = hash_of_training(encoder.located.folder)  # which other lengths do not change
+    run.artifact("in", "model", encoder.located.folder, sha256=trained or fingerprint, dim=encoder.dim)
 
 
 def _warn_of_ids(collection: Collection, reporter: Reporter) -> None:

@@ -62,12 +62,15 @@ def rank_by_encoder(
     return Ranker(ranked, score, {**made_by, "embeddings": vectors.fingerprint}, is_searched=True)
 
 
-def rank_by_index(index: str, split: MiningSplit, config: Config, reporter: Reporter) -> Ranker:
-    """Candidates from the codes of a bundle."""
+def rank_by_index(index: str, split: MiningSplit, config: Config, run: RunHandle, reporter: Reporter) -> Ranker:
+    """Candidates from the codes of a bundle, or from vectors; recorded as what the run stands on."""
     from irctl.pipelines.search.rank import search_rows
 
     k = config.hardneg.depth + split.left_out.most()
-    best, documents, about = search_rows(index, split.queries, config, reporter, k=k)
+    best, documents, searched, about = search_rows(index, split.queries, config, reporter, k=k)
+    if searched.folder is not None:
+        kind = "bundle" if searched.bundle is not None else "embeddings"
+        run.artifact("in", kind, searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
     ranked = _ranked(best.scores_Qk, best.rows_Qk, documents.of)
     return Ranker(ranked, None, {"retriever": "index", **about}, is_searched=True)
 

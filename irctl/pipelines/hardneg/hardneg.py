@@ -128,7 +128,7 @@ def _open_ranker(
     from irctl.pipelines.hardneg.dense_rankers import rank_by_encoder, rank_by_index
 
     if request.retriever == "index":
-        return rank_by_index(_index_of(request, config, reporter), split, config, reporter)
+        return rank_by_index(_index_of(request, config, reporter), split, config, run, reporter)
     return rank_by_encoder(split, config, run, reporter)
 
 

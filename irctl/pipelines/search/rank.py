@@ -65,15 +65,18 @@ def search_index(
 
     place: folder for the logs of several processes; default: the cache.
     """
-    ranking, documents, about = search_rows(index, queries, config, reporter, k=k, place=place)
+    ranking, documents, _, about = search_rows(index, queries, config, reporter, k=k, place=place)
     pairs = list(to_lists(ranking, documents))
     return [s for s, _ in pairs], [d for _, d in pairs], about
 
 
 def search_rows(
     index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
-) -> tuple[Ranking, Documents, dict[str, Any]]:
-    """(rows, their documents, facts): as search_index, in arrays; half a million queries have 100 million results."""
+) -> tuple[Ranking, Documents, Searched, dict[str, Any]]:
+    """(rows, their documents, what was searched, facts): as search_index, in arrays.
+
+    Half a million queries have 100 million results.
+    """
     searched = opened_index.open_index(index, config, reporter)
     encoder, name = open_encoder(config, None, searched)
     check_encoder(searched, encoder, name)
@@ -82,4 +85,4 @@ def search_rows(
     queries_QD = encode_queries(encoder, queries, config, searched)
     ranking = rank(searched, queries_QD, k, config, place or paths.cache() / "search", reporter)
     about = {"model": name, "model_fingerprint": encoder.fingerprint("passage"), "index": searched.fingerprint}
-    return ranking, Documents(searched, collection, reporter), {**about, **searched.facts}
+    return ranking, Documents(searched, collection, reporter), searched, {**about, **searched.facts}

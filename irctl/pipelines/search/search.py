@@ -19,6 +19,7 @@ from irctl.index import scan_block
 from irctl.index.rerank import check_depth
 from irctl.pipelines import outputs
 from irctl.pipelines.references import transforms
+from irctl.pipelines.references.trained_models import hash_of_training
 from irctl.pipelines.search import opened_index, spread, watched_documents
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.encoder_pair import check_encoder
@@ -108,7 +109,13 @@ def _search_texts(
         model=name,
         model_fingerprint=fingerprint,
     )
-    run.artifact("in", "model", encoder.located.folder, sha256=_hash_training(encoder) or fingerprint, dim=encoder.dim)
+    run.artifact(
+        "in",
+        "model",
+        encoder.located.folder,
+        sha256=hash_of_training(encoder.located.folder) or fingerprint,
+        dim=encoder.dim,
+    )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
@@ -133,15 +140,6 @@ def _search_vectors(
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _finish(config.search.rerank, run, target, searched, ranking, about)
-
-
-def _hash_training(encoder: Any) -> str:
-    """What the training that made the encoder calls it, whatever lengths and prompts it is searched with; or empty."""
-    from irctl.ledger import query
-    from irctl.ledger.database import indexing
-
-    sql = f"SELECT sha256 FROM artifacts o WHERE role = 'out' AND kind = 'model' AND {indexing.IS_AT.format('?1')}"
-    return next((str(row["sha256"]) for row in query.rows(sql, (str(encoder.located.folder.absolute()),))), "")
 
 
 def _write(target: Path, run: RunHandle, ids: Sequence[str], found: Ranking, documents: Documents) -> None:
