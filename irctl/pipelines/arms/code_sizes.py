@@ -49,7 +49,8 @@ def size_of(brace: str, run: Path) -> str:
         return str(slices(dim, int(per_byte), bits_for(rows)))
     if what == "bytes":
         return str(max(dim // int(per_byte), 1))
-    return repr(max(dim / int(per_byte) - FACTORS, 0) * 8 / dim)
+    rest = max(dim / int(per_byte) - FACTORS, 0) * 8 / dim
+    return f"{math.ceil(rest * 10_000) / 10_000:g}"  # short, and not a bit below
 
 
 def bits_for(rows: int) -> int:
