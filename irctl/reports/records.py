@@ -95,9 +95,14 @@ def average_seeds(records: Iterable[Record]) -> list[Record]:
 
 def _average(alike: Sequence[Record]) -> Record:
     names = {name for r in alike for name in r.facts}
-    facts = {name: fmean(r.facts[name] for r in alike if name in r.facts) for name in sorted(names)}
+    facts = {name: _mean([r.facts[name] for r in alike if name in r.facts]) for name in sorted(names)}
     runs = " ".join(r.run_id for r in alike)
-    return replace(alike[-1], value=fmean(r.value for r in alike), run_id=runs, facts=facts)
+    return replace(alike[-1], value=_mean([r.value for r in alike]), run_id=runs, facts=facts)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of equal values that value, to the last digit: sizes are compared."""
+    return values[0] if len(set(values)) == 1 else fmean(values)
 
 
 def label_rows(records: Sequence[Record]) -> dict[RowKey, str]:

@@ -53,6 +53,13 @@ def test_a_system_is_one_point_in_the_mean_of_its_seeds() -> None:
     assert [p.queries_per_s for p in figures.speed_points(timed, "nDCG@10")] == [20.0]
 
 
+def test_seeds_of_one_size_have_that_size_to_the_last_digit() -> None:
+    size = {"bytes_per_row": 24.091428571428573}  # the mean of three is another float
+    three = [record("opq", 0.5, code_seed=s, compression="opq", facts=size) for s in range(3)]
+    points = figures.pareto_points([*three, record("cut", 0.2, compression="cut", facts=size)], "nDCG@10")
+    assert {p.system: p.frontier for p in points} == {"opq": True, "cut": False}
+
+
 def test_measured_bytes_of_files_come_before_those_of_a_code() -> None:
     one = record("a", 0.5, bytes_per_vector=8, facts={"bytes_per_row": 8.5})
     assert figures.pareto_points([one], "nDCG@10")[0].bytes_per_row == 8.5
