@@ -17,7 +17,7 @@ from irctl.errors import ConfigError
 from irctl.training.index.distilling import Distilling
 from irctl.training.index.distilling_encoder import DistillingEncoder
 from irctl.training.index.judged_codes import JudgedCodes
-from irctl.training.index.opening import Named
+from irctl.training.index.opening import NamedIndex
 from irctl.training.method import Context
 from irctl.training.objective import terms
 
@@ -34,7 +34,7 @@ class Config:
     noise: float = 0.7  # of pseudo-queries, in lengths of their document's vector
     centroid_lr: float = 0.0  # of centroids; 0: .12 of the root mean square of their entries (.02 with judgements; with
     # the encoder 20 x train.lr)
-    adapter_lr: float = 0.0  # of the map; 0: .05 of centroid_lr, for vectors of length 1
+    adapter_lr: float = 0.0  # of the map; 0: .2 of centroid_lr (.05 with judgements), for vectors of length 1
     k: int = 200  # documents retrieved for a query; without judgements the teacher's best, in large corpora
     all_documents: int = 20000  # up to so many documents, all are candidates
     reassign: str = "never"  # end: without judgements, documents are coded anew by the trained centroids at the end
@@ -65,7 +65,7 @@ class Method:
             return JudgedCodes(Config(**config.plugin("jpq")), config, context)
         own = Config(**config.plugin("jpq"))
         kind = DistillingEncoder if own.query == "encoder" else Distilling
-        return kind(Named.read(context.paths), own, config, context)
+        return kind(NamedIndex.read(context.paths), own, config, context)
 
 
 __all__ = ["DATA", "DEFAULTS", "READS_INDEX", "Config", "Method"]

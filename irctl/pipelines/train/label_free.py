@@ -48,7 +48,7 @@ NOT_ASKED = (Kind.METHOD, Kind.COLLECTION, Kind.DERIVED)
 
 
 @dataclass(frozen=True)
-class Queries:
+class AskedQueries:
     """Texts to train on, with their ids, or a file of their vectors; neither: pseudo-queries alone."""
 
     said: str
@@ -163,7 +163,7 @@ def _memory(config: Config, bundle: Bundle) -> dict[str, str]:
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Find the bundle and the vectors behind it; encode the query texts, once."""
-    from irctl.training.index.opening import Named
+    from irctl.training.index.opening import NamedIndex
 
     config, bundle = find_bundle(config, reporter)
     collection, queries = _queries(config)
@@ -193,7 +193,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         file = run.paths.control / "query_texts.json"
         write_json(file, list(queries.texts))
         more = {"text_file": str(file), "pair": encoder_side.describe_documents(bundle)}
-    named = Named(str(bundle.folder.absolute()), documents, texts, kind, items, has_text, **more)
+    named = NamedIndex(str(bundle.folder.absolute()), documents, texts, kind, items, has_text, **more)
     return Prepared(config, GroupSizes(items, _count(settings_of(config), bundle)), named.as_json())
 
 
@@ -215,7 +215,7 @@ def find_bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
     return config.replace({"train.index": str(bundle.folder.absolute())}, origin), bundle
 
 
-def _queries(config: Config) -> tuple[Collection | None, Queries]:
+def _queries(config: Config) -> tuple[Collection | None, AskedQueries]:
     """(the collection; None where vectors have no text, its query texts: those of a file, or of a split)."""
     own = settings_of(config)
     collection = None
@@ -224,22 +224,22 @@ def _queries(config: Config) -> tuple[Collection | None, Queries]:
 
         collection = open_for(config)
     if own.queries == "pseudo":
-        return collection, Queries("")
+        return collection, AskedQueries("")
     if own.texts:
         return collection, _of_file(own.texts, config, collection is not None)
     if collection is None or not (config.data.split or "train" in collection.splits()):
-        return collection, Queries("")
+        return collection, AskedQueries("")
     split = config.data.split or "train"
     found = collection.queries(split)  # whose ids are in the split is all that is asked of its judgements
-    return collection, Queries(f"{len(found.ids)} texts of {split}", found.ids, found.texts, count=len(found.ids))
+    return collection, AskedQueries(f"{len(found.ids)} texts of {split}", found.ids, found.texts, count=len(found.ids))
 
 
-def _of_file(file: str, config: Config, has_text: bool) -> Queries:
+def _of_file(file: str, config: Config, has_text: bool) -> AskedQueries:
     if fitting.is_of_vectors(file):
         count = vectors.named(file, config).stream.rows
         if not count:
             raise DataError(f"jpq.texts={file}: holds no query vectors")
-        return Queries(f"{count} vectors of {file}", file=str(Path(file).absolute()), count=count)
+        return AskedQueries(f"{count} vectors of {file}", file=str(Path(file).absolute()), count=count)
     if not has_text:
         raise ConfigError(
             f"jpq.texts={file}: {config.data.source} is vectors, and no encoder is known for texts",
@@ -251,10 +251,10 @@ def _of_file(file: str, config: Config, has_text: bool) -> Queries:
     if not len(store):
         raise DataError(f"jpq.texts={file}: holds no queries")
     texts = [text.strip() for text in store.column("text", slice(None))]
-    return Queries(f"{len(texts)} texts of {file}", store.column("id", slice(None)), texts, count=len(texts))
+    return AskedQueries(f"{len(texts)} texts of {file}", store.column("id", slice(None)), texts, count=len(texts))
 
 
-def _kind(config: Config, queries: Queries) -> str:
+def _kind(config: Config, queries: AskedQueries) -> str:
     asked = settings_of(config).queries
     if asked in ("texts", "mixed") and not queries.count:
         raise DataError(
@@ -264,7 +264,7 @@ def _kind(config: Config, queries: Queries) -> str:
     return asked or ("mixed" if queries.count else "pseudo")
 
 
-def _items(config: Config, kind: str, queries: Queries, bundle: Bundle) -> int:
+def _items(config: Config, kind: str, queries: AskedQueries, bundle: Bundle) -> int:
     from irctl.training.index.kept_queries import count_items
 
     return count_items(kind, queries.count, bundle.rows, config.batch.loss or config.batch.global_)
@@ -275,7 +275,7 @@ def _count(own: Any, bundle: Bundle) -> int:
     return bundle.rows if bundle.rows <= own.all_documents else min(own.k, bundle.rows)
 
 
-def _say(kind: str, queries: Queries, noise: float) -> str:
+def _say(kind: str, queries: AskedQueries, noise: float) -> str:
     pseudo = f"documents moved by noise of {noise:g} of their length"
     return {"pseudo": pseudo, "texts": queries.said, "mixed": f"{queries.said}, and as many {pseudo}"}[kind]
 
@@ -288,7 +288,7 @@ def _notices(config: Config, collection: Collection | None) -> list[str]:
 
 
 def _vectors(
-    config: Config, bundle: Bundle, collection: Collection | None, queries: Queries, reporter: Reporter
+    config: Config, bundle: Bundle, collection: Collection | None, queries: AskedQueries, reporter: Reporter
 ) -> tuple[Config, str, bool]:
     """(the configuration with the encoder of the documents, the vectors of the query texts, whether it has text)."""
     if collection is None:

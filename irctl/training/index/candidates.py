@@ -5,7 +5,7 @@ Dimension key: B queries, N documents, U candidates that all queries of a batch 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +22,6 @@ class Shared(NamedTuple):
     codes_UM: Tensor
     teacher_BU: Tensor
     mask_BU: Tensor
-
-
-class Candidates(Protocol):
-    """What a batch of queries, their vectors raw, is compared with."""
-
-    def __call__(self, batch: QueryBatch) -> Shared: ...
 
 
 class AllDocuments(nn.Module):

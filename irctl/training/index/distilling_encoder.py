@@ -28,7 +28,7 @@ from irctl.training.scored_method import Scored, optimizer_groups
 class DistillingEncoder(Distilling):
     """A method (irctl/training/method.py). Each process embeds its share of the texts; all score the whole batch."""
 
-    def __init__(self, named: opening.Named, own: Any, config: Config, context: Context) -> None:
+    def __init__(self, named: opening.NamedIndex, own: Any, config: Config, context: Context) -> None:
         from irctl.models.encoder import load_encoder
 
         super().__init__(named, own, config, context)

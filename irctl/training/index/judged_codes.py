@@ -39,6 +39,8 @@ CENTROID_STEP = 0.02
 """Where no encoder is trained, Adam's step in root mean squares of the centroids' entries: judgements are few, and six
 times as much forgot the index (built-in collection, dev queries).
 """
+ADAPTER_SHARE = 0.05
+"""Of that, for a linear map of queries."""
 
 
 class KeptVectors(nn.Module):
@@ -100,7 +102,7 @@ class JudgedCodes(RetrievingMethod):
         lr = self.own.centroid_lr or own
         groups: list[dict[str, Any]] = [{"params": [self.codes.layer.centroids], "lr": lr, "weight_decay": 0.0}]
         if isinstance(self.side, KeptVectors):
-            groups += self.side.mapped.parameter_groups(self.codes.adapter_lr(self.own.adapter_lr, lr))
+            groups += self.side.mapped.parameter_groups(self.codes.adapter_lr(self.own.adapter_lr, ADAPTER_SHARE, lr))
         if self.encoder is not None:
             groups += optimizer_groups(self.encoder.module.parameters(), self.config.train.weight_decay)
         return groups + optimizer_groups(self.objective.parameters(), 0.0)

@@ -24,7 +24,7 @@ KEY = "index"
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedIndex:
     """What the launcher found. bundle: its folder. documents: names of the vectors behind its codes, in row order.
 
     texts: the vectors of the query texts, or empty. items: of an epoch. has_text: a text encoder made the vectors.
@@ -45,7 +45,7 @@ class Named:
         return {KEY: asdict(self)}
 
     @classmethod
-    def read(cls, paths: RunPaths) -> Named:
+    def read(cls, paths: RunPaths) -> NamedIndex:
         return cls(**json.loads(paths.launch.read_text())[KEY])
 
     def open_bundle(self) -> Bundle:
@@ -70,7 +70,7 @@ class Named:
         return (normalize_rows(texts_TD) if bundle.metric == "cosine" else texts_TD), stream.fingerprint
 
 
-def fingerprint(bundle: Bundle, documents: Stream, texts: str, named: Named) -> str:
+def fingerprint(bundle: Bundle, documents: Stream, texts: str, named: NamedIndex) -> str:
     """Of all that is trained on: a checkpoint of other data is refused."""
     of = {"bundle": bundle.fingerprint, "documents": documents.fingerprint, "texts": texts}
     return made_once.key_of({**of, "queries": named.queries, "items": named.items})

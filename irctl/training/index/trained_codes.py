@@ -16,7 +16,6 @@ from irctl.index.bundle import Bundle
 from irctl.models.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
 
-ADAPTER_SHARE = 0.05
 BLOCK_ROWS = 65_536
 """Rows read at once from the mapped files, whose pages are then given back."""
 
@@ -64,9 +63,9 @@ class TrainedCodes(nn.Module):
         """Root mean square of the centroids' entries: learning rates of Adam are steps in their unit."""
         return float(self.layer.centroids.detach().square().mean().sqrt())
 
-    def adapter_lr(self, asked: float, centroid_lr: float) -> float:
+    def adapter_lr(self, asked: float, share: float, centroid_lr: float) -> float:
         """That of a linear map of queries; 0: a share of the centroids', which have a unit as the map has none."""
-        return asked or ADAPTER_SHARE * centroid_lr / (self.size * self.layer.rotation.shape[1] ** 0.5)
+        return asked or share * centroid_lr / (self.size * self.layer.rotation.shape[1] ** 0.5)
 
     def quantizer(self, query_map_DD: Any = None) -> Quantizer:
         """What a bundle keeps: the document side as it was, the query side as it is now."""

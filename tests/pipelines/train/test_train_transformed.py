@@ -9,7 +9,7 @@ from workspace import Workspace
 
 from irctl.data.judgements.runs import read_run
 from irctl.models.transforms import files
-from irctl.training.index.opening import Named
+from irctl.training.index.opening import NamedIndex
 
 
 def test_a_trained_bundle_keeps_the_transform_and_is_searched_through_it(place: Workspace, in_process: None) -> None:
@@ -23,7 +23,7 @@ def test_a_trained_bundle_keeps_the_transform_and_is_searched_through_it(place: 
     child = opened(place.ok(f"{line} --json").json["bundle"])
     fitted = files.of_bundle(child)
     assert fitted is not None and child.manifest["transform"] == parent.manifest["transform"]
-    named = Named(
+    named = NamedIndex(
         str(parent.folder), [str(place.folder / "x.npy")], str(place.folder / "training.npy"), "texts", 40, False
     )
     raw = np.load(place.folder / "training.npy")
