@@ -116,7 +116,7 @@ def test_a_command_writes_it_from_a_bundle_and_it_ranks_as_the_bundle_does(place
     plain = place.ok("encode --data toy --json").json
     refused = place.run(f"export {plain['run']} --to model")
     assert refused.code == 2 and "has no transform" in refused.err and "transform.name=soft_whiten" in refused.err
-    assert "model" in place.ok(f"export {plain['run']} --to model --set transform.name=centre --dry-run").out
+    assert "model" in place.ok("export latest:encode --to model --set transform.name=centre --dry-run").out
 
 
 def test_an_encoder_that_cuts_its_vectors_itself_is_refused(tmp_path: Path, tiny_encoder: Path) -> None:
