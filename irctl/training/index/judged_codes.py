@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from irctl.config import Config
 from irctl.data.vectors.open import open_vectors
-from irctl.errors import ConfigError
 from irctl.index.arrays import as_rows
 from irctl.index.bundle import Bundle, open_bundle
 from irctl.models.transforms import files as transform_files
@@ -73,12 +72,6 @@ class JudgedCodes(RetrievingMethod):
     def __init__(self, own: Any, config: Config, context: Context) -> None:
         named = launched(context.paths)["judged"]
         bundle = open_bundle(Path(named["bundle"]), opening.load)
-        if own.query == "encoder" and bundle.manifest.get("transform"):
-            raise ConfigError(
-                f"jpq.query=encoder: the codes of {bundle.folder} are of transformed vectors, and an encoder that "
-                "is trained makes others",
-                hint="Use jpq.query=adapter or frozen, or codes without a transform",
-            )
         codes = TrainedCodes(bundle)
         judged = _judged(config, context, bundle)
         encoder = _open_encoder(config, context) if own.query == "encoder" else None

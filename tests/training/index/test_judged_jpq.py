@@ -191,3 +191,18 @@ def test_a_trial_has_a_ledger_of_its_own_and_knows_the_bundle_all_the_same(
 ) -> None:
     plan = place.ok(f"{TRAIN} --data {words} --set jpq.query=frozen --dry-run --probe --json").json["plan"]
     assert "GiB with all else" in plan["memory"]["activations"]
+
+
+def test_codes_of_transformed_vectors_are_trained_by_kept_queries_and_by_no_encoder(
+    place: Workspace, words: str, codes: Path, in_process: None
+) -> None:
+    sets = "--set pq.m=8 --set pq.bits=3 --set compress.probe=0 --set transform.name=centre"
+    made = place.ok(f"compress --data latest --method pq {sets} --set transform.query_mean=corpus --json").json[
+        "bundle"
+    ]
+    line = f"{TRAIN} --data {words} --index {made} --max-steps 1 --json"
+    done = place.ok(f"{line} --set jpq.query=frozen").json
+    measured = place.ok(f"eval --index {done['run']} --split dev --measures nDCG@10 --json").json["results"][0]["value"]
+    assert measured == pytest.approx(done["dev_after"], abs=1e-5), "queries go through the transform in both"
+    refused = place.run(f"{line} --set jpq.query=encoder --dry-run")
+    assert refused.code == 2 and "transforms its queries" in refused.err
