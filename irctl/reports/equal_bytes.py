@@ -113,8 +113,9 @@ def find_references(record: Record, records: Sequence[Record]) -> References | N
         return None
     rows: dict[RowKey, list[Record]] = {}
     for r in records:
-        is_opq = (r.base, r.compression, r.cell) == (record.base, OPQ, record.cell) and not r.transform and not r.rerank
-        if is_opq and _have_same_size(r, record):
+        is_opq = (r.base, r.compression, r.transform, r.rerank) == (record.base, OPQ, "", 0)
+        is_judged_alike = (r.cell, r.qrels_sha256) == (record.cell, record.qrels_sha256)
+        if is_opq and is_judged_alike and _have_same_size(r, record):
             rows.setdefault((r.system, r.variant), []).append(r)
     if not rows:
         return None

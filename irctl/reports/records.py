@@ -150,7 +150,7 @@ def find_uncompressed(record: Record, records: Iterable[Record]) -> Record | Non
     Itself where it is that. That of the same training seed, where there is one.
     """
     whole = [r for r in records if (r.base, r.cell) == (record.base, record.cell) and r.base]
-    whole = [r for r in whole if not r.compression and not r.transform]
+    whole = [r for r in whole if not r.compression and not r.transform and r.qrels_sha256 == record.qrels_sha256]
     whole = [r for r in whole if r.seed == record.seed] or whole
     return whole[-1] if whole else None
 

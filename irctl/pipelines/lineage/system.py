@@ -35,6 +35,7 @@ class System:
     model: str
     compression: str
     base: str
+    transform: str
     seed: int | None
     code_seed: int | None
     bytes_per_vector: float | None
@@ -88,13 +89,13 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     weights = "" if encoder is not None else _weights(record, search, below, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
+    base = _fingerprint(parts)  # of the vectors as encoded: what a transform gains is seen beside them
     if transform := _transform_of(compress, search):
         label, parts = f"{label}, {transform}", {**parts, "transform": {"transform": transform}}
-    base = _fingerprint(parts)
     compression = ""
     if compress is not None:
         compression, own = _compression_of(compress, search)
-        words = [f"{k.rpartition('.')[2]}={v}" for k, v in sorted(own.items())]
+        words = [f"{k.rpartition('.')[2]}={_in_words(v)}" for k, v in sorted(own.items())]
         loss = str(settings(train).get("loss.name", "")) if is_trained and train else ""
         label = " ".join([f"{label} + {compression}", *([loss] if loss else []), *words])
         parts = {**parts, "compress": {"method": compression, **own}}
@@ -119,6 +120,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         model=model,
         compression=compression,
         base=base,
+        transform=transform,
         seed=train.columns.get("seed") if train else None,
         code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
@@ -146,8 +148,13 @@ def _compression_of(compress: RunRecord, search: Mapping[str, Any]) -> tuple[str
     return method, {k: v for k, v in changed(compress).items() if k.startswith((*sections, "compress.metric"))}
 
 
+def _in_words(value: Any) -> str:
+    """A setting as it is typed: true, not True."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _traits_of(parts: Mapping[str, Any]) -> dict[str, str]:
-    return {k: short_name(str(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
+    return {k: short_name(_in_words(v)) for part in parts.values() if isinstance(part, dict) for k, v in part.items()}
 
 
 def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
@@ -213,6 +220,7 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         model=model,
         compression="",
         base="",
+        transform="",
         seed=None,
         code_seed=None,
         bytes_per_vector=None,

@@ -17,7 +17,7 @@ _LED = 9.0  # points from which on a line leads to the name
 _RADII = (7.0, 11.0, 16.0, 24.0, 33.0, 43.0, 54.0, 66.0, 80.0)
 _ANGLES = (0, 30, -30, 60, -60, 90, -90, 150, -150, 120, -120, 180)  # degrees; to the right is easiest to read
 _BESIDE = 0.1  # pixels; less is above or below
-_JOINT = " + "
+_JOINT, _MORE = " + ", ", "
 
 Box = tuple[float, float, float, float]
 """left, bottom, right, top."""
@@ -34,11 +34,15 @@ class Named:
 
 
 def shorten(labels: Sequence[str]) -> list[str]:
-    """The labels without the encoder before `+`, where it is the same for all that have one."""
-    heads = {label.partition(_JOINT)[0] for label in labels if _JOINT in label}
+    """The labels without the encoder before `+`, where one encoder is behind all that have one.
+
+    What stands between, such as a transform of its vectors, stays.
+    """
+    heads = {label.partition(_JOINT)[0].partition(_MORE)[0] for label in labels if _JOINT in label}
     if len(heads) != 1:
         return list(labels)
-    return [label.removeprefix(f"{next(iter(heads))}{_JOINT}") for label in labels]
+    head = next(iter(heads))
+    return [label.removeprefix(f"{head}{_JOINT}").removeprefix(f"{head}{_MORE}") for label in labels]
 
 
 def place(axes: Axes, points: Sequence[Named]) -> list[Box]:

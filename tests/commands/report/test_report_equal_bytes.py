@@ -132,3 +132,16 @@ def test_a_row_of_trained_codes_has_the_references_of_the_codes_it_began_with(le
     assert row["system"] == f"{MODEL.rpartition('/')[2]} + repconc infonce bits=4 m=96"
     columns = ("kept", "gap", "overlap@10", "bits", "imbalance", "row_error")
     assert [row["cells"][c]["text"] for c in columns] == ["92.0", "50.0", "80.0", "384", "0.250", "0.125"]
+
+
+def test_transformed_vectors_stand_beside_those_as_encoded(ledger: RunHandle) -> None:
+    encode = step("encode", kind="embeddings")
+    whitened = "soft_whiten(a=0.25)"
+    evaluation(encode, 0.55, EXACT, dim=384, transform=whitened)
+    opq = step("compress", "compress.method=opq", "opq.m=96", "opq.bits=4", parents=(encode,), kind="bundle")
+    evaluation(opq, 0.46, EXACT[:8], compression="opq", bytes_per_vector=48, transform=whitened)
+    (table,) = json.loads(irctl("--json"))["tables"]
+    columns = ("kept", "gap", "overlap@10")
+    shown = {r["system"]: [r["cells"][c]["text"] for c in columns] for r in table["rows"] if whitened in r["system"]}
+    name = f"{MODEL.rpartition('/')[2]}, {whitened}"
+    assert shown == {name: ["110.0", "--", "100.0"], f"{name} + opq bits=4 m=96": ["92.0", "50.0", "80.0"]}

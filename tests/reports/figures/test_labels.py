@@ -28,6 +28,7 @@ def systems_at_few_sizes() -> list[Record]:
 
 def test_names_are_those_of_the_table_without_the_encoder_that_all_share() -> None:
     assert labels.shorten([BASE, f"{BASE} + pq m=4", f"{BASE} + sq"]) == [BASE, "pq m=4", "sq"]
+    assert labels.shorten([f"{BASE}, soft_whiten + opq", f"{BASE} + opq"]) == ["soft_whiten + opq", "opq"]
     two = ["a + pq", "b + pq"]
     assert labels.shorten(two) == two and labels.shorten(["opq-16", "pq-16"]) == ["opq-16", "pq-16"]
 
