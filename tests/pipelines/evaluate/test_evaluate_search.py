@@ -27,7 +27,15 @@ class FakeSearch:
         self.fail_on = fail_on
 
     def search(
-        self, opened: Opened, config: Config, run: RunHandle, reporter: Silent, *, collection: Any, out: str
+        self,
+        opened: Opened,
+        config: Config,
+        run: RunHandle,
+        reporter: Silent,
+        *,
+        collection: Any,
+        out: str,
+        measured: bool = False,
     ) -> dict:
         dataset = Path(config.data.source).name
         if dataset == self.fail_on:
