@@ -174,9 +174,11 @@ def _chooses(split: str) -> bool:
 
 
 def _is_split(record: Record, wanted: str, among: Sequence[Record]) -> bool:
-    """dev+test is test+dev; `all` is the pool of most splits that a data set was evaluated on."""
+    """dev+test is test+dev; `all` is that of this name, else the pool of most splits a data set was evaluated on."""
     if wanted == ALL:
         mine = [r.split for r in among if r.dataset == record.dataset]
+        if ALL in mine:
+            return record.split == ALL
         return record.split == max(mine, key=lambda s: s.count(POOL)) and POOL in record.split
     return sorted(record.split.split(POOL)) == sorted(s.strip() for s in wanted.split(POOL))
 

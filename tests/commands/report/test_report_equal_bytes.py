@@ -145,3 +145,13 @@ def test_transformed_vectors_stand_beside_those_as_encoded(ledger: RunHandle) ->
     shown = {r["system"]: [r["cells"][c]["text"] for c in columns] for r in table["rows"] if whitened in r["system"]}
     name = f"{MODEL.rpartition('/')[2]}, {whitened}"
     assert shown == {name: ["110.0", "--", "100.0"], f"{name} + opq bits=4 m=96": ["92.0", "50.0", "80.0"]}
+
+
+def test_the_split_all_is_that_of_this_name_where_there_is_one() -> None:
+    from report_records import record
+
+    from irctl.pipelines.report.report import Wanted, narrow
+
+    shown = [record("a", 0.5, split=split) for split in ("test", "dev+test", "all")]
+    assert [r.split for r in narrow(shown, Wanted(split="all"))] == ["all"]
+    assert [r.split for r in narrow(shown[:2], Wanted(split="all"))] == ["dev+test"]
