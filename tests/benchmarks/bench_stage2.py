@@ -29,7 +29,7 @@ from irctl.quantizers import opq
 from irctl.quantizers.shared import opening
 from irctl.training.index.fixed_index import CodeIndex
 from irctl.training.index.query_sides import Adapter
-from irctl.training.index.retrieved import Known, Retrieved, with_views
+from irctl.training.index.retrieved import Judgements, Retrieved, with_views
 from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.objective.objective import Objective
 from irctl.training.objective.terms import Part
@@ -46,8 +46,8 @@ class OnePositive:
     def __init__(self, rows: int) -> None:
         self.rows = rows
 
-    def known(self, query: int) -> Known:
-        return Known(str(query), np.array([query * 97 % self.rows]), np.ones(1, np.float32))
+    def known(self, query: int) -> Judgements:
+        return Judgements(str(query), np.array([query * 97 % self.rows]), np.ones(1, np.float32))
 
 
 def make_bundle(folder: Path, rows: int, dim: int, slices: int, bits: int) -> None:

@@ -146,7 +146,7 @@ def _search(target: Target, job: _Job, part: Path, own_file: Path) -> dict[str, 
     return facts
 
 
-def _score(target: Target, file: Path, own_file: Path, search: Mapping[str, Any], job: _Job) -> reuse.Part:
+def _score(target: Target, file: Path, own_file: Path, search: Mapping[str, Any], job: _Job) -> reuse.MeasuredPart:
     """Means, values of queries and their best documents.
 
     With eval.save_run, a ranking from elsewhere is kept as ordered here.
@@ -165,7 +165,7 @@ def _score(target: Target, file: Path, own_file: Path, search: Mapping[str, Any]
         write_run(own_file, ordered, job.run.id)
     rows = files.make_query_rows(target.dataset, target.split, result)
     best = best_documents.make_rows(target.dataset, target.split, ordered, target.qrels)
-    return reuse.Part(_result_rows(target, result, run_sha256(ordered), search), rows, best)
+    return reuse.MeasuredPart(_result_rows(target, result, run_sha256(ordered), search), rows, best)
 
 
 def _result_rows(

@@ -20,7 +20,7 @@ from irctl.pipelines.references import bundles
 WEIGHTS = ("*.safetensors", "*.json", "*/*.safetensors", "*/*.json", "*.txt")
 
 
-class Part(NamedTuple):
+class MeasuredPart(NamedTuple):
     """What was measured of one data set and split: rows of means, of queries, and of their best documents."""
 
     results: list[dict[str, Any]]
@@ -86,14 +86,14 @@ def _identify(reference: str, kind: str) -> list[str]:
     return [f"{f.relative_to(folder)} {sha256_file(f)}" for f in files]
 
 
-def keep_part(part: Path, key: str, measured: Part) -> None:
+def keep_part(part: Path, key: str, measured: MeasuredPart) -> None:
     """Keep what was measured of one target, the file with the key last."""
     write_per_query(part / PER_QUERY, measured.rows)
     best_documents.write(part / best_documents.FILE, measured.best)
     write_json(part / EVAL, {"key": key, "results": measured.results})
 
 
-def read_part(part: Path, key: str) -> Part | None:
+def read_part(part: Path, key: str) -> MeasuredPart | None:
     """What an earlier attempt at the same content measured, or None."""
     best = part / best_documents.FILE
     if not (part / EVAL).is_file() or not best.is_file():
@@ -101,4 +101,4 @@ def read_part(part: Path, key: str) -> Part | None:
     kept = read_json(part / EVAL)
     if kept["key"] != key:
         return None
-    return Part(kept["results"], read_rows(part / PER_QUERY), best_documents.read_rows(best))
+    return MeasuredPart(kept["results"], read_rows(part / PER_QUERY), best_documents.read_rows(best))

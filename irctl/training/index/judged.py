@@ -21,11 +21,11 @@ from irctl.data import draws
 from irctl.data.collections.self_match import decide_self_match
 from irctl.data.collections.training_source import JudgedSplit, open_training_source
 from irctl.data.groups import positives
-from irctl.data.groups.merged_sources import Labels as LabelRange
+from irctl.data.groups.merged_sources import Labels
 from irctl.data.judgements.qrels_store import Selection, open_qrels
 from irctl.data.texts.store import TextPool
 from irctl.errors import ConfigError, DataError
-from irctl.training.index.retrieved import Known
+from irctl.training.index.retrieved import Judgements
 from irctl.training.objective import terms
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class JudgedQueries:
         self._store = open_qrels([split.collection.qrels_file(split.split)], queries, passages, Selection())
         self._place_N = place_N
         about = self._store.about
-        self.labels = LabelRange(about["lowest"], about["largest"], about["whole"])
+        self.labels = Labels(about["lowest"], about["largest"], about["whole"])
         self.threshold = choose_threshold(config, self.labels)
         self.is_binary = positives.is_binary(config)
         self.positive_from = 1.0 if self.is_binary else self.threshold
@@ -89,7 +89,7 @@ class JudgedQueries:
     def texts(self, numbers: Iterable[int]) -> list[str]:
         return [t.strip() for t in self._texts.column("text", [int(self._rows_T[n]) for n in numbers])]
 
-    def known(self, query: int) -> Known:
+    def known(self, query: int) -> Judgements:
         """Judged rows of a query, ascending, with their labels."""
         documents_J, labels_J = self._store.of(int(self._rows_T[query]))
         rows_J = self._place(documents_J.astype(np.int64))
@@ -100,13 +100,13 @@ class JudgedQueries:
         own = -1
         if self._own is not None and (row := int(self._own.corpus.find([name])[0])) >= 0:
             own = int(self._place(np.array([row]))[0])
-        return Known(name, rows_J[order_J], np.asarray(labels_J, np.float32)[order_J], own)
+        return Judgements(name, rows_J[order_J], np.asarray(labels_J, np.float32)[order_J], own)
 
     def _place(self, documents_J: NDArray[np.int64]) -> NDArray[np.int64]:
         return documents_J if self._place_N is None else self._place_N[documents_J]
 
 
-def choose_threshold(config: Config, labels: LabelRange) -> float:
+def choose_threshold(config: Config, labels: Labels) -> float:
     """The grade from which a document is a labelled positive; 1 for losses that order all grades."""
     if (asked := positives.threshold_asked_for(config)) is not None:
         return positives.choose_threshold(asked, labels)

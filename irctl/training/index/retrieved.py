@@ -40,7 +40,7 @@ ONE_POSITIVE = ("infonce",)
 """Losses that compare one positive with the rest; others order all of them."""
 
 
-class Known(NamedTuple):
+class Judgements(NamedTuple):
     """What is known of a query. rows: judged ones, ascending, with their labels; own_row: its own document, or -1."""
 
     name: str
@@ -49,12 +49,12 @@ class Known(NamedTuple):
     own_row: int = -1
 
 
-class Labels(Protocol):
+class GivesJudgements(Protocol):
     """Judgements of the training queries over the rows of an index. positive_from: the least label of a positive."""
 
     positive_from: float
 
-    def known(self, query: int) -> Known: ...
+    def known(self, query: int) -> Judgements: ...
 
 
 class Candidates(NamedTuple):
@@ -73,7 +73,9 @@ def with_views(parts: Sequence[Part]) -> tuple[Part, ...]:
 class Retrieved:
     """The candidates of one training. k: retrieved for each query, at most all rows but the query's own document."""
 
-    def __init__(self, index: FixedIndex, labels: Labels, *, k: int, seed: int, mask_positives: bool = True) -> None:
+    def __init__(
+        self, index: FixedIndex, labels: GivesJudgements, *, k: int, seed: int, mask_positives: bool = True
+    ) -> None:
         self.index, self.labels = index, labels
         self.k, self.seed, self.mask_positives = min(k, index.rows), seed, mask_positives
 
@@ -98,7 +100,7 @@ class Retrieved:
         views = {name: _view(*arrays, scores_BN.device) for name, arrays in (("own", found.own), (ONE, found.one))}
         return Scored(scores_BN, views)
 
-    def _retrieve(self, queries_LD: Tensor, known: Sequence[Known]) -> NDArray[np.int64]:
+    def _retrieve(self, queries_LD: Tensor, known: Sequence[Judgements]) -> NDArray[np.int64]:
         """Rows [L, k] without each query's own document; -1, for a list that is shorter by that, is never an index."""
         drops = any(q.own_row >= 0 for q in known)
         rows_LK: NDArray[np.int64] = self.index.search(queries_LD, self.k + drops).cpu().numpy()
@@ -109,7 +111,7 @@ class Retrieved:
             out_k[: len(others)] = others
         return out_Lk
 
-    def _draw(self, items: Sequence[Item], known: Sequence[Known]) -> list[int]:
+    def _draw(self, items: Sequence[Item], known: Sequence[Judgements]) -> list[int]:
         """The row of one labelled positive of each query."""
         drawn = []
         for (_, epoch), query in zip(items, known, strict=True):
@@ -121,7 +123,7 @@ class Retrieved:
 
 def list_candidates(
     retrieved_Bk: NDArray[np.int64],
-    known: Sequence[Known],
+    known: Sequence[Judgements],
     positive_from: float,
     drawn: Sequence[int],
     mask_positives: bool = True,
@@ -151,7 +153,7 @@ def list_candidates(
     return Candidates(np.maximum(rows_BN, 0), (labels_BN, own_BN), (one_BN, mask_BN))
 
 
-def _labels_of(rows_N: NDArray[np.int64], query: Known) -> NDArray[np.float32]:
+def _labels_of(rows_N: NDArray[np.int64], query: Judgements) -> NDArray[np.float32]:
     """The labels of rows [N], 0 for those that nobody judged."""
     if not len(query.rows_J):
         return np.zeros(len(rows_N), np.float32)

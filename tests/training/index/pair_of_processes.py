@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from irctl.quantizers.learned import Quantizer
 from irctl.training.index.fixed_index import CodeIndex
 from irctl.training.index.query_texts import QueryTexts
-from irctl.training.index.retrieved import Known, with_views
+from irctl.training.index.retrieved import Judgements, with_views
 from irctl.training.index.retrieving_method import RetrievingMethod
 from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.loop.trainer import MethodModule
@@ -38,9 +38,9 @@ class Queries:
     def texts(self, numbers: Any) -> list[str]:
         return [" ".join(str(1 + (7 * n + j) % (tiny.WORDS - 1)) for j in range(3 + n % 4)) for n in numbers]
 
-    def known(self, query: int) -> Known:
+    def known(self, query: int) -> Judgements:
         rows = np.array([3 * query, 3 * query + 1][: 2 - query % 2])
-        return Known(f"q{query}", rows, np.ones(len(rows), np.float32), own_row=48 if query == 3 else -1)
+        return Judgements(f"q{query}", rows, np.ones(len(rows), np.float32), own_row=48 if query == 3 else -1)
 
 
 class Codes(RetrievingMethod):

@@ -12,7 +12,7 @@ import torch
 from irctl.losses import infonce, lambdamrr, ranknet
 from irctl.quantizers.learned import Quantizer
 from irctl.training.index.fixed_index import CodeIndex, VectorIndex
-from irctl.training.index.retrieved import ONE, Known, Retrieved, list_candidates
+from irctl.training.index.retrieved import ONE, Judgements, Retrieved, list_candidates
 from irctl.training.index.trained_codes import TrainedCodes
 
 D, N = 8, 60
@@ -22,17 +22,17 @@ def vectors(rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, D)).astype(np.float32)
 
 
-def known(*rows: int, name: str = "q", labels: list[float] | None = None, own: int = -1) -> Known:
-    return Known(name, np.array(rows, np.int64), np.array(labels or [1.0] * len(rows), np.float32), own)
+def known(*rows: int, name: str = "q", labels: list[float] | None = None, own: int = -1) -> Judgements:
+    return Judgements(name, np.array(rows, np.int64), np.array(labels or [1.0] * len(rows), np.float32), own)
 
 
 class Judged:
     positive_from = 1.0
 
-    def __init__(self, *queries: Known) -> None:
+    def __init__(self, *queries: Judgements) -> None:
         self._queries = queries
 
-    def known(self, query: int) -> Known:
+    def known(self, query: int) -> Judgements:
         return self._queries[query]
 
 
