@@ -107,3 +107,10 @@ def test_another_encoder_than_that_of_the_codes_is_refused(place: Workspace, wor
 def test_the_dry_run_says_bundle_codes_and_what_chooses(place: Workspace, words: str, warm_up: dict) -> None:
     said = place.ok(f"{TRAIN} --data {words} --dry-run").out
     assert "8 slices, 4 centroids each" in said and "100 nearest to each, coded" in said
+
+
+def test_codes_of_transformed_vectors_are_no_start(place: Workspace, words: str, warm_up: dict) -> None:
+    made = place.ok(f"{COMPRESS} --data {warm_up['vectors']} --set transform.name=soft_whiten --json").json["run"]
+    done = place.run(f"{TRAIN} --data {words} --index {made} --dry-run")
+    assert done.code == 2 and "codes of transformed vectors" in done.err
+    assert place.ok(f"{TRAIN} --data {words} --dry-run").out, "by lineage the newest without a transform is taken"

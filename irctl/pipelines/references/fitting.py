@@ -75,8 +75,8 @@ def fitting_bundle(
 
     methods: of its codes, by default those that can be trained further. m, bits: slices and bits a slice; 0: any.
     Bundles that a training wrote are taken where they are named; by lineage a training starts from its parents, so that
-    seeds do not build on each other. warm_up: nor is one of codes that an encoder was trained with. Raises DataError
-    where none fits, ConfigError where the one that is named has other slices or bits.
+    seeds do not build on each other. warm_up: nor is one of codes that an encoder was trained with, or of transformed
+    vectors. Raises DataError where none fits, ConfigError where the one that is named has other slices or bits.
     """
     methods, corpus = methods or TRAINABLE, corpus or corpus_of(config)
     if config.train.index:
@@ -125,7 +125,7 @@ def _fitting_bundles(
             if (
                 manifest.get("method") in methods
                 and "parent" not in manifest
-                and not (warm_up and "trained" in about)
+                and not (warm_up and ("trained" in about or "transform" in manifest))
                 and manifest.get("coverage", "full") == "full"
                 and (not m or has.get("m") == m)
                 and (not bits or has.get("bits") == bits)

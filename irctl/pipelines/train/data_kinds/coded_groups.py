@@ -108,7 +108,7 @@ def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
     bundle = fitting_bundle(config, reporter, m=settings.m, bits=settings.bits, warm_up=True)
     named = {"train.index": str(bundle.folder.absolute())}
     config = config.replace(named, config.origins.get("train.index") or derived("the newest that fits"))
-    _check_similarity(config, bundle, settings.similarity)
+    _check_start(config, bundle, settings.similarity)
     group = {"data.group_size": settings.negatives + 1}
     config = config.replace(group, derived(f"{config.train.method}.negatives"))
     if not config.data.negatives:
@@ -124,8 +124,16 @@ def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
     return config, bundle, warning
 
 
-def _check_similarity(config: Config, bundle: Bundle, asked: str) -> None:
-    """ConfigError where codes of this metric are not trained, or not by the similarity that is asked for."""
+def _check_start(config: Config, bundle: Bundle, asked: str) -> None:
+    """ConfigError where codes of this metric are not trained, or not by the similarity that is asked for, or where
+    they are of other vectors than an encoder makes.
+    """
+    if bundle.manifest.get("transform"):
+        raise ConfigError(
+            f"train.index={bundle.folder}: holds codes of transformed vectors; {config.train.method} trains vectors as "
+            "the encoder makes them",
+            hint="Name codes without a transform; --method jpq trains centroids of these",
+        )
     legal = SIMILARITY.get(asked, ("ip", "cosine"))
     if bundle.metric not in legal:
         what = f"repconc.similarity={asked} starts from" if asked else "repconc trains"
