@@ -47,6 +47,11 @@ class Quantizer:
         if self.reduced > dim:
             raise ConfigError(f"opq.dim: expected at most the {dim} dimensions of the input, found {config.dim}")
         product.check_slices("opq", self.reduced, config.m)
+        if config.points < (least := max(self.reduced, 1 << config.bits)):
+            raise ConfigError(
+                f"opq.points: expected at least {least} rows, to train a rotation to {self.reduced} dimensions and "
+                f"{1 << config.bits} centroids, found {config.points}"
+            )
         self.config, self.dim, self.metric, self.seed = config, dim, check_metric(metric), seed
         self.code_size = bit_packing.count_bytes(config.m, config.bits)
         self.train_rows = max(config.points, config.points_per_centroid << config.bits)
@@ -57,10 +62,10 @@ class Quantizer:
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
         self.warnings = product.check_rows("opq", len(rows_ND), self.config.bits)
-        if len(rows_ND) < self.dim:  # faiss ends the process: no rotation is determined
+        if len(rows_ND) < self.reduced:  # faiss would write beyond its memory, and end the process
             raise ConfigError(
-                f"opq: a rotation of {self.dim} dimensions needs at least as many training rows, found {len(rows_ND)}",
-                hint="Use pq, or train on more rows",
+                f"opq: a rotation to {self.reduced} dimensions needs as many training rows, found {len(rows_ND)}",
+                hint="Train on more rows, use pq, or lower opq.dim",
             )
         self.rotation_ED = faiss_tools.train_opq(
             rows_ND,

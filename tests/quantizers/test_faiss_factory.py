@@ -84,3 +84,15 @@ def test_too_few_rows_are_refused_and_repeated_remarks_said_once(capfd: pytest.C
     quantizer.fit(rows(100))
     assert len(quantizer.warnings) == 1 and "clustering 100 points to 16 centroids" in quantizer.warnings[0]
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("factory", "found"), [("OPQ4,SQ8", 300), ("OPQ4_320,IVF4,PQ4x4", 300), ("IVF256(OPQ4,PQ4x8),SQ8", 256)]
+)
+def test_too_few_rows_for_opq_in_a_string_are_refused_before_faiss_ends_the_process(factory: str, found: int) -> None:
+    x = np.random.default_rng(0).standard_normal((300, 320), dtype=np.float32)
+    with pytest.raises(ConfigError, match=rf"OPQ to 320 dimensions needs as many training rows, found {found}"):
+        opening.make("faiss", {"factory": factory}, 320).fit(x)
+    fewer = opening.make("faiss", {"factory": "OPQ4_64,SQ8"}, 320)
+    fewer.fit(x)
+    assert fewer.encode(x).shape == (300, 64)

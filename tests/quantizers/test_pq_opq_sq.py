@@ -94,6 +94,22 @@ def test_opq_is_trained_on_rotated_rows_and_beats_pq_on_correlated_data() -> Non
     assert errors["opq"] < 0.8 * errors["pq"]
 
 
+def test_a_rotation_is_trained_on_a_row_for_each_of_its_dimensions_or_refused() -> None:
+    # faiss keeps a matrix D x E in memory for D x rows: with fewer than E rows it ended the process
+    with pytest.raises(ConfigError, match=r"rotation to 32 dimensions .* found 31\. .*opq\.dim"):
+        opening.make("opq", {"m": 4, "bits": 2}, 32).fit(correlated(31))
+    for dim, rows in ((0, 32), (8, 12)):
+        opq = opening.make("opq", {"m": 4, "bits": 2, "dim": dim}, 32)
+        opq.fit(correlated(rows))
+        np.testing.assert_allclose(opq.rotation_ED @ opq.rotation_ED.T, np.eye(dim or 32), atol=1e-5)
+
+
+@pytest.mark.parametrize(("points", "bits", "least"), [(12, 2, 32), (40, 6, 64)])
+def test_points_too_few_for_a_rotation_are_refused_before_any_row_is_read(points: int, bits: int, least: int) -> None:
+    with pytest.raises(ConfigError, match=rf"opq\.points: expected at least {least} rows.* found {points}"):
+        opening.make("opq", {"m": 4, "bits": bits, "points": points}, 32)
+
+
 @pytest.mark.parametrize("metric", ("ip", "l2"))
 def test_a_reduced_opq_scores_like_its_decoded_rows(metric: str) -> None:
     x, q = correlated(900), correlated(4, seed=2)

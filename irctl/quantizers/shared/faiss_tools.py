@@ -99,7 +99,11 @@ def train_pq(x_ND: Vectors, m: int, bits: int, *, iterations: int, points_per_ce
 def train_opq(
     x_ND: Vectors, m: int, bits: int, dim: int, *, iterations: int, points: int, seed: int
 ) -> NDArray[np.float32]:
-    """Rotation [E, D] that suits product quantization: rotate, quantize, Procrustes, repeated."""
+    """Rotation [E, D] that suits product quantization: rotate, quantize, Procrustes, repeated.
+
+    With fewer than E rows or points, faiss writes beyond its memory and ends the process.
+    """
+    assert min(len(x_ND), points) >= max(dim, 1 << bits), "the quantizer refused fewer"
     transform = faiss.OPQMatrix(x_ND.shape[1], m, dim)
     transform.niter, transform.max_train_points, transform.verbose = iterations, points, False
     pq = faiss.ProductQuantizer(dim, m, bits)
@@ -192,6 +196,7 @@ def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
 
     Raises ConfigError where the rows are too few or do not fit.
     """
+    _check_rotations(index, len(x_ND), factory)
     with tempfile.TemporaryFile("w+", errors="replace") as printed:
         sys.stderr.flush()
         stderr = os.dup(2)
@@ -205,6 +210,19 @@ def train(index: Any, x_ND: Vectors, factory: str) -> list[str]:
             os.close(stderr)
         printed.seek(0)
         return [f"faiss: {line}" for line in dict.fromkeys(printed.read().splitlines()) if line.strip()]
+
+
+def _check_rotations(index: Any, rows: int, factory: str) -> None:
+    """ConfigError below a row for each rotated dimension of OPQ: faiss writes beyond its memory, ending the process."""
+    for t in list_transforms(index):
+        if isinstance(t, faiss.OPQMatrix) and rows < t.d_out:
+            raise ConfigError(
+                f"faiss.factory: {factory}: OPQ to {t.d_out} dimensions needs as many training rows, found {rows}",
+                hint="Leave OPQ out, name fewer dimensions (OPQ16_64), or train on more rows",
+            )
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    if isinstance(inner, faiss.IndexIVF):  # lists may have a quantizer of their own, trained on their centroids
+        _check_rotations(faiss.downcast_index(inner.quantizer), inner.nlist, factory)
 
 
 def check_usable(index: Any, x_ND: Vectors, factory: str) -> None:
