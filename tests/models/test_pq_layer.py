@@ -95,6 +95,36 @@ def test_the_gradient_of_scores_is_that_of_finite_differences_for_queries_and_ce
         assert torch.autograd.gradcheck(scored, inputs)
 
 
+def test_shared_candidates_are_scored_alike_in_any_blocks_with_their_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = small_layer()
+    codes_NM, queries_BE = layer.assign(drawn(9, D)), drawn(3, D, seed=5).requires_grad_()
+
+    def found() -> tuple[Tensor, ...]:
+        scores_BN = layer.lut_scores(queries_BE, codes_NM)
+        return scores_BN, *torch.autograd.grad(scores_BN.square().sum(), (queries_BE, layer.centroids))
+
+    whole = found()
+    monkeypatch.setattr("irctl.models.pq_layer.DECODED_ROWS", 4)
+    assert all(torch.allclose(a, b) for a, b in zip(found(), whole, strict=True))
+
+
+@pytest.mark.parametrize("shared", (False, True))
+def test_scores_keep_for_their_gradient_the_codes_themselves_not_places_or_decoded_vectors(shared: bool) -> None:
+    # 128 queries x 200 candidates x 48 slices were kept as int64, ten times what codes take; shared ones decoded
+    layer = small_layer(torch.float32)
+    codes_NM = layer.assign(drawn(4000, D).float())
+    queries_BE = drawn(4, D).float().requires_grad_()
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        layer.lut_scores(queries_BE, codes_NM if shared else codes_NM.reshape(4, 1000, -1))
+    assert codes_NM.nbytes <= sum(kept.values()) < codes_NM.nbytes + 4096
+
+
 def test_the_gradient_of_decoded_vectors_is_that_of_finite_differences() -> None:
     layer = small_layer()
     codes_NM = layer.assign(drawn(5, D))

@@ -16,6 +16,8 @@ from irctl.types import Stream
 
 BLOCK_ROWS = 8192
 """Documents scored at once: 4 MB of scores of 128 queries."""
+TAKEN_ROWS = 2048
+"""Candidates whose vectors are held at once: 6 MB at 768 dimensions."""
 Floats = NDArray[np.float32]
 
 
@@ -31,7 +33,10 @@ class Teacher:
 
     def scores(self, queries_BD: Tensor, rows_U: Tensor) -> Tensor:
         """Scores [B, U] of these rows."""
-        return queries_BD @ torch.from_numpy(self.take(rows_U.cpu().numpy())).to(queries_BD.device).T
+        scores_BU = queries_BD.new_empty(len(queries_BD), len(rows_U))
+        for block, rows in zip(torch.split(scores_BU, TAKEN_ROWS, 1), torch.split(rows_U, TAKEN_ROWS), strict=True):
+            block.copy_(queries_BD @ torch.from_numpy(self.take(rows.cpu().numpy())).to(queries_BD.device).T)
+        return scores_BU
 
     def best(self, queries_BD: Tensor, k: int) -> NDArray[np.int64]:
         """Rows [B, k] of the best documents of each query, k of them or all there are; a block in memory at a time."""
