@@ -132,8 +132,8 @@ def bootstrap_ratio(
     None is an end without bound: so many resamples have a denominator of 0 or less.
     """
     above_S, below_S = (bootstrap_means(x_N, seed=seed) for x_N in (numerator_N, denominator_N))  # the same draws
-    ratio_S = np.where(below_S > 0, above_S / np.where(below_S > 0, below_S, 1), np.sign(above_S) * np.inf)
-    ratio_S = np.where(np.isnan(ratio_S), 0.0, ratio_S)  # 0 of 0
+    ratio_S = np.where(above_S == 0, 0.0, np.copysign(np.inf, above_S))  # without a denominator; 0 of 0 is 0
+    np.divide(above_S, below_S, out=ratio_S, where=below_S > 0)
     ends = np.quantile(ratio_S, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     low, high = (float(v) if np.isfinite(v) else None for v in ends)
     return low, high

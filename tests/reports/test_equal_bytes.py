@@ -122,3 +122,11 @@ def test_an_interval_is_unbounded_where_the_gap_itself_may_be_none() -> None:
     below = 2 + rng.standard_normal(400)
     low, high = bootstrap_ratio(0.5 * below + 0.1 * rng.standard_normal(400), below)
     assert low is not None and high is not None and 0.48 < low < 0.5 < high < 0.52
+
+
+@pytest.mark.filterwarnings("error")
+def test_resamples_without_a_difference_count_as_0_whatever_the_denominator() -> None:
+    # 0 x inf was computed first, with a warning of numpy in the report
+    assert bootstrap_ratio(np.zeros(4), np.array([1.0, 0.0, 0.0, -1.0])) == (0.0, 0.0)
+    low, high = bootstrap_ratio(np.array([1.0, 0.0]), np.array([1.0, 0.0]))  # a quarter of resamples: 0 of 0
+    assert (low, high) == (0.0, 1.0)
