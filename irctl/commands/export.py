@@ -46,7 +46,6 @@ def export(
       irctl export latest --to npy --out codes.npy
       irctl export latest --to parquet --decoded
       irctl export latest --to ids --dry-run
-      irctl export latest:encode --to model --set transform.name=soft_whiten --dry-run
     """
 
     from irctl.pipelines.export import export as pipeline

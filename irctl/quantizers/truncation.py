@@ -1,12 +1,11 @@
 """The first n dimensions, the rest left out: the baseline at equal bytes that needs no training.
 
 24 bytes are truncation.bytes=24: 24 dimensions in int8, each on its own even grid over the range seen in training, as
-sq has it. float16 keeps 12 dimensions in those bytes, float32 6. An encoder
-that was trained to be cut (Kusupati et al. 2022, Matryoshka Representation Learning, arXiv 2205.13147) has most of its
-meaning in front; of others any n dimensions are as good. The kept part gets the length of the whole row again, as such
-encoders have it: without (truncation.renorm=false) rows that have little of their length in front rank low. Measured on
-the built-in collection and default encoder, 225 queries, nDCG@10: 24 bytes .218 with and .168 without, 48 bytes .351
-and .296.
+sq has it. float16 keeps 12 dimensions in those bytes, float32 6. An encoder that was trained to be cut (Kusupati et al.
+2022, Matryoshka Representation Learning, arXiv 2205.13147) has most of its meaning in front; of others any n dimensions
+are as good. The kept part gets the length of the whole row again, as such encoders have it: without
+(truncation.renorm=false) rows that have little of their length in front rank low. Measured on the built-in collection
+and default encoder, 225 queries, nDCG@10: 24 bytes .218 with and .168 without, 48 bytes .351 and .296.
 Dimension key: N vectors, D dimensions, E kept (n in settings), C code bytes, Q queries.
 """
 

@@ -11,7 +11,8 @@ from compressing import compressed, new_run, save_vectors, settings, vectors
 
 from irctl import paths
 from irctl.errors import ConfigError
-from irctl.pipelines import encode, export
+from irctl.pipelines import encode
+from irctl.pipelines.export import export
 from irctl.pipelines.search import search
 from irctl.pipelines.search.opened import Opened
 from irctl.types import Silent

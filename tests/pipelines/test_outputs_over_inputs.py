@@ -63,7 +63,8 @@ def test_files_of_the_collection_are_not_written_over(tmp_path: Path) -> None:
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         file = collection / name
         if name.startswith("qrels"):
-            refused(file, lambda r, f=file: hardneg.hardneg(config, r, QUIET, hardneg.MiningRequest(out=str(f))))
+            asked = hardneg.MiningRequest(out=str(file), forced=True)
+            refused(file, lambda r, asked=asked: hardneg.hardneg(config, r, QUIET, asked))
         else:
             refused(file, lambda r, f=file: bm25.search(config, r, QUIET, out=str(f)))
 

@@ -184,8 +184,9 @@ def test_no_torch_is_needed_to_plan() -> None:
 
 
 def test_training_of_the_demo_is_one_chunk_a_step_on_the_cpu() -> None:
-    named = dict(zip(demo.TRAIN[::2], demo.TRAIN[1::2], strict=True))
-    sets = [word for mark, word in zip(demo.TRAIN[::2], demo.TRAIN[1::2], strict=True) if mark == "--set"]
+    words = (*demo.TRAIN, "7")  # steps
+    named = dict(zip(words[::2], words[1::2], strict=True))
+    sets = [word for mark, word in zip(words[::2], words[1::2], strict=True) if mark == "--set"]
     hardware = profiles.layer("cpu", "dense")
     config = settings.resolve(hardware, settings.from_sets([f"batch.global={named['--batch']}", *sets]))
     made = batch_plan.plan(config)

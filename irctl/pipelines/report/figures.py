@@ -83,12 +83,16 @@ def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path,
     return written
 
 
-def _runs(wanted: Wanted, command: str) -> list[RunRecord]:
-    """The runs named (a group stands for its members), else the newest with its whole group."""
+def _runs(wanted: Wanted, command: str, wrote: str = "") -> list[RunRecord]:
+    """The runs named (a group stands for its members), else the newest with its whole group.
+
+    wrote: the kind of artifact that a run must have written to be the newest.
+    """
     from irctl.ledger import query
 
     known = query.list_runs(command=command, status="completed")
     if not wanted.runs:
+        known = [r for r in known if not wrote or query.artifacts(r, role="out", kind=wrote)]
         group = known[0].columns.get("group_id") if known else None
         return [r for r in known if group and r.columns.get("group_id") == group] or known[:1]
     chosen: list[RunRecord] = []
@@ -137,7 +141,7 @@ def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     from irctl.metrics.vectors.spectrum import eigenvalues
     from irctl.pipelines.references import vectors
 
-    runs = _runs(wanted, "encode")
+    runs = _runs(wanted, "encode", "embeddings")  # an encoding may have kept codes alone
     names = _make_distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
     points: list[curves.SpectrumPoint] = []
     for run, name in zip(runs, names, strict=True):
