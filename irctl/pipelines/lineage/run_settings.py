@@ -52,12 +52,19 @@ def short_name(model: str) -> str:
 
 
 def selected_on(line: Sequence[RunRecord]) -> set[tuple[str, str]]:
-    """(data set, split) pairs that a checkpoint of this lineage was chosen on."""
-    found = set()
-    for record in line:
-        if record.columns.get("command") == "train" and settings(record).get("eval.during", "off") != "off":
-            found.add((str(record.columns.get("dataset") or ""), "dev"))
-    return found
+    """(data set, split) pairs that a checkpoint of this lineage was chosen on: those that its trainings measured on.
+
+    Training queries that were held out are a split of another name, such as `6 of train`.
+    """
+    from irctl.ledger import query
+
+    trainings = [record for record in line if record.columns.get("command") == "train"]
+    return {
+        (str(record.columns.get("dataset") or ""), str(row["split"]))
+        for record in trainings
+        for row in query.measures(record.id)
+        if row["split"]
+    }
 
 
 def is_selected(selected: set[tuple[str, str]], dataset: str, split: str) -> bool:

