@@ -144,7 +144,7 @@ def _memory(config: Config, bundle: Bundle) -> dict[str, str]:
     own, batch = settings_of(config), config.batch.loss or config.batch.global_
     is_small = bundle.rows <= own.all_documents
     shared = bundle.rows if is_small else min(bundle.rows, own.k * batch)
-    centroids = bundle.dim << int(bundle.manifest.get("settings", {}).get("bits", 8))
+    centroids = count_centroids(bundle)
     trained = centroids + (bundle.dim**2 if own.query == "adapter" else 0)
     floats = bundle.rows * bundle.dim if is_small else 0
     held = {
@@ -159,6 +159,11 @@ def _memory(config: Config, bundle: Bundle) -> dict[str, str]:
     arrays = 4 * (2 * centroids + 2 * bundle.dim**2)
     said["bundle"] = f"{arrays / MIB:.1f} MiB beside the codes and ids of its parent, which are linked"
     return said
+
+
+def count_centroids(bundle: Bundle) -> int:
+    """Numbers in the centroids of one side, at the most."""
+    return bundle.dim << int(bundle.manifest.get("settings", {}).get("bits", 8))
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:

@@ -6,12 +6,13 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from irctl import paths
+from irctl import paths, plugins
 from irctl.errors import RunFailed
 from irctl.training import batch_plan
 from irctl.training.batch_plan import BatchPlan
+from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -41,7 +42,7 @@ class ModelMemory:
     kept: int  # checkpoints that stay, the best included
     checkpoints: int  # at a time: a new one is written before the oldest is removed
     has_optimizer: bool  # in a checkpoint
-    text_bytes: int  # of the model's folder: vocabulary and settings
+    text_bytes: int  # of the model's folder: vocabulary and settings; what is written beside the parameters
 
     @property
     def device_gib(self) -> float:
@@ -73,18 +74,51 @@ def of_model(folder: Path, config: Config, devices: int) -> ModelMemory:
     if config.model.lora_r:
         added, beside = _count_lora(folder, config.model.lora_r)
         trained = added + beside
-    written = batch_plan.most_checkpoints(config)
     return ModelMemory(
         parameters=parameters,
         added=added,
         trained=trained,
         state_bytes=STATE_BYTES - shared + shared / devices,
         frozen_bytes=WEIGHT_BYTES / devices if stage == 3 else WEIGHT_BYTES,
-        kept=train.keep + 1 if written is None else min(train.keep + 1, written),
-        checkpoints=train.keep + 2 if written is None else min(train.keep + 2, written),
         has_optimizer=train.save_state,
-        text_bytes=sum(p.stat().st_size for p in folder.rglob("*") if p.suffix in (".json", ".txt", ".model")),
+        text_bytes=_text_bytes(folder),
+        **_count_checkpoints(config),
     )
+
+
+def of_codes(config: Config, encoder: Path | None) -> ModelMemory:
+    """Of a training whose checkpoints hold query centroids, the rotation and a map of queries; no encoder is in them.
+
+    encoder: the folder of the one that is saved with the map. The bundle's arrays are counted, its codes are links.
+    DataError where there is no bundle.
+    """
+    from irctl.pipelines.train import label_free
+
+    bundle = label_free.find_bundle(config, Silent())[1]
+    centroids = label_free.count_centroids(bundle)
+    trained = centroids + (bundle.dim**2 if label_free.settings_of(config).query == "adapter" else 0)
+    copied = WEIGHT_BYTES * count_parameters(encoder) + _text_bytes(encoder) if encoder else 0
+    return ModelMemory(
+        parameters=trained + bundle.dim**2,
+        added=0,
+        trained=trained,
+        state_bytes=STATE_BYTES,
+        frozen_bytes=WEIGHT_BYTES,
+        has_optimizer=config.train.save_state,
+        text_bytes=copied + WEIGHT_BYTES * trained,  # centroids of documents, and the map once more, in the model
+        **_count_checkpoints(config),
+    )
+
+
+def _count_checkpoints(config: Config) -> dict[str, Any]:
+    keep, written = config.train.keep, batch_plan.most_checkpoints(config)
+    if written is None:
+        return {"kept": keep + 1, "checkpoints": keep + 2}
+    return {"kept": min(keep + 1, written), "checkpoints": min(keep + 2, written)}
+
+
+def _text_bytes(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.suffix in (".json", ".txt", ".model"))
 
 
 def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | None = None) -> None:
@@ -93,11 +127,17 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
     checkpoints: where a run that goes on has some already.
     """
     from irctl.models.locate import find_local
+    from irctl.pipelines.references import fitting
 
     located = find_local(config.model.name, config.model.revision)
-    if located is None:
+    if _trains_codes_alone(config) and fitting.is_of_vectors(config.data.source):
+        taken = of_codes(config, None)
+    elif located is None:
         return
-    taken = of_model(located.folder, config, devices)
+    elif _trains_codes_alone(config):
+        taken = of_codes(config, located.folder)
+    else:
+        taken = of_model(located.folder, config, devices)
     there = [p.stat().st_size for p in checkpoints.rglob("*") if p.is_file()] if checkpoints else []
     needed, free = max(taken.model_gib, taken.disk_gib - sum(there) / GIB), free_gib(runs)
     if needed > free:
@@ -105,6 +145,13 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
             f"{runs}: {needed:.2f} GiB of checkpoints and model to come, {free:.2f} GiB free on the disk",
             hint="Free some, lower train.keep, drop train.save_state, or set IRCTL_RUNS to a larger disk",
         )
+
+
+def _trains_codes_alone(config: Config) -> bool:
+    """Whether what is trained belongs to a bundle: its query centroids and a map, not the encoder of queries."""
+    method = config.train.method
+    settings = plugins.config_class("methods", method)
+    return settings is not None and getattr(settings(**config.plugin(method)), "query", "") in ("frozen", "adapter")
 
 
 def free_gib(folder: Path) -> float:

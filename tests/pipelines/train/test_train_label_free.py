@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 from learning import opened
 from word_collection import word_collection
 from workspace import Workspace
+
+from irctl.config import from_json, resolve
+from irctl.ledger import query
+from irctl.models.locate import find_local
+from irctl.pipelines.train import memory
 
 TRAIN = "train --method jpq --loss distill --batch 8 --max-steps 12 --set loss.temperature=0.05"
 
@@ -68,6 +74,21 @@ def test_texts_of_a_file_train_alike_with_judgements_and_without_any(
     finally:
         shutil.move(place.folder / "hidden", hidden)
     assert side_of(without) == side_of(with_judgements) == side_of(trained), "its texts are those of the split"
+
+
+def test_the_disk_it_is_said_to_need_holds_no_encoder_but_in_the_model(
+    place: Workspace, trained: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = query.find_run(trained["run"]).paths
+    config = resolve(from_json(json.loads(paths.config.read_text())))
+    encoder = find_local(config.model.name).folder
+    taken = memory.of_codes(config, encoder)
+    written = [sum(f.stat().st_size for f in c.rglob("*")) for c in paths.checkpoints.glob("step-*")]
+    assert max(written) <= taken.checkpoint_gib * memory.GIB <= max(written) + 2 * memory.CHECKPOINT_BYTES
+    asked: list[float] = []
+    monkeypatch.setattr(memory, "free_gib", lambda folder: asked.append(taken.disk_gib) or taken.disk_gib + 1e-6)
+    memory.check_disk(config, 1, place.folder)
+    assert asked and taken.disk_gib < memory.of_model(encoder, config, 1).disk_gib
 
 
 def test_the_model_for_other_programs_maps_as_the_bundle_does(place: Workspace, trained: dict) -> None:
