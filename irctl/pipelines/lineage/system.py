@@ -100,7 +100,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label = " ".join([f"{label} + {compression}", *([loss] if loss else []), *words])
         parts = {**parts, "compress": {"method": compression, **own}}
         if is_trained and train is not None:
-            parts = {**parts, "trained": changed(train)}
+            parts = {**parts, "trained": changed(train), **_earlier_trainings(line, below)}
     if rerank := int(search.get("rerank") or 0):
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
     if name := settings(record).get("run.name"):
@@ -130,6 +130,17 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def _earlier_trainings(line: Sequence[RunRecord], below: Sequence[RunRecord]) -> dict[str, Any]:
+    """Identity of trained codes that were trained on trained codes. line, below: down from them, from what was trained.
+
+    Their index is no part of their settings: what the others were and how many there are tells them from those.
+    """
+    known = {run.id for run in below}
+    chain = [run for run in line if run.columns.get("command") == "train" and run.id not in known]
+    earlier = [changed(run) for run in chain[1:]]
+    return {"earlier": earlier, "chain": {"trainings": len(chain)}} if earlier else {}
 
 
 def _negatives_of(train: RunRecord) -> int | None:

@@ -15,7 +15,7 @@ from irctl.ledger import query
 from irctl.pipelines.evaluate.evaluate import evaluate
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.report.records import gather
-from irctl.reports.records import Record, compute_kept
+from irctl.reports.records import Record, compute_kept, label_rows
 from irctl.types import Silent
 
 
@@ -65,6 +65,18 @@ def test_another_start_of_the_same_settings_is_the_same_system(toy: Path, tiny_e
         trained = trained_run(opened(made), train__index=made, loss__name="distill")
         rows.append(evaluated(toy, index=trained.id))
     assert rows[0].variant == rows[1].variant and rows[0].lineage != rows[1].lineage
+
+
+def test_codes_trained_on_trained_codes_are_a_system_of_their_own(toy: Path, tiny_encoder: Path) -> None:
+    """The second replaced the first in every report, for their settings differ in the index alone."""
+    made = compressed(encoded(toy, tiny_encoder), compress__method="opq", opq__m=8, opq__bits=3)["bundle"]
+    first = trained_run(opened(made), train__index=made, loss__name="distill")
+    child = opened(first.out / "bundle")
+    second = trained_run(child, train__index=child.folder, loss__name="distill")
+    rows = [evaluated(toy, index=run.id) for run in (first, second)]
+    assert first.id in rows[1].lineage and rows[0].variant != rows[1].variant and rows[0].base == rows[1].base
+    assert (rows[0].traits.get("trainings"), rows[1].traits["trainings"]) == (None, "2")
+    assert len(set(label_rows(rows).values())) == 2
 
 
 @pytest.mark.parametrize("wrote_codes", (False, True))
