@@ -23,6 +23,11 @@ def describe(model: str, encoder: Mapping[str, Any], *, codes: bool = False) -> 
     return {DOCUMENTS: {"model": model, "encoder": {k: encoder[k] for k in COMPARED if k in encoder}, "codes": codes}}
 
 
+def describe_about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The same by what the manifest of the codes that it was trained against says of their documents."""
+    return describe(str(about.get("model") or ""), dict(about.get("encoder") or {}), codes=True)
+
+
 def documents_of(encoder: Any) -> Mapping[str, Any]:
     """{"model", "encoder"} of an encoder of queries alone, else empty."""
     named: Mapping[str, Any] = getattr(encoder, "about", {}).get(DOCUMENTS) or {}

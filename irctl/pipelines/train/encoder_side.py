@@ -32,5 +32,4 @@ def check(config: Config, bundle: Bundle) -> None:
 
 def describe_documents(bundle: Bundle) -> dict[str, Any]:
     """What the trained encoder's folder keeps of the documents' encoder."""
-    about = bundle.manifest.get("about", {})
-    return pair.describe(str(about.get("model") or ""), dict(about.get("encoder") or {}), codes=True)
+    return pair.describe_about(bundle.manifest.get("about", {}))

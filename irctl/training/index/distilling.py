@@ -95,7 +95,7 @@ class Distilling(ScoredMethod):
         about |= {"query": self.own.query} | ({"reassign": "end"} if self.own.reassign == "end" else {})
         quantizer = self.codes.quantizer(self.side.query_map())
         documents = self.named.open_documents(self.config.data.root) if self.own.reassign == "end" else None
-        written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about, documents=documents)
-        return written | (
-            saving.write_model(folder, self.config, self.bundle, quantizer, about) if self.named.has_text else {}
-        )
+        made, parent = self.paths.bundle, self.bundle
+        if not self.named.has_text:
+            return saving.write_bundle(made, parent, quantizer, about, documents=documents)
+        return saving.write_kept(folder, self.config, made, parent, quantizer, about, documents)

@@ -118,8 +118,7 @@ class JudgedCodes(RetrievingMethod):
             return saving.write_encoder(folder, self.encoder, bundle, self.bundle, quantizer, about, **more)
         assert isinstance(self.side, KeptVectors)
         quantizer = self.codes.quantizer(self.side.mapped.query_map())
-        written = saving.write_bundle(self.paths.bundle, self.bundle, quantizer, about)
-        return written | saving.write_model(folder, self.config, self.bundle, quantizer, about)
+        return saving.write_kept(folder, self.config, self.paths.bundle, self.bundle, quantizer, about)
 
 
 def _judged(config: Config, context: Context, bundle: Bundle) -> Judged:

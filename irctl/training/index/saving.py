@@ -5,10 +5,11 @@ Dimension key: D vector width.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 
 from irctl.config import Config
 from irctl.index.bundle import Bundle
-from irctl.index.learned_bundle import ENCODER, write_learned
+from irctl.index.learned_bundle import ENCODER, find_encoder, fingerprint_folder, write_learned
 from irctl.index.scoring import SIMILARITY
+from irctl.models import pair
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms import router
 from irctl.quantizers.learned import Quantizer
 from irctl.types import Stream
+
+if TYPE_CHECKING:
+    from irctl.models.encoder import TextEncoder
 
 BLOCK_ROWS = 16_384
 """Documents coded at once."""
@@ -83,30 +88,59 @@ def _encode(quantizer: Quantizer, documents: Stream, start: int, stop: int) -> N
     return np.concatenate([quantizer.encode(b.vectors_ND) for b in documents.blocks(BLOCK_ROWS, start, stop)])
 
 
-def write_model(
-    folder: Path, config: Config, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any]
+def write_kept(
+    folder: Path,
+    config: Config,
+    bundle: Path,
+    parent: Bundle,
+    quantizer: Quantizer,
+    about: Mapping[str, Any],
+    documents: Stream | None = None,
 ) -> dict[str, Any]:
-    """The encoder of queries for other programs: that of the documents, and the query map as a dense layer after it.
+    """The bundle of kept query vectors, and their encoder with the query map as a model in `folder`.
+
+    Where that encoder is not the documents' own, the bundle holds a copy of it, without the map.
+    """
+    from irctl.models.encoder import load_encoder
+
+    encoder = load_encoder(config)
+    said = _say_documents(parent, encoder)
+    base, own = None, find_encoder(parent)
+    if said and (own is None or fingerprint_folder(own) != fingerprint_folder(Path(encoder.located.folder))):
+        base = folder.with_name(f".{folder.name}.{ENCODER}")
+        encoder.save(base, {**about, **said})
+    written = write_bundle(bundle, parent, quantizer, about, query_encoder=base, documents=documents)
+    if base is not None:
+        shutil.rmtree(base)
+    return written | _write_model(folder, encoder, parent, quantizer, {**about, **said})
+
+
+def _say_documents(parent: Bundle, encoder: TextEncoder) -> dict[str, Any]:
+    """What an encoder of queries alone says of its documents; nothing of the one that encoded them too."""
+    said = parent.manifest.get("about", {})
+    is_own = find_encoder(parent) is None and not pair.differs(said.get("encoder") or {}, encoder.key("passage"))
+    return {} if is_own else pair.describe_about(said)
+
+
+def _write_model(
+    folder: Path, encoder: TextEncoder, parent: Bundle, quantizer: Quantizer, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The encoder of queries for other programs, and the query map as a dense layer after it.
 
     With a map it encodes queries alone, and says whose documents they are for. Where the bundle has a transform the
     model has it too, and two routes.
     """
     from sentence_transformers.sentence_transformer.modules import Dense
 
-    from irctl.models import pair
-    from irctl.models.encoder import load_encoder
-    from irctl.models.locate import resolve_run_name
-
-    encoder, documents = load_encoder(config), {}
     if (fitted := transform_files.of_bundle(parent)) is not None:
         similarity, query_map_DD = SIMILARITY[parent.metric], quantizer.query_map_DD
         encoder = router.save(folder, encoder, fitted, similarity, query_map_EE=query_map_DD, about=about)
         return {"dim": encoder.dim, "fingerprint": encoder.fingerprint("query")}
     if quantizer.query_map_DD is not None:
-        documents = pair.describe(resolve_run_name(config.model.name), encoder.key("passage"), codes=True)
+        about = {**about, **pair.describe_about(parent.manifest.get("about", {}))}
         dim = quantizer.dim
         layer = Dense(dim, dim, bias=False, activation_function=torch.nn.Identity())
         layer.linear.weight.data.copy_(torch.from_numpy(quantizer.query_map_DD))
         encoder.module.append(layer.to(encoder.device))
-    encoder.save(folder, {**about, **documents})
+    encoder.save(folder, about)
     return {"dim": encoder.dim, "fingerprint": encoder.fingerprint("query")}
