@@ -41,6 +41,7 @@ def test_star_compares_pairs_with_one_static_negative_and_the_batch() -> None:
     assert (c.data.binary, c.train.max_steps, c.hardneg.num) == ("true", 50000, 200)
 
 
+@pytest.mark.slow
 def test_the_overlays_of_both_stages_1_train_from_one_bundle_and_their_codes_are_searched(
     place: Workspace, in_process: None
 ) -> None:

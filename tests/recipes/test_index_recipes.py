@@ -34,6 +34,7 @@ def test_the_values_are_those_of_the_source(name, lr, centroid_lr, batch, epochs
     assert c.train.weight_decay == (0.01 if by_paper else 0) and c.encoder.query_max_len == (32 if by_paper else 16)
 
 
+@pytest.mark.slow
 def test_the_overlays_train_on_the_built_in_collection(place: Workspace, in_process: None) -> None:
     place.ok("encode --data cranfield --set encoder.passage_max_len=32 --set encoder.override=true")
     place.ok("compress --data latest --method pq --set pq.m=8 --set pq.bits=4 --set compress.probe=0")

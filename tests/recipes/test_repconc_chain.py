@@ -18,6 +18,7 @@ from irctl.ledger import query
 from irctl.pipelines.arms.steps import Asked, plan
 from irctl.quantizers.shared import opening
 
+pytestmark = pytest.mark.slow
 ARMS = ("dense", "warmup", "hardneg", "stage1", "codes", "stage2", "jpq", "jpq-distill")
 Chain = dict[str, dict[str, Any]]
 """By arm, what its main line and its evaluation printed."""

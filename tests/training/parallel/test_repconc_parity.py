@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 from two import run_pair
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
