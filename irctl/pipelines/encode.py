@@ -158,7 +158,7 @@ def _fit_transform(
     given = transforms.of_encoded(folder.folder, encoder, collection, config, reporter)
     assert given.transform is not None
     place = kept_transforms.keep_with_vectors(folder.folder, run.out, given.transform)
-    return {"transform": given.transform.transform.label, "transform_folder": str(place)}
+    return {"transform": given.transform.label, "transform_folder": str(place)}
 
 
 def _check_out(out: str | None) -> None:

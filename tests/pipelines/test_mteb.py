@@ -152,6 +152,13 @@ def test_a_model_overwritten_in_place_is_another_revision(model: str, mteb: Any)
     assert MtebModel(model).mteb_model_meta.revision != before
 
 
+def test_transforms_of_another_eps_or_queries_are_other_revisions(model: str, mteb: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "of.npy", np.ones((2, 32), np.float32))
+    more = ({}, {"transform__eps": 0.5}, {"transform__queries": tmp_path / "of.npy"})
+    made = [MtebModel(model, config=settings(transform__name="whiten", **m)).revision for m in more]
+    assert len(set(made)) == 3
+
+
 def test_reranking_tasks_are_refused(mteb: Any, toy: Path, model: str) -> None:
     adapted, task = MtebModel(model), task_of(card(toy, "keep"), "test")
     with pytest.raises(ConfigError, match="re-ranks given documents"):

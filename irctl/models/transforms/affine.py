@@ -107,8 +107,9 @@ class AffineTransform:
 
 
 def label(settings: dict[str, str | int | float]) -> str:
-    """The name, and the numbers that make it what it is."""
-    return " ".join([str(settings["name"]), *(f"{k}={v}" for k, v in settings.items() if k not in ("name", "eps"))])
+    """The name, and the numbers that make it what it is; eps where it is not the usual one."""
+    own = {k: v for k, v in settings.items() if k != "name" and (k, v) != ("eps", Settings().eps)}
+    return " ".join([str(settings["name"]), *(f"{k}={v}" for k, v in own.items())])
 
 
 def describe(config: Settings) -> dict[str, str | int | float]:

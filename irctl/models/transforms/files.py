@@ -7,6 +7,7 @@ that gave the query side its own, so that nobody measures with them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,10 @@ SHAPE = {
     "query_mean_of": str,
     "arrays": {name: {"sha256": str} for name in (*ARRAYS, _QUERIES)},
 }
+SHOWN = 12
+"""Characters of a file's hash that `query_mean_of` ends in, where queries are of a file; no other words end in so many.
+"""
+_FILE = re.compile(rf" (\S{{{SHOWN}}})$")
 _AGAIN = "Copy the whole folder, or fit it again"
 
 
@@ -52,10 +57,21 @@ class FittedTransform:
     query_mean_of: str
     query_hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
+    @property
+    def label(self) -> str:
+        """What tells it from others on any corpus: how it was asked for, and the file of its queries, if one was."""
+        file = _FILE.search(self.query_mean_of)
+        return label(self.transform.label, file[1] if file else "")
+
     def gave_mean(self, hashes_Q: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which queries are among those that gave the query mean."""
         found: NDArray[np.bool_] = np.isin(hashes_Q, self.query_hashes)
         return found
+
+
+def label(of_settings: str, queries: str) -> str:
+    """The label of settings, with the file that the mean of queries is of. queries: its hash; empty without one."""
+    return f"{of_settings} queries={queries[:SHOWN]}" if queries else of_settings
 
 
 def hash_texts(texts: Iterable[str]) -> NDArray[np.uint64]:

@@ -59,7 +59,7 @@ def save(
         batch_tokens=encoder.batch_tokens,
         about=encoder.about,
     )
-    said = {"label": fitted.transform.label, "folder": files.FOLDER, "query_mean_of": fitted.query_mean_of}
+    said = {"label": fitted.label, "folder": files.FOLDER, "query_mean_of": fitted.query_mean_of}
     whole.save(folder, {**(about or {}), "transform": said})
     files.save(folder / files.FOLDER, fitted)
     return whole

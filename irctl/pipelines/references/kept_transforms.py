@@ -67,7 +67,7 @@ def keep_with_vectors(folder: Path, run_out: Path, fitted: FittedTransform) -> P
 def describe_kept(folder: Path) -> dict[str, str]:
     """What the manifest of a folder says of the transform in it."""
     place = folder / transform_files.FOLDER
-    label = transform_files.load(place).transform.label
+    label = transform_files.load(place).label
     return {"folder": place.name, "sha256": hashing.compute_sha256(place / FILE), "label": label}
 
 
@@ -98,10 +98,10 @@ def refuse_others(what: str, own: FittedTransform | None, config: Config) -> Non
     if affine.describe(wanted) != affine.describe(as_made):
         asked_for = affine.label(affine.describe(wanted))
         raise ConfigError(
-            f"{what}: was made with {own.transform.label}, asked for is {asked_for}",
+            f"{what}: was made with {own.label}, asked for is {asked_for}",
             hint="Leave out transform.*: it is applied as it was made, or compress again",
         )
-    if asked.queries and not own.query_mean_of.endswith(hashing.identity(Path(asked.queries))[:12]):
+    if asked.queries and not own.query_mean_of.endswith(hashing.identity(Path(asked.queries))[: transform_files.SHOWN]):
         raise ConfigError(
             f"{what}: its query mean is of {own.query_mean_of}, asked for is {asked.queries}",
             hint="Leave out transform.queries",

@@ -19,7 +19,7 @@ from irctl.data import draws
 from irctl.data.vectors.npy import NpyPart
 from irctl.errors import DataError
 from irctl.models import pair
-from irctl.models.transforms.files import hash_texts, hash_vectors
+from irctl.models.transforms.files import SHOWN, hash_texts, hash_vectors
 from irctl.origins import derived
 
 if TYPE_CHECKING:
@@ -58,7 +58,13 @@ def of_file(path: Path, dim: int) -> TrainingQueries:
         return vectors_QD, hash_vectors(vectors_QD)
 
     identity = hashing.identity(path)
-    return TrainingQueries(identity, f"{part.rows} queries of {path.name} {identity[:12]}", read)
+    return TrainingQueries(identity, f"{part.rows} queries of {path.name} {identity[:SHOWN]}", read)
+
+
+def identity_of(path: Path) -> str:
+    """Hash of the file transform.queries. Raises DataError where it is no array."""
+    NpyPart(path)
+    return hashing.identity(path)
 
 
 def of_collection(encoder: Any, collection: Collection, config: Config) -> TrainingQueries | None:

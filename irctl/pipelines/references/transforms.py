@@ -44,7 +44,10 @@ def describe(config: Config) -> dict[str, str]:
     """What a dry run says: {transform: its label}; empty where none is asked for. Raises what `check` does."""
     kept_transforms.check(config.transform, config)
     settings = config.transform
-    return {} if settings.name == "none" else {"transform": affine.label(affine.describe(settings))}
+    if settings.name == "none":
+        return {}
+    queries = training_queries.identity_of(Path(settings.queries)) if settings.queries else ""
+    return {"transform": transform_files.label(affine.label(affine.describe(settings)), queries)}
 
 
 def apply(
@@ -65,7 +68,7 @@ def apply(
         if given.saved_transform is None:
             return given
         fitted = transform_files.load(given.saved_transform)
-        reporter.say(f"{given.name}: {fitted.transform.label}, as it was saved with these vectors")
+        reporter.say(f"{given.name}: {fitted.label}, as it was saved with these vectors")
         return with_transform(given, fitted)
     kept_transforms.check(config.transform, config)
     if config.transform.name == "none":
@@ -99,7 +102,7 @@ def with_transform(given: Input, fitted: FittedTransform) -> Input:
     """The input, transformed while it is read. DataError for vectors of another width."""
     if fitted.transform.dim != given.stream.dim:
         raise DataError(
-            f"{given.name}: has {given.stream.dim} dimensions, its transform ({fitted.transform.label}) is of "
+            f"{given.name}: has {given.stream.dim} dimensions, its transform ({fitted.label}) is of "
             f"{fitted.transform.dim}"
         )
     return replace(given, stream=TransformedStream(given.stream, fitted), transform=fitted)
@@ -139,7 +142,7 @@ def fit(
         return transform_files.save(folder, made)
 
     fitted = transform_files.load(made_once.make_once("transforms", marked(key, [stream.fingerprint]), make))
-    reporter.say(f"{fitted.transform.label}, fitted on {stream.rows} rows; mean of the queries: {fitted.query_mean_of}")
+    reporter.say(f"{fitted.label}, fitted on {stream.rows} rows; mean of the queries: {fitted.query_mean_of}")
     return fitted
 
 
@@ -159,7 +162,7 @@ def preview(given: Input, config: Config, init: str | None = None) -> tuple[Inpu
         own = kept_transforms.of_folder(bundles.folder_of(init))
         kept_transforms.refuse_others(f"--init {init}", own, config)
     if own is not None:
-        return with_transform(given, own), {"transform": own.transform.label}
+        return with_transform(given, own), {"transform": own.label}
     named = describe(config)
     if named and config.transform.dim:
         given = replace(given, stream=_Width(given.stream, config.transform.dim))

@@ -63,7 +63,7 @@ class Searched:
         """What the payload and the ledger say of it."""
         facts: dict[str, Any] = {"rows": self.rows, "dim": self.dim, "similarity": SIMILARITY[self.metric]}
         if self.transform is not None:
-            facts["transform"] = self.transform.transform.label
+            facts["transform"] = self.transform.label
         if self.bundle is None:
             return facts
         bundle, fast = self.bundle, {"fastscan": True} if self.fast else {}

@@ -12,6 +12,7 @@ import pytest
 from toy_collections import beir_folder
 from workspace import Workspace
 
+from irctl import hashing
 from irctl.data.judgements.runs import read_run
 from irctl.ledger import query
 
@@ -222,6 +223,24 @@ def test_a_table_tells_transformed_rows_from_others(place: Workspace) -> None:
     assert names == {model, f"{model}, soft_whiten a=0.25", f"{model}, soft_whiten a=0.25 + sq"}
     compression = place.ok("report --table compression --dataset tabled --mixed --json").json
     assert any("soft_whiten a=0.25 + sq" in json.dumps(t) for t in compression["tables"])
+
+
+def test_transforms_that_differ_in_eps_or_queries_alone_are_systems_of_their_own(place: Workspace) -> None:
+    documents, queries = texts()
+    beir_folder(place.folder / "alike", documents, queries, **judged())
+    for seed in (1, 2):
+        np.save(place.folder / f"of{seed}.npy", np.random.default_rng(seed).standard_normal((6, 32), np.float32))
+    more = ("", "--set transform.eps=0.5", "--set transform.queries=of1.npy", "--set transform.queries=of2.npy")
+    for line in more:
+        place.ok(f"eval --model all-MiniLM-L6-v2 --data alike --split dev {SOFT} {line} --json")
+    encoded = place.ok(f"encode --data alike {SOFT} --set transform.eps=0.5 --json").json
+    codes = place.ok(f"compress --data {encoded['run']} --method sq --json").json
+    place.ok(f"eval --index {codes['bundle']} --data alike --split dev --json")
+    done = place.ok("report --json --dataset alike --mixed").json
+    names = {r["system"].partition(", ")[2] for t in done["tables"] for r in t["rows"]}
+    soft = "soft_whiten a=0.25"
+    files = {f"{soft} queries={hashing.identity(place.folder / f'of{seed}.npy')[:12]}" for seed in (1, 2)}
+    assert names == {soft, f"{soft} eps=0.5", f"{soft} eps=0.5 + sq", *files}
 
 
 def test_nobody_transforms_unasked(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
