@@ -98,7 +98,7 @@ def refuse_others(what: str, own: FittedTransform | None, config: Config) -> Non
     if affine.describe(wanted) != affine.describe(as_made):
         asked_for = affine.label(affine.describe(wanted))
         raise ConfigError(
-            f"{what}: was made with {own.label}, asked for is {asked_for}",
+            f"{what}: was made with {own.transform.label}, asked for is {asked_for}",
             hint="Leave out transform.*: it is applied as it was made, or compress again",
         )
     if asked.queries and not own.query_mean_of.endswith(hashing.identity(Path(asked.queries))[: transform_files.SHOWN]):

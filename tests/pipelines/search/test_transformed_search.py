@@ -16,6 +16,7 @@ import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, tree, vectors
 from test_search import ranking, save_queries, searched
 
+from irctl import hashing
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import open_bundle
 from irctl.models.transforms.files import of_bundle
@@ -49,6 +50,11 @@ def training(tmp_path: Path) -> str:
     return str(tmp_path / "training.npy")
 
 
+def of_file(training: str) -> str:
+    """What the name of a transform says of the file of its queries."""
+    return f"queries={hashing.identity(Path(training))[:12]}"
+
+
 def own_mean(training: str) -> np.ndarray:
     return np.load(training).mean(0, dtype=np.float64)
 
@@ -61,7 +67,8 @@ def test_vectors_and_exact_codes_rank_as_a_direct_decomposition_does(tmp_path: P
     by_floats = searched(settings(search__k=20, **soft), index=str(source), queries=queries)
     by_codes = searched(settings(search__k=20), index=bundle, queries=queries)  # the bundle knows it
     assert ranking(by_floats) == expected == ranking(by_codes)
-    assert by_floats["transform"] == by_codes["transform"] == "soft_whiten a=0.25"
+    named = f"soft_whiten a=0.25 {of_file(training)}"
+    assert by_floats["transform"] == by_codes["transform"] == named
     plain = searched(settings(search__k=20), index=str(source), queries=queries)
     assert ranking(plain) != expected and "transform" not in plain
 
@@ -135,7 +142,8 @@ def test_a_transform_is_part_of_the_plan_and_of_the_manifest(tmp_path: Path, tra
     compressed(source, tmp_path / "plain")
     compressed(source, tmp_path / "soft", **SOFT, transform__queries=training)
     manifest = json.loads((tmp_path / "soft" / "manifest.json").read_text())
-    assert manifest["transform"]["label"] == "soft_whiten a=0.25" and manifest["transform"]["folder"] == "transform"
+    assert manifest["transform"]["label"] == f"soft_whiten a=0.25 {of_file(training)}"
+    assert manifest["transform"]["folder"] == "transform"
     assert "transform" not in json.loads((tmp_path / "plain" / "manifest.json").read_text())
     assert "transform" not in json.loads((tmp_path / "plain" / "plan.json").read_text())
     for name, more in (("soft", {}), ("soft", SOFT | {"transform__a": 0.5}), ("plain", SOFT)):
@@ -215,7 +223,11 @@ def test_fewer_dimensions_make_shorter_codes(tmp_path: Path, training: str) -> N
     keys = SOFT | {"transform__queries": training, "transform__dim": 8}
     bundle = compressed(source, tmp_path / "b", **FLAT, **keys)["bundle"]
     found = searched(settings(search__k=5), index=bundle, queries=queries)
-    assert (found["code_size"], found["dim"], found["transform"]) == (32, 8, "soft_whiten a=0.25 dim=8")
+    assert (found["code_size"], found["dim"], found["transform"]) == (
+        32,
+        8,
+        f"soft_whiten a=0.25 dim=8 {of_file(training)}",
+    )
     with pytest.raises(DataError, match=rf"expected shape \(rows, {DIM}\), found \(6, 8\)"):
         np.save(tmp_path / "short.npy", vectors(6)[:, :8])
         searched(settings(search__k=5), index=bundle, queries=str(tmp_path / "short.npy"))
