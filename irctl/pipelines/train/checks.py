@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
+from irctl.pipelines.references import fitting
 from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
@@ -28,6 +29,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
     if out:
         _check_out(Path(out))
+        _check_has_model(config, out)
     if config.transform.name != "none":
         raise ConfigError(
             f"transform.name={config.transform.name}: a training compares vectors as its model makes them",
@@ -50,6 +52,15 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     if warning := precision.overflow_warning(config.model.name, config.hardware.precision, found):
         reporter.warn(warning)
     return config, plan
+
+
+def _check_has_model(config: Config, out: str) -> None:
+    """ConfigError where --out asks for a model of vectors alone, which have no encoder."""
+    if fitting.is_of_vectors(config.data.source):
+        raise ConfigError(
+            f"--out {out}: is for the trained model; {config.data.source} is vectors, trained into a bundle",
+            hint="Drop it: the bundle lies in the run's folder, and is printed",
+        )
 
 
 def _check_out(folder: Path) -> None:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
 from irctl.models import pair
+from irctl.origins import COMMAND_LINE
 from irctl.pipelines.train import retrieved_checks
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.index.bundle import Bundle
+    from irctl.models.encoder import TextEncoder
+
+ENCODER_RATES = ("train.lr", "train.weight_decay", "train.lr_scaling")
 
 
 def check(config: Config, bundle: Bundle) -> None:
@@ -27,6 +31,37 @@ def check(config: Config, bundle: Bundle) -> None:
         raise ConfigError(
             f"{bundle.folder}: transforms its queries; {method}.query=encoder trains vectors as the encoder makes them",
             hint=f"Use {method}.query=adapter or frozen, or codes without a transform",
+        )
+
+
+def check_rates(config: Config) -> None:
+    """ConfigError for a typed setting of an encoder's optimizer where none is trained; recipes may hold it."""
+    method = config.train.method
+    query = retrieved_checks.settings_of(config).query
+    if query == "encoder":
+        return
+    for key in ENCODER_RATES:
+        origin, value = config.origins.get(key), config.flat()[key]
+        if origin is None or origin.kind not in COMMAND_LINE or value in (0, "none"):
+            continue
+        if key != "train.weight_decay" and config.loss.learn_temperature:  # its rate is train.lr
+            continue
+        raise ConfigError(
+            f"{key}={value} (from {origin}): {method}.query={query} trains no encoder, and nothing else reads it",
+            hint=f"Drop it; rates are {method}.centroid_lr" + (f", {method}.adapter_lr" if query == "adapter" else ""),
+        )
+
+
+def check_width(config: Config, bundle: Bundle, encoder: TextEncoder) -> None:
+    """ConfigError for an encoder that cuts its vectors last, where its model gets a map or a transform after that."""
+    cut, query = encoder.module.truncate_dim, retrieved_checks.settings_of(config).query
+    is_mapped = query == "adapter" or getattr(bundle.quantizer, "query_map_DD", None) is not None
+    if cut and query != "encoder" and (is_mapped or bundle.manifest.get("transform")):
+        raise ConfigError(
+            f"{encoder.located.name}: cuts its vectors to {cut} dimensions after its last module, and the trained "
+            "model would map them before the cut",
+            hint=f"Use {config.train.method}.query=frozen against codes without map or transform, or an encoder "
+            "without truncate_dim",
         )
 
 

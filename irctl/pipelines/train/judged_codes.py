@@ -52,6 +52,7 @@ def check(config: Config) -> None:
             f"{config.train.method}.query={own.query}: trains no encoder; model.lora_r, model.freeze_base do nothing",
             hint=f"Drop them, or use {config.train.method}.query=encoder",
         )
+    encoder_side.check_rates(config)
 
 
 def describe(config: Config) -> Described:
@@ -111,6 +112,7 @@ def _encoder(config: Config, bundle: Bundle) -> tuple[Config, TextEncoder]:
     encoder, name = query_vectors.open_encoder(config, config.train.init or None, searched)
     if not config.train.init:
         encoder_pair.check_encoder(searched, encoder, name)
+    encoder_side.check_width(config, bundle, encoder)
     if name != config.model.name:
         config = config.replace({"model.name": name}, derived("the index"))
     return config, encoder

@@ -96,15 +96,25 @@ def check(config: Config) -> None:
         if key not in trains and _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(
                 f"{key}={config.flat()[key]} (from {config.origin(key)}): --method {config.train.method} --loss "
-                f"{config.loss.name} reads no judgement and trains no encoder",
+                f"{config.loss.name} {_say_unread(key, own.query)}",
                 hint="Drop it",
             )
+    encoder_side.check_rates(config)
     if config.eval.during != "off" and _is_asked(config, "eval.during"):
         raise ConfigError(
             f"eval.during={config.eval.during} (from {config.origin('eval.during')}): that takes judgements, and this "
             "training reads none",
             hint="Use eval.during=off, and irctl eval afterwards",
         )
+
+
+def _say_unread(key: str, query: str) -> str:
+    """Why nothing reads this setting."""
+    if query != "encoder":
+        return "reads no judgement and trains no encoder"
+    if key == "train.gradient_checkpointing":
+        return "runs its encoder without dropout, in which nothing is computed twice"
+    return "reads no judgement"
 
 
 def settings_of(config: Config) -> Any:
@@ -304,6 +314,7 @@ def _vectors(
     searched = opened_index.open_index(str(bundle.folder), config)
     encoder, name = query_vectors.open_encoder(config, None, searched)
     encoder_pair.check_encoder(searched, encoder, name)
+    encoder_side.check_width(config, bundle, encoder)
     if name != config.model.name:
         config = config.replace({"model.name": name}, derived("the index"))
     if not queries.texts:

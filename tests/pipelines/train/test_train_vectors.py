@@ -69,6 +69,15 @@ def test_the_ledger_knows_the_parent_and_the_child_and_no_model_is_made_up(place
     assert trained["payload"]["bundle"] == str(run / "bundle") and not (run / "model").exists()
 
 
+def test_a_folder_for_the_model_is_refused_where_there_will_be_none(
+    place: Workspace, trained: dict, in_process: None
+) -> None:
+    for line in (TRAIN, f"{TRAIN} --dry-run"):
+        done = place.run(f"{line} --out kept")
+        assert done.code == 2 and "--out kept: is for the trained model" in done.err, done.err
+    assert not (place.folder / "kept").exists()
+
+
 def test_query_vectors_of_a_file_are_trained_on(place: Workspace, trained: dict, in_process: None) -> None:
     np.save(place.folder / "q.npy", vectors(40, seed=5))
     line = f"{TRAIN} --set jpq.texts=q.npy --set jpq.queries=texts"

@@ -82,6 +82,8 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(
     [
         ("--set jpq.queries=pseudo", "jpq.query=encoder: not with jpq.queries=pseudo"),
         ("--set jpq.reassign=end", "jpq.query=encoder: not with jpq.reassign=end"),
+        ("--set data.group_size=4", "--loss distill reads no judgement. Drop it"),
+        ("--set train.gradient_checkpointing=true", "runs its encoder without dropout"),
         ("--set jpq.texts=x.npy", "x.npy is vectors, not texts"),
     ],
 )

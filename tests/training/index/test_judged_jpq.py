@@ -20,6 +20,7 @@ from irctl.pipelines.references.bundles import load_quantizer
 
 TRAIN = "train --method jpq --batch 4 --epochs 3 --set jpq.k=5 --set jpq.centroid_lr=0.02 --set loss.temperature=0.05"
 SIDES = ("frozen", "adapter", "encoder")
+RATE = {"frozen": "", "adapter": "", "encoder": " --lr 1e-3"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def trained(request, place: Workspace, words: str, codes: Path, in_process: None
     """What a training of each query side printed, made once."""
     side = request.param
     if side not in kept:
-        line = f"{TRAIN} --data {words} --index {codes} --set jpq.query={side} --lr 1e-3 --json"
+        line = f"{TRAIN} --data {words} --index {codes} --set jpq.query={side}{RATE[side]} --json"
         kept[side] = place.ok(line).json | {"side": side}
     return kept[side]
 
@@ -110,7 +111,8 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
         return score(self, batch)
 
     monkeypatch.setattr(RetrievingMethod, "score", dies)
-    line = f"{TRAIN} --data {words} --index {codes} --set jpq.query={trained['side']} --lr 1e-3 --set run.name=killed"
+    line = f"{TRAIN} --data {words} --index {codes} --set jpq.query={trained['side']}{RATE[trained['side']]}"
+    line += " --set run.name=killed"
     assert place.run(line).code == 130
     monkeypatch.setattr(RetrievingMethod, "score", score)
     done = place.ok(f"{line} --json")
@@ -177,6 +179,10 @@ def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -
         ("--set jpq.noise=0.5", "jpq.noise=0.5 (from --set): is of a training without judgements"),
         ("--loss distill --set jpq.mask_positives=false", "jpq.mask_positives: --loss distill reads no judgement"),
         ("--set model.lora_r=4", "jpq.query=adapter: trains no encoder"),
+        ("--lr 1e-3", "train.lr=0.001 (from option --lr): jpq.query=adapter trains no encoder"),
+        ("--set jpq.query=frozen --set train.weight_decay=0.1", "Drop it; rates are jpq.centroid_lr"),
+        ("--loss distill --set train.weight_decay=0.1", "rates are jpq.centroid_lr, jpq.adapter_lr"),
+        ("--loss distill --set train.lr=1e-3", "train.lr=0.001 (from --set): jpq.query=adapter trains no encoder"),
         ("--negatives x.jsonl", "--method jpq retrieves its negatives"),
         ("--set jpq.query=both", "jpq.query: expected frozen, adapter, encoder, found 'both'"),
     ],

@@ -94,3 +94,24 @@ def test_a_second_training_names_the_documents_of_the_first(
         owns = [json.loads((Path(b["bundle"]) / "manifest.json").read_text())["query_encoder"] for b in (first, made)]
         assert owns[0] == owns[1]
         place.ok(f"search --index {made['run']} --data {words} --split test")
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_an_encoder_that_cuts_its_vectors_gets_no_map_after_the_cut(
+    place: Workspace, words: str, codes: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, judged: bool
+) -> None:
+    from irctl.models.encoder import TextEncoder
+
+    monkeypatch.setattr(TextEncoder, "freeze", cut(TextEncoder.freeze))
+    done = place.run(f"{JPQ} --data {words} --index {codes} {'--set jpq.k=5' if judged else '--loss distill'}")
+    assert done.code == 2 and "cuts its vectors to 32 dimensions" in done.err, done.err
+
+
+def cut(freeze):
+    """An encoder opened for queries says that it cuts its vectors, as one with more dimensions would."""
+
+    def frozen(self):
+        self.module.truncate_dim = 32
+        return freeze(self)
+
+    return frozen
