@@ -59,9 +59,9 @@ def trained_run(parent: Bundle, **keys: Any) -> RunHandle:
     return run
 
 
-def encoded(folder: Path, model: Path | str) -> str:
+def encoded(folder: Path, model: Path | str, **more: Any) -> str:
     """The id of a run that encoded the corpus of a folder."""
-    config = settings(data__source=folder, model__name=model)
+    config = settings(data__source=folder, model__name=model, **more)
     run = new_run("encode", config)
     with run:
         encode(config, run, Silent())

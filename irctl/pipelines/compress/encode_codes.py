@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
     from irctl.models.encoder import TextEncoder
 
+READ_BY = {"max_len": "encoder.passage_max_len", "prompt": "encoder.passage_prompt", "title_join": "data.title_join"}
+"""What a bundle knows of how its documents were read, and the settings that say it."""
 IN_MODEL = "pq"
 """Folder of a model in which the quantizer lies that was trained with it."""
 
 
 def settle_model(config: Config, index: str | None, reporter: Reporter) -> Config:
     """The configuration with the encoder of the documents: the one asked for, the index's, else the newest that fits.
+
+    Texts are read as those of the index were, where nobody asks otherwise.
 
     Raises DataError where a bundle does not say which it is, or no model was trained with codes.
     """
@@ -44,10 +48,16 @@ def settle_model(config: Config, index: str | None, reporter: Reporter) -> Confi
             return config
         return config.replace({"model.name": fitting.fitting_model(config, reporter, "repconc").id}, derived("lineage"))
     bundle = open_bundle(bundles.folder_of(index), bundles.load_quantizer)
-    own = str(bundle.manifest.get("about", {}).get("model") or "")
+    about = bundle.manifest.get("about", {})
+    own = str(about.get("model") or "")
     if "model.name" not in config.origins and not own:
         raise DataError(f"{bundle.folder}: does not say which model encoded its documents", hint="Name it with --model")
-    return config if "model.name" in config.origins else config.replace({"model.name": own}, derived("the index"))
+    how = about.get("encoder") or {}
+    read = {name: how.get(key) for key, name in READ_BY.items()} | dict(about.get("reading") or {})
+    known = {k: v for k, v in read.items() if v is not None}
+    known |= {"encoder.override": True} if known else {}
+    known |= {"model.name": own}
+    return config.replace({k: v for k, v in known.items() if k not in config.origins}, derived("the index"))
 
 
 def find_quantizer(index: str | None, located: LocatedModel) -> Path:
@@ -108,7 +118,15 @@ def append_texts(
     encoder: TextEncoder, collection: Collection, config: Config, run: RunHandle, reporter: Reporter, index: str
 ) -> dict[str, Any]:
     """Add the documents of a collection to a bundle, by its document encoder and its document-side centroids."""
-    check_documents(open_bundle(bundles.folder_of(index), bundles.load_quantizer), encoder, config.model.name)
+    bundle = open_bundle(bundles.folder_of(index), bundles.load_quantizer)
+    check_documents(bundle, encoder, config.model.name)
+    known, now = bundle.manifest.get("about", {}).get("encoder") or {}, encoder.key("passage")
+    if differs := next((key for key in READ_BY if key in known and known[key] != now[key]), None):
+        raise DataError(
+            f"{bundle.folder}: its documents were read with {READ_BY[differs]}={known[differs]!r}, asked for is "
+            f"{now[differs]!r}: the codes of one text would differ",
+            hint=f"Leave out {READ_BY[differs]}",
+        )
     config = config.replace({"compress.stream": True}, derived("--codes"))
     return append(config, run, reporter, index, of_texts(encoder, collection, config))
 

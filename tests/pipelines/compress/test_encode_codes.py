@@ -240,3 +240,18 @@ def test_kill_9_between_batches_loses_nothing_that_was_finished(tmp_path: Path, 
     assert not (tmp_path / "killed" / "manifest.json").exists() and paths.runs().is_dir()
     codes_of(toy, index=parent.folder, out=tmp_path / "killed")
     assert tree(tmp_path / "killed") == tree(Path(whole))
+
+
+def test_new_documents_are_read_at_the_length_of_those_that_are_there(
+    tmp_path: Path, toy: Path, tiny_encoder: Path
+) -> None:
+    short = {"encoder__passage_max_len": 4, "encoder__override": True}
+    made = encoded(toy, tiny_encoder, **short)
+    bundle = opened(compressed(made, compress__method="opq", opq__m=8, opq__bits=4)["bundle"])
+    copies = {f"c{i}": text for i, text in enumerate(list(texts(1200).values())[:50])}
+    again = beir_folder(tmp_path / "again", copies, {"q": "wing"})
+    with pytest.raises(DataError, match="were read with encoder.passage_max_len=4, asked for is 6"):
+        codes_of(None, index=bundle.folder, append=again, encoder__passage_max_len=6, encoder__override=True)
+    assert codes_of(None, index=bundle.folder, append=again)["added"] == 50
+    grown = all_codes(opened(bundle.folder))
+    assert (grown[1200:] == grown[:50]).mean() > 0.99
