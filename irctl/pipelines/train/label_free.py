@@ -194,6 +194,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         source = bundle.manifest.get("source", {})
         name = vectors.dataset_of_vectors(config.run.dataset, {}, config.data.source, str(source.get("key", "")))
         run.note(dataset=name, dataset_fingerprint=str(source.get("fingerprint", "")))
+    if not has_text:
+        run.note(model="")  # no encoder runs in it
     run.artifact("in", "bundle", bundle.folder, sha256=bundle.fingerprint, n_rows=bundle.rows, dim=bundle.dim)
     if texts:
         run.artifact("in", "queries", Path(texts), n_rows=queries.count, dim=bundle.dim)

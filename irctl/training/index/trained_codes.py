@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from irctl.errors import DataError
 from irctl.index.bundle import Bundle
 from irctl.models.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
@@ -34,6 +35,10 @@ class TrainedCodes(nn.Module):
         assert self.start.centroids_MKd is not None and self.start.rotation_ED is not None, "of_arrays checked them"
         trained = getattr(bundle.quantizer, "query_centroids_MKd", None)
         centroids_MKd = self.start.centroids_MKd if trained is None else trained
+        if not centroids_MKd.any():
+            raise DataError(
+                f"{bundle.folder}: all centroids are 0: its vectors were", hint="Look at what was compressed, and why"
+            )
         self.layer = PqLayer(torch.from_numpy(self.start.rotation_ED), torch.from_numpy(centroids_MKd))
         self.register_buffer("codes_NC", torch.from_numpy(_read(bundle)), persistent=False)
         bits = self.start.config.bits

@@ -64,6 +64,7 @@ def test_the_ledger_knows_the_parent_and_the_child_and_no_model_is_made_up(place
     bundles = {a["role"]: a for a in shown["artifacts"] if a["kind"] == "bundle"}
     assert bundles["in"]["sha256"] == trained["parent"].fingerprint
     assert bundles["out"]["sha256"] == trained["bundle"].fingerprint
+    assert shown["model"] == ""
     assert not any(a["kind"] == "model" for a in shown["artifacts"]) and "model" not in trained["payload"]
     run = Path(trained["payload"]["bundle"]).parent
     assert trained["payload"]["bundle"] == str(run / "bundle") and not (run / "model").exists()
@@ -128,3 +129,10 @@ def side_of(run: Path) -> bytes:
 def test_two_processes_train_the_same_bytes_as_one(place: Workspace, trained: dict) -> None:
     made = place.ok(f"{TRAIN} --set hardware.devices=2 --json").json
     assert side_of(Path(made["bundle"]).parent) == side_of(Path(trained["payload"]["bundle"]).parent)
+
+
+def test_codes_of_zeros_are_refused(place: Workspace, in_process: None) -> None:
+    np.save(place.folder / "zeros.npy", np.zeros((300, 16), np.float32))
+    made = place.ok("compress --data zeros.npy --method pq --set pq.m=4 --set pq.bits=2 --json").json
+    done = place.run(f"train --method jpq --loss distill --data zeros.npy --index {made['run']} --max-steps 2")
+    assert done.code == 3 and "all centroids are 0" in done.err
