@@ -250,7 +250,7 @@ def test_new_documents_are_read_at_the_length_of_those_that_are_there(
     bundle = opened(compressed(made, compress__method="opq", opq__m=8, opq__bits=4)["bundle"])
     copies = {f"c{i}": text for i, text in enumerate(list(texts(1200).values())[:50])}
     again = beir_folder(tmp_path / "again", copies, {"q": "wing"})
-    with pytest.raises(DataError, match="were read with encoder.passage_max_len=4, asked for is 6"):
+    with pytest.raises(DataError, match=r"were read with encoder\.passage_max_len=4, asked for is 6"):
         codes_of(None, index=bundle.folder, append=again, encoder__passage_max_len=6, encoder__override=True)
     assert codes_of(None, index=bundle.folder, append=again)["added"] == 50
     grown = all_codes(opened(bundle.folder))
