@@ -74,7 +74,7 @@ def plan(*, quick: bool = False) -> Plan:
     encoded = yield DemoStep("vectors of the encoder that is best on dev", ("encode", "--model", best))
     for method, settings in CODES:
         sets = tuple(word for s in settings for word in ("--set", s))
-        argv = ("compress", "--method", method, "--data", str(encoded["folder"]), *sets)
+        argv = ("compress", "--method", method, "--data", str(encoded["run"]), *sets)
         bundle = yield DemoStep(f"compress with {method} {' '.join(settings)}", argv)
         yield from evaluated("search its codes", "--model", best, "--index", str(bundle["run"]))
         if (method, settings) == OPQ:
