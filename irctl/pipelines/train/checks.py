@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.references import fitting
 from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
@@ -56,6 +55,8 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
 
 def _check_has_model(config: Config, out: str) -> None:
     """ConfigError where --out asks for a model of vectors alone, which have no encoder."""
+    from irctl.pipelines.references import fitting  # imports numpy
+
     if fitting.is_of_vectors(config.data.source):
         raise ConfigError(
             f"--out {out}: is for the trained model; {config.data.source} is vectors, trained into a bundle",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError
 from irctl.models import pair
 from irctl.origins import COMMAND_LINE
-from irctl.pipelines.train import retrieved_checks
+from irctl.pipelines.train import method_settings
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -20,7 +20,7 @@ ENCODER_RATES = ("train.lr", "train.weight_decay", "train.lr_scaling")
 def check(config: Config, bundle: Bundle) -> None:
     """ConfigError where the bundle does something to queries after the encoder that is to be trained."""
     method = config.train.method
-    if retrieved_checks.settings_of(config).query != "encoder":
+    if method_settings.settings_of(config).query != "encoder":
         return
     if getattr(bundle.quantizer, "query_map_DD", None) is not None:
         raise ConfigError(
@@ -37,7 +37,7 @@ def check(config: Config, bundle: Bundle) -> None:
 def check_rates(config: Config) -> None:
     """ConfigError for a typed setting of an encoder's optimizer where none is trained; recipes may hold it."""
     method = config.train.method
-    query = retrieved_checks.settings_of(config).query
+    query = method_settings.settings_of(config).query
     if query == "encoder":
         return
     for key in ENCODER_RATES:
@@ -54,7 +54,7 @@ def check_rates(config: Config) -> None:
 
 def check_width(config: Config, bundle: Bundle, encoder: TextEncoder) -> None:
     """ConfigError for an encoder that cuts its vectors last, where its model gets a map or a transform after that."""
-    cut, query = encoder.module.truncate_dim, retrieved_checks.settings_of(config).query
+    cut, query = encoder.module.truncate_dim, method_settings.settings_of(config).query
     is_mapped = query == "adapter" or getattr(bundle.quantizer, "query_map_DD", None) is not None
     if cut and query != "encoder" and (is_mapped or bundle.manifest.get("transform")):
         raise ConfigError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError
 from irctl.origins import derived
-from irctl.pipelines.train import encoder_side, label_free, retrieved_checks
+from irctl.pipelines.train import encoder_side, label_free, method_settings, retrieved_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.training.index import judged
@@ -31,17 +31,17 @@ LABEL_FREE = ("queries", "texts", "noise", "all_documents", "reassign")
 
 def settle(config: Config) -> Config:
     """What such a training prefers where nobody chose."""
-    wanted = {key: value for key, value in PREFERRED.items() if not retrieved_checks.is_asked(config, key)}
+    wanted = {key: value for key, value in PREFERRED.items() if not method_settings.is_asked(config, key)}
     return config.replace(wanted, derived(f"{config.train.method}, with judgements"))
 
 
 def check(config: Config) -> None:
     """ConfigError for what nothing reads."""
     retrieved_checks.check(config)
-    own = retrieved_checks.settings_of(config)
+    own = method_settings.settings_of(config)
     for name in LABEL_FREE:
         key = f"{config.train.method}.{name}"
-        if retrieved_checks.is_asked(config, key):
+        if method_settings.is_asked(config, key):
             raise ConfigError(
                 f"{key}={getattr(own, name)} (from {config.origins[key]}): is of a training without judgements; this "
                 "one takes the judged queries of data.split against codes that stay",
@@ -59,7 +59,7 @@ def describe(config: Config) -> Described:
     """What a training would find, without encoding or training."""
     said = Silent()
     config, bundle, split, queries, held_out = _open(config, said)
-    own = retrieved_checks.settings_of(config)
+    own = method_settings.settings_of(config)
     facts, notices = retrieved_checks.facts(config, split, queries, held_out, own.k, bundle.rows)
     facts["index"] = f"{bundle.folder} ({bundle.method}, {bundle.code_size} bytes a vector)"
     facts["trained"] = {
@@ -75,7 +75,7 @@ def describe(config: Config) -> Described:
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Find the bundle and its encoder; encode the queries once where their vectors are kept."""
     config, bundle, split, queries, held_out = _open(config, reporter)
-    own, collection = retrieved_checks.settings_of(config), split.collection
+    own, collection = method_settings.settings_of(config), split.collection
     for line in retrieved_checks.facts(config, split, queries, held_out, own.k, bundle.rows)[1]:
         reporter.warn(line)
     run.note(dataset=dataset_name(config.run.dataset, collection.name), dataset_fingerprint=collection.fingerprint)

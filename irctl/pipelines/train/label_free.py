@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import Bundle
 from irctl.ledger.files.run_folder import write_json
-from irctl.origins import Kind, derived
+from irctl.origins import derived
 from irctl.pipelines.references import bundle_vectors, fitting, vectors
 from irctl.pipelines.train import encoder_side
+from irctl.pipelines.train.method_settings import is_asked, settings_of
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.types import Reporter, Silent
@@ -44,7 +44,6 @@ TRAINED = {
     "adapter": "centroids of queries and a linear map of queries",
     "encoder": "centroids of queries and the query encoder",
 }
-NOT_ASKED = (Kind.METHOD, Kind.COLLECTION, Kind.DERIVED)
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,11 @@ class AskedQueries:
 
 def settle(config: Config) -> Config:
     """What such a training prefers where nobody chose. The teacher's temperature is that of the scores."""
-    wanted: dict[str, Any] = {k: v for k, v in PREFERRED.items() if not _is_asked(config, k)}
+    wanted: dict[str, Any] = {k: v for k, v in PREFERRED.items() if not is_asked(config, k)}
     is_encoder = config.plugin(config.train.method).get("query") == "encoder"
-    if not any(_is_asked(config, key) for key in ("train.epochs", "train.max_steps")):
+    if not any(is_asked(config, key) for key in ("train.epochs", "train.max_steps")):
         wanted["train.max_steps"] = ENCODER_STEPS if is_encoder else STEPS
-    if is_encoder and not _is_asked(config, "train.lr"):
+    if is_encoder and not is_asked(config, "train.lr"):
         wanted["train.lr"] = ENCODER_LR
     own = [f"loss.{config.loss.name}.label_temperature", "loss.label_temperature"]
     if config.loss.name == "distill" and not any(key in config.origins for key in own):
@@ -86,21 +85,21 @@ def check(config: Config) -> None:
             f"{config.train.method}.query=encoder: not with {config.train.method}.{what}",
             hint="Drop one of them",
         )
-    if _is_asked(config, f"{config.train.method}.mask_positives"):
+    if is_asked(config, f"{config.train.method}.mask_positives"):
         raise ConfigError(
             f"{config.train.method}.mask_positives: --loss {config.loss.name} reads no judgement and knows no positive",
             hint="Drop it, or use a loss of judgements",
         )
     trains = ("model.lora_r", "model.freeze_base") if own.query == "encoder" else ()
     for key in UNREAD:
-        if key not in trains and _is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
+        if key not in trains and is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(
                 f"{key}={config.flat()[key]} (from {config.origin(key)}): --method {config.train.method} --loss "
                 f"{config.loss.name} {_say_unread(key, own.query)}",
                 hint="Drop it",
             )
     encoder_side.check_rates(config)
-    if config.eval.during != "off" and _is_asked(config, "eval.during"):
+    if config.eval.during != "off" and is_asked(config, "eval.during"):
         raise ConfigError(
             f"eval.during={config.eval.during} (from {config.origin('eval.during')}): that takes judgements, and this "
             "training reads none",
@@ -115,12 +114,6 @@ def _say_unread(key: str, query: str) -> str:
     if key == "train.gradient_checkpointing":
         return "runs its encoder without dropout, in which nothing is computed twice"
     return "reads no judgement"
-
-
-def settings_of(config: Config) -> Any:
-    """The method's own settings."""
-    cls: Any = plugins.config_class("methods", config.train.method)
-    return cls(**config.plugin(config.train.method))
 
 
 def describe(config: Config) -> Described:
@@ -323,8 +316,3 @@ def _vectors(
         return config, queries.file, True
     made = embed_corpus(encoder, TextList(queries.ids, queries.texts), config.encoder, reporter, side="query")
     return config, str(made.folder.absolute()), True
-
-
-def _is_asked(config: Config, key: str) -> bool:
-    origin = config.origins.get(key)
-    return origin is not None and origin.kind not in NOT_ASKED

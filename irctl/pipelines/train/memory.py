@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths, plugins
 from irctl.errors import RunFailed
+from irctl.pipelines.train import method_settings
 from irctl.training import batch_plan
 from irctl.training.batch_plan import BatchPlan
 from irctl.types import Silent
@@ -96,7 +97,7 @@ def of_codes(config: Config, encoder: Path | None) -> ModelMemory:
 
     bundle = label_free.find_bundle(config, Silent())[1]
     centroids = label_free.count_centroids(bundle)
-    trained = centroids + (bundle.dim**2 if label_free.settings_of(config).query == "adapter" else 0)
+    trained = centroids + (bundle.dim**2 if method_settings.settings_of(config).query == "adapter" else 0)
     copied = WEIGHT_BYTES * count_parameters(encoder) + _text_bytes(encoder) if encoder else 0
     return ModelMemory(
         parameters=trained + bundle.dim**2,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
 from irctl.errors import ConfigError
-from irctl.origins import Kind
 from irctl.pipelines.references import fitting
+from irctl.pipelines.train.method_settings import is_asked
 from irctl.training.groups import label_checks
 from irctl.training.objective import terms
 
@@ -27,7 +26,6 @@ UNREAD = (
     ("train.gradient_checkpointing", "runs its encoder without dropout, in which nothing is computed twice"),
 )
 """Settings without effect here, and why."""
-NOT_ASKED = (Kind.METHOD, Kind.COLLECTION, Kind.DERIVED)
 
 
 def check(config: Config) -> None:
@@ -50,17 +48,6 @@ def check(config: Config) -> None:
         )
     if config.eval.patience and config.eval.during == "off":
         raise ConfigError(f"eval.patience={config.eval.patience}: eval.during=off measures nothing to stop by")
-
-
-def is_asked(config: Config, key: str) -> bool:
-    """Whether somebody chose the value of a setting."""
-    return key in config.origins and config.origins[key].kind not in NOT_ASKED
-
-
-def settings_of(config: Config) -> Any:
-    """The method's own settings."""
-    cls: Any = plugins.config_class("methods", config.train.method)
-    return cls(**config.plugin(config.train.method))
 
 
 def check_labels(config: Config, queries: JudgedQueries) -> None:

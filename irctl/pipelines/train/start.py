@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from irctl import plugins
 from irctl.errors import ConfigError
-from irctl.origins import Kind, derived, outranks
+from irctl.origins import derived, outranks
+from irctl.pipelines.train.method_settings import NOT_CHOSEN
 
 if TYPE_CHECKING:
     from irctl.config import Config
 
 READS_INDEX = "READS_INDEX"
-NOT_ASKED = (Kind.COLLECTION, Kind.METHOD, Kind.DERIVED)
-"""Where a model's name comes from that nobody chose for this training."""
 
 
 def settle(config: Config) -> Config:
@@ -30,7 +29,7 @@ def settle(config: Config) -> Config:
     if not init:
         return config
     own, asked = config.origins.get("model.name"), config.origin("train.init")
-    if own is not None and own.kind not in NOT_ASKED and not outranks(asked, own):
+    if own is not None and own.kind not in NOT_CHOSEN and not outranks(asked, own):
         name = config.model.name
         if _place(name, config.model.revision) != _place(init):
             raise ConfigError(

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files, paths, plugins
+from irctl import files, paths
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.errors import ConfigError
@@ -21,6 +21,7 @@ from irctl.pipelines.references.bundle_vectors import open_source as open_vector
 from irctl.pipelines.references.fitting import fitting_bundle, fitting_negatives
 from irctl.pipelines.search import encoder_pair, opened_index
 from irctl.pipelines.train.data_kinds import groups
+from irctl.pipelines.train.method_settings import settings_of
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.groups import held_out
 from irctl.types import Reporter, Silent
@@ -41,7 +42,7 @@ def check(config: Config) -> None:
     """Refuse settings that contradict the groups that this kind makes."""
     groups.check(config)
     size, origin = config.data.group_size, config.origins.get("data.group_size")
-    negatives = _settings(config).negatives
+    negatives = settings_of(config).negatives
     if origin is not None and origin.kind not in (Kind.DERIVED, Kind.COLLECTION) and size != negatives + 1:
         raise ConfigError(
             f"data.group_size={size} (from {origin}): {config.train.method}.negatives={negatives} makes groups of "
@@ -95,14 +96,9 @@ def pin(config: Config) -> Config:
     return _start(config, Silent())[0]
 
 
-def _settings(config: Config) -> Any:
-    cls: Any = plugins.config_class("methods", config.train.method)
-    return cls(**config.plugin(config.train.method))
-
-
 def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
     """(the configuration with its bundle, group size and negatives, that bundle, what to say of the batch's size)."""
-    settings, batch = _settings(config), config.batch
+    settings, batch = settings_of(config), config.batch
     bundle = fitting_bundle(config, reporter, m=settings.m, bits=settings.bits, warm_up=True)
     named = {"train.index": str(bundle.folder.absolute())}
     config = config.replace(named, config.origins.get("train.index") or derived("the newest that fits"))

@@ -13,7 +13,7 @@ from irctl.origins import derived
 from irctl.pipelines.references import vectors
 from irctl.pipelines.references.document_encoder import document_encoder
 from irctl.pipelines.search import encoder_pair, opened_index
-from irctl.pipelines.train import retrieved_checks
+from irctl.pipelines.train import method_settings, retrieved_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.training.index import judged
@@ -38,7 +38,7 @@ def describe(config: Config) -> Described:
     queries, held_out = judged.open_queries(config, _ids(named), rows)
     retrieved_checks.check_labels(config, queries)
     facts, notices = retrieved_checks.facts(
-        config, split, queries, held_out, retrieved_checks.settings_of(config).k, rows
+        config, split, queries, held_out, method_settings.settings_of(config).k, rows
     )
     facts["documents"] = (
         f"vectors of {config.train.index}" if named else f"{split.name}, encoded with {config.model.name} at the start"
@@ -46,7 +46,7 @@ def describe(config: Config) -> Described:
     return Described(
         facts,
         {"notices": notices} if notices else {},
-        GroupSizes(len(queries), min(retrieved_checks.settings_of(config).k, rows) + 1),
+        GroupSizes(len(queries), min(method_settings.settings_of(config).k, rows) + 1),
     )
 
 
@@ -81,11 +81,11 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     queries, held_out = judged.open_queries(config, _ids(given), stream.rows)
     retrieved_checks.check_labels(config, queries)
     for line in retrieved_checks.facts(
-        config, split, queries, held_out, retrieved_checks.settings_of(config).k, stream.rows
+        config, split, queries, held_out, method_settings.settings_of(config).k, stream.rows
     )[1]:
         reporter.warn(line)
     config = config.replace({"train.index": str(given.folder.absolute())}, origin)
-    sizes = GroupSizes(len(queries), min(retrieved_checks.settings_of(config).k, stream.rows) + 1)
+    sizes = GroupSizes(len(queries), min(method_settings.settings_of(config).k, stream.rows) + 1)
     return Prepared(config, sizes, {"documents": of_documents})
 
 
