@@ -134,6 +134,7 @@ class Train:
     max_steps: int = key(0, "stop after so many steps; 0: by epochs", low=0)
     warmup_ratio: float = key(0.05, "share of steps that warm up", low=0, high=1)
     warmup_steps: int = key(0, "steps that warm up, in place of train.warmup_ratio; 0: by that", low=0)
+    warmup_from: float = key(0.0, "share of the peak learning rate at which the warm-up begins", low=0, high=1)
     warmup_shape: str = key("linear", "how the learning rate warms up", choices=("linear", "log"))
     schedule: str = key("linear", "decay after the warm-up", choices=("linear", "constant", "cosine"))
     weight_decay: float = key(0.0, "AdamW weight decay", low=0)

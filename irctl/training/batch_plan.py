@@ -15,7 +15,7 @@ from typing import Any
 
 from irctl.config import Config
 from irctl.errors import ConfigError
-from irctl.origins import outranks
+from irctl.origins import COMMAND_LINE, outranks
 from irctl.training.objective import terms
 
 
@@ -133,6 +133,7 @@ class StepPlan:
     steps_an_epoch: int
     total: int
     warmup: int
+    notice: str = ""  # what to say of a warm-up that was made shorter
 
     def as_dict(self) -> dict[str, Any]:
         return {"steps an epoch": self.steps_an_epoch, "steps": self.total, "warm-up steps": self.warmup}
@@ -147,14 +148,26 @@ def steps(config: Config, batches: BatchPlan, queries: int) -> StepPlan:
         raise ConfigError(
             f"train.epochs={config.train.epochs}: no step to take", hint="Set train.epochs or train.max_steps"
         )
+    warmup, notice = _warmup(config, total)
+    return StepPlan(losses, an_epoch, total, warmup if total > 1 else 0, notice)
+
+
+def _warmup(config: Config, total: int) -> tuple[int, str]:
+    """(steps that warm up, what to say of them). A recipe's warm-up that would not end before the training does is a
+    tenth of the steps, and that is said; one that was typed is refused.
+    """
     warmup = config.train.warmup_steps or warmup_steps(config.train.warmup_ratio, total)
-    if warmup >= total > 1:
+    if warmup < total or total == 1:
+        return warmup, ""
+    origin = config.origin("train.warmup_steps")
+    said = f"train.warmup_steps={warmup} (from {origin}): this training has {total} steps"
+    if origin.kind in COMMAND_LINE:
         raise ConfigError(
-            f"train.warmup_steps={warmup} (from {config.origin('train.warmup_steps')}): this training has {total} "
-            "steps, so the learning rate would never reach its peak",
+            f"{said}, so the learning rate would never reach its peak",
             hint=f"Use at most {total - 1}, or train.warmup_steps=0 for a share of the steps (train.warmup_ratio)",
         )
-    return StepPlan(losses, an_epoch, total, warmup if total > 1 else 0)
+    tenth = warmup_steps(0.1, total)
+    return tenth, f"{said}; the warm-up takes a tenth of them, {tenth}"
 
 
 def check_warmup(config: Config) -> None:

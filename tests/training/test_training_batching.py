@@ -103,6 +103,15 @@ def test_rounding_never_warms_up_for_more_than_a_tenth_of_a_short_run(ratio, tot
 
 
 @pytest.mark.parametrize("shape", ["linear", "log"])
+def test_a_warm_up_begins_at_its_share_of_the_peak_and_ends_at_the_peak(shape: str) -> None:
+    rates = [schedule.factor(t, warmup=10, total=100, shape=shape, begin=0.1) for t in range(12)]
+    assert rates[0] == pytest.approx(0.1) and rates[10] == 1.0 and rates[:11] == sorted(rates[:11])
+    if shape == "linear":
+        assert rates[5] == pytest.approx(0.55)
+    assert schedule.factor(0, warmup=0, total=100, begin=0.1) == 1.0
+
+
+@pytest.mark.parametrize("shape", ["linear", "log"])
 @pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 100])
 def test_learning_rate_reaches_its_peak_and_never_passes_it(shape: str, decay: str, total: int) -> None:

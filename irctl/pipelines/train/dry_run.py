@@ -40,6 +40,8 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         described["steps"] = {**steps.as_dict(), "checkpoint": f"every {every} steps" if every else "every epoch"}
         if config.hardneg.every:
             described["steps"]["negatives mined again"] = f"after every {config.hardneg.every} epochs, by the model"
+        if steps.notice:
+            described["notices"] = [*described.get("notices", ()), steps.notice]
     else:
         described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
     described["loss"] = {

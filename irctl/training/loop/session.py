@@ -120,6 +120,8 @@ def _open_trainer(run: TrainingRun, method: Method, checkpoint: checkpoints.Chec
     """The trainer of a method. Raises ConfigError or DataError where it cannot go on from the checkpoint."""
     config = run.config
     steps = batch_plan.steps(config, run.plan, method.queries)
+    if steps.notice:
+        run.context.reporter.warn(steps.notice)
     times = Times(
         every=batch_plan.save_every(config, steps),
         minutes=config.train.save_minutes,

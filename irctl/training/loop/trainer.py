@@ -136,7 +136,12 @@ class Trainer(transformers.Trainer):
 
             def factor(step: int) -> float:
                 return schedule.factor(
-                    step, warmup=steps.warmup, total=steps.total, shape=train.warmup_shape, schedule=train.schedule
+                    step,
+                    warmup=steps.warmup,
+                    total=steps.total,
+                    shape=train.warmup_shape,
+                    schedule=train.schedule,
+                    begin=train.warmup_from,
                 )
 
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.create_optimizer(), factor)

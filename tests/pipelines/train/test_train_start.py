@@ -92,8 +92,25 @@ def test_a_warm_up_said_twice_is_refused_unless_one_was_typed_over_the_other(pla
     assert parse("--set").kind is Kind.SET
 
 
-def test_a_warm_up_longer_than_the_training_is_refused_with_the_longest() -> None:
-    config = configured(train__warmup_steps=(2000, RECIPE), train__max_steps=(100, SET))
+def test_a_recipes_warm_up_that_would_not_end_takes_a_tenth_of_the_steps_and_says_so() -> None:
+    config = configured(train__warmup_steps=(1000, RECIPE), train__max_steps=(100, SET))
+    made = batch_plan.steps(config, batch_plan.plan(config), 1000)
+    assert (made.total, made.warmup) == (100, 10)
+    assert made.notice.endswith("this training has 100 steps; the warm-up takes a tenth of them, 10")
+    longer = config.replace({"train.max_steps": 1001}, SET)
+    made = batch_plan.steps(longer, batch_plan.plan(longer), 1000)
+    assert (made.warmup, made.notice) == (1000, "")
+
+
+def test_the_dry_run_tells_of_a_shorter_warm_up(place: Workspace) -> None:
+    (place.folder / "own.toml").write_text("[train]\nwarmup_steps = 1000\n")
+    plan = place.ok("train --config own.toml --max-steps 20 --dry-run --json").json["plan"]
+    assert plan["steps"]["warm-up steps"] == 2
+    assert any("warmup_steps=1000" in line and "a tenth of them, 2" in line for line in plan["notices"])
+
+
+def test_a_typed_warm_up_longer_than_the_training_is_refused_with_the_longest() -> None:
+    config = configured(train__warmup_steps=(2000, SET), train__max_steps=(100, SET))
     with pytest.raises(ConfigError, match=r"warmup_steps=2000 .*100 steps.*never reach its peak.* at most 99"):
         batch_plan.steps(config, batch_plan.plan(config), 1000)
     legal = config.replace({"train.warmup_steps": 99}, SET)
