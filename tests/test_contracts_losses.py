@@ -10,7 +10,7 @@ from irctl.errors import ConfigError
 
 NAMES = plugins.names("losses")
 # raising the score of the row's best passage must lower these at once; others aim at a target that can be passed
-FALLS = ("infonce", "listmle", "ranknet", "cosent", "approxndcg", "bixse")
+FALLS = ("infonce", "listmle", "ranknet", "cosent", "approxndcg", "bixse", "triplet")
 
 
 def example(rows: int = 3, columns: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

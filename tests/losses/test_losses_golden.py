@@ -35,6 +35,8 @@ GOLDEN = [
     ("bixse", {}, 0.806959, 0.725645, 0.702378),
     ("w1_ordinal", {}, 0.626428, 0.438088, 0.279429),
     ("cosent", {}, 2.097662, 1.773570, 0.993531),
+    ("triplet", {}, 0.25, 0.135417, 0.125),
+    ("triplet", {"negatives": "hardest"}, 0.75, 0.375, 0.125),
 ]
 
 
@@ -183,3 +185,44 @@ def test_adr_mse_by_hand() -> None:
     assert value("adr_mse", {}, scores, labels, mask) == pytest.approx(wanted)
     far = torch.tensor([[50.0, -50.0, -50.0]], dtype=torch.float64)  # two share ranks 2 and 3: 2.5 each, as wanted
     assert value("adr_mse", {}, far, torch.tensor([[2, 0, 0]]), torch.ones(1, 3, dtype=torch.bool)) < 1e-12
+
+
+def test_triplet_by_hand_for_own_negatives_one_or_all_and_for_a_row_without_any() -> None:
+    module = plugins.load("losses", "triplet")
+    distances_BN = torch.tensor([[1.0, 1.5, 3.0, 0.2], [0.5, 4.0, 2.0, 1.0]], dtype=torch.float64)
+    labels_BN = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    own_BN = torch.tensor([[True, True, True, False], [False, False, False, True]])
+    mask_BN = torch.ones(2, 4, dtype=torch.bool)
+
+    def of(mask_BN: torch.Tensor, **settings: object) -> float:
+        return module.loss(-distances_BN, labels_BN, mask_BN, module.Config(**settings), own_BN).item()
+
+    # row 0: own negatives at 1.5 and 3, relu(1 - 1.5 + 1) = .5 and relu(1 - 3 + 1) = 0; the passage at .2 is another's
+    # row 1: none of its own; the nearest of the others is at .5: relu(1 - .5 + 1) = 1.5
+    assert of(mask_BN) == pytest.approx(((0.5 + 0) / 2 + 1.5) / 2)
+    assert of(mask_BN, negatives="hardest") == pytest.approx((0.5 + 1.5) / 2)
+    assert of(mask_BN, margin=3.0) == pytest.approx(((2.5 + 1) / 2 + 3.5) / 2)
+    mask_BN[1, 0] = False  # a known positive of that row: the next nearest is at 2, a gap of 1
+    assert of(mask_BN) == pytest.approx(((0.5 + 0) / 2 + 0) / 2)
+
+
+def test_triplet_of_a_mixed_batch_is_the_mean_of_its_rows() -> None:
+    module = plugins.load("losses", "triplet")
+    generator = torch.Generator().manual_seed(3)
+    scores_BN = -torch.rand(6, 9, dtype=torch.float64, generator=generator)
+    labels_BN, own_BN = torch.zeros(6, 9), torch.zeros(6, 9, dtype=torch.bool)
+    for row in range(6):  # queries 0 to 2 have a negative of their own, the others a positive alone
+        place = 2 * row if row < 3 else 3 + row
+        labels_BN[row, place], own_BN[row, place] = 1, True
+        own_BN[row, place + 1 : place + 1 + (row < 3)] = True
+    mask_BN = torch.ones(6, 9, dtype=torch.bool)
+    rows = [
+        module.loss(scores_BN[i : i + 1], labels_BN[i : i + 1], mask_BN[:1], module.Config(), own_BN[i : i + 1]).item()
+        for i in range(6)
+    ]
+    for row in range(6):
+        positive = scores_BN[row, labels_BN[row] == 1].item()
+        others = scores_BN[row, own_BN[row] & (labels_BN[row] == 0)] if row < 3 else scores_BN[row, labels_BN[row] == 0]
+        assert rows[row] == pytest.approx(max(0.0, others.max().item() - positive + 1))
+    whole = module.loss(scores_BN, labels_BN, mask_BN, module.Config(), own_BN).item()
+    assert whole == pytest.approx(sum(rows) / 6)

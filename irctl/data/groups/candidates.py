@@ -38,6 +38,12 @@ class View:
         """The scores that labels and mask belong to."""
         return scores_BN if self.columns_BK is None else scores_BN.gather(1, self.columns_BK)
 
+    def among(self, columns: int) -> Tensor:
+        """True at its candidates among the batch's passages [B, columns]; of the own view only."""
+        assert self.columns_BK is not None, "asked of the own view"
+        none_BN = self.columns_BK.new_zeros((len(self.columns_BK), columns))
+        return none_BN.scatter_add(1, self.columns_BK, self.mask_BN.long()) > 0
+
 
 class ViewArrays(NamedTuple):
     """A view before it is tensors."""

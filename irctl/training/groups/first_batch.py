@@ -50,13 +50,18 @@ def count_negatives(config: Config, source: GroupSource, views_of: ViewsOf = bat
     parts = terms.parts(config, source.largest_grade)
     queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
     groups = [source.rows(int(query), 0) for query in queries]
-    views = views_of(source, groups, sorted({part.view for part in parts}), config.loss.inbatch_label)
+    views = views_of(source, groups, sorted({"own", *(part.view for part in parts)}), config.loss.inbatch_label)
     passages = sum(len(group.passage_rows_K) for group in groups)
     counts = {}
     for part in parts:
         view = views[part.view]
         listed = passages / len(groups) if part.view == "own" else float(passages)
-        counts[part.name] = NegativeCounts(float(_negatives_B(part, view).mean()), listed - 1)
+        negatives_B = _negatives_B(part, view)
+        if part.view != "own" and plugins.literal("losses", part.name, "NEEDS_OWN"):
+            own_B = _negatives_B(part, views["own"])
+            # a query without negatives of its own has the hardest of the others
+            negatives_B, listed = np.where(own_B > 0, own_B, np.minimum(negatives_B, 1)), passages / len(groups)
+        counts[part.name] = NegativeCounts(float(negatives_B.mean()), listed - 1)
     return counts
 
 

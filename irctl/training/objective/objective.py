@@ -109,12 +109,10 @@ class Objective(nn.Module):
 
     def _moves(self, part: Part, scores_BN: Tensor, views: Mapping[str, View]) -> bool:
         """Whether a score of this batch has a gradient."""
-        view, temperature = views[part.view], self._fixed(part.name)
+        temperature = self._fixed(part.name)
         with torch.enable_grad(), torch.autocast(scores_BN.device.type, enabled=False):
             own_BN = scores_BN.detach().clone().requires_grad_()
-            value = self.modules_of[part.name].loss(
-                view.scores(own_BN), view.labels_BN, view.mask_BN, self._settings(part, temperature)
-            )
+            value = self._value(part, own_BN, views, self._settings(part, temperature))
             (slope_BN,) = torch.autograd.grad(value, own_BN)
         return bool((slope_BN != 0).any())
 
@@ -125,12 +123,21 @@ class Objective(nn.Module):
         self._check_spread(scores_BN, views["own"])
         with torch.autocast(scores_BN.device.type, enabled=False):
             for part in self.parts:
-                view = views[part.view]
                 settings = self._settings(part, self._temperature(part.name))
-                value = self.modules_of[part.name].loss(view.scores(scores_BN), view.labels_BN, view.mask_BN, settings)
+                value = self._value(part, scores_BN, views, settings)
                 values[part.name] = value.detach()
                 total = total + part.weight * value
         return total, values
+
+    def _value(self, part: Part, scores_BN: Tensor, views: Mapping[str, View], settings: Any) -> Tensor:
+        """A term's own value. A loss that is told apart a query's own passages and others' has NEEDS_OWN in its file."""
+        view, more = views[part.view], {}
+        if part.view != "own" and plugins.literal("losses", part.name, "NEEDS_OWN"):
+            more["own_BN"] = views["own"].among(scores_BN.shape[1])
+        value: Tensor = self.modules_of[part.name].loss(
+            view.scores(scores_BN), view.labels_BN, view.mask_BN, settings, **more
+        )
+        return value
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps besides the learned parameters: where temperatures started, and what is learned."""

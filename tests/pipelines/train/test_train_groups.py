@@ -147,6 +147,7 @@ def test_negatives_a_query_are_counted_from_the_groups_as_they_are_drawn(toy: Pa
         ({"loss__name": "ws2:1,lambdamrr:0.5", "data__selection": "least_relevant"}, None, 15.0),
         ({"loss__name": "ranknet", "data__selection": "file", "data__group_size": 0}, 6.0, 27.0),
         ({"loss__name": "lambdaloss"}, 3.0, 3.0),
+        ({"loss__name": "triplet"}, 3.0, 3.0),
     ],
 )
 def test_a_dry_run_counts_the_negatives_that_the_objective_sees_in_the_first_batch(
@@ -167,8 +168,8 @@ def test_a_dry_run_counts_the_negatives_that_the_objective_sees_in_the_first_bat
 
     def look(self: Objective, scores_BN: Any, views: Any) -> Any:
         for part in self.parts:
-            view, theta = views[part.view], part.settings.get("positive_threshold")
-            knows_positives = part.name in ("infonce", "lambdamrr")
+            view, theta = views["own" if part.name == "triplet" else part.view], part.settings.get("positive_threshold")
+            knows_positives = part.name in ("infonce", "lambdamrr", "triplet")
             numbers = [
                 sum(counts and not (knows_positives and label >= theta) for label, counts in zip(*row, strict=True))
                 for row in zip(view.labels_BN.tolist(), view.mask_BN.tolist(), strict=True)

@@ -172,3 +172,21 @@ def test_bixse_bias_is_learned_from_a_start_that_fits_the_first_batch() -> None:
     (bias,) = made.parameters()
     # mean score (1 - 1 + 9 + 9) / 4 = 4.5; mean target (3 + 2) / 3 / 8 = 5/24, whose logit is ln(5/19)
     assert bias.item() == pytest.approx(4.5 - torch.log(torch.tensor(5 / 19)).item())
+
+
+def test_triplet_sees_a_querys_own_negatives_and_the_batch_only_where_it_has_none() -> None:
+    """Query 0 has passages 0 (positive), 1, 2; query 1 a positive alone, column 3. The own view is padded."""
+    objective = Objective(parts(**{"loss.name": "triplet"}), learn_temperature=False, warn=print)
+    own = View(
+        torch.tensor([[3.0, 0, 0], [3, 0, 0]]),
+        torch.tensor([[True, True, True], [True, False, False]]),
+        torch.tensor([[0, 1, 2], [3, 0, 0]]),
+    )
+    labels_BN = torch.tensor([[3.0, 0, 0, 0], [0, 0, 0, 3]])
+    views = {"own": own, "masked": View(labels_BN, torch.ones(2, 4, dtype=torch.bool))}
+    scores_BN = torch.tensor([[-1.0, -1.5, -1.25, -0.1], [-3.0, -0.5, -9.0, -1.0]], requires_grad=True)
+    total, values = objective(scores_BN, views)
+    # query 0: relu(-1.5 + 1 + 1) = .5 and .75, mean .625; query 1: the nearest of the batch, relu(-.5 + 1 + 1) = 1.5
+    assert total.item() == values["triplet"].item() == pytest.approx((0.625 + 1.5) / 2)
+    total.backward()
+    assert (scores_BN.grad != 0).tolist() == [[True, True, True, False], [False, True, False, True]]
