@@ -130,7 +130,7 @@ class Objective(nn.Module):
         return total, values
 
     def _value(self, part: Part, scores_BN: Tensor, views: Mapping[str, View], settings: Any) -> Tensor:
-        """A term's own value. A loss that is told apart a query's own passages and others' has NEEDS_OWN in its file."""
+        """A term's own value. A loss with NEEDS_OWN in its file is told which passages are a query's own."""
         view, more = views[part.view], {}
         if part.view != "own" and plugins.literal("losses", part.name, "NEEDS_OWN"):
             more["own_BN"] = views["own"].among(scores_BN.shape[1])
