@@ -6,30 +6,15 @@ import csv
 import io
 from pathlib import Path
 
-import numpy as np
 import pytest
 from report_records import record
 
 from irctl.errors import ConfigError, DataError
-from irctl.metrics.vectors.spectrum import eigenvalues
 from irctl.reports import neighbour_recall
 from irctl.reports.columns import choose
 from irctl.reports.figures import curves, figures
 from irctl.reports.grouping import group
 from irctl.reports.table import build
-
-
-def test_variances_of_independent_directions_are_the_eigenvalues() -> None:
-    x = np.array([[3, 0, 7], [-3, 0, 7], [0, 1, 7], [0, -1, 7]], dtype=np.float32)
-    assert eigenvalues(x) == pytest.approx([4.5, 0.5, 0.0])
-    assert eigenvalues(x + 100) == pytest.approx([4.5, 0.5, 0.0], abs=1e-9)
-
-
-def test_eigenvalues_are_those_of_numpy_over_any_number_of_blocks() -> None:
-    x = np.random.default_rng(0).standard_normal((9000, 6)).astype(np.float32)
-    expected = np.linalg.eigvalsh(np.cov(x.T.astype(np.float64), bias=True))[::-1]
-    assert eigenvalues(x) == pytest.approx(expected)
-    assert eigenvalues(x[:0]).tolist() == [0.0] * 6
 
 
 def test_a_spectrum_says_how_much_the_first_directions_hold() -> None:

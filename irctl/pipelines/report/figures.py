@@ -138,7 +138,7 @@ def _curves(folder: Path, wanted: Wanted) -> list[Path]:
 def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     """Variance by direction of the vectors of encode runs."""
     from irctl.index.plan import draw
-    from irctl.metrics.vectors.spectrum import eigenvalues
+    from irctl.metrics.vectors import moments
     from irctl.pipelines.references import vectors
 
     runs = _runs(wanted, "encode", "embeddings")  # an encoding may have kept codes alone
@@ -147,7 +147,7 @@ def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
     for run, name in zip(runs, names, strict=True):
         stream = vectors.of_run(run).stream
         x_ND = stream.take(draw(stream.rows, min(stream.rows, SPECTRUM_ROWS), 0))
-        points += curves.spectrum_points(name, run.id, eigenvalues(x_ND).tolist(), len(x_ND))
+        points += curves.spectrum_points(name, run.id, moments.of_rows(x_ND).eigenvalues().tolist(), len(x_ND))
     return figures.save(*curves.spectrum(points), folder, "spectrum")
 
 
