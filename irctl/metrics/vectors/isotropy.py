@@ -3,8 +3,8 @@
 C: centred covariance over N - 1; l: its eigenvalues; d = D; PR = (tr C)^2 / tr C^2; u = x / |x|.
 
     IsoScore.raw   (PR - 1) / (d - 1): the definition of Rudman et al. 2022 (arXiv 2108.07344) without its eigenvalues
-    IsoScore       the same with an unbiased tr C^2: isotropic rows give 1, not 1 / (1 + d/N); above 1 where C is flatter
-                   than chance, as it is of rows that a whitening was fitted on
+    IsoScore       the same with an unbiased tr C^2: isotropic rows give 1, not 1 / (1 + d/N); above 1 where C is
+                   flatter than chance, as it is of rows that a whitening was fitted on
     IsoScore*      IsoScore.raw of (1 - zeta) C + zeta C0, C0 of a larger sample (Rudman and Eickhoff 2024,
                    arXiv 2305.19358)
     mean-cos       mean cosine of two different rows; 1-cos: 1 - |mean-cos|
