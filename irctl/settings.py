@@ -96,7 +96,26 @@ class Model:
         "auto", "attention kernel; auto: the profile's", choices=("auto", "sdpa", "eager", "flash_attention_2")
     )
     trust_remote_code: bool = key(False, "run Python code that comes with a hub model")
+    output_dim: str = key(
+        "", "a projection head is trained after the model: its width, base: as wide as the model; empty: no head"
+    )
+    head_init: str = key(
+        "pca",
+        "how a head begins: as the corpus' principal directions, by torch's random draw, or as transform.*, which is "
+        "then kept, and a head that changes nothing",
+        choices=("pca", "torch", "transform"),
+    )
+    dropout: float = key(0.0, "of a head, in training", low=0, high=0.99)
+    normalize_base: str = key(
+        "", "scale vectors to length 1 before a head; empty: as the model does", choices=("", "true", "false")
+    )
+    similarity: str = key(
+        "",
+        "what training compares vectors by, and what is saved compares them by; empty: the model's own",
+        choices=("", "dot", "cosine", "euclid"),
+    )
     freeze_base: bool = key(False, "train only what is added to the model")
+    freeze_layers: int = key(0, "do not train the token embeddings and the first N blocks; 0: train all", low=0)
     lora_r: int = key(0, "rank of LoRA adapters; 0: none", low=0)
     lora_alpha: int = key(32, "LoRA scale", low=1)
     lora_dropout: float = key(0.05, "LoRA dropout", low=0, high=1)

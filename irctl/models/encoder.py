@@ -24,6 +24,7 @@ from torch import Tensor
 from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import adapters, arithmetic, fingerprints, modules, reading
+from irctl.models.head_settings import HEAD
 from irctl.models.locate import LocatedModel, locate
 from irctl.models.pieces import Piece, Pieces
 from irctl.models.token_batches import Prepared, Tokens, move_to_device, run_by_length, split_batches
@@ -328,6 +329,7 @@ class TextEncoder:
             "base_model": self.about.get("base_model") or self.located.name,
             "base_revision": self.about.get("base_revision") or self.located.revision,
             "dtype": self.dtype,
+            **{key: self.about[key] for key in (HEAD,) if key in self.about},
         }
         (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)

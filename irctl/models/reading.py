@@ -256,9 +256,14 @@ def choose_plain_pooling(located: LocatedModel, asked: str) -> str:
 
 
 def normalizes(module: Any) -> bool:
-    from sentence_transformers.sentence_transformer.modules import Normalize
+    """Whether the modules' last word is to scale vectors to length 1: a head after it makes other ones."""
+    from sentence_transformers.sentence_transformer.modules import Dropout, Normalize, Router
 
-    return any(isinstance(m, Normalize) for m in module)
+    last = next((m for m in reversed(list(module)) if not isinstance(m, Dropout)), None)
+    if isinstance(last, Router):
+        routes: Any = last.sub_modules
+        return all(normalizes(route) for route in routes.values())
+    return isinstance(last, Normalize)
 
 
 def _find_limits(module: Any) -> tuple[int, int]:

@@ -12,6 +12,11 @@ from irctl.models.locate import ADAPTER, LocatedModel
 SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 
 
+def name_similarity(similarity: str) -> str:
+    """sentence-transformers' name of dot, cosine or euclid."""
+    return next(name for name, own in SIMILARITIES.items() if own == similarity)
+
+
 def describe_similarity(asked: str, normalize: str, located: LocatedModel | None) -> str:
     """What a dry run says of the similarity: asked for, or the model's own, whose folder is read without torch."""
     own = read_similarity(located, normalize) if located is not None else ""

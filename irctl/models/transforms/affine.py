@@ -165,7 +165,7 @@ def _make_matrix(corpus: Statistics, config: Settings, mean_D: Floats) -> Floats
         raise ConfigError(f"transform: cannot keep {config.dim or 'any'} and remove {removed} of {dim} dimensions")
     if config.name == "centre" and not config.dim:
         return np.eye(dim)
-    values_D, vectors_DD = _decompose(corpus.covariance_DD)
+    values_D, vectors_DD = decompose(corpus.covariance_DD)
     if config.name == "remove_top" and not config.dim:
         projection_DD: Floats = np.eye(dim) - vectors_DD[:, :removed] @ vectors_DD[:, :removed].T
         return projection_DD
@@ -185,7 +185,7 @@ def _count_removed(config: Settings, dim: int) -> int:
     return config.remove or max(1, dim // _TOP)
 
 
-def _decompose(covariance_DD: Floats) -> tuple[Floats, Floats]:
+def decompose(covariance_DD: Floats) -> tuple[Floats, Floats]:
     """(eigenvalues, falling; eigenvectors in columns, the largest entry of each positive). DataError without spread."""
     values_D, vectors_DD = np.linalg.eigh((covariance_DD + covariance_DD.T) / 2)
     values_D, vectors_DD = np.maximum(values_D[::-1], 0), vectors_DD[:, ::-1]

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
-from irctl.models.similarity import SIMILARITIES
+from irctl.models.similarity import name_similarity
 from irctl.models.transforms import files
-from irctl.models.transforms.affine import Floats
+from irctl.models.transforms.affine import AffineTransform, Floats
 from irctl.models.transforms.files import FittedTransform
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def save(
             hint="Cut them by transform.dim",
         )
     module: Any = copy.deepcopy(encoder.module).cpu()
-    module.append(_make_router(fitted, query_map_EE))
+    module.append(make_router(fitted.transform, query_map_EE))
     similarity = "cosine" if fitted.transform.unit else similarity
-    module.similarity_fn_name = next(name for name, own in SIMILARITIES.items() if own == similarity)
+    module.similarity_fn_name = name_similarity(similarity)
     whole = TextEncoder(
         module,
         dataclasses.replace(encoder.settings, similarity=similarity),
@@ -65,10 +65,10 @@ def save(
     return whole
 
 
-def _make_router(fitted: FittedTransform, query_map_EE: NDArray[np.float32] | None) -> Any:
+def make_router(transform: AffineTransform, query_map_EE: NDArray[np.float32] | None = None) -> Any:
+    """The module of a transform: a query and a document route. query_map_EE: as in `save`."""
     from sentence_transformers.sentence_transformer.modules import Router
 
-    transform = fitted.transform
     queries = _make_route(transform.query_mean_D, transform.query_matrix_DE, transform.unit)
     if query_map_EE is not None:
         queries.append(_make_dense(query_map_EE, np.zeros(len(query_map_EE))))

@@ -15,6 +15,7 @@ from irctl.training.groups import held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
 from irctl.training.groups.guide import Guide
+from irctl.training.groups.head_sample import draw_sample
 from irctl.training.method import Context
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
@@ -51,6 +52,7 @@ def open_groups(
     is reported (held_out.py).
     """
     from irctl.data.collections.training_source import open_training_source
+    from irctl.models import heads
     from irctl.models.encoder import load_encoder, load_guide
     from irctl.models.similarity import check_similarity
 
@@ -65,7 +67,7 @@ def open_groups(
         learn_temperature=config.loss.learn_temperature,
         warn=context.reporter.warn,
     )
-    encoder = load_encoder(config)
+    encoder = heads.prepare(load_encoder(config), config, lambda: draw_sample(config, data, source))
     check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)

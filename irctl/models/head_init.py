@@ -1,0 +1,67 @@
+"""How a projection head begins: as an affine map of what enters it, exactly, through its GELU.
+
+GELU(x) - GELU(-x) = x, so Linear(E, 2E) = [aR; -aR], bias 0, and Linear(2E, D) = [M R^T, -M R^T] / a, bias c, give
+M x + c for every x. R is a random rotation, so that the 2E units differ; a scales them to variance 1, where GELU bends.
+Dimension key: N rows, E dimensions that enter the head, D that leave it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from irctl.data import draws
+from irctl.models.transforms import affine
+from irctl.models.transforms.affine import Floats, Statistics
+
+
+class AffineStart(NamedTuple):
+    """x -> M x + c. spread: root mean square of the entries of x."""
+
+    matrix_DE: Floats
+    bias_D: Floats
+    spread: float
+
+
+class HeadWeights(NamedTuple):
+    """Of the two layers of a head, U = 2E units between them."""
+
+    first_UE: Floats
+    first_bias_U: Floats
+    second_DU: Floats
+    second_bias_D: Floats
+
+
+def fit_pca(sample: Statistics, dim: int) -> AffineStart:
+    """s W (x - mean): the first D principal directions, scaled so that entries have variance 1 over the sample."""
+    values_E, vectors_EE = affine.decompose(sample.covariance_DD)
+    scale = np.sqrt(dim / values_E[:dim].sum())
+    matrix_DE = scale * vectors_EE[:, :dim].T
+    return AffineStart(matrix_DE, -matrix_DE @ sample.mean_D, _spread(sample))
+
+
+def keep(sample: Statistics) -> AffineStart:
+    """The identity."""
+    dim = len(sample.mean_D)
+    return AffineStart(np.eye(dim), np.zeros(dim), _spread(sample))
+
+
+def _spread(sample: Statistics) -> float:
+    mean_square = (np.trace(sample.covariance_DD) + sample.mean_D @ sample.mean_D) / len(sample.mean_D)
+    return float(np.sqrt(mean_square))
+
+
+def weights_of(start: AffineStart, seed: int) -> HeadWeights:
+    """The two layers that give the affine map."""
+    width = start.matrix_DE.shape[1]
+    drawn_EE, upper_EE = np.linalg.qr(draws.generator("head", seed).standard_normal((width, width)))
+    rotation_EE = drawn_EE * np.sign(np.diag(upper_EE))  # uniform over rotations, and the same by any LAPACK
+    a = 1 / start.spread
+    turned_DE = start.matrix_DE @ rotation_EE.T / a
+    return HeadWeights(
+        np.concatenate([a * rotation_EE, -a * rotation_EE]),
+        np.zeros(2 * width),
+        np.concatenate([turned_DE, -turned_DE], axis=1),
+        start.bias_D,
+    )

@@ -1,0 +1,152 @@
+"""A projection head: modules of sentence-transformers after the model, Dense(E, 2E, GELU) [Dropout] Dense(2E, D).
+
+What it makes is not scaled to length 1. It begins by `model.head_init` (head_init.py); with `transform` a Router with
+the two sides of a fitted transform stands before it, which is not trained. irctl.json says which modules are the
+head's, so a saved model has its head whatever the settings say.
+Dimension key: N rows, H width of the model, E what enters the head, D what leaves it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from sentence_transformers.sentence_transformer.modules import Dense, Dropout, Normalize
+from torch import nn
+
+from irctl.errors import ConfigError
+from irctl.index.scoring import METRIC
+from irctl.models import head_init, head_settings
+from irctl.models.head_settings import HEAD
+from irctl.models.similarity import SIMILARITIES, name_similarity
+from irctl.models.transforms import affine, router
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.models.encoder import TextEncoder
+
+
+class Sample(NamedTuple):
+    """Texts that a head begins by: passages of the corpus, and training queries."""
+
+    passages: Sequence[str]
+    queries: Sequence[str]
+
+
+def prepare(encoder: TextEncoder, config: Config, sample: Callable[[], Sample]) -> TextEncoder:
+    """The encoder as training starts: with the head and the similarity that the settings ask for.
+
+    Raises ConfigError for settings that contradict each other or the model.
+    """
+    head_settings.check(config, encoder.about)
+    if head_settings.is_asked(config):
+        encoder = add_head(encoder, config, sample)
+    return set_similarity(encoder, config.model.similarity) if config.model.similarity else encoder
+
+
+def add_head(encoder: TextEncoder, config: Config, sample: Callable[[], Sample]) -> TextEncoder:
+    """The same model, module objects included, with a head after it.
+
+    sample: asked where the head begins by data. Raises ConfigError for a model that cuts its vectors after its last
+    module, DataError for a sample without spread.
+    """
+    module = encoder.module
+    if module.truncate_dim:
+        raise ConfigError(
+            f"model.output_dim: {encoder.located.name} cuts its vectors to {module.truncate_dim} dimensions after its "
+            "last module, and would cut those of a head too",
+            hint="Remove truncate_dim from its config_sentence_transformers.json",
+        )
+    _normalize_base(module, config.model.normalize_base)
+    similarity = config.model.similarity or SIMILARITIES[str(module.similarity_fn_name)]
+    width, first = int(module.get_embedding_dimension() or encoder.dim), len(module)
+    dim = head_settings.choose_dim(config, width)
+    parts = _make_parts(encoder, config, similarity, width, dim, sample)
+    for part in parts:
+        module.append(part.to(encoder.device))
+    about = {
+        "first": first,
+        "count": len(parts),
+        "dim": dim,
+        "init": config.model.head_init,
+        "dropout": config.model.dropout,
+    }
+    other = copy.copy(encoder)
+    other.about = {**encoder.about, HEAD: about}
+    other.dim = dim
+    other.settings = dataclasses.replace(encoder.settings, normalize=False)
+    return set_similarity(other, similarity)
+
+
+def set_similarity(encoder: TextEncoder, similarity: str) -> TextEncoder:
+    """The same model, compared and saved as compared by dot, cosine or euclid."""
+    module: Any = encoder.module
+    module.similarity_fn_name = name_similarity(similarity)
+    other = copy.copy(encoder)
+    other.settings = dataclasses.replace(encoder.settings, similarity=similarity)
+    other.similarity = similarity
+    return other
+
+
+def head_modules(encoder: TextEncoder) -> list[nn.Module]:
+    """The modules of the head, a fixed transform before it included; none where the model has no head."""
+    about = encoder.about.get(HEAD)
+    return list(encoder.module)[about["first"] : about["first"] + about["count"]] if about else []
+
+
+def base_modules(encoder: TextEncoder) -> list[nn.Module]:
+    """All modules that are not the head's."""
+    own = {id(part) for part in head_modules(encoder)}
+    return [part for part in encoder.module if id(part) not in own]
+
+
+def _normalize_base(module: Any, asked: str) -> None:
+    from irctl.models.reading import normalizes
+
+    if asked == "true" and not normalizes(module):
+        module.append(Normalize())
+    while asked == "false" and isinstance(module[-1], Normalize):
+        del module[-1]
+
+
+def _make_parts(
+    encoder: TextEncoder, config: Config, similarity: str, width: int, dim: int, sample: Callable[[], Sample]
+) -> list[Any]:
+    init, seed = config.model.head_init, config.run.seed
+    if init == "torch":
+        with torch.random.fork_rng(devices=[]):  # the same on every process, whatever was drawn before
+            torch.manual_seed(seed)
+            return _make_head(width, dim, config.model.dropout)
+    texts = sample()
+    x_ND = encoder.encode(texts.passages, "passage")
+    found = affine.measure([x_ND])
+    if init == "pca":
+        return _begin(_make_head(width, dim, config.model.dropout), head_init.fit_pca(found, dim), seed)
+    settings = head_settings.choose_transform(config, dim, width)
+    mean_D = None
+    if settings.query_mean == "own" and len(texts.queries):
+        mean_D = encoder.encode(texts.queries, "query").mean(axis=0, dtype=np.float64)
+    fitted = affine.fit(found, settings, METRIC[similarity], mean_D)
+    fixed = router.make_router(fitted).requires_grad_(False)
+    after = affine.measure([fitted.documents(x_ND)])
+    return [fixed, *_begin(_make_head(dim, dim, config.model.dropout), head_init.keep(after), seed)]
+
+
+def _make_head(width: int, dim: int, dropout: float) -> list[Any]:
+    first = Dense(width, 2 * width, activation_function=nn.GELU())
+    last = Dense(2 * width, dim, activation_function=nn.Identity())
+    return [first, Dropout(dropout), last] if dropout else [first, last]
+
+
+def _begin(parts: list[Any], start: head_init.AffineStart, seed: int) -> list[Any]:
+    weights = head_init.weights_of(start, seed)
+    layers = (parts[0].linear, weights.first_UE, weights.first_bias_U), (parts[-1].linear, *weights[2:])
+    with torch.no_grad():
+        for layer, weight, bias in layers:
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
+    return parts

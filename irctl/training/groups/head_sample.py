@@ -1,0 +1,30 @@
+"""The texts that a projection head begins by: passages of the corpus and training queries, drawn by the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl.config import Config
+from irctl.data import draws
+from irctl.data.collections.training_source import JudgedSplit, TrainingSource
+from irctl.data.groups.group_source import GroupSource
+from irctl.models.heads import Sample
+
+ROWS = 10_000
+"""Of each at most: ten times the directions of most models, and minutes of encoding on a CPU."""
+
+
+def draw_sample(config: Config, source: TrainingSource, groups: GroupSource) -> Sample:
+    """The same on every process. Queries are those of the training alone, without ones held out."""
+    seed = config.run.seed
+    queries = groups.query_texts(groups.query_rows[_draw(len(groups), "head queries", seed)])
+    if isinstance(source, JudgedSplit):
+        corpus = source.collection.corpus
+        return Sample(corpus.texts(_draw(len(corpus), "head", seed)), queries)
+    return Sample(groups.passage_texts(_draw(len(groups.passages), "head", seed)), queries)
+
+
+def _draw(rows: int, *parts: object) -> NDArray[np.int64]:
+    """Row numbers, ascending; all where there are no more than ROWS."""
+    return np.sort(draws.order(rows, *parts)[:ROWS])

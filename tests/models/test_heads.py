@@ -1,0 +1,79 @@
+"""A projection head: how it begins, what it says of itself, and that it is part of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from irctl import config as settings
+from irctl.errors import ConfigError
+from irctl.models import head_init, heads
+from irctl.models.encoder import TextEncoder, load_encoder
+from irctl.models.heads import Sample
+from irctl.models.transforms import affine
+
+WORDS = "wing flow shock wave heat panel flutter jet noise drag lift plate cone body tail gas".split()
+PASSAGES = [f"{a} {b} of a {c}" for a in WORDS for b in WORDS[:6] for c in WORDS[3:5]]
+QUERIES = [f"what is {a}" for a in WORDS]
+SAMPLE = Sample(PASSAGES, QUERIES)
+
+
+def config(encoder: Path, *sets: str) -> settings.Config:
+    return settings.resolve(settings.from_sets([f"model.name={encoder}", *sets]))
+
+
+def headed(encoder: Path, *sets: str, sample: Sample = SAMPLE) -> TextEncoder:
+    """The encoder as a training opens it."""
+    asked = config(encoder, *sets)
+    return heads.prepare(load_encoder(asked), asked, lambda: sample)
+
+
+def test_a_head_by_pca_is_the_scaled_projection_of_the_centred_vectors(tiny_encoder: Path) -> None:
+    for dim in (32, 20):
+        encoder = headed(tiny_encoder, f"model.output_dim={dim}")
+        b = load_encoder(config(tiny_encoder)).encode(PASSAGES).astype(np.float64)
+        covariance = np.cov(b.T, bias=True)
+        vectors = np.linalg.eigh(covariance)[1]
+        top = vectors[:, ::-1][:, :dim]
+        scale = np.sqrt(dim / np.trace(top.T @ covariance @ top))
+        wanted = scale * (b - b.mean(axis=0)) @ top
+        found = encoder.encode(PASSAGES)
+        signs = np.sign((wanted * found).sum(axis=0))
+        assert np.abs(found - wanted * signs).max() < 1e-5 * np.abs(wanted).max()
+        assert found.std() == pytest.approx(1, abs=1e-4) and encoder.dim == dim
+
+
+def test_at_full_width_distances_after_pca_rank_as_the_cosine_before_it() -> None:
+    x = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    weights = head_init.weights_of(head_init.fit_pca(affine.measure([x]), 64), seed=1)
+    first, bias, second, last = (torch.from_numpy(w).float() for w in weights)
+    z = (torch.nn.functional.gelu(torch.from_numpy(x) @ first.T + bias) @ second.T + last).numpy()
+    by_distance = np.argsort(np.linalg.norm(z[:20, None] - z[None, 20:], axis=2), axis=1)[:, :10]
+    assert (by_distance == np.argsort(-x[:20] @ x[20:].T, axis=1)[:, :10]).all()
+
+
+def test_a_saved_head_opens_as_part_of_the_model(tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = headed(tiny_encoder, "model.output_dim=20", "model.similarity=euclid", "model.dropout=0.1")
+    encoder.save(tmp_path / "model")
+    again = load_encoder(config(tmp_path / "model"))
+    alone = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    wanted = encoder.encode(PASSAGES)
+    assert (again.encode(PASSAGES) == wanted).all()
+    np.testing.assert_allclose(alone.encode(PASSAGES), wanted, atol=1e-5)
+    assert (again.similarity, alone.similarity_fn_name, again.dim) == ("euclid", "euclidean", 20)
+    assert [type(m).__name__ for m in heads.head_modules(again)] == ["Dense", "Dropout", "Dense"]
+    assert [type(m).__name__ for m in heads.base_modules(again)] == ["Transformer", "Pooling", "Normalize"]
+    assert again.fingerprint() == encoder.fingerprint()
+
+
+def test_training_a_model_with_a_head_goes_on_with_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    headed(tiny_encoder, "model.output_dim=base").save(tmp_path / "model")
+    again = headed(tmp_path / "model")
+    assert len(heads.head_modules(again)) == 2
+    with pytest.raises(ConfigError, match="has a head of 32 dimensions already"):
+        headed(tmp_path / "model", "model.output_dim=16")
