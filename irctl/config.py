@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -74,6 +73,11 @@ class Config:
         """What was set for one plug-in file (`pq`, `loss.ws2`), to be passed to its Config class."""
         return dict(self.plugins.get(section, {}))
 
+    def regularizers(self) -> list[str]:
+        """The names in train.regularizer, without their weights."""
+        terms = self.train.regularizer.split(",") if self.train.regularizer else []
+        return [term.partition(":")[0].strip() for term in terms]
+
     def prompts(self) -> dict[str, dict[str, str]]:
         """{data set: {side: prompt}} of those that were set for one data set."""
         named = {s.removeprefix(PROMPTS): v for s, v in self.plugins.items() if s.startswith(PROMPTS)}
@@ -98,6 +102,7 @@ class Config:
         """As to_json, with the defaults of the training method, the losses and the quantizers that are named."""
         parts = {part.partition(":")[0].strip() for part in self.loss.name.split(",")}
         named = [self.train.method, *(f"loss.{p}" for p in sorted(parts))]
+        named += [f"{REGULARIZERS}{name}" for name in sorted(self.regularizers())]
         named += [m.strip() for m in self.compress.method.split(",")]
         values = self.to_json()
         for section in named:
@@ -161,6 +166,8 @@ def _build(merged: Layer) -> Config:
         _check_name("loss.name", "losses", part.partition(":")[0].strip(), config.origin("loss.name"))
     for part in config.compress.method.split(","):
         _check_name("compress.method", "quantizers", part.strip(), config.origin("compress.method"))
+    for part in config.regularizers():
+        _check_name("train.regularizer", "regularizers", part, config.origin("train.regularizer"))
     return config
 
 
@@ -233,7 +240,7 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) 
     wanted = _hints(cls)[spec.name]
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     for kind in sorted(options, key=lambda k: k is str):  # a number before a word
-        converted, fits = _convert(value, kind)
+        converted, fits = tables.convert(value, kind)
         if fits:
             break
     else:
@@ -263,39 +270,6 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) 
             hint=f"The nearest legal value is {low if low is not None and converted < low else high}",
         )
     return converted
-
-
-def _convert(value: Any, kind: Any) -> tuple[Any, bool]:
-    """(value as kind, whether it can be one). Text from the command line and typed TOML values alike."""
-    if kind is types.NoneType:
-        return None, value is None or (isinstance(value, str) and value.lower() == "none")
-    if kind is bool:
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true", True
-        return value, isinstance(value, bool)
-    if kind in (int, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            return value, False
-        try:
-            number = float(value) if kind is float else int(value) if isinstance(value, str) else value
-        except (ValueError, OverflowError):
-            return value, False
-        if kind is float:
-            return number, math.isfinite(number)
-        is_whole = isinstance(number, int) or number.is_integer()
-        return (int(number), True) if is_whole else (value, False)
-    if kind is str:
-        if isinstance(value, bool):
-            return str(value).lower(), True
-        if isinstance(value, (list, tuple)):
-            return ",".join(map(str, value)), all(_is_word(v) for v in value)
-        return (str(value), True) if _is_word(value) else (value, False)
-    return value, False
-
-
-def _is_word(value: Any) -> bool:
-    """Whether a text can say a value without brackets: a text or a number, no table, date or list."""
-    return isinstance(value, str) or tables.is_number(value)
 
 
 def _check_plugin(section: str, settings: Mapping[str, Any], origin_of: Mapping[str, Origin]) -> None:

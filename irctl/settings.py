@@ -158,6 +158,12 @@ class Train:
     schedule: str = key("linear", "decay after the warm-up", choices=("linear", "constant", "cosine"))
     weight_decay: float = key(0.0, "AdamW weight decay", low=0)
     clip: float = key(1.0, "gradient norm limit; 0: none", low=0)
+    regularizer: str = key("", "what is added to the loss to spread vectors out: gor:.1,sigreg:.02; empty: nothing")
+    regularizer_rows: str = key(
+        "separate",
+        "vectors of a batch that regularizers see: queries and positives apart, averaged; both joined; one of the two",
+        choices=("separate", "joint", "queries", "passages"),
+    )
     save: str = key("epoch", "checkpoint every: epoch, a number of steps, or a share of the steps below 1")
     save_minutes: float = key(0.0, "also a checkpoint every so many minutes; 0: no", low=0)
     save_state: bool = key(True, "keep optimizer state, so that a killed run continues exactly")

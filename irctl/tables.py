@@ -10,6 +10,7 @@ import json
 import math
 import re
 import tomllib
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,42 @@ def is_number(value: Any) -> bool:
 def is_count(value: Any) -> bool:
     """Whether a value is a whole number above 0, of 64 bits."""
     return _is(value, int) and value > 0
+
+
+def convert(value: Any, kind: Any) -> tuple[Any, bool]:
+    """(value as kind, whether it can be one): text of the command line and typed values of TOML alike.
+
+    kind: the type of a setting: int, float, bool, str or NoneType.
+    """
+    if kind is types.NoneType:
+        return None, value is None or (isinstance(value, str) and value.lower() == "none")
+    if kind is bool:
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true", True
+        return value, isinstance(value, bool)
+    if kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            return value, False
+        try:
+            number = float(value) if kind is float else int(value) if isinstance(value, str) else value
+        except (ValueError, OverflowError):
+            return value, False
+        if kind is float:
+            return number, math.isfinite(number)
+        is_whole = isinstance(number, int) or number.is_integer()
+        return (int(number), True) if is_whole else (value, False)
+    if kind is str:
+        if isinstance(value, bool):
+            return str(value).lower(), True
+        if isinstance(value, (list, tuple)):
+            return ",".join(map(str, value)), all(_is_word(v) for v in value)
+        return (str(value), True) if _is_word(value) else (value, False)
+    return value, False
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a text can say a value without brackets: a text or a number, no table, date or list."""
+    return isinstance(value, str) or is_number(value)
 
 
 def _is(value: Any, kind: type[Any]) -> bool:

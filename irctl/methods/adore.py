@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from irctl.models.encoder import TextEncoder
     from irctl.training.index.fixed_index import FixedIndex
 
-DEFAULTS: dict[str, Any] = {"loss.name": "lambdamrr", "loss.inbatch": "own"}
+DEFAULTS: dict[str, Any] = {"loss.name": "lambdamrr", "loss.inbatch": "own", "train.regularizer_rows": "queries"}
 DATA = "judged_vectors"
 READS_INDEX = True
+ROWS = ("queries",)
+"""What it moves (irctl/training/objective/regularizer_terms.py): documents stay as they are indexed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,4 +91,4 @@ class Method(RetrievingMethod):
         return {"dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
 
 
-__all__ = ["DATA", "DEFAULTS", "READS_INDEX", "Config", "Method"]
+__all__ = ["DATA", "DEFAULTS", "READS_INDEX", "ROWS", "Config", "Method"]

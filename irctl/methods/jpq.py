@@ -21,9 +21,11 @@ from irctl.training.index.opening import NamedIndex
 from irctl.training.method import Context
 from irctl.training.objective import terms
 
-DEFAULTS: dict[str, Any] = {"loss.name": "infonce", "loss.inbatch": "own"}
+DEFAULTS: dict[str, Any] = {"loss.name": "infonce", "loss.inbatch": "own", "train.regularizer_rows": "queries"}
 DATA = "index_queries"
 READS_INDEX = True
+ROWS = ("queries",)
+"""What it moves (irctl/training/objective/regularizer_terms.py): documents stay as they are indexed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,4 +70,4 @@ class Method:
         return kind(NamedIndex.read(context.paths), own, config, context)
 
 
-__all__ = ["DATA", "DEFAULTS", "READS_INDEX", "Config", "Method"]
+__all__ = ["DATA", "DEFAULTS", "READS_INDEX", "ROWS", "Config", "Method"]

@@ -31,9 +31,10 @@ from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.group_method import GroupMethod
 from irctl.training.groups.opening import GroupTraining, open_groups
 from irctl.training.method import Context
+from irctl.training.objective.term import Term
 from irctl.training.parallel import split_slices
 from irctl.training.parallel.batch_vectors import BatchVectors, embed_batch
-from irctl.training.scored_method import Scored, Term, optimizer_groups
+from irctl.training.scored_method import Scored, optimizer_groups
 
 DEFAULTS: dict[str, Any] = {"loss.name": "infonce", "data.binary": "true", "data.short": "fill"}
 DATA = "coded_groups"
@@ -90,6 +91,8 @@ class Method(GroupMethod):
         super().__init__(training)
         self.pq, self.settings, self.metric, self.seed = pq, settings, metric, seed
         self.similarity = settings.similarity or SIMILARITY[metric]
+        if training.regularization and self.similarity == "cos":
+            training.regularization.is_unit = True
         # kept with the weights, so that a training that goes on balances over the same passages
         self.register_buffer("queue", torch.zeros(settings.queue, len(pq.rotation)))
         self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
@@ -129,7 +132,8 @@ class Method(GroupMethod):
             views = guide.narrow(batch, views, device)
         if self.settings.top_negatives:
             views = keep_hardest(views, scores_BN.detach(), self.settings.top_negatives)
-        return Scored(scores_BN, views, {"mse": Term(self.settings.mse_weight, mse)}, measures)
+        terms = {"mse": Term(self.settings.mse_weight, mse)}
+        return Scored(scores_BN, views, terms, measures, self.rows(vectors, views["own"]))
 
     def compare(self, vectors: BatchVectors) -> tuple[Tensor, Mapping[str, Term]]:
         """By nearest codes, as a bundle of this model is searched."""

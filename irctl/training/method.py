@@ -6,7 +6,7 @@ literal `DEFAULTS` of the settings it prefers. Its parameters are what is traine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,10 @@ from irctl.types import Reporter
 
 Item = tuple[int, int]
 """(training query, epoch): what the sampler deals out."""
+
+
+def unrecorded(event: str, **row: Any) -> None:
+    """Where there is no journal."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class StepOutput:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a method is built: the run it belongs to."""
+    """Where a method is built: the run it belongs to. event: takes a row of its journal, from the first process."""
 
     plan: BatchPlan
     reporter: Reporter
     paths: RunPaths
+    event: Callable[..., None] = unrecorded
 
 
 class Method(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,26 +15,23 @@ from torch import Tensor, nn
 from irctl.data.groups.candidates import View
 from irctl.training.method import StepOutput
 from irctl.training.objective.objective import Objective
-
-
-class Term(NamedTuple):
-    """What is added to the loss, weight times value; the value is what is logged."""
-
-    weight: float
-    value: Tensor
+from irctl.training.objective.regularization import Regularization
+from irctl.training.objective.term import Rows, Term
 
 
 @dataclass(frozen=True)
 class Scored:
     """The scores of a batch, what of them the losses look at, and further terms of the loss by name.
 
-    measures: what else to log of the batch, without gradient.
+    measures: what else to log of the batch, without gradient. rows: what regularizers may see, as far as the training
+    moves it: `queries`, and `passages`, the positives of each query.
     """
 
     scores_BN: Tensor
     views: Mapping[str, View]
     terms: Mapping[str, Term] = field(default_factory=dict)
     measures: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: Mapping[str, Rows] = field(default_factory=dict)
 
 
 class ScoredMethod(nn.Module):
@@ -42,9 +39,9 @@ class ScoredMethod(nn.Module):
 
     measured_on = "dev"
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, regularization: Regularization | None = None) -> None:
         super().__init__()
-        self.objective = objective
+        self.objective, self.regularization = objective, regularization
 
     def score(self, batch: dict[str, Any]) -> Scored:
         """The scores of a loss batch, equal on every process. In training and, without gradient, before it."""
@@ -59,10 +56,13 @@ class ScoredMethod(nn.Module):
     def step(self, batch: dict[str, Any]) -> StepOutput:
         scored = self.score(batch)
         total, values = self.objective(scored.scores_BN, scored.views)
-        for name, term in scored.terms.items():
+        added, sizes = self.regularization(scored.rows) if self.regularization else ({}, {})
+        for name, term in {**scored.terms, **added}.items():
             total = total + term.weight * term.value
             values[name] = term.value.detach()
-        return StepOutput(total, values, dict(scored.measures))
+        if self.regularization:
+            self.regularization.finish_step(total, added, scored.rows)
+        return StepOutput(total, values, {**scored.measures, **sizes})
 
     def prepare(self, batches: list[dict[str, Any]]) -> None:
         was_training = self.training
@@ -73,10 +73,12 @@ class ScoredMethod(nn.Module):
         self.objective.prepare(scored)
 
     def state(self) -> dict[str, Any]:
-        return self.objective.state()
+        return {**self.objective.state(), **(self.regularization.state() if self.regularization else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.objective.restore(state)
+        if self.regularization:
+            self.regularization.restore(state)
 
 
 def optimizer_groups(parameters: Iterable[nn.Parameter], weight_decay: float, **more: Any) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from irctl.training.groups.group_method import GroupMethod
 from irctl.training.groups.opening import GroupTraining
+from irctl.training.objective.term import Term
 from irctl.training.parallel.batch_vectors import BatchVectors
-from irctl.training.scored_method import Term, optimizer_groups
+from irctl.training.scored_method import optimizer_groups
 
 
 class ScaledMethod(GroupMethod):

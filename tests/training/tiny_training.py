@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
+from irctl.data.groups.merged_sources import Labels
 from irctl.methods.dense import Method
 from irctl.origins import derived
 from irctl.paths import RunPaths
@@ -23,8 +24,10 @@ from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.guide import Guide
 from irctl.training.groups.opening import GroupTraining
 from irctl.training.loop import session
-from irctl.training.objective import terms
+from irctl.training.method import unrecorded
+from irctl.training.objective import regularizer_terms, terms
 from irctl.training.objective.objective import Objective
+from irctl.training.objective.regularization import Regularization
 
 WORDS = 50
 
@@ -109,6 +112,8 @@ def method_of(
     dev: bool = False,
     guide: Any = None,
     warn: Any = print,
+    event: Any = unrecorded,
+    is_unit: bool = False,
 ) -> Method:
     """A method over the tiny model and data: dense, or what the run's name says."""
     encoder, source = encoder or TinyEncoder(), source or TinySource()
@@ -129,6 +134,8 @@ def method_of(
             weight_decay=config.train.weight_decay,
             dev=score if dev else None,
             guide=Guide(guide, config.loss.guide_margin) if guide else None,
+            regularization=Regularization(config, is_unit=is_unit, warn=warn, event=event),
+            positive_from=regularizer_terms.positive_from(config, Labels(0.0, 3.0, True), False),
         )
     )
 
@@ -158,6 +165,7 @@ def build(config: settings.Config, context: Any) -> Method:
         encoder=encoder,
         dev=config.eval.during != "off",
         warn=context.reporter.warn,
+        event=context.event,
     )
 
 

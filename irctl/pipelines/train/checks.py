@@ -10,6 +10,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.pipelines.train import preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
+from irctl.training.objective import regularizer_terms
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later
     if config.eval.measures:
         parse(config.eval.measures)
+    regularizer_terms.regularizers(config)
     preparation.kind_of(config.train.method).check(config)
     folder_facts.check(config)
     found = locate.find_local(config.model.name, config.model.revision)

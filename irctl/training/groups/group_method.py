@@ -24,8 +24,9 @@ from irctl.data.groups.candidates import View
 from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.opening import GroupTraining, open_groups
 from irctl.training.method import Context, Item
+from irctl.training.objective.term import Rows, Term
 from irctl.training.parallel.batch_vectors import BatchVectors, embed_batch
-from irctl.training.scored_method import Scored, ScoredMethod, Term, optimizer_groups
+from irctl.training.scored_method import Scored, ScoredMethod, optimizer_groups
 from irctl.training.similarities import similarities
 
 Floats = NDArray[np.float32]
@@ -35,7 +36,7 @@ class GroupMethod(ScoredMethod):
     """A method (irctl/training/method.py) over groups."""
 
     def __init__(self, training: GroupTraining) -> None:
-        super().__init__(training.objective)
+        super().__init__(training.objective, training.regularization)
         self.training_on, self.encoder = training, training.encoder
         self.module = training.encoder.module  # registered: its parameters are this method's
         self.queries, self.fingerprint = len(training.batches.source), training.fingerprint
@@ -58,9 +59,20 @@ class GroupMethod(ScoredMethod):
         device = vectors.queries_BD.device
         with torch.autocast(device.type, enabled=False):
             scores_BN, terms = self.compare(vectors)
+        rows = self.rows(vectors, views["own"])
         if guide := self.training_on.guide:
             views = guide.narrow(batch, views, device)
-        return Scored(scores_BN, views, terms)
+        return Scored(scores_BN, views, terms, rows=rows)
+
+    def rows(self, vectors: BatchVectors, own: View) -> dict[str, Rows]:
+        """What regularizers may see: the queries, and each query's passages from the least label of a positive up.
+
+        own: the view of a query's own passages, with the labels of the data. A passage that is the positive of two
+        queries stands twice.
+        """
+        assert own.columns_BK is not None
+        kept_N = own.columns_BK[own.mask_BN & (own.labels_BN >= self.training_on.positive_from)]
+        return {"queries": Rows(vectors.queries_BD), "passages": Rows(vectors.passages_ND, kept_N)}
 
     def score_before_training(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, View]]:
         if self.objective.measures:

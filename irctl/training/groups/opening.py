@@ -17,8 +17,9 @@ from irctl.training.groups.dev_score import DevScore
 from irctl.training.groups.guide import Guide
 from irctl.training.groups.head_sample import draw_sample
 from irctl.training.method import Context
-from irctl.training.objective import terms
+from irctl.training.objective import regularizer_terms, terms
 from irctl.training.objective.objective import Objective
+from irctl.training.objective.regularization import Regularization
 from irctl.training.run_files import refreshed_negatives
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class GroupTraining:
     dev: DevScore | None
     guide: Guide | None
     measured_on: str = "dev"
+    regularization: Regularization | None = None
+    positive_from: float = 1.0  # the least label of a positive, for regularizers
 
 
 def open_groups(
@@ -101,6 +104,13 @@ def open_groups(
         dev=DevScore(dev, encoder) if dev else None,
         guide=guide,
         measured_on=dev.split if dev else "",
+        regularization=Regularization(
+            config,
+            is_unit=encoder.similarity == "cosine" or encoder.settings.normalize,
+            warn=context.reporter.warn,
+            event=context.event,
+        ),
+        positive_from=regularizer_terms.positive_from(config, source.labels, source.is_binary),
     )
 
 

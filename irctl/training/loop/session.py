@@ -74,7 +74,7 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     if deepspeed_settings.uses_deepspeed(config.hardware):
         deepspeed_settings.load_without_pickle()
     args = arguments(config, plan, paths.checkpoints)
-    training = TrainingRun(config, Context(plan, reporter, paths), journal, args, build)
+    training = TrainingRun(config, Context(plan, reporter, paths, journal.event), journal, args, build)
     with _alone(paths, reporter) if training.is_first else nullcontext():
         transformers.set_seed(config.run.seed)
         method = build(config, training.context)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from irctl import plugins
-from irctl.config import REGULARIZERS, Config
+from irctl.config import Config
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
 from irctl.origins import Kind
+from irctl.training.objective import weighted_names
 
 VIEWS = ("own", "all", "masked")
 
@@ -40,11 +41,8 @@ def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...
 
     Raises ConfigError for a weight, a view or a setting that its loss cannot use.
     """
-    terms = [_term(text, config) for text in config.loss.name.split(",")]
-    names = [name for name, _ in terms]
-    if len(set(names)) != len(names):
-        raise ConfigError(f"loss.name={config.loss.name}: each loss once", hint="Add up its weights")
-    _check_unused(config, names)
+    terms = weighted_names.read(config, "loss.name", "losses")
+    _check_unused(config, [name for name, _ in terms])
     threshold = positive_threshold(config, largest_grade)
     of_loss = tuple(_part(config, name, weight, threshold, largest_grade) for name, weight in terms)
     _check_inbatch(config, {part.view for part in of_loss})
@@ -53,7 +51,7 @@ def parts(config: Config, largest_grade: float | None = None) -> tuple[Part, ...
 
 def names(config: Config) -> list[str]:
     """The losses of loss.name."""
-    return [_term(text, config)[0] for text in config.loss.name.split(",")]
+    return [name for name, _ in weighted_names.read(config, "loss.name", "losses")]
 
 
 def reads_judgements(config: Config) -> bool:
@@ -88,18 +86,6 @@ def thresholds_used(config: Config, largest_grade: float) -> float | dict[str, f
     if len(set(own.values())) > 1:
         return own
     return next(iter(own.values()), positive_threshold(config, largest_grade))
-
-
-def _term(text: str, config: Config) -> tuple[str, float]:
-    name, colon, number = (piece.strip() for piece in text.partition(":"))
-    try:
-        weight = float(number) if colon else 1.0
-    except ValueError:
-        weight = math.nan
-    if not 0 < weight < math.inf:
-        origin = config.origin("loss.name")
-        raise ConfigError(f"loss.name: expected a weight above 0 after '{name}:', found '{number}' (from {origin})")
-    return plugins.check("losses", name), weight
 
 
 def _part(config: Config, name: str, weight: float, threshold: float | None, largest_grade: float | None) -> Part:
@@ -169,9 +155,6 @@ def _fields(name: str) -> tuple[str, ...]:
 def _check_unused(config: Config, names: list[str]) -> None:
     """Refuse settings that would be read by nothing."""
     for section in config.plugins:
-        if section.startswith(REGULARIZERS):
-            key = f"{section}.{next(iter(config.plugins[section]))}"
-            raise ConfigError(f"{key} (from {config.origins[key]}): no method of training regularizes", hint="Drop it")
         if section.startswith("loss.") and section[5:] not in names:
             key = f"{section}.{next(iter(config.plugins[section]))}"
             raise ConfigError(

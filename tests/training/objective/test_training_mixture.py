@@ -55,7 +55,6 @@ def test_threshold_is_half_the_largest_grade_rounded_up() -> None:
         ({"loss.name": "ws2", "loss.learn_temperature": True}, "loss.learn_temperature: ws2"),
         ({"loss.name": "listmle", "loss.listmle.position_weights": True}, "Set loss.inbatch=own"),
         ({"loss.name": "infonce", "loss.kl.label_temperature": 2.0}, "the run uses infonce, not kl"),
-        ({"regularizer.sigreg.slices": 8}, "no method of training regularizes"),
         ({"loss.name": "infonce", "loss.inbatch": "own", "loss.inbatch_label": -3.0}, "does something only with"),
         ({"loss.name": "infonce", "loss.guide_margin": 0.1}, "does something only with loss.guide"),
         ({"loss.name": "infonce", "loss.label_temperature": 0.5}, "infonce takes no softmax of grades"),

@@ -1,0 +1,142 @@
+"""The regularizers of a run in its loss: which rows they see, at what length, by which slices, and whether they act.
+
+Each is a file of irctl/regularizers, a function of the vectors of the whole loss batch, which every process has; so the
+value is that of one process, and so is the gradient (irctl/training/parallel/gather.py). Queries and positives are two
+populations with a mean each: `separate` takes the mean of both values. Where vectors are compared by cosine, or have
+unit length anyway, a row z is given as sqrt(D) z / |z|, so that a variance of 1 is what isotropic rows have. Slices are
+drawn by the seed and the optimizer step, which a checkpoint keeps.
+
+What to expect was measured (specification of isotropy): SIGReg of the very target is 1.05, not 0, and its gradient
+vanishes far from it; cov_iso and gor know no length, so they hold no variance up; and isotropy is not monotone with
+quality: a term that lowers its value may well lower nDCG.
+
+Dimension key: N rows, D vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from irctl import plugins
+from irctl.config import Config
+from irctl.errors import DataError, RunFailed
+from irctl.training.objective import regularizer_terms
+from irctl.training.objective.regularizer_terms import FEWEST, KEY
+from irctl.training.objective.term import Rows, Term
+from irctl.training.parallel import gather
+
+LEAST_SHARE = 1e-3
+"""Of the gradient of the whole loss at the first step, below which a regularizer is said to do nothing."""
+
+
+class Regularization(nn.Module):
+    """Call it with the rows of a batch. is_unit: vectors are compared by direction, or have unit length.
+
+    event: takes a row of the run's journal. Without train.regularizer it has no terms and does nothing.
+    """
+
+    def __init__(
+        self, config: Config, *, is_unit: bool, warn: Callable[[str], None], event: Callable[..., None]
+    ) -> None:
+        super().__init__()
+        self.terms = regularizer_terms.regularizers(config)
+        self.rows, self.populations = config.train.regularizer_rows, regularizer_terms.populations(config)
+        self.step, self.seed, self.is_unit = 0, config.run.seed, is_unit
+        self._warn, self._event, self._has_said_few = warn, event, False
+
+    def forward(self, rows: Mapping[str, Rows]) -> tuple[dict[str, Term], dict[str, Tensor]]:
+        """({name: weight and value}, {rows.POPULATION: N}), values without autocast.
+
+        In a batch of fewer than three rows, which the last of an epoch may be, values are 0; that is said once. Raises
+        ConfigError where vectors that the regularizers see get no gradient, RunFailed where rows have collapsed.
+        """
+        if not self.terms:
+            return {}, {}
+        self._check_moves(rows)
+        taken = {name: rows[name].taken() for name in self.populations}
+        if self.rows == "joint":
+            taken = {"joint": torch.cat(list(taken.values()))}
+        taken = {name: self._scaled(z_ND) for name, z_ND in taken.items()}
+        sizes = {f"rows.{name}": z_ND.new_tensor(float(len(z_ND))) for name, z_ND in taken.items()}
+        if min(len(z_ND) for z_ND in taken.values()) < FEWEST:
+            self._say_few(taken)
+            zero = sum((z_ND.sum() * 0.0 for z_ND in taken.values()), torch.zeros(()))
+            return {term.name: Term(term.weight, zero) for term in self.terms}, sizes
+        return {term.name: Term(term.weight, self._value(term, taken)) for term in self.terms}, sizes
+
+    def finish_step(self, total: Tensor, terms: Mapping[str, Term], rows: Mapping[str, Rows]) -> None:
+        """Go on to the next step; at the first say what each of `terms` has of the gradient of `total`."""
+        if not self.terms:
+            return
+        if self.step == 0:
+            self._say_shares(measure_shares(total, terms, [rows[name].vectors_XD for name in self.populations]))
+        self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"regularizer_step": self.step} if self.terms else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.step = int(state["regularizer_step"]) if self.terms else 0
+
+    def _value(self, term: regularizer_terms.Regularizer, taken: Mapping[str, Tensor]) -> Tensor:
+        """The mean over populations."""
+        module = plugins.load("regularizers", term.name)
+        settings = module.Config(**term.settings)
+        try:
+            values = [module.regularize(z_ND, settings, self.step, self.seed) for z_ND in taken.values()]
+        except DataError as e:
+            raise RunFailed(f"{e.message} ({' and '.join(taken)})", hint=e.hint) from None
+        return torch.stack(values).mean()
+
+    def _scaled(self, z_ND: Tensor) -> Tensor:
+        return z_ND.shape[1] ** 0.5 * normalize(z_ND, dim=1) if self.is_unit else z_ND
+
+    def _check_moves(self, rows: Mapping[str, Rows]) -> None:
+        moved = tuple(name for name, own in rows.items() if own.vectors_XD.requires_grad)
+        missing = [name for name in self.populations if name not in moved]
+        if missing and torch.is_grad_enabled():
+            raise regularizer_terms.refuse_rows(
+                self.rows, missing[0], moved, f"no vector of the {missing[0]} gets a gradient in this training"
+            )
+
+    def _say_few(self, taken: Mapping[str, Tensor]) -> None:
+        if not self._has_said_few:
+            self._has_said_few = True
+            found = ", ".join(f"{len(z_ND)} of {name}" for name, z_ND in taken.items())
+            self._warn(f"{KEY}: a batch has fewer than {FEWEST} rows ({found}): there its terms are 0")
+
+    def _say_shares(self, shares: Mapping[str, float]) -> None:
+        if gather.world()[0] == 0:
+            self._event("regularizers", shares=dict(shares), rows=self.rows)
+        for term in self.terms:
+            share = shares[term.name]
+            if share == 0:
+                self._warn(
+                    f"{term.name}: its gradient is exactly 0 at the first step: it moves nothing as long as the "
+                    "vectors are where it wants them"
+                )
+            elif share < LEAST_SHARE:
+                self._warn(
+                    f"{term.name}: weight {term.weight:g} gives it {share:.1g} of the gradient at the first step, "
+                    f"below {LEAST_SHARE:g}: it does next to nothing. Raise its weight in {KEY}"
+                )
+
+
+def measure_shares(total: Tensor, terms: Mapping[str, Term], vectors: list[Tensor]) -> dict[str, float]:
+    """For each term the norm of weight x its gradient over that of the total's, with respect to gathered vectors."""
+    whole = _gradient_norm(total, vectors)
+    return {
+        name: _gradient_norm(term.weight * term.value, vectors) / whole if whole else 0.0
+        for name, term in terms.items()
+    }
+
+
+def _gradient_norm(value: Tensor, vectors: list[Tensor]) -> float:
+    found = torch.autograd.grad(value, vectors, retain_graph=True, allow_unused=True)
+    return float(sum(float(grad.double().square().sum()) for grad in found if grad is not None) ** 0.5)
