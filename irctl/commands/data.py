@@ -45,11 +45,13 @@ def fetch(
 ) -> None:
     """Download a collection into the cache (network): checksum, unpack, rename. What is there already stays.
 
+    Of a group, what is not public is named at the end, with exit code 5.
+
     \b
     Examples:
       irctl data fetch cranfield
     """
-    from irctl import console
+    from irctl import console, errors
     from irctl.pipelines import data
 
     with guarded(json_, debug):
@@ -59,6 +61,9 @@ def fetch(
         else:
             for folder in found["folders"].values():
                 console.out(folder)
+        if left_out := found.get("left_out"):
+            shown = "; ".join(f"{n}: {why}" for n, why in left_out.items())
+            raise errors.PartlyDone(f"{len(left_out)} left out: {shown}", hint="A BEIR folder of yours is read too: irctl eval --data FOLDER")
 
 
 @app.command("check")

@@ -36,11 +36,14 @@ def _row(name: str, card: cards.Card, root: str) -> dict[str, Any]:
 
 
 def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
-    """Fetch one collection, or each of a group; returns their folders."""
+    """Fetch one collection, or each of a group; returns their folders, and the closed members that are not here."""
     from irctl.data.collections.fetch import fetch_collection
 
     names = cards.groups().get(name, (name,))
-    return {"folders": {n: str(fetch_collection(n, reporter, root=root)) for n in names}}
+    closed = {} if name in names else {n: cards.built_in()[n] for n in names if not cards.built_in()[n].public}
+    closed = {n: f"not to be downloaded ({card.license})" for n, card in closed.items() if not is_present(n, root=root)}
+    folders = {n: str(fetch_collection(n, reporter, root=root)) for n in names if n not in closed}
+    return {"folders": folders, **({"left_out": closed} if closed else {})}
 
 
 def check(path: str, *, max_len: int = 0, model: str = "", limit: int = 10, root: str = "") -> dict[str, Any]:

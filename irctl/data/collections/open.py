@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SHIPPED = "recipe:"
 
 
+class NotPublic(DataError):
+    """A known collection that nobody can fetch for the user, and that does not lie here."""
+
+
 def open_for(config: Config, source: str = "") -> Collection:
     """The collection that data.source (or `source`) names, read as the configuration says."""
     d = config.data
@@ -128,7 +132,7 @@ def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     folder = folder_of(name)
     if not folder.is_dir():
         if not card.public:
-            raise DataError.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
+            raise NotPublic.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
         raise DataError.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
     layout = find_layout(folder, fix_encoding=fix_encoding)
     return _with_tracks(card, layout), layout

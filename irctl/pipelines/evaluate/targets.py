@@ -86,8 +86,10 @@ def find_newest_source() -> RankingSource:
 def find_targets(config: Config, source: RankingSource, request: EvalRequest) -> tuple[list[Target], dict[str, str]]:
     """(targets, data set -> why it is left out). Every missing collection is named before any work is done.
 
-    Raises DataError if some are missing without keep_going, or none is left.
+    Raises DataError if some are missing without keep_going, or none is left. The closed members of a group, such as
+    bioasq of beir-18, are left out in any case.
     """
+    from irctl.data.collections.open import NotPublic
     from irctl.metrics.ranking.parsing import parse
 
     made_by = run_behind(source.files[0]) if len(source.files) == 1 else None
@@ -99,6 +101,7 @@ def find_targets(config: Config, source: RankingSource, request: EvalRequest) ->
         return [_find_by_qrels(config, source, request, request.qrels, made_by)], {}
     present: list[Target] = []
     missing: dict[str, DataError] = {}
+    given = {s.strip() for s in config.data.source.split(",")}
     for name in expand_source(config.data.source, config.data.root):
         try:
             present += _find_in_collection(name, config, source, request, made_by)
@@ -106,6 +109,8 @@ def find_targets(config: Config, source: RankingSource, request: EvalRequest) ->
             own_name = dataset_name("", name)
             missing[name if own_name in missing else own_name] = e
     unusable = {name: e for name, e in missing.items() if not isinstance(e, NotFetched)}  # a dry run fetches nothing
+    if present:  # what nobody can fetch is left out of a group, and named
+        unusable = {name: e for name, e in unusable.items() if name in given or not isinstance(e, NotPublic)}
     if unusable and (not request.keep_going or not present):
         if len(missing) == 1 and not present:
             raise next(iter(missing.values()))
