@@ -63,7 +63,10 @@ def fetch(
                 console.out(folder)
         if left_out := found.get("left_out"):
             shown = "; ".join(f"{n}: {why}" for n, why in left_out.items())
-            raise errors.PartlyDone(f"{len(left_out)} left out: {shown}", hint="A BEIR folder of yours is read too: irctl eval --data FOLDER")
+            raise errors.PartlyDone(
+                f"{len(left_out)} left out: {shown}",
+                hint="A BEIR folder of yours is read too: irctl eval --data FOLDER",
+            )
 
 
 @app.command("check")

@@ -40,8 +40,9 @@ def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
     from irctl.data.collections.fetch import fetch_collection
 
     names = cards.groups().get(name, (name,))
-    closed = {} if name in names else {n: cards.built_in()[n] for n in names if not cards.built_in()[n].public}
-    closed = {n: f"not to be downloaded ({card.license})" for n, card in closed.items() if not is_present(n, root=root)}
+    private = [] if name in names else [n for n in names if not cards.built_in()[n].public]
+    private = [n for n in private if not is_present(n, root=root)]
+    closed = {n: f"not to be downloaded ({cards.built_in()[n].license})" for n in private}
     folders = {n: str(fetch_collection(n, reporter, root=root)) for n in names if n not in closed}
     return {"folders": folders, **({"left_out": closed} if closed else {})}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from irctl.errors import ConfigError
 from irctl.reports.records import Record, compute_kept
@@ -25,6 +25,8 @@ class Column:
     dataset: str = ""
     split: str = ""
     measure: str = ""
+    over: tuple[tuple[str, str], ...] = ()
+    """Of an average: its data sets with their splits, an empty one for a set that was not evaluated; none: as shown."""
 
     @property
     def cell(self) -> tuple[str, str, str]:
@@ -136,8 +138,16 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""
+BEIR = "beir/"
+"""What a name may leave out where only BEIR's set of that name was evaluated: msmarco."""
 NARROW = ("compression",)
 """Presets with one measure, because their other columns are many."""
+
+
+def averaged(column: Column, columns: Sequence[Column]) -> list[tuple[str, str, str]]:
+    """The cells that an average is over: those it names, else those that the table shows."""
+    places = column.over or [(c.dataset, c.split) for c in columns if c.kind == "measure"]
+    return [(*place, column.measure) for place in dict.fromkeys(places)]
 
 
 def headline(records: Sequence[Record], measures: Sequence[str] = ()) -> str:
@@ -149,13 +159,23 @@ def headline(records: Sequence[Record], measures: Sequence[str] = ()) -> str:
 def is_across(preset: str, columns: Sequence[str], records: Sequence[Record]) -> bool:
     """Whether the table's columns are data sets."""
     datasets = {r.dataset.lower() for r in records}
-    return (preset in ACROSS and not columns) or any(c == "avg" or c.lower() in datasets for c in columns)
+    return (preset in ACROSS and not columns) or any(
+        c == "avg" or not datasets.isdisjoint((c.lower(), BEIR + c.lower())) for c in columns
+    )
 
 
 def choose(
-    records: Sequence[Record], preset: str = "main", *, measures: Sequence[str] = (), columns: Sequence[str] = ()
+    records: Sequence[Record],
+    preset: str = "main",
+    *,
+    measures: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    datasets: Sequence[str] = (),
 ) -> list[Column]:
     """Columns of a table over these records. Raises ConfigError for a name that is no column of them.
+
+    datasets: those that an average must have, evaluated or not. Without them the average of a table by data set is over
+    all that are there, shown or not; of any other table, over those that it shows.
 
     A preset's own measures, and facts that no record has, are left out silently; what the user names never is.
     """
@@ -178,14 +198,16 @@ def choose(
         if name == "DATASETS":
             chosen += [_measure_column(*cell, first, cells, single=False) for cell in cells if not is_forum(cell[0])]
         elif name == "avg":
-            chosen.append(Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first))
+            over = _over(cells, datasets) if datasets or preset in ACROSS else ()
+            mean = Column(key="avg", header="Avg", kind="average", better="high", scale=100.0, measure=first)
+            chosen.append(replace(mean, over=over))
         elif name not in present and (name in FACTS or any(name in r.facts for r in records)):
             column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
             if name in SHARES:
                 column = _of_measure(name, first)
             if columns or name == "seeds" or any(read(r, records) is not None for r in records):
                 chosen.append(column)
-        elif hits := [cell for cell in cells if cell[0].lower() == name.lower()]:
+        elif hits := _places(name, cells):
             chosen += [_measure_column(*cell, first, cells, single=False) for cell in hits]
         elif name in present:
             chosen += [_measure_column(*cell, name, cells, single=len(cells) == 1) for cell in cells]
@@ -195,6 +217,21 @@ def choose(
             hint = f"Did you mean '{close[0]}'?" if close else f"Measured: {', '.join(present)}"
             raise ConfigError(f"no column '{name}': no evaluation has it", hint=hint)
     return chosen
+
+
+def _places(name: str, cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The splits of the data set of a name, or of BEIR's."""
+    own = [cell for cell in cells if cell[0].lower() == name.lower()]
+    return own or [cell for cell in cells if cell[0].lower() == BEIR + name.lower()]
+
+
+def _over(cells: Sequence[tuple[str, str]], datasets: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What an average is over: these data sets in every split that was measured, else all; forums count as one."""
+    there = [cell for cell in cells if not is_forum(cell[0])]
+    if not datasets:
+        return tuple(there)
+    lacking = [(d, "") for d in datasets if d not in {name for name, _ in there}]
+    return (*(cell for cell in there if cell[0] in datasets), *lacking)
 
 
 def is_forum(dataset: str) -> bool:

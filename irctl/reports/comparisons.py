@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from irctl.errors import DataError
-from irctl.reports.columns import Column
+from irctl.reports.columns import Column, averaged
 from irctl.reports.records import Record, RowKey
 from irctl.reports.significance import Comparison, compare, correct, differences, stratified_bootstrap
 
@@ -62,7 +62,7 @@ def compare_means(
     """Each row against the baseline in every average column, where both have all of its data sets."""
     means = []
     for column in (c for c in columns if c.kind == "average"):
-        cells = list(dict.fromkeys((c.dataset, c.split, column.measure) for c in columns if c.kind == "measure"))
+        cells = averaged(column, columns)
         theirs = [_values(baseline, cell, records, per_query) for cell in cells]
         for key in labels:
             mine = [_values(key, cell, records, per_query) for cell in cells]

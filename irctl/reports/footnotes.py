@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from irctl.reports import equal_bytes
-from irctl.reports.columns import Column
+from irctl.reports.columns import Column, averaged
 from irctl.reports.records import FACETS, Record, find_mixed
 from irctl.reports.significance import Comparison
 
@@ -47,7 +47,7 @@ def write_footnotes(
     """Notes in the order a reader needs them."""
     cells = list(dict.fromkeys((c.dataset, c.split) for c in columns if c.kind == "measure"))
     used = [r for r in records if (r.dataset, r.split) in cells]
-    notes = [_datasets(cells, any(c.kind == "average" for c in columns))] if cells else []
+    notes = _datasets(cells, next((averaged(c, columns) for c in columns if c.kind == "average"), []))
     if any(c.kind == "measure" for c in columns):
         notes.append("Measures x100; best bold, second best underlined, decided on the rounded value.")
     notes += _seeds(used)
@@ -142,11 +142,26 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
     return notes
 
 
-def _datasets(cells: Sequence[tuple[str, str]], averaged: bool) -> str:
+def _datasets(cells: Sequence[tuple[str, str]], averaged_over: Sequence[tuple[str, str, str]]) -> list[str]:
+    """What the columns are of, and what their average is over; sets of it that nobody evaluated are named."""
+    notes = [f"Data: {_shown(cells)}."] if cells else []
+    over = [(d, s) for d, s, _ in averaged_over]
+    if over and set(over) == set(cells):
+        notes[0] += f" Avg: mean over these {len(cells)}, where all are there."
+    elif over:
+        there = [place for place in over if place[1]]
+        lacking = [d for d, s in over if not s]
+        notes.append(f"Avg: mean over {len(over)}, where all are there: {_shown(there)}.")
+        if lacking:
+            notes.append(f"Avg is blank: nothing was evaluated on {', '.join(lacking)}.")
+    return notes
+
+
+def _shown(cells: Sequence[tuple[str, str]]) -> str:
+    """Data sets with their splits, and the group that they are."""
     names = frozenset(d for d, _ in cells)
     group = next((f" ({g})" for g, members in GROUPS.items() if members == names), "")
-    shown = ", ".join(f"{d} {s}" for d, s in cells)
-    return f"Data: {shown}{group}." + (f" Avg: mean over these {len(cells)}, where all are there." if averaged else "")
+    return ", ".join(f"{d} {s}" for d, s in cells) + group
 
 
 def _seeds(records: Sequence[Record]) -> list[str]:

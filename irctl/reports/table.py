@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from irctl.reports import footnotes
-from irctl.reports.columns import FACTS, Column
+from irctl.reports.columns import FACTS, Column, averaged
 from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
 from irctl.reports.equal_bytes import GAP, Gap, compare_gaps
 from irctl.reports.footnotes import SEEDS_FOR_SD
@@ -71,10 +71,11 @@ class TableOptions:
 def build(records: Sequence[Record], columns: Sequence[Column], options: TableOptions = TableOptions()) -> Table:
     """The table of these records. Raises ConfigError for mixed columns unless options.allow_mixed."""
     shown, baseline, marks = keep_newest(records), options.baseline, options.marks
-    for column in columns:
-        cells = [r for r in shown if r.cell == column.cell]
-        if column.kind == "measure" and not options.allow_mixed:
-            refuse_mixed(column.key, cells)
+    hidden = [cell for c in columns if c.kind == "average" for cell in averaged(c, columns)]
+    named = {cell: " ".join(cell) for cell in hidden} | {c.cell: c.key for c in columns if c.kind == "measure"}
+    for cell, name in named.items():
+        if not options.allow_mixed:
+            refuse_mixed(name, [r for r in shown if r.cell == cell])
     labels = label_rows(shown)
     base = labels[baseline] if baseline is not None else ""
     keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
@@ -144,8 +145,8 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
 
 
 def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:
-    """The mean over the table's data sets, only if every one of them is there."""
-    wanted = list(dict.fromkeys((c.dataset, c.split, column.measure) for c in columns if c.kind == "measure"))
+    """The mean over the column's data sets, only if every one of them is there."""
+    wanted = averaged(column, columns)
     means = {cell: [r.value for r in mine if r.cell == cell] for cell in wanted}
     if not wanted or not all(means.values()):
         return Cell()

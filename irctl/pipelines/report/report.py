@@ -15,6 +15,7 @@ from irctl.reports import grouping, neighbour_recall
 from irctl.reports.columns import PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
+from irctl.reports.footnotes import GROUPS
 from irctl.reports.records import Record, RowKey, find_row, find_rows, keep_newest, label_rows
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, TableOptions, build
@@ -130,7 +131,9 @@ def build_tables(
             commit=commits[-1] if len(commits) == 1 else "",
             remarks=(f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else (),
         )
-        built.append(build(group, choose(group, wanted.table, measures=shown, columns=columns), options))
+        of_groups = [] if set(wanted.datasets.replace(",", " ").split()).isdisjoint(GROUPS) else dataset_names(wanted)
+        chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups)
+        built.append(build(group, chosen, options))
     return [_add_links(t) for t in built]
 
 
@@ -150,10 +153,12 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits."""
     kept = list(records)
     if wanted.datasets:
-        names = wanted.datasets.replace(",", " ").split()
+        names = dataset_names(wanted)
         known = sorted({r.dataset for r in kept})
-        for name in names:
-            if name not in known:
+        if not set(names) & set(known):
+            raise DataError(f"no evaluation on {wanted.datasets}", hint=f"Evaluated: {', '.join(known)}")
+        for name in wanted.datasets.replace(",", " ").split():
+            if name not in known and name not in GROUPS:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
         kept = [r for r in kept if r.dataset in names]
     codes = [r for r in kept if r.split in neighbour_recall.OF_CODES]
@@ -166,6 +171,12 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
         return kept + codes
     reported = {r.dataset for r in kept if not _chooses(r.split) and not neighbour_recall.is_recall(r.measure)}
     return [r for r in kept if not _chooses(r.split) or r.dataset not in reported] + codes
+
+
+def dataset_names(wanted: Wanted) -> list[str]:
+    """The data sets of --dataset, groups such as beir-14 taken apart, by their names in the ledger."""
+    words = wanted.datasets.replace(",", " ").split()
+    return list(dict.fromkeys(name for word in words for name in sorted(GROUPS.get(word, (word,)))))
 
 
 def _chooses(split: str) -> bool:

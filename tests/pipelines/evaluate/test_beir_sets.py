@@ -33,6 +33,8 @@ def test_public_sets_are_evaluated_and_closed_ones_named_without_an_average(plac
     payload = next(p for p in map(json.loads, done.out.splitlines()) if "results" in p)
     assert payload["average"]["missing"] == CLOSED and payload["average"]["values"] == {"nDCG@10": None}
     assert len(payload["average"]["datasets"]) == 14 and "cqadupstack test" in payload["average"]["datasets"]
+    fetched = place.run("data fetch beir-18 --json")
+    assert fetched.code == 5 and "4 left out: beir/bioasq: not to be downloaded" in fetched.err
 
 
 def test_a_closed_set_by_its_own_name_and_a_public_one_that_is_missing_stop_before_any_work(place: Workspace) -> None:
