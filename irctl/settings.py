@@ -166,6 +166,10 @@ class Train:
     )
     save: str = key("epoch", "checkpoint every: epoch, a number of steps, or a share of the steps below 1")
     save_minutes: float = key(0.0, "also a checkpoint every so many minutes; 0: no", low=0)
+    epoch_models: bool = key(
+        False, "keep the model and its training state after each epoch: checkpoints/checkpoint_epoch_N"
+    )
+    resume_from: str = key("", "a checkpoint of another run to go on from, in this new one: RUN:checkpoint_epoch_N")
     save_state: bool = key(True, "keep optimizer state, so that a killed run continues exactly")
     keep: int = key(2, "checkpoints kept besides the best", low=1)
     log_steps: int = key(1, "steps between two lines of metrics.jsonl", low=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ NAMES = {
     "data.negatives": "--negatives",
     "model.name": "--model",
     "train.init": "--init",
+    "train.resume_from": "--resume",
     "train.index": "--index",
     "train.lr": "--lr",
     "train.epochs": "--epochs",
@@ -61,7 +63,8 @@ def train(
     """Train an encoder. The model in the run folder opens with SentenceTransformer(folder).
 
     With nothing given: the built-in collection, all-MiniLM-L6-v2, BM25 negatives mined once, 17 steps of 8 queries: a
-    few minutes on two cores. The same command continues a run that was killed.
+    few minutes on two cores. The same command continues a run that was killed. --resume RUN:checkpoint_epoch_N (or
+    RUN:step-N, RUN:best) begins a new run from a checkpoint of RUN.
 
     \b
     Examples:
@@ -100,12 +103,18 @@ def train(
         "train.max_steps": max_steps,
         "batch.global": batch,
     }
+    from irctl.models.locate import refuse_pickle
     from irctl.pipelines.arms import arms
+    from irctl.pipelines.train import branch
     from irctl.training.processes import launch
 
     with guarded(options.json_, options.debug):
         launch.check_launcher(launcher)
+        refuse_pickle(options.resume, "--resume")
         has_arms = arms.is_group(options.recipe, seeds)
+        if branch.is_checkpoint(options.resume):
+            branch.check_one_training(options.resume, has_arms=has_arms, runner=options.runner)
+            named["train.resume_from"], options = options.resume, replace(options, resume="")
         if probe and (has_arms or not options.dry_run):
             raise ConfigError("--probe: goes with --dry-run of one training", hint="Add --dry-run, and name one arm")
     if has_arms:

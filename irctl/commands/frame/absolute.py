@@ -40,6 +40,7 @@ SETTINGS = {
     "model.name": Naming.MODEL,
     "train.index": Naming.ANY,
     "train.init": Naming.MODEL,
+    "train.resume_from": Naming.ANY,
     "loss.guide": Naming.MODEL,
     "hardneg.rescore": Naming.MODEL,
     "compress.source": Naming.ANY,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.train import preparation, start
+from irctl.pipelines.train import branch, preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.training.objective import regularizer_terms
@@ -36,6 +36,8 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
             hint="Leave it out; encode, compress, search and eval take it, and an index is trained with its own",
         )
     config = scale_lr(preparation.settle(start.settle(config)), reporter)
+    if config.train.resume_from:
+        branch.find(config.train.resume_from)
     batch_plan.check_warmup(config)
     precision.check_declared(config)
     plan = batch_plan.plan(config)

@@ -44,6 +44,7 @@ class ModelMemory:
     checkpoints: int  # at a time: a new one is written before the oldest is removed
     has_optimizer: bool  # in a checkpoint
     text_bytes: int  # of the model's folder: vocabulary and settings; what is written beside the parameters
+    epochs: int = 0  # after each of which a model and its state are kept
 
     @property
     def device_gib(self) -> float:
@@ -59,7 +60,8 @@ class ModelMemory:
     @property
     def disk_gib(self) -> float:
         """The most that lies there at once: while the last checkpoint is written, or the model after it."""
-        return max(self.checkpoints * self.checkpoint_gib, self.kept * self.checkpoint_gib + self.model_gib)
+        of_epochs = self.epochs * (self.checkpoint_gib + self.model_gib)  # links, but they outlive what they link to
+        return of_epochs + max(self.checkpoints * self.checkpoint_gib, self.kept * self.checkpoint_gib + self.model_gib)
 
     @property
     def model_gib(self) -> float:
@@ -114,8 +116,10 @@ def of_codes(config: Config, encoder: Path | None) -> ModelMemory:
 def _count_checkpoints(config: Config) -> dict[str, Any]:
     keep, written = config.train.keep, batch_plan.most_checkpoints(config)
     if written is None:
-        return {"kept": keep + 1, "checkpoints": keep + 2}
-    return {"kept": min(keep + 1, written), "checkpoints": min(keep + 2, written)}
+        counted = {"kept": keep + 1, "checkpoints": keep + 2}
+    else:
+        counted = {"kept": min(keep + 1, written), "checkpoints": min(keep + 2, written)}
+    return {**counted, "epochs": int(config.train.epochs) if config.train.epoch_models else 0}
 
 
 def _text_bytes(folder: Path) -> int:
@@ -139,8 +143,9 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
         taken = of_codes(config, located.folder)
     else:
         taken = of_model(located.folder, config, devices)
-    there = [p.stat().st_size for p in checkpoints.rglob("*") if p.is_file()] if checkpoints else []
-    needed, free = max(taken.model_gib, taken.disk_gib - sum(there) / GIB), free_gib(runs)
+    there = [p.stat() for p in checkpoints.rglob("*") if p.is_file()] if checkpoints else []
+    held = sum({s.st_ino: s.st_size for s in there}.values())  # a file of several names lies there once
+    needed, free = max(taken.model_gib, taken.disk_gib - held / GIB), free_gib(runs)
     if needed > free:
         raise RunFailed(
             f"{runs}: {needed:.2f} GiB of checkpoints and model to come, {free:.2f} GiB free on the disk",

@@ -13,7 +13,7 @@ from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
-from irctl.pipelines.train import checks, memory, preparation
+from irctl.pipelines.train import branch, checks, memory, preparation
 from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -47,6 +47,7 @@ def train(
         check_resume(run.paths.folder)
     config, plan = checks.check(config, reporter, out)
     memory.check_disk(config, plan.devices, paths.runs(), run.paths.checkpoints)
+    branch.begin(config, run)
     command = launch.argv(config, run.paths.folder, launcher)
     if config.train.init:
         run.note(model=config.model.name)

@@ -35,6 +35,8 @@ Floats = NDArray[np.float32]
 class GroupMethod(ScoredMethod):
     """A method (irctl/training/method.py) over groups."""
 
+    saves_a_model_alone = True
+
     def __init__(self, training: GroupTraining) -> None:
         super().__init__(training.objective, training.regularization)
         self.training_on, self.encoder = training, training.encoder

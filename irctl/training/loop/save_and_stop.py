@@ -32,6 +32,7 @@ class Times:
     evaluates: bool
     steps_an_epoch: int
     mines_every: int  # epochs after which negatives are mined again; 0: never
+    saves_epochs: bool = False  # a checkpoint at each epoch's end, whatever `every` says
 
     def is_due(self, step: int, last: int) -> bool:
         """Whether a step ends in an evaluation and a checkpoint."""
@@ -87,7 +88,7 @@ class Flow(TrainerCallback):
             and not self.is_stopped
             and state.global_step < state.max_steps
         )
-        control.should_save = (due or self.is_stopped or self.mines) and at_end
+        control.should_save = (due or self.is_stopped or self.mines or self.times.saves_epochs) and at_end
         if self.mines:
             control.should_training_stop = True
 

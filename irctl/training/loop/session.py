@@ -24,6 +24,7 @@ from irctl.ledger.files import surroundings
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.training import batch_plan, precision
+from irctl.training.loop import epoch_models
 from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow, Times
 from irctl.training.loop.trainer import BEST, MethodModule, Trainer, arguments
@@ -32,13 +33,16 @@ from irctl.training.method import Context, Method
 from irctl.training.objective.objective import MEASURED_BATCHES
 from irctl.training.parallel import deepspeed_settings, gather
 from irctl.training.parallel.tensors import read_weights, to_device
-from irctl.training.run_files import checkpoints, curve, refreshed_negatives
+from irctl.training.run_files import checkpoints, curve, epoch_folders, refreshed_negatives
 from irctl.training.run_files.journal import TrainingJournal
 from irctl.types import Advance, Reporter
 
 LOCK_WAIT_S = 120.0
 OTHER_SECTIONS = ("hardware", "run", "search", "compress")
-OTHER_KEYS = ("train.keep", "train.log_steps", "train.report_to", "train.save_minutes", "encoder.batch_tokens")
+OTHER_KEYS = (
+    "train.keep", "train.log_steps", "train.report_to", "train.save_minutes", "train.epoch_models",
+    "train.resume_from", "encoder.batch_tokens",
+)  # fmt: skip
 """Settings that may differ between a checkpoint and its continuation."""
 
 
@@ -89,11 +93,14 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
 def _train(run: TrainingRun, method: Method) -> None:
     config, paths = run.config, run.context.paths
     checkpoint = checkpoints.newest(paths.checkpoints) if config.train.save_state else None
+    epoch_models.check(run, method)
     trainer = _open_trainer(run, method, checkpoint)
     flow, steps = trainer.flow, trainer.steps
     history = _take_over(run, trainer, checkpoint) if checkpoint else []
     if checkpoint is None:
         _measure(run, trainer)
+    elif run.is_first:
+        epoch_models.catch_up(run, method, trainer.step_module, steps, checkpoint)
     if run.is_first:
         filled = curve.Epochs.of(run.plan, steps, method.queries, config.train.log_steps)
         at = checkpoint.step if checkpoint else 0
@@ -129,6 +136,7 @@ def _open_trainer(run: TrainingRun, method: Method, checkpoint: checkpoints.Chec
         evaluates=config.eval.during != "off" and method.can_evaluate,
         steps_an_epoch=steps.steps_an_epoch,
         mines_every=config.hardneg.every,
+        saves_epochs=config.train.epoch_models,
     )
     identity = {"config_sha256": science_sha256(config), "data": method.fingerprint}
     if checkpoint:
@@ -168,7 +176,11 @@ def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
     last = checkpoints.whole(paths.checkpoints)[-1]
     best = last.manifest["best"]["step"] if trainer.flow.times.evaluates else None
     chosen = (checkpoints.at(paths.checkpoints, best) if best else None) or last
+    if best not in (None, chosen.step):
+        run.context.reporter.warn(f"the weights of step {best}, the best on dev, are not kept: the model is the last")
     about = _write_model(trainer, chosen, paths.model)
+    if run.config.train.epoch_models:
+        _name_models(trainer, chosen, last)
     dev = {row["step"]: row[f"dev_{BEST}"] for row in history if f"dev_{BEST}" in row}
     losses = {int(row["step"]): float(row["loss"]) for row in history if "loss" in row}
     epochs = curve.Epochs.of(run.plan, trainer.steps, trainer.method.queries, run.config.train.log_steps)
@@ -186,6 +198,18 @@ def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
         peak_memory_gib=_peak_memory_gib(),
         **about,
     )
+
+
+def _name_models(trainer: Trainer, chosen: checkpoints.Checkpoint, last: checkpoints.Checkpoint) -> None:
+    """best_model and final_model beside the checkpoints."""
+    paths = trainer.run.context.paths
+    folder = paths.checkpoints
+    epoch_folders.copy_model(paths.model, folder, epoch_folders.BEST_MODEL)
+    made = paths.model if chosen.step == last.step else epoch_models.find(folder, trainer.steps, last)
+    if made is None:
+        _write_model(trainer, last, folder / epoch_folders.FINAL_MODEL)
+    else:
+        epoch_folders.copy_model(made, folder, epoch_folders.FINAL_MODEL)
 
 
 def _write_model(trainer: Trainer, chosen: checkpoints.Checkpoint, target: Path) -> dict[str, Any]:

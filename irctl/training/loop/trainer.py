@@ -21,7 +21,7 @@ from irctl.config import Config
 from irctl.errors import RunFailed
 from irctl.training import precision
 from irctl.training.batch_plan import BatchPlan, StepPlan
-from irctl.training.loop import schedule
+from irctl.training.loop import epoch_models, schedule
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
 from irctl.training.loop.time_left import TimeLeft
@@ -248,6 +248,10 @@ class Trainer(transformers.Trainer):
                     "processes": self.args.world_size,
                 },
             )
+            if epoch_models.is_due(self.run, self.steps, step):
+                saved = checkpoints.at(folder, step)
+                assert saved is not None, "just published"
+                epoch_models.write(self.method, saved, step // self.steps.steps_an_epoch)
             checkpoints.rotate(folder, self.config.train.keep, self.state.best_global_step)
         gather.barrier()
 

@@ -50,12 +50,10 @@ def open_staging(folder: Path, step: int) -> Path:
 def publish(folder: Path, step: int, manifest: dict[str, Any]) -> Path:
     """Make the staged files a checkpoint: everything on disk, manifest last, then the rename."""
     source, target = staging(folder, step), folder / f"{PREFIX}{step}"
-    for file in sorted(source.rglob("*")):
-        if file.is_file():
-            _sync(file)
+    sync_files(source)
     entry = source / MANIFEST
     entry.write_text(json.dumps({"version": VERSION, "step": step, **manifest}, indent=1, sort_keys=True))
-    _sync(entry)
+    sync(entry)
     if target.exists():  # the same step again, after a stop at an epoch's end
         old = folder / f".old-{step}"
         target.rename(old)
@@ -63,7 +61,7 @@ def publish(folder: Path, step: int, manifest: dict[str, Any]) -> Path:
         shutil.rmtree(old)
     else:
         source.rename(target)
-    _sync(folder)
+    sync(folder)
     return target
 
 
@@ -123,7 +121,15 @@ def check_fits(checkpoint: Checkpoint, *, config_sha256: str, data: str, process
         )
 
 
-def _sync(path: Path) -> None:
+def sync_files(folder: Path) -> None:
+    """All files below a folder onto the disk."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            sync(file)
+
+
+def sync(path: Path) -> None:
+    """A file, or the names in a folder, onto the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -49,6 +49,12 @@ def test_checkpoints_and_model_must_fit_and_those_that_are_there_count(
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "weights").write_bytes(b"1" * 12)
     memory.check_disk(config, 1, tmp_path, tmp_path / "checkpoints")
+    kept = resolve(from_sets([f"model.name={tiny_encoder}", "train.keep=2", "train.epoch_models=true"]))
+    free["free"] = needed + 3 * (whole + weights * 4 + texts) - 1  # and after each of three epochs, model and state
+    with pytest.raises(RunFailed, match="free on the disk"):
+        memory.check_disk(kept, 1, tmp_path)
+    free["free"] += 1
+    memory.check_disk(kept, 1, tmp_path)
 
 
 @pytest.mark.parametrize("dry", ["", " --dry-run"])
