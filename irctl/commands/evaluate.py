@@ -68,6 +68,9 @@ def evaluate(
         str | None, typer.Option(help="repconc: SPLIT/metric.json; mteb: its files; or KIND:FOLDER")
     ] = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="compare with published values")] = False,
+    isotropy: Annotated[
+        bool, typer.Option("--isotropy", help="how evenly documents and queries use their dimensions, held out")
+    ] = False,
 ) -> None:
     """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.
 
@@ -82,6 +85,7 @@ def evaluate(
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --export mteb
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev,test --export repconc
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --set transform.name=soft_whiten
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev+test --isotropy
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """
@@ -102,6 +106,7 @@ def evaluate(
         export=export,
         oracle=oracle,
         trust_rank=trust_rank,
+        isotropy=isotropy,
     )
 
     def work(job: Job) -> dict[str, object]:

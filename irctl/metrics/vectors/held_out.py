@@ -36,13 +36,16 @@ def two_fold(
     fit: Callable[[NDArray[Any]], T],
     apply: Callable[[T, NDArray[Any]], NDArray[Any]],
     measure: Callable[[NDArray[Any]], dict[str, float]] = isotropy.measure,
+    *,
+    is_second_N: NDArray[np.bool_] | None = None,
 ) -> TwoFold:
     """Fit on one half of the rows, measure what that makes of the other, both ways; the mean.
 
-    A row's half is a hash of its content: a copy of it under another id lies in the same one. Measures that depend on N
-    are of half the rows. Raises DataError where a half has fewer than three.
+    is_second_N: which rows the second half is; default: a hash of each row's content says it, so that a copy of a row
+    under another id lies in the same half. Measures that depend on N are of half the rows. Raises DataError where a
+    half has fewer than three.
     """
-    is_second_N = halves(x_ND)
+    is_second_N = halves(x_ND) if is_second_N is None else is_second_N
     rows = int((~is_second_N).sum()), int(is_second_N.sum())
     if min(rows) < FEWEST:
         raise DataError(f"isotropy: halves of {rows[0]} and {rows[1]} rows are too few", hint="Measure more rows")
@@ -59,10 +62,10 @@ def halves(x_ND: NDArray[Any]) -> NDArray[np.bool_]:
 def left(hashes_N: NDArray[np.uint64], fitted: NDArray[np.uint64], what: str, least: int = LEAST) -> NDArray[np.bool_]:
     """Which rows were not fitted on [N], by the hashes of their texts. what: of what, for the error.
 
-    DataError where fewer than `least` are left.
+    DataError where some are not left, and fewer than `least` are.
     """
     left_N: NDArray[np.bool_] = ~np.isin(hashes_N, fitted)
-    if (count := int(left_N.sum())) < least:
+    if not left_N.all() and (count := int(left_N.sum())) < least:
         raise DataError(
             f"isotropy: {what} was fitted on all but {count} of {len(hashes_N)} rows, expected at least {least} others",
             hint="Measure another collection or split: --data, --split",

@@ -44,7 +44,7 @@ EXACT = 4096
 """Rows up to which uniformity takes every pair, and of which SIGReg takes all; so many are drawn above."""
 PAIRS = 1 << 18  # pairs that uniformity draws above that
 NULL = 1.0525  # SIGReg's statistic of N(0, I), whatever N
-_SLICES = 256
+_SLICES, _KNOTS, _T_MAX = 256, 17, 3.0
 _NOTHING = 1e-9  # of tr C^2: below it only rounding is left
 _DROPPED = 1e-10  # eigenvalues that ragcun does not count
 
@@ -157,16 +157,26 @@ def alignment(queries_PD: NDArray[Any], documents_PD: NDArray[Any]) -> float:
 
 
 def sigreg(x_ND: NDArray[Any], *, are_unit: bool, seed: int = 0) -> float:
-    """The statistic over NULL. Off N(0, I) it grows with the rows it is of: all up to EXACT, then so many."""
-    import torch
+    """The statistic over NULL. Off N(0, I) it grows with the rows it is of: all up to EXACT, then so many.
 
-    from irctl.regularizers import sigreg as statistic
-
-    if len(x_ND) > EXACT:
-        x_ND = x_ND[np.sort(draws.generator("sigreg rows", seed).permutation(len(x_ND))[:EXACT])]
-    rows = torch.from_numpy(x_ND.astype(np.float32) * (x_ND.shape[1] ** 0.5 if are_unit else 1.0))
-    with torch.no_grad():
-        return float(statistic.regularize(rows.float(), statistic.Config(slices=_SLICES), 0, seed)) / NULL
+    That of regularizers/sigreg.py with its usual settings, in numpy: who measures cached vectors needs no torch.
+    """
+    n, dim = x_ND.shape
+    if n > EXACT:
+        x_ND = x_ND[np.sort(draws.generator("sigreg rows", seed).permutation(n)[:EXACT])]
+    slices_DK = draws.generator("sigreg", seed, 0).standard_normal((dim, _SLICES))
+    slices_DK /= np.linalg.norm(slices_DK, axis=0)
+    y_NK = (x_ND.astype(np.float64) @ slices_DK * (dim**0.5 if are_unit else 1.0)).astype(np.float32)
+    t_J = np.linspace(0, _T_MAX, _KNOTS)
+    phi_J = np.exp(-(t_J**2) / 2)
+    weights_J = 2 * _T_MAX / (_KNOTS - 1) * phi_J
+    weights_J[[0, -1]] /= 2
+    found_K = np.zeros(_SLICES)
+    for t, phi, weight in zip(t_J.tolist(), phi_J.tolist(), weights_J.tolist(), strict=True):
+        angles_NK = y_NK * np.float32(t)
+        real_K, imaginary_K = (f(angles_NK).mean(axis=0, dtype=np.float64) for f in (np.cos, np.sin))
+        found_K += weight * ((real_K - phi) ** 2 + imaginary_K**2)
+    return float(len(x_ND) * found_K.mean()) / NULL
 
 
 def _of_rows(x_ND: NDArray[Any], m: Moments, seed: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ from irctl.models.locate import resolve_run_name
 from irctl.pipelines.evaluate import (
     best_documents,
     files,
+    isotropy,
     mteb_files,
     neighbour_recall,
     paired_tests,
@@ -131,6 +132,8 @@ def _record(
 
     for r in results:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
+    for search in searches:
+        isotropy.record(run, search)
     run.artifact("out", "eval", run.out / files.EVAL)
     datasets = list(dict.fromkeys(s["dataset"] for s in searches))
     columns: dict[str, Any] = {"dataset": dataset_name(dataset, ",".join(datasets))}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
 OF_RUN = ("method", "model", "model_fingerprint")
-OF_SEARCH = tuple(k for k in STABLE if k not in ("dataset", "split", "run", "k", "truth"))
+OF_SEARCH = tuple(k for k in STABLE if k not in ("dataset", "split", "run", "k", "truth", "isotropy"))
 
 
 def describe_file(target: Target, source: RankingSource) -> dict[str, Any]:

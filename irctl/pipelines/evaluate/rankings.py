@@ -13,7 +13,7 @@ from irctl.data.judgements.qrels import ERROR
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.ledger.runs.reproduce import TAKEN
-from irctl.pipelines.evaluate import best_documents, files, ranking_origin, reuse, summary
+from irctl.pipelines.evaluate import best_documents, files, isotropy, populations, ranking_origin, reuse, summary
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_newest_source, find_targets
 from irctl.pipelines.search.opened import Opened
@@ -36,6 +36,7 @@ class _Job:
     reporter: Reporter
     format: str
     overwrite: bool
+    isotropy: bool
 
 
 def choose_source(request: EvalRequest) -> RankingSource:
@@ -53,7 +54,9 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     asked, left_out = find_targets(config, source, request)
     asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
     opened = Opened(source.model, source.index, reporter)
-    job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite)
+    if request.isotropy:
+        populations.check(source, opened, config)
+    job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite, request.isotropy)
     measured = Measurements(left_out=left_out)
     for target in asked:
         stopping.check("the data sets that are done are kept")
@@ -91,7 +94,10 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     else:
         job.reporter.say(f"{target.dataset} {target.split}: evaluated already")
     results, rows, best = kept
-    return Measurements(results, rows, [search | {"run_sha256": results[0]["run_sha256"]}], best)
+    found = populations.measure(target, job.opened, job.run, job.reporter) if job.isotropy else []
+    lines = [isotropy.write_line(target.dataset, target.split, row) for row in found]
+    search = search | {"run_sha256": results[0]["run_sha256"]} | ({"isotropy": found} if found else {})
+    return Measurements(results, rows, [search], best, lines)
 
 
 def _leave_out(target: Target, search: Mapping[str, Any], reporter: Reporter) -> Target:

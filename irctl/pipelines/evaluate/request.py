@@ -22,7 +22,8 @@ class EvalRequest:
     """Options of `irctl eval` that are no settings. Nothing given: the newest of the ledger, else the default model.
 
     recall_against: measure an index, which run_files may name too, by exact search in place of judgements.
-    queries: its query vectors, a .npy file. trust_rank: a TREC file is ordered by its rank column.
+    queries: its query vectors, a .npy file. trust_rank: a TREC file is ordered by its rank column. isotropy: that of
+    the vectors is measured too.
     """
 
     run_files: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class EvalRequest:
     export: str | None = None
     oracle: bool = False
     trust_rank: bool = False
+    isotropy: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -90,6 +92,11 @@ class EvalRequest:
             raise ConfigError(f"{codes[0]}: names codes, not a run file", hint=f"irctl eval --index {codes[0]}")
         if self.queries:
             raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")
+        if self.isotropy and (self.run_files or self.qrels):
+            raise ConfigError(
+                f"--isotropy: is of vectors, and {self.run_files[0] if self.run_files else '--qrels'} is a ranking",
+                hint="irctl eval --model NAME --isotropy",
+            )
 
     def _check_recall(self, set_keys: Collection[str]) -> None:
         if self.recall_against != EXACT:
@@ -103,6 +110,7 @@ class EvalRequest:
             "--format": self.format != "trec",
             "--export": self.export,
             "--oracle": self.oracle,
+            "--isotropy": self.isotropy,
             "--measures": "eval.measures" in set_keys,
             "--on-conflict": "eval.on_conflict" in set_keys,
         }

@@ -57,5 +57,6 @@ def test_rows_that_a_head_was_fitted_on_are_left_out_and_too_few_others_refused(
     hashes = np.arange(10, dtype=np.uint64)
     left = held_out.left(hashes, np.uint64([1, 2, 99]), "the head of m", least=5)
     assert left.sum() == 8 and not left[[1, 2]].any()
+    assert held_out.left(hashes, np.uint64([99]), "the head of m").all()
     with pytest.raises(DataError, match="the head of m was fitted on all but 8 of 10 rows, expected at least 100"):
         held_out.left(hashes, np.uint64([1, 2]), "the head of m")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from irctl.errors import DataError
 from irctl.metrics.vectors import isotropy, moments
+from irctl.regularizers import sigreg as statistic
 
 SPREAD = np.diag(np.linspace(2, 0.2, 12))
 
@@ -164,6 +166,12 @@ def test_sigreg_is_1_of_normal_rows_and_of_a_uniform_sphere_and_large_of_others(
     assert isotropy.measure(x)["SIGReg"] == pytest.approx(1, abs=0.25)
     assert isotropy.measure(sphere)["SIGReg"] == pytest.approx(1, abs=0.25)
     assert isotropy.measure(2 * x)["SIGReg"] > 50
+
+
+def test_sigreg_is_the_statistic_of_the_regularizer() -> None:
+    x = np.random.default_rng(1).standard_normal((400, 32)) + 0.3
+    expected = statistic.regularize(torch.from_numpy(x), statistic.Config(slices=256), 0, 7)
+    assert isotropy.sigreg(x, are_unit=False, seed=7) * isotropy.NULL == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_alignment_is_the_mean_squared_distance_of_directions() -> None:

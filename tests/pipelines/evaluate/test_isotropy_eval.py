@@ -1,0 +1,119 @@
+"""`irctl eval --isotropy`: documents and queries apart, as they are compared, on rows that nothing was fitted on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_collections import beir_folder
+from workspace import Workspace
+
+from irctl.index.arrays import normalize_rows
+from irctl.ledger import query
+from irctl.metrics.vectors import isotropy as measures
+from irctl.models.transforms.files import hash_texts
+from irctl.pipelines.evaluate import isotropy
+from irctl.settings import Transform
+
+WORDS = "wing flow shock boundary layer heat panel flutter body cone speed nozzle jet plate drag lift".split()
+LINE = "eval --model all-MiniLM-L6-v2 --data spread --split dev --isotropy"
+
+
+def texts() -> tuple[dict[str, str], dict[str, str]]:
+    rng = np.random.default_rng(5)
+    documents = {f"d{i}": " ".join(rng.choice(WORDS, 8)) for i in range(150)}
+    return documents, {f"q{i}": " ".join(rng.choice(WORDS, 4)) for i in range(40)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spread(place: Workspace) -> None:
+    """`spread`: 150 documents, 40 queries; those of train are 15, q0 to q14."""
+    judged = {f"q{i}": {f"d{i}": 1, f"d{i + 1}": 0} for i in range(40)}
+    parts = {"train": range(15), "dev": range(15, 40)}
+    splits = {name: {f"q{i}": judged[f"q{i}"] for i in numbers} for name, numbers in parts.items()}
+    beir_folder(place.folder / "spread", *texts(), **splits)
+
+
+def populations(done: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["population"]: row for row in done["searches"][0]["isotropy"]}
+
+
+def encoded(encoder: Path) -> tuple[Any, Any]:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(encoder), device="cpu")
+    documents, queries = texts()
+    return model.encode(list(documents.values())), model.encode([queries[f"q{i}"] for i in range(15, 40)])
+
+
+def test_documents_and_queries_are_measured_apart_as_they_are_compared(place: Workspace, tiny_encoder: Path) -> None:
+    done = place.ok(f"{LINE} --set search.similarity=cosine --json").json
+    found = populations(done)
+    x, q = (normalize_rows(part) for part in encoded(tiny_encoder))
+    second = (hash_texts(texts()[0].values()) & np.uint64(1)).astype(bool)
+    halves = [measures.measure(x[~second]), measures.measure(x[second])]
+    corpus, queries = found["corpus"], found["queries"]
+    for name in ("IsoScore", "IsoScore.raw", "1-cos", "erank/d", "norm.mean"):
+        assert corpus["values"][name] == pytest.approx((halves[0][name] + halves[1][name]) / 2, abs=2e-3), name
+        assert queries["values"][name] == pytest.approx(measures.measure(q)[name], abs=1e-4), name
+    assert (corpus["N"], corpus["D"], corpus["rows"]) == (75, 32, 150) and (queries["N"], queries["D"]) == (25, 32)
+    assert queries["values"]["alignment"] == pytest.approx(measures.alignment(q, x[15:40]), abs=1e-4)
+    assert "IsoScore*" in queries["values"] and "IsoScore*" not in corpus["values"]
+    assert corpus["seed"] == 42 and "IsoScore" in corpus["centred"] and "mean-cos" not in corpus["centred"]
+
+
+def test_values_are_in_the_ledger_with_n_and_d_and_how_they_were_measured_is_an_event(place: Workspace) -> None:
+    done = place.ok(f"{LINE} --json").json
+    measured = {(m["split"], m["name"]): m["value"] for m in query.measures(done["run"])}
+    for split, population in (("corpus", "corpus"), ("queries dev", "queries")):
+        row = populations(done)[population]
+        assert measured[split, "IsoScore"] == row["values"]["IsoScore"] and measured[split, "N"] == row["N"]
+    events = [json.loads(e["msg"]) for e in query.events(done["run"]) if e["code"] == "isotropy"]
+    assert {(e["population"], e["held_out"]) for e in events} == {
+        ("corpus", "two halves"),
+        ("queries", "queries that nothing was fitted on"),
+    }
+    kept = json.loads((Path(done["run_dir"]) / "out" / "eval.json").read_text())
+    assert kept["searches"][0]["isotropy"] == done["searches"][0]["isotropy"]
+    shown = place.ok(f"runs show {done['run']}").out
+    assert "erank/d" in shown and "queries dev" in shown
+
+
+def test_a_transform_is_fitted_on_the_other_half_of_the_rows(place: Workspace, tiny_encoder: Path) -> None:
+    done = place.ok(f"{LINE} --set transform.name=whiten --json").json
+    corpus = populations(done)["corpus"]
+    assert corpus["held_out"] == "two halves, each through a transform fitted on the other" and corpus["N"] == 75
+    x = encoded(tiny_encoder)[0]
+    own = measures.measure(isotropy.as_compared(_whiten(x), "cosine"))["IsoScore"]
+    assert own > 1 > corpus["values"]["IsoScore"] + 0.1
+    assert "alignment" in populations(done)["queries"]["values"]
+
+
+def _whiten(x: Any) -> Any:
+    from irctl.models.transforms import affine
+
+    return affine.fit(affine.measure([x]), Transform(name="whiten"), "cosine", None).documents(x)
+
+
+def test_copies_of_a_document_lie_in_one_half_whatever_their_ids() -> None:
+    x = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
+    once = isotropy.Documents(x).measure(Transform(name="whiten"), "l2")
+    twice = isotropy.Documents(np.concatenate([x, x])).measure(Transform(name="whiten"), "l2")
+    assert twice["values"]["IsoScore.raw"] == pytest.approx(once["values"]["IsoScore.raw"], rel=1e-5)
+    assert (once["N"], twice["N"]) == (40, 80)
+
+
+def test_rankings_and_codes_have_no_isotropy(place: Workspace) -> None:
+    ranking = place.ok("search --model all-MiniLM-L6-v2 --data spread --split dev --json").json["run"]
+    refused = place.run(f"eval {ranking} --isotropy")
+    assert refused.code == 2 and "is a ranking" in refused.err
+    bundle = (
+        place.ok("encode --data spread --json") and place.ok("compress --data latest --method sq --json").json["run"]
+    )
+    refused = place.run(f"eval --index {bundle} --data spread --split dev --isotropy")
+    assert refused.code == 2 and "holds codes" in refused.err and "--index FOLDER of vectors" in refused.err
+    refused = place.run(f"eval --index {bundle} --recall-against exact --isotropy")
+    assert refused.code == 2 and "--isotropy: goes with judgements" in refused.err
