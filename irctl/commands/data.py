@@ -105,24 +105,36 @@ def check(
 def convert(
     source: Annotated[str, typer.Argument(help="any collection that --data takes")],
     out: Annotated[str, typer.Argument(help="folder to write, new or empty")],
-    to: Annotated[str, typer.Option(help="beir or msmarco")] = "beir",
+    to: Annotated[str, typer.Option(help="beir, msmarco, or pairs: train.json and dev.json")] = "beir",
+    max_train: Annotated[int, typer.Option(help="pairs: of train.json, at the most; 0: all", min=0)] = 0,
+    max_dev: Annotated[int, typer.Option(help="pairs: of dev.json, at the most; 0: all", min=0)] = 0,
+    split_ratio: Annotated[
+        float, typer.Option(help="pairs: share of the training queries kept, the rest being dev.json; 1: the split dev")
+    ] = 1.0,
+    negatives: Annotated[str, typer.Option(help="pairs: mined negatives, a file of irctl hardneg")] = "",
     root: Root = "",
     fix_encoding: Annotated[bool, typer.Option("--fix-encoding", help="repair double-encoded characters")] = False,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a collection in another layout.
+    """Write a collection in another layout. Training needs none of them: it reads judgements and mined negatives.
 
     \b
     Examples:
       irctl data convert cranfield converted --to msmarco
+      irctl data convert cranfield pairs --to pairs --max-train 100
     """
     from irctl import console
     from irctl.pipelines import data
 
     with guarded(json_, debug):
-        found = data.convert(source, out, to, root=root, fix_encoding=fix_encoding)
+        pairs = {"max_train": max_train, "max_dev": max_dev, "split_ratio": split_ratio, "negatives": negatives}
+        found = data.convert(source, out, to, root=root, fix_encoding=fix_encoding, **pairs)
         if json_:
             console.emit_json({"schema": "irctl/data/1", **found})
+        elif "files" in found:
+            for name, counts in found["files"].items():
+                shown = ", ".join(f"{count} {what}" for what, count in counts.items())
+                console.out(f"{found['folder']}/{name}.json: {shown or 'empty'}")
         else:
             console.out(f"{found['folder']}: {found['passages']} passages, {found['queries']} queries")

@@ -80,8 +80,12 @@ def _counter(model: str) -> Callable[[Sequence[str]], Sequence[int]]:
     return count
 
 
-def convert(source: str, out: str, to: str, *, root: str = "", fix_encoding: bool = False) -> dict[str, Any]:
-    """Write a collection in another layout."""
+def convert(
+    source: str, out: str, to: str, *, root: str = "", fix_encoding: bool = False, **pairs: Any
+) -> dict[str, Any]:
+    """Write a collection in another layout. pairs: fields of PairOptions."""
     from irctl.data.collections.convert import convert_collection
+    from irctl.data.collections.to_pairs import PairOptions
 
-    return convert_collection(open_collection(source, root=root, fix_encoding=fix_encoding), Path(out), to)
+    collection = open_collection(source, root=root, fix_encoding=fix_encoding)
+    return convert_collection(collection, Path(out), to, PairOptions(**pairs))

@@ -1,4 +1,4 @@
-"""Writing a collection in another layout: a BEIR folder, or MS MARCO's tab-separated files.
+"""Writing a collection in another layout: a BEIR folder, MS MARCO's tab-separated files, or training pairs.
 
 The folder is written beside its place and renamed, so that it is whole or not there.
 """
@@ -13,23 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from irctl.data.collections.collection import Collection
+from irctl.data.collections.to_pairs import PairOptions, write_pairs
 from irctl.data.files.lines import COMMENT
 from irctl.data.judgements.run_ids import HINT, why_unfit
 from irctl.data.texts.store import TextStore
 from irctl.errors import ConfigError, DataError
 from irctl.files import check_folder, write_error
 
-LAYOUTS = ("beir", "msmarco")
+PAIRS = "pairs"
+LAYOUTS = ("beir", "msmarco", PAIRS)
 CHUNK = 4096
 
 
-def convert_collection(collection: Collection, out: Path, to: str) -> dict[str, Any]:
-    """Write corpus, queries and judgements of every split; returns counts.
+def convert_collection(
+    collection: Collection, out: Path, to: str, pairs: PairOptions = PairOptions()
+) -> dict[str, Any]:
+    """Write corpus, queries and judgements of every split, or pairs of two of them; returns counts.
 
     msmarco has one text column: title and text are joined; tabs and line ends inside a text become blanks (counted).
     """
     if to not in LAYOUTS:
-        raise ConfigError(f"--to: expected {' or '.join(LAYOUTS)}, found {to!r}")
+        raise ConfigError(f"--to: expected {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, found {to!r}")
+    if pairs.given and to != PAIRS:
+        raise ConfigError(f"{pairs.given[0]}: goes with --to {PAIRS}", hint=f"Add --to {PAIRS}, or drop it")
     check_folder(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: already there", hint="Name a folder that is empty or new")
@@ -42,7 +48,10 @@ def convert_collection(collection: Collection, out: Path, to: str) -> dict[str, 
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp.", dir=out.parent))
         try:
-            counts = _beir(collection, work) if to == "beir" else _msmarco(collection, work)
+            if to == PAIRS:
+                counts = write_pairs(collection, work, pairs)
+            else:
+                counts = _beir(collection, work) if to == "beir" else _msmarco(collection, work)
             work.chmod(0o755)
             work.replace(out)
         finally:

@@ -10,7 +10,8 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from irctl.data.collections.cards import Card
 from irctl.data.files import made_once
 from irctl.data.files.lines import line_error, open_unpacked, read_first_line, read_json_lines, read_lines, suffix
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 1 << 20
 BETWEEN = re.compile(r"[\s,\[\]]*")
 FIELDS = ("query", "positive", "negative")
@@ -97,36 +98,69 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def pairs_layout(path: Path) -> tuple[Card, BeirFolder]:
-    """The file as a BEIR folder in the cache: one split, train, with positives 1 and negatives 0."""
-    key = made_once.key_of({"file": hashing.sha256_file(path), "format": FORMAT})
-    folder = made_once.make_once("pairs", key, lambda work: _write(path, work))
+    """The file as a BEIR folder in the cache: split train, with positives 1 and negatives 0.
+
+    dev.json beside train.json (of any name with `train` in it, that with `dev` for it) is its split dev.
+    """
+    files = {"train": path, **({"dev": beside} if (beside := _dev_beside(path)) else {})}
+    key = made_once.key_of({split: hashing.sha256_file(file) for split, file in files.items()} | {"format": FORMAT})
+    folder = made_once.make_once("pairs", key, lambda work: _write(files, work))
     layout = BeirFolder(folder)
     note = "training pairs; scores on them compare with nothing"
-    return Card(name=path.name.split(".")[0], headline_split="train", splits=("train",), note=note), layout
+    name = path.name.split(".")[0]
+    return Card(name=name, headline_split=list(files)[-1], splits=tuple(files), note=note), layout
 
 
-def _write(path: Path, folder: Path) -> dict[str, Any]:
-    passages: dict[str, str] = {}
-    queries: dict[str, str] = {}
-    grades: dict[tuple[str, str], int] = {}
+def _dev_beside(path: Path) -> Path | None:
+    """dev.json of train.json; None where there is none."""
+    before, word, after = path.name.rpartition("train")
+    beside = path.with_name(f"{before}dev{after}")
+    return beside if word and beside.is_file() else None
+
+
+class _Texts:
+    """Distinct texts, each written once, under an id of its own."""
+
+    def __init__(self, path: Path, prefix: str) -> None:
+        self.ids: dict[str, str] = {}
+        self._prefix = prefix
+        self._file = path.open("w")
+
+    def add(self, text: str) -> str:
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
+        if fingerprint not in self.ids:
+            self.ids[fingerprint] = f"{self._prefix}{len(self.ids)}"
+            self._file.write(json.dumps({"_id": self.ids[fingerprint], "text": text}, ensure_ascii=False) + "\n")
+        return self.ids[fingerprint]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _write(files: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     (folder / "qrels").mkdir()
-    with (folder / "corpus.jsonl").open("w") as corpus, (folder / "queries.jsonl").open("w") as query_file:
+    with (
+        closing(_Texts(folder / "corpus.jsonl", "p")) as passages,
+        closing(_Texts(folder / "queries.jsonl", "q")) as queries,
+    ):
+        grades = {split: _grade(file, queries, passages) for split, file in files.items()}
+    for split, of_pair in grades.items():
+        with (folder / f"qrels/{split}.tsv").open("w") as qrels:
+            qrels.write("query-id\tcorpus-id\tscore\n")
+            qrels.writelines(f"{q}\t{p}\t{grade}\n" for (q, p), grade in of_pair.items())
+    return {"queries": len(queries.ids), "passages": len(passages.ids)}
 
-        def listed(text: str, known: dict[str, str], file: Any, prefix: str) -> str:
-            fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
-            if fingerprint not in known:
-                known[fingerprint] = f"{prefix}{len(known)}"
-                file.write(json.dumps({"_id": known[fingerprint], "text": text}, ensure_ascii=False) + "\n")
-            return known[fingerprint]
 
-        for _, query, positive, negative in read_pairs(path):
-            query_id = listed(query, queries, query_file, "q")
-            for text, grade in ((positive, 1), (negative, 0)):
-                if text is not None:
-                    pair = (query_id, listed(text, passages, corpus, "p"))
-                    # A negative that is the positive of another pair of the query stays positive.
-                    grades[pair] = max(grade, grades.get(pair, 0))
-    with (folder / "qrels/train.tsv").open("w") as qrels:
-        qrels.write("query-id\tcorpus-id\tscore\n")
-        qrels.writelines(f"{q}\t{p}\t{grade}\n" for (q, p), grade in grades.items())
-    return {"queries": len(queries), "passages": len(passages)}
+def _grade(path: Path, queries: _Texts, passages: _Texts) -> dict[tuple[str, str], int]:
+    """Grades of the pairs of a file. Raises DataError for a query that a file before it has: it is trained on."""
+    trained, grades = frozenset(queries.ids.values()), dict[tuple[str, str], int]()
+    for line, query, positive, negative in read_pairs(path):
+        query_id = queries.add(query)
+        if query_id in trained:
+            raise line_error(path, line, "a query that is not trained on", query)
+        for text, grade in ((positive, 1), (negative, 0)):
+            if text is not None:
+                pair = (query_id, passages.add(text))
+                # A negative that is the positive of another pair of the query stays positive.
+                grades[pair] = max(grade, grades.get(pair, 0))
+    return grades

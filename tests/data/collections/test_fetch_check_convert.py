@@ -252,7 +252,7 @@ def test_tabs_and_line_ends_become_blanks_in_tsv(tmp_path: Path) -> None:
     folders.jsonl(folder / "corpus.jsonl", [{"_id": "d1", "text": "a\tb\nc\r\nd"}, {"_id": "d3", "text": "plain"}])
     counts = convert_collection(open_collection(str(folder)), tmp_path / "out", "msmarco")
     assert (tmp_path / "out/collection.tsv").read_text() == "d1\ta b c  d\nd3\tplain\n" and counts["flattened"] == 1
-    with pytest.raises(ConfigError, match="expected beir or msmarco"):
+    with pytest.raises(ConfigError, match="expected beir, msmarco or pairs"):
         convert_collection(open_collection(str(folder)), tmp_path / "other", "parquet")
 
 

@@ -65,3 +65,15 @@ def test_wrong_pairs_are_named_with_their_line(tmp_path: Path, row: dict[str, An
     path.write_text('[{"query": "a", "positive": "b"},\n{"query": ')
     with pytest.raises(DataError, match=r"train.json:2: expected an object or the end"):
         open_collection(str(path))
+
+
+def test_dev_json_beside_train_json_is_its_split_dev_over_the_texts_of_both(tmp_path: Path) -> None:
+    folders.jsonl(tmp_path / "my_train.jsonl", [{"query": "a", "positive": "x", "negative": "y"}])
+    assert open_collection(str(tmp_path / "my_train.jsonl")).splits() == ("train",)
+    folders.jsonl(tmp_path / "my_dev.jsonl", [{"query": "b", "positive": "z", "negative": "x"}])
+    both = open_collection(str(tmp_path / "my_train.jsonl"))
+    assert both.splits() == ("train", "dev") and both.card.headline_split == "dev"
+    assert both.qrels("train") == {"q0": {"p0": 1, "p1": 0}} and both.qrels("dev") == {"q1": {"p2": 1, "p0": 0}}
+    folders.jsonl(tmp_path / "my_dev.jsonl", [{"query": "c", "positive": "z"}, {"query": "a", "positive": "z"}])
+    with pytest.raises(DataError, match=r"my_dev.jsonl:2: expected a query that is not trained on, found a"):
+        open_collection(str(tmp_path / "my_train.jsonl"))
