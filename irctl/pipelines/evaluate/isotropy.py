@@ -33,7 +33,7 @@ MOST = 1 << 16
 SHOWN = ("IsoScore", "1-cos", "erank/d")
 
 
-class Documents:
+class MeasuredDocuments:
     """Vectors of documents as their encoder made them [N, D], to be measured through any number of transforms.
 
     hashes_N: of their texts (`hash_texts`), a bit of which is a row's half: copies lie in one, and every encoder has

@@ -19,7 +19,7 @@ from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.evaluate import isotropy
 from irctl.pipelines.references import kept_transforms
 from irctl.pipelines.search import query_vectors
-from irctl.pipelines.search.document_ids import Documents as Ids
+from irctl.pipelines.search.document_ids import Documents
 from irctl.settings import Transform
 from irctl.types import Reporter
 
@@ -106,13 +106,13 @@ def _measure_documents(
     hashes_N = hash_texts(_texts_of(rows_N, searched, collection, reporter))
     left_N = _left(encoder, name, hashes_N, held_out.LEAST)
     out = int((~left_N).sum())
-    documents = isotropy.Documents(x_ND[left_N], hashes_N[left_N], rows=searched.rows, left_out=out, seed=seed)
+    documents = isotropy.MeasuredDocuments(x_ND[left_N], hashes_N[left_N], rows=searched.rows, left_out=out, seed=seed)
     return documents.measure(settings_of(searched), searched.metric)
 
 
 def _texts_of(rows_N: NDArray[np.int64], searched: Searched, collection: Collection, reporter: Reporter) -> list[str]:
     """The documents that rows of vectors are of. DataError where some are none of the collection."""
-    found_N = collection.corpus.find(Ids(searched, collection, reporter).of(rows_N))
+    found_N = collection.corpus.find(Documents(searched, collection, reporter).of(rows_N))
     if unknown := int((found_N < 0).sum()):
         raise DataError(
             f"{searched.folder}: {unknown} of {len(rows_N)} rows are no documents of {collection.name}",
@@ -152,7 +152,7 @@ def _judged_pairs(
         for document, grade in target.qrels.get(query_id, {}).items()
         if grade > 0
     ]
-    row_of = Ids(searched, collection, reporter).rows({document for _, document in wanted})
+    row_of = Documents(searched, collection, reporter).rows({document for _, document in wanted})
     pairs = [(q, row_of[document]) for q, document in wanted if document in row_of]
     if not pairs:
         return None

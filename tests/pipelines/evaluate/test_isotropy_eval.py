@@ -100,8 +100,8 @@ def _whiten(x: Any) -> Any:
 
 def test_copies_of_a_document_lie_in_one_half_whatever_their_ids() -> None:
     x = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
-    once = isotropy.Documents(x).measure(Transform(name="whiten"), "l2")
-    twice = isotropy.Documents(np.concatenate([x, x])).measure(Transform(name="whiten"), "l2")
+    once = isotropy.MeasuredDocuments(x).measure(Transform(name="whiten"), "l2")
+    twice = isotropy.MeasuredDocuments(np.concatenate([x, x])).measure(Transform(name="whiten"), "l2")
     assert twice["values"]["IsoScore.raw"] == pytest.approx(once["values"]["IsoScore.raw"], rel=1e-5)
     assert (once["N"], twice["N"]) == (40, 80)
 
