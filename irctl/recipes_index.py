@@ -17,9 +17,10 @@ from irctl.errors import ConfigError
 from irctl.origins import Kind, Origin
 
 NO_SETTINGS = {"name": str, "recipe?": str, "steps?": [str], "after?": (str, list), "seeds?": [int]}
-NO_SETTINGS |= {"each?": [int], "judged?": bool}
-"""Entries of an arm beside its settings. An arm is there once for each value of `each`, which stands for {each};
-`judged` ones only where the collection has judged training queries."""
+NO_SETTINGS |= {"each?": [int], "over?": {"*": [str]}, "judged?": bool}
+"""Entries of an arm beside its settings. An arm is there once for each value of `each`, which stands for {each}, and
+of every list in `over`, which stands for the list's name in braces; `judged` ones only where the collection has judged
+training queries."""
 EACH = "{each}"
 META = {
     **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?", "each?", "queries?"), str),
@@ -49,7 +50,8 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     for i, table in enumerate(listed):
         tables.check(table, {"name": str}, f"{where}: arms[{i}]", error=ConfigError)
         tables.check(table.get("each", []), [int], f"{where} [{table['name']}]: each", error=ConfigError)
-    listed = [one for table in listed for one in _each(table)]
+        tables.check(table.get("over", {}), {"*": [str]}, f"{where} [{table['name']}]: over", error=ConfigError)
+    listed = [one for table in listed for one in _expand(table)]
     by_name = {t["name"]: dict(t) for t in listed}
     if any(
         not n.isprintable() or not 0 < len(n) <= LONGEST_NAME or not {":", "/", "\0"}.isdisjoint(n) for n in by_name
@@ -66,19 +68,23 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     return by_name
 
 
-def _each(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """An arm with `each` as one for each of its values; any other as it is."""
-    if "each" not in table:
-        return [table]
-    return [{**_filled(table, str(value)), "each": [value]} for value in table["each"]]
+def _expand(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """An arm with `each` or `over` as one for each of their values; any other as it is."""
+    arms_of_it = [{k: v for k, v in table.items() if k not in ("each", "over")}]
+    for name, values in (("each", table.get("each")), *table.get("over", {}).items()):
+        if values is not None:
+            arms_of_it = [_filled(arm, f"{{{name}}}", str(value)) for arm in arms_of_it for value in values]
+            if name == "each":
+                arms_of_it = [{**arm, "each": [value]} for arm, value in zip(arms_of_it, values, strict=True)]
+    return arms_of_it
 
 
-def _filled(value: Any, each: str) -> Any:
+def _filled(value: Any, brace: str, word: str) -> Any:
     if isinstance(value, dict):
-        return {k: _filled(v, each) for k, v in value.items()}
+        return {k: _filled(v, brace, word) for k, v in value.items()}
     if isinstance(value, list):
-        return [_filled(v, each) for v in value]
-    return value.replace(EACH, each) if isinstance(value, str) else value
+        return [_filled(v, brace, word) for v in value]
+    return value.replace(brace, word) if isinstance(value, str) else value
 
 
 def has_tiny(name: str) -> bool:

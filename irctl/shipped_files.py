@@ -20,5 +20,6 @@ def path(kind: str, name: str) -> Path:
         return given
     legal = names(kind)
     if name not in legal:
-        raise ConfigError(f"no {kind.removesuffix('s')} named '{name}'", hint=plugins.nearest(name, legal))
+        hint = plugins.nearest(name, legal, f"irctl {kind} ls lists them")
+        raise ConfigError(f"no {kind.removesuffix('s')} named '{name}'", hint=hint)
     return paths.shipped(kind) / f"{name}.toml"

@@ -68,6 +68,9 @@ def run(
     recipe: Name,
     data: Annotated[str | None, typer.Option(help="collection, for every step that names no data")] = None,
     seeds: Annotated[str, typer.Option(help="once a seed, such as 1,2,3")] = "",
+    trained: Annotated[
+        str | None, typer.Option(help="trained model that arms compare with: folder, hub id or run")
+    ] = None,
 ) -> None:
     """Run a recipe: all arms of a group, or the one command that its file names.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from irctl.errors import ConfigError
 from irctl.reports.records import Record, compute_kept
 
+CODE_PIVOT = "isotropy-compression"
+"""The table, and the figure, whose columns are what vectors went through (code_pivot.py)."""
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 
@@ -135,6 +137,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
     "beir": ("avg", "DATASETS"),
+    CODE_PIVOT: (),
 }
 ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""

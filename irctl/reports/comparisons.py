@@ -32,7 +32,7 @@ def compare_rows(
         pairs = [(key, baseline) for key in labels if key != baseline]
     cells = dict.fromkeys(c.cell for c in columns if c.kind == "measure")
     for dataset, split, measure in cells:
-        values = {key: _values(key, (dataset, split, measure), records, per_query) for key in labels}
+        values = {key: average_queries(key, (dataset, split, measure), records, per_query) for key in labels}
         for key, other in pairs:
             if (mine := values[key]) is not None and (theirs := values[other]) is not None:
                 one = compare(mine, theirs, test=test)
@@ -63,9 +63,9 @@ def compare_means(
     means = []
     for column in (c for c in columns if c.kind == "average"):
         cells = averaged(column, columns)
-        theirs = [_values(baseline, cell, records, per_query) for cell in cells]
+        theirs = [average_queries(baseline, cell, records, per_query) for cell in cells]
         for key in labels:
-            mine = [_values(key, cell, records, per_query) for cell in cells]
+            mine = [average_queries(key, cell, records, per_query) for cell in cells]
             both = [(m, t) for m, t in zip(mine, theirs, strict=True) if m is not None and t is not None]
             if key == baseline or len(both) < len(cells) or not cells:
                 continue
@@ -74,7 +74,7 @@ def compare_means(
     return means
 
 
-def _values(
+def average_queries(
     key: RowKey, cell: tuple[str, str, str], records: Sequence[Record], per_query: PerQuery
 ) -> Mapping[str, float] | None:
     """Per-query values of a row, averaged over its seeds; None if the row lacks the cell."""

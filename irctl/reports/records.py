@@ -28,7 +28,10 @@ class Record:
     model: str = ""
     compression: str = ""  # empty for uncompressed vectors
     base: str = ""  # identity of the uncompressed vectors; empty where there are none (BM25)
+    vectors: str = ""  # the label of those vectors
     transform: str = ""  # what those vectors went through; empty where they are as encoded
+    code: str = ""  # identity of the compression, of whatever vectors, or of none; empty where there are no vectors
+    code_label: str = ""  # its label; empty for uncompressed vectors
     seed: int | None = None  # of the training
     code_seed: int | None = None  # of the compression: another start of its k-means, another rotation
     bytes_per_vector: float | None = None

@@ -49,6 +49,12 @@ class Comparison:
     wins: int
     ties: int
     losses: int
+    column: str = ""  # of a table whose columns are compared: which one of the system's
+
+    @property
+    def name(self) -> str:
+        """What is compared: the row, and its column where columns are."""
+        return f"{self.system}, {self.column}" if self.column else self.system
 
     @property
     def line(self) -> str:
@@ -59,7 +65,7 @@ class Comparison:
             else f"{self.p_raw:.3g}, corrected {self.p_adj:.3g} (family of {self.family})"
         )
         return (
-            f"{self.dataset} {self.split} {self.measure}: {self.system} - {self.baseline} = {self.delta:+.4f} "
+            f"{self.dataset} {self.split} {self.measure}: {self.name} - {self.baseline} = {self.delta:+.4f} "
             f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], p {p}, n {self.n}"
         )
 

@@ -80,7 +80,7 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     base = labels[baseline] if baseline is not None else ""
     keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
     body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
-    body = _mark(body, columns)
+    body = mark_best(body, columns)
     compared: list[Comparison] = []
     macro = compare_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
     if baseline is not None or marks == "letters":
@@ -117,10 +117,10 @@ def _cell(column: Column, key: RowKey, records: Sequence[Record], columns: Seque
     if column.kind == "fact":
         return _fact(column, mine, records)
     hits = [r for r in mine if r.cell == column.cell]
-    return _fill(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
+    return fill(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
 
 
-def _fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
+def fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
     if not values:
         return Cell()
     mean = statistics.fmean(values)
@@ -133,15 +133,15 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
     runs = tuple(dict.fromkeys(r.run_id for r in mine))
     if column.key == "seeds":
         count = len({r.seeds for r in mine if any(s is not None for s in r.seeds)})
-        return _fill(column, [float(count)] if count else [], runs)
+        return fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
         shares = [compute_kept(r, records) for r in mine if r.measure == column.measure]
-        return _fill(column, [s for s in shares if s is not None], runs)
+        return fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, records) is not None]
     by_seed = {r.seeds: value for r in known if (value := read(r, records)) is not None}
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
-    return _fill(column, list(by_seed.values()), measured)
+    return fill(column, list(by_seed.values()), measured)
 
 
 def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:
@@ -151,10 +151,10 @@ def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) 
     if not wanted or not all(means.values()):
         return Cell()
     runs = tuple(dict.fromkeys(r.run_id for r in mine if r.cell in means))
-    return _fill(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
+    return fill(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
 
 
-def _mark(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+def mark_best(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Best and second best of each column, on the rounded value, with all ties."""
     marked = [list(row.cells) for row in body]
     for i, column in enumerate(columns):

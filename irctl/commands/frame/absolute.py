@@ -52,7 +52,7 @@ OPTIONS = {
     **dict.fromkeys(("--index", "--append", "--init", "--baseline", "--negatives", "--run"), Naming.ANY),
     **dict.fromkeys(("--recipe", "--profile"), Naming.SHIPPED),
     "--data": Naming.COLLECTIONS,
-    "--model": Naming.MODEL,
+    **dict.fromkeys(("--model", "--trained"), Naming.MODEL),
     "--export": Naming.FORMAT,
 }
 OF_COMMAND = {"compress": {"--data": Naming.ANY}, "train": {"--init": Naming.MODEL}}

@@ -15,7 +15,7 @@ from irctl.commands.frame.options import Debug, Json
 
 def report(
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
-    table: Annotated[str, typer.Option(help="main, compression, losses or beir")] = "main",
+    table: Annotated[str, typer.Option(help="main, compression, losses, beir or isotropy-compression")] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
     run: Annotated[list[str] | None, typer.Option("--run", help="only this run; repeatable")] = None,
     dataset: Annotated[str, typer.Option(help="only these data sets: a,b")] = "",
@@ -26,7 +26,10 @@ def report(
         str, typer.Option(help="one row a system (runs that differ only in the seed), run, method, loss, model, ...")
     ] = "",
     figure: Annotated[
-        str, typer.Option(help="draw pareto, speed, delta, curves or spectrum instead, as PDF, SVG, PNG and CSV")
+        str,
+        typer.Option(
+            help="draw pareto, speed, delta, curves, spectrum or isotropy-compression instead, as PDF, SVG, PNG and CSV"
+        ),
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
     ids: Annotated[bool, typer.Option("--ids", help="name the run behind every row")] = False,
@@ -41,6 +44,7 @@ def report(
     """Print tables of every evaluation in the ledger: best bold, second underlined, each number traceable to its run.
 
     --table compression has every bundle, evaluated or not: bytes, error, recall of exact neighbours, speed.
+    --table isotropy-compression: codes by what their vectors went through, each tested against itself untransformed.
     Where nothing was evaluated yet: what was compressed and trained, with the command that evaluates each.
 
     \b

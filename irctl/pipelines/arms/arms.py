@@ -16,7 +16,7 @@ from irctl.errors import PartlyDone, RunFailed
 from irctl.ledger.recording import GROUP
 from irctl.pipelines.arms import held_out
 from irctl.pipelines.arms.chains import BRACES, DoneLines, Pool
-from irctl.pipelines.arms.group_report import report_group
+from irctl.pipelines.arms.group_report import report_group, together
 from irctl.pipelines.arms.steps import Asked, left_out, plan
 from irctl.types import Reporter
 
@@ -40,8 +40,8 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
     Raises PartlyDone if a run failed and others did not, RunFailed if all did; the table of the rest is printed first.
     """
     chains, absent = plan(config, asked), left_out(config, asked)
-    for name, why in absent.items():
-        reporter.say(f"left out: {name}: {why}")
+    for names, why in together(absent).items():
+        reporter.say(f"left out: {names}: {why}")
     is_cuda = config.hardware.device_kind == "cuda"
     slots = [{GROUP: run.id} | ({"CUDA_VISIBLE_DEVICES": str(n)} if is_cuda else {}) for n in asked.devices]
     pool = Pool(DoneLines(run.out / "done.jsonl", paths.runs()), run.out / "logs", slots or [{GROUP: run.id}])
@@ -61,8 +61,8 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
 def describe(config: Config, asked: Asked) -> dict[str, Any]:
     """What --dry-run prints: every command line; {run} and {ARM} are ids that lines before it print."""
     chains = plan(config, asked)
-    together = f"{len(asked.devices)} at a time, one a device" if asked.devices else "one after another"
+    pace = f"{len(asked.devices)} at a time, one a device" if asked.devices else "one after another"
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
-    more = {"after": waits, "left out": left_out(config, asked)}
-    return {"command lines": f"{len(lines)}, {together}", "lines": lines, **{k: v for k, v in more.items() if v}}
+    more = {"after": waits, "left out": together(left_out(config, asked))}
+    return {"command lines": f"{len(lines)}, {pace}", "lines": lines, **{k: v for k, v in more.items() if v}}

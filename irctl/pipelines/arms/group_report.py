@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import recipes_index
 from irctl.errors import ConfigError
 from irctl.files import write_atomic
+from irctl.reports.columns import CODE_PIVOT
 
 if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from irctl.reports.table import Table
 
 COMPRESSION = "compression"
+WHOLE = (COMPRESSION, CODE_PIVOT)
+"""Tables of all sizes in one."""
 
 
 def report_group(
@@ -40,12 +43,18 @@ def report_group(
     note = str(meta.get("queries", ""))
     note = note.replace("{held_out}", splits()) if "{held_out}" in note else note
     tables = list(_tables(run.id, chains, meta))
-    notes = [*([note] if note else []), *(f"Left out: {name}: {why}." for name, why in (absent or {}).items())]
+    notes = [*([note] if note else []), *(f"Left out: {name}: {why}." for name, why in together(absent or {}).items())]
     text = [markdown.render(replace(t, notes=(*t.notes, *notes))) for t in tables]
     text += [f"![{kind}]({kind}.png)\n" for kind in _figures(run, evals, meta)]
     if text:
         write_atomic(run.out / "report.md", "\n".join(text))
     return "\n".join(text).splitlines()
+
+
+def together(absent: Mapping[str, str]) -> dict[str, str]:
+    """Arms that are not there for the same reason in one entry."""
+    reasons = dict.fromkeys(absent.values())
+    return {", ".join(name for name, why in absent.items() if why == reason): reason for reason in reasons}
 
 
 def _tables(group: str, chains: Sequence[Chain], meta: dict[str, Any]) -> Iterator[Table]:
@@ -58,7 +67,7 @@ def _tables(group: str, chains: Sequence[Chain], meta: dict[str, Any]) -> Iterat
     values = sorted({c.each for c in chains if c.each is not None}, reverse=True)
     for kind in meta.get("report", ["losses"]):
         again = f"irctl report --run {group} --table {kind}"
-        for value in values if values and kind != COMPRESSION else [None]:
+        for value in values if values and kind not in WHOLE else [None]:
             mine = [c for c in chains if value is None or c.each in (None, value)]
             evals = [run_id for c in mine for run_id in c.runs_of("eval")]
             runs = [*evals, *(r for c in mine for r in c.runs_of("compress"))] if kind == COMPRESSION else evals
@@ -82,6 +91,10 @@ def _of_splits(records: Sequence[Record], kind: str, baseline: str, again: str) 
 
     if kind == COMPRESSION:
         yield from build_tables(records, Wanted(table=kind, command=again), open_per_query())
+        return
+    if kind == CODE_PIVOT:
+        for split in dict.fromkeys(r.split for r in records):
+            yield from build_tables(records, Wanted(table=kind, split=split, command=again), open_per_query())
         return
     for split in dict.fromkeys(r.split for r in records):
         mine = [r for r in records if r.split == split]

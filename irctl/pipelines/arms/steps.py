@@ -3,7 +3,8 @@
 An arm lists `steps`, command lines; one that has only settings is a training with them and its evaluations. `{seed}` in
 a step is the seed, `{run}` the run of the last step before it that does more than measure, and `{ARM}` that run of
 another arm, which has finished by then, as those named by `after` have. `{ARM.bits}` and the like are sizes of codes
-for the vectors that it encoded (code_sizes.py), `{held_out}` the splits that are not trained on.
+for the vectors that it encoded (code_sizes.py), `{held_out}` the splits that are not trained on, `{trained}` the model
+that --trained names.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ ALSO_MEASURING = ("eval.", "search.", "hardware.", "data.root")
 """Settings of --set that steps which only measure get too."""
 FOR_ALL = ("--data", "--model")
 """Options that every step gets that takes them and has none of its own; of those that measure --data alone."""
+TRAINED = "trained"
+"""The option, and the word in braces, of a model that the user trained; without it arms that read it are left out."""
 PATTERNS = ("dataset", "split")
 """Braces that are `irctl eval`'s own, in names of run files."""
 
@@ -57,11 +60,16 @@ class Asked:
         return dict(table.get("meta", {}))
 
     @property
+    def trained(self) -> str:
+        """The model, or its run, that --trained names; empty without it."""
+        return next(iter(self.line.values(f"--{TRAINED}")[-1:]), "")
+
+    @property
     def forwarded(self) -> CommandLine:
         """What of the line its steps get."""
         if self.line.has("--out"):
             raise ConfigError("--out: the models of a group would overwrite each other", hint="Drop it")
-        return self.line.without(Role.START, Role.DISPLAY, "--recipe", "--tiny", "--seed", "--seeds")
+        return self.line.without(Role.START, Role.DISPLAY, "--recipe", "--tiny", "--seed", "--seeds", f"--{TRAINED}")
 
 
 def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]:
@@ -71,6 +79,8 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     """
     absent = {} if is_check else left_out(config, asked)
     tables = {name: table for name, table in _arms(asked).items() if name not in absent}
+    if asked.trained and not any(_reads_trained(table) for table in tables.values()):
+        raise ConfigError(f"--{TRAINED} {asked.trained}: no arm of {asked.recipe} reads it", hint="Drop it")
     meta = asked.meta
     chosen_seeds = seed_numbers(asked.seeds) if asked.seeds else _chosen(meta, "seeds", asked.tiny)
     untouched: dict[tuple[CommandLine, ...], Chain] = {}
@@ -89,7 +99,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
     wanted = _with_parents(chosen or list(tables), parents)
     for name in [n for n in in_order if n in wanted]:
         table, arm = tables[name], _settings(config, asked, name)
-        splits = partial(held_out.fill, config=arm, is_check=is_check)
+        splits = partial(_fill, asked=asked, config=arm, is_check=is_check)
         label, evals = name, []
         if "steps" not in table:
             label = name or arm.loss.name.replace(":", "-")
@@ -119,10 +129,31 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
 
 
 def left_out(config: Config, asked: Asked) -> dict[str, str]:
-    """Arms that train on judgements where the collection has none for it, each with that reason."""
-    judged = [name for name, table in _arms(asked).items() if table.get("judged")]
+    """Arms that train on judgements where the collection has none for it, or read a model that nobody named.
+
+    Each with that reason, which those that wait for one of them share.
+    """
+    tables = _arms(asked)
+    judged = [name for name, table in tables.items() if table.get("judged")]
     why = {name: held_out.untrainable(_settings(config, asked, name)) for name in judged}
-    return {name: reason for name, reason in why.items() if reason}
+    why = {name: reason for name, reason in why.items() if reason}
+    if not asked.trained:
+        unnamed = f"no trained model; name one with --{TRAINED} MODEL"
+        why |= {name: unnamed for name, table in tables.items() if _reads_trained(table)}
+    parents = {name: _parents(name, table, tables, asked) for name, table in tables.items()} if why else {}
+    while found := {n: why[p] for n, of in parents.items() if n not in why for p in of if p in why}:
+        why |= found
+    return why
+
+
+def _reads_trained(table: dict[str, Any]) -> bool:
+    return any(f"{{{TRAINED}}}" in step for step in table.get("steps", ()))
+
+
+def _fill(step: str, asked: Asked, config: Config, *, is_check: bool) -> str:
+    """A step with what stands for its splits and for the trained model; in a check of the recipe the untrained one."""
+    model = shlex.quote(asked.trained or config.model.name)
+    return held_out.fill(step.replace(f"{{{TRAINED}}}", model), config, is_check=is_check)
 
 
 def seed_numbers(text: str) -> list[int]:
@@ -154,7 +185,7 @@ def _parents(name: str, table: dict[str, Any], tables: dict[str, Any], asked: As
     named = [after] if isinstance(after, str) else list(after)
     braces = [b for step in table.get("steps", ()) for b in BRACES.findall(step)]
     braces = [b if b in tables else code_sizes.arm_of(b) for b in braces]
-    for parent in (*named, *(b for b in braces if b not in ("run", "seed", *held_out.NAMES, *PATTERNS))):
+    for parent in (*named, *(b for b in braces if b not in ("run", "seed", TRAINED, *held_out.NAMES, *PATTERNS))):
         if parent not in tables:
             raise ConfigError(
                 f"{asked.recipe} [{name}]: no arm named '{parent}'", hint=plugins.nearest(parent, list(tables))

@@ -35,7 +35,10 @@ class System:
     model: str
     compression: str
     base: str
+    vectors: str
     transform: str
+    code: str
+    code_label: str
     seed: int | None
     code_seed: int | None
     bytes_per_vector: float | None
@@ -89,20 +92,23 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     weights = "" if encoder is not None else _weights(record, search, below, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
-    base = _fingerprint(parts)  # of the vectors as encoded: what a transform gains is seen beside them
+    base, vectors = _fingerprint(parts), label  # as encoded: what a transform gains is seen beside them
     if transform := _transform_of(compress, search):
         label, parts = f"{label}, {transform}", {**parts, "transform": {"transform": transform}}
-    compression = ""
+    compression = code_label = ""
+    of_vectors = parts
     if compress is not None:
         compression, own = _compression_of(compress, search)
         words = [f"{k.rpartition('.')[2]}={_in_words(v)}" for k, v in sorted(own.items())]
         loss = str(settings(train).get("loss.name", "")) if is_trained and train else ""
-        label = " ".join([f"{label} + {compression}", *([loss] if loss else []), *words])
+        code_label = " ".join([compression, *([loss] if loss else []), *words])
+        label = f"{label} + {code_label}"
         parts = {**parts, "compress": {"method": compression, **own}}
         if is_trained and train is not None:
             parts = {**parts, "trained": changed(train), **_earlier_trainings(line, below)}
     if rerank := int(search.get("rerank") or 0):
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
+        code_label = f"{code_label}, reranked {rerank}".removeprefix(", ")
     if name := settings(record).get("run.name"):
         label = str(name)
     traits = _traits_of(parts) | ({} if encoder or not model else {"model": model})  # whole: folders may share a name
@@ -120,7 +126,10 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         model=model,
         compression=compression,
         base=base,
+        vectors=vectors,
         transform=transform,
+        code=_fingerprint({k: v for k, v in parts.items() if k not in of_vectors}),
+        code_label=code_label,
         seed=train.columns.get("seed") if train else None,
         code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
@@ -231,7 +240,10 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         model=model,
         compression="",
         base="",
+        vectors="",
         transform="",
+        code="",
+        code_label="",
         seed=None,
         code_seed=None,
         bytes_per_vector=None,

@@ -13,8 +13,8 @@ from irctl.pipelines.report import report
 from irctl.pipelines.report.records import gather
 from irctl.pipelines.report.report import Wanted
 from irctl.reports import neighbour_recall
-from irctl.reports.columns import headline
-from irctl.reports.figures import curves, figures
+from irctl.reports.columns import CODE_PIVOT, headline
+from irctl.reports.figures import code_sizes, curves, figures
 from irctl.training.run_files import journal
 from irctl.training.run_files.curve import Epochs
 
@@ -38,6 +38,7 @@ def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
         "delta": _delta,
         "curves": _curves,
         "spectrum": _spectrum,
+        CODE_PIVOT: _code_sizes,
     }
     if kind not in kinds:
         raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
@@ -64,6 +65,12 @@ def _speed(folder: Path, wanted: Wanted) -> list[Path]:
     if not report.read_measures(wanted):
         records = [r for r in records if neighbour_recall.is_recall(r.measure)] or records
     return _one_a_place("speed", figures.speed, records, folder, wanted)
+
+
+def _code_sizes(folder: Path, wanted: Wanted) -> list[Path]:
+    """Judged quality over bytes, a line a transform or model; one a data set."""
+    records = neighbour_recall.keep_judged(report.narrow(gather(wanted.runs), wanted))
+    return _one_a_place(CODE_PIVOT, code_sizes.code_sizes, records, folder, wanted)
 
 
 def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:

@@ -11,8 +11,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
-from irctl.reports import grouping, neighbour_recall
-from irctl.reports.columns import PRESETS, choose, headline, is_across
+from irctl.reports import code_pivot, grouping, neighbour_recall
+from irctl.reports.columns import CODE_PIVOT, PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.footnotes import GROUPS
@@ -43,7 +43,7 @@ class Wanted:
     command: str = ""
 
     def check(self) -> None:
-        """Raise ConfigError for a word that is none of the legal ones."""
+        """Raise ConfigError for a word that is none of the legal ones, or has no meaning in the table."""
         legal = {"table": tuple(PRESETS), "marks": MARKS, "test": TESTS, "correction": CORRECTIONS}
         legal["group_by"] = ("", *grouping.LEGAL)
         for name, words in legal.items():
@@ -51,6 +51,10 @@ class Wanted:
                 known = [w for w in words if w]
                 message = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
                 raise ConfigError(message, hint=plugins.nearest(value, known))
+        for name in ("baseline", "columns", "group_by") if self.table == CODE_PIVOT else ():
+            if getattr(self, name):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option}: not with --table {CODE_PIVOT}: rows are codes, columns transforms")
 
 
 def make_tables(wanted: Wanted) -> list[Table]:
@@ -111,6 +115,8 @@ def build_tables(
         groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     built = []
+    if wanted.table == CODE_PIVOT:
+        return [_add_links(_pivot(group, wanted, per_query)) for group in groups]
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.baseline and not any(tested):
         find_row(wanted.baseline, keep_newest(records))  # says which rows there are
@@ -135,6 +141,23 @@ def build_tables(
         chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups)
         built.append(build(group, chosen, options))
     return [_add_links(t) for t in built]
+
+
+def _pivot(group: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> Table:
+    """The table of codes by transforms of one data set and split."""
+    measure = headline(group, read_measures(wanted))
+    commits = sorted({r.commit for r in group if r.commit})
+    options = TableOptions(
+        title=f"{group[0].dataset} {group[0].split} {measure}, codes by transform",
+        per_query=per_query,
+        test=wanted.test,
+        correction=wanted.correction,
+        marks=wanted.marks,
+        allow_mixed=wanted.mixed,
+        command=wanted.command,
+        commit=commits[-1] if len(commits) == 1 else "",
+    )
+    return code_pivot.build(group, measure, options)
 
 
 def _find_baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:

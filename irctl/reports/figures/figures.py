@@ -191,9 +191,7 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
             axes.plot([100 * c.ci_low, 100 * c.ci_high], [i, i], color="0.5", linewidth=1.5)
             axes.plot([100 * c.delta], [i], marker="o", color="black", fillstyle="full" if c.daggers else "none")
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_yticks(
-            range(len(comparisons)), [f"{c.system}, {c.dataset} {c.measure}" for c in reversed(comparisons)]
-        )
+        axes.set_yticks(range(len(comparisons)), [f"{c.name}, {c.dataset} {c.measure}" for c in reversed(comparisons)])
         axes.set(xlabel=f"Difference from {comparisons[0].baseline} x100 (filled: p < .05)", title=title)
     return figure, to_csv(comparisons)
 

@@ -49,7 +49,8 @@ def _against_one(table: Table) -> list[Comparison]:
 
 
 def _is_of(one: Comparison, column: Column) -> bool:
-    return column.kind == "measure" and (one.dataset, one.split, one.measure) == column.cell
+    is_of_it = (one.dataset, one.split, one.measure) == column.cell and one.column in ("", column.key)
+    return column.kind == "measure" and is_of_it
 
 
 def to_json(table: Table) -> dict[str, Any]:

@@ -24,7 +24,8 @@ META = {
 def chain(place: Workspace, name: str, *lines: str, each: int | None = None) -> Chain:
     """What is left of a chain whose lines are done."""
     made = Chain(f"{name}-seed1", tuple(tuple(line.split()) for line in lines), arm=name, each=each)
-    made.runs += [str(place.ok(f"{line} --json").json["run"]) for line in lines]
+    for line in lines:
+        made.runs.append(str(place.ok(f"{line.format(run=made.main)} --json").json["run"]))
     return made
 
 
@@ -39,6 +40,16 @@ def chains(place: Workspace) -> list[Chain]:
             lines = (f"compress --method {method} {sets}", "eval --index latest")
             made.append(chain(place, f"{method}-{each}", *lines, each=each))
     return made
+
+
+@pytest.fixture(scope="module")
+def whitened(place: Workspace, chains: list[Chain]) -> list[Chain]:
+    sets = "--set pq.m=2 --set pq.bits=4"
+    lines = (f"compress --method pq --data latest {sets}", "eval --index {run}")
+    return [
+        chain(place, "soft", "encode --set transform.name=soft_whiten", "eval --index {run}"),
+        chain(place, "pq-soft", *lines, each=32),
+    ]
 
 
 @pytest.fixture
@@ -72,3 +83,16 @@ def test_a_size_whose_baseline_failed_is_shown_without_tests(chains: list[Chain]
     assert "### cranfield test, a byte for 32 dimensions" in text and "Differs from" not in text
     assert "- Left out: x: why." in text
     assert not (Path(run.out) / "pareto.png").exists()
+
+
+def test_codes_by_transforms_are_one_table_of_all_sizes_with_its_figure(
+    chains: list[Chain], whitened: list[Chain], run: RunHandle
+) -> None:
+    kind = "isotropy-compression"
+    with run:
+        text = report_group(run, [*chains, *whitened], META | {"report": [kind], "figures": [kind]}, lambda: "test")
+    assert [line for line in text if line.startswith("### ")] == ["### cranfield test nDCG@10, codes by transform"]
+    rows = {line.split(" | ")[0]: line.count("--") for line in text if line.startswith("| ")}
+    assert rows["| pq bits=4 m=2"] == 0 and rows["| float"] == 0 and rows["| pq bits=4 m=4"] == 1
+    assert any(f"irctl report --run {run.id} --table {kind}" in line for line in text)
+    assert (run.out / f"{kind}.png").is_file() and text[-1] == f"![{kind}]({kind}.png)"

@@ -301,3 +301,51 @@ def test_an_arm_that_trains_on_judgements_is_left_out_where_there_are_none(file:
     assert [c.name for c in made] == ["vectors"]
     assert left_out(own, asked(file)) == {"labels": "untrained has no judged queries of split train"}
     assert arms.describe(own, asked(file))["left out"] == left_out(own, asked(file))
+
+
+GRID = """[[arms]]
+name = "vectors-{of}"
+over.of = ["none", "whiten"]
+seeds = []
+transform.name = "{of}"
+steps = ["encode"]
+
+[[arms]]
+name = "vectors-trained"
+seeds = []
+steps = ["encode --model {trained}"]
+
+[[arms]]
+name = "pq-{of}-{each}"
+over.of = ["none", "whiten", "trained"]
+each = [32, 16]
+steps = ["compress --method pq --data {vectors-{of}} --set pq.m={vectors-{of}.m/{each}}", "eval --index {run}"]
+"""
+
+
+def test_an_arm_is_there_once_for_each_word_of_over_which_stands_in_its_name_settings_and_steps(file: Path) -> None:
+    write(file, GRID)
+    made = lines(file, "", seeds="1")
+    grid = [f"pq-{of}-{each}-seed1" for each in (32, 16) for of in ("none", "whiten")]
+    assert list(made) == ["vectors-none", "vectors-whiten", *grid]
+    assert made["pq-whiten-16-seed1"][0].startswith(
+        "compress --method pq --data {vectors-whiten} --set pq.m={vectors-whiten.m/16}"
+    )
+    assert recipes_index.arms(str(file))["vectors-whiten"]["transform"] == {"name": "whiten"}
+    write(file, GRID.replace('over.of = ["none", "whiten"]', "over.of = [1]"))
+    with pytest.raises(ConfigError, match=r"\[vectors-\{of\}\]: over"):
+        lines(file)
+
+
+def test_arms_of_a_trained_model_need_its_name_and_what_waits_for_them_is_left_out_too(file: Path) -> None:
+    write(file, GRID)
+    gone = left_out(settings(file), asked(file))
+    assert list(gone) == ["vectors-trained", "pq-trained-32", "pq-trained-16"]
+    assert set(gone.values()) == {"no trained model; name one with --trained MODEL"}
+    assert list(arms.describe(settings(file), asked(file))["left out"]) == [", ".join(gone)]
+    made = lines(file, "--trained 'my models/best'", seeds="1")
+    assert made["vectors-trained"] == ["encode --model my models/best --recipe R:vectors-trained"]
+    assert "pq-trained-16-seed1" in made and left_out(settings(file), asked(file, "--trained x")) == {}
+    write(file, VECTORS)
+    with pytest.raises(ConfigError, match="--trained x: no arm of .* reads it"):
+        lines(file, "--trained x")

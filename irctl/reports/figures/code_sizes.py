@@ -1,0 +1,85 @@
+"""Quality over bytes, one line a transform or model: what each does to codes of every size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from irctl.reports.code_pivot import UNCOMPRESSED, arrange
+from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class CodePoint:
+    """One code in one column of the table. best: whether its line goes through it; sd: None for a single start."""
+
+    line: str
+    code: str
+    bytes_per_vector: float
+    value: float
+    sd: float | None
+    best: bool
+    run_ids: str
+
+
+def code_points(records: Sequence[Record], measure: str) -> list[CodePoint]:
+    """Codes with a known size, by column and size; of one size the best is on the line. Raises DataError for none."""
+    pivot = arrange(records, measure)
+    points = []
+    for place, header in pivot.headers.items():
+        mine = [(size, of[place]) for (_, size), of in pivot.cells.items() if size and place in of]
+        values = [(size, fmean(r.value for r in of), of) for size, of in mine]
+        best = {size: max(v for s, v, _ in values if s == size) for size, _, _ in values}
+        points += [
+            CodePoint(
+                header,
+                of[0].code_label or UNCOMPRESSED,
+                size,
+                value,
+                stdev(r.value for r in of) if len(of) > 1 else None,
+                value == best[size],
+                " ".join(r.run_id for r in of),
+            )
+            for size, value, of in sorted(values, key=lambda v: v[:2])
+        ]
+    return points
+
+
+def code_sizes(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
+    """(figure, CSV): quality over bytes a vector (log), a line a column through the best of each size.
+
+    Whiskers are one standard deviation of the starts; codes off the line stand hollow.
+    """
+    points = code_points(records, measure)
+    with use_style() as plt:
+        figure, axes = plt.subplots(figsize=(6.4, 4.2))
+        for i, line in enumerate(dict.fromkeys(p.line for p in points)):
+            mine = [p for p in points if p.line == line]
+            joined, marker = [p for p in mine if p.best], "osD^vPX*"[i % 8]
+            (drawn,) = axes.plot(
+                [p.bytes_per_vector for p in joined], [100 * p.value for p in joined], linewidth=1.2, label=line
+            )
+            color = drawn.get_color()
+            for p in mine:
+                axes.errorbar(
+                    [p.bytes_per_vector],
+                    [100 * p.value],
+                    yerr=None if p.sd is None else [100 * p.sd],
+                    marker=marker,
+                    markersize=5,
+                    color=color,
+                    fillstyle="full" if p.best else "none",
+                    elinewidth=0.8,
+                    capsize=2,
+                )
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} x100", title=title)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure, to_csv(points)
