@@ -347,5 +347,5 @@ def test_arms_of_a_trained_model_need_its_name_and_what_waits_for_them_is_left_o
     assert made["vectors-trained"] == ["encode --model my models/best --recipe R:vectors-trained"]
     assert "pq-trained-16-seed1" in made and left_out(settings(file), asked(file, "--trained x")) == {}
     write(file, VECTORS)
-    with pytest.raises(ConfigError, match="--trained x: no arm of .* reads it"):
+    with pytest.raises(ConfigError, match=r"--trained x: no arm of .* reads it"):
         lines(file, "--trained x")
