@@ -17,7 +17,8 @@ from irctl.errors import ConfigError
 from irctl.training.index.query_texts import QueryTexts
 from irctl.training.index.retrieving_method import Judged, RetrievingMethod, launched, objective_of
 from irctl.training.method import Context
-from irctl.training.scored_method import optimizer_groups
+from irctl.training.objective.regularization import Regularization
+from irctl.training.scored_method import optimizer_groups, regularization_of
 
 if TYPE_CHECKING:
     from irctl.models.encoder import TextEncoder
@@ -45,12 +46,19 @@ class Method(RetrievingMethod):
     saves_a_model_alone = True
 
     def __init__(
-        self, judged: Judged, encoder: TextEncoder, index: FixedIndex, settings: Settings, **about: Any
+        self,
+        judged: Judged,
+        encoder: TextEncoder,
+        index: FixedIndex,
+        settings: Settings,
+        regularization: Regularization | None = None,
+        **about: Any,
     ) -> None:
         held_out = judged.held_out.texts if judged.held_out else []
         micro = settings.batch.micro or settings.hardware.micro_batch
         side = QueryTexts(encoder, judged.queries.texts, held_out, micro)
-        super().__init__(judged, side, index, k=Config(**settings.plugin("adore")).k)
+        k = Config(**settings.plugin("adore")).k
+        super().__init__(judged, side, index, k=k, regularization=regularization)
         self.encoder, self._about, self._weight_decay = encoder, about, settings.train.weight_decay
         self._start = encoder.fingerprint("passage")  # before training changes it
 
@@ -78,7 +86,10 @@ class Method(RetrievingMethod):
         similarity = config.search.similarity or str(stream.about.get("similarity", "")) or encoder.similarity
         index = VectorIndex.of_stream(stream, similarity, encoder.device)
         about = {"loss": config.loss.name, "positive_threshold": queries.threshold, "run": context.paths.folder.name}
-        return cls(judged, encoder, index, config, **about, **launched(context.paths).get("documents", {}))
+        is_unit = similarity == "cosine" or encoder.settings.normalize
+        regularization = regularization_of(config, context, is_unit=is_unit)
+        documents = launched(context.paths).get("documents", {})
+        return cls(judged, encoder, index, config, regularization, **about, **documents)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weight decay on the encoder's matrices only; learned parts of the loss take none."""

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from irctl.config import Config
 from irctl.data.groups.candidates import View
-from irctl.training.method import StepOutput
+from irctl.training.method import Context, StepOutput
 from irctl.training.objective.objective import Objective
 from irctl.training.objective.regularization import Regularization
 from irctl.training.objective.term import Rows, Term
@@ -79,6 +80,12 @@ class ScoredMethod(nn.Module):
         self.objective.restore(state)
         if self.regularization:
             self.regularization.restore(state)
+
+
+def regularization_of(config: Config, context: Context, *, is_unit: bool) -> Regularization | None:
+    """The regularizers of a run, None where it has none. is_unit: as in Regularization."""
+    made = Regularization(config, is_unit=is_unit, warn=context.reporter.warn, event=context.event)
+    return made if made.terms else None
 
 
 def optimizer_groups(parameters: Iterable[nn.Parameter], weight_decay: float, **more: Any) -> list[dict[str, Any]]:

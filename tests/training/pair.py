@@ -15,6 +15,7 @@ from irctl import plugins
 from irctl.paths import RunPaths
 from irctl.training.loop import session
 from irctl.training.loop.trainer import MethodModule
+from irctl.training.parallel.gather import gather_rows
 
 SIZES = (4, 3, 5)
 CASES = [
@@ -26,6 +27,12 @@ CASES = [
     ("infonce", 8, 2, {"loss.inbatch": "all"}),
     ("ws2:1,infonce:0.5,marginmse:0.1", 5, 2, {}),
     ("infonce", 5, 2, {"run.name": "scaled"}),
+    *(("infonce", rows, 2, {"train.regularizer": name}) for name in plugins.names("regularizers") for rows in (8, 5)),
+    *(
+        ("infonce", 7, 3, {"train.regularizer": "gor,sigreg", "train.regularizer_rows": r})
+        for r in ("joint", "queries")
+    ),
+    ("infonce", 1, 2, {"train.regularizer": "gor:.1"}),
 ]
 """(loss, queries of the batch, queries forwarded at once, settings)."""
 
@@ -57,6 +64,7 @@ def main(out: Path, ln2_folder: Path) -> None:
         loss, *_ = wrapped(batch)
         loss.backward()
         results[f"{number}.loss"] = loss.detach()
+        results[f"{number}.loss of both"] = gather_rows(loss.detach().reshape(1, 1), [1, 1])
         results |= {f"{number}.{k}": v for k, v in gradients(wrapped).items()}
     if torch.distributed.get_rank() == 0:
         safetensors.torch.save_file({k: v.clone().contiguous() for k, v in results.items()}, out)

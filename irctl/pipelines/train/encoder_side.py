@@ -35,9 +35,17 @@ def check(config: Config, bundle: Bundle) -> None:
 
 
 def check_rates(config: Config) -> None:
-    """ConfigError for a typed setting of an encoder's optimizer where none is trained; recipes may hold it."""
+    """ConfigError for a typed setting of an encoder's optimizer where none is trained, which recipes may hold; and for
+    regularizers of vectors that stay.
+    """
     method = config.train.method
     query = method_settings.settings_of(config).query
+    if query == "frozen" and config.train.regularizer:
+        raise ConfigError(
+            f"train.regularizer={config.train.regularizer} (from {config.origin('train.regularizer')}): "
+            f"{method}.query=frozen leaves every vector where it is, so it would move nothing",
+            hint=f"Set {method}.query=adapter or encoder, or drop it",
+        )
     if query == "encoder":
         return
     for key in ENCODER_RATES:

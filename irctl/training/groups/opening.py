@@ -21,6 +21,7 @@ from irctl.training.objective import regularizer_terms, terms
 from irctl.training.objective.objective import Objective
 from irctl.training.objective.regularization import Regularization
 from irctl.training.run_files import refreshed_negatives
+from irctl.training.scored_method import regularization_of
 
 if TYPE_CHECKING:
     from irctl.data.collections.training_source import TrainingSource
@@ -104,11 +105,8 @@ def open_groups(
         dev=DevScore(dev, encoder) if dev else None,
         guide=guide,
         measured_on=dev.split if dev else "",
-        regularization=Regularization(
-            config,
-            is_unit=encoder.similarity == "cosine" or encoder.settings.normalize,
-            warn=context.reporter.warn,
-            event=context.event,
+        regularization=regularization_of(
+            config, context, is_unit=encoder.similarity == "cosine" or encoder.settings.normalize
         ),
         positive_from=regularizer_terms.positive_from(config, source.labels, source.is_binary),
     )

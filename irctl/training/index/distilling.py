@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from irctl.config import Config
 from irctl.data.groups.candidates import View
 from irctl.training.index import opening, saving
-from irctl.training.index.candidates import AllDocuments, BatchBest
-from irctl.training.index.kept_queries import KeptQueries, QueryBatch
+from irctl.training.index.candidates import AllDocuments, BatchBest, Shared
+from irctl.training.index.kept_queries import NO_DOCUMENT, KeptQueries, QueryBatch
 from irctl.training.index.pseudo_queries import PseudoQueries
 from irctl.training.index.query_sides import Adapter, Frozen
 from irctl.training.index.teacher import Teacher
@@ -24,7 +26,9 @@ from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.method import Context, Item
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
-from irctl.training.scored_method import Scored, ScoredMethod, optimizer_groups
+from irctl.training.objective.regularization import have_unit_length
+from irctl.training.objective.term import Rows
+from irctl.training.scored_method import Scored, ScoredMethod, optimizer_groups, regularization_of
 
 CENTROID_STEP = 0.12
 """Adam's step in root mean squares of the centroids' entries: 6e-3 where 384 dimensions have length 1."""
@@ -34,6 +38,9 @@ training (built-in collection, three folds): at 12 bytes + .074 with .05, + .087
 """
 SPREAD = 2.0
 """Of the logits, at temperature auto: most candidates are far below those that count. all-MiniLM: near .05."""
+
+SOME = 1000
+"""Documents whose lengths are looked at, where there are no texts."""
 
 
 class Distilling(ScoredMethod):
@@ -63,6 +70,9 @@ class Distilling(ScoredMethod):
         pseudo = PseudoQueries(teacher.take, documents.rows, own.noise, config.run.seed)
         self.kept = KeptQueries(named.queries, named.items, texts_TD, pseudo, config.run.seed)
         self.queries = len(self.kept)
+        some_ND = teacher.take(np.arange(min(SOME, documents.rows))) if texts_TD is None else texts_TD
+        is_unit = self.bundle.metric == "cosine" or have_unit_length(torch.tensor(some_ND))
+        self.regularization = regularization_of(config, context, is_unit=is_unit)
 
     def collate(self, items: list[Item]) -> dict[str, Any]:
         return self.kept(items)
@@ -72,8 +82,17 @@ class Distilling(ScoredMethod):
         queries = QueryBatch(batch["queries"], batch["own"])
         with torch.autocast(queries.queries_BD.device.type, enabled=False):
             found = self.candidates(queries)
-            scores_BU = self.codes.scores(self.side(queries.queries_BD), found.codes_UM)
-        return Scored(scores_BU, {"own": View(found.teacher_BU, found.mask_BU)})
+            return self._scored(queries, queries.queries_BD, found)
+
+    def _scored(self, kept: QueryBatch, queries_BD: Tensor, found: Shared) -> Scored:
+        """The scores of the codes of what was found. queries_BD: those of `kept`, or as an encoder makes them now."""
+        mapped_BD = self.side(queries_BD)
+        scores_BU = self.codes.scores(mapped_BD, found.codes_UM)
+        texts = (kept.own_B == NO_DOCUMENT).nonzero()[
+            :, 0
+        ]  # where there are texts, pseudo-queries do not stand for them
+        rows = {"queries": Rows(mapped_BD, texts if len(texts) else None)}
+        return Scored(scores_BU, {"own": View(found.teacher_BU, found.mask_BU)}, rows=rows)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         centroids = self.codes.layer.centroids

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from irctl.config import Config
-from irctl.data.groups.candidates import View
 from irctl.training.index import opening, saving
 from irctl.training.index.distilling import Distilling
 from irctl.training.index.kept_queries import QueryBatch
@@ -52,9 +51,7 @@ class DistillingEncoder(Distilling):
             if self.bundle.metric == "cosine":
                 texts_SD = nn.functional.normalize(texts_SD, dim=1)
             queries_BD = torch.cat([texts_SD, kept.queries_BD[len(texts_SD) :]])
-            found = self.candidates(kept)
-            scores_BU = self.codes.scores(self.side(queries_BD), found.codes_UM)
-        return Scored(scores_BU, {"own": View(found.teacher_BU, found.mask_BU)})
+            return self._scored(kept, queries_BD, self.candidates(kept))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The encoder by train.lr, with decay on its matrices."""

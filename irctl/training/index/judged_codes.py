@@ -30,7 +30,8 @@ from irctl.training.index.query_texts import QueryTexts
 from irctl.training.index.retrieving_method import Judged, RetrievingMethod, launched, objective_of
 from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.method import Context
-from irctl.training.scored_method import optimizer_groups
+from irctl.training.objective.regularization import have_unit_length
+from irctl.training.scored_method import optimizer_groups, regularization_of
 
 CENTROID_RATIO = 20.0
 """Of the centroids' learning rate to the encoder's: the source's 1e-4 and 5e-6."""
@@ -53,6 +54,11 @@ class KeptVectors(nn.Module):
         self.mapped = mapped
         self.register_buffer("kept_TD", kept_TD, persistent=False)
         self.register_buffer("held_out_QD", held_out_QD, persistent=False)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether the vectors have length 1, before a map."""
+        return have_unit_length(self.kept_TD)
 
     def collate(self, numbers: Sequence[int]) -> Tensor:
         return torch.tensor(list(numbers))
@@ -84,7 +90,9 @@ class JudgedCodes(RetrievingMethod):
             mapped = Adapter(bundle.dim, start_DD) if own.query == "adapter" else Frozen(start_DD)
             side = KeptVectors(_vectors(named["queries"], bundle), _vectors(named["held_out"], bundle), mapped)
         index = CodeIndex(codes, bundle.metric)
-        super().__init__(judged, side, index, k=own.k, mask_positives=own.mask_positives)
+        is_unit = bundle.metric == "cosine" or side.is_unit
+        regularization = regularization_of(config, context, is_unit=is_unit)
+        super().__init__(judged, side, index, k=own.k, mask_positives=own.mask_positives, regularization=regularization)
         self.codes, self.bundle, self.own, self.config, self.paths = codes, bundle, own, config, context.paths
         self.encoder, self._documents = encoder, named["documents"]
         self._start = encoder.fingerprint("passage") if encoder is not None else ""

@@ -24,6 +24,11 @@ class QueryTexts(nn.Module):
         self.encoder, self._texts, self._held_out, self.micro = encoder, texts, held_out, micro
         self.module = encoder.module  # registered: its parameters are trained
 
+    @property
+    def is_unit(self) -> bool:
+        """Whether the encoder makes vectors of length 1."""
+        return bool(self.encoder.settings.normalize)
+
     def train(self, mode: bool = True) -> QueryTexts:
         """Without dropout in training too."""
         return super().train(False)

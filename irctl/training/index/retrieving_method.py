@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -23,6 +23,8 @@ from irctl.training.index.retrieved import Retrieved, with_views
 from irctl.training.method import Context, Item
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
+from irctl.training.objective.regularization import Regularization
+from irctl.training.objective.term import Rows
 from irctl.training.parallel import gather
 from irctl.training.scored_method import Scored, ScoredMethod
 
@@ -70,9 +72,16 @@ class RetrievingMethod(ScoredMethod):
     """A method (irctl/training/method.py) over retrieved candidates, but for what it saves. k: retrieved a query."""
 
     def __init__(
-        self, judged: Judged, side: QuerySide, index: FixedIndex, *, k: int, mask_positives: bool = True
+        self,
+        judged: Judged,
+        side: QuerySide,
+        index: FixedIndex,
+        *,
+        k: int,
+        mask_positives: bool = True,
+        regularization: Regularization | None = None,
     ) -> None:
-        super().__init__(judged.objective)
+        super().__init__(judged.objective, regularization)
         self.judged, self.side, self.index = judged, side, index
         self.candidates = Retrieved(index, judged.queries, k=k, seed=judged.seed, mask_positives=mask_positives)
         self.queries, self.fingerprint = len(judged.queries), judged.fingerprint
@@ -89,7 +98,11 @@ class RetrievingMethod(ScoredMethod):
         return {"queries": collated, "items": items, "query_counts": [len(rows) for rows in shares]}
 
     def score(self, batch: dict[str, Any]) -> Scored:
-        return self.candidates.score(self.side(batch["queries"]), batch["items"], batch["query_counts"])
+        queries_LD, counts = self.side(batch["queries"]), batch["query_counts"]
+        scored = self.candidates.score(queries_LD, batch["items"], counts)
+        if not self.regularization:
+            return scored
+        return replace(scored, rows={"queries": Rows(gather.gather_rows(queries_LD, counts), local_LD=queries_LD)})
 
     def evaluate(self) -> dict[str, float]:
         held_out = self.judged.held_out

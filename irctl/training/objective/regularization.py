@@ -15,7 +15,8 @@ Dimension key: N rows, D vector width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ from irctl.training.objective.regularizer_terms import FEWEST, KEY
 from irctl.training.objective.term import Rows, Term
 from irctl.training.parallel import gather
 
+UNIT = 1e-3
+"""How far lengths of vectors may be from 1 that were stored as having length 1, in half precision too."""
 LEAST_SHARE = 1e-3
 """Of the gradient of the whole loss at the first step, below which a regularizer is said to do nothing."""
 
@@ -37,7 +40,7 @@ LEAST_SHARE = 1e-3
 class Regularization(nn.Module):
     """Call it with the rows of a batch. is_unit: vectors are compared by direction, or have unit length.
 
-    event: takes a row of the run's journal. Without train.regularizer it has no terms and does nothing.
+    warn, event: take a line, and a row of the run's journal.
     """
 
     def __init__(
@@ -55,8 +58,6 @@ class Regularization(nn.Module):
         In a batch of fewer than three rows, which the last of an epoch may be, values are 0; that is said once. Raises
         ConfigError where vectors that the regularizers see get no gradient, RunFailed where rows have collapsed.
         """
-        if not self.terms:
-            return {}, {}
         self._check_moves(rows)
         taken = {name: rows[name].taken() for name in self.populations}
         if self.rows == "joint":
@@ -71,18 +72,16 @@ class Regularization(nn.Module):
 
     def finish_step(self, total: Tensor, terms: Mapping[str, Term], rows: Mapping[str, Rows]) -> None:
         """Go on to the next step; at the first say what each of `terms` has of the gradient of `total`."""
-        if not self.terms:
-            return
         if self.step == 0:
-            self._say_shares(measure_shares(total, terms, [rows[name].vectors_XD for name in self.populations]))
+            self._say_shares(measure_shares(total, terms, [rows[name] for name in self.populations]))
         self.step += 1
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"regularizer_step": self.step} if self.terms else {}
+        return {"regularizer_step": self.step}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.step = int(state["regularizer_step"]) if self.terms else 0
+        self.step = int(state["regularizer_step"])
 
     def _value(self, term: regularizer_terms.Regularizer, taken: Mapping[str, Tensor]) -> Tensor:
         """The mean over populations."""
@@ -128,15 +127,26 @@ class Regularization(nn.Module):
                 )
 
 
-def measure_shares(total: Tensor, terms: Mapping[str, Term], vectors: list[Tensor]) -> dict[str, float]:
-    """For each term the norm of weight x its gradient over that of the total's, with respect to gathered vectors."""
-    whole = _gradient_norm(total, vectors)
+def have_unit_length(vectors_ND: Tensor) -> bool:
+    """Whether all of some kept vectors do; False of none."""
+    return bool(len(vectors_ND)) and bool(((vectors_ND.norm(dim=1) - 1).abs() < UNIT).all())
+
+
+def measure_shares(total: Tensor, terms: Mapping[str, Term], rows: Sequence[Rows]) -> dict[str, float]:
+    """For each term the norm of weight x its gradient over that of the total's, with respect to gathered vectors.
+
+    Every process has to ask.
+    """
+    whole = _gradient_norm(total, rows)
     return {
-        name: _gradient_norm(term.weight * term.value, vectors) / whole if whole else 0.0
-        for name, term in terms.items()
+        name: _gradient_norm(term.weight * term.value, rows) / whole if whole else 0.0 for name, term in terms.items()
     }
 
 
-def _gradient_norm(value: Tensor, vectors: list[Tensor]) -> float:
-    found = torch.autograd.grad(value, vectors, retain_graph=True, allow_unused=True)
-    return float(sum(float(grad.double().square().sum()) for grad in found if grad is not None) ** 0.5)
+def _gradient_norm(value: Tensor, rows: Sequence[Rows]) -> float:
+    at = [own.vectors_XD if own.local_LD is None else own.local_LD for own in rows]
+    squares = 0.0
+    for own, grad in zip(rows, torch.autograd.grad(value, at, retain_graph=True, allow_unused=True), strict=True):
+        here = 0.0 if grad is None else float(grad.double().square().sum())
+        squares += here if own.local_LD is None else gather.total(here, value.device)
+    return math.sqrt(squares)

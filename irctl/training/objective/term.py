@@ -1,6 +1,6 @@
 """What is added to a loss besides the losses themselves, and the vectors that it is of.
 
-Dimension key: X gathered vectors of one kind, N of them that count, D vector width.
+Dimension key: X gathered vectors of one kind, N of them that count, L of this process, D vector width.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ class Rows(NamedTuple):
     """The vectors of a population of a loss batch, equal on every process and with their gradient.
 
     vectors_XD: as gathered, float32 or wider. kept_N: places of those that belong to the population, all where None.
-    They stand apart, for the gradient of the whole loss is known with respect to what was gathered alone.
+    They stand apart, for the gradient of the whole loss is known with respect to what was gathered alone. local_LD: of
+    this process, where scores are of these and not of what was gathered.
     """
 
     vectors_XD: Tensor
     kept_N: Tensor | None = None
+    local_LD: Tensor | None = None
 
     def taken(self) -> Tensor:
         """The population [N, D]."""

@@ -64,6 +64,15 @@ def from_first(value: float | int, device: torch.device | str = "cpu") -> float:
     return float(box.item())
 
 
+def total(value: float, device: torch.device | str = "cpu") -> float:
+    """The sum of every process's value, on every process."""
+    if world()[1] == 1:
+        return value
+    box = torch.tensor([value], dtype=torch.float64, device=device)
+    dist.all_reduce(box)
+    return float(box.item())
+
+
 def barrier() -> None:
     """Wait for all processes."""
     if world()[1] > 1:

@@ -23,6 +23,7 @@ from irctl.training.index.trained_codes import TrainedCodes
 from irctl.training.loop.trainer import MethodModule
 from irctl.training.objective import terms
 from irctl.training.objective.objective import Objective
+from irctl.training.objective.regularization import Regularization
 
 ROWS, QUERIES = 50, 12
 
@@ -44,8 +45,9 @@ class Queries:
 
 
 class Codes(RetrievingMethod):
-    def __init__(self, loss: str, micro: int) -> None:
-        config = tiny.configuration(**{"loss.name": loss, "loss.temperature": 0.5, "loss.inbatch": "own"})
+    def __init__(self, loss: str, micro: int, regularizer: str = "") -> None:
+        more = {"train.regularizer": regularizer, "train.regularizer_rows": "queries"} if regularizer else {}
+        config = tiny.configuration(**{"loss.name": loss, "loss.temperature": 0.5, "loss.inbatch": "own", **more})
         encoder, random = tiny.TinyEncoder(), np.random.default_rng(0)
         quantizer = Quantizer.of_arrays(None, random.standard_normal((4, 16, 2)).astype(np.float32))
         coded = quantizer.encode(random.standard_normal((ROWS, 8)).astype(np.float32))
@@ -54,14 +56,23 @@ class Codes(RetrievingMethod):
         index = CodeIndex(codes, "ip")
         objective = Objective(with_views(terms.parts(config, 1.0)), learn_temperature=False, warn=print)
         judged: Any = SimpleNamespace(queries=Queries(), held_out=None, objective=objective, seed=5, fingerprint="")
-        super().__init__(judged, QueryTexts(encoder, Queries().texts, [], micro), index, k=9)
+        self.shares: dict[str, float] = {}
+
+        def event(name: str, shares: dict[str, float], **row: Any) -> None:
+            self.shares = shares
+
+        added = Regularization(config, is_unit=False, warn=print, event=event) if regularizer else None
+        side = QueryTexts(encoder, Queries().texts, [], micro)
+        super().__init__(judged, side, index, k=9, regularization=added)
         self.codes = codes
 
 
-def train(loss: str, queries: int, micro: int, wrap: Any = lambda module: module) -> dict[str, Tensor]:
+def train(
+    loss: str, queries: int, micro: int, regularizer: str = "", wrap: Any = lambda module: module
+) -> dict[str, Tensor]:
     """Weights and clipped gradient after two steps of plain SGD: Adam hides a wrong factor."""
     torch.manual_seed(0)
-    module = MethodModule(Codes(loss, micro))
+    module = MethodModule(Codes(loss, micro, regularizer))
     module.train()
     wrapped = wrap(module)
     optimizer, found = torch.optim.SGD(module.parameters(), lr=0.5), {}
@@ -73,10 +84,14 @@ def train(loss: str, queries: int, micro: int, wrap: Any = lambda module: module
         found[f"norm{step}"] = nn.utils.clip_grad_norm_(module.parameters(), 0.01)
         found[f"loss{step}"] = value.detach()
         optimizer.step()
+    found |= {f"share of {name}": torch.tensor(share) for name, share in module.method.shares.items()}
     return found | {name: p.detach() for name, p in module.named_parameters()}
 
 
-CASES = [("infonce", 8, 100), ("lambdamrr", 7, 2), ("ranknet", 8, 3), ("infonce", 1, 4)]
+CASES = [
+    *(("infonce", 8, 100), ("lambdamrr", 7, 2), ("ranknet", 8, 3), ("infonce", 1, 4)),
+    ("infonce", 7, 2, "gor:.5,sigreg:.1"),
+]
 
 
 def main(rank: int, rendezvous: str, out: Path) -> None:

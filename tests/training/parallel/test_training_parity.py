@@ -76,6 +76,7 @@ def test_two_processes_equal_one(two_processes, number: int) -> None:
     loss, wanted = plain(number)
     got = {k.removeprefix(f"{number}."): v for k, v in results.items() if k.startswith(f"{number}.")}
     assert torch.allclose(got["loss"], loss, rtol=1e-5), pair.CASES[number]
+    assert got["loss of both"][0] == got["loss of both"][1], "slices of a regularizer are drawn alike"
     assert_same(got, wanted, str(pair.CASES[number]))
 
 
