@@ -6,10 +6,8 @@ judgements cover nothing but the pairs, so no score on it compares.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +17,10 @@ from irctl import hashing
 from irctl.data.collections.beir import BeirFolder
 from irctl.data.collections.cards import Card
 from irctl.data.files import made_once
-from irctl.data.files.lines import line_error, open_unpacked, read_first_line, read_json_lines, read_lines, suffix
+from irctl.data.files.json_records import read_records
+from irctl.data.files.lines import line_error, open_unpacked, read_first_line, read_lines, suffix
 
 FORMAT = 2
-CHUNK = 1 << 20
-BETWEEN = re.compile(r"[\s,\[\]]*")
 FIELDS = ("query", "positive", "negative")
 
 
@@ -66,35 +63,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise line_error(path, line, "2 or 3 columns (query, positive, negative)", len(fields))
             yield line, dict(zip(FIELDS, fields, strict=False))
         return
-    with open_unpacked(path) as file:
-        start = file.read(64).lstrip()
-    if not start.startswith(b"["):
-        yield from read_json_lines(path)
-        return
-    parse, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
-    buffer, place, line = "", 0, 1
-    with open_unpacked(path) as file:
-        while chunk := file.read(CHUNK):
-            try:
-                buffer, place = buffer[place:] + text.decode(chunk), 0
-            except UnicodeDecodeError as e:
-                raise line_error(path, line, "UTF-8", f"byte 0x{e.object[e.start]:02x}") from None
-            while True:
-                gap = BETWEEN.match(buffer, place)
-                assert gap is not None
-                line += gap[0].count("\n")
-                place = gap.end()
-                try:
-                    record, end = parse.raw_decode(buffer, place)
-                except ValueError:
-                    break  # the record goes on in the next chunk
-                if not isinstance(record, dict):
-                    raise line_error(path, line, "an object", record)
-                yield line, record
-                line += buffer.count("\n", place, end)
-                place = end
-    if place < len(buffer):
-        raise line_error(path, line, "an object or the end of the array", buffer[place : place + 40])
+    yield from read_records(path)
 
 
 def pairs_layout(path: Path) -> tuple[Card, BeirFolder]:
