@@ -223,6 +223,15 @@ class GroupSource:
                 hint="Change min_score, max_score or the negatives",
             )
 
+    def passage_rows(self) -> NDArray[np.int64]:
+        """Rows of the passages that a group can hold, ascending. All where random ones may fill a group."""
+        if self.settings.short == "fill":
+            return np.arange(len(self.passages))
+        keys_T = np.concatenate([part.settled()[0] for part in self.parts])
+        query_rows_T, rows_T = np.divmod(keys_T, len(self.passages))
+        rows: NDArray[np.int64] = np.unique(rows_T[np.isin(query_rows_T, self.query_rows)])
+        return rows
+
     def known(self, query_row: int) -> Mapping[int, float]:
         """Every annotated passage of a query: row -> label, whatever was drawn."""
         label_of: dict[int, float] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from irctl.training.parallel import gather
 
 Tokenise = Callable[[Sequence[str], str], Mapping[str, Tensor]]
 """(texts, "query" or "passage") -> padded features."""
+ByRow = Callable[[RowNumbers, str], Mapping[str, Any]]
+"""(rows of queries or passages, "query" or "passage") -> features."""
 
 
 class TrainingGroups(KnownRows, Protocol):
@@ -38,6 +41,8 @@ class GroupBatches:
 
     views: candidate views that the losses use; `own` is always built. micro: queries forwarded at once.
     guide: the tokeniser of a second model that looks at the same texts. views_of: what makes the views of groups.
+    by_row: model inputs by row numbers and side, in place of tokenised texts. teacher: the same, for what every batch
+    tells of its texts besides.
     """
 
     def __init__(
@@ -50,8 +55,11 @@ class GroupBatches:
         inbatch_label: float = 0.0,
         guide: Tokenise | None = None,
         views_of: ViewsOf = batch_views,
+        by_row: ByRow | None = None,
+        teacher: ByRow | None = None,
     ) -> None:
         self.source, self.tokenise, self.guide, self.micro = source, tokenise, guide, micro
+        self.by_row, self.teacher = by_row, teacher
         self.views, self.inbatch_label, self.views_of = sorted({"own", *views}), inbatch_label, views_of
         # asked here: a data loader worker does not belong to the process group
         self.rank, self.processes = gather.world()
@@ -65,21 +73,31 @@ class GroupBatches:
         chunked = [mine[i : i + self.micro] for i in range(0, len(mine), self.micro)] or [groups[:1]]
         views = self.views_of(self.source, groups, self.views, self.inbatch_label)
         batch = {
-            "chunks": [self._features(chunk, self.tokenise) for chunk in chunked],
+            "chunks": [self._inputs(chunk) for chunk in chunked],
             "query_counts": [len(rows) for rows in shares],
             "passage_counts": [sum(len(groups[i].passage_rows_K) for i in rows) for rows in shares],
             "views": {name: _tensors(arrays) for name, arrays in views.items()},
         }
         if self.guide is not None:
             batch["guide"] = [self._features(chunk, self.guide) for chunk in chunked]
+        if self.teacher is not None:
+            batch["teacher"] = [_rows(chunk, self.teacher) for chunk in chunked]
         return batch
 
-    def _features(self, chunk: Sequence[GroupRows], tokenise: Tokenise) -> dict[str, dict[str, Tensor]]:
+    def _inputs(self, chunk: Sequence[GroupRows]) -> dict[str, Mapping[str, Any]]:
+        return _rows(chunk, self.by_row) if self.by_row else self._features(chunk, self.tokenise)
+
+    def _features(self, chunk: Sequence[GroupRows], tokenise: Tokenise) -> dict[str, Mapping[str, Any]]:
         passages = [row for g in chunk for row in g.passage_rows_K.tolist()]
         return {
             "query": dict(tokenise(self.source.query_texts([g.query_row for g in chunk]), "query")),
             "passage": dict(tokenise(self.source.passage_texts(passages), "passage")),
         }
+
+
+def _rows(chunk: Sequence[GroupRows], by_row: ByRow) -> dict[str, Mapping[str, Any]]:
+    passages = np.concatenate([g.passage_rows_K for g in chunk])
+    return {"query": by_row([g.query_row for g in chunk], "query"), "passage": by_row(passages, "passage")}
 
 
 def _tensors(arrays: ViewArrays) -> tuple[Tensor | None, ...]:

@@ -31,13 +31,7 @@ class DevScore:
 
     def __init__(self, data: DevData, encoder: Encodes) -> None:
         self._data, self._encoder = data, encoder
-        corpus = data.collection.corpus
-        if data.candidates is None:
-            self._rows = list(range(len(corpus)))
-            self._ids: Sequence[str] = corpus.ids
-        else:
-            self._ids = list(dict.fromkeys(d for listed in data.candidates for d in listed))
-            self._rows = [corpus.row(d) for d in self._ids]
+        self._ids, self._rows = data.documents()
 
     def __call__(self, score: Score) -> dict[str, float]:
         data = self._data

@@ -11,7 +11,7 @@ from torch import nn
 from irctl.config import Config
 from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.origins import derived
-from irctl.training.groups import held_out, sources
+from irctl.training.groups import frozen_settings, held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
 from irctl.training.groups.guide import Guide
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from irctl.data.collections.training_source import TrainingSource
     from irctl.data.groups.group_source import GroupSource
     from irctl.models.encoder import TextEncoder
+    from irctl.training.groups.frozen_base import FrozenBase, KeptBase
     from irctl.training.index.judged import HeldOut
 
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class GroupTraining:
     """A training on groups, opened and checked."""
 
-    encoder: TextEncoder
+    encoder: TextEncoder | FrozenBase
     batches: GroupBatches
     objective: Objective
     fingerprint: str  # of the data that it started with
@@ -45,20 +46,27 @@ class GroupTraining:
     measured_on: str = "dev"
     regularization: Regularization | None = None
     positive_from: float = 1.0  # the least label of a positive, for regularizers
+    kept: KeptBase | None = None  # vectors of a base that stays as it is
 
 
 def open_groups(
-    config: Config, context: Context, *, views_of: ViewsOf = batch_views, holds_out: bool = False
+    config: Config,
+    context: Context,
+    *,
+    views_of: ViewsOf = batch_views,
+    holds_out: bool = False,
+    base_teaches: bool = False,
 ) -> GroupTraining:
     """Raises ConfigError or DataError where the settings make no training of this model and data.
 
     views_of: what makes the views of a batch. holds_out: training queries choose the best checkpoint where dev is what
-    is reported (held_out.py).
+    is reported (held_out.py). base_teaches: batches bring the vectors of the model as it was loaded, without a head.
     """
     from irctl.data.collections.training_source import open_training_source
     from irctl.models import heads
     from irctl.models.encoder import load_encoder, load_guide
     from irctl.models.similarity import check_similarity
+    from irctl.training.groups import frozen_base
 
     data = open_training_source(config)
     source, apart = _open(config, data, holds_out)
@@ -71,10 +79,13 @@ def open_groups(
         learn_temperature=config.loss.learn_temperature,
         warn=context.reporter.warn,
     )
-    encoder = heads.prepare(load_encoder(config), config, lambda: draw_sample(config, data, source))
+    loaded = load_encoder(config)
+    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source))
     check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)
+    is_frozen = frozen_settings.is_frozen(config) and bool(heads.head_modules(encoder))
+    frozen_settings.check(config, is_frozen)
     if config.train.gradient_checkpointing:
         _checkpoint_activations(encoder.module)
     guide = Guide(load_guide(config), config.loss.guide_margin) if config.loss.guide else None
@@ -83,16 +94,25 @@ def open_groups(
         if holds_out
         else sources.dev_of(config, data, context.paths)
     )
+    kept: KeptBase | None = None
+    used: TextEncoder | FrozenBase = encoder
+    if is_frozen or base_teaches:
+        kept = frozen_base.keep_base(loaded, encoder, source, dev, config, context.reporter)
+    if kept and is_frozen:
+        used = frozen_base.FrozenBase(encoder, kept)
     return GroupTraining(
-        encoder=encoder,
+        encoder=used,
         batches=GroupBatches(
             source,
-            encoder.features,
+            used.features,
             objective.views,
-            micro=context.plan.micro,
+            # rows of kept vectors fit any memory, and forwarding them in parts would cost a second pass
+            micro=context.plan.loss if is_frozen and not config.batch.micro else context.plan.micro,
             inbatch_label=config.loss.inbatch_label,
             guide=guide.encoder.features if guide else None,
             views_of=views_of,
+            by_row=kept.of_rows if kept and is_frozen else None,
+            teacher=kept.of_rows if kept and base_teaches else None,
         ),
         objective=objective,
         fingerprint=fingerprint,
@@ -102,13 +122,14 @@ def open_groups(
             "run": context.paths.folder.name,
         },
         weight_decay=config.train.weight_decay,
-        dev=DevScore(dev, encoder) if dev else None,
+        dev=DevScore(dev, used) if dev else None,
         guide=guide,
         measured_on=dev.split if dev else "",
         regularization=regularization_of(
             config, context, is_unit=encoder.similarity == "cosine" or encoder.settings.normalize
         ),
         positive_from=regularizer_terms.positive_from(config, source.labels, source.is_binary),
+        kept=kept,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,17 @@ class DevData:
     split: str  # what the ledger calls them
     qrels: Qrels
     self_match: str
+
+    def documents(self) -> tuple[Sequence[str], list[int]]:
+        """(ids, rows of the corpus) of the documents that any query needs."""
+        corpus = self.collection.corpus
+        if self.candidates is None:
+            return corpus.ids, list(range(len(corpus)))
+        ids = list(dict.fromkeys(d for listed in self.candidates for d in listed))
+        return ids, [corpus.row(d) for d in ids]
+
+    def document_texts(self) -> list[str]:
+        return self.collection.corpus.texts(self.documents()[1])
 
 
 def groups_of(config: Config, source: TrainingSource) -> GroupSource:

@@ -22,7 +22,7 @@ from irctl.pipelines.references.negatives import given_negatives
 from irctl.pipelines.train import group_checks
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
-from irctl.training.groups import first_batch, label_checks
+from irctl.training.groups import first_batch, frozen_settings, label_checks
 from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of
 from irctl.training.objective import terms
 from irctl.types import Reporter
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 
 def check(config: Config) -> None:
-    """Refuse rules of mining that contradict each other."""
+    """Refuse rules of mining that contradict each other, and what a frozen base has no use for."""
     read_rules(config.hardneg)
+    frozen_settings.check(config, bool(config.model.output_dim))
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
