@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from irctl.errors import ConfigError
+from irctl.reports import isotropy
 from irctl.reports.records import Record, compute_kept
 
 CODE_PIVOT = "isotropy-compression"
@@ -68,7 +69,7 @@ def _rate(part: str, header: str) -> tuple[Column, Reader]:
 
 SHARES = {"kept": "{measure} recovery %", "gap": "Gap closed %"}
 """Columns that compare a measure with that of other vectors, and their headers."""
-ALIASES = {"recovery": "kept"}
+ALIASES = {"recovery": "kept", "IsoScore": "iso", "queries:IsoScore": "queries:iso"}
 """Other names of columns, for --columns."""
 
 
@@ -122,7 +123,7 @@ FACTS: dict[str, tuple[Column, Reader]] = {
     "latency_p95_ms": (fact_column("latency_p95_ms", "Query ms p95", "low", decimals=2), _fact("latency_p95_ms")),
     "queries_per_s": (fact_column("queries_per_s", "Queries/s", decimals=0), _fact("queries_per_s")),  # as above
     "index_bytes": (fact_column("index_bytes", "Index bytes", "low"), _fact("index_bytes")),
-    "iso": (fact_column("iso", "IsoScore (debiased)", "high", decimals=3), _fact("iso")),
+    **{key: (fact_column(key, header, decimals=3), _fact(key)) for key, header in isotropy.HEADERS.items()},
 }
 
 PRESETS: dict[str, tuple[str, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from irctl.reports import equal_bytes
+from irctl.reports import equal_bytes, isotropy
 from irctl.reports.columns import Column, averaged
 from irctl.reports.records import FACETS, Record, find_mixed
 from irctl.reports.significance import Comparison
@@ -64,11 +64,7 @@ def write_footnotes(
         notes.append(f"Judged queries without results count 0: {'; '.join(missing)}.")
     if selected := sorted({f"{r.system} on {r.dataset} {r.split}" for r in used if r.selected_on_eval}):
         notes.append(f"Selected on the split it is reported on (selected_on_eval): {', '.join(selected)}.")
-    if any(c.key == "iso" for c in columns):
-        known = [r.facts for r in used if {"iso_n", "iso_d"} <= r.facts.keys()]
-        sizes = sorted({f"N={f['iso_n']:.0f}, D={f['iso_d']:.0f}" for f in known})
-        shown = "; ".join(sizes) or "N and D not recorded"
-        notes.append(f"IsoScore, debiased for sample size, on held-out rows ({shown}).")
+    notes += isotropy.footnotes([c.key for c in columns], used or records)
     for c in columns:
         if c.key == "kept":
             notes.append(f"Recovery: share of the {c.measure} that the same vectors have uncompressed.")

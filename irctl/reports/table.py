@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from irctl.reports import footnotes
+from irctl.reports import footnotes, isotropy
 from irctl.reports.columns import FACTS, Column, averaged
 from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
 from irctl.reports.equal_bytes import GAP, Gap, compare_gaps
@@ -76,6 +76,9 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     for cell, name in named.items():
         if not options.allow_mixed:
             refuse_mixed(name, [r for r in shown if r.cell == cell])
+    if not options.allow_mixed:
+        for column in columns:
+            isotropy.refuse_mixed(column.key, shown)
     labels = label_rows(shown)
     base = labels[baseline] if baseline is not None else ""
     keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
@@ -139,7 +142,11 @@ def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> 
         return fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, records) is not None]
-    by_seed = {r.seeds: value for r in known if (value := read(r, records)) is not None}
+    by_seed = {
+        (r.seeds, r.dataset if isotropy.is_column(column.key) else ""): value  # of others a system has one everywhere
+        for r in known
+        if (value := read(r, records)) is not None
+    }
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
     return fill(column, list(by_seed.values()), measured)
 

@@ -42,7 +42,7 @@ MEASURED = {
 
 # What a training measures, and the name of the fact.
 OF_TRAINING = {
-    **{name: name for name in ("params", "iso", "iso_n", "iso_d")},
+    "params": "params",
     "imbalance.average.mean": "imbalance",
     "row_error.mean": "row_error",
 }

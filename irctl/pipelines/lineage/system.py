@@ -14,6 +14,7 @@ from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.codes import find_codes, find_compression, line_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
+from irctl.reports import isotropy
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     )
     speed, timed = speed_of(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
+    facts |= isotropy.facts_of(search.get("isotropy") or ())
     return System(
         label=label,
         variant=_fingerprint(parts),

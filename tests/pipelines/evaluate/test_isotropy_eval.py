@@ -92,6 +92,15 @@ def test_a_transform_is_fitted_on_the_other_half_of_the_rows(place: Workspace, t
     assert "alignment" in populations(done)["queries"]["values"]
 
 
+def test_a_report_shows_isotropy_beside_quality_of_every_transform(place: Workspace) -> None:
+    runs = [place.ok(f"{LINE} {more} --json").json["run"] for more in ("", "--set transform.name=soft_whiten")]
+    line = f"report --run {runs[0]} --run {runs[1]} --split dev --columns nDCG@10,iso,1-cos,erank/d,queries:iso --json"
+    shown = place.ok(line).json
+    (table,) = shown["tables"]
+    assert len(table["rows"]) == 2 and "1-cos" in str(table["columns"])
+    assert any("IsoScore (debiased)" in note and "N=75, D=32" in note for note in table["notes"])
+
+
 def _whiten(x: Any) -> Any:
     from irctl.models.transforms import affine
 
