@@ -1,7 +1,7 @@
 """RepCONC: one text encoder and the centroids that its passages are coded by, trained together, codes kept balanced.
 
 It starts from a bundle of product codes (train.index, the OPQ warm-up): rotation and centroids are taken from it, the
-rotation stays. In training a passage is coded by a balanced assignment over the whole batch (irctl/models/sinkhorn.py);
+rotation stays. In training a passage is coded by a balanced assignment over the whole batch (sinkhorn.py);
 the loss compares queries, which are never quantized, with the coded passages, whose gradient goes straight through to
 the encoder and to the centroids, and pulls vectors and centroids together by their squared distance. Codes of the
 trained model are the nearest centroids. It is saved as an encoder with its codes' quantizer in pq/.
@@ -25,8 +25,8 @@ from irctl.config import Config as Settings
 from irctl.data.groups.candidates import View
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.errors import ConfigError, RunFailed
-from irctl.models import sinkhorn
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes import sinkhorn
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.group_method import GroupMethod
 from irctl.training.groups.opening import GroupTraining, open_groups

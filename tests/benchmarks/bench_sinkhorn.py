@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from showing import show
 
-from irctl.models import sinkhorn
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes import sinkhorn
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.quantizers import opq
 from irctl.quantizers.shared import faiss_tools
 

@@ -15,7 +15,7 @@ from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.methods.repconc import Config, Method
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.paths import RunPaths
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.opening import GroupTraining

@@ -18,7 +18,7 @@ from two import environment
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError, RunFailed
 from irctl.methods import repconc
-from irctl.models import sinkhorn
+from irctl.models.codes import sinkhorn
 from irctl.paths import RunPaths
 from irctl.quantizers.learned import Quantizer
 from irctl.training.loop import session

@@ -33,7 +33,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LmInput:
     """A batch of sequences. labels_BT: the answers' ids where they stand, else IGNORED (not shifted)."""
 
     input_ids_BT: Tensor
@@ -42,11 +42,11 @@ class Layout:
     position_ids_BT: Tensor
     labels_BT: Tensor
 
-    def to(self, device: torch.device) -> Layout:
-        return Layout(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+    def to(self, device: torch.device) -> LmInput:
+        return LmInput(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def lay_out(parts: Sequence[Parts], *, pads: str = "after", pad_id: int = 0) -> Layout:
+def lay_out(parts: Sequence[Parts], *, pads: str = "after", pad_id: int = 0) -> LmInput:
     """The sequences of a batch, padded to the longest. pads: after the sequence, or before it where tokens are to
     follow (generation). pad_id: any token; it is masked.
     """
@@ -67,7 +67,7 @@ def lay_out(parts: Sequence[Parts], *, pads: str = "after", pad_id: int = 0) -> 
         position_ids_BT[b, whole] = torch.arange(part.length)
         if part.answer:
             labels_BT[b, whole.stop - len(part.answer) : whole.stop] = torch.tensor(list(part.answer))
-    return Layout(input_ids_BT, is_slot_BT, mask_BT, position_ids_BT, labels_BT)
+    return LmInput(input_ids_BT, is_slot_BT, mask_BT, position_ids_BT, labels_BT)
 
 
 def fill(embeddings_BTH: Tensor, is_slot_BT: Tensor, rows_RH: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from irctl.errors import DataError
 from irctl.index.bundle import Bundle
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.quantizers.learned import Quantizer
 
 BLOCK_ROWS = 65_536

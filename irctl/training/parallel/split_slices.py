@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from irctl.models import sinkhorn
+from irctl.models.codes import sinkhorn
 from irctl.training.parallel import gather
 
 

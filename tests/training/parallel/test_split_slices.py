@@ -8,7 +8,7 @@ import numpy as np
 from slices_pair import drawn
 from two import run_pair
 
-from irctl.models import sinkhorn
+from irctl.models.codes import sinkhorn
 from irctl.training.parallel import split_slices
 
 

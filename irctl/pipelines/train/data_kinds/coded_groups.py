@@ -15,7 +15,7 @@ from irctl import files, paths
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.errors import ConfigError
-from irctl.models import sinkhorn
+from irctl.models.codes import sinkhorn
 from irctl.origins import MINED, Kind, derived
 from irctl.pipelines.references.bundle_vectors import open_source as open_vectors
 from irctl.pipelines.references.fitting import fitting_bundle, fitting_negatives

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.quantizers import opq
 from irctl.quantizers.shared import product
 
@@ -77,7 +77,7 @@ def test_the_nearest_centroid_is_chosen_and_of_two_equally_near_the_first() -> N
 def test_codes_do_not_depend_on_the_block_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = small_layer()
     whole_NM = layer.assign(drawn(50, D))
-    monkeypatch.setattr("irctl.models.pq_layer.BLOCK_ROWS", 7)
+    monkeypatch.setattr("irctl.models.codes.pq_layer.BLOCK_ROWS", 7)
     assert torch.equal(layer.assign(drawn(50, D)), whole_NM)
 
 
@@ -104,7 +104,7 @@ def test_shared_candidates_are_scored_alike_in_any_blocks_with_their_gradient(mo
         return scores_BN, *torch.autograd.grad(scores_BN.square().sum(), (queries_BE, layer.centroids))
 
     whole = found()
-    monkeypatch.setattr("irctl.models.pq_layer.DECODED_ROWS", 4)
+    monkeypatch.setattr("irctl.models.codes.pq_layer.DECODED_ROWS", 4)
     assert all(torch.allclose(a, b) for a, b in zip(found(), whole, strict=True))
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from irctl.errors import ConfigError
-from irctl.models import sinkhorn
-from irctl.models.pq_layer import PqLayer
+from irctl.models.codes import sinkhorn
+from irctl.models.codes.pq_layer import PqLayer
 from irctl.quantizers.shared import faiss_tools
 
 EPS, ROUNDS = 0.003, 100
