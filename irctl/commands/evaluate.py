@@ -64,6 +64,13 @@ def evaluate(
     queries: Annotated[
         str | None, typer.Option(help="held-out query vectors for --recall-against: a .npy file")
     ] = None,
+    transforms: Annotated[
+        str,
+        typer.Option(
+            help="measure an index in several forms: front, or a list such as none,soft_whiten:.25,whiten:256"
+        ),
+    ] = "",
+    similarities: Annotated[str, typer.Option(help="by each of these: a list of dot, cosine, euclid")] = "",
     export: Annotated[
         str | None, typer.Option(help="repconc: SPLIT/metric.json; mteb: its files; or KIND:FOLDER")
     ] = None,
@@ -76,6 +83,8 @@ def evaluate(
 
     With nothing given: the newest search, else the newest model, on its collection. --recall-against exact gives the
     share of the exact 10 and 100 nearest (or of -k) that codes find, and with --rerank what exact vectors restore.
+    --transforms measures vectors through each transform of the list, fitted on the corpus: one run, one row each; a
+    last word such as front:corpus says what queries are centred by (own, corpus or none).
 
     \b
     Examples:
@@ -86,6 +95,7 @@ def evaluate(
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev,test --export repconc
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --set transform.name=soft_whiten
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev+test --isotropy
+      irctl eval --index latest --transforms front --similarities cosine,euclid --split dev+test
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """
@@ -107,6 +117,8 @@ def evaluate(
         oracle=oracle,
         trust_rank=trust_rank,
         isotropy=isotropy,
+        transforms=transforms,
+        similarities=similarities,
     )
 
     def work(job: Job) -> dict[str, object]:

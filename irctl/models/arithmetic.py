@@ -37,9 +37,9 @@ def choose_dtype(hardware: Hardware) -> str:
 
     Raises EnvironmentUnfit for bf16 on a GPU that would only emulate it.
     """
-    import torch
-
     if hardware.precision in HALF:
+        import torch
+
         is_emulated = hardware.device_kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
         if is_emulated and hardware.precision == "bf16":
             raise EnvironmentUnfit(

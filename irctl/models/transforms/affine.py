@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,11 @@ class Statistics:
     mean_D: Floats
     covariance_DD: Floats
     are_unit: bool
+
+    @cached_property
+    def directions(self) -> tuple[Floats, Floats]:
+        """(eigenvalues, falling; eigenvectors in columns), found once for all transforms that are fitted on them."""
+        return decompose(self.covariance_DD)
 
 
 def measure(blocks: Iterable[Vectors]) -> Statistics:
@@ -165,7 +171,7 @@ def _make_matrix(corpus: Statistics, config: Settings, mean_D: Floats) -> Floats
         raise ConfigError(f"transform: cannot keep {config.dim or 'any'} and remove {removed} of {dim} dimensions")
     if config.name == "centre" and not config.dim:
         return np.eye(dim)
-    values_D, vectors_DD = decompose(corpus.covariance_DD)
+    values_D, vectors_DD = corpus.directions
     if config.name == "remove_top" and not config.dim:
         projection_DD: Floats = np.eye(dim) - vectors_DD[:, :removed] @ vectors_DD[:, :removed].T
         return projection_DD

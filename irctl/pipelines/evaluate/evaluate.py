@@ -23,6 +23,7 @@ from irctl.pipelines.evaluate import (
     repconc_files,
     summary,
 )
+from irctl.pipelines.evaluate.front import front
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import find_targets
@@ -43,7 +44,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     if request.model:
         request = replace(request, model=resolve_run_name(request.model))  # once: a training may end meanwhile
     measure = neighbour_recall.measure if request.recall_against else rankings.measure
-    measured = measure(config, run, reporter, request)
+    measured = (front.measure if request.is_front else measure)(config, run, reporter, request)
     results, rows, searches = measured.results, measured.per_query, measured.searches
     payload = _write(run, measured)
     _record(run, config.run.dataset, results, searches)
@@ -69,6 +70,8 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     request.check(config)
     if request.baseline and request.baseline != "latest":
         query.find_run(request.baseline, completed=True)
+    if request.is_front:
+        return front.describe(config, request)
     if request.recall_against is not None:
         index = request.index or ", ".join(request.run_files) or "latest"
         return {"recall": {"against": request.recall_against, "of": index}}
@@ -131,7 +134,8 @@ def _record(
     from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 
     for r in results:
-        run.metric(r["measure"], r["value"], dataset=r["dataset"], split=r["split"])
+        split = files.split_of(r["split"], r.get("part", ""))
+        run.metric(r["measure"], r["value"], dataset=r["dataset"], split=split)
     for search in searches:
         isotropy.record(run, search)
     run.artifact("out", "eval", run.out / files.EVAL)

@@ -51,22 +51,21 @@ def make_query_rows(dataset: str, split: str, result: RankingResult) -> list[dic
 
 
 def write_per_query(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Parquet (zstd), sorted by data set, split, measure and query id."""
+    """Parquet (zstd), sorted by data set, split, measure, query id, and the part of a run that measured several."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema(
-        [
-            ("dataset", pa.string()),
-            ("split", pa.string()),
-            ("query_id", pa.string()),
-            ("measure", pa.string()),
-            ("value", pa.float64()),
-            ("n_relevant", pa.int32()),
-            ("n_retrieved", pa.int32()),
-        ]
-    )
-    ordered = sorted(rows, key=lambda r: (r["dataset"], r["split"], r["measure"], r["query_id"]))
+    fields = [
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("query_id", pa.string()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("n_relevant", pa.int32()),
+        ("n_retrieved", pa.int32()),
+    ]
+    schema = pa.schema([*fields, *([("part", pa.string())] if any("part" in r for r in rows) else [])])
+    ordered = sorted(rows, key=lambda r: (r["dataset"], r["split"], r["measure"], r["query_id"], r.get("part", "")))
     table = pa.Table.from_pylist(ordered, schema=schema)
     write_atomic(path, lambda sink: parquet.write_table(table, sink, compression="zstd"))
 
@@ -85,11 +84,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
-    """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing."""
+    """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing.
+
+    A split of a run that measured several things is one for each of them: `split_of`.
+    """
     values: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in read_rows(path):
-        values.setdefault((row["dataset"], row["split"], row["measure"]), {})[row["query_id"]] = row["value"]
+        cell = (row["dataset"], split_of(row["split"], row.get("part") or ""), row["measure"])
+        values.setdefault(cell, {})[row["query_id"]] = row["value"]
     return values
+
+
+def split_of(split: str, part: str) -> str:
+    """How the ledger calls a split on which one run measured several things: `dev+test: whiten, cosine`."""
+    return f"{split}: {part}" if part else split
 
 
 def keep_stable(search: Mapping[str, Any], out: Path) -> dict[str, Any]:

@@ -171,12 +171,13 @@ def _score(target: Target, file: Path, own_file: Path, search: Mapping[str, Any]
         write_run(own_file, ordered, job.run.id)
     rows = files.make_query_rows(target.dataset, target.split, result)
     best = best_documents.make_rows(target.dataset, target.split, ordered, target.qrels)
-    return reuse.MeasuredPart(_result_rows(target, result, run_sha256(ordered), search), rows, best)
+    return reuse.MeasuredPart(result_rows(target, result, run_sha256(ordered), search), rows, best)
 
 
-def _result_rows(
+def result_rows(
     target: Target, result: RankingResult, run_sha256: str, search: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
+    """A row a measure, with what its value depends on. search: k and similarity, and its ties at the cut."""
     same = {
         "dataset": target.dataset,
         "split": target.split,

@@ -22,8 +22,9 @@ class EvalRequest:
     """Options of `irctl eval` that are no settings. Nothing given: the newest of the ledger, else the default model.
 
     recall_against: measure an index, which run_files may name too, by exact search in place of judgements.
-    queries: its query vectors, a .npy file. trust_rank: a TREC file is ordered by its rank column. isotropy: that of
-    the vectors is measured too.
+    queries: its query vectors, a .npy file. transforms, similarities: lists, by which the vectors of an index are
+    measured (front/asked.py). trust_rank: a TREC file is ordered by its rank column. isotropy: that of the vectors is
+    measured too.
     """
 
     run_files: tuple[str, ...] = ()
@@ -42,6 +43,13 @@ class EvalRequest:
     oracle: bool = False
     trust_rank: bool = False
     isotropy: bool = False
+    transforms: str = ""
+    similarities: str = ""
+
+    @property
+    def is_front(self) -> bool:
+        """Whether several transforms or similarities of one index are measured."""
+        return bool(self.transforms or self.similarities)
 
     @property
     def is_open(self) -> bool:
@@ -80,10 +88,30 @@ class EvalRequest:
             raise ConfigError(f"--format {self.format}: expected {' or '.join(FORMATS)}")
         if self.export is not None and self.export_kind not in EXPORTS:
             raise ConfigError(f"--export {self.export}: expected {' or '.join(EXPORTS)}, or {EXPORTS[0]}:FOLDER")
+        if self.is_front:
+            self._check_front(config.origins)
         if self.recall_against is None:
             self._check_rankings()
         else:
             self._check_recall(config.origins)
+
+    def _check_front(self, set_keys: Collection[str]) -> None:
+        """ConfigError for options that name one ranking, where many are measured."""
+        given = {
+            "--recall-against": self.recall_against,
+            "--qrels": self.qrels,
+            "--export": self.export,
+            "--oracle": self.oracle,
+            "--baseline": self.baseline,
+            "--rerank": "search.rerank" in set_keys,
+            "search.similarity": "search.similarity" in set_keys,
+            **dict.fromkeys(self.run_files[:1], True),
+        }
+        if unfit := [name for name, is_given in given.items() if is_given]:
+            option = "--transforms" if self.transforms else "--similarities"
+            raise ConfigError(
+                f"{unfit[0]}: does not go with {option}, which measures vectors in several forms", hint="Drop one"
+            )
 
     def _check_rankings(self) -> None:
         from irctl.pipelines.references import bundles

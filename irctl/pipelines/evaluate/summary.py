@@ -18,8 +18,8 @@ def average_forums(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """CQADupStack is one data set, the unweighted mean of its 12 forums, where all of them are there."""
     means = []
     parts = [r for r in results if is_forum(r["dataset"])]
-    for measure, split in dict.fromkeys((r["measure"], r["split"]) for r in parts):
-        mine = [r for r in parts if (r["measure"], r["split"]) == (measure, split)]
+    for key in dict.fromkeys(map(_series, parts)):
+        mine = [r for r in parts if _series(r) == key]
         if len({r["dataset"] for r in mine}) == CQADUPSTACK_PARTS:
             counts = {k: sum(r[k] for r in mine) for k in mine[0] if k.startswith("n_")}
             value = math.fsum(r["value"] for r in mine) / len(mine)
@@ -29,11 +29,24 @@ def average_forums(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return means
 
 
+def _series(r: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What has one value a data set."""
+    return r["measure"], r["split"], r.get("part", "")
+
+
 def average(results: Sequence[dict[str, Any]], left_out: dict[str, str]) -> dict[str, Any]:
-    """Means over the data sets, with the exact list of them; None for a measure that one of them lacks."""
+    """Means over the data sets, with the exact list of them; None for a measure that one of them lacks.
+
+    By part first, where the run measured several.
+    """
     whole = [r for r in results if not is_forum(r["dataset"])]
+    if parts := list(dict.fromkeys(r["part"] for r in whole if r.get("part"))):
+        of_part = {part: [{**r, "part": ""} for r in whole if r["part"] == part] for part in parts}
+        each = {part: average(of_part[part], left_out) for part in parts}
+        values_of = {part: one["values"] for part, one in each.items()}
+        return {**each[parts[0]], "values": values_of}
     cells = list(dict.fromkeys((r["dataset"], r["split"]) for r in whole))
-    values: dict[str, float | None] = {}
+    values: dict[str, Any] = {}
     for measure in dict.fromkeys(r["measure"] for r in whole):
         by_cell = {(r["dataset"], r["split"]): r["value"] for r in whole if r["measure"] == measure}
         complete = len(by_cell) == len(cells) and not left_out
@@ -74,11 +87,12 @@ def remarks(r: dict[str, Any]) -> list[str]:
 
 
 def to_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a data set and split, a column a measure."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    """One row a data set and split (and transform and similarity, of several), a column a measure."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for r in results:
-        at = (r["dataset"], r["split"])
-        row = rows.setdefault(at, {"dataset": r["dataset"], "split": r["split"], "queries": r["n_queries"]})
+        at = (r["dataset"], r["split"], r.get("part", ""))
+        form = {k: r[k] for k in ("transform", "similarity") if r.get("part")}
+        row = rows.setdefault(at, {"dataset": at[0], "split": at[1], **form, "queries": r["n_queries"]})
         row[r["measure"]] = r["value"]
         if r["n_missing"]:
             row["missing"] = r["n_missing"]
@@ -93,10 +107,13 @@ def to_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def to_query_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a query, a column a measure."""
-    table: dict[tuple[str, str, str], dict[str, Any]] = {}
+    table: dict[tuple[str, ...], dict[str, Any]] = {}
     for r in rows:
         at = (r["dataset"], r["split"], r["query_id"])
-        row = table.setdefault(at, dict(zip(("dataset", "split", "query"), at, strict=True)))
+        part = {"part": r["part"]} if r.get("part") else {}
+        row = table.setdefault(
+            (*at, *part.values()), {**dict(zip(("dataset", "split", "query"), at, strict=True)), **part}
+        )
         row[r["measure"]] = r["value"]
     return list(table.values())
 

@@ -72,12 +72,9 @@ def of_collection(encoder: Any, collection: Collection, config: Config) -> Train
     from irctl.models.embed import TextList, collect_key_parts, embed_queries
     from irctl.models.fingerprints import fingerprint_of
 
-    if SPLIT not in collection.splits() or not len(queries := collection.queries(SPLIT)):
+    if SPLIT not in collection.splits() or not len(collection.queries(SPLIT)):
         return None
-    ids, texts = list(queries.ids), list(queries.texts)
-    if len(ids) > MOST:
-        drawn = np.sort(draws.generator(0, "query mean", len(ids)).permutation(len(ids))[:MOST]).tolist()
-        ids, texts = [ids[i] for i in drawn], [texts[i] for i in drawn]
+    ids, texts = drawn_of(collection)
     key = fingerprint_of(collect_key_parts(encoder, TextList(ids, texts), config.encoder.store, "query"))
 
     def read() -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
@@ -85,6 +82,16 @@ def of_collection(encoder: Any, collection: Collection, config: Config) -> Train
         return vectors_QD, np.concatenate([hash_texts(texts), hash_vectors(vectors_QD)])
 
     return TrainingQueries(key, f"{len(ids)} queries of {collection.name} {SPLIT}", read)
+
+
+def drawn_of(collection: Collection) -> tuple[list[str], list[str]]:
+    """(ids, texts) of the collection's training queries, at most `MOST` of them."""
+    queries = collection.queries(SPLIT)
+    ids, texts = list(queries.ids), list(queries.texts)
+    if len(ids) > MOST:
+        drawn = np.sort(draws.generator(0, "query mean", len(ids)).permutation(len(ids))[:MOST]).tolist()
+        ids, texts = [ids[i] for i in drawn], [texts[i] for i in drawn]
+    return ids, texts
 
 
 def of_vectors(given: Input, config: Config) -> TrainingQueries | None:

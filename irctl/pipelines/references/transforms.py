@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from irctl.hashing import marked
 from irctl.index.scoring import METRIC
 from irctl.models.transforms import affine
 from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.affine import Statistics
 from irctl.models.transforms.files import FILE, FittedTransform
 from irctl.models.transforms.stream import TransformedStream
 from irctl.pipelines.references import bundles, kept_transforms, training_queries
@@ -116,8 +118,12 @@ def fit(
     reporter: Reporter,
     *,
     kept: Path | None = None,
+    statistics: Callable[[], Statistics] | None = None,
 ) -> FittedTransform:
-    """The transform of these rows, fitted now or taken from the cache or from `kept`; what it was fitted on is said."""
+    """The transform of these rows, fitted now or taken from the cache or from `kept`; what it was fitted on is said.
+
+    statistics: of these rows, where several transforms are fitted on one sum of them (`measure_once`).
+    """
     key = made_once.key_of(
         {
             "version": VERSION,
@@ -132,8 +138,7 @@ def fit(
         return found
 
     def make(folder: Path) -> Mapping[str, Any]:
-        with reporter.bar("fitting", stream.rows) as advance:
-            corpus = affine.measure(_follow(stream, advance))
+        corpus = (statistics or measure_once(stream, reporter))()
         vectors_QD, hashes = queries.read() if queries else (None, np.empty(0, np.uint64))
         mean_D = None if vectors_QD is None else vectors_QD.mean(axis=0, dtype=np.float64)
         words = queries.words if queries else settings.query_mean
@@ -144,6 +149,17 @@ def fit(
     fitted = transform_files.load(made_once.make_once("transforms", marked(key, [stream.fingerprint]), make))
     reporter.say(f"{fitted.label}, fitted on {stream.rows} rows; mean of the queries: {fitted.query_mean_of}")
     return fitted
+
+
+def measure_once(stream: Stream, reporter: Reporter) -> Callable[[], Statistics]:
+    """What gives the statistics of all rows: summed when it is first asked, and not again."""
+
+    @cache
+    def statistics() -> Statistics:
+        with reporter.bar("fitting", stream.rows) as advance:
+            return affine.measure(_follow(stream, advance))
+
+    return statistics
 
 
 def _follow(stream: Stream, advance: Callable[[int], Any]) -> Iterator[NDArray[np.float32]]:

@@ -1,0 +1,253 @@
+"""`irctl eval --transforms front`: many transforms of one index, by each similarity, in one process and one run.
+
+The moments of the corpus are summed once and every transform is fitted on them; ranking and scoring are those of
+`irctl search` and `irctl eval`. Rankings are not kept: they are made again in less time than they take to read.
+Queries that gave any of the transforms its mean are left out of all rows, so that rows are compared query by query.
+Dimension key: Q queries, N rows, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irctl import stopping
+from irctl.data.collections import check
+from irctl.index.scoring import METRIC, SIMILARITY
+from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
+from irctl.metrics.ranking.parsing import parse
+from irctl.models.embed import embed_queries
+from irctl.models.transforms import affine
+from irctl.models.transforms.affine import Statistics
+from irctl.models.transforms.files import FittedTransform, hash_texts, hash_vectors
+from irctl.models.transforms.stream import TransformedStream
+from irctl.pipelines.evaluate import files
+from irctl.pipelines.evaluate.front import asked
+from irctl.pipelines.evaluate.front.opened import (
+    Opened,
+    find_index,
+    open_encoder,
+    open_rows,
+    read_training_queries,
+    refuse_nothing_left,
+)
+from irctl.pipelines.evaluate.measurements import Measurements
+from irctl.pipelines.evaluate.rankings import result_rows
+from irctl.pipelines.evaluate.targets import RankingSource, Target, find_targets
+from irctl.pipelines.references import transforms
+from irctl.pipelines.references.trained_models import hash_of_training
+from irctl.pipelines.search.document_ids import Documents
+from irctl.pipelines.search.opened_index import Searched, settle_data
+from irctl.pipelines.search.query_vectors import take
+from irctl.pipelines.search.rank import Ranking, rank, to_lists
+from irctl.settings import Transform as Settings
+from irctl.types import Reporter, Run, Silent
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+    from irctl.pipelines.evaluate.request import EvalRequest
+
+DEPTH = 100
+"""Documents a query where neither -k nor a measure asks for more."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of the front. is_own: compared as the encoder says, whatever that is called."""
+
+    fitted: FittedTransform | None
+    similarity: str
+    is_own: bool
+
+    @property
+    def transform(self) -> str:
+        return self.fitted.label if self.fitted is not None else asked.NONE
+
+    @property
+    def name(self) -> str:
+        return f"{self.transform}, {self.similarity}"
+
+
+class Job:
+    """What all rows share."""
+
+    def __init__(self, opened: Opened, config: Config, run: RunHandle, reporter: Reporter) -> None:
+        self.opened, self.config, self.run, self.reporter = opened, config, run, reporter
+        self.raw = opened.searched
+        assert self.raw.stream is not None
+        self._statistics = transforms.measure_once(self.raw.stream, reporter)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        return self._statistics()
+
+    def parts(self, wanted: Sequence[Settings], similarities: Sequence[str], target: Target) -> list[Part]:
+        """Every transform by every similarity, fitted on the corpus of the target or taken from the cache."""
+        own = SIMILARITY[self.raw.metric]
+        queries = None
+        if asked.needs_own_mean(wanted):
+            assert target.collection is not None
+            queries = read_training_queries(self.opened, target.collection, self.config)
+        found = []
+        for settings in wanted:
+            for similarity in similarities:
+                is_own = similarity == own or ({similarity, own} == {"dot", "cosine"} and self.statistics.are_unit)
+                fitted = None
+                if settings.name != asked.NONE:
+                    assert self.raw.stream is not None
+                    fitted = transforms.fit(
+                        self.raw.stream,
+                        settings,
+                        METRIC[similarity],
+                        queries if settings.query_mean == "own" else None,
+                        Silent(),
+                        statistics=lambda: self.statistics,
+                    )
+                found.append(Part(fitted, similarity, is_own))
+        means = dict.fromkeys(p.fitted.query_mean_of for p in found if p.fitted is not None)
+        if means:
+            self.reporter.say(f"fitted on {self.raw.rows} rows; mean of the queries: {', '.join(means)}")
+        return found
+
+    def searched(self, part: Part) -> Searched:
+        """The rows as this part compares them."""
+        metric = METRIC[part.similarity]
+        if part.fitted is None:
+            return replace(self.raw, metric=metric)
+        stream: Any = TransformedStream(self.raw.stream, part.fitted)  # type: ignore[arg-type]
+        return replace(self.raw, metric=metric, stream=stream, dim=stream.dim, transform=part.fitted)
+
+
+def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
+    """A row for every transform, similarity, data set, split and measure. Raises ConfigError, DataError."""
+    index = find_index(request, config)
+    raw = open_rows(index, config)
+    wanted = asked.transforms(request.transforms or asked.FRONT, config, raw.raw_dim)
+    similarities = asked.similarities(request.similarities, SIMILARITY[raw.metric])
+    config = settle_data(config, raw)
+    targets, left_out = find_targets(config, RankingSource(), request)
+    targets = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in targets]
+    opened = open_encoder(raw, targets, config, request.model, own=asked.needs_own_mean(wanted))
+    job = Job(opened, config, run, reporter)
+    measured = Measurements(left_out=left_out)
+    for target in targets:
+        measured.add(_measure_target(target, wanted, similarities, job))
+    measured.lines.extend(target.said for target in targets if target.said)
+    _note(job)
+    return measured
+
+
+def _measure_target(target: Target, wanted: Sequence[Settings], similarities: Sequence[str], job: Job) -> Measurements:
+    """All rows of one data set and split, over the same queries."""
+    assert target.collection is not None
+    check.refuse_unfit_ids(target.collection, target.split)
+    parts = job.parts(wanted, similarities, target)
+    asked_queries = target.collection.queries(target.split)
+    vectors_QD = embed_queries(job.opened.encoder, asked_queries.ids, asked_queries.texts, job.config.encoder)
+    gave_Q = _who_gave(parts, asked_queries.texts, vectors_QD)
+    if gave_Q.any():
+        target = _leave_out(target, take(asked_queries, gave_Q).ids, job.reporter)
+        asked_queries, vectors_QD = take(asked_queries, ~gave_Q), vectors_QD[~gave_Q]
+    depth = _depth(target, job.config)
+    measured = Measurements()
+    with job.reporter.bar(f"{target.dataset} {target.split}", len(parts)) as advance:
+        for part in parts:
+            stopping.check("nothing of a front is kept before all of it is there")
+            searched = job.searched(part)
+            k = depth + (target.self_match == "drop")
+            found = rank(searched, searched.of_queries(vectors_QD), k, job.config, job.run.paths.folder, job.reporter)
+            documents = Documents(searched, target.collection, job.reporter)
+            _add(measured, part, target, _to_run(asked_queries.ids, found, documents), found, depth, job)
+            advance(1)
+    return measured
+
+
+def _who_gave(parts: Sequence[Part], texts: Sequence[str], vectors_QD: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which queries gave any of the transforms its query mean, by text or vector."""
+    fitted = {p.fitted.query_mean_of: p.fitted for p in parts if p.fitted is not None and len(p.fitted.query_hashes)}
+    gave_Q = np.zeros(len(texts), bool)
+    for one in fitted.values():
+        gave_Q |= one.gave_mean(hash_texts(texts)) | one.gave_mean(hash_vectors(vectors_QD))
+    return gave_Q
+
+
+def _leave_out(target: Target, ids: Sequence[str], reporter: Reporter) -> Target:
+    """The target without these queries. DataError where no judged query is left."""
+    from irctl.data.judgements.qrels import qrels_sha256
+
+    gave = set(ids) & target.qrels.keys()
+    said = f"{target.dataset} {target.split}: {len(gave)} of {len(target.qrels)} queries gave a transform its mean"
+    left = {q: judged for q, judged in target.qrels.items() if q not in gave}
+    if not left:
+        raise refuse_nothing_left(f"{target.dataset} {target.split}")
+    reporter.say(f"{said}: left out of all rows")
+    return replace(target, qrels=left, qrels_sha256=qrels_sha256(left), n_left_out=len(gave))
+
+
+def _depth(target: Target, config: Config) -> int:
+    """Documents a query that the measures look at; search.k where it was set or a measure looks at all."""
+    cutoffs = [m.cutoff for m in parse(target.measures)]
+    if "search.k" in config.origins or any(c is None for c in cutoffs):
+        return config.search.k
+    return max([DEPTH, *(c for c in cutoffs if c is not None)])
+
+
+def _to_run(ids: Sequence[str], found: Ranking, documents: Documents) -> Run:
+    ranked = zip(ids, to_lists(found, documents), strict=True)
+    return {query: dict(zip(names, scores, strict=True)) for query, (scores, names) in ranked}
+
+
+def _add(measured: Measurements, part: Part, target: Target, ranked: Run, found: Ranking, depth: int, job: Job) -> None:
+    """Means, values of queries and the search of one row."""
+    scored = evaluate(
+        ranked, target.qrels, target.measures, self_match=target.self_match, k=depth, top_grade=target.top_grade
+    )
+    sha256 = run_sha256(canonicalize(ranked, depth, self_match=target.self_match))
+    about = {"part": part.name, "transform": part.transform, "similarity": part.similarity}
+    search = {
+        "dataset": target.dataset,
+        "split": target.split,
+        "method": "dense",
+        "model": job.opened.model,
+        "model_fingerprint": job.opened.encoder.fingerprint("passage"),
+        "k": depth,
+        "dim": job.searched(part).dim,
+        "rows": job.raw.rows,
+        "boundary_ties": found.boundary_ties,
+        "is_own": part.is_own,
+        "run_sha256": sha256,
+        **about,
+    }
+    measured.results.extend({**row, **about} for row in result_rows(target, scored, sha256, search))
+    rows = files.make_query_rows(target.dataset, target.split, scored)
+    measured.per_query.extend({**row, "part": part.name} for row in rows)
+    measured.searches.append(search)
+
+
+def _note(job: Job) -> None:
+    """What the ledger knows of the run: the encoder, the rows and where they lie."""
+    encoder, raw, run = job.opened.encoder, job.raw, job.run
+    fingerprint = encoder.fingerprint("passage")
+    run.note(model_fingerprint=fingerprint, dataset_fingerprint=str(raw.about.get("corpus") or raw.fingerprint))
+    folder = encoder.located.folder
+    run.artifact("in", "model", folder, sha256=hash_of_training(folder) or fingerprint, dim=encoder.dim)
+    if raw.folder is not None:
+        run.artifact("in", "embeddings", raw.folder, sha256=raw.fingerprint, n_rows=raw.rows, dim=raw.raw_dim)
+
+
+def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
+    """What --dry-run prints: the rows, the transforms by name, and what they are measured on."""
+    index = find_index(request, config)
+    raw = open_rows(index, config)
+    wanted = asked.transforms(request.transforms or asked.FRONT, config, raw.raw_dim)
+    by = asked.similarities(request.similarities, SIMILARITY[raw.metric])
+    targets, _ = find_targets(settle_data(config, raw), RankingSource(), replace(request, keep_going=True))
+    labels = [affine.label(affine.describe(one)) for one in wanted]
+    plan: dict[str, Any] = {"evaluate": {"of": index, "transforms": labels, "similarities": by}}
+    return plan | {f"{t.dataset} {t.split}": {"queries": len(t.qrels), "measures": t.measures} for t in targets}
