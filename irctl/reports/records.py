@@ -19,6 +19,7 @@ class Record:
     measure: str
     value: float
     run_id: str  # the evaluation
+    part: str = ""  # what of it, where one run measured several transforms or similarities
     created_at: str = ""
     system: str = ""  # label of its row
     variant: str = ""  # tells two systems of one label apart: their settings without the seed

@@ -93,6 +93,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     weights = "" if encoder is not None else _weights(record, search, below, compress)
     asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
+    if search.get("part") and not search.get("is_own"):  # compared otherwise than the encoder says: another system
+        label, parts = f"{label}, {search['similarity']}", {**parts, "compared": {"similarity": search["similarity"]}}
     base, vectors = _fingerprint(parts), label  # as encoded: what a transform gains is seen beside them
     if transform := _transform_of(compress, search):
         label, parts = f"{label}, {transform}", {**parts, "transform": {"transform": transform}}
@@ -200,6 +202,8 @@ def _about(compress: RunRecord, what: str = "about") -> dict[str, Any]:
 
 def _transform_of(compress: RunRecord | None, search: Mapping[str, Any]) -> str:
     """The transform that the vectors went through, by its label; empty where they came as they are."""
+    if search.get("part") and search.get("transform") == "none":
+        return ""
     known = search.get("transform") or (_about(compress, "transform").get("label") if compress is not None else "")
     return str(known or "")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths
 from irctl.errors import DataError
 from irctl.pipelines.evaluate import best_documents
-from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query, split_of
 from irctl.pipelines.evaluate.ranking_origin import describe_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
@@ -71,14 +71,16 @@ def read_records(record: RunRecord) -> list[Record]:
     from irctl.ledger import query
 
     payload = read_json(Path(record.folder) / "out" / EVAL)
-    searches: dict[Any, dict[str, Any]] = {(s["dataset"], s["split"]): s for s in payload.get("searches", [])}
+    searches: dict[Any, dict[str, Any]] = {
+        (s["dataset"], s["split"], s.get("part", "")): s for s in payload.get("searches", [])
+    }
     line = query.ancestors(record.id)
     selected = selected_on(line)
     is_trained = any(r.columns.get("command") == "train" for r in line)  # else only the run itself can say it
-    systems: dict[tuple[str, str], System] = {}
+    systems: dict[tuple[str, str, str], System] = {}
     records = []
     for r in payload["results"]:
-        place = (r["dataset"], r["split"])
+        place = (r["dataset"], r["split"], r.get("part", ""))
         if place not in systems:
             search = searches.get(place) or next(iter(searches.values()), {})
             systems[place] = system(record, describe_record(search, str(r.get("run_sha256") or ""), line), line)
@@ -88,6 +90,7 @@ def read_records(record: RunRecord) -> list[Record]:
                 systems[place],
                 dataset=r["dataset"],
                 split=r["split"],
+                part=r.get("part", ""),
                 measure=r["measure"],
                 value=float(r["value"]),
                 qrels_sha256=r["qrels_sha256"],
@@ -95,7 +98,7 @@ def read_records(record: RunRecord) -> list[Record]:
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],
                 top_grade=r.get("top_grade"),
-                selected_on_eval=is_selected(selected, *place)
+                selected_on_eval=is_selected(selected, *place[:2])
                 or (not is_trained and bool(record.columns.get("selected_on_eval"))),
                 n_queries=r["n_queries"],
                 n_missing=r["n_missing"],
@@ -113,7 +116,10 @@ def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
         path = Path(query.find_run(run_id).folder) / "out" / PER_QUERY
         return read_per_query(path) if path.is_file() else {}
 
-    return lambda record: file(record.run_id).get(record.cell)
+    def find(r: Record) -> Mapping[str, float] | None:
+        return file(r.run_id).get((r.dataset, split_of(r.split, r.part), r.measure))
+
+    return find
 
 
 def open_best() -> Callable[[Record], Mapping[str, Sequence[str]] | None]:

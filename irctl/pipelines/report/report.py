@@ -22,6 +22,7 @@ from irctl.reports.table import Table, TableOptions, build
 
 MARKS = ("daggers", "letters")
 COMPRESSION = "compression"
+ISOTROPY = "isotropy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,8 @@ def build_tables(
     records: Sequence[Record], wanted: Wanted, per_query: PerQuery, best: Best = lambda _: None
 ) -> list[Table]:
     """The same from records: pure but for per_query and best."""
-    records = narrow(records, wanted)
+    every, records = records, narrow(records, wanted)
+    remark = _say_left_out(every, records)
     shown = read_measures(wanted)
     columns = [_column_name(c) for c in split_list(wanted.columns)]
     if wanted.table == COMPRESSION:
@@ -111,8 +113,8 @@ def build_tables(
     records = grouping.group(records, wanted.group_by, allow_mixed=wanted.mixed)
     groups = [list(records)]
     if not is_across(wanted.table, columns, records):
-        places = dict.fromkeys((r.dataset, r.split) for r in keep_newest(records))
-        groups = [[r for r in records if (r.dataset, r.split) == place] for place in places]
+        places = dict.fromkeys(map(_place, keep_newest(records)))
+        groups = [[r for r in records if _place(r) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     built = []
     if wanted.table == CODE_PIVOT:
@@ -135,7 +137,7 @@ def build_tables(
             allow_mixed=wanted.mixed,
             command=wanted.command,
             commit=commits[-1] if len(commits) == 1 else "",
-            remarks=(f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else (),
+            remarks=(*((f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else ()), *remark),
         )
         of_groups = [] if set(wanted.datasets.replace(",", " ").split()).isdisjoint(GROUPS) else dataset_names(wanted)
         chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups)
@@ -160,6 +162,27 @@ def _pivot(group: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> Tabl
     return code_pivot.build(group, measure, options)
 
 
+def _without_fronts(records: Sequence[Record], table: str) -> list[Record]:
+    """The records without the rows of fronts; all where there are no others.
+
+    A front has the same vectors in a dozen forms, by several similarities: a table of its own.
+    """
+    others = [r for r in records if not r.part]
+    return others if others and table != ISOTROPY else list(records)
+
+
+def _say_left_out(records: Sequence[Record], shown: Sequence[Record]) -> tuple[str, ...]:
+    runs = dict.fromkeys(r.run_id for r in records if r.part)
+    if not runs or any(r.part for r in shown):
+        return ()
+    return (f"Left out, with a table of their own (--table {ISOTROPY}): {', '.join(runs)}.",)
+
+
+def _place(r: Record) -> tuple[str, str, str]:
+    """What has one table: of a front each similarity, for scores of two do not share a column."""
+    return r.dataset, r.split, r.similarity if r.part else ""
+
+
 def _find_baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:
     """The row of one table that a user names: as its label is there, or as it is among all records. None: not there.
 
@@ -173,8 +196,11 @@ def _find_baseline(name: str, group: Sequence[Record], records: Sequence[Record]
 
 
 def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
-    """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits."""
-    kept = list(records)
+    """Records of the data sets and split asked for. Without --split, a data set's dev gives way to its other splits.
+
+    Fronts give way to single evaluations, but in their own table.
+    """
+    kept = _without_fronts(records, wanted.table)
     if wanted.datasets:
         names = dataset_names(wanted)
         known = sorted({r.dataset for r in kept})
