@@ -83,6 +83,17 @@ def test_queries_that_gave_a_mean_are_left_out_of_every_row(place: Workspace) ->
     assert refused.code == 3 and "all queries gave a transform its query mean" in refused.err
 
 
+def test_a_front_of_a_model_is_that_of_its_vectors(place: Workspace) -> None:
+    words = "--data toy --transforms none,whiten --split dev+test --json"
+    model = "sentence-transformers/all-MiniLM-L6-v2"
+    of_model = values(place.ok(f"eval --model {model} {words}").json)
+    assert {t: v for (t, _), v in of_model.items()} == {
+        t: v for (t, _), v in values(place.ok(f"eval {words}").json).items()
+    }
+    plan = place.ok("eval --data toy --transforms front --dry-run").out
+    assert "soft_whiten a=0.25" in plan
+
+
 def test_a_second_front_opens_no_encoder(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     first = values(front(place, "--transforms front --similarities cosine --split dev+test"))
     monkeypatch.setattr("irctl.models.encoder.load_encoder", lambda *_: pytest.fail("opened"))

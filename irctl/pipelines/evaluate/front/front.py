@@ -22,6 +22,7 @@ from irctl.index.scoring import METRIC, SIMILARITY
 from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 from irctl.metrics.ranking.parsing import parse
 from irctl.models.embed import embed_queries
+from irctl.models.locate import resolve_run_name
 from irctl.models.transforms import affine
 from irctl.models.transforms.affine import Statistics
 from irctl.models.transforms.files import FittedTransform, hash_texts, hash_vectors
@@ -41,6 +42,7 @@ from irctl.pipelines.evaluate.rankings import result_rows
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_targets
 from irctl.pipelines.references import transforms
 from irctl.pipelines.references.trained_models import hash_of_training
+from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched, settle_data
 from irctl.pipelines.search.query_vectors import take
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.request import EvalRequest
 
+WIDTH = 384
+"""For a dry run over vectors that are not there yet: of the default model."""
 DEPTH = 100
 """Documents a query where neither -k nor a measure asks for more."""
 
@@ -127,8 +131,8 @@ class Job:
 def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
     """A row for every transform, similarity, data set, split and measure. Raises ConfigError, DataError."""
     index = find_index(request, config)
-    raw = open_rows(index, config)
-    wanted = asked.transforms(request.transforms or asked.FRONT, config, raw.raw_dim)
+    raw = open_rows(index, config, run, reporter, request.model)
+    wanted = asked.transforms(request.transforms or asked.NONE, config, raw.raw_dim)
     similarities = asked.similarities(request.similarities, SIMILARITY[raw.metric])
     config = settle_data(config, raw)
     targets, left_out = find_targets(config, RankingSource(), request)
@@ -244,10 +248,11 @@ def _note(job: Job) -> None:
 def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     """What --dry-run prints: the rows, the transforms by name, and what they are measured on."""
     index = find_index(request, config)
-    raw = open_rows(index, config)
-    wanted = asked.transforms(request.transforms or asked.FRONT, config, raw.raw_dim)
-    by = asked.similarities(request.similarities, SIMILARITY[raw.metric])
+    raw = opened_index.open_index(index, config, fits=False) if index else None
+    wanted = asked.transforms(request.transforms or asked.NONE, config, raw.raw_dim if raw else WIDTH)
+    by = asked.similarities(request.similarities, SIMILARITY[raw.metric] if raw else "cosine")
     targets, _ = find_targets(settle_data(config, raw), RankingSource(), replace(request, keep_going=True))
     labels = [affine.label(affine.describe(one)) for one in wanted]
-    plan: dict[str, Any] = {"evaluate": {"of": index, "transforms": labels, "similarities": by}}
+    of = index or resolve_run_name(request.model or config.model.name)
+    plan: dict[str, Any] = {"evaluate": {"of": of, "transforms": labels, "similarities": by}}
     return plan | {f"{t.dataset} {t.split}": {"queries": len(t.qrels), "measures": t.measures} for t in targets}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError
 from irctl.models import known_encoder
 from irctl.models.known_encoder import KnownEncoder
@@ -15,11 +16,14 @@ from irctl.pipelines.references import training_queries, vectors
 from irctl.pipelines.references.training_queries import SPLIT
 from irctl.pipelines.search import opened_index, query_vectors
 from irctl.pipelines.search.encoder_pair import check_encoder
+from irctl.pipelines.search.opened import Opened as Encoded
 from irctl.pipelines.search.opened_index import Searched
+from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection
+    from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.request import EvalRequest
     from irctl.pipelines.evaluate.targets import Target
 
@@ -34,19 +38,25 @@ class Opened:
 
 
 def find_index(request: EvalRequest, config: Config) -> str:
-    """The vectors named, else the newest encoded corpus that fits the settings. Raises ConfigError without one."""
-    if request.index and request.index != "latest":
-        return request.index
-    record = vectors.newest_named(config)
-    if record is None:
-        raise ConfigError(
-            "--transforms: no encoded corpus here", hint="irctl encode makes one, or name vectors with --index"
-        )
-    return record.id
+    """The vectors named, else the newest encoded corpus that fits the settings; empty: a corpus has to be encoded.
+
+    Raises DataError where the newest is asked for and there is none.
+    """
+    if request.index not in (None, "latest"):
+        return str(request.index)
+    record = vectors.newest_named(config) if request.model is None else None
+    if record is None and request.index is not None:
+        raise DataError("--index latest: no encoded corpus here", hint="irctl encode makes one")
+    return record.id if record is not None else ""
 
 
-def open_rows(index: str, config: Config) -> Searched:
-    """The rows, not transformed. Raises ConfigError for codes, which were made of rows in one form alone."""
+def open_rows(index: str, config: Config, run: RunHandle, reporter: Reporter, model: str | None) -> Searched:
+    """The rows of an index, or the collection encoded now, not transformed.
+
+    Raises ConfigError for codes, which were made of rows in one form alone.
+    """
+    if not index:
+        return Encoded(model).encoded(open_for(config), config, run, reporter)
     searched = opened_index.open_index(index, config, fits=False)
     if searched.bundle is not None:
         raise ConfigError(
