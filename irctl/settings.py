@@ -149,6 +149,8 @@ class Train:
     index: str = key("", "a bundle, or a run that made one, that the training reads; empty: the newest that fits")
     init: str = key("", "a folder, hub id or run whose weights training starts from; empty: model.name")
     lr: float = key(2e-5, "peak learning rate", low=0)
+    base_lr: float = key(0.0, "peak learning rate of the model without its head; 0: train.lr", low=0)
+    projection_lr: float = key(0.0, "peak learning rate of the head and of what a method adds; 0: train.lr", low=0)
     epochs: float = key(3.0, "passes over the training queries", low=0)
     max_steps: int = key(0, "stop after so many steps; 0: by epochs", low=0)
     warmup_ratio: float = key(0.05, "share of steps that warm up", low=0, high=1)

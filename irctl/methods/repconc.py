@@ -143,7 +143,7 @@ class Method(GroupMethod):
         return scores_BN.to(vectors.queries_BD.device), {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        centroids = optimizer_groups([self.pq.centroids], 0.0, lr=self.settings.centroid_lr)
+        centroids = optimizer_groups([self.pq.centroids], 0.0, lr=self.settings.centroid_lr, name="centroids")
         return [*super().parameter_groups(), *({**group, "weight_decay": 0.0} for group in centroids)]
 
     def inputs(self) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class TinyEncoder:
     dim = 8
     similarity = "dot"
     located = SimpleNamespace(folder="tiny")
+    about: Mapping[str, Any] = {}
 
     def __init__(self, dropout: float = 0.0, seed: int = 0) -> None:
         torch.manual_seed(seed)

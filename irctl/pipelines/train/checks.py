@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.train import branch, preparation, start
+from irctl.pipelines.train import branch, model_parts, preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.training.objective import regularizer_terms
@@ -47,6 +47,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     regularizer_terms.regularizers(config)
     preparation.kind_of(config.train.method).check(config)
     folder_facts.check(config)
+    model_parts.describe(config)  # a rate that reaches none of them
     found = locate.find_local(config.model.name, config.model.revision)
     if found is not None:
         normalize = config.encoder.normalize

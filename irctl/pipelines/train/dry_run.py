@@ -24,7 +24,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     probe: train two steps here, to measure the memory that they take.
     """
     from irctl.models import locate, similarity
-    from irctl.pipelines.train import memory, preparation, trial
+    from irctl.pipelines.train import memory, model_parts, preparation, trial
 
     said = Silent()
     config, plan = checks.check(config, said, out)
@@ -44,6 +44,8 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
             described["notices"] = [*described.get("notices", ()), steps.notice]
     else:
         described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
+    if parts := model_parts.describe(config):
+        described["parts"] = parts
     described["loss"] = {
         p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
         + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")

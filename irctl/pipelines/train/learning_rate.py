@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from irctl.errors import ConfigError
 from irctl.origins import Kind, derived
+from irctl.training.learning_rates import KEYS
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
     from irctl.config import Config
 
 
+RATES = ("lr", *KEYS.values())
+
+
 def scale_lr(config: Config, reporter: Reporter) -> Config:
-    """train.lr for a global batch that differs from the recipe's, by train.lr_scaling."""
+    """train.lr, and the rates of parts, for a global batch that differs from the recipe's, by train.lr_scaling."""
     recipe = _recipe_batch(config)
     how = config.train.lr_scaling
     if recipe is None:
@@ -32,8 +36,9 @@ def scale_lr(config: Config, reporter: Reporter) -> Config:
             "(train.lr_scaling=linear or sqrt scales it)"
         )
         return config
-    lr = config.train.lr * (ratio if how == "linear" else ratio**0.5)
-    return config.replace({"train.lr": lr}, derived(f"train.lr_scaling={how}"))
+    scale = ratio if how == "linear" else ratio**0.5
+    scaled = {f"train.{name}": rate * scale for name in RATES if (rate := getattr(config.train, name))}
+    return config.replace(scaled, derived(f"train.lr_scaling={how}"))
 
 
 def _recipe_batch(config: Config) -> int | None:

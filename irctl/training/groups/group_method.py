@@ -10,17 +10,19 @@ split, D vector width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from irctl.config import Config
 from irctl.data.groups.candidates import View
+from irctl.models.heads import head_modules
+from irctl.training import learning_rates
 from irctl.training.groups.batches import unpack_views
 from irctl.training.groups.opening import GroupTraining, open_groups
 from irctl.training.method import Context, Item
@@ -85,9 +87,25 @@ class GroupMethod(ScoredMethod):
         return self.training_on.batches(items)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Weight decay on the encoder's matrices only; learned parts of the loss take none."""
-        trained = [*self.module.parameters(), *self.objective.parameters()]
-        return optimizer_groups(trained, self.training_on.weight_decay)
+        """Weight decay on the model's matrices only; learned parts of the loss take none."""
+        after = [p for part in (*head_modules(self.encoder), *self.added_modules()) for p in part.parameters()]
+        of_head = {id(p) for p in after}
+        base = [p for p in self.module.parameters() if id(p) not in of_head]
+        decay = self.training_on.weight_decay
+        return [
+            *optimizer_groups(base, decay, **self._named(learning_rates.BASE)),
+            *optimizer_groups(after, decay, **self._named(learning_rates.HEAD)),
+            *optimizer_groups(self.objective.parameters(), 0.0, name="loss"),
+        ]
+
+    def added_modules(self) -> Sequence[nn.Module]:
+        """Modules that a method adds to the model and that are trained by the head's rate, such as a predictor."""
+        return ()
+
+    def _named(self, part: str) -> dict[str, Any]:
+        """What an optimizer group of this part says of itself."""
+        rates = self.training_on.rates
+        return {"name": part, **({"lr": rates[part]} if part in rates else {})}
 
     def evaluate(self) -> dict[str, float]:
         assert self.training_on.dev is not None, "asked only where can_evaluate"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from irctl.config import Config
 from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.origins import derived
+from irctl.training import learning_rates
 from irctl.training.groups import frozen_settings, held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
@@ -44,6 +45,7 @@ class GroupTraining:
     dev: DevScore | None
     guide: Guide | None
     measured_on: str = "dev"
+    rates: Mapping[str, float] = field(default_factory=dict)  # peaks by part of the model, where not train.lr
     regularization: Regularization | None = None
     positive_from: float = 1.0  # the least label of a positive, for regularizers
     kept: KeptBase | None = None  # vectors of a base that stays as it is
@@ -122,6 +124,7 @@ def open_groups(
             "run": context.paths.folder.name,
         },
         weight_decay=config.train.weight_decay,
+        rates=learning_rates.own_rates(config.train),
         dev=DevScore(dev, used) if dev else None,
         guide=guide,
         measured_on=dev.split if dev else "",

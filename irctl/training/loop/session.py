@@ -23,7 +23,7 @@ from irctl.errors import ConfigError, RunFailed
 from irctl.ledger.files import surroundings
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
-from irctl.training import batch_plan, precision
+from irctl.training import batch_plan, learning_rates, precision
 from irctl.training.loop import epoch_models
 from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow, Times
@@ -82,7 +82,9 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     with _alone(paths, reporter) if training.is_first else nullcontext():
         transformers.set_seed(config.run.seed)
         method = build(config, training.context)
-        if not method.parameter_groups():
+        groups = method.parameter_groups()
+        learning_rates.check(config, groups)
+        if not groups:
             raise ConfigError(
                 "model.freeze_base: nothing is left to train", hint="Add LoRA with --set model.lora_r=16, or drop it"
             )

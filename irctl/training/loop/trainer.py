@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from irctl.config import Config
 from irctl.errors import RunFailed
-from irctl.training import precision
+from irctl.training import learning_rates, precision
 from irctl.training.batch_plan import BatchPlan, StepPlan
 from irctl.training.loop import epoch_models, schedule
 from irctl.training.loop.loss_batches import Loader, LossBatches
@@ -184,6 +184,8 @@ class Trainer(transformers.Trainer):
         parts, measures = ({n: v / seen for n, v in sums.items()} for sums in (self._parts, self._measures))
         self._parts, self._measures, self._parts_seen = {}, {}, 0
         values = {"loss": logs["loss"], "lr": logs["learning_rate"], "grad_norm": logs.get("grad_norm", math.nan)}
+        assert self.optimizer is not None, "a step was taken"
+        values |= learning_rates.logged(self.optimizer.param_groups, logs["learning_rate"])
         if len(parts) > 1:
             values |= {f"loss.{name}": value for name, value in parts.items()}
         self.run.journal.step(self.state.global_step, round(self.state.epoch or 0.0, 6), values | measures)

@@ -87,7 +87,11 @@ def steps(path: Path) -> dict[int, dict[str, float]]:
 def last_measures(path: Path) -> dict[str, float]:
     """What a method measures besides its loss, and the terms of the loss, as logged last; empty where it does not."""
     at = steps(path)
-    last = {n: v for n, v in at[max(at)].items() if n not in ("loss", "lr", "grad_norm")} if at else {}
+    last = (
+        {n: v for n, v in at[max(at)].items() if n not in ("loss", "lr", "grad_norm") and not n.startswith("lr.")}
+        if at
+        else {}
+    )
     return last if any(not name.startswith("loss.") for name in last) else {}
 
 

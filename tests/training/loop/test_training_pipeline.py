@@ -296,7 +296,7 @@ def test_dry_run_shows_data_batch_steps_launch_and_memory(minilm, no_sockets) ->
     assert shown["steps"]["steps"] == 15
     assert "irctl.training.processes.worker" in shown["launch"]
     assert shown["deepspeed"].startswith("not used")
-    assert shown["memory"]["parameters"] == "22,713,728"
+    assert shown["memory"]["parameters"] == "22,713,216"
     assert "0.34 GiB a device (16 bytes a parameter)" in shown["memory"]["weights and optimizer"]
 
 

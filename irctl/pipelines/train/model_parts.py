@@ -1,0 +1,135 @@
+"""The parts of a model that is to be trained, with their parameters and rates, from its files: no weights are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import plugins, tables
+from irctl.models import head_settings, reading, similarity
+from irctl.models.locate import ADAPTER, LocatedModel, find_local
+from irctl.pipelines.train import memory
+from irctl.training import learning_rates
+from irctl.training.learning_rates import BASE, HEAD
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+GROUPS = ("groups", "coded_groups")
+"""Kinds of data whose methods train a model by parts (training/groups/group_method.py)."""
+FIXED = "Router"
+"""A fitted transform before a head: it is not trained."""
+WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size", "dim")
+"""Keys of a module's config.json."""
+Shape = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """matrices, others: numbers in what weight decay is on, and in what it is not on (biases, norms)."""
+
+    name: str
+    matrices: int
+    others: int
+    frozen: int = 0
+    is_bound: bool = False  # adapters: at the most
+
+    def line(self, rate: float, decay: float) -> str:
+        trained = self.matrices + self.others
+        if not trained:
+            return f"{self.frozen:,} parameters, frozen"
+        most = "at most " if self.is_bound else ""
+        frozen = f", {self.frozen:,} frozen" if self.frozen else ""
+        return (
+            f"{most}{trained:,} parameters ({self.matrices:,} with weight decay {decay:g}, {self.others:,} without)"
+            f"{frozen}; peak learning rate {rate:g}"
+        )
+
+
+def find(config: Config) -> list[Part]:
+    """The parts of the model that is here; none where it is not, or where a method trains something else."""
+    method = config.train.method
+    located = find_local(config.model.name, config.model.revision)
+    if (
+        plugins.literal("methods", method, "DATA") not in GROUPS
+        or located is None
+        or (located.folder / ADAPTER).is_file()
+    ):
+        return []
+    places = memory.read_shapes(located.folder)
+    after, fixed = _head_folders(located)
+    base = [s for place, shapes in places.items() if not _is_in(place, after) for s in shapes]
+    head = [s for place, shapes in places.items() if _is_in(place, after) and not _is_in(place, fixed) for s in shapes]
+    found = [_base(config, located.folder, base)]
+    if after:
+        found.append(_count(HEAD, (shape for _, shape in head)))
+    elif head_settings.is_asked(config):
+        width = _width(located)
+        found += [_made_head(config, width, head_settings.choose_dim(config, width))] if width else []
+    return found
+
+
+def describe(config: Config) -> dict[str, str]:
+    """A line a part, for --dry-run. Raises ConfigError for a rate that reaches none of them."""
+    parts, train = find(config), config.train
+    if not parts:
+        return {}
+    rates = learning_rates.own_rates(train)
+    groups: list[dict[str, Any]] = [
+        {"name": p.name, **({"lr": rates[p.name]} if p.name in rates else {})} for p in parts if p.matrices + p.others
+    ]
+    if adds := plugins.literal("methods", train.method, "ADDS"):
+        groups.append({"name": HEAD, "lr": rates.get(HEAD, train.lr)})
+    if config.loss.learn_temperature:
+        groups.append({"name": "loss"})
+    learning_rates.check(config, groups)
+    told = {p.name: p.line(rates.get(p.name, train.lr), train.weight_decay) for p in parts}
+    return {**told, **({"the method adds": str(adds)} if adds else {})}
+
+
+def _base(config: Config, folder: Path, named: list[tuple[str, Shape]]) -> Part:
+    whole = _count(BASE, (shape for _, shape in named))
+    everything = whole.matrices + whole.others
+    if config.model.lora_r:
+        added, beside = memory.count_lora(folder, config.model.lora_r)
+        return Part(BASE, added + beside, 0, everything - beside, is_bound=True)
+    return Part(BASE, 0, 0, everything) if config.model.freeze_base else whole
+
+
+def _count(name: str, shapes: Iterable[Shape]) -> Part:
+    sizes = [(len(shape) >= 2, math.prod(shape)) for shape in shapes]
+    return Part(name, sum(n for is_matrix, n in sizes if is_matrix), sum(n for is_matrix, n in sizes if not is_matrix))
+
+
+def _made_head(config: Config, width: int, dim: int) -> Part:
+    enters = dim if config.model.head_init == "transform" else width
+    biases = 2 * enters + dim
+    return Part(HEAD, head_settings.count_parameters(enters, dim) - biases, biases)
+
+
+def _head_folders(located: LocatedModel) -> tuple[list[Path], list[Path]]:
+    """(folders of the head's modules, those among them that are fixed) of a saved model."""
+    about = reading.read_file(located).get(head_settings.HEAD)
+    if not about:
+        return [], []
+    listed = similarity.read_modules(located)[about["first"] : about["first"] + about["count"]]
+    fixed = [located.folder / m["path"] for m in listed if m["type"].endswith(FIXED)]
+    return [located.folder / m["path"] for m in listed], fixed
+
+
+def _is_in(place: Path, folders: list[Path]) -> bool:
+    return any(place == f or f in place.parents for f in folders)
+
+
+def _width(located: LocatedModel) -> int:
+    """The width of the model's vectors, of the last module whose file says one; 0 where none does."""
+    modules = similarity.read_modules(located) if located.is_sentence_transformers else []
+    for place in [*(located.folder / m["path"] for m in reversed(modules)), located.folder]:
+        about = tables.json_object(place / "config.json") if (place / "config.json").is_file() else {}
+        for key in WIDTHS:
+            if isinstance(about.get(key), int):
+                return int(about[key])
+    return 0
