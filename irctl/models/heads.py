@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -92,13 +92,22 @@ def set_similarity(encoder: TextEncoder, similarity: str) -> TextEncoder:
     return other
 
 
-def head_modules(encoder: TextEncoder) -> list[nn.Module]:
+class OfModules(Protocol):
+    """An encoder, or what stands for one: a row of modules, and what irctl.json says of them."""
+
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+    @property
+    def module(self) -> Any: ...
+
+
+def head_modules(encoder: OfModules) -> list[nn.Module]:
     """The modules of the head, a fixed transform before it included; none where the model has no head."""
     about = encoder.about.get(HEAD)
     return list(encoder.module)[about["first"] : about["first"] + about["count"]] if about else []
 
 
-def base_modules(encoder: TextEncoder) -> list[nn.Module]:
+def base_modules(encoder: OfModules) -> list[nn.Module]:
     """All modules that are not the head's."""
     own = {id(part) for part in head_modules(encoder)}
     return [part for part in encoder.module if id(part) not in own]

@@ -90,7 +90,7 @@ def describe(config: Config) -> dict[str, str]:
     return {**told, **({"the method adds": str(adds)} if adds else {})}
 
 
-def _base(config: Config, folder: Path, named: list[tuple[str, Shape]]) -> Part:
+def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> Part:
     whole = _count(BASE, (shape for _, shape in named))
     everything = whole.matrices + whole.others
     if config.model.lora_r:
