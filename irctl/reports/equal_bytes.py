@@ -1,7 +1,8 @@
 """What codes keep of the vectors they were made of, and how much of OPQ's loss at the same bytes they win back.
 
 Both references are found by lineage: vectors are the same where the identity behind them (`Record.base`) is. Gap closed
-is (x - OPQ) / (dense - OPQ): 0 for OPQ, 1 for uncompressed vectors.
+is (x - OPQ) / (dense - OPQ): 0 for OPQ, 1 for uncompressed vectors. Codes that were trained from OPQ are compared with
+the very starts that they began with, as far as those were evaluated; other codes with the mean of all starts.
 Dimension key: N queries.
 """
 
@@ -30,12 +31,14 @@ Best = Callable[[Record], Mapping[str, Sequence[str]] | None]
 class Gap:
     """One row against OPQ and uncompressed vectors. low, high: 95 %, queries resampled in pairs; None: unbounded.
 
-    starts: OPQs that opq is the mean of. n: queries of the interval, 0 where per-query values are missing.
+    starts: OPQs that opq is the mean of. pairs: how many of the row's starts began with them and are compared; 0: none
+    did, and the whole row is compared. n: queries of the interval, 0 where per-query values are missing.
     """
 
     system: str
     reference: str
     starts: int
+    pairs: int
     dataset: str
     split: str
     measure: str
@@ -54,13 +57,16 @@ class Gap:
         interval = f" [{', '.join(ends)}], n {self.n}" if self.n else ""
         return (
             f"{self.dataset} {self.split} {self.measure}: {self.system} closes {100 * self.gap:.0f} %{interval} "
-            f"of the gap between {self.reference} ({self.opq:.4f}, {_starts(self.starts)}) and uncompressed "
+            f"of the gap between {self.reference} ({self.opq:.4f}, {self.of_starts}) and uncompressed "
             f"({self.dense:.4f})"
         )
 
-
-def _starts(count: int) -> str:
-    return "1 start" if count == 1 else f"mean of {count} starts"
+    @property
+    def of_starts(self) -> str:
+        """How many starts, and whether they are those that the row began with."""
+        if self.pairs:
+            return "1 pair of starts" if self.pairs == 1 else f"{self.pairs} pairs of starts"
+        return "1 start" if self.starts == 1 else f"mean of {self.starts} starts"
 
 
 def add_overlap(records: Iterable[Record], best: Best) -> list[Record]:
@@ -83,16 +89,35 @@ def _overlap(record: Record, records: Sequence[Record], best: Best) -> float | N
 def add_gap(records: Iterable[Record], measure: str) -> list[Record]:
     """The records of a measure with the gap that they close, as a fact; nothing where a reference is missing."""
     shown = list(records)
-    found = [(r, find_references(r, shown)) if r.measure == measure else (r, None) for r in shown]
-    return [_with_fact(r, GAP, None if of is None else of.share(r.value)) for r, of in found]
+    shares = {
+        id(r): of.share(r.value)
+        for mine in _rows(shown, measure).values()
+        if (of := find_references(mine, shown)) is not None
+        for r in of.mine
+    }
+    return [_with_fact(r, GAP, shares.get(id(r))) for r in shown]
+
+
+def _rows(records: Sequence[Record], measure: str) -> dict[tuple[RowKey, str, str], list[Record]]:
+    """Records of a measure by row, data set and split."""
+    rows: dict[tuple[RowKey, str, str], list[Record]] = {}
+    for r in records:
+        if r.measure == measure:
+            rows.setdefault(((r.system, r.variant), r.dataset, r.split), []).append(r)
+    return rows
 
 
 @dataclass(frozen=True)
 class References:
-    """What a record is compared with: the uncompressed vectors, and every start of the OPQ of its bytes."""
+    """What a row is compared with: the uncompressed vectors, and starts of the OPQ of its bytes.
+
+    mine: the row's records that are compared; pairs: with the start that each began with, 0 where there is none such.
+    """
 
     dense: Record
     opq: tuple[Record, ...]
+    mine: tuple[Record, ...]
+    pairs: int
 
     @property
     def opq_mean(self) -> float:
@@ -103,11 +128,14 @@ class References:
         return (value - self.opq_mean) / (self.dense.value - self.opq_mean)
 
 
-def find_references(record: Record, records: Sequence[Record]) -> References | None:
+def find_references(row: Sequence[Record], records: Sequence[Record]) -> References | None:
     """By lineage; None without them, for what re-scores by exact vectors, and where dense - OPQ is below .01.
+
+    row: the records of a row, of one measure, data set and split.
 
     OPQ of as many slices and bits, where the codes have such; else of as many bytes. Of several the best in its mean.
     """
+    record = row[-1]
     dense = find_uncompressed(record, records)
     if dense is None or not record.compression or record.rerank:
         return None
@@ -120,7 +148,10 @@ def find_references(record: Record, records: Sequence[Record]) -> References | N
     if not rows:
         return None
     best = max(rows.values(), key=lambda of: fmean(r.value for r in of))
-    found = References(dense, tuple(best))
+    opq_of = {r.start: r for r in best if r.start}
+    mine = [r for r in row if r.start in opq_of]
+    began = {r.start: opq_of[r.start] for r in mine}
+    found = References(dense, tuple(began.values() or best), tuple(mine or row), len(began))
     return found if dense.value - found.opq_mean >= SMALLEST else None
 
 
@@ -134,20 +165,17 @@ def _have_same_size(opq: Record, record: Record) -> bool:
 def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -> list[Gap]:
     """Each row's gap with its interval, in the mean of its seeds."""
     labels = label_rows(records)
-    rows: dict[tuple[RowKey, str, str], list[Record]] = {}
-    for r in records:
-        if r.measure == measure:
-            rows.setdefault(((r.system, r.variant), r.dataset, r.split), []).append(r)
     gaps = []
-    for (key, dataset, split), mine in rows.items():
-        of = find_references(mine[-1], records)
+    for (key, dataset, split), row in _rows(records, measure).items():
+        of = find_references(row, records)
         if of is None or key == (of.opq[0].system, of.opq[0].variant):
             continue
-        value = fmean(r.value for r in mine)
+        value = fmean(r.value for r in of.mine)
         one = Gap(
             system=labels[key],
             reference=labels[of.opq[0].system, of.opq[0].variant],
             starts=len(of.opq),
+            pairs=of.pairs,
             dataset=dataset,
             split=split,
             measure=measure,
@@ -156,12 +184,12 @@ def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -
             opq=of.opq_mean,
             gap=of.share(value),
         )
-        gaps.append(_add_interval(one, mine, of, per_query))
+        gaps.append(_add_interval(one, of, per_query))
     return gaps
 
 
-def _add_interval(gap: Gap, mine: Sequence[Record], of: References, per_query: PerQuery) -> Gap:
-    sides = [list(map(per_query, side)) for side in (mine, of.opq, [of.dense])]
+def _add_interval(gap: Gap, of: References, per_query: PerQuery) -> Gap:
+    sides = [list(map(per_query, side)) for side in (of.mine, of.opq, [of.dense])]
     known = [v for side in sides for v in side if v]
     if len(known) < sum(map(len, sides)) or len({frozenset(v) for v in known}) > 1:
         return gap
@@ -173,7 +201,7 @@ def _add_interval(gap: Gap, mine: Sequence[Record], of: References, per_query: P
 
 def describe_references(gaps: Sequence[Gap]) -> str:
     """The OPQs that rows were compared with."""
-    return "; ".join(dict.fromkeys(f"{g.reference} ({_starts(g.starts)})" for g in gaps))
+    return "; ".join(dict.fromkeys(f"{g.reference} ({g.of_starts})" for g in gaps))
 
 
 def _with_fact(record: Record, name: str, value: float | None) -> Record:

@@ -83,7 +83,8 @@ def _gap(measure: str, gaps: Sequence[Gap]) -> str:
     against = f" Compared with: {equal_bytes.describe_references(gaps)}." if gaps else ""
     return (
         f"Gap closed: (x - OPQ) / (uncompressed - OPQ) in {measure}, over the same vectors, as encoded; OPQ of as many "
-        f"slices and bits, for other codes of as many bytes, the best in its mean where there are several. Blank "
+        f"slices and bits, for other codes of as many bytes, the best in its mean where there are several; codes that "
+        f"were trained from it start by start, with those that they began with. Blank "
         f"without one, or where uncompressed - OPQ is below {equal_bytes.SMALLEST}.{against}"
     )
 

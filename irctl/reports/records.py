@@ -35,6 +35,7 @@ class Record:
     code_label: str = ""  # its label; empty for uncompressed vectors
     seed: int | None = None  # of the training
     code_seed: int | None = None  # of the compression: another start of its k-means, another rotation
+    start: str = ""  # identity of the compression with its seed; trained codes have that of those they began with
     bytes_per_vector: float | None = None
     rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""

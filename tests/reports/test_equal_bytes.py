@@ -115,6 +115,31 @@ def test_the_interval_resamples_queries_in_pairs_and_says_how_many_starts() -> N
     assert without.n == 0 and without.low is None and "[" not in without.line
 
 
+def test_codes_trained_from_some_starts_are_compared_with_those_starts_alone() -> None:
+    # the mean of all starts is .42: it said 75 % and -25 % of what was .04 above the very codes it began with
+    starts = [opq(v, n, start=f"s{n}") for n, v in ((1, 0.40), (2, 0.42), (3, 0.44))]
+    better = codes("jpq", "jpq", 0.48, facts=SHAPE, start="s3")
+    worse = codes("jpq mse", "jpq", 0.40, facts=SHAPE, start="s1")
+    found = gaps(DENSE, *starts, better, worse, codes("sign", "binary", 0.46, start="its own"))
+    assert found["jpq"] == pytest.approx((0.48 - 0.44) / (0.50 - 0.44))
+    assert found["jpq mse"] == pytest.approx(0.0)
+    assert found["sign"] == pytest.approx(0.5)  # began with no OPQ: the mean of all
+    told = {g.system: g for g in compare_gaps([DENSE, *starts, better, worse], "nDCG@10", values)}
+    assert (told["jpq"].pairs, told["jpq"].starts, told["jpq"].opq) == (1, 1, 0.44)
+    assert "(0.4400, 1 pair of starts)" in told["jpq"].line
+    assert told["jpq"].low == pytest.approx(2 / 3)  # the interval is of the same pairs
+
+
+def test_a_start_whose_opq_was_not_evaluated_is_left_out_of_the_gap_and_the_pairs_are_counted() -> None:
+    learned = [codes("jpq", "jpq", v, facts=SHAPE, start=s, seed=n, run_id=f"j{n}")
+               for n, s, v in ((1, "s1", 0.45), (2, "s2", 0.47), (9, "s9", 0.30))]  # fmt: skip
+    starts = [opq(0.40, 1, start="s1"), opq(0.42, 2, start="s2")]
+    (gap,) = compare_gaps([DENSE, *starts, *learned], "nDCG@10", values)
+    assert (gap.value, gap.opq, gap.pairs) == pytest.approx((0.46, 0.41, 2)) and "2 pairs of starts" in gap.line
+    shown = {r.run_id: r.facts.get("gap") for r in add_gap([DENSE, *starts, *learned], "nDCG@10")}
+    assert shown["j9"] is None and shown["j1"] == pytest.approx(0.04 / 0.09)
+
+
 def test_an_interval_is_unbounded_where_the_gap_itself_may_be_none() -> None:
     low, high = bootstrap_ratio(np.array([1.0, 1.0, 1.0, 1.0]), np.array([1.0, 0.8, 0.4, -1.0]))
     assert low is not None and high is None

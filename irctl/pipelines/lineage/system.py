@@ -40,6 +40,7 @@ class System:
     transform: str
     code: str
     code_label: str
+    start: str
     seed: int | None
     code_seed: int | None
     bytes_per_vector: float | None
@@ -134,6 +135,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         transform=transform,
         code=_fingerprint({k: v for k, v in parts.items() if k not in of_vectors}),
         code_label=code_label,
+        start=_start_of(compress, of_vectors) if compress is not None else "",
         seed=train.columns.get("seed") if train else None,
         code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
@@ -143,6 +145,12 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def _start_of(compress: RunRecord, of_vectors: Mapping[str, Any]) -> str:
+    """What tells one start of a compression from others; a compression that was made again has the same."""
+    method, own = _compression_of(compress, {})
+    return _fingerprint({**of_vectors, "compress": {"method": method, **own}, "seed": compress.columns.get("seed")})
 
 
 def _earlier_trainings(line: Sequence[RunRecord], below: Sequence[RunRecord]) -> dict[str, Any]:
@@ -250,6 +258,7 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         transform="",
         code="",
         code_label="",
+        start="",
         seed=None,
         code_seed=None,
         bytes_per_vector=None,

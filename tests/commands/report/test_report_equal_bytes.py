@@ -131,7 +131,16 @@ def test_a_row_of_trained_codes_has_the_references_of_the_codes_it_began_with(le
     (row,) = (r for r in table["rows"] if "repconc" in r["system"])
     assert row["system"] == f"{MODEL.rpartition('/')[2]} + repconc infonce bits=4 m=96"
     columns = ("kept", "gap", "overlap@10", "bits", "imbalance", "row_error")
-    assert [row["cells"][c]["text"] for c in columns] == ["92.0", "50.0", "80.0", "384", "0.250", "0.125"]
+    assert [row["cells"][c]["text"] for c in columns] == ["92.0", "33.3", "80.0", "384", "0.250", "0.125"]
+
+
+def test_trained_codes_are_compared_with_the_start_that_they_began_with(ledger: RunHandle) -> None:
+    train = step("train", "train.method=jpq", "loss.name=distill", parents=(ledger,), kind="bundle")
+    evaluation(train, 0.46, compression="learned", bytes_per_vector=48)
+    (table,) = json.loads(irctl("--json"))["tables"]
+    (gap,) = (g for g in table["gaps"] if "learned" in g["system"])
+    assert (gap["pairs"], gap["opq"]) == (1, pytest.approx(0.44))  # the mean of the three starts is .42
+    assert gap["gap"] == pytest.approx((0.46 - 0.44) / (0.50 - 0.44))
 
 
 def test_transformed_vectors_stand_beside_those_as_encoded(ledger: RunHandle) -> None:
