@@ -9,6 +9,8 @@ from toy_collections import beir_folder
 from word_collection import WORDS
 from workspace import Workspace
 
+from irctl.ledger import query
+from irctl.pipelines.train.regularizer_lines import CALLED
 from irctl.training.run_files import journal
 
 ADDED = "--set train.regularizer=gor:.1,sigreg:.02 --set regularizer.sigreg.slices=32"
@@ -55,14 +57,28 @@ def test_every_method_trains_with_regularizers(
     place: Workspace, words: str, codes: Path, in_process: None, name: str
 ) -> None:
     options, rows = METHODS[name]
-    made = place.ok(f"train {options.format(codes=codes)} --data {words} {SHORT} {ADDED} --json").json
+    command = f"train {options.format(codes=codes)} --data {words} {SHORT} {ADDED}"
+    planned = place.ok(f"{command} --dry-run --json").json["plan"]["regularizers"]
+    expected = " and ".join(f"{n} {CALLED[name.removeprefix('rows.')]}" for name, n in rows.items())
+    assert planned["gor"].startswith(f"weight 0.1, rows of the first loss batch: {expected}")
+    assert planned["sigreg"].endswith(", slices 32")
+    made = place.ok(f"{command} --json").json
     metrics = Path(place.folder / "runs" / made["run"] / "metrics.jsonl")
     steps = journal.steps(metrics)
     assert {k: v for k, v in steps[1].items() if k.startswith("rows.")} == rows
     assert steps[1]["loss.gor"] >= 0 and steps[1]["loss.sigreg"] > 0
     (told,) = (e for e in journal.events(metrics) if e["event"] == "regularizers")
     assert set(told["shares"]) == {"gor", "sigreg"} and all(0 <= share <= 2 for share in told["shares"].values())
-    assert told["shares"]["sigreg"] > 0
+    assert told["shares"]["sigreg"] > 0 and made["regularizers"] == told["shares"]
+    recorded = {m["name"]: m["value"] for m in query.metrics(made["run"]) if m["step"] is None}
+    assert recorded["gradient_share.gor"] == told["shares"]["gor"] and recorded["loss.sigreg"] > 0
+
+
+def test_a_last_batch_that_is_too_small_is_said_before_training(place: Workspace, words: str) -> None:
+    command = f"train --method dense --negatives none --batch 7 --data {words} --dry-run --json"
+    said = place.ok(f"{command} --set train.regularizer=gor:.1").json["plan"]["notices"]
+    assert any("the last batch of an epoch has 1 query, fewer than a regularizer needs" in line for line in said)
+    assert "regularizers" not in place.ok(command).json["plan"]
 
 
 @pytest.mark.parametrize(

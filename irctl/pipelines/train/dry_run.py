@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
-from irctl.pipelines.train import checks
+from irctl.pipelines.train import checks, regularizer_lines
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
@@ -52,6 +52,10 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         + (f", {of_data}" if (of_data := data.of_losses.get(p.name)) else "")
         for p in terms.parts(config)
     }
+    if config.train.regularizer:
+        described["regularizers"] = regularizer_lines.describe(config, plan, data)
+        if said_of := regularizer_lines.notices(config, plan, data.sizes):
+            described["notices"] = [*described.get("notices", ()), *said_of]
     described["similarity"] = {
         "scores": similarity.describe_similarity(
             config.search.similarity,

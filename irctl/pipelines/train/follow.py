@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from irctl.pipelines.train import regularizer_lines
 from irctl.types import Advance, Reporter
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Follow:
             self._run.event("warning", "training", row["message"])
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
+        elif event == "regularizers":
+            self._reporter.say(regularizer_lines.line(row["shares"]))
         elif event == "done":
             self.done = row
         elif event == "mine":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data import draws
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import Bundle
@@ -139,7 +140,9 @@ def describe(config: Config) -> Described:
     bundle_vectors.name_source(bundle, config)
     notices = {"notices": [*said.lines, *_notices(config, collection)]}
     sizes = GroupSizes(items, _count(own, bundle))
-    return Described(facts, {k: v for k, v in notices.items() if v}, sizes, memory=_memory(config, bundle))
+    first = draws.queries_of_epoch(items, config.run.seed, 0)[: config.batch.loss or config.batch.global_]
+    rows = {"queries": int((first % 2 == 0).sum()) if kind == "mixed" else len(first)}
+    return Described(facts, {k: v for k, v in notices.items() if v}, sizes, memory=_memory(config, bundle), rows=rows)
 
 
 def _memory(config: Config, bundle: Bundle) -> dict[str, str]:

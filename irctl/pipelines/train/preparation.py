@@ -34,7 +34,7 @@ class Described:
     """What --dry-run prints of the data: facts, and lists of lines by heading. sizes: None while it is not here.
 
     of_losses: what to say of each term of the loss. memory: of a training that forwards no encoder, in place of the
-    estimate from the model's weights.
+    estimate from the model's weights. rows: of the first loss batch, by population, for regularizers.
     """
 
     facts: dict[str, Any]
@@ -42,6 +42,7 @@ class Described:
     sizes: GroupSizes | None
     of_losses: dict[str, str] = field(default_factory=dict)
     memory: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 class DataKind(Protocol):

@@ -13,7 +13,7 @@ from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
-from irctl.pipelines.train import branch, checks, memory, preparation
+from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
 from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -57,6 +57,8 @@ def train(
     if data.sizes:
         plan = batch_plan.plan(config, data.sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
+    for line in regularizer_lines.notices(config, plan, data.sizes):
+        reporter.warn(line)
     write_json(run.paths.config, config.to_json())
     if deepspeed_settings.uses_deepspeed(config.hardware):
         write_json(run.paths.deepspeed, deepspeed_settings.settings(config.hardware))
@@ -129,6 +131,11 @@ def _record(
         "peak_memory_gib": done["peak_memory_gib"],
         "seconds": round(seconds, 1),
     }
+    for event in journal.events(run.paths.metrics):
+        if event["event"] == "regularizers":
+            payload["regularizers"] = event["shares"]
+            for name, share in event["shares"].items():
+                run.metric(f"gradient_share.{name}", share)
     run.metric("train_memory_gib", done["peak_memory_gib"])
     for name, value in journal.last_measures(run.paths.metrics).items():
         run.metric(name, value)

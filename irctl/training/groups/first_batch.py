@@ -17,13 +17,13 @@ from irctl import plugins
 from irctl.data import draws
 from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.training import batch_plan
-from irctl.training.objective import terms
+from irctl.training.objective import regularizer_terms, terms
 from irctl.training.objective.terms import Part
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.groups.candidates import ViewArrays
-    from irctl.data.groups.group_source import GroupSource
+    from irctl.data.groups.group_source import GroupRows, GroupSource
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def lines(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) 
 def count_negatives(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) -> dict[str, NegativeCounts]:
     """For each term of the loss."""
     parts = terms.parts(config, source.largest_grade)
-    queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
-    groups = [source.rows(int(query), 0) for query in queries]
+    groups = _groups(config, source)
     views = views_of(source, groups, sorted({"own", *(part.view for part in parts)}), config.loss.inbatch_label)
     passages = sum(len(group.passage_rows_K) for group in groups)
     counts = {}
@@ -63,6 +62,19 @@ def count_negatives(config: Config, source: GroupSource, views_of: ViewsOf = bat
             negatives_B, listed = np.where(own_B > 0, own_B, np.minimum(negatives_B, 1)), passages / len(groups)
         counts[part.name] = NegativeCounts(float(negatives_B.mean()), listed - 1)
     return counts
+
+
+def count_rows(config: Config, source: GroupSource) -> dict[str, int]:
+    """Queries, and positives of a query's own, that a regularizer sees."""
+    groups = _groups(config, source)
+    least = regularizer_terms.positive_from(config, source.labels, source.is_binary)
+    positives = sum(int(((g.labels_K >= least) & (g.passage_rows_K >= 0)).sum()) for g in groups)
+    return {"queries": len(groups), "passages": positives}
+
+
+def _groups(config: Config, source: GroupSource) -> list[GroupRows]:
+    queries = draws.queries_of_epoch(len(source), config.run.seed, 0)[: batch_plan.plan(config).loss]
+    return [source.rows(int(query), 0) for query in queries]
 
 
 def _negatives_B(part: Part, view: ViewArrays) -> NDArray[np.int64]:

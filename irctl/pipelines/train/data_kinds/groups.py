@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,9 @@ def describe_source(
     if to_mine:
         del facts["group sizes"]
     sizes = GroupSizes(len(groups), made_of.passages, made_of.expected)
-    return _described(facts, notices, sizes, {} if to_mine else first_batch.lines(config, groups, views_of))
+    rows = first_batch.count_rows(config, groups) if config.train.regularizer else {}
+    described = _described(facts, notices, sizes, {} if to_mine else first_batch.lines(config, groups, views_of))
+    return replace(described, rows=rows)
 
 
 def _planned_negatives(config: Config, source: JudgedSplit) -> tuple[Config, int, str]:
