@@ -87,7 +87,7 @@ class Method(RetrievingMethod):
         index = VectorIndex.of_stream(stream, similarity, encoder.device)
         about = {"loss": config.loss.name, "positive_threshold": queries.threshold, "run": context.paths.folder.name}
         is_unit = similarity == "cosine" or encoder.settings.normalize
-        regularization = regularization_of(config, context, is_unit=is_unit)
+        regularization = regularization_of(config, context, is_unit=is_unit, dim=encoder.dim)
         documents = launched(context.paths).get("documents", {})
         return cls(judged, encoder, index, config, regularization, **about, **documents)
 

@@ -15,10 +15,13 @@ from torch import Tensor
 from irctl.errors import ConfigError, DataError
 from irctl.regularizers import _rows
 
+LARGER_SAMPLE = "zeta"
+"""The setting that asks, above 0, for the covariance of a larger sample, measured before training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    zeta: float = 0.0  # share of the larger sample's covariance, in [0, 1); its authors use 0.75
+    zeta: float = 0.0  # share of the covariance of a larger sample of training rows, in [0, 1); its authors use 0.75
 
     def __post_init__(self) -> None:
         if not 0 <= self.zeta < 1:

@@ -5,7 +5,7 @@ Dimension key: B queries that share a loss, N passages that each is compared wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from irctl.config import Config
+from irctl.data import draws
 from irctl.data.groups.candidates import View
-from irctl.training.method import Context, StepOutput
+from irctl.training.method import Context, Item, StepOutput
 from irctl.training.objective.objective import Objective
 from irctl.training.objective.regularization import Regularization
 from irctl.training.objective.term import Rows, Term
+from irctl.training.parallel.tensors import to_device
+
+SAMPLED = 2048
+"""Queries of the larger sample that a regularizer may ask for: more than the dimensions of any usual encoder."""
+SAMPLED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Scored:
 class ScoredMethod(nn.Module):
     """A method (irctl/training/method.py) but for its data and its model."""
 
+    queries: int  # training queries
     measured_on = "dev"
 
     def __init__(self, objective: Objective, regularization: Regularization | None = None) -> None:
@@ -53,6 +60,10 @@ class ScoredMethod(nn.Module):
         `objective.measures` is false."""
         scored = self.score(batch)
         return scored.scores_BN, scored.views
+
+    def collate(self, items: list[Item]) -> dict[str, Any]:
+        """As in irctl/training/method.py."""
+        raise NotImplementedError
 
     def step(self, batch: dict[str, Any]) -> StepOutput:
         scored = self.score(batch)
@@ -70,8 +81,18 @@ class ScoredMethod(nn.Module):
         self.eval()
         with torch.no_grad():
             scored = [self.score_before_training(batch) for batch in batches]
+            if self.regularization and self.regularization.wants_sample:
+                self.regularization.measure_sample(self._sample_rows(self.regularization.seed))
         self.train(was_training)
         self.objective.prepare(scored)
+
+    def _sample_rows(self, seed: int) -> Iterator[Mapping[str, Rows]]:
+        """The rows of many queries, in the order of an epoch, a batch at a time."""
+        device = next(self.parameters()).device
+        chosen = draws.queries_of_epoch(self.queries, seed, 0)[:SAMPLED].tolist()
+        for start in range(0, len(chosen), SAMPLED_AT_ONCE):
+            items = [(query, 0) for query in chosen[start : start + SAMPLED_AT_ONCE]]
+            yield self.score(to_device(self.collate(items), device)).rows
 
     def state(self) -> dict[str, Any]:
         return {**self.objective.state(), **(self.regularization.state() if self.regularization else {})}
@@ -82,9 +103,9 @@ class ScoredMethod(nn.Module):
             self.regularization.restore(state)
 
 
-def regularization_of(config: Config, context: Context, *, is_unit: bool) -> Regularization | None:
-    """The regularizers of a run, None where it has none. is_unit: as in Regularization."""
-    made = Regularization(config, is_unit=is_unit, warn=context.reporter.warn, event=context.event)
+def regularization_of(config: Config, context: Context, *, is_unit: bool, dim: int) -> Regularization | None:
+    """The regularizers of a run, None where it has none. is_unit, dim: as in Regularization."""
+    made = Regularization(config, is_unit=is_unit, dim=dim, warn=context.reporter.warn, event=context.event)
     return made if made.terms else None
 
 

@@ -135,7 +135,7 @@ def method_of(
             weight_decay=config.train.weight_decay,
             dev=score if dev else None,
             guide=Guide(guide, config.loss.guide_margin) if guide else None,
-            regularization=Regularization(config, is_unit=is_unit, warn=warn, event=event)
+            regularization=Regularization(config, is_unit=is_unit, dim=encoder.dim, warn=warn, event=event)
             if config.train.regularizer
             else None,
             positive_from=regularizer_terms.positive_from(config, Labels(0.0, 3.0, True), False),

@@ -129,7 +129,10 @@ def open_groups(
         guide=guide,
         measured_on=dev.split if dev else "",
         regularization=regularization_of(
-            config, context, is_unit=encoder.similarity == "cosine" or encoder.settings.normalize
+            config,
+            context,
+            is_unit=encoder.similarity == "cosine" or encoder.settings.normalize,
+            dim=encoder.dim,
         ),
         positive_from=regularizer_terms.positive_from(config, source.labels, source.is_binary),
         kept=kept,

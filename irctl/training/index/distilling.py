@@ -72,7 +72,7 @@ class Distilling(ScoredMethod):
         self.queries = len(self.kept)
         some_ND = teacher.take(np.arange(min(SOME, documents.rows))) if texts_TD is None else texts_TD
         is_unit = self.bundle.metric == "cosine" or have_unit_length(torch.tensor(some_ND))
-        self.regularization = regularization_of(config, context, is_unit=is_unit)
+        self.regularization = regularization_of(config, context, is_unit=is_unit, dim=self.bundle.dim)
 
     def collate(self, items: list[Item]) -> dict[str, Any]:
         return self.kept(items)

@@ -91,7 +91,7 @@ class JudgedCodes(RetrievingMethod):
             side = KeptVectors(_vectors(named["queries"], bundle), _vectors(named["held_out"], bundle), mapped)
         index = CodeIndex(codes, bundle.metric)
         is_unit = bundle.metric == "cosine" or side.is_unit
-        regularization = regularization_of(config, context, is_unit=is_unit)
+        regularization = regularization_of(config, context, is_unit=is_unit, dim=bundle.dim)
         super().__init__(judged, side, index, k=own.k, mask_positives=own.mask_positives, regularization=regularization)
         self.codes, self.bundle, self.own, self.config, self.paths = codes, bundle, own, config, context.paths
         self.encoder, self._documents = encoder, named["documents"]

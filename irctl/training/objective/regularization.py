@@ -16,7 +16,7 @@ Dimension key: N rows, D vector width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,20 +37,48 @@ LEAST_SHARE = 1e-3
 """Of the gradient of the whole loss at the first step, below which a regularizer is said to do nothing."""
 
 
+class Moments:
+    """Sums in float64 of rows that come in parts."""
+
+    def __init__(self, dim: int) -> None:
+        self.count, self.sum_D = 0, torch.zeros(dim, dtype=torch.float64)
+        self.squares_DD = torch.zeros(dim, dim, dtype=torch.float64)
+
+    def add(self, z_ND: Tensor) -> None:
+        z_ND = z_ND.detach().double().cpu()
+        self.count += len(z_ND)
+        self.sum_D += z_ND.sum(0)
+        self.squares_DD += z_ND.T @ z_ND
+
+    def covariance(self) -> Tensor:
+        """Over N - 1. Raises DataError for fewer than three rows."""
+        if self.count < FEWEST:
+            raise DataError(f"{KEY}: a sample of {self.count} rows has no covariance", hint="More training queries")
+        return (self.squares_DD - torch.outer(self.sum_D, self.sum_D) / self.count) / (self.count - 1)
+
+
 class Regularization(nn.Module):
-    """Call it with the rows of a batch. is_unit: vectors are compared by direction, or have unit length.
+    """Call it with the rows of a batch. is_unit: vectors are compared by direction, or have unit length. dim: D.
 
     warn, event: take a line, and a row of the run's journal.
     """
 
+    reference_PDD: Tensor
+
     def __init__(
-        self, config: Config, *, is_unit: bool, warn: Callable[[str], None], event: Callable[..., None]
+        self, config: Config, *, is_unit: bool, dim: int, warn: Callable[[str], None], event: Callable[..., None]
     ) -> None:
         super().__init__()
         self.terms = regularizer_terms.regularizers(config)
         self.rows, self.populations = config.train.regularizer_rows, regularizer_terms.populations(config)
         self.step, self.seed, self.is_unit = 0, config.run.seed, is_unit
         self._warn, self._event, self._has_said_few = warn, event, False
+        self._sampled: dict[str, int] = {}
+        self.wants_sample = any(self._reads_sample(term) for term in self.terms)
+        seen = 1 if self.rows == "joint" else len(self.populations)
+        # kept with the weights: a training that goes on shrinks towards the same covariances
+        empty_PDD = torch.zeros(seen if self.wants_sample else 0, dim, dim)
+        self.register_buffer("reference_PDD", empty_PDD, persistent=self.wants_sample)
 
     def forward(self, rows: Mapping[str, Rows]) -> tuple[dict[str, Term], dict[str, Tensor]]:
         """({name: weight and value}, {rows.POPULATION: N}), values without autocast.
@@ -59,16 +87,22 @@ class Regularization(nn.Module):
         ConfigError where vectors that the regularizers see get no gradient, RunFailed where rows have collapsed.
         """
         self._check_moves(rows)
-        taken = {name: rows[name].taken() for name in self.populations}
-        if self.rows == "joint":
-            taken = {"joint": torch.cat(list(taken.values()))}
-        taken = {name: self._scaled(z_ND) for name, z_ND in taken.items()}
+        taken = self._take(rows)
         sizes = {f"rows.{name}": z_ND.new_tensor(float(len(z_ND))) for name, z_ND in taken.items()}
         if min(len(z_ND) for z_ND in taken.values()) < FEWEST:
             self._say_few(taken)
             zero = sum((z_ND.sum() * 0.0 for z_ND in taken.values()), torch.zeros(()))
             return {term.name: Term(term.weight, zero) for term in self.terms}, sizes
         return {term.name: Term(term.weight, self._value(term, taken)) for term in self.terms}, sizes
+
+    def measure_sample(self, batches: Iterable[Mapping[str, Rows]]) -> None:
+        """Take the covariances of many rows, by population, for the terms that are drawn towards them."""
+        moments: dict[str, Moments] = {}
+        for rows in batches:
+            for name, z_ND in self._take(rows).items():
+                moments.setdefault(name, Moments(z_ND.shape[1])).add(z_ND)
+        self.reference_PDD.copy_(torch.stack([found.covariance() for found in moments.values()]))
+        self._sampled = {name: found.count for name, found in moments.items()}
 
     def finish_step(self, total: Tensor, terms: Mapping[str, Term], rows: Mapping[str, Rows]) -> None:
         """Go on to the next step; at the first say what each of `terms` has of the gradient of `total`."""
@@ -87,14 +121,27 @@ class Regularization(nn.Module):
         """The mean over populations."""
         module = plugins.load("regularizers", term.name)
         settings = module.Config(**term.settings)
+        more = [{"reference_DD": c_DD} if self._reads_sample(term) else {} for c_DD in self.reference_PDD]
+        given = zip(taken.values(), more or [{}] * len(taken), strict=True)
         try:
-            values = [module.regularize(z_ND, settings, self.step, self.seed) for z_ND in taken.values()]
+            values = [module.regularize(z_ND, settings, self.step, self.seed, **own) for z_ND, own in given]
         except DataError as e:
             raise RunFailed(f"{e.message} ({' and '.join(taken)})", hint=e.hint) from None
         return torch.stack(values).mean()
 
-    def _scaled(self, z_ND: Tensor) -> Tensor:
-        return z_ND.shape[1] ** 0.5 * normalize(z_ND, dim=1) if self.is_unit else z_ND
+    def _take(self, rows: Mapping[str, Rows]) -> dict[str, Tensor]:
+        """The rows that terms see, by population or joined, at the length that they are to have."""
+        taken = {name: rows[name].taken() for name in self.populations}
+        if self.rows == "joint":
+            taken = {"joint": torch.cat(list(taken.values()))}
+        if not self.is_unit:
+            return taken
+        return {name: z_ND.shape[1] ** 0.5 * normalize(z_ND, dim=1) for name, z_ND in taken.items()}
+
+    @staticmethod
+    def _reads_sample(term: regularizer_terms.Regularizer) -> bool:
+        asked = plugins.literal("regularizers", term.name, "LARGER_SAMPLE")
+        return bool(asked and term.settings.get(asked))
 
     def _check_moves(self, rows: Mapping[str, Rows]) -> None:
         moved = tuple(name for name, own in rows.items() if own.vectors_XD.requires_grad)
@@ -112,7 +159,8 @@ class Regularization(nn.Module):
 
     def _say_shares(self, shares: Mapping[str, float]) -> None:
         if gather.world()[0] == 0:
-            self._event("regularizers", shares=dict(shares), rows=self.rows)
+            sampled = {"sampled": self._sampled} if self._sampled else {}
+            self._event("regularizers", shares=dict(shares), rows=self.rows, **sampled)
         for term in self.terms:
             share = shares[term.name]
             if share == 0:

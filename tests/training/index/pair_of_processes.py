@@ -61,7 +61,7 @@ class Codes(RetrievingMethod):
         def event(name: str, shares: dict[str, float], **row: Any) -> None:
             self.shares = shares
 
-        added = Regularization(config, is_unit=False, warn=print, event=event) if regularizer else None
+        added = Regularization(config, is_unit=False, dim=encoder.dim, warn=print, event=event) if regularizer else None
         side = QueryTexts(encoder, Queries().texts, [], micro)
         super().__init__(judged, side, index, k=9, regularization=added)
         self.codes = codes

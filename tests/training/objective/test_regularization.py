@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,13 @@ from torch import Tensor
 
 from irctl.errors import ConfigError, RunFailed
 from irctl.methods.dense import Method
-from irctl.regularizers import cov_iso, gor, sigreg
+from irctl.paths import RunPaths
+from irctl.regularizers import cov_iso, gor, istar, sigreg
 from irctl.training.groups.batches import unpack_views
+from irctl.training.loop import session
 from irctl.training.method import StepOutput
 from irctl.training.parallel.batch_vectors import embed_batch
+from irctl.training.run_files import journal
 
 
 def method_of(regularizer: str, *, is_unit: bool = False, **values: Any) -> tuple[Method, list[str], list[dict]]:
@@ -99,6 +104,22 @@ def test_slices_follow_the_seed_and_the_step_and_go_on_where_a_checkpoint_was() 
     assert float(step(other)[0].parts["sigreg"]) != values[0]
 
 
+def test_a_training_that_was_cut_off_draws_the_slices_of_one_that_was_not(tmp_path: Path) -> None:
+    values = {"train.regularizer": "sigreg:.5,istar:.5", "regularizer.sigreg.slices": 8, "regularizer.istar.zeta": 0.5}
+    config = tiny.configuration(**values, **{"train.max_steps": 4, "train.save": "2", "train.lr": 0.1, "train.keep": 9})
+    whole, cut = (RunPaths(tmp_path / name) for name in ("whole", "cut"))
+    session.run(config, whole, tiny.build)
+    cut.checkpoints.mkdir(parents=True)
+    shutil.copytree(whole.checkpoints / "step-2", cut.checkpoints / "step-2")
+    session.run(config, cut, tiny.build)
+    before, after = (journal.steps(paths.metrics) for paths in (whole, cut))
+    assert list(after) == [3, 4] and all(after[s] == before[s] for s in after)
+    assert before[3]["loss.sigreg"] != before[4]["loss.sigreg"]
+    weights = [(paths.model / "model.safetensors").read_bytes() for paths in (whole, cut)]
+    assert weights[0] == weights[1]
+    assert [e["event"] for e in journal.events(cut.metrics)].count("regularizers") == 0
+
+
 def test_the_share_of_the_gradient_is_told_once() -> None:
     method, warned, events = method_of("gor:0.5", **{"train.regularizer_rows": "queries"})
     step(method), step(method)
@@ -110,6 +131,29 @@ def test_the_share_of_the_gradient_is_told_once() -> None:
     loss, _ = method.objective(scored.scores_BN, scored.views)
     own, whole = (torch.autograd.grad(v, queries_BD, retain_graph=True)[0].norm() for v in (term, loss + term))
     assert events[0]["shares"]["gor"] == pytest.approx(float(own / whole), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "seen"), [("separate", ("queries", "passages")), ("joint", ("joint",))])
+def test_istar_is_drawn_towards_covariances_of_many_training_rows(rows: str, seen: tuple[str, ...]) -> None:
+    settings = {"train.regularizer_rows": rows, "regularizer.istar.zeta": 0.75}
+    method, _, events = method_of("istar", **settings)
+    assert method.state_dict()["regularization.reference_PDD"].shape == (len(seen), 8, 8), "kept with the weights"
+    method.prepare([method.collate([(i, 0) for i in range(8)])])
+    all_of = rows_of(method, method.collate([(i, 0) for i in range(20)]))  # the source has 20 queries
+    batch = method.collate([(i, 0) for i in range(8)])
+    given = rows_of(method, batch)
+    if rows == "joint":
+        all_of, given = (torch.cat(all_of),), (torch.cat(given),)
+    expected = [
+        istar.regularize(z_ND, istar.Config(zeta=0.75), reference_DD=torch.cov(whole_ND.T))
+        for z_ND, whole_ND in zip(given, all_of, strict=True)
+    ]
+    assert torch.allclose(method.step(batch).parts["istar"], torch.stack(expected).mean(), rtol=1e-5)
+    assert events[0]["sampled"] == {name: len(z_ND) for name, z_ND in zip(seen, all_of, strict=True)}
+    plain, _, events = method_of("istar", **{"train.regularizer_rows": rows})
+    plain.prepare([batch])
+    step(plain)
+    assert "sampled" not in events[0] and "regularization.reference_PDD" not in plain.state_dict()
 
 
 def test_a_weight_so_small_that_it_does_nothing_is_said_in_one_line() -> None:
