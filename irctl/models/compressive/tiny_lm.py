@@ -1,0 +1,117 @@
+"""A language model of two layers that learns the recall task in seconds, and its tokenizer: made where no hub is.
+
+It has the shape of Llama or of Qwen3, so that what works with it works with them. A random model would be a poor test:
+its logits are too small for anything to be learned through it.
+
+Dimension key: B sequences, T tokens.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.data.contexts import recall
+from irctl.errors import ConfigError, RunFailed
+from irctl.models.modules import silence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHAPES = ("llama", "qwen3")
+HIDDEN, HEADS, LAYERS = 64, 4, 2
+MOST_STEPS, WARM_UP, BATCH, LR = 800, 20, 64, 3e-3
+LEARNED, IN_A_ROW = 0.02, 10
+"""Loss over answers, in so many steps one after another, at which the model has learned its task."""
+
+
+def make(folder: Path, shape: str, *, seed: int = 0, layers: int = LAYERS) -> dict[str, Any]:
+    """Train it and save it as a folder that transformers opens; {shape, steps, loss}.
+
+    Raises ConfigError for another shape, RunFailed where it did not learn.
+    """
+    import torch
+    from torch.nn.utils import clip_grad_norm_
+
+    tokenizer = make_tokenizer()
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    model = _make_model(shape, layers, len(tokenizer))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.0)
+    losses: list[float] = []
+    while len(losses) < MOST_STEPS and not (len(losses) >= IN_A_ROW and max(losses[-IN_A_ROW:]) < LEARNED):
+        for group in optimizer.param_groups:
+            group["lr"] = LR * min(1.0, (len(losses) + 1) / WARM_UP)
+        input_ids_BT, labels_BT = _batch(tokenizer, seed, len(losses))
+        loss = model(input_ids=input_ids_BT, labels=labels_BT).loss
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    torch.set_rng_state(state)
+    if len(losses) == MOST_STEPS:
+        raise RunFailed(f"the small language model did not learn to recall: loss {losses[-1]:.3f}, {MOST_STEPS} steps")
+    with silence():
+        model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    return {"shape": shape, "layers": layers, "seed": seed, "steps": len(losses), "loss": round(losses[-1], 4)}
+
+
+def make_tokenizer() -> Any:
+    """Every word of the task is a token; blanks part them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(recall.words())}, unk_token=recall.UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    opens: Any = PreTrainedTokenizerFast
+    made = opens(
+        tokenizer_object=core,
+        bos_token=recall.BOS,
+        eos_token=recall.EOS,
+        unk_token=recall.UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )
+    made.chat_template = recall.TEMPLATE
+    return made
+
+
+def _make_model(shape: str, layers: int, words: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+    if shape not in SHAPES:
+        raise ConfigError(f"no small language model named '{shape}': expected {' or '.join(SHAPES)}")
+    common: dict[str, Any] = {
+        "vocab_size": words,
+        "hidden_size": HIDDEN,
+        "intermediate_size": 2 * HIDDEN,
+        "num_hidden_layers": layers,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": HEADS,
+        "max_position_embeddings": 256,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": None,
+        "tie_word_embeddings": False,
+    }
+    if shape == "llama":
+        return LlamaForCausalLM(LlamaConfig(**common))
+    return Qwen3ForCausalLM(Qwen3Config(**common, head_dim=HIDDEN // HEADS))
+
+
+def _batch(tokenizer: Any, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """(token ids, labels) [B, T]: contexts and their answered questions; the answers and their ends are scored."""
+    import torch
+
+    contexts, values_NK, asked_NQ = recall.draw(BATCH, seed, "language model", step)
+    texts = [
+        [recall.BOS, *context, *(w for k in asked for w in recall.answered(k, int(values[k])))]
+        for context, values, asked in zip(contexts, values_NK, asked_NQ.tolist(), strict=True)
+    ]
+    input_ids_BT = torch.tensor([tokenizer.convert_tokens_to_ids(words) for words in texts])
+    first = 1 + recall.KEYS + recall.NOISE
+    labels_BT = input_ids_BT.clone()
+    labels_BT[:, :first] = -100
+    labels_BT[:, first::3] = -100  # questions
+    return input_ids_BT, labels_BT
