@@ -27,6 +27,7 @@ CASES = [
     ("infonce", 8, 2, {"loss.inbatch": "all"}),
     ("ws2:1,infonce:0.5,marginmse:0.1", 5, 2, {}),
     ("infonce", 5, 2, {"run.name": "scaled"}),
+    ("infonce", 5, 2, {"run.name": "isotropic"}),
     *(("infonce", rows, 2, {"train.regularizer": name}) for name in plugins.names("regularizers") for rows in (8, 5)),
     *(
         ("infonce", 7, 3, {"train.regularizer": "gor,sigreg", "train.regularizer_rows": r})

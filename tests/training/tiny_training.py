@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from irctl import config as settings
 from irctl.data.groups.group_source import GroupRows
 from irctl.data.groups.merged_sources import Labels
+from irctl.methods import isotropic
 from irctl.methods.dense import Method
 from irctl.origins import derived
 from irctl.paths import RunPaths
@@ -125,7 +126,8 @@ def method_of(
 
     objective = Objective(terms.parts(config, 3.0), learn_temperature=config.loss.learn_temperature, warn=warn)
     guide_features = guide.features if guide else None
-    return {"scaled": ScaledMethod}.get(config.run.name, Method)(
+    made: Any = {"scaled": ScaledMethod, "isotropic": predicting}.get(config.run.name, Method)
+    return made(
         GroupTraining(
             encoder=encoder,
             batches=GroupBatches(source, encoder.features, objective.views, micro=micro, guide=guide_features),
@@ -141,6 +143,16 @@ def method_of(
             positive_from=regularizer_terms.positive_from(config, Labels(0.0, 3.0, True), False),
         )
     )
+
+
+def predicting(training: GroupTraining) -> Method:
+    """The method isotropic with its predictor, whose dropout is off: each process would draw its own."""
+    encoder: Any = training.encoder
+    encoder.similarity = "euclid"
+    made = isotropic.Method(training, isotropic.Config(predictive=0.5), seed=0)
+    assert made.predictor is not None
+    made.predictor.eval()
+    return made
 
 
 def configuration(**values: Any) -> settings.Config:

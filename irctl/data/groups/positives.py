@@ -13,15 +13,26 @@ if TYPE_CHECKING:
     from irctl.data.groups.merged_sources import Labels
 
 
+FOLLOWERS = ("distill", "marginmse")
+"""Losses that may follow a teacher in place of labels."""
+
+
+def follows_base(config: Config, loss: str) -> bool:
+    """Whether a loss follows the model as it was loaded (the setting `teacher` of the method): it reads no labels."""
+    return loss in FOLLOWERS and config.plugin(config.train.method).get("teacher") == "base"
+
+
 def is_binary(config: Config) -> bool:
-    """Whether a group is one positive and negatives: data.binary, or where it is empty, if all losses have a threshold.
+    """Whether a group is one positive and negatives: data.binary, or where it is empty, if all losses that read labels
+    have a threshold.
 
     Such a loss reads a grade as positive or not; groups of the most relevant passages would leave it no negatives.
     """
     if config.data.binary:
         return config.data.binary == "true"
     thresholds = _thresholds(config)
-    return len(thresholds) == len(_loss_names(config.loss.name)) and len(set(thresholds.values())) == 1
+    reading = [name for name in _loss_names(config.loss.name) if not follows_base(config, name)]
+    return len(thresholds) == len(reading) and len(set(thresholds.values())) == 1
 
 
 def threshold_asked_for(config: Config) -> float | None:

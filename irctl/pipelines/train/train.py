@@ -22,6 +22,9 @@ from irctl.training.processes import launch
 from irctl.training.run_files import checkpoints, journal, refreshed_negatives
 from irctl.types import Reporter
 
+COLLAPSED = 0.5
+"""Of the dev score before training, below which the end is said to be a collapse."""
+
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
@@ -66,6 +69,8 @@ def train(
     stopping.forget()  # asked after the last step: the training is whole
     config = replace_measured(config, done["state"])
     write_json(run.paths.config, run.scrub_value(config.to_json()))
+    if warning := collapse_warning(done["dev_before"], done["dev_after"]):
+        reporter.warn(warning)
     return _record(config, run, plan, done, out, time.monotonic() - started)
 
 
@@ -173,6 +178,16 @@ def dev_line(before: float, after: float, step: int) -> str:
         return f"{told} (step {step}, the best)"
     better = "step 0, before training, was better" if after < before else "no better than step 0, before training"
     return f"{told} (step {step}, the best of those trained; {better})"
+
+
+def collapse_warning(before: float | None, after: float | None) -> str:
+    """What to say of a model that ends below half of what it was before training; empty where there is nothing."""
+    if before is None or after is None or after >= COLLAPSED * before:
+        return ""
+    return (
+        f"dev {MEASURE} fell from {before:.4f} before training to {after:.4f}, below half: the model forgot what "
+        "it knew. Lower train.lr or the weights of regularizers, or begin a head by model.head_init=pca"
+    )
 
 
 def replace_measured(config: Config, state: Mapping[str, Any]) -> Config:

@@ -58,11 +58,20 @@ class GroupMethod(ScoredMethod):
         """
         return similarities(*vectors, self.encoder.similarity), {}
 
+    def views(self, batch: dict[str, Any]) -> dict[str, View]:
+        """What the losses look at, by name."""
+        return unpack_views(batch)
+
+    def pair_terms(self, vectors: BatchVectors, own: View) -> dict[str, Term]:
+        """Further terms of the loss that know whose passages are whose, by the view of a query's own; none here."""
+        return {}
+
     def score(self, batch: dict[str, Any]) -> Scored:
-        vectors, views = embed_batch(self.encoder, batch), unpack_views(batch)
+        vectors, views = embed_batch(self.encoder, batch), self.views(batch)
         device = vectors.queries_BD.device
         with torch.autocast(device.type, enabled=False):
             scores_BN, terms = self.compare(vectors)
+            terms = {**terms, **self.pair_terms(vectors, views["own"])}
         rows = self.rows(vectors, views["own"])
         if guide := self.training_on.guide:
             views = guide.narrow(batch, views, device)
@@ -81,7 +90,7 @@ class GroupMethod(ScoredMethod):
     def score_before_training(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, View]]:
         if self.objective.measures:
             return super().score_before_training(batch)
-        return self.objective.stand_in(unpack_views(batch), sum(batch["passage_counts"]))
+        return self.objective.stand_in(self.views(batch), sum(batch["passage_counts"]))
 
     def collate(self, items: list[Item]) -> dict[str, Any]:
         return self.training_on.batches(items)

@@ -21,6 +21,8 @@ LARGEST_GAIN_GRADE = 30
 def check(config: Config, parts: tuple[Part, ...], labels: Labels) -> None:
     """Raise ConfigError for a loss that these labels would make do nothing, or something else than its name says."""
     for part in parts:
+        if part.is_taught:
+            continue
         if labels.lowest == labels.largest and part.view == "own":
             raise ConfigError(
                 f"{part.name}: every label is {labels.lowest:g}, and a query's own passages are all it compares: "
@@ -39,6 +41,8 @@ def notices(config: Config, parts: tuple[Part, ...], labels: Labels) -> list[str
     lines = []
     given = config.loss.inbatch_label
     for part in parts:
+        if part.is_taught:
+            continue
         ordered = plugins.literal("losses", part.name, "LABELS") not in ("threshold", "gains")
         if ordered and part.view != "own" and labels.lowest < given and "loss.inbatch_label" not in config.origins:
             lines.append(

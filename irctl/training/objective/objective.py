@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from irctl import plugins
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
-from irctl.training.objective.terms import Part
+from irctl.training.objective.terms import TEACHER, Part
 
 MEASURED_BATCHES = 4
 SPREADS = (0.3, 10.0)
@@ -49,6 +49,11 @@ class Objective(nn.Module):
     def views(self) -> set[str]:
         """The candidate views that the terms look at."""
         return {part.view for part in self.parts}
+
+    @property
+    def taught_view(self) -> str:
+        """The view whose candidates a teacher judges."""
+        return next(part.view for part in self.parts if part.is_taught)
 
     @property
     def measures(self) -> bool:
@@ -131,7 +136,7 @@ class Objective(nn.Module):
 
     def _value(self, part: Part, scores_BN: Tensor, views: Mapping[str, View], settings: Any) -> Tensor:
         """A term's own value. A loss with NEEDS_OWN in its file is told which passages are a query's own."""
-        view, more = views[part.view], {}
+        view, more = views[TEACHER if part.is_taught else part.view], {}
         if part.view != "own" and plugins.literal("losses", part.name, "NEEDS_OWN"):
             more["own_BN"] = views["own"].among(scores_BN.shape[1])
         value: Tensor = self.modules_of[part.name].loss(

@@ -17,6 +17,8 @@ from irctl.origins import Kind
 from irctl.training.objective import weighted_names
 
 VIEWS = ("own", "all", "masked")
+TEACHER = "teacher"
+"""The view whose labels are a teacher's, in place of those of the data."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Part:
     settings: dict[str, Any]  # its Config, but for the temperature where that is measured
     temperature: float | None  # None: to be measured
     own_spread: float = 0.0  # of the logits, where the method knows better than the loss
+    is_taught: bool = False  # its labels are a teacher's, of the candidates of `view`
 
     @property
     def spread(self) -> float:
@@ -56,7 +59,7 @@ def names(config: Config) -> list[str]:
 
 def reads_judgements(config: Config) -> bool:
     """Whether a loss reads grades; else the scores of a teacher are all that is asked for."""
-    return any(plugins.literal("losses", name, "LABELS") != "teacher" for name in names(config))
+    return any(plugins.literal("losses", name, "LABELS") != TEACHER for name in names(config))
 
 
 def own_only(config: Config) -> bool:
@@ -89,7 +92,8 @@ def thresholds_used(config: Config, largest_grade: float) -> float | dict[str, f
 
 
 def _part(config: Config, name: str, weight: float, threshold: float | None, largest_grade: float | None) -> Part:
-    legal = plugins.literal("losses", name, "VIEWS") or VIEWS
+    is_taught = positives.follows_base(config, name)  # then labels of other queries' passages are known too
+    legal = (not is_taught and plugins.literal("losses", name, "VIEWS")) or VIEWS
     asked, origin = config.loss.inbatch, config.origins.get("loss.inbatch")
     if legal == ("own",):
         if origin and asked != "own" and "," not in config.loss.name:
@@ -129,11 +133,11 @@ def _part(config: Config, name: str, weight: float, threshold: float | None, lar
     temperature = settings.pop("temperature", config.loss.temperature)
     if temperature == "auto":
         fixed = plugins.literal("losses", name, "AUTO_SPREAD") == 0
-        return Part(name, weight, view, settings, 1.0 if fixed else None)
+        return Part(name, weight, view, settings, 1.0 if fixed else None, is_taught=is_taught)
     if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
         where = config.origin("loss.temperature")
         raise ConfigError(f"loss.temperature: expected auto or a number above 0, found {temperature!r} (from {where})")
-    return Part(name, weight, view, settings, float(temperature))
+    return Part(name, weight, view, settings, float(temperature), is_taught=is_taught)
 
 
 def _config(config: Config, name: str, settings: dict[str, Any]) -> None:

@@ -73,6 +73,13 @@ def total(value: float, device: torch.device | str = "cpu") -> float:
     return float(box.item())
 
 
+def of_first(values: Tensor) -> Tensor:
+    """The first process's values, on every process; without gradient."""
+    if world()[1] > 1:
+        dist.broadcast(values, 0)
+    return values
+
+
 def barrier() -> None:
     """Wait for all processes."""
     if world()[1] > 1:

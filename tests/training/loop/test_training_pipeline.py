@@ -88,6 +88,20 @@ def test_default_data_trains_and_the_model_opens_in_sentence_transformers(tiny_e
     assert stored.origin("data.negatives") == MINED and Path(stored.data.negatives).is_file()
 
 
+def test_a_training_that_ends_below_half_of_its_start_on_dev_says_so(
+    tiny_encoder, small, in_process, monkeypatch
+) -> None:
+    from irctl.training.groups.group_method import GroupMethod
+
+    for last, is_said in ((0.3, True), (0.41, False)):
+        scores = iter([0.8, last])
+        monkeypatch.setattr(GroupMethod, "evaluate", lambda self, scores=scores: {"nDCG@10": next(scores)})
+        said = Silent()
+        train(configuration(tiny_encoder, **{"train.max_steps": 1, "data.source": small}), said)
+        told = [line for line in said.lines if "fell from 0.8000 before training to 0.3000, below half" in line]
+        assert bool(told) == is_said
+
+
 def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_process) -> None:
     first, run_id = train(configuration(tiny_encoder, **{"train.max_steps": 2, "data.source": small}))
     again, _ = train(settings.resolve(settings.from_file(query.find_run(run_id).paths.config)))

@@ -20,7 +20,7 @@ from irctl.origins import MINED, derived
 from irctl.pipelines.hardneg.for_training import default_file, default_negatives, refuse_rescore
 from irctl.pipelines.hardneg.rules import read_rules
 from irctl.pipelines.references.negatives import given_negatives
-from irctl.pipelines.train import group_checks
+from irctl.pipelines.train import group_checks, isotropic_settings
 from irctl.pipelines.train.preparation import Described, Prepared
 from irctl.training.batch_plan import GroupSizes
 from irctl.training.groups import first_batch, frozen_settings, label_checks
@@ -38,9 +38,15 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 
+def settle(config: Config) -> Config:
+    """The configuration with what its method prefers where nobody chose."""
+    return isotropic_settings.settle(config)
+
+
 def check(config: Config) -> None:
     """Refuse rules of mining that contradict each other, and what a frozen base has no use for."""
     read_rules(config.hardneg)
+    isotropic_settings.check(config)
     frozen_settings.check(config, bool(config.model.output_dim))
 
 

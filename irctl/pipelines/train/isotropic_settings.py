@@ -1,0 +1,56 @@
+"""What the settings of the method isotropic mean for others: values where nobody chose, and what would do nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from irctl.data.groups import positives
+from irctl.errors import ConfigError
+from irctl.origins import derived
+from irctl.pipelines.train import method_settings
+from irctl.training.objective import terms
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+METHOD = "isotropic"
+
+
+def settle(config: Config) -> Config:
+    """The configuration with temperatures that fit how vectors are compared, and a teacher's that is the model's."""
+    if config.train.method != METHOD:
+        return config
+    values: dict[str, object] = {}
+    if config.model.similarity != "euclid" and not method_settings.is_asked(config, "loss.temperature"):
+        values["loss.temperature"] = "auto"  # 1 is for distances of vectors whose entries have variance 1
+    names = [name for name in terms.names(config) if positives.follows_base(config, name)]
+    keys = ("loss.label_temperature", "loss.distill.label_temperature")
+    if "distill" in names and not any(method_settings.is_asked(config, key) for key in keys):
+        values["loss.distill.label_temperature"] = 0.0
+    return config.replace(values, derived(f"--method {METHOD}")) if values else config
+
+
+def check(config: Config) -> None:
+    """ConfigError for settings that nothing would read."""
+    if config.train.method != METHOD:
+        return
+    own, origins = method_settings.settings_of(config), config.origins
+    if own.logits != "auto" and config.model.similarity != "euclid":
+        raise ConfigError(
+            f"{METHOD}.logits={own.logits} (from {origins[f'{METHOD}.logits']}): is of distances; "
+            f"model.similarity={config.model.similarity or 'the model'} compares otherwise",
+            hint="Drop it, or set model.similarity=euclid",
+        )
+    if f"{METHOD}.stop_gradient" in origins and not own.predictive:
+        raise ConfigError(
+            f"{METHOD}.stop_gradient (from {origins[f'{METHOD}.stop_gradient']}): is of the predictor, and "
+            f"{METHOD}.predictive=0 trains none",
+            hint=f"Drop it, or set {METHOD}.predictive",
+        )
+    if own.teacher and not any(positives.follows_base(config, name) for name in terms.names(config)):
+        followers = " or ".join(positives.FOLLOWERS)
+        raise ConfigError(
+            f"{METHOD}.teacher={own.teacher} (from {origins[f'{METHOD}.teacher']}): no loss of {config.loss.name} "
+            "follows a teacher",
+            hint=f"Add {followers} to loss.name, such as infonce:1,distill:1, or drop it",
+        )
