@@ -35,7 +35,9 @@ def evaluate(
         ),
     ] = None,
     qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC, BEIR, ranx")] = None,
-    model: Annotated[str | None, typer.Option(help="encoder to search with: folder, hub id or run")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="encoder to search with: folder, hub id or run; latest:GROUP: every arm")
+    ] = None,
     index: Annotated[str | None, typer.Option(help="bundle or vectors to search: folder, run, RUN:METHOD")] = None,
     data: Annotated[
         str | None, typer.Option(help="collection, folder, FILE.json:NAME, or group such as beir-14")
@@ -85,6 +87,7 @@ def evaluate(
     share of the exact 10 and 100 nearest (or of -k) that codes find, and with --rerank what exact vectors restore.
     --transforms measures vectors through each transform of the list, fitted on the corpus: one run, one row each; a
     last word such as front:corpus says what queries are centred by (own, corpus or none).
+    --model latest:GROUP, of a recipe with arms, evaluates each of them, --devices one on each.
 
     \b
     Examples:
@@ -140,4 +143,12 @@ def evaluate(
         "search.rerank": rerank,
         "eval.on_conflict": on_conflict,
     }
+    from irctl.commands.frame.group import evaluate_arms
+    from irctl.commands.frame.guard import guarded
+    from irctl.pipelines.arms.members import find_group
+
+    with guarded(options.json_, options.debug):
+        group = find_group(model) if model else None
+    if group is not None:
+        return evaluate_arms(options, group, named=named, names=NAMES)
     execute("eval", options, named=named, names=NAMES, work=work, describe=describe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from irctl.commands.frame.settings import device_numbers
 from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+    from irctl.pipelines.arms.chains import Chain
     from irctl.pipelines.arms.steps import Asked
 
 
@@ -35,6 +38,37 @@ def run_group(options: Options, *, named: Mapping[str, object], names: Mapping[s
         return arms.describe(config, _read_asked(options, seeds))  # type: ignore[arg-type]
 
     execute("arms", options, named=named, names=names, work=work, describe=describe)
+
+
+def evaluate_arms(options: Options, group: RunRecord, *, named: Mapping[str, object], names: Mapping[str, str]) -> None:
+    """Evaluate every arm of a group with the options of this line."""
+    from irctl.pipelines.arms import every_arm
+
+    def planned() -> tuple[list[Chain], dict[str, str]]:
+        read = reader(options.root)
+        return every_arm.plan(group, read(options.argv), read)
+
+    def work(job: Job) -> dict[str, object]:
+        chains, left_out = planned()
+        for name, why in left_out.items():
+            job.reporter.say(f"left out: {name}: {why}")
+        devices = device_numbers(options.devices) if options.devices else ()
+        is_cuda = job.config.hardware.device_kind == "cuda"
+        return every_arm.run(group, chains, job.run, job.reporter, devices, is_cuda)
+
+    def describe(config: object) -> dict[str, object]:
+        chains, left_out = planned()
+        lines = [f"irctl {shlex.join(words)}" for c in chains for words in c.lines]
+        return {"group": group.id, "lines": lines, **({"left out": left_out} if left_out else {})}
+
+    execute(
+        "arms",
+        options,
+        named={k: v for k, v in named.items() if k != "model.name"},
+        names=names,
+        work=work,
+        describe=describe,
+    )
 
 
 def _read_asked(options: Options, seeds: str) -> Asked:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths, recipes_index
 from irctl.errors import PartlyDone, RunFailed
 from irctl.ledger.recording import GROUP
-from irctl.pipelines.arms import held_out
-from irctl.pipelines.arms.chains import BRACES, DoneLines, Pool
+from irctl.pipelines.arms import held_out, members
+from irctl.pipelines.arms.chains import BRACES, Chain, DoneLines, Pool
 from irctl.pipelines.arms.group_report import report_group, together
 from irctl.pipelines.arms.steps import Asked, left_out, plan
 from irctl.types import Reporter
@@ -44,18 +45,30 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
         reporter.say(f"left out: {names}: {why}")
     is_cuda = config.hardware.device_kind == "cuda"
     slots = [{GROUP: run.id} | ({"CUDA_VISIBLE_DEVICES": str(n)} if is_cuda else {}) for n in asked.devices]
-    pool = Pool(DoneLines(run.out / "done.jsonl", paths.runs()), run.out / "logs", slots or [{GROUP: run.id}])
+    members.keep_plan(run.out, chains)
+    pool = Pool(DoneLines(run.out / members.DONE, paths.runs()), run.out / "logs", slots or [{GROUP: run.id}])
     pool.run(chains, reporter)
     lines = report_group(run, chains, asked.meta, partial(held_out.splits, config), absent)
-    failed = [c for c in chains if c.error]
-    if failed:
-        for line in lines:
-            reporter.say(line)
-        first = f"{failed[0].name}: {failed[0].error}"
-        kind = RunFailed if len(failed) == len(chains) else PartlyDone
-        raise kind(f"{len(failed)} of {len(chains)} runs failed, such as {first}", hint="The same command tries again")
+    tell_failed(chains, lines, reporter)
     runs = [{"name": c.name, c.main_command: c.main, "evals": c.runs_of("eval")} for c in chains if c.main]
     return {"group": run.id, "runs": runs, "report": str(run.out / "report.md"), "lines": lines}
+
+
+def tell_failed(chains: Sequence[Chain], lines: Sequence[str], reporter: Reporter) -> None:
+    """Print the report of the rest and raise RunFailed if all chains failed, PartlyDone if some did, or in part."""
+    failed = [c for c in chains if c.error]
+    if not failed and not any(c.partly for c in chains):
+        return
+    for line in lines:
+        reporter.say(line)
+    again = "The same command tries again"
+    if not failed:
+        partly = [c for c in chains if c.partly]
+        raise PartlyDone(
+            f"{len(partly)} of {len(chains)} runs partly done, such as {partly[0].name}: {partly[0].partly}", hint=again
+        )
+    kind = RunFailed if len(failed) == len(chains) else PartlyDone
+    raise kind(f"{len(failed)} of {len(chains)} runs failed, such as {failed[0].name}: {failed[0].error}", hint=again)
 
 
 def describe(config: Config, asked: Asked) -> dict[str, Any]:

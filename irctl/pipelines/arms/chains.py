@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from irctl import paths, stopping, tables
-from irctl.errors import DataError
+from irctl.errors import PARTLY_DONE, DataError
 from irctl.ledger.files import run_json
 from irctl.ledger.files.identity import ID_PATTERN
 from irctl.ledger.files.run_folder import append_lines
@@ -35,7 +35,8 @@ POLL_S = 0.2
 
 @dataclass
 class Chain:
-    """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early.
+    """Lines that run one after another: words without `irctl`. runs: ids of what is done; error: why it ended early;
+    partly: what a line left out that did the rest.
 
     after: chains that must have ended before it starts, by the name that stands for their main run in its lines.
     arm: of the recipe; each: which of the arm's values it has, None where it has none.
@@ -45,6 +46,7 @@ class Chain:
     lines: tuple[tuple[str, ...], ...]
     runs: list[str] = field(default_factory=list)
     error: str = ""
+    partly: str = ""
     after: Mapping[str, Chain] = field(default_factory=dict)
     arm: str = ""
     each: int | None = None
@@ -54,7 +56,11 @@ class Chain:
         """The line to run now; None at the end."""
         if self.error or len(self.runs) == len(self.lines):
             return None
-        return tuple(BRACES.sub(lambda b: self._stands_for(b[1]) or b[0], word) for word in self.lines[len(self.runs)])
+        return self.filled(self.lines[len(self.runs)])
+
+    def filled(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The words with what their braces stand for so far."""
+        return tuple(BRACES.sub(lambda b: self._stands_for(b[1]) or b[0], word) for word in words)
 
     def _stands_for(self, brace: str) -> str:
         """The id of a run, or a size of codes by its vectors; empty where nothing does, or not yet."""
@@ -193,9 +199,13 @@ class Pool:
             self._live.remove(child)
             payload, chain = _answer(child), child.chain
             code = child.process.returncode
-            if code == 0 and payload:
-                run = str(payload.get("run", ""))
-                self._memory.keep(child.words, run)
+            run = str(payload.get("run", ""))
+            if (code == 0 and payload) or (code == PARTLY_DONE and run):
+                if code == 0:
+                    self._memory.keep(child.words, run)
+                else:  # not kept: what it left out may be there the next time
+                    chain.partly = str(payload.get("message", ""))
+                    reporter.warn(f"{chain.name}: {chain.partly}")
                 chain.runs.append(run)
                 waiting.insert(0, chain)  # its next line before new chains: evaluations appear as trainings end
                 advance(1)
@@ -224,11 +234,12 @@ class Pool:
 
 
 def _answer(child: _Child) -> dict[str, Any]:
-    """The JSON object that a child printed last; empty if there is none."""
+    """The JSON object that a child printed last, with the one before it where it was partly done; empty if none."""
     child.answer.seek(0)
     lines = child.answer.read().splitlines()
     child.answer.close()
-    return _row(lines[-1]) if lines else {}
+    is_partly = child.process.returncode == PARTLY_DONE
+    return {k: v for line in lines[-2 if is_partly else -1 :] for k, v in _row(line).items()}
 
 
 def _ending(code: int) -> str:

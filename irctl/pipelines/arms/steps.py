@@ -298,7 +298,7 @@ def _refuse_unused(asked: Asked, lines: Sequence[CommandLine]) -> None:
 def _untouched(arm: Config, evals: Sequence[tuple[str, ...]], asked: Asked) -> tuple[CommandLine, ...]:
     """Evaluations of the model that an arm starts from, used as those trained from it are."""
     chosen = (k for k in arm.flat() if k.startswith("encoder.") and k in arm.origins)
-    lengths = (word for k in chosen for word in ("--set", f"{k}={_word(arm.flat()[k])}"))
+    lengths = (word for k in chosen for word in ("--set", f"{k}={in_words(arm.flat()[k])}"))
     start = ("eval", "--model", arm.model.name, *lengths)
     return tuple(_completed(asked.read((*start, *where)), "", None, asked, arm) for where in evals)
 
@@ -307,7 +307,8 @@ def _unused_label(arm: Config, others: int) -> str:
     return f"untouched-{arm.model.name.rstrip('/').rpartition('/')[2]}" + (f"-{others + 1}" if others else "")
 
 
-def _word(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A setting as it is typed."""
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
