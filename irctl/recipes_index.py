@@ -23,7 +23,7 @@ of every list in `over`, which stands for the list's name in braces; `judged` on
 training queries."""
 EACH = "{each}"
 META = {
-    **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?", "each?", "queries?"), str),
+    **dict.fromkeys(("title?", "source?", "command?", "time?", "baseline?", "each?", "queries?", "sets?"), str),
     **{key: [str] for key in ("evaluate?", "report?", "figures?", "tiny_arms?")},
     **{key: [int] for key in ("seeds?", "tiny_seeds?")},
     "expected?": {"*": str},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +64,38 @@ def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
         console.out(path)
 
 
-def show_checklist(wanted: Wanted, *, json_: bool) -> None:
-    """What reviewers ask for, one line a question."""
-    from dataclasses import asdict
+def show_checklist(wanted: Wanted, group: str, *, json_: bool) -> None:
+    """What reviewers ask for, one line a question; of a group first what is done of it, a row an arm and seed."""
+    from dataclasses import asdict, replace
 
     from irctl import console
+    from irctl.errors import DataError
+    from irctl.pipelines.arms import group_checklist, members
     from irctl.pipelines.report import records, report
     from irctl.reports import neighbour_recall
     from irctl.reports.checklist import checklist
 
-    items = checklist(neighbour_recall.keep_judged(report.narrow(records.gather(wanted.runs), wanted)))
+    arms: list[group_checklist.Member] = []
+    if group:
+        if (found := members.find_group(group)) is None:
+            raise DataError(f"--checklist {group}: no group of that recipe or id", hint="irctl runs ls --command arms")
+        arms = group_checklist.members_of(found)
+        wanted = replace(wanted, runs=(found.id,))
+    has_numbers = not arms or any(a.sets for a in arms)
+    kept = report.narrow(records.gather(wanted.runs), wanted) if has_numbers else []
+    items = checklist(neighbour_recall.keep_judged(kept)) if kept else []
     if json_:
-        console.emit_json({"schema": "irctl/report/1", "checklist": [asdict(i) for i in items]})
+        told = {"group": wanted.runs[0], "arms": [asdict(a) for a in arms]} if arms else {}
+        console.emit_json({"schema": "irctl/report/1", **told, "checklist": [asdict(i) for i in items]})
         return
+    for a in arms:
+        trained = f", model {a.checkpoint}" if a.checkpoint else ""
+        console.out(f"{'no ' if a.command else 'yes'}  {a.arm}: {a.status}{trained}; evaluated: {_listed(a.sets)}")
+        if a.command:
+            console.out(f"     missing: {_listed(a.missing) if a.status == 'completed' else a.status}: {a.command}")
     for item in items:
         console.out(f"{'yes' if item.is_present else 'no ':3}  {item.question}: {item.detail}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"

@@ -14,6 +14,7 @@ from irctl.commands.frame.options import Debug, Json
 
 
 def report(
+    group: Annotated[str, typer.Argument(help="with --checklist: a group, by its recipe or run id")] = "",
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
     table: Annotated[str, typer.Option(help="main, compression, losses, beir or isotropy-compression")] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
@@ -37,7 +38,9 @@ def report(
     test: Annotated[str, typer.Option(help="t or randomisation, paired over queries")] = "t",
     correction: Annotated[str, typer.Option(help="holm, bonferroni or none, over the whole table")] = "holm",
     mixed: Annotated[bool, typer.Option("--mixed", help="allow cells of different k, judgements, ...")] = False,
-    checklist: Annotated[bool, typer.Option("--checklist", help="what reviewers ask for, and what is there")] = False,
+    checklist: Annotated[
+        bool, typer.Option("--checklist", help="what reviewers ask for, and what is there; GROUP: of its arms")
+    ] = False,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -64,7 +67,7 @@ def report(
     from irctl.commands.frame.guard import guarded
 
     with guarded(json_, debug):
-        from irctl import console, files
+        from irctl import console, errors, files
         from irctl.commands.report import output
         from irctl.ledger.files.secrets import Masker
         from irctl.pipelines.report.report import Wanted
@@ -88,8 +91,12 @@ def report(
         )
         output.check_format(format)
         wanted.check()
+        if group and not checklist:
+            raise errors.ConfigError(
+                f"{group}: goes with --checklist", hint=f"irctl report --run {group} reports a group"
+            )
         if checklist:
-            output.show_checklist(wanted, json_=json_)
+            output.show_checklist(wanted, group, json_=json_)
         elif figure:
             output.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
