@@ -19,6 +19,7 @@ from irctl.pipelines.evaluate import (
     mteb_files,
     neighbour_recall,
     paired_tests,
+    populations,
     rankings,
     repconc_files,
     summary,
@@ -27,6 +28,7 @@ from irctl.pipelines.evaluate.front import front
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import find_targets
+from irctl.pipelines.search import opened_index
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -79,6 +81,9 @@ def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     present, left_out = find_targets(config, source, replace(request, keep_going=True))
     what = source.index or (resolve_run_name(source.model) if source.model else "") or ", ".join(source.files)
     plan: dict[str, Any] = {"evaluate": {"of": what or config.model.name, "data sets": len(present)}}
+    if request.isotropy:
+        populations.check(source, lambda reference: opened_index.open_index(reference, config, fits=False))
+        plan["evaluate"]["isotropy"] = f"of {isotropy.CORPUS} and {isotropy.QUERIES}"
     if not (source.index or source.files):
         from irctl.models import folder_facts
         from irctl.models.locate import find_local

@@ -24,7 +24,6 @@ from irctl.settings import Transform
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
-    from irctl.config import Config
     from irctl.data.collections.collection import Collection, Queries
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.targets import RankingSource, Target
@@ -62,13 +61,14 @@ def measure(target: Target, opened: Opened, run: RunHandle, reporter: Reporter) 
     return rows
 
 
-def check(source: RankingSource, opened: Opened, config: Config) -> None:
+def check(source: RankingSource, open_index: Callable[[str], Searched | None]) -> None:
     """ConfigError, before anything is searched, for what is no vectors: a run file, or codes."""
     if source.files:
         raise ConfigError(
             f"--isotropy: is of vectors, and {source.files[0]} is a ranking", hint="Name --model or --index"
         )
-    refuse_codes(opened.index(config))
+    if source.index:
+        refuse_codes(open_index(source.index))
 
 
 def refuse_codes(searched: Searched | None) -> None:

@@ -55,7 +55,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
     opened = Opened(source.model, source.index, reporter)
     if request.isotropy:
-        populations.check(source, opened, config)
+        populations.check(source, lambda _: opened.index(config))
     job = _Job(source, opened, run, reporter, request.ranking_format, request.overwrite, request.isotropy)
     measured = Measurements(left_out=left_out)
     for target in asked:

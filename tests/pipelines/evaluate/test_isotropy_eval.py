@@ -115,6 +115,10 @@ def test_copies_of_a_document_lie_in_one_half_whatever_their_ids() -> None:
     assert (once["N"], twice["N"]) == (40, 80)
 
 
+def test_a_dry_run_says_that_isotropy_is_measured(place: Workspace) -> None:
+    assert "corpus and queries" in place.ok(f"{LINE} --dry-run --json").out
+
+
 def test_rankings_and_codes_have_no_isotropy(place: Workspace) -> None:
     ranking = place.ok("search --model all-MiniLM-L6-v2 --data spread --split dev --json").json["run"]
     refused = place.run(f"eval {ranking} --isotropy")
@@ -124,5 +128,7 @@ def test_rankings_and_codes_have_no_isotropy(place: Workspace) -> None:
     )
     refused = place.run(f"eval --index {bundle} --data spread --split dev --isotropy")
     assert refused.code == 2 and "holds codes" in refused.err and "--index FOLDER of vectors" in refused.err
+    again = place.run(f"eval --index {bundle} --data spread --split dev --isotropy --dry-run")
+    assert (again.code, again.err) == (refused.code, refused.err)
     refused = place.run(f"eval --index {bundle} --recall-against exact --isotropy")
     assert refused.code == 2 and "--isotropy: goes with judgements" in refused.err
