@@ -12,6 +12,8 @@ from irctl.reports.records import Record, compute_kept
 
 CODE_PIVOT = "isotropy-compression"
 """The table, and the figure, whose columns are what vectors went through (code_pivot.py)."""
+ISOTROPY = "isotropy"
+"""The table, and the figure, of transforms and what was trained, with their isotropy (isotropy_table.py)."""
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 
@@ -139,6 +141,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
     "beir": ("avg", "DATASETS"),
     CODE_PIVOT: (),
+    ISOTROPY: (),
 }
 ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""

@@ -16,7 +16,9 @@ from irctl.commands.frame.options import Debug, Json
 def report(
     group: Annotated[str, typer.Argument(help="with --checklist: a group, by its recipe or run id")] = "",
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
-    table: Annotated[str, typer.Option(help="main, compression, losses, beir or isotropy-compression")] = "main",
+    table: Annotated[
+        str, typer.Option(help="main, compression, losses, beir, isotropy or isotropy-compression")
+    ] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
     run: Annotated[list[str] | None, typer.Option("--run", help="only this run; repeatable")] = None,
     dataset: Annotated[str, typer.Option(help="only these data sets: a,b")] = "",
@@ -29,7 +31,7 @@ def report(
     figure: Annotated[
         str,
         typer.Option(
-            help="draw pareto, speed, delta, curves, spectrum or isotropy-compression instead, as PDF, SVG, PNG and CSV"
+            help="draw pareto, speed, delta, curves, spectrum, isotropy or isotropy-compression, as PDF, SVG, PNG and CSV"
         ),
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
@@ -57,9 +59,11 @@ def report(
       irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
       irctl report --table compression --format csv --ids
+      irctl report --table isotropy
       irctl report --group-by run
       irctl report --figure pareto -o figures
       irctl report --figure speed -o figures
+      irctl report --figure isotropy -o figures
       irctl report --figure curves -o figures
       irctl report --figure spectrum -o figures
       irctl report --checklist

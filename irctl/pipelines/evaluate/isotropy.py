@@ -20,6 +20,7 @@ from irctl.index.arrays import normalize_rows
 from irctl.metrics.vectors import held_out, isotropy, moments
 from irctl.models.transforms import affine
 from irctl.models.transforms.affine import AffineTransform, Statistics
+from irctl.pipelines.evaluate.files import split_of
 from irctl.settings import Transform
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ class MeasuredDocuments:
         self._is_second_N = held_out.halves(x_ND) if hashes_N is None else (hashes_N & np.uint64(1)).astype(bool)
         self._statistics: dict[bytes, Statistics] = {}
 
-    def measure(self, settings: Transform | None, metric: str) -> dict[str, Any]:
+    def measure(self, settings: Transform | None, metric: str, *, of_moments: bool = False) -> dict[str, Any]:
         """A row of results. settings: of the transform; None without one. metric: by which rows are compared.
+
+        of_moments: only what sums over rows give, which needs neither torch nor pairs of rows.
 
         Raises DataError for a half of fewer than three rows, and what fitting raises.
         """
@@ -72,6 +75,8 @@ class MeasuredDocuments:
             return as_compared(x_nD if fitted is None else fitted.documents(x_nD), metric)
 
         def measure(x_nE: Vectors) -> dict[str, float]:
+            if of_moments:
+                return isotropy.of_moments(moments.of_rows(x_nE))
             return isotropy.measure(x_nE, seed=self.seed)
 
         found = held_out.two_fold(self.x_ND, fit, apply, measure, is_second_N=self._is_second_N)
@@ -124,6 +129,7 @@ def record(run: RunHandle, search: Mapping[str, Any]) -> None:
     """The values of one data set and split into the ledger, with N and D; how they were measured as an event."""
     for row in search.get("isotropy", ()):
         split = CORPUS if row["population"] == CORPUS else f"{QUERIES} {search['split']}".strip()
+        split = split_of(split, search.get("part", ""))
         values = {**row.get("values", {}), **{name: float(row[name]) for name in ("N", "D") if name in row}}
         for name, value in values.items():
             run.metric(name, value, dataset=search["dataset"], split=split)

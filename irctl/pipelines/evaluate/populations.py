@@ -96,6 +96,14 @@ def settings_of(searched: Searched) -> Transform | None:
 def _measure_documents(
     searched: Searched, collection: Collection, encoder: Any, name: str, seed: int, reporter: Reporter
 ) -> dict[str, Any]:
+    documents = open_documents(searched, collection, encoder, name, seed, reporter)
+    return documents.measure(settings_of(searched), searched.metric)
+
+
+def open_documents(
+    searched: Searched, collection: Collection, encoder: Any, name: str, seed: int, reporter: Reporter
+) -> isotropy.MeasuredDocuments:
+    """The documents' vectors as encoded, to be measured. DataError where few are left, or a transform is in them."""
     own = kept_transforms.of_folder(encoder.located.folder)
     if own is not None:
         raise DataError(
@@ -106,8 +114,7 @@ def _measure_documents(
     hashes_N = hash_texts(_texts_of(rows_N, searched, collection, reporter))
     left_N = _left(encoder, name, hashes_N, held_out.LEAST)
     out = int((~left_N).sum())
-    documents = isotropy.MeasuredDocuments(x_ND[left_N], hashes_N[left_N], rows=searched.rows, left_out=out, seed=seed)
-    return documents.measure(settings_of(searched), searched.metric)
+    return isotropy.MeasuredDocuments(x_ND[left_N], hashes_N[left_N], rows=searched.rows, left_out=out, seed=seed)
 
 
 def _texts_of(rows_N: NDArray[np.int64], searched: Searched, collection: Collection, reporter: Reporter) -> list[str]:

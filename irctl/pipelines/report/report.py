@@ -11,8 +11,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
-from irctl.reports import code_pivot, grouping, neighbour_recall
-from irctl.reports.columns import CODE_PIVOT, PRESETS, choose, headline, is_across
+from irctl.reports import code_pivot, grouping, isotropy_table, neighbour_recall
+from irctl.reports.columns import CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.footnotes import GROUPS
@@ -22,7 +22,8 @@ from irctl.reports.table import Table, TableOptions, build
 
 MARKS = ("daggers", "letters")
 COMPRESSION = "compression"
-ISOTROPY = "isotropy"
+ALONE = {CODE_PIVOT: ("codes by transform", code_pivot.build), ISOTROPY: ("isotropy", isotropy_table.build)}
+"""Tables with rows and columns of their own: (words of the title, what builds one)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +114,14 @@ def build_tables(
     records = grouping.group(records, wanted.group_by, allow_mixed=wanted.mixed)
     groups = [list(records)]
     if not is_across(wanted.table, columns, records):
-        places = dict.fromkeys(map(_place, keep_newest(records)))
-        groups = [[r for r in records if _place(r) == place] for place in places]
+        places = dict.fromkeys(_place(r, wanted.table) for r in keep_newest(records))
+        groups = [[r for r in records if _place(r, wanted.table) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
     built = []
-    if wanted.table == CODE_PIVOT:
-        return [_add_links(_pivot(group, wanted, per_query)) for group in groups]
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
+    if wanted.table in ALONE:
+        alone = [_alone(group, base, wanted, per_query) for group, base in zip(groups, tested, strict=True)]
+        return [_add_links(t) for t in alone if t.rows]
     if wanted.baseline and not any(tested):
         find_row(wanted.baseline, keep_newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):
@@ -145,12 +147,13 @@ def build_tables(
     return [_add_links(t) for t in built]
 
 
-def _pivot(group: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> Table:
-    """The table of codes by transforms of one data set and split."""
-    measure = headline(group, read_measures(wanted))
+def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery) -> Table:
+    """One data set and split in a table that chooses its rows and columns itself."""
+    measure, (words, build_alone) = headline(group, read_measures(wanted)), ALONE[wanted.table]
     commits = sorted({r.commit for r in group if r.commit})
     options = TableOptions(
-        title=f"{group[0].dataset} {group[0].split} {measure}, codes by transform",
+        title=f"{group[0].dataset} {group[0].split} {measure}, {words}",
+        baseline=baseline,
         per_query=per_query,
         test=wanted.test,
         correction=wanted.correction,
@@ -159,7 +162,7 @@ def _pivot(group: Sequence[Record], wanted: Wanted, per_query: PerQuery) -> Tabl
         command=wanted.command,
         commit=commits[-1] if len(commits) == 1 else "",
     )
-    return code_pivot.build(group, measure, options)
+    return build_alone(group, measure, options)
 
 
 def _without_fronts(records: Sequence[Record], table: str) -> list[Record]:
@@ -178,9 +181,9 @@ def _say_left_out(records: Sequence[Record], shown: Sequence[Record]) -> tuple[s
     return (f"Left out, with a table of their own (--table {ISOTROPY}): {', '.join(runs)}.",)
 
 
-def _place(r: Record) -> tuple[str, str, str]:
-    """What has one table: of a front each similarity, for scores of two do not share a column."""
-    return r.dataset, r.split, r.similarity if r.part else ""
+def _place(r: Record, table: str) -> tuple[str, str, str]:
+    """What has one table: of a front each similarity, for scores of two share no column but in its own table."""
+    return r.dataset, r.split, r.similarity if r.part and table != ISOTROPY else ""
 
 
 def _find_baseline(name: str, group: Sequence[Record], records: Sequence[Record]) -> RowKey | None:

@@ -139,3 +139,34 @@ def test_a_front_has_the_untouched_vectors_first_and_each_transform_once() -> No
 ])  # fmt: skip
 def test_options_that_name_one_ranking_do_not_go_with_a_front(words: str, place: Workspace) -> None:
     assert place.run(f"eval --index latest --data toy {words}").code == 2
+
+
+def test_the_isotropy_table_has_a_row_for_each_form_and_what_it_gains(place: Workspace) -> None:
+    done = front(place, "--transforms none,soft_whiten,whiten --similarities cosine,euclid --split dev+test")
+    run = Path(done["run_dir"]).name
+    (table,) = place.ok(f"report --table isotropy --run {run} --json").json["tables"]
+    assert [c["key"] for c in table["columns"]][:6] == ["similarity", "nDCG@10", "delta", "p", "p_adj", "iso"]
+    assert [r["cells"]["similarity"]["text"] for r in table["rows"]] == ["cosine", "euclid"] * 3
+    compared = table["comparisons"]
+    assert len(compared) == 5 and {c["family"] for c in compared} == {5}
+    mine = {c["system"]: c["delta"] for c in compared}
+    untouched, soft = (values(done)[t, "cosine"] for t in ("none", "soft_whiten a=0.25"))
+    (name,) = (n for n in mine if n.endswith("soft_whiten a=0.25, cosine"))
+    assert mine[name] == pytest.approx(soft - untouched)
+    notes = " ".join(table["notes"])
+    assert "corrected over a family of 5" in notes and "Power: " in notes and "N=60, D=32" in notes
+    place.ok("eval --index latest --data toy --split dev+test")
+    assert "Left out, with a table of their own (--table isotropy): " in place.ok("report --split dev+test").out
+
+
+def test_isotropy_of_a_front_is_that_of_the_single_evaluation(place: Workspace) -> None:
+    """Held out: whitening fitted on its own rows would be flatter than chance."""
+    words = "--index latest --data toy --split dev+test --json"
+    done = place.ok(f"eval {words} --transforms none,whiten --similarities cosine").json
+    mine = {s["transform"]: s["isotropy"][0] for s in done["searches"]}
+    alone = place.ok(f"eval {words} --isotropy --set transform.name=whiten --set search.similarity=cosine").json
+    (theirs,) = (row for row in alone["searches"][0]["isotropy"] if row["population"] == "corpus")
+    for name in ("IsoScore", "1-cos", "erank/d"):
+        assert mine["whiten"]["values"][name] == pytest.approx(theirs["values"][name], abs=1e-6)
+    assert mine["whiten"]["N"] == mine["none"]["N"] == theirs["N"]
+    assert mine["whiten"]["values"]["IsoScore"] < 1

@@ -37,7 +37,9 @@ from irctl.pipelines.evaluate.front.opened import (
     read_training_queries,
     refuse_nothing_left,
 )
+from irctl.pipelines.evaluate.isotropy import MeasuredDocuments
 from irctl.pipelines.evaluate.measurements import Measurements
+from irctl.pipelines.evaluate.populations import open_documents
 from irctl.pipelines.evaluate.rankings import result_rows
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_targets
 from irctl.pipelines.references import transforms
@@ -46,12 +48,13 @@ from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched, settle_data
 from irctl.pipelines.search.query_vectors import take
-from irctl.pipelines.search.rank import Ranking, rank, to_lists
+from irctl.pipelines.search.rank import Ranking, rank
 from irctl.settings import Transform as Settings
 from irctl.types import Reporter, Run, Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.data.collections.collection import Collection
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.request import EvalRequest
 
@@ -65,6 +68,7 @@ DEPTH = 100
 class Part:
     """One row of the front. is_own: compared as the encoder says, whatever that is called."""
 
+    settings: Settings
     fitted: FittedTransform | None
     similarity: str
     is_own: bool
@@ -86,6 +90,8 @@ class Job:
         self.raw = opened.searched
         assert self.raw.stream is not None
         self._statistics = transforms.measure_once(self.raw.stream, reporter)
+        self._isotropy: dict[tuple[str, str], dict[str, Any]] = {}
+        self._documents: dict[str, MeasuredDocuments] = {}
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -113,11 +119,25 @@ class Job:
                         Silent(),
                         statistics=lambda: self.statistics,
                     )
-                found.append(Part(fitted, similarity, is_own))
+                found.append(Part(settings, fitted, similarity, is_own))
         means = dict.fromkeys(p.fitted.query_mean_of for p in found if p.fitted is not None)
         if means:
             self.reporter.say(f"fitted on {self.raw.rows} rows; mean of the queries: {', '.join(means)}")
         return found
+
+    def isotropy(self, part: Part, collection: Collection) -> dict[str, Any]:
+        """How evenly the documents use their dimensions, seen through transforms fitted on the other half of them."""
+        key = collection.fingerprint
+        if key not in self._documents:
+            opened, seed = self.opened, self.config.run.seed
+            self._documents[key] = open_documents(
+                self.raw, collection, opened.encoder, opened.model, seed, self.reporter
+            )
+        of = (key, part.name)
+        if of not in self._isotropy:
+            metric = METRIC[part.similarity]
+            self._isotropy[of] = self._documents[key].measure(part.settings, metric, of_moments=True)
+        return self._isotropy[of]
 
     def searched(self, part: Part) -> Searched:
         """The rows as this part compares them."""
@@ -159,15 +179,15 @@ def _measure_target(target: Target, wanted: Sequence[Settings], similarities: Se
         target = _leave_out(target, take(asked_queries, gave_Q).ids, job.reporter)
         asked_queries, vectors_QD = take(asked_queries, ~gave_Q), vectors_QD[~gave_Q]
     depth = _depth(target, job.config)
-    measured = Measurements()
+    measured, names = Measurements(), dict[int, str]()
+    documents = Documents(job.raw, target.collection, job.reporter)
     with job.reporter.bar(f"{target.dataset} {target.split}", len(parts)) as advance:
         for part in parts:
             stopping.check("nothing of a front is kept before all of it is there")
             searched = job.searched(part)
             k = depth + (target.self_match == "drop")
             found = rank(searched, searched.of_queries(vectors_QD), k, job.config, job.run.paths.folder, job.reporter)
-            documents = Documents(searched, target.collection, job.reporter)
-            _add(measured, part, target, _to_run(asked_queries.ids, found, documents), found, depth, job)
+            _add(measured, part, target, _to_run(asked_queries.ids, found, documents, names), found, depth, job)
             advance(1)
     return measured
 
@@ -202,9 +222,12 @@ def _depth(target: Target, config: Config) -> int:
     return max([DEPTH, *(c for c in cutoffs if c is not None)])
 
 
-def _to_run(ids: Sequence[str], found: Ranking, documents: Documents) -> Run:
-    ranked = zip(ids, to_lists(found, documents), strict=True)
-    return {query: dict(zip(names, scores, strict=True)) for query, (scores, names) in ranked}
+def _to_run(ids: Sequence[str], found: Ranking, documents: Documents, names: dict[int, str]) -> Run:
+    """The ranking by ids. names: those of rows that were looked up before; the rows of a front are mostly the same."""
+    unknown = [row for row in np.unique(found.rows_Qk).tolist() if row >= 0 and row not in names]
+    names.update(zip(unknown, documents.of(np.array(unknown, np.int64)), strict=True))
+    lists = zip(ids, found.rows_Qk.tolist(), found.scores_Qk.tolist(), strict=True)
+    return {q: {names[r]: s for r, s in zip(rows, scores, strict=True) if r >= 0} for q, rows, scores in lists}
 
 
 def _add(measured: Measurements, part: Part, target: Target, ranked: Run, found: Ranking, depth: int, job: Job) -> None:
@@ -228,6 +251,8 @@ def _add(measured: Measurements, part: Part, target: Target, ranked: Run, found:
         "run_sha256": sha256,
         **about,
     }
+    assert target.collection is not None
+    search["isotropy"] = [job.isotropy(part, target.collection)]
     measured.results.extend({**row, **about} for row in result_rows(target, scored, sha256, search))
     rows = files.make_query_rows(target.dataset, target.split, scored)
     measured.per_query.extend({**row, "part": part.name} for row in rows)

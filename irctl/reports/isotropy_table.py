@@ -1,0 +1,206 @@
+"""The table of isotropy: every form of some vectors, by each similarity, with what it gains over the untouched ones.
+
+Rows are systems whose isotropy was measured: a front of transforms (`irctl eval --transforms`), and whatever was
+evaluated with --isotropy. What was trained is compared with the front at its own IsoScore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from irctl.reports import front, isotropy
+from irctl.reports.columns import FACTS, Column, fact_column
+from irctl.reports.comparisons import average_queries
+from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
+from irctl.reports.significance import Comparison, compare, correct, tell_power
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
+
+FACT_KEYS = ("iso", "1-cos", "erank/d", "params")
+COSINE = {"dot": "cosine"}
+"""Of vectors of length 1 these are one similarity; others are compared with the front of their own."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One row: its records, one a seed, and their values by query in the mean."""
+
+    key: RowKey
+    label: str
+    records: tuple[Record, ...]
+    values: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """With the similarity: two rows of one label differ in it."""
+        first = self.records[-1]
+        return f"{self.label}, {first.similarity}" if first.part else self.label
+
+    @property
+    def is_untouched(self) -> bool:
+        first = self.records[-1]
+        return not first.transform and first.seed is None and not first.loss
+
+    @property
+    def iso(self) -> float:
+        return fmean(r.facts["iso"] for r in self.records)
+
+    @property
+    def point(self) -> front.Point:
+        return front.Point(self.name, self.iso, self.values)
+
+
+def find_systems(records: Sequence[Record], measure: str, options: TableOptions) -> list[System]:
+    """The rows: what was evaluated by the measure and has an IsoScore, compressed vectors left out."""
+    shown = [r for r in keep_newest(records) if r.measure == measure and "iso" in r.facts and not r.compression]
+    labels = label_rows(shown)
+    found = []
+    for key, label in labels.items():
+        mine = tuple(r for r in shown if (r.system, r.variant) == key)
+        values = average_queries(key, mine[-1].cell, mine, options.per_query)
+        if mine[-1].part:
+            label = label.replace(f", {mine[-1].similarity}", "", 1)
+        found.append(System(key, label, mine, values or {}))
+    return found
+
+
+def build(records: Sequence[Record], measure: str, options: TableOptions = TableOptions()) -> Table:
+    """The table of one data set and split. options.baseline: tested against; None: the untouched vectors.
+
+    Raises ConfigError where rows are of different judgements, unless options.allow_mixed.
+    """
+    systems = find_systems(records, measure, options)
+    every = [r for s in systems for r in s.records]
+    if not options.allow_mixed:  # similarities are a column of their own
+        refuse_mixed(measure, [replace(r, similarity="") for r in every])
+        isotropy.refuse_mixed("erank/d", every)
+    base = _find_baseline(systems, options.baseline)
+    compared = _compare(systems, base, options) if base is not None else []
+    by_name = {c.system: c for c in compared}
+    columns = _choose(systems, measure)
+    rows = [Row(s.key, s.label, tuple(_cell(c, s, by_name.get(s.name)) for c in columns)) for s in systems]
+    return Table(
+        title=options.title,
+        columns=columns,
+        rows=tuple(mark_best(rows, columns)),
+        notes=tuple(_notes(systems, base, compared, columns, every)),
+        comparisons=tuple(compared),
+        command=options.command,
+        commit=options.commit,
+    )
+
+
+def _find_baseline(systems: Sequence[System], asked: RowKey | None) -> System | None:
+    """The row asked for, else the untouched vectors as their encoder compares them, those of the front first."""
+    if asked is not None:
+        return next((s for s in systems if s.key == asked), None)
+    untouched = [s for s in systems if s.is_untouched]
+    own = [s for s in untouched if s.records[-1].similarity not in s.records[-1].system.split(", ")[1:]]
+    return next(iter(sorted(own or untouched, key=lambda s: not s.records[-1].part)), None)
+
+
+def _compare(systems: Sequence[System], base: System, options: TableOptions) -> list[Comparison]:
+    dataset, split, measure = base.records[-1].cell
+    family = [
+        replace(
+            compare(s.values, base.values, test=options.test),
+            system=s.name,
+            baseline=base.name,
+            dataset=dataset,
+            split=split,
+            measure=measure,
+        )
+        for s in systems
+        if s.key != base.key and s.values.keys() == base.values.keys()
+    ]
+    return correct(family, options.correction)
+
+
+def _choose(systems: Sequence[System], measure: str) -> tuple[Column, ...]:
+    cell = systems[0].records[-1].cell if systems else ("", "", measure)
+    known = {name for s in systems for r in s.records for name in r.facts}
+    facts = [replace(FACTS[k][0], better="") if k in FACTS else fact_column(k, k, decimals=3) for k in FACT_KEYS]
+    return (
+        Column(key="similarity", header="Similarity", kind="text"),
+        Column(
+            key=measure,
+            header=measure,
+            kind="measure",
+            better="high",
+            scale=100.0,
+            dataset=cell[0],
+            split=cell[1],
+            measure=measure,
+        ),
+        Column(key="delta", header="Difference [95 %]", kind="text"),
+        Column(key="p", header="p", kind="text"),
+        Column(key="p_adj", header="p, corrected", kind="text"),
+        *(replace(c, decimals=3) if c.key == "iso" else c for c in facts if c.key in known),
+    )
+
+
+def _cell(column: Column, system: System, compared: Comparison | None) -> Cell:
+    runs = tuple(dict.fromkeys(r.run_id for r in system.records))
+    if column.kind == "measure":
+        return fill(column, [r.value for r in system.records], runs, seeds=True)
+    if column.kind == "fact":
+        return fill(column, [r.facts[column.key] for r in system.records if column.key in r.facts], runs)
+    if column.key == "similarity":
+        return Cell(text=system.records[-1].similarity, runs=runs)
+    if compared is None:
+        return Cell(runs=runs)
+    c = compared
+    if column.key == "delta":
+        return Cell(text=f"{100 * c.delta:+.1f} [{100 * c.ci_low:+.1f}, {100 * c.ci_high:+.1f}]", runs=runs)
+    p = c.p_raw if column.key == "p" else c.p_adj
+    return Cell(text="undefined" if p is None else f"{p:.2g}", runs=runs)
+
+
+def _notes(
+    systems: Sequence[System],
+    base: System | None,
+    compared: Sequence[Comparison],
+    columns: Sequence[Column],
+    every: Sequence[Record],
+) -> list[str]:
+    notes = []
+    if every:
+        notes.append(f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} queries. Measures x100.")
+    if base is not None and compared:
+        rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over queries"
+        notes.append(f"Difference from {base.name}: {rule}, corrected over a family of {len(compared)}.")
+        untold = [s.label for s in systems if s.key != base.key and s.values.keys() != base.values.keys()]
+        if untold:
+            notes.append(f"Not tested, for they were evaluated on other queries: {', '.join(untold)}.")
+        notes += tell_power(compared)
+    notes += isotropy.footnotes([c.key for c in columns], every)
+    if seeds := sorted({len(s.records) for s in systems if s.records[-1].seed is not None}):
+        notes.append(f"Training seeds a system: {', '.join(map(str, seeds))}.")
+    return notes + front.write(judge(systems))
+
+
+def judge(systems: Sequence[System]) -> list[front.Verdict]:
+    """What was trained against the front of its similarity and its encoder; of the only encoder that has one."""
+    verdicts = []
+    for s in (s for s in systems if s.records[-1].seed is not None):
+        alike = [other for other in systems if _similarity(other) == _similarity(s)]
+        models = {other.records[-1].model for other in alike if other.records[-1].part}
+        mine = [other for other in alike if other.records[-1].model == s.records[-1].model or len(models) < 2]
+        verdicts += front.judge([other.point for other in find_line(mine)], [s.point])
+    corrected = correct([v.compared for v in verdicts])
+    return [replace(v, compared=c) for v, c in zip(verdicts, corrected, strict=True)]
+
+
+def find_line(systems: Sequence[System]) -> list[System]:
+    """The rows that are the front, of one similarity, in its order: with the queries' own mean where there are such."""
+    at = [(a, s) for s in systems if s.records[-1].part and (a := front.strength(s.records[-1].transform)) is not None]
+    own = [(a, s) for a, s in at if "query_mean=" not in s.records[-1].transform]
+    line = [s for _, s in sorted(own if any(a for a, _ in own) else at, key=lambda of: of[0])]
+    kept = {p.label for p in front.rising([s.point for s in line])}
+    return [s for s in line if s.name in kept]
+
+
+def _similarity(system: System) -> str:
+    found = system.records[-1].similarity
+    return COSINE.get(found, found)
