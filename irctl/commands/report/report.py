@@ -31,7 +31,7 @@ def report(
     figure: Annotated[
         str,
         typer.Option(
-            help="draw pareto, speed, delta, curves, spectrum, isotropy or isotropy-compression, as PDF, SVG, PNG and CSV"
+            help="draw pareto, speed, delta, curves, spectrum, isotropy, isotropy-compression: as PDF, SVG, PNG, CSV"
         ),
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",

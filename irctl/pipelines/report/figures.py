@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,11 @@ from irctl import plugins
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.report import report
-from irctl.pipelines.report.records import gather
+from irctl.pipelines.report.records import gather, open_per_query
 from irctl.pipelines.report.report import Wanted
 from irctl.reports import neighbour_recall
-from irctl.reports.columns import CODE_PIVOT, headline
-from irctl.reports.figures import code_sizes, curves, figures
+from irctl.reports.columns import CODE_PIVOT, ISOTROPY, headline
+from irctl.reports.figures import code_sizes, curves, figures, isotropy
 from irctl.training.run_files import journal
 from irctl.training.run_files.curve import Epochs
 
@@ -39,6 +41,7 @@ def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
         "curves": _curves,
         "spectrum": _spectrum,
         CODE_PIVOT: _code_sizes,
+        ISOTROPY: _isotropy,
     }
     if kind not in kinds:
         raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
@@ -71,6 +74,14 @@ def _code_sizes(folder: Path, wanted: Wanted) -> list[Path]:
     """Judged quality over bytes, a line a transform or model; one a data set."""
     records = neighbour_recall.keep_judged(report.narrow(gather(wanted.runs), wanted))
     return _one_a_place(CODE_PIVOT, code_sizes.code_sizes, records, folder, wanted)
+
+
+def _isotropy(folder: Path, wanted: Wanted) -> list[Path]:
+    """Judged quality over IsoScore: transforms as a line, trainings as points; one a data set."""
+    gathered = report.narrow(gather(wanted.runs), replace(wanted, table=ISOTROPY))
+    records = [r for r in neighbour_recall.keep_judged(gathered) if "iso" in r.facts] or gathered
+    draw = partial(isotropy.isotropy, per_query=open_per_query())
+    return _one_a_place(ISOTROPY, draw, records, folder, wanted)
 
 
 def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:

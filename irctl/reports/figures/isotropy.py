@@ -1,0 +1,109 @@
+"""Quality over isotropy: the front of soft whitening as a line, other transforms beside it, trained runs as stars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.reports.comparisons import PerQuery
+from irctl.reports.figures import labels
+from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.isotropy_table import System, find_line, find_systems
+from irctl.reports.records import Record
+from irctl.reports.table import TableOptions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FRONT, TRANSFORM, TRAINED, OTHER = "front", "transform", "trained", "other"
+
+
+@dataclass(frozen=True)
+class IsotropyPoint:
+    """One row of the table. kind: front, transform, trained or other. sd, iso_sd: over seeds; None of a single one."""
+
+    similarity: str
+    kind: str
+    system: str
+    iso: float
+    value: float
+    iso_sd: float | None
+    sd: float | None
+    seeds: int
+    run_ids: str
+
+
+def isotropy_points(records: Sequence[Record], measure: str, per_query: PerQuery) -> list[IsotropyPoint]:
+    """The rows of the table in its order, those of the front in the order of the line. DataError for none."""
+    systems = find_systems(records, measure, TableOptions(per_query=per_query))
+    if not systems:
+        raise DataError(
+            f"no evaluation with {measure} and an IsoScore to draw",
+            hint="irctl eval --index latest --transforms front makes some",
+        )
+    points = []
+    for similarity in dict.fromkeys(s.records[-1].similarity for s in systems):
+        mine = [s for s in systems if s.records[-1].similarity == similarity]
+        line = [(s, FRONT) for s in find_line(mine)]
+        on_line = {s.key for s, _ in line}
+        points += [_point(s, kind) for s, kind in [*line, *((s, _kind(s)) for s in mine if s.key not in on_line)]]
+    return points
+
+
+def _kind(system: System) -> str:
+    first = system.records[-1]
+    return TRAINED if first.seed is not None else TRANSFORM if first.transform else OTHER
+
+
+def _point(system: System, kind: str) -> IsotropyPoint:
+    first = system.records[-1]
+    values = [r.value for r in system.records]
+    isos = [r.facts["iso"] for r in system.records]
+    name = (first.transform or "untouched") if first.part else system.label
+    several = len(values) > 1
+    return IsotropyPoint(
+        first.similarity,
+        kind,
+        name,
+        fmean(isos),
+        fmean(values),
+        stdev(isos) if several else None,
+        stdev(values) if several else None,
+        len(values),
+        " ".join(r.run_id for r in system.records),
+    )
+
+
+def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_query: PerQuery) -> tuple[Figure, str]:
+    """(figure, CSV): quality over held-out IsoScore, a colour a similarity; whiskers are one sd over seeds."""
+    points = isotropy_points(records, measure, per_query)
+    named: list[labels.Named] = []
+    with use_style() as plt:
+        figure, axes = plt.subplots(figsize=(7.2, 4.8))
+        for i, similarity in enumerate(dict.fromkeys(p.similarity for p in points)):
+            mine, color = [p for p in points if p.similarity == similarity], f"C{i}"
+            line = [p for p in mine if p.kind == FRONT]
+            axes.plot([p.iso for p in line], [100 * p.value for p in line], color=color, label=similarity)
+            for p in mine:
+                fill: Any = "full" if p.kind in (FRONT, TRAINED) else "none"
+                axes.errorbar(
+                    [p.iso],
+                    [100 * p.value],
+                    xerr=None if p.iso_sd is None else [p.iso_sd],
+                    yerr=None if p.sd is None else [100 * p.sd],
+                    marker="*" if p.kind == TRAINED else "o",
+                    markersize=9 if p.kind == TRAINED else 4,
+                    color=color,
+                    fillstyle=fill,
+                    elinewidth=0.8,
+                    capsize=2,
+                )
+                named.append(labels.Named(p.iso, 100 * p.value, p.system, color))
+        axes.margins(x=0.1, y=0.08)
+        axes.set(xlabel="IsoScore, debiased, held out", ylabel=f"{measure} x100", title=title)
+        axes.legend(frameon=False, fontsize=8, loc="lower left", title="line: soft whitening; stars: trained")
+        labels.place(axes, named)
+    return figure, to_csv(points)
