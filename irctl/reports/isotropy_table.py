@@ -184,7 +184,7 @@ def judge(systems: Sequence[System]) -> list[front.Verdict]:
     """What was trained against the front of its similarity and its encoder; of the only encoder that has one."""
     verdicts = []
     for s in (s for s in systems if s.records[-1].seed is not None):
-        alike = [other for other in systems if _similarity(other) == _similarity(s)]
+        alike = [other for other in systems if similarity_of(other) == similarity_of(s)]
         models = {other.records[-1].model for other in alike if other.records[-1].part}
         mine = [other for other in alike if other.records[-1].model == s.records[-1].model or len(models) < 2]
         verdicts += front.judge([other.point for other in find_line(mine)], [s.point])
@@ -194,13 +194,15 @@ def judge(systems: Sequence[System]) -> list[front.Verdict]:
 
 def find_line(systems: Sequence[System]) -> list[System]:
     """The rows that are the front, of one similarity, in its order: with the queries' own mean where there are such."""
-    at = [(a, s) for s in systems if s.records[-1].part and (a := front.strength(s.records[-1].transform)) is not None]
+    plain = [s for s in systems if s.records[-1].seed is None and not s.records[-1].loss]  # one of --isotropy too
+    at = [(a, s) for s in plain if (a := front.strength(s.records[-1].transform)) is not None]
     own = [(a, s) for a, s in at if "query_mean=" not in s.records[-1].transform]
     line = [s for _, s in sorted(own if any(a for a, _ in own) else at, key=lambda of: of[0])]
     kept = {p.label for p in front.rising([s.point for s in line])}
     return [s for s in line if s.name in kept]
 
 
-def _similarity(system: System) -> str:
+def similarity_of(system: System) -> str:
+    """By what a row is compared, cosine for the dot product too."""
     found = system.records[-1].similarity
     return COSINE.get(found, found)

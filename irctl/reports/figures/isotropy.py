@@ -11,7 +11,7 @@ from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.figures import labels
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.isotropy_table import System, find_line, find_systems
+from irctl.reports.isotropy_table import System, find_line, find_systems, similarity_of
 from irctl.reports.records import Record
 from irctl.reports.table import TableOptions
 
@@ -45,8 +45,8 @@ def isotropy_points(records: Sequence[Record], measure: str, per_query: PerQuery
             hint="irctl eval --index latest --transforms front makes some",
         )
     points = []
-    for similarity in dict.fromkeys(s.records[-1].similarity for s in systems):
-        mine = [s for s in systems if s.records[-1].similarity == similarity]
+    for similarity in sorted({similarity_of(s) for s in systems}):
+        mine = [s for s in systems if similarity_of(s) == similarity]
         line = [(s, FRONT) for s in find_line(mine)]
         on_line = {s.key for s, _ in line}
         points += [_point(s, kind) for s, kind in [*line, *((s, _kind(s)) for s in mine if s.key not in on_line)]]
@@ -65,7 +65,7 @@ def _point(system: System, kind: str) -> IsotropyPoint:
     name = (first.transform or "untouched") if first.part else system.label
     several = len(values) > 1
     return IsotropyPoint(
-        first.similarity,
+        similarity_of(system),
         kind,
         name,
         fmean(isos),

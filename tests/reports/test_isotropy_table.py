@@ -1,0 +1,114 @@
+"""The isotropy table and its figure: which row is the baseline, what is the front, who is judged against it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from irctl.errors import ConfigError
+from irctl.reports import isotropy_table
+from irctl.reports.figures.isotropy import isotropy, isotropy_points
+from irctl.reports.isotropy_table import build
+from irctl.reports.records import Record
+from irctl.reports.table import TableOptions
+
+RNG = np.random.default_rng(0)
+BASE = RNG.random(30)
+VALUES: dict[str, np.ndarray] = {}
+
+
+def record(run: str, values: np.ndarray, iso: float, **more: object) -> Record:
+    VALUES[run] = values
+    made = Record(
+        dataset="toy", split="test", measure="nDCG@10", value=float(values.mean()), run_id=run, created_at=run,
+        system="model", variant=run, model="model", similarity="cosine", qrels_sha256="q", k=100, self_match="keep",
+        n_queries=30, facts={"iso": iso, "iso_n": 700.0, "iso_d": 8.0, "1-cos": 0.5, "erank/d": 0.3},
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def per_query(r: Record) -> dict[str, float]:
+    return {f"q{i}": float(v) for i, v in enumerate(VALUES[r.run_id])}
+
+
+def front() -> list[Record]:
+    forms = [("", 0.0, 0.1), ("soft_whiten a=0.25", 0.1, 0.3), ("soft_whiten a=0.75", -0.1, 0.6), ("whiten", -0.3, 0.5)]
+    return [
+        record(f"r{i}", BASE + gain, iso, part=f"{t or 'none'}, cosine", transform=t, system=f"model, {t}".rstrip(", "))
+        for i, (t, gain, iso) in enumerate(forms)
+    ]
+
+
+def trained(name: str, gain: float, iso: float, seed: int = 0) -> Record:
+    return record(
+        f"{name}{seed}", BASE + gain, iso, system=name, variant=name, loss="infonce", seed=seed,
+        facts={"iso": iso, "iso_n": 700.0, "iso_d": 8.0, "1-cos": 0.5, "erank/d": 0.3, "params": 12.0},
+    )  # fmt: skip
+
+
+OPTIONS = TableOptions(per_query=per_query)
+
+
+def test_rows_are_tested_against_the_untouched_vectors() -> None:
+    table = build(front(), "nDCG@10", OPTIONS)
+    assert {c.baseline for c in table.comparisons} == {"model, cosine"} and len(table.comparisons) == 3
+    assert [round(c.delta, 3) for c in table.comparisons] == [0.1, -0.1, -0.3]
+    by_key = {c.key: cell.text for c, cell in zip(table.columns, table.rows[1].cells, strict=True)}
+    assert by_key["similarity"] == "cosine" and by_key["delta"].startswith("+10.0 [") and by_key["iso"] == "0.300"
+    assert not any("front of soft whitening" in note for note in table.notes)  # nothing was trained
+
+
+def test_the_transform_dominates_what_lies_below_the_front_and_not_what_lies_on_it() -> None:
+    """At IsoScore .2, half way from .1 to .3, the front is base + .05; whitening, back at .5, is no point of it."""
+    below = build([*front(), trained("arm", 0.02, 0.2)], "nDCG@10", OPTIONS)
+    assert any(n.startswith("The transform dominates") for n in below.notes)
+    assert any("arm (IsoScore 0.200) -3.0" in n for n in below.notes)
+    above = build([*front(), trained("arm", 0.06, 0.2), trained("weak", 0.0, 0.2)], "nDCG@10", OPTIONS)
+    assert any(n == "On or above the front of soft whitening at equal held-out IsoScore: arm." for n in above.notes)
+    beyond = build([*front(), trained("arm", 0.06, 0.7)], "nDCG@10", OPTIONS)
+    assert not any("front of soft whitening" in n for n in beyond.notes)
+
+
+def test_an_untouched_row_of_a_single_evaluation_is_a_point_of_the_front_too() -> None:
+    """The newest evaluation of a system is its row, whichever command made it; for unit rows dot is the cosine."""
+    plain = [record("r9", BASE, 0.1, system="model", variant="r0", similarity="dot"), *front()[1:]]
+    table = build([*plain, trained("arm", 0.02, 0.2)], "nDCG@10", OPTIONS)
+    assert any("arm (IsoScore 0.200) -3.0" in n for n in table.notes)
+
+
+def test_seeds_are_one_row_in_their_mean() -> None:
+    arms = [trained("arm", 0.01 * seed, 0.2 + 0.01 * seed, seed) for seed in range(3)]
+    table = build([*front(), *arms], "nDCG@10", OPTIONS)
+    row = next(r for r in table.rows if r.label == "arm")
+    cells = {c.key: cell for c, cell in zip(table.columns, row.cells, strict=True)}
+    assert cells["nDCG@10"].sd == pytest.approx(0.01) and cells["iso"].value == pytest.approx(0.21)
+    assert cells["params"].text == "12"
+    (point,) = (p for p in isotropy_points([*front(), *arms], "nDCG@10", per_query) if p.kind == "trained")
+    assert (point.seeds, point.sd, point.iso_sd) == (3, pytest.approx(0.01), pytest.approx(0.01))
+
+
+def test_the_figure_draws_the_line_in_its_order_and_keeps_its_numbers() -> None:
+    figure, data = isotropy([*front(), trained("arm", 0.02, 0.2)], "nDCG@10", title="toy", per_query=per_query)
+    rows = list(csv.DictReader(io.StringIO(data)))
+    line = [r["system"] for r in rows if r["kind"] == "front"]
+    assert line == ["untouched", "soft_whiten a=0.25", "soft_whiten a=0.75"]
+    assert [r["system"] for r in rows if r["kind"] == "transform"] == ["whiten"]
+    assert figure.axes[0].get_xlabel() == "IsoScore, debiased, held out"
+
+
+def test_rows_of_other_judgements_and_measures_of_other_n_are_refused() -> None:
+    with pytest.raises(ConfigError, match="different judgements"):
+        build([*front(), replace(trained("arm", 0, 0.2), qrels_sha256="other")], "nDCG@10", OPTIONS)
+    arm = trained("arm", 0, 0.2)
+    with pytest.raises(ConfigError, match="depends on the number of rows"):
+        build([*front(), replace(arm, facts={**arm.facts, "iso_n": 1400.0})], "nDCG@10", OPTIONS)
+
+
+def test_what_has_no_isotropy_or_is_compressed_is_no_row() -> None:
+    codes = record("c", BASE, 0.2, compression="pq")
+    bare = record("b", BASE, 0.2, facts={})
+    assert isotropy_table.find_systems([codes, bare], "nDCG@10", OPTIONS) == []
