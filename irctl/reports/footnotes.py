@@ -128,6 +128,8 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         notes.append(
             "Codes: the same before exact vectors re-score the best; those vectors are not counted in the bytes."
         )
+    if "train_s" in keys and any(r.compression and r.loss for r in records):
+        notes.append("Train CPU-s: of the quantizer; of trained codes, all of their training.")
     if rates := {k for k in keys if k.endswith("_rows_per_cpu_s")}:
         notes.append("Speed in thousands of rows a CPU second of reader, encoder and writer.")
         together: dict[str, set[str]] = {}

@@ -17,7 +17,7 @@ from irctl.errors import ConfigError, DataError, PartlyDone
 from irctl.index import shards
 from irctl.index.bundle import Bundle, BundleIds, locate_quantizer, open_bundle
 from irctl.ledger import damaged
-from irctl.metrics.vectors.efficiency import bytes_per_row
+from irctl.metrics.vectors.efficiency import bytes_per_row, ratio
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.files import FOLDER
 from irctl.origins import derived
@@ -68,12 +68,19 @@ def append(
         return _make_payload(folder, bundle.rows, 0)
     if path := find_lost(folder, bundle.parts):
         raise DataError(f"{path}: is missing or cut short", hint="Run the command that wrote it again, then --append")
+    before, rows = bundle.fingerprint, bundle.rows
     manifest = _join(bundle.manifest, sub, _encode(work, distinct, sub, bundle.method), plan)
     sha256 = shards.write_manifest(folder, manifest)
     _tidy(sub, bundle.method)
     run.note(dataset=work.dataset, dataset_fingerprint=given.raw.fingerprint, method=bundle.method)
     if given.folder is not None:
         run.artifact("in", "embeddings", given.folder, sha256=given.key, n_rows=given.stream.rows)
+    run.artifact("in", "bundle", folder, sha256=before, n_rows=rows, dim=bundle.dim)
+    codes, with_ids = bytes_per_row(manifest["parts"])
+    sizes = {"rows": manifest["rows"], "bytes_per_row": codes, "bytes_per_row_with_ids": with_ids}
+    sizes |= {"index_bytes": round(with_ids * manifest["rows"]), "ratio": ratio(bundle.dim, codes)}
+    for name, value in sizes.items():
+        run.metric(name, float(value), dataset=work.dataset)
     run.artifact("out", "bundle", folder, sha256=sha256, n_rows=int(manifest["rows"]), format="irctl-bundle")
     return _make_payload(folder, int(manifest["rows"]), plan.rows)
 

@@ -16,12 +16,23 @@ WRITERS = ("train", "encode")
 """Commands that write codes only now and then; `compress` always does."""
 
 
+def added_rows(run: RunRecord) -> bool:
+    """Whether a run only added rows to a bundle of another run: it wrote the one that it read."""
+    from irctl.ledger import query
+
+    written = {a["path"] for a in query.artifacts(run, role="out", kind="bundle")}
+    return bool(written) and any(a["path"] in written for a in query.artifacts(run, role="in", kind="bundle"))
+
+
 def find_codes(search: Mapping[str, Any], line: Sequence[RunRecord]) -> RunRecord | None:
-    """The newest run of the line that wrote codes; None where they were a training's alone. line: newest first."""
+    """The newest run of the line that wrote codes and did not add to others'; None where they were a training's alone.
+
+    line: newest first.
+    """
     from irctl.ledger import query
 
     behind_training = False
-    for run in line:
+    for run in (r for r in line if not added_rows(r)):
         command = run.columns.get("command")
         if command == "compress":
             return None if behind_training and not search.get("compression") else run
@@ -36,7 +47,8 @@ def find_compression(codes: RunRecord | None, line: Sequence[RunRecord]) -> RunR
     """The compression that these codes go back to, the oldest of the line; themselves where there is none."""
     if codes is None or codes.columns.get("command") == "compress":
         return codes
-    return next((r for r in reversed(line) if r.columns.get("command") == "compress"), codes)
+    first = (r for r in reversed(line) if r.columns.get("command") == "compress" and not added_rows(r))
+    return next(first, codes)
 
 
 def line_of(run: RunRecord) -> list[RunRecord]:

@@ -40,6 +40,10 @@ MEASURED = {
 }
 
 
+OF_FILES = ("rows", "partial", "ratio", "index_bytes", "bytes_per_row", "bytes_with_ids")
+"""Facts of the files of codes, which a training that keeps the codes keeps, and which rows that are added change."""
+
+
 # What a training measures, and the name of the fact.
 OF_TRAINING = {
     "params": "params",
@@ -49,9 +53,18 @@ OF_TRAINING = {
 
 
 def facts_of(
-    train: RunRecord | None, compress: RunRecord | None, compression: str
+    train: RunRecord | None,
+    compress: RunRecord | None,
+    compression: str,
+    *,
+    is_trained: bool = False,
+    added: Sequence[RunRecord] = (),
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Numbers of training and compression that tables can show, and the run that each is from."""
+    """Numbers of training and compression that tables can show, and the run that each is from.
+
+    is_trained: the codes are that training's, and of the compression they began with only their files are theirs.
+    added: runs that added rows to the bundle since, newest first.
+    """
     facts: dict[str, float] = {}
     runs: dict[str, str] = {}
     if train is not None:
@@ -65,9 +78,19 @@ def facts_of(
         runs = dict.fromkeys(facts, train.id)
     if compress is not None:
         known = measures_of(compress, compression)
-        own = {short: known[name] for name, short in MEASURED.items() if name in known} | _shape(compress, compression)
+        own = {short: known[name] for name, short in MEASURED.items() if name in known}
+        if is_trained:
+            own = {name: value for name, value in own.items() if name in OF_FILES}
+        own |= _shape(compress, compression)
         facts |= own
         runs |= dict.fromkeys(own, compress.id)
+    if is_trained and train is not None and train.columns.get("cpu_s"):
+        facts["train_s"], runs["train_s"] = float(train.columns["cpu_s"]), train.id
+    for run in reversed(added):
+        known = measures_of(run)
+        own = {short: known[name] for name, short in MEASURED.items() if name in known and short in OF_FILES}
+        facts |= own
+        runs |= dict.fromkeys(own, run.id)
     return facts, runs
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
 from irctl.index.shards import read_any_manifest
-from irctl.pipelines.lineage.codes import find_codes, find_compression, line_of
+from irctl.pipelines.lineage.codes import added_rows, find_codes, find_compression, line_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports import isotropy
@@ -84,7 +84,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     compress = find_compression(codes, line)
     # of codes that were trained, the system below is that of the vectors which were compressed first
     is_trained = codes is not None and compress is not None and codes.id != compress.id
-    below = line_of(compress) if is_trained and compress is not None else line
+    added = [r for r in line if added_rows(r)] if codes is not None else []
+    below = line_of(compress) if (is_trained or added) and compress is not None else line
     encoder = next((r for r in below if r.columns.get("command") == "train"), None)
     model = "" if is_trained else str(search.get("model") or "")
     if not model and compress is not None:
@@ -110,6 +111,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         parts = {**parts, "compress": {"method": compression, **own}}
         if is_trained and train is not None:
             parts = {**parts, "trained": changed(train), **_earlier_trainings(line, below)}
+    if added:
+        parts = {**parts, "added": {"added": ", ".join(map(_rows_of, reversed(added)))}}
     if rerank := int(search.get("rerank") or 0):
         label, parts = f"{label}, reranked {rerank}", {**parts, "rerank": rerank}
         code_label = f"{code_label}, reranked {rerank}".removeprefix(", ")
@@ -117,7 +120,11 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label = str(name)
     traits = _traits_of(parts) | ({} if encoder or not model else {"model": model})  # whole: folders may share a name
     facts, fact_runs = facts_of(
-        train, codes if codes and codes.columns.get("command") == "encode" else compress, compression
+        train,
+        codes if codes and codes.columns.get("command") == "encode" else compress,
+        compression,
+        is_trained=is_trained,
+        added=added,
     )
     speed, timed = speed_of(record, search, line)
     facts, fact_runs = facts | speed, fact_runs | dict.fromkeys(speed, timed)
@@ -145,6 +152,11 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         fact_runs=fact_runs,
         lineage=tuple(r.id for r in line),
     )
+
+
+def _rows_of(run: RunRecord) -> str:
+    """What a run added to a bundle."""
+    return f"{run.columns.get('dataset') or ''} {str(run.columns.get('dataset_fingerprint') or '')[:8]}".strip()
 
 
 def _start_of(compress: RunRecord, of_vectors: Mapping[str, Any]) -> str:

@@ -33,7 +33,8 @@ def _of(run: RunRecord) -> Iterator[Record]:
         method = str(manifest.get("method") or settings(run).get("compress.method", ""))
         about = manifest.get("about", {})
         vectors = str(manifest.get("source", {}).get("name") or run.columns.get("dataset") or "")
-        search = {"compression": method, "model": about.get("model"), "vectors": vectors}
+        compression = str(about.get("trained", {}).get("method") or method)  # as a search of it says
+        search = {"compression": compression, "model": about.get("model"), "vectors": vectors}
         probed = system(run, search, line)
         known = {MEASURED.get(k, ""): v for k, v in measures_of(run, method if len(bundles) > 1 else "").items()}
         recalls = {k: v for k, v in known.items() if k.startswith(PROBE)}
