@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl.reports import equal_bytes, isotropy
 from irctl.reports.columns import Column, averaged
-from irctl.reports.records import FACETS, Record, find_mixed
+from irctl.reports.records import FACETS, QUERIES, Record, find_mixed
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def write_footnotes(
     notes += _compression({c.key for c in columns}, records)
     notes += _contamination(used)
     for c in columns:
-        differing = find_mixed([r for r in records if c.kind == "measure" and r.cell == c.cell])
+        of_it = [r for r in records if c.kind == "fact" or (c.kind == "measure" and r.cell == c.cell)]
+        differing = find_mixed(of_it, c.key if c.kind == "fact" else "")
         for facet, values in differing.items():
-            notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {', '.join(v[:12] for v in values)}.")
+            told = ", ".join(v if facet == QUERIES else v[:12] for v in values)
+            notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {told}.")
     return notes
 
 

@@ -77,9 +77,13 @@ def _add_recall(record: Record, recalls: Sequence[Record]) -> Record:
     """The record with what these say; its own facts stay."""
     facts: dict[str, float] = {}
     runs: dict[str, str] = {}
+    queries: dict[str, str] = {}
     for r in recalls:
         own_facts = {**r.facts, **({r.measure: r.value} if r.measure else {})}
         facts |= own_facts
         runs |= {name: r.fact_runs.get(name, r.run_id) for name in own_facts}
+        if r.measure and r.split != PROBED:
+            queries[r.measure] = r.queries or ("" if r.split == OF_FILE else r.split)
     own = {name: record.fact_runs.get(name, record.run_id) for name in record.facts}
-    return replace(record, facts={**facts, **record.facts}, fact_runs={**runs, **own})
+    facts, runs = {**facts, **record.facts}, {**runs, **own}
+    return replace(record, facts=facts, fact_runs=runs, fact_queries=queries)

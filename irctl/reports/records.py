@@ -39,6 +39,7 @@ class Record:
     bytes_per_vector: float | None = None
     rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""
+    queries: str = ""  # the file that they are of; empty for those of a collection
     k: int | None = None
     similarity: str = ""
     self_match: str = ""
@@ -52,6 +53,7 @@ class Record:
     commit: str = ""
     facts: Mapping[str, float] = field(default_factory=dict)  # other numbers of the system: mse, gpu_hours, iso, ...
     fact_runs: Mapping[str, str] = field(default_factory=dict)  # fact -> the run that measured it, if not run_id
+    fact_queries: Mapping[str, str] = field(default_factory=dict)  # fact -> the queries that it was measured by
 
     @property
     def cell(self) -> tuple[str, str, str]:
@@ -69,9 +71,11 @@ RowKey = tuple[str, str]
 MODEL = "model"
 """The trait that holds the model's whole name."""
 
+QUERIES = "queries"
 # What must agree within one column, and how a message names it.
 FACETS = {
     "qrels_sha256": "judgements",
+    QUERIES: "queries",
     "k": "depth k",
     "similarity": "similarity",
     "self_match": "self-match rule",
@@ -160,8 +164,14 @@ def find_uncompressed(record: Record, records: Iterable[Record]) -> Record | Non
     return whole[-1] if whole else None
 
 
-def find_mixed(records: Sequence[Record]) -> dict[str, dict[str, str]]:
-    """facet -> {value: a run with it} where records of a column disagree. Empty ones (no vectors, no training) pass."""
+def find_mixed(records: Sequence[Record], fact: str = "") -> dict[str, dict[str, str]]:
+    """facet -> {value: a run with it} where records of a column disagree. Empty ones (no vectors, no training) pass.
+
+    fact: of a column that shows a fact, in which only the queries that it was measured by must agree.
+    """
+    if fact:
+        by = {q: r.fact_runs.get(fact, r.run_id) for r in records if (q := r.fact_queries.get(fact))}
+        return {QUERIES: by} if len(by) > 1 else {}
     apart: dict[str, dict[str, str]] = {}
     for facet in FACETS:
         values: dict[str, str] = {}
@@ -180,10 +190,10 @@ def _depth(record: Record) -> int | None:
     return min(record.k, int(cutoff)) if record.k and cutoff.isdigit() else record.k
 
 
-def refuse_mixed(column: str, records: Sequence[Record]) -> None:
+def refuse_mixed(column: str, records: Sequence[Record], fact: str = "") -> None:
     """Raise ConfigError naming what differs within a column, with one run of each value."""
-    for facet, values in find_mixed(records).items():
-        shown = ", ".join(f"{value[:12]} (run {run})" for value, run in values.items())
+    for facet, values in find_mixed(records, fact).items():
+        shown = ", ".join(f"{value if facet == QUERIES else value[:12]} (run {run})" for value, run in values.items())
         raise ConfigError(
             f"column {column}: cells of different {FACETS[facet]}: {shown}",
             hint="Evaluate them alike, name the runs to show, or add --mixed",

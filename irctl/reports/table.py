@@ -79,6 +79,8 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     if not options.allow_mixed:
         for column in columns:
             isotropy.refuse_mixed(column.key, shown)
+            if column.kind == "fact":
+                refuse_mixed(column.key, shown, column.key)
     labels = label_rows(shown)
     base = labels[baseline] if baseline is not None else ""
     keys = sorted(labels, key=lambda key: _order(key, baseline, shown))

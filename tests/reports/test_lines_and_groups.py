@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report_records import record
 
 from irctl.errors import ConfigError, DataError
+from irctl.pipelines.report.report import Wanted, build_tables
 from irctl.reports import neighbour_recall
 from irctl.reports.columns import choose
 from irctl.reports.figures import curves, figures
 from irctl.reports.grouping import group
+from irctl.reports.records import Record
 from irctl.reports.table import build
 
 
@@ -91,3 +94,24 @@ def test_codes_that_nobody_judged_keep_their_numbers_without_a_measure() -> None
     (found,) = neighbour_recall.fold_recall([probe])
     assert found.measure == "" and found.facts == {"mse": 0.1, "probe_recall@10": 0.9}
     assert found.fact_runs == {"mse": "c", "probe_recall@10": "c"}
+
+
+def test_recalls_of_different_query_files_are_refused_in_one_column_unless_mixed() -> None:
+    def recall(system: str, queries: str, split: str = "queries") -> Record:
+        more = {"compression": "pq", "variant": system, "queries": queries, "split": split}
+        return record(system, 0.5, "recall_exact@10", base="v", qrels_sha256="", **more)
+
+    wanted = Wanted(table="compression")
+    mine, other = recall("a", "q.npy 1234"), recall("b", "r.npy 5678")
+    with pytest.raises(
+        ConfigError, match=r"recall_exact@10: cells of different queries: q.npy 1234 \(run run-a.*r.npy"
+    ):
+        build_tables([mine, other], wanted, lambda _: None)
+    (table,) = build_tables([mine, other], replace(wanted, mixed=True), lambda _: None)
+    assert "Mixed cells in recall_exact@10: queries q.npy 1234, r.npy 5678." in table.notes
+    with pytest.raises(ConfigError, match="cells of different queries"):
+        build_tables([mine, other], Wanted(measures="recall_exact@10"), lambda _: None)
+    with pytest.raises(ConfigError, match=r"cells of different queries: q.npy 1234 .*, test "):  # a collection's
+        build_tables([mine, recall("b", "", split="test")], wanted, lambda _: None)
+    alike = [mine, recall("b", "q.npy 1234"), recall("of before files were noted", "")]
+    assert len(build_tables(alike, wanted, lambda _: None)[0].rows) == 3

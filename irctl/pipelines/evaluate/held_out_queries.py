@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from irctl import hashing
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.self_match import say_self_match
 from irctl.errors import ConfigError, DataError
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from irctl.pipelines.evaluate.request import EvalRequest
 
 _NEAR = 10  # a query that is itself a row is among its own nearest
+_SHOWN = 12  # characters of a file's hash
 _CHECKED = 256  # queries whose nearest rows are fetched together
 
 
 @dataclass(frozen=True)
 class HeldOutQueries:
-    """Held-out queries. self_match: drop where rows with the query's own id must not count."""
+    """Held-out queries. self_match: drop where rows with the query's own id must not count. file: what they are of."""
 
     dataset: str
     split: str
@@ -44,6 +46,7 @@ class HeldOutQueries:
     model: str = ""
     self_match: str = ""
     collection: Collection | None = None
+    file: str = ""  # name and hash; empty for a collection's
 
 
 def read(searched: Searched, config: Config, request: EvalRequest, reporter: Reporter) -> Iterator[HeldOutQueries]:
@@ -65,7 +68,7 @@ def _of_file(path: Path, searched: Searched, dataset: str, reporter: Reporter) -
         raw_QD, ids = raw_QD[~gave_Q], [ids[i] for i in np.flatnonzero(~gave_Q)]
     vectors_QD = searched.of_queries(raw_QD)
     dataset = dataset_of_vectors(dataset, searched.about, source_name(searched))
-    yield HeldOutQueries(dataset, OF_FILE, ids, vectors_QD)
+    yield HeldOutQueries(dataset, OF_FILE, ids, vectors_QD, file=f"{path.name} {hashing.identity(path)[:_SHOWN]}")
 
 
 def _of_collection(

@@ -156,6 +156,7 @@ def _measure_queries(queries: HeldOutQueries, task: _Task) -> Measurements:
         "run_sha256": "",
         "qrels_sha256": "",  # no judgements: the exact search under "truth" takes their place
         "truth": searches.truth.key,
+        "queries": queries.file,
         "similarity": search["similarity"],
     }
     for name in sorted(searches.rows, reverse=True):

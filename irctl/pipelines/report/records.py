@@ -94,6 +94,7 @@ def read_records(record: RunRecord) -> list[Record]:
                 measure=r["measure"],
                 value=float(r["value"]),
                 qrels_sha256=r["qrels_sha256"],
+                queries=str(r.get("queries") or ""),
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
                 self_match=r["self_match"],

@@ -55,3 +55,14 @@ def test_a_trained_bundle_with_rows_added_keeps_its_name_and_lineage(place: Work
     assert cells["recall_exact@10"]["value"] is not None and cells["mse"]["value"] is None
     line = place.ok(f"runs show {added} --json").json
     assert [a["n_rows"] for a in line["artifacts"] if (a["role"], a["kind"]) == ("in", "bundle")] == [600]
+
+
+def test_recall_by_another_file_of_queries_is_not_put_into_the_same_column(
+    place: Workspace, trained: dict[str, Any]
+) -> None:
+    np.save(place.folder / "other.npy", np.random.default_rng(5).standard_normal((20, 32)).astype(np.float32))
+    done = place.ok(f"eval --index {trained['run']} --recall-against exact --queries other.npy --json").json
+    refused = place.run("report --table compression")
+    assert refused.code == 2 and "cells of different queries: " in refused.err and "other.npy " in refused.err
+    (table,) = place.ok(f"report --table compression --run {done['run']} --json").json["tables"]
+    assert len(table["rows"]) == 1
