@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from irctl.pipelines.evaluate import (
     repconc_files,
     summary,
 )
-from irctl.pipelines.evaluate.front import front
+from irctl.pipelines.evaluate.front import front, shown
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import find_targets
@@ -60,6 +60,11 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
         payload["oracles"], oracle_lines = summary.compare_published(searches, results)
         lines += oracle_lines
     table = summary.to_table([r for r in results if measured.is_shown(r)])
+    if request.is_front:
+        compared = shown.compare_parts(measured)
+        payload["comparisons"] = [asdict(c) for c in compared]
+        table = shown.make_table(table, measured, compared)
+        lines += shown.lines(measured, compared)
     if request.per_query:
         payload["per_query"], table = rows, summary.to_query_table(rows)
     return {**payload, "table": table, "lines": lines}

@@ -155,8 +155,9 @@ def test_the_isotropy_table_has_a_row_for_each_form_and_what_it_gains(place: Wor
     assert mine[name] == pytest.approx(soft - untouched)
     notes = " ".join(table["notes"])
     assert "corrected over a family of 5" in notes and "Power: " in notes and "N=60, D=32" in notes
-    place.ok("eval --index latest --data toy --split dev+test")
-    assert "Left out, with a table of their own (--table isotropy): " in place.ok("report --split dev+test").out
+    plain = Path(place.ok("eval --index latest --data toy --split dev+test --json").json["run_dir"]).name
+    main = place.ok(f"report --run {run} --run {plain}").out
+    assert f"Left out, with a table of their own (--table isotropy): {run}" in main and "whiten" not in main
 
 
 def test_isotropy_of_a_front_is_that_of_the_single_evaluation(place: Workspace) -> None:
@@ -170,3 +171,17 @@ def test_isotropy_of_a_front_is_that_of_the_single_evaluation(place: Workspace) 
         assert mine["whiten"]["values"][name] == pytest.approx(theirs["values"][name], abs=1e-6)
     assert mine["whiten"]["N"] == mine["none"]["N"] == theirs["N"]
     assert mine["whiten"]["values"]["IsoScore"] < 1
+
+
+def test_what_is_printed_has_the_gain_of_each_row_its_isotropy_and_the_power(place: Workspace) -> None:
+    words = "--transforms none,soft_whiten,whiten --similarities cosine,euclid --split dev+test"
+    done = front(place, words)
+    assert {(c["baseline"], c["family"]) for c in done["comparisons"]} == {("none, cosine", 5)}
+    gain = {c["system"]: c["delta"] for c in done["comparisons"]}
+    mean = values(done)
+    assert gain["whiten, euclid"] == pytest.approx(mean["whiten", "euclid"] - mean["none", "cosine"])
+    printed = place.ok(f"eval --index latest --data toy {words}").out
+    assert "p by Holm over a family of 5" in printed and "is just significant at 18 queries" in printed
+    assert "IsoScore" in printed and "erank/d" in printed and "N=60" in printed
+    without = place.ok("eval --index latest --data toy --transforms whiten --split dev").out
+    assert "difference: from" not in without and "isotropy of documents" in without
