@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths, recipes_index
 from irctl.errors import PartlyDone, RunFailed
 from irctl.ledger.recording import GROUP
-from irctl.pipelines.arms import held_out, members
+from irctl.pipelines.arms import estimate, held_out, members
 from irctl.pipelines.arms.chains import BRACES, Chain, DoneLines, Pool
 from irctl.pipelines.arms.group_report import report_group, together
 from irctl.pipelines.arms.steps import Asked, left_out, plan
@@ -78,4 +78,5 @@ def describe(config: Config, asked: Asked) -> dict[str, Any]:
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
     more = {"after": waits, "left out": together(left_out(config, asked))}
+    more["estimate"] = estimate.describe(config, asked, chains)
     return {"command lines": f"{len(lines)}, {pace}", "lines": lines, **{k: v for k, v in more.items() if v}}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import recipes_index
 from irctl.errors import ConfigError
 from irctl.files import write_atomic
-from irctl.reports.columns import CODE_PIVOT
+from irctl.reports.columns import CODE_PIVOT, ISOTROPY
 
 if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from irctl.reports.table import Table
 
 COMPRESSION = "compression"
-WHOLE = (COMPRESSION, CODE_PIVOT)
+WHOLE = (COMPRESSION, CODE_PIVOT, ISOTROPY)
 """Tables of all sizes in one."""
 
 

@@ -98,7 +98,7 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
         )
     wanted = _with_parents(chosen or list(tables), parents)
     for name in [n for n in in_order if n in wanted]:
-        table, arm = tables[name], _settings(config, asked, name)
+        table, arm = tables[name], settings_of(config, asked, name)
         splits = partial(_fill, asked=asked, config=arm, is_check=is_check)
         label, evals = name, []
         if "steps" not in table:
@@ -135,7 +135,7 @@ def left_out(config: Config, asked: Asked) -> dict[str, str]:
     """
     tables = _arms(asked)
     judged = [name for name, table in tables.items() if table.get("judged")]
-    why = {name: held_out.untrainable(_settings(config, asked, name)) for name in judged}
+    why = {name: held_out.untrainable(settings_of(config, asked, name)) for name in judged}
     why = {name: reason for name, reason in why.items() if reason}
     if not asked.trained:
         unnamed = f"no trained model; name one with --{TRAINED} MODEL"
@@ -312,7 +312,7 @@ def in_words(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
-def _settings(config: Config, asked: Asked, arm: str) -> Config:
+def settings_of(config: Config, asked: Asked, arm: str) -> Config:
     """The group's settings with those of an arm, which options and --set of the command line outrank."""
     if not arm:
         return config

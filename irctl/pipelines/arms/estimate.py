@@ -1,0 +1,129 @@
+"""How long the trainings of a group take, and what they cost: steps, times what a step took in a run like it.
+
+A run is like a training where model, texts, batch, loss, regularizer and hardware are the same. Nothing is guessed:
+where the ledger has no such run, that is said, with the command that measures a few steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from irctl import slurm
+from irctl.errors import ConfigError, DataError
+from irctl.origins import derived
+from irctl.pipelines.arms.chains import Chain
+from irctl.pipelines.arms.steps import Asked, settings_of
+from irctl.training import batch_plan
+from irctl.training.run_files import journal
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.query import RunRecord
+
+ALIKE: tuple[str, ...] = ("model.", "encoder.", "batch.", "hardware.", "loss.name", "data.source", "data.group_size")
+ALIKE += ("train.method", "train.regularizer", "train.gradient_checkpointing")
+"""Settings that decide what a step takes, or what they begin with."""
+FEWEST = 3
+"""Logged steps of a run that say how long one takes; the first is left out."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One training. steps, seconds: None where nothing says it."""
+
+    name: str
+    steps: int | None
+    seconds: float | None
+    said: str
+
+    @property
+    def hours(self) -> float | None:
+        return None if self.steps is None or self.seconds is None else self.steps * self.seconds / 3600
+
+
+def describe(config: Config, asked: Asked, chains: Sequence[Chain]) -> dict[str, str]:
+    """A line a training, and one of all of them; empty where the group trains nothing."""
+    from irctl.ledger import query
+
+    known = query.list_runs(command="train", status="completed")
+    arms: dict[str, _Job] = {}
+    jobs: dict[str, _Job] = {}
+    for chain in chains:
+        if any(words[0] == "train" for words in chain.lines):
+            if chain.arm not in arms:
+                arms[chain.arm] = _job(_on_one_device(settings_of(config, asked, chain.arm), asked), chain, known)
+            jobs[chain.name] = arms[chain.arm]
+    return {name: job.said for name, job in jobs.items()} | ({"all": _all(jobs, asked)} if jobs else {})
+
+
+def _on_one_device(config: Config, asked: Asked) -> Config:
+    return config.replace({"hardware.devices": 1}, derived("--devices")) if asked.devices else config
+
+
+def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Job:
+    steps, why = _steps(config)
+    seconds, run = _seconds(config, known)
+    said = f"{steps:,} steps" if steps is not None else f"steps unknown ({why})"
+    if seconds is None:
+        train = next(words for words in chain.lines if words[0] == "train")
+        named = [w for w in train if w.startswith("{")]
+        measure = "" if named else f": irctl {' '.join(train)} --set train.max_steps=10 measures it"
+        said += f"; time unknown, no such training in the ledger{measure}"
+    else:
+        said += f" of {seconds:.3g} s (run {run})"
+    job = _Job(chain.name, steps, seconds, said)
+    return job if job.hours is None else _Job(chain.name, steps, seconds, f"{said}: {job.hours:.2f} h")
+
+
+def _steps(config: Config) -> tuple[int | None, str]:
+    """(steps, "") as the batch arithmetic counts them over the judged training queries; (None, why)."""
+    from irctl.data.collections.open import open_for
+    from irctl.data.collections.training_source import train_split
+
+    if config.train.max_steps:
+        return config.train.max_steps, ""
+    try:
+        queries = len(open_for(config).qrels(train_split(config)))
+        queries = min(queries, config.data.max_queries or queries)
+        return batch_plan.steps(config, batch_plan.plan(config), queries).total, ""
+    except (DataError, ConfigError) as e:
+        return None, e.message
+
+
+def _seconds(config: Config, known: Sequence[RunRecord]) -> tuple[float | None, str]:
+    """Seconds a step and the run that took them: the newest run with these settings that logged enough steps."""
+    mine = _alike(config.to_json())
+    for run in known:
+        if _alike(json.loads(run.columns.get("config_json") or "{}")) == mine:
+            at: dict[int, datetime] = {}
+            for row in journal.Follower(run.paths.metrics).rows() if run.paths.metrics.is_file() else ():
+                if "step" in row and "at" in row and row.get("name") == "loss":
+                    at[int(row["step"])] = datetime.fromisoformat(row["at"])
+            logged = sorted(at)
+            if len(logged) >= FEWEST:
+                took = (at[logged[-1]] - at[logged[0]]).total_seconds()
+                return took / (logged[-1] - logged[0]), run.id
+    return None, ""
+
+
+def _alike(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {k: v["value"] for k, v in settings.items() if k.startswith(ALIKE)}
+
+
+def _all(jobs: Mapping[str, _Job], asked: Asked) -> str:
+    """Device hours, the wall clock over the devices, and the price where the site says one."""
+    hours = [job.hours for job in jobs.values()]
+    known = [h for h in hours if h is not None]
+    if not known:
+        return "unknown; evaluations come on top"
+    busy = [0.0] * max(1, len(asked.devices))
+    for h in known:  # each to the device that is free first, as they run
+        busy[busy.index(min(busy))] += h
+    more = "" if len(known) == len(hours) else f", without {len(hours) - len(known)} that are unknown"
+    price = slurm.site().price_per_hour
+    cost = f"; {sum(known) * price:.2f} at {price:g} a device hour" if price else "; no price: IRCTL_SITE names none"
+    return f"{sum(known):.2f} device hours, {max(busy):.2f} h on {len(busy)} devices{more}{cost}; evaluations on top"
