@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from irctl import plugins
 from irctl.data.groups.candidates import View
 from irctl.errors import ConfigError
+from irctl.training.objective.term import Term
 from irctl.training.objective.terms import TEACHER, Part
 
 MEASURED_BATCHES = 4
@@ -118,21 +119,30 @@ class Objective(nn.Module):
         with torch.enable_grad(), torch.autocast(scores_BN.device.type, enabled=False):
             own_BN = scores_BN.detach().clone().requires_grad_()
             value = self._value(part, own_BN, views, self._settings(part, temperature))
+            if not value.requires_grad:
+                return False
             (slope_BN,) = torch.autograd.grad(value, own_BN)
         return bool((slope_BN != 0).any())
 
     def forward(self, scores_BN: Tensor, views: Mapping[str, View]) -> tuple[Tensor, dict[str, Tensor]]:
         """(weighted sum, {loss: its own value}), scalars in float32 or wider."""
-        total = scores_BN.new_zeros(())
-        values: dict[str, Tensor] = {}
         self._check_spread(scores_BN, views["own"])
+        total = scores_BN.new_zeros(())
+        terms = self.terms(scores_BN, views)
+        for term in terms.values():
+            total = total + term.weight * term.value
+        return total, {name: term.value.detach() for name, term in terms.items()}
+
+    def terms(self, scores_BN: Tensor, views: Mapping[str, View]) -> dict[str, Term]:
+        """{loss: weight and value}, with gradient, in float32 or wider."""
         with torch.autocast(scores_BN.device.type, enabled=False):
-            for part in self.parts:
-                settings = self._settings(part, self._temperature(part.name))
-                value = self._value(part, scores_BN, views, settings)
-                values[part.name] = value.detach()
-                total = total + part.weight * value
-        return total, values
+            return {
+                part.name: Term(
+                    part.weight,
+                    self._value(part, scores_BN, views, self._settings(part, self._temperature(part.name))),
+                )
+                for part in self.parts
+            }
 
     def _value(self, part: Part, scores_BN: Tensor, views: Mapping[str, View], settings: Any) -> Tensor:
         """A term's own value. A loss with NEEDS_OWN in its file is told which passages are a query's own."""

@@ -192,6 +192,8 @@ def measure_shares(total: Tensor, terms: Mapping[str, Term], rows: Sequence[Rows
 
 
 def _gradient_norm(value: Tensor, rows: Sequence[Rows]) -> float:
+    if not value.requires_grad:
+        return 0.0
     at = [own.vectors_XD if own.local_LD is None else own.local_LD for own in rows]
     squares = 0.0
     for own, grad in zip(rows, torch.autograd.grad(value, at, retain_graph=True, allow_unused=True), strict=True):
