@@ -68,6 +68,7 @@ class RunPaths:
         self.deepspeed = folder / "ds_config.json"
         self.control = folder / "control"
         self.stop = folder / "control" / "stop"
+        self.head = folder / "control" / "head.npz"
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model"
         self.bundle = folder / "bundle"

@@ -23,11 +23,12 @@ from torch import Tensor
 
 from irctl import allocator
 from irctl.errors import ConfigError, RunFailed
-from irctl.models import adapters, arithmetic, fingerprints, modules, reading
+from irctl.models import arithmetic, fingerprints, fitted_rows, modules, reading
 from irctl.models.head_settings import HEAD
 from irctl.models.locate import LocatedModel, locate
 from irctl.models.pieces import Piece, Pieces
 from irctl.models.token_batches import Prepared, Tokens, move_to_device, run_by_length, split_batches
+from irctl.models.trainable import adapters, freezing
 from irctl.settings import PROMPTS
 from irctl.settings import Encoder as EncoderSettings
 
@@ -51,6 +52,7 @@ def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
     the device or a package is absent.
     """
     device = arithmetic.choose_device(config.hardware)
+    freezing.check(config)
     if config.hardware.omp_threads:
         torch.set_num_threads(config.hardware.omp_threads)
     own_name = name or config.model.name
@@ -67,6 +69,8 @@ def load_encoder(config: Config, name: str | None = None) -> TextEncoder:
         adapters.add_lora(module, config.model.lora_r, config.model.lora_alpha, config.model.lora_dropout)
     elif name is None and config.model.freeze_base:
         module.requires_grad_(False)
+    elif name is None and config.model.freeze_layers:
+        freezing.freeze_layers(module, config.model.freeze_layers, located.name)
     module.to(device)
     return TextEncoder(
         module,
@@ -102,6 +106,7 @@ class TextEncoder:
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
     names: of the data set that is encoded (`for_data`), for prompts of its own.
+    fitted_on: hashes of texts that a head of it was fitted on since it was loaded (fitted_rows.py).
     notices: what a user should know of the folder.
     """
 
@@ -128,6 +133,7 @@ class TextEncoder:
         self.query_max_len, self.passage_max_len = how.query_max_len, how.passage_max_len
         self.title_join = how.title_join
         self._hashes: dict[str, str] = {}
+        self.fitted_on = np.empty(0, np.uint64)
         self.dim = int(module.get_embedding_dimension() or self.encode([""]).shape[1])
 
     @property
@@ -331,6 +337,7 @@ class TextEncoder:
             "dtype": self.dtype,
             **{key: self.about[key] for key in (HEAD,) if key in self.about},
         }
+        fitted_rows.save(staged, fitted_rows.load(self.located.folder), self.fitted_on)
         (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         staged.rename(folder)

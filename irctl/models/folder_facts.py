@@ -54,8 +54,25 @@ def read_facts(located: LocatedModel, config: Config) -> reading.FolderFacts | N
     pooled = next((m for m in modules if m["type"].endswith(".Pooling")), None)
     pooling = _read_pooling(_read_json(folder / pooled["path"] / "config.json")) if pooled else None
     prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    unit = any(m["type"].endswith(".Normalize") for m in modules)
+    unit = similarity.normalizes_last(located, modules)
     return reading.FolderFacts(pooling, unit, *_read_limits(folder / modules[0]["path"]), prompts)
+
+
+def read_width(located: LocatedModel, config: Config) -> int | None:
+    """D of the model's vectors, by its files; None where only opening it tells."""
+    folder = located.folder
+    for entry in reversed(similarity.read_modules(located)):
+        about, kind = _read_json(folder / entry["path"] / "config.json"), entry["type"].rpartition(".")[2]
+        if kind == "Dense":
+            return int(about["out_features"])
+        if kind == "Pooling":
+            modes = about.get("pooling_mode") or [m for key, m in LEGACY_POOLING.items() if about.get(key)] or "mean"
+            width = about.get("embedding_dimension") or about.get("word_embedding_dimension")
+            return int(width) * (1 if isinstance(modes, str) else len(modes)) if width else None
+        if kind not in ("Normalize", "Dropout", "LayerNorm"):
+            return None
+    width = _read_json(folder / "config.json").get("hidden_size")
+    return int(width) * len(config.encoder.pooling.split("+")) if isinstance(width, int) else None
 
 
 def _read_pooling(about: Mapping[str, Any]) -> str:

@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
+from irctl.models import folder_facts, reading
+from irctl.models.locate import LocatedModel
 from irctl.origins import COMMAND_LINE
+from irctl.settings import Model
 from irctl.settings import Transform as TransformSettings
 
 if TYPE_CHECKING:
@@ -20,10 +23,18 @@ HEAD = "head"
 """Key of irctl.json: {first, count: its modules; dim: D; init; dropout}."""
 OF_A_HEAD = ("head_init", "dropout", "normalize_base")
 """Settings of model. that only a head reads."""
+OF_GROUPS = ("output_dim", "similarity", *OF_A_HEAD)
+"""Settings of model. that only trainings on groups read."""
+DATA = "groups"
+"""What methods train on that make heads."""
 
 
 def is_asked(config: Config) -> bool:
     return bool(config.model.output_dim)
+
+
+def begins_as_transform(config: Config) -> bool:
+    return is_asked(config) and config.model.head_init == "transform"
 
 
 def choose_dim(config: Config, base_dim: int) -> int:
@@ -62,6 +73,28 @@ def choose_transform(config: Config, dim: int, base_dim: int) -> TransformSettin
 def count_parameters(base_dim: int, dim: int) -> int:
     """Of a head H -> 2H -> D, weights and biases."""
     return base_dim * 2 * base_dim + 2 * base_dim + 2 * base_dim * dim + dim
+
+
+def check_files(config: Config, data: str, located: LocatedModel | None) -> None:
+    """ConfigError before anything is opened: what `check` and `choose_dim` refuse, and a training that makes no head.
+
+    data: what the method trains on. located: of the model, if it is on this machine.
+    """
+    for name in OF_GROUPS if data != DATA else ():
+        key, value = f"model.{name}", getattr(config.model, name)
+        if key in config.origins and value != getattr(Model(), name):
+            raise ConfigError(
+                f"{key}={value} (from {config.origin(key)}): the method {config.train.method} makes no head and takes "
+                "the model's own similarity",
+                hint="Leave it out; a head is trained by --method dense, whose model others start from by --init",
+            )
+    if located is None:
+        return
+    check(config, reading.read_file(located))
+    if is_asked(config) and (width := folder_facts.read_width(located, config)):
+        dim = choose_dim(config, width)
+        if begins_as_transform(config):
+            choose_transform(config, dim, width)
 
 
 def check(config: Config, about: dict[str, Any]) -> None:

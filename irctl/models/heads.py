@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from sentence_transformers.sentence_transformer.modules import Dense, Dropout, Normalize
+from sentence_transformers.sentence_transformer.modules import Dense, Dropout, Normalize, Router
 from torch import nn
 
 from irctl.errors import ConfigError
 from irctl.index.scoring import METRIC
-from irctl.models import head_init, head_settings
+from irctl.models import head_settings
+from irctl.models.fingerprints import fingerprint_of
 from irctl.models.head_settings import HEAD
+from irctl.models.reading import normalizes
 from irctl.models.similarity import SIMILARITIES, name_similarity
-from irctl.models.transforms import affine, router
+from irctl.models.transforms import affine, head_init, router
+from irctl.models.transforms.files import hash_texts
+from irctl.models.transforms.head_init import AffineStart, Start
+from irctl.settings import Transform
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -37,24 +42,37 @@ class Sample(NamedTuple):
     queries: Sequence[str]
 
 
-def prepare(encoder: TextEncoder, config: Config, sample: Callable[[], Sample]) -> TextEncoder:
-    """The encoder as training starts: with the head and the similarity that the settings ask for.
+Keep = Callable[[str, Callable[[], Start]], Start]
+"""(key, what makes it) -> how the head begins: from where it is kept under the key, or made now."""
 
-    Raises ConfigError for settings that contradict each other or the model.
+
+def _make_anew(key: str, make: Callable[[], Start]) -> Start:
+    return make()
+
+
+def prepare(encoder: TextEncoder, config: Config, sample: Callable[[], Sample], keep: Keep = _make_anew) -> TextEncoder:
+    """The encoder as training starts: with the head and the similarity that the settings ask for, or its own.
+
+    Of a head what is trained takes gradients, of a frozen model too. Raises ConfigError for settings that contradict
+    each other or the model.
     """
     head_settings.check(config, encoder.about)
     if head_settings.is_asked(config):
-        encoder = add_head(encoder, config, sample)
+        encoder = add_head(encoder, config, sample, keep)
+    for part in head_modules(encoder):
+        part.requires_grad_(not isinstance(part, Router))
     return set_similarity(encoder, config.model.similarity) if config.model.similarity else encoder
 
 
-def add_head(encoder: TextEncoder, config: Config, sample: Callable[[], Sample]) -> TextEncoder:
+def add_head(
+    encoder: TextEncoder, config: Config, sample: Callable[[], Sample], keep: Keep = _make_anew
+) -> TextEncoder:
     """The same model, module objects included, with a head after it.
 
-    sample: asked where the head begins by data. Raises ConfigError for a model that cuts its vectors after its last
-    module, DataError for a sample without spread.
+    sample: asked where the head begins by data, unless that is kept. Raises ConfigError for a model that cuts its
+    vectors after its last module, DataError for a sample without spread.
     """
-    module = encoder.module
+    module: Any = encoder.module
     if module.truncate_dim:
         raise ConfigError(
             f"model.output_dim: {encoder.located.name} cuts its vectors to {module.truncate_dim} dimensions after its "
@@ -64,20 +82,25 @@ def add_head(encoder: TextEncoder, config: Config, sample: Callable[[], Sample])
     _normalize_base(module, config.model.normalize_base)
     similarity = config.model.similarity or SIMILARITIES[str(module.similarity_fn_name)]
     width, first = int(module.get_embedding_dimension() or encoder.dim), len(module)
-    dim = head_settings.choose_dim(config, width)
-    parts = _make_parts(encoder, config, similarity, width, dim, sample)
+    dim, init, dropout = head_settings.choose_dim(config, width), config.model.head_init, config.model.dropout
+    other = copy.copy(encoder)
+    if init == "torch":
+        with torch.random.fork_rng(devices=[]):  # the same on every process, whatever was drawn before
+            torch.manual_seed(config.run.seed)
+            parts = _make_head(width, dim, dropout)
+    else:
+        settings = head_settings.choose_transform(config, dim, width) if init == "transform" else None
+        how = [init, dim, METRIC[similarity], affine.describe(settings) if settings else {}, config.run.seed]
+        key = fingerprint_of([encoder.fingerprint("passage"), encoder.fingerprint("query"), how])
+        start = keep(key, lambda: _fit(encoder, dim, settings, METRIC[similarity], sample()))
+        parts = _begin(_make_head(len(start.affine.matrix_DE[0]), dim, dropout), start.affine, config.run.seed)
+        if start.transform is not None:
+            parts.insert(0, router.make_router(start.transform))
+        other.fitted_on = start.hashes
     for part in parts:
         module.append(part.to(encoder.device))
-    about = {
-        "first": first,
-        "count": len(parts),
-        "dim": dim,
-        "init": config.model.head_init,
-        "dropout": config.model.dropout,
-    }
-    other = copy.copy(encoder)
-    other.about = {**encoder.about, HEAD: about}
-    other.dim = dim
+    about = {"first": first, "count": len(parts), "dim": dim, "init": init, "dropout": dropout}
+    other.about, other.dim = {**encoder.about, HEAD: about}, dim
     other.settings = dataclasses.replace(encoder.settings, normalize=False)
     return set_similarity(other, similarity)
 
@@ -114,35 +137,24 @@ def base_modules(encoder: OfModules) -> list[nn.Module]:
 
 
 def _normalize_base(module: Any, asked: str) -> None:
-    from irctl.models.reading import normalizes
-
     if asked == "true" and not normalizes(module):
         module.append(Normalize())
     while asked == "false" and isinstance(module[-1], Normalize):
         del module[-1]
 
 
-def _make_parts(
-    encoder: TextEncoder, config: Config, similarity: str, width: int, dim: int, sample: Callable[[], Sample]
-) -> list[Any]:
-    init, seed = config.model.head_init, config.run.seed
-    if init == "torch":
-        with torch.random.fork_rng(devices=[]):  # the same on every process, whatever was drawn before
-            torch.manual_seed(seed)
-            return _make_head(width, dim, config.model.dropout)
-    texts = sample()
-    x_ND = encoder.encode(texts.passages, "passage")
-    found = affine.measure([x_ND])
-    if init == "pca":
-        return _begin(_make_head(width, dim, config.model.dropout), head_init.fit_pca(found, dim), seed)
-    settings = head_settings.choose_transform(config, dim, width)
+def _fit(encoder: TextEncoder, dim: int, settings: Transform | None, metric: str, sample: Sample) -> Start:
+    """settings: of the transform to begin as; None: principal directions."""
+    x_ND = encoder.encode(sample.passages, "passage")
+    found, hashes = affine.measure([x_ND]), hash_texts(sample.passages)
+    if settings is None:
+        return Start(head_init.fit_pca(found, dim), None, np.unique(hashes))
     mean_D = None
-    if settings.query_mean == "own" and len(texts.queries):
-        mean_D = encoder.encode(texts.queries, "query").mean(axis=0, dtype=np.float64)
-    fitted = affine.fit(found, settings, METRIC[similarity], mean_D)
-    fixed = router.make_router(fitted).requires_grad_(False)
-    after = affine.measure([fitted.documents(x_ND)])
-    return [fixed, *_begin(_make_head(dim, dim, config.model.dropout), head_init.keep(after), seed)]
+    if settings.query_mean == "own" and len(sample.queries):
+        mean_D = encoder.encode(sample.queries, "query").mean(axis=0, dtype=np.float64)
+        hashes = np.concatenate([hashes, hash_texts(sample.queries)])
+    transform = affine.fit(found, settings, metric, mean_D)
+    return Start(head_init.keep(affine.measure([transform.documents(x_ND)])), transform, np.unique(hashes))
 
 
 def _make_head(width: int, dim: int, dropout: float) -> list[Any]:
@@ -151,7 +163,7 @@ def _make_head(width: int, dim: int, dropout: float) -> list[Any]:
     return [first, Dropout(dropout), last] if dropout else [first, last]
 
 
-def _begin(parts: list[Any], start: head_init.AffineStart, seed: int) -> list[Any]:
+def _begin(parts: list[Any], start: AffineStart, seed: int) -> list[Any]:
     weights = head_init.weights_of(start, seed)
     layers = (parts[0].linear, weights.first_UE, weights.first_bias_U), (parts[-1].linear, *weights[2:])
     with torch.no_grad():

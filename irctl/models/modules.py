@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import files, tables
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit, IrctlError
-from irctl.models import adapters, whole
+from irctl.models import whole
 from irctl.models.locate import LocatedModel
 from irctl.models.reading import POOLINGS, ReadingSettings, choose_plain_pooling, find_pooling, normalizes
+from irctl.models.trainable import adapters
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -180,9 +181,10 @@ def apply(module: SentenceTransformer, settings: ReadingSettings) -> None:
     if settings.normalize != normalizes(module):
         if settings.normalize:
             module.append(Normalize())
+        elif not isinstance(module[-1], Normalize):
+            raise ConfigError("encoder.normalize=false: the model's routes scale vectors to length 1, each by itself")
         else:
-            for place in reversed([i for i, m in enumerate(module) if isinstance(m, Normalize)]):
-                del module[place]
+            del module[-1]
     if settings.similarity == "dot" and not normalizes(module):
         module.similarity_fn_name = "dot"
     module.prompts = {**(module.prompts or {}), "query": settings.query_prompt, "document": settings.passage_prompt}

@@ -5,9 +5,14 @@ normalize: encoder.normalize as it was set: true, false, or empty. asked: search
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from irctl import tables
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import ADAPTER, LocatedModel
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 SIMILARITIES = {"dot": "dot", "cosine": "cosine", "euclidean": "euclid"}
 
@@ -23,15 +28,31 @@ def describe_similarity(asked: str, normalize: str, located: LocatedModel | None
     return asked or own or "the model's own, known when it is opened"
 
 
-def read_similarity(located: LocatedModel, normalize: str) -> str:
-    """The similarity that `resolve` finds, from the folder's files alone; empty for adapters, whose model says it."""
+def read_similarity(located: LocatedModel, normalize: str, normalizes: bool | None = None) -> str:
+    """The similarity that `resolve` finds, from the folder's files alone; empty for adapters, whose model says it.
+
+    normalizes: whether its vectors are of length 1, where something comes after its modules.
+    """
     if (located.folder / ADAPTER).is_file():
         return ""
     if not located.is_sentence_transformers:
         return "dot"
     path = located.folder / "config_sentence_transformers.json"
     name = tables.json_object(path).get("similarity_fn_name") if path.is_file() else None
-    return settle_similarity(str(name or "cosine"), located, normalize, _has_normalize(located))
+    had = _has_normalize(located) if normalizes is None else normalizes
+    return settle_similarity(str(name or "cosine"), located, normalize, had)
+
+
+def of_training(located: LocatedModel, config: Config) -> tuple[str, bool]:
+    """(by what a training of this model compares, empty where only its opening tells; whether vectors are of length 1).
+
+    A head is compared as the folder says, but by no shortcut of vectors of length 1.
+    """
+    has_head, asked = bool(config.model.output_dim), config.model.similarity
+    normalize = config.encoder.normalize
+    if has_head:
+        return asked or read_similarity(located, normalize, normalizes=False), False
+    return asked or read_similarity(located, normalize), makes_unit_vectors(located, normalize)
 
 
 def makes_unit_vectors(located: LocatedModel, normalize: str) -> bool:
@@ -42,7 +63,21 @@ def makes_unit_vectors(located: LocatedModel, normalize: str) -> bool:
 
 
 def _has_normalize(located: LocatedModel) -> bool:
-    return any(entry["type"].endswith(".Normalize") for entry in read_modules(located))
+    return normalizes_last(located, read_modules(located))
+
+
+def normalizes_last(located: LocatedModel, entries: list[dict[str, str]]) -> bool:
+    """Whether the last module scales vectors to length 1: those of a head after a Normalize are not of length 1.
+
+    entries: of modules.json.
+    """
+    kept = [entry for entry in entries if not entry["type"].endswith(".Dropout")]
+    if not kept or not kept[-1]["type"].endswith(".Router"):
+        return bool(kept) and kept[-1]["type"].endswith(".Normalize")
+    path = located.folder / kept[-1]["path"] / "router_config.json"
+    routes = tables.json_object(path)
+    tables.check(routes, {"structure": {"*": [str]}}, str(path))
+    return all(route and route[-1].endswith("_Normalize") for route in routes["structure"].values())
 
 
 def read_modules(located: LocatedModel) -> list[dict[str, str]]:

@@ -11,10 +11,10 @@ from sentence_transformers import SentenceTransformer
 
 from irctl import config as settings
 from irctl.errors import ConfigError
-from irctl.models import head_init, heads
+from irctl.models import heads
 from irctl.models.encoder import TextEncoder, load_encoder
 from irctl.models.heads import Sample
-from irctl.models.transforms import affine
+from irctl.models.transforms import affine, head_init
 
 WORDS = "wing flow shock wave heat panel flutter jet noise drag lift plate cone body tail gas".split()
 PASSAGES = [f"{a} {b} of a {c}" for a in WORDS for b in WORDS[:6] for c in WORDS[3:5]]

@@ -16,8 +16,8 @@ from irctl import config as settings
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
-from irctl.models import adapters
 from irctl.models.encoder import load_encoder
+from irctl.models.trainable import adapters
 from irctl.origins import derived
 from irctl.pipelines.train import train as pipeline
 from irctl.training.run_files import checkpoints

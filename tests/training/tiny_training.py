@@ -95,6 +95,13 @@ class TinySource:
     def same(self, rows_K: np.ndarray) -> np.ndarray:
         return rows_K
 
+    @property
+    def query_rows(self) -> range:
+        return range(self.queries)
+
+    def passage_rows(self) -> list[int]:
+        return [int(row) for i in self.query_rows for row in self.rows(i, 0).passage_rows_K]
+
     def query_texts(self, rows: Sequence[int]) -> list[str]:
         return [" ".join(str(1 + (7 * row + j) % (WORDS - 1)) for j in range(6)) for row in rows]
 

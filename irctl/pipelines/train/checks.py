@@ -24,16 +24,19 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     Raises ConfigError for settings that make no training of the model that is here, DataError for an --out that is in
     use. Warns of what may be meant and seldom is. Faults of the data are found by `prepare`.
     """
+    from irctl import plugins
     from irctl.metrics.ranking.parsing import parse
-    from irctl.models import folder_facts, locate, similarity
+    from irctl.models import folder_facts, head_settings, locate, similarity
+    from irctl.models.trainable import freezing
 
     if out:
         _check_out(Path(out))
         _check_has_model(config, out)
-    if config.transform.name != "none":
+    if config.transform.name != "none" and not head_settings.begins_as_transform(config):
         raise ConfigError(
             f"transform.name={config.transform.name}: a training compares vectors as its model makes them",
-            hint="Leave it out; encode, compress, search and eval take it, and an index is trained with its own",
+            hint="Leave it out; encode, compress, search and eval take it, an index is trained with its own, and "
+            "a head may begin as one: model.output_dim, model.head_init=transform",
         )
     config = scale_lr(preparation.settle(start.settle(config)), reporter)
     if config.train.resume_from:
@@ -48,11 +51,11 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     preparation.kind_of(config.train.method).check(config)
     folder_facts.check(config)
     model_parts.describe(config)  # a rate that reaches none of them
+    freezing.check(config)
     found = locate.find_local(config.model.name, config.model.revision)
+    head_settings.check_files(config, str(plugins.literal("methods", config.train.method, "DATA")), found)
     if found is not None:
-        normalize = config.encoder.normalize
-        own, unit = similarity.read_similarity(found, normalize), similarity.makes_unit_vectors(found, normalize)
-        similarity.check_similarity(config.search.similarity, own, unit)
+        similarity.check_similarity(config.search.similarity, *similarity.of_training(found, config))
     if warning := precision.overflow_warning(config.model.name, config.hardware.precision, found):
         reporter.warn(warning)
     return config, plan

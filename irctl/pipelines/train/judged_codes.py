@@ -47,9 +47,11 @@ def check(config: Config) -> None:
                 "one takes the judged queries of data.split against codes that stay",
                 hint="Drop it, or use --loss distill",
             )
-    if own.query != "encoder" and (config.model.lora_r or config.model.freeze_base):
+    model = config.model
+    if own.query != "encoder" and (model.lora_r or model.freeze_base or model.freeze_layers):
         raise ConfigError(
-            f"{config.train.method}.query={own.query}: trains no encoder; model.lora_r, model.freeze_base do nothing",
+            f"{config.train.method}.query={own.query}: trains no encoder; model.lora_r, model.freeze_base and "
+            "model.freeze_layers do nothing",
             hint=f"Drop them, or use {config.train.method}.query=encoder",
         )
     encoder_side.check_rates(config)

@@ -37,7 +37,7 @@ PREFERRED = {"batch.global": BATCH, "train.warmup_ratio": 0.0, "eval.during": "o
 UNREAD = (
     "data.negatives", "data.group_size", "data.selection", "data.short", "data.binary", "hardneg.every",
     "loss.inbatch_label", "loss.guide", "loss.positive_threshold", "eval.patience", "train.gradient_checkpointing",
-    "model.lora_r", "model.freeze_base",
+    "model.lora_r", "model.freeze_base", "model.freeze_layers",
 )  # fmt: skip
 """Settings of judged groups and of encoders in training."""
 TRAINED = {
@@ -91,7 +91,7 @@ def check(config: Config) -> None:
             f"{config.train.method}.mask_positives: --loss {config.loss.name} reads no judgement and knows no positive",
             hint="Drop it, or use a loss of judgements",
         )
-    trains = ("model.lora_r", "model.freeze_base") if own.query == "encoder" else ()
+    trains = ("model.lora_r", "model.freeze_base", "model.freeze_layers") if own.query == "encoder" else ()
     for key in UNREAD:
         if key not in trains and is_asked(config, key) and config.flat()[key] not in ("", 0, "none", False):
             raise ConfigError(

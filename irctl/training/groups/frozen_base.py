@@ -67,6 +67,7 @@ def keep_base(
     base = copy.copy(loaded)
     base.notices = ()
     base.module = SentenceTransformer(modules=list(heads.base_modules(encoder)), device=str(encoder.device))
+    base.dim = int(base.module.get_embedding_dimension() or loaded.dim)  # loaded with a head, it has the head's
     queries, passages = (dev.query_texts, dev.document_texts()) if dev else ([], [])
     sides = {
         "query": (source.query_rows, source.query_texts, queries),

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from irctl.config import Config
 from irctl.data.groups.candidates import View
+from irctl.models import fitted_rows
 from irctl.models.heads import head_modules
 from irctl.training import learning_rates
 from irctl.training.groups.batches import unpack_views
@@ -128,6 +129,7 @@ class GroupMethod(ScoredMethod):
         learned = self.objective.learned_settings()
         about = {"temperatures": self.objective.current(), **({"learned": learned} if learned else {})}
         self.encoder.save(folder, {**self.training_on.about, **about})
+        fitted_rows.save(folder, fitted_rows.load(folder), self.training_on.text_hashes)
         return {"dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
 
     def _compare_arrays(self, queries_QD: Floats, documents_MD: Floats) -> Floats:

@@ -1,6 +1,10 @@
-"""The texts that a projection head begins by: passages of the corpus and training queries, drawn by the seed."""
+"""The texts that a projection head begins by, passages of the corpus and training queries, drawn by the seed; and where
+what was fitted on them is kept.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +13,11 @@ from irctl.config import Config
 from irctl.data import draws
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups.group_source import GroupSource
-from irctl.models.heads import Sample
+from irctl.models.heads import Keep, Sample
+from irctl.models.transforms import head_init
+from irctl.models.transforms.head_init import Start
+from irctl.paths import RunPaths
+from irctl.training.parallel import gather
 
 ROWS = 10_000
 """Of each at most: ten times the directions of most models, and minutes of encoding on a CPU."""
@@ -28,3 +36,15 @@ def draw_sample(config: Config, source: TrainingSource, groups: GroupSource) -> 
 def _draw(rows: int, *parts: object) -> NDArray[np.int64]:
     """Row numbers, ascending; all where there are no more than ROWS."""
     return np.sort(draws.order(rows, *parts)[:ROWS])
+
+
+def kept_in(paths: RunPaths) -> Keep:
+    """Fitted once a run, by the first process: the others, and the run when it goes on, take it from its folder."""
+
+    def keep(key: str, make: Callable[[], Start]) -> Start:
+        if gather.world()[0] == 0 and head_init.load(paths.head, key) is None:
+            head_init.save(paths.head, make(), key)
+        gather.barrier()
+        return head_init.load(paths.head, key) or make()  # on another machine's disk
+
+    return keep

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from irctl.config import Config
 from irctl.data.groups.batch_views import ViewsOf, batch_views
+from irctl.models.transforms.files import hash_texts
 from irctl.origins import derived
 from irctl.training import learning_rates
 from irctl.training.groups import frozen_settings, held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
 from irctl.training.groups.guide import Guide
-from irctl.training.groups.head_sample import draw_sample
+from irctl.training.groups.head_sample import draw_sample, kept_in
 from irctl.training.method import Context
 from irctl.training.objective import regularizer_terms, terms
 from irctl.training.objective.objective import Objective
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from irctl.models.encoder import TextEncoder
     from irctl.training.groups.frozen_base import FrozenBase, KeptBase
     from irctl.training.index.judged import HeldOut
+
+
+TEXTS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +56,16 @@ class GroupTraining:
     regularization: Regularization | None = None
     positive_from: float = 1.0  # the least label of a positive, for regularizers
     kept: KeptBase | None = None  # vectors of a base that stays as it is
+
+    @cached_property
+    def text_hashes(self) -> NDArray[np.uint64]:
+        """Hashes of all queries and passages that training may draw (models/fitted_rows.py)."""
+        source = self.batches.source
+        passages_N = source.passage_rows()
+        pieces = [hash_texts(source.query_texts(source.query_rows))]
+        for first in range(0, len(passages_N), TEXTS_AT_ONCE):
+            pieces.append(hash_texts(source.passage_texts(passages_N[first : first + TEXTS_AT_ONCE])))
+        return np.unique(np.concatenate(pieces))
 
 
 def open_groups(
@@ -82,7 +99,7 @@ def open_groups(
         warn=context.reporter.warn,
     )
     loaded = load_encoder(config)
-    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source))
+    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source), kept_in(context.paths))
     check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)

@@ -7,13 +7,18 @@ Dimension key: N rows, E dimensions that enter the head, D that leave it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from irctl import files
 from irctl.data import draws
 from irctl.models.transforms import affine
-from irctl.models.transforms.affine import Floats, Statistics
+from irctl.models.transforms.affine import AffineTransform, Floats, Statistics
 
 
 class AffineStart(NamedTuple):
@@ -22,6 +27,17 @@ class AffineStart(NamedTuple):
     matrix_DE: Floats
     bias_D: Floats
     spread: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a head begins with that was fitted on texts: the first layers' map, the transform before it if any, and
+    hashes of the texts.
+    """
+
+    affine: AffineStart
+    transform: AffineTransform | None = None
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
 
 class HeadWeights(NamedTuple):
@@ -65,3 +81,29 @@ def weights_of(start: AffineStart, seed: int) -> HeadWeights:
         np.concatenate([turned_DE, -turned_DE], axis=1),
         start.bias_D,
     )
+
+
+def save(path: Path, start: Start, key: str) -> None:
+    """Write the arrays and what they were fitted by. key: of model and settings."""
+    arrays: dict[str, Any] = {"key": np.array(key), "hashes": start.hashes, **start.affine._asdict()}
+    if start.transform is not None:
+        arrays |= {f"transform_{name}": getattr(start.transform, name) for name in _OF_A_TRANSFORM}
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    files.write_atomic(path, packed.getvalue())
+
+
+def load(path: Path, key: str) -> Start | None:
+    """What was kept under this key; None where nothing was."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as found:
+        if str(found["key"]) != key:
+            return None
+        start = AffineStart(found["matrix_DE"], found["bias_D"], float(found["spread"]))
+        parts = {name: found[f"transform_{name}"] for name in _OF_A_TRANSFORM if f"transform_{name}" in found}
+        transform = AffineTransform(settings={}, **{**parts, "unit": bool(parts["unit"])}) if parts else None
+        return Start(start, transform, found["hashes"])
+
+
+_OF_A_TRANSFORM = ("mean_D", "matrix_DE", "query_mean_D", "query_matrix_DE", "unit")
