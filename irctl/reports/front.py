@@ -15,7 +15,7 @@ from irctl.reports.significance import Comparison, compare, correct
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """Something measured. iso: held-out debiased IsoScore. values: by query."""
 
     label: str
@@ -45,16 +45,16 @@ def strength(transform: str) -> float | None:
     return {"none": 0.0, "whiten": 1.0, "soft_whiten": float(keys.get("a", 0))}.get(name)
 
 
-def rising(points: Sequence[Point]) -> list[Point]:
+def rising(points: Sequence[FrontPoint]) -> list[FrontPoint]:
     """Of points in the order of a, those that are more isotropic than every one before."""
-    kept: list[Point] = []
+    kept: list[FrontPoint] = []
     for point in points:
         if not kept or point.iso > kept[-1].iso:
             kept.append(point)
     return kept
 
 
-def read_off(front: Sequence[Point], iso: float) -> Mapping[str, float] | None:
+def read_off(front: Sequence[FrontPoint], iso: float) -> Mapping[str, float] | None:
     """Values of the front by query at an IsoScore; of its least isotropic point below that.
 
     None above its most isotropic one, and where the points are of different queries. front: as `rising` gives it.
@@ -69,7 +69,7 @@ def read_off(front: Sequence[Point], iso: float) -> Mapping[str, float] | None:
     return {q: (1 - share) * v + share * high.values[q] for q, v in low.values.items()}
 
 
-def judge(front: Sequence[Point], points: Sequence[Point]) -> list[Verdict]:
+def judge(front: Sequence[FrontPoint], points: Sequence[FrontPoint]) -> list[Verdict]:
     """Each point against the front, Holm-corrected over them; without those that the front says nothing of."""
     found: list[tuple[float, Comparison]] = []
     for point in points:

@@ -23,7 +23,7 @@ COSINE = {"dot": "cosine"}
 
 
 @dataclass(frozen=True)
-class System:
+class IsotropyRow:
     """One row: its records, one a seed, and their values by query in the mean."""
 
     key: RowKey
@@ -47,11 +47,11 @@ class System:
         return fmean(r.facts["iso"] for r in self.records)
 
     @property
-    def point(self) -> front.Point:
-        return front.Point(self.name, self.iso, self.values)
+    def point(self) -> front.FrontPoint:
+        return front.FrontPoint(self.name, self.iso, self.values)
 
 
-def find_systems(records: Sequence[Record], measure: str, options: TableOptions) -> list[System]:
+def find_systems(records: Sequence[Record], measure: str, options: TableOptions) -> list[IsotropyRow]:
     """The rows: what was evaluated by the measure and has an IsoScore, compressed vectors left out."""
     shown = [r for r in keep_newest(records) if r.measure == measure and "iso" in r.facts and not r.compression]
     labels = label_rows(shown)
@@ -61,7 +61,7 @@ def find_systems(records: Sequence[Record], measure: str, options: TableOptions)
         values = average_queries(key, mine[-1].cell, mine, options.per_query)
         if mine[-1].part:
             label = label.replace(f", {mine[-1].similarity}", "", 1)
-        found.append(System(key, label, mine, values or {}))
+        found.append(IsotropyRow(key, label, mine, values or {}))
     return found
 
 
@@ -91,7 +91,7 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
     )
 
 
-def _find_baseline(systems: Sequence[System], asked: RowKey | None) -> System | None:
+def _find_baseline(systems: Sequence[IsotropyRow], asked: RowKey | None) -> IsotropyRow | None:
     """The row asked for, else the untouched vectors as their encoder compares them, those of the front first."""
     if asked is not None:
         return next((s for s in systems if s.key == asked), None)
@@ -100,7 +100,7 @@ def _find_baseline(systems: Sequence[System], asked: RowKey | None) -> System | 
     return next(iter(sorted(own or untouched, key=lambda s: not s.records[-1].part)), None)
 
 
-def _compare(systems: Sequence[System], base: System, options: TableOptions) -> list[Comparison]:
+def _compare(systems: Sequence[IsotropyRow], base: IsotropyRow, options: TableOptions) -> list[Comparison]:
     dataset, split, measure = base.records[-1].cell
     family = [
         replace(
@@ -117,7 +117,7 @@ def _compare(systems: Sequence[System], base: System, options: TableOptions) -> 
     return correct(family, options.correction)
 
 
-def _choose(systems: Sequence[System], measure: str) -> tuple[Column, ...]:
+def _choose(systems: Sequence[IsotropyRow], measure: str) -> tuple[Column, ...]:
     cell = systems[0].records[-1].cell if systems else ("", "", measure)
     known = {name for s in systems for r in s.records for name in r.facts}
     facts = [replace(FACTS[k][0], better="") if k in FACTS else fact_column(k, k, decimals=3) for k in FACT_KEYS]
@@ -140,7 +140,7 @@ def _choose(systems: Sequence[System], measure: str) -> tuple[Column, ...]:
     )
 
 
-def _cell(column: Column, system: System, compared: Comparison | None) -> Cell:
+def _cell(column: Column, system: IsotropyRow, compared: Comparison | None) -> Cell:
     runs = tuple(dict.fromkeys(r.run_id for r in system.records))
     if column.kind == "measure":
         return fill(column, [r.value for r in system.records], runs, seeds=True)
@@ -158,8 +158,8 @@ def _cell(column: Column, system: System, compared: Comparison | None) -> Cell:
 
 
 def _notes(
-    systems: Sequence[System],
-    base: System | None,
+    systems: Sequence[IsotropyRow],
+    base: IsotropyRow | None,
     compared: Sequence[Comparison],
     columns: Sequence[Column],
     every: Sequence[Record],
@@ -180,7 +180,7 @@ def _notes(
     return notes + front.write(judge(systems))
 
 
-def judge(systems: Sequence[System]) -> list[front.Verdict]:
+def judge(systems: Sequence[IsotropyRow]) -> list[front.Verdict]:
     """What was trained against the front of its similarity and its encoder; of the only encoder that has one."""
     verdicts = []
     for s in (s for s in systems if s.records[-1].seed is not None):
@@ -192,7 +192,7 @@ def judge(systems: Sequence[System]) -> list[front.Verdict]:
     return [replace(v, compared=c) for v, c in zip(verdicts, corrected, strict=True)]
 
 
-def find_line(systems: Sequence[System]) -> list[System]:
+def find_line(systems: Sequence[IsotropyRow]) -> list[IsotropyRow]:
     """The rows that are the front, of one similarity, in its order: with the queries' own mean where there are such."""
     plain = [s for s in systems if s.records[-1].seed is None and not s.records[-1].loss]  # one of --isotropy too
     at = [(a, s) for s in plain if (a := front.strength(s.records[-1].transform)) is not None]
@@ -202,7 +202,7 @@ def find_line(systems: Sequence[System]) -> list[System]:
     return [s for s in line if s.name in kept]
 
 
-def similarity_of(system: System) -> str:
+def similarity_of(system: IsotropyRow) -> str:
     """By what a row is compared, cosine for the dot product too."""
     found = system.records[-1].similarity
     return COSINE.get(found, found)

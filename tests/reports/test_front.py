@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from irctl.reports import front
-from irctl.reports.front import Point
+from irctl.reports.front import FrontPoint
 from irctl.reports.significance import compare, just_significant, tell_power
 
 
-def point(label: str, iso: float, *values: float) -> Point:
-    return Point(label, iso, {f"q{i}": v for i, v in enumerate(values)})
+def point(label: str, iso: float, *values: float) -> FrontPoint:
+    return FrontPoint(label, iso, {f"q{i}": v for i, v in enumerate(values)})
 
 
 LINE = [point("none", 0.1, 0.4, 0.6), point("soft", 0.3, 0.6, 0.6), point("whiten", 0.5, 0.2, 0.0)]
@@ -27,7 +27,7 @@ def test_the_front_is_linear_between_its_points_and_flat_below_them(iso: float, 
 
 def test_nothing_is_said_above_the_front_or_of_other_queries() -> None:
     assert front.read_off(LINE, 0.6) is None and front.read_off([], 0.2) is None
-    assert front.judge(LINE, [point("arm", 0.6, 1, 1), Point("arm", 0.2, {"other": 1.0})]) == []
+    assert front.judge(LINE, [point("arm", 0.6, 1, 1), FrontPoint("arm", 0.2, {"other": 1.0})]) == []
 
 
 def test_the_line_ends_where_whitening_loses_isotropy_again() -> None:

@@ -11,7 +11,7 @@ from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.figures import labels
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.isotropy_table import System, find_line, find_systems, similarity_of
+from irctl.reports.isotropy_table import IsotropyRow, find_line, find_systems, similarity_of
 from irctl.reports.records import Record
 from irctl.reports.table import TableOptions
 
@@ -53,12 +53,12 @@ def isotropy_points(records: Sequence[Record], measure: str, per_query: PerQuery
     return points
 
 
-def _kind(system: System) -> str:
+def _kind(system: IsotropyRow) -> str:
     first = system.records[-1]
     return TRAINED if first.seed is not None else TRANSFORM if first.transform else OTHER
 
 
-def _point(system: System, kind: str) -> IsotropyPoint:
+def _point(system: IsotropyRow, kind: str) -> IsotropyPoint:
     first = system.records[-1]
     values = [r.value for r in system.records]
     isos = [r.facts["iso"] for r in system.records]

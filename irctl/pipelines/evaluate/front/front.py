@@ -30,7 +30,7 @@ from irctl.models.transforms.stream import TransformedStream
 from irctl.pipelines.evaluate import files
 from irctl.pipelines.evaluate.front import asked
 from irctl.pipelines.evaluate.front.opened import (
-    Opened,
+    FrontSource,
     find_index,
     open_encoder,
     open_rows,
@@ -65,7 +65,7 @@ DEPTH = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class Form:
     """One row of the front. is_own: compared as the encoder says, whatever that is called."""
 
     settings: Settings
@@ -82,10 +82,10 @@ class Part:
         return f"{self.transform}, {self.similarity}"
 
 
-class Job:
+class FrontJob:
     """What all rows share."""
 
-    def __init__(self, opened: Opened, config: Config, run: RunHandle, reporter: Reporter) -> None:
+    def __init__(self, opened: FrontSource, config: Config, run: RunHandle, reporter: Reporter) -> None:
         self.opened, self.config, self.run, self.reporter = opened, config, run, reporter
         self.raw = opened.searched
         assert self.raw.stream is not None
@@ -97,7 +97,7 @@ class Job:
     def statistics(self) -> Statistics:
         return self._statistics()
 
-    def parts(self, wanted: Sequence[Settings], similarities: Sequence[str], target: Target) -> list[Part]:
+    def parts(self, wanted: Sequence[Settings], similarities: Sequence[str], target: Target) -> list[Form]:
         """Every transform by every similarity, fitted on the corpus of the target or taken from the cache."""
         own = SIMILARITY[self.raw.metric]
         queries = None
@@ -119,13 +119,13 @@ class Job:
                         Silent(),
                         statistics=lambda: self.statistics,
                     )
-                found.append(Part(settings, fitted, similarity, is_own))
+                found.append(Form(settings, fitted, similarity, is_own))
         means = dict.fromkeys(p.fitted.query_mean_of for p in found if p.fitted is not None)
         if means:
             self.reporter.say(f"fitted on {self.raw.rows} rows; mean of the queries: {', '.join(means)}")
         return found
 
-    def isotropy(self, part: Part, collection: Collection) -> dict[str, Any]:
+    def isotropy(self, part: Form, collection: Collection) -> dict[str, Any]:
         """How evenly the documents use their dimensions, seen through transforms fitted on the other half of them."""
         key = collection.fingerprint
         if key not in self._documents:
@@ -139,7 +139,7 @@ class Job:
             self._isotropy[of] = self._documents[key].measure(part.settings, metric, of_moments=True)
         return self._isotropy[of]
 
-    def searched(self, part: Part) -> Searched:
+    def searched(self, part: Form) -> Searched:
         """The rows as this part compares them."""
         metric = METRIC[part.similarity]
         if part.fitted is None:
@@ -158,7 +158,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     targets, left_out = find_targets(config, RankingSource(), request)
     targets = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in targets]
     opened = open_encoder(raw, targets, config, request.model, own=asked.needs_own_mean(wanted))
-    job = Job(opened, config, run, reporter)
+    job = FrontJob(opened, config, run, reporter)
     measured = Measurements(left_out=left_out)
     for target in targets:
         measured.add(_measure_target(target, wanted, similarities, job))
@@ -167,7 +167,9 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     return measured
 
 
-def _measure_target(target: Target, wanted: Sequence[Settings], similarities: Sequence[str], job: Job) -> Measurements:
+def _measure_target(
+    target: Target, wanted: Sequence[Settings], similarities: Sequence[str], job: FrontJob
+) -> Measurements:
     """All rows of one data set and split, over the same queries."""
     assert target.collection is not None
     check.refuse_unfit_ids(target.collection, target.split)
@@ -192,7 +194,7 @@ def _measure_target(target: Target, wanted: Sequence[Settings], similarities: Se
     return measured
 
 
-def _who_gave(parts: Sequence[Part], texts: Sequence[str], vectors_QD: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _who_gave(parts: Sequence[Form], texts: Sequence[str], vectors_QD: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which queries gave any of the transforms its query mean, by text or vector."""
     fitted = {p.fitted.query_mean_of: p.fitted for p in parts if p.fitted is not None and len(p.fitted.query_hashes)}
     gave_Q = np.zeros(len(texts), bool)
@@ -230,7 +232,9 @@ def _to_run(ids: Sequence[str], found: Ranking, documents: Documents, names: dic
     return {q: {names[r]: s for r, s in zip(rows, scores, strict=True) if r >= 0} for q, rows, scores in lists}
 
 
-def _add(measured: Measurements, part: Part, target: Target, ranked: Run, found: Ranking, depth: int, job: Job) -> None:
+def _add(
+    measured: Measurements, part: Form, target: Target, ranked: Run, found: Ranking, depth: int, job: FrontJob
+) -> None:
     """Means, values of queries and the search of one row."""
     scored = evaluate(
         ranked, target.qrels, target.measures, self_match=target.self_match, k=depth, top_grade=target.top_grade
@@ -259,7 +263,7 @@ def _add(measured: Measurements, part: Part, target: Target, ranked: Run, found:
     measured.searches.append(search)
 
 
-def _note(job: Job) -> None:
+def _note(job: FrontJob) -> None:
     """What the ledger knows of the run: the encoder, the rows and where they lie."""
     encoder, raw, run = job.opened.encoder, job.raw, job.run
     fingerprint = encoder.fingerprint("passage")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
+class FrontSource:
     """searched: the rows as encoded. encoder: of their queries. model: its name."""
 
     searched: Searched
@@ -66,7 +66,9 @@ def open_rows(index: str, config: Config, run: RunHandle, reporter: Reporter, mo
     return searched
 
 
-def open_encoder(searched: Searched, targets: list[Target], config: Config, model: str | None, *, own: bool) -> Opened:
+def open_encoder(
+    searched: Searched, targets: list[Target], config: Config, model: str | None, *, own: bool
+) -> FrontSource:
     """The encoder of the queries: known by its keys where the cache holds all that is needed, else opened.
 
     own: training queries are needed too. DataError where the rows are not the documents of a target's collection.
@@ -76,10 +78,10 @@ def open_encoder(searched: Searched, targets: list[Target], config: Config, mode
         opened_index.check_corpus(searched, target.collection)
     known = known_encoder.of_vectors(searched.about, searched.raw_dim, config) if model is None else None
     if known is not None and all(_has(known, target, config, own) for target in targets):
-        return Opened(searched, known, str(searched.about["model"]))
+        return FrontSource(searched, known, str(searched.about["model"]))
     encoder, name = query_vectors.open_encoder(config, model, searched)
     check_encoder(searched, encoder, name)
-    return Opened(searched, encoder, name)
+    return FrontSource(searched, encoder, name)
 
 
 def _has(known: KnownEncoder, target: Target, config: Config, own: bool) -> bool:
@@ -94,7 +96,7 @@ def _has(known: KnownEncoder, target: Target, config: Config, own: bool) -> bool
 
 
 def read_training_queries(
-    opened: Opened, collection: Collection, config: Config
+    opened: FrontSource, collection: Collection, config: Config
 ) -> training_queries.TrainingQueries | None:
     """Those that give the mean of the query side; None where there are none."""
     if config.transform.queries:
