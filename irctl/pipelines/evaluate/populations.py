@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from irctl.errors import ConfigError, DataError
 from irctl.index.plan import draw
 from irctl.metrics.vectors import held_out
+from irctl.models import fitted_rows
 from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.evaluate import isotropy
 from irctl.pipelines.references import kept_transforms
@@ -105,7 +106,7 @@ def open_documents(
 ) -> isotropy.MeasuredDocuments:
     """The documents' vectors as encoded, to be measured. DataError where few are left, or a transform is in them."""
     own = kept_transforms.of_folder(encoder.located.folder)
-    if own is not None:
+    if own is not None and not len(fitted_rows.load(encoder.located.folder)):
         raise DataError(
             f"{name} has the transform {own.label} in it, fitted on documents that are not known",
             hint=f"Measure the model before it with --set transform.name={own.transform.settings['name']}",
@@ -171,5 +172,4 @@ def _judged_pairs(
 
 def _left(encoder: Any, name: str, hashes_N: NDArray[np.uint64], least: int) -> NDArray[np.bool_]:
     """Which of the texts the model was not fitted on. DataError where too few are left."""
-    fitted = np.empty(0, np.uint64)
-    return held_out.left(hashes_N, fitted, name, least)
+    return held_out.left(hashes_N, fitted_rows.load(encoder.located.folder), name, least)

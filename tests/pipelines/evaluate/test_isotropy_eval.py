@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from workspace import Workspace
 from irctl.index.arrays import normalize_rows
 from irctl.ledger import query
 from irctl.metrics.vectors import isotropy as measures
+from irctl.models import fitted_rows
 from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.evaluate import isotropy
 from irctl.settings import Transform
@@ -113,6 +115,34 @@ def test_copies_of_a_document_lie_in_one_half_whatever_their_ids() -> None:
     twice = isotropy.MeasuredDocuments(np.concatenate([x, x])).measure(Transform(name="whiten"), "l2")
     assert twice["values"]["IsoScore.raw"] == pytest.approx(once["values"]["IsoScore.raw"], rel=1e-5)
     assert (once["N"], twice["N"]) == (40, 80)
+
+
+def fitted_on(encoder: Path, folder: Path, hashes: Any) -> Path:
+    """The encoder with a note of the texts that its head was fitted on."""
+    shutil.copytree(encoder, folder)
+    fitted_rows.save(folder, hashes)
+    return folder
+
+
+def test_rows_that_a_head_was_fitted_on_are_left_out_and_counted(place: Workspace, tiny_encoder: Path) -> None:
+    documents = list(texts()[0].values())
+    model = fitted_on(tiny_encoder, place.folder / "head", hash_texts(documents[:31]))
+    done = place.ok(f"eval --model {model} --data spread --split dev --isotropy --json")
+    corpus = populations(done.json)["corpus"]
+    assert corpus["n_left_out"] == 31 and corpus["N"] == 119 // 2 and corpus["rows"] == 150
+    assert "31 that the model was fitted on left out" in " ".join(done.json["lines"])
+
+
+def test_too_few_other_rows_are_refused_with_what_to_do(place: Workspace, tiny_encoder: Path) -> None:
+    documents, queries = (list(part.values()) for part in texts())
+    model = fitted_on(tiny_encoder, place.folder / "most", hash_texts(documents[:80]))
+    done = place.ok(f"eval --model {model} --data spread --split dev --isotropy --json")
+    refused = populations(done.json)["corpus"]["refused"]
+    assert "was fitted on all but 70 of 150 rows, expected at least 100 others" in refused and "--data" in refused
+    assert "values" in populations(done.json)["queries"] and "not measured" in " ".join(done.json["lines"])
+    model = fitted_on(tiny_encoder, place.folder / "all", hash_texts([*documents, *queries]))
+    failed = place.run(f"eval --model {model} --data spread --split dev --isotropy")
+    assert failed.code == 3 and "was fitted on all but 0 of 25 rows" in failed.err
 
 
 def test_a_dry_run_says_that_isotropy_is_measured(place: Workspace) -> None:
