@@ -50,7 +50,8 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     results, rows, searches = measured.results, measured.per_query, measured.searches
     payload = _write(run, measured)
     _record(run, config.run.dataset, results, searches)
-    lines = [*dict.fromkeys(measured.lines), *summary.conflicts(results), *(line for r in results for line in summary.remarks(r))]
+    said = dict.fromkeys(measured.lines)  # of the corpus once, whatever the number of splits
+    lines = [*said, *summary.conflicts(results), *(line for r in results for line in summary.remarks(r))]
     if request.export:
         lines.append(_export(request, run.out, measured, time.monotonic() - started))
     if request.baseline:
