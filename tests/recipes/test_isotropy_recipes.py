@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
+from workspace import Workspace, line_of
 
 from irctl import config, recipes_index
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
+ROWS = README.split("| 004 isotropy |")[1].split("| 001 |")[0]
+COMMANDS = sorted(set(re.findall(r"`(irctl [^`]*)`", ROWS)))
 ARMS = ("baseline", "iso", "frozen")
 
 
@@ -43,3 +51,44 @@ def test_no_figure_of_the_forecast_is_shipped_as_expected(name: str) -> None:
     said = str(recipes_index.read(name)["meta"])
     for figure in ("47.5", "49.2", "46.8", "43.4", "0.95", ".95", "0.89", "0.92", "+1.7"):
         assert figure not in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_row_of_the_table_of_source_004_is_a_command_line_whose_settings_are_legal(
+    command: str, place: Workspace
+) -> None:
+    line = line_of(shlex.split(command.partition(" > ")[0])[1:])
+    recipe = (line.values("--recipe") or [""])[0]
+    if recipe:
+        assert recipes_index.check(recipe) == []
+    if line.command != ("train",):
+        return
+    if "arms" in (recipes_index.read(recipe) if recipe else {}) or line.has("--resume"):
+        config.resolve(recipes_index.layer(recipe), config.from_sets(line.values("--set")))
+        return
+    tiny = [] if not recipe or line.has("--tiny") else ["--tiny"]
+    words = line.without("--data", "--negatives", "--dry-run").words
+    done = place.run(shlex.join([*words, *tiny, "--dry-run", "--quiet"]))
+    assert done.code == 0 or "the package wandb is not installed" in done.err, done.err
+
+
+def test_every_script_and_flag_of_source_004_has_a_row() -> None:
+    for said in (
+        *("run_preflight_tests.sh", "download_msmarco.py", "train_publication_recommended.sh", "train_parallel_p4d.sh"),
+        *("isotropic.py", "evaluate_all_beir.sh", "eval/beir.py", "--gradient_accumulation_steps", "--mixed_precision"),
+        *("--max_steps", "--resume", "WandB", "from_pretrained", "LaTeX", "checklist", "--lambda_isotropy"),
+    ):
+        assert said in ROWS, said
+
+
+def test_the_group_trains_three_arms_first_and_measures_each_by_distance_and_by_cosine(place: Workspace) -> None:
+    said = place.ok("train --recipe isotropy-paper --seeds 0,1 --devices 0-7 --data cranfield --dry-run --json").json
+    lines = said["plan"]["lines"]
+    trainings = [line.split(":")[1].split()[0] for line in lines if line.startswith("irctl train")]
+    assert trainings[:6] == ["baseline", "baseline", "iso", "iso", "frozen", "frozen"]
+    assert set(trainings[6:]) == {"cov-iso", "no-head", "sigreg-1", "sigreg-5", "sigreg-10"}
+    other = [line for line in lines if "search.similarity=" in line]
+    assert len(other) == len(trainings) and any("--transforms front" in line for line in lines)
+    assert said["plan"]["estimate"]["baseline-seed0"].startswith("3 steps; time unknown")
+    weights = {a: recipes_index.layer(f"isotropy-paper:{a}")["train.regularizer"][0] for a in ("sigreg-1", "sigreg-10")}
+    assert weights == {"sigreg-1": "sigreg:1e-2", "sigreg-10": "sigreg:10e-2"}

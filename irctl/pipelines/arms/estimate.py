@@ -32,7 +32,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Training:
     """One training. steps, seconds: None where nothing says it."""
 
     name: str
@@ -50,8 +50,8 @@ def describe(config: Config, asked: Asked, chains: Sequence[Chain]) -> dict[str,
     from irctl.ledger import query
 
     known = query.list_runs(command="train", status="completed")
-    arms: dict[str, _Job] = {}
-    jobs: dict[str, _Job] = {}
+    arms: dict[str, _Training] = {}
+    jobs: dict[str, _Training] = {}
     for chain in chains:
         if any(words[0] == "train" for words in chain.lines):
             if chain.arm not in arms:
@@ -64,7 +64,7 @@ def _on_one_device(config: Config, asked: Asked) -> Config:
     return config.replace({"hardware.devices": 1}, derived("--devices")) if asked.devices else config
 
 
-def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Job:
+def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Training:
     steps, why = _steps(config)
     seconds, run = _seconds(config, known)
     said = f"{steps:,} steps" if steps is not None else f"steps unknown ({why})"
@@ -75,8 +75,8 @@ def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Job:
         said += f"; time unknown, no such training in the ledger{measure}"
     else:
         said += f" of {seconds:.3g} s (run {run})"
-    job = _Job(chain.name, steps, seconds, said)
-    return job if job.hours is None else _Job(chain.name, steps, seconds, f"{said}: {job.hours:.2f} h")
+    job = _Training(chain.name, steps, seconds, said)
+    return job if job.hours is None else _Training(chain.name, steps, seconds, f"{said}: {job.hours:.2f} h")
 
 
 def _steps(config: Config) -> tuple[int | None, str]:
@@ -114,7 +114,7 @@ def _alike(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {k: v["value"] for k, v in settings.items() if k.startswith(ALIKE)}
 
 
-def _all(jobs: Mapping[str, _Job], asked: Asked) -> str:
+def _all(jobs: Mapping[str, _Training], asked: Asked) -> str:
     """Device hours, the wall clock over the devices, and the price where the site says one."""
     hours = [job.hours for job in jobs.values()]
     known = [h for h in hours if h is not None]
