@@ -27,6 +27,7 @@ from irctl.data import draws
 from irctl.data.collections.cards import read_card
 from irctl.data.collections.open import find_layout
 from irctl.data.collections.self_match import have_same_text, rule_of
+from irctl.data.files.kinds import kind_of
 from irctl.data.files.lines import read_entries, read_lines, suffix
 from irctl.data.judgements.qrels_files import column_parser
 from irctl.data.judgements.run_ids import why_unfit
@@ -127,6 +128,8 @@ def check_folder(folder: Path, *, max_len: int = 0, count_tokens: CountTokens | 
     max_len, count_tokens: also the share of passages that are cut at so many tokens.
     """
     if not folder.is_dir():
+        if folder.exists():
+            raise DataError(f"{folder}: expected the folder of a collection, found {kind_of(folder)}")
         raise DataError(f"{folder}: no such folder")
     report = Report(limit)
     layout = find_layout(folder, hint="")

@@ -19,6 +19,7 @@ from irctl.data.collections.cards import Card
 from irctl.data.files import made_once
 from irctl.data.files.json_records import read_records
 from irctl.data.files.lines import line_error, open_unpacked, read_first_line, read_lines, suffix
+from irctl.errors import DataError
 
 FORMAT = 2
 FIELDS = ("query", "positive", "negative")
@@ -117,6 +118,8 @@ def _write(files: Mapping[str, Path], folder: Path) -> dict[str, Any]:
         with (folder / f"qrels/{split}.tsv").open("w") as qrels:
             qrels.write("query-id\tcorpus-id\tscore\n")
             qrels.writelines(f"{q}\t{p}\t{grade}\n" for (q, p), grade in of_pair.items())
+    if not queries.ids:
+        raise DataError(f"{files['train']}: expected training pairs (query, positive), found none")
     return {"queries": len(queries.ids), "passages": len(passages.ids)}
 
 

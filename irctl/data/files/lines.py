@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from irctl import files, tables
+from irctl.data.files.kinds import VECTORS, kind_of
 from irctl.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -69,6 +70,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield number, text
         except UnicodeDecodeError as e:
+            if (kind := kind_of(path)) not in ("text", "gzip"):
+                hint = "Vectors are read by irctl compress --data, and by --queries" if kind in VECTORS else ""
+                raise DataError(f"{path}: expected text (JSON lines or TSV), found {kind}", hint=hint) from None
             raise DataError(
                 f"{path}:{number}: expected UTF-8, found byte 0x{e.object[e.start]:02x} at column {e.start + 1}"
             ) from None

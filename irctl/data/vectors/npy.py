@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import files
+from irctl.data.files.kinds import NPY, kind_of
 from irctl.data.vectors.ids import ID_BLOCK, VectorIds
 from irctl.data.vectors.parts import Piece, Place
 from irctl.errors import DataError
@@ -97,7 +98,11 @@ def read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[A
 
 
 def _not_numbers(name: str, error: Exception) -> DataError:
-    return DataError(f"{name}: not a .npy file of numbers ({str(error).splitlines()[0]})")
+    kind = kind_of(Path(name)) if Path(name).is_file() else ""
+    if not kind or kind == NPY:
+        return DataError(f"{name}: not a .npy file of numbers ({str(error).splitlines()[0]})")
+    hint = "Save its vectors with numpy.save(FILE, array)" if kind not in ("text", "an empty file") else ""
+    return DataError(f"{name}: expected a .npy file of vectors, found {kind}", hint=hint)
 
 
 def check_vectors(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -158,4 +158,6 @@ def _record(
     selected = selected_on(query.ancestors(run.id))
     if any(is_selected(selected, r["dataset"], r["split"]) for r in results):
         columns["selected_on_eval"] = 1
+    if compression := searches[0].get("compression"):  # what was searched; a search of vectors is called dense
+        columns["method"] = compression
     run.note(**columns)

@@ -105,7 +105,7 @@ def _search_texts(
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
-        method="dense",
+        method=searched.facts.get("compression", "dense"),
         model=name,
         model_fingerprint=fingerprint,
     )
@@ -136,7 +136,8 @@ def _search_vectors(
     vectors = dict(zip(ids, queries_QD, strict=True))
     watched = watched_documents.write_scores(target, searched, documents, vectors, config, reporter)
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection", "")), "vectors")
-    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method="dense", model="")
+    method = searched.facts.get("compression", "dense")
+    run.note(dataset=dataset, dataset_fingerprint=searched.fingerprint, method=method, model="")
     run.artifact("in", "queries", queries, n_rows=len(ids), dim=searched.dim)
     about = {"dataset": dataset, "k": config.search.k, "queries": len(ids), **watched}
     return _finish(config.search.rerank, run, target, searched, ranking, about)

@@ -66,3 +66,10 @@ def test_recall_by_another_file_of_queries_is_not_put_into_the_same_column(
     assert refused.code == 2 and "cells of different queries: " in refused.err and "other.npy " in refused.err
     (table,) = place.ok(f"report --table compression --run {done['run']} --json").json["tables"]
     assert len(table["rows"]) == 1
+
+
+def test_an_evaluation_or_search_of_codes_is_listed_by_their_method(place: Workspace, trained: dict[str, Any]) -> None:
+    place.ok(f"search --index {trained['run']} --queries q.npy -k 5")
+    listed = [(r["command"], r["method"]) for r in place.ok("runs ls --json").json["runs"]]
+    assert {method for command, method in listed if command == "eval"} == {"opq", "jpq"}
+    assert ("search", "jpq") in listed
