@@ -44,6 +44,31 @@ def test_sigreg_of_equal_rows_is_their_number_times_a_constant() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scale", "expected", "within"),
+    [(0.01, 411.5, 0.5), (0.5, 156, 5), (0.9, 6, 1), (2.0, 240, 5)],
+)
+def test_sigreg_of_1024_rows_tells_their_scale(scale: float, expected: float, within: float) -> None:
+    found = sigreg.regularize(scale * normal(1024, 512).float(), sigreg.Config(slices=256))
+    assert float(found) == pytest.approx(expected, abs=within)
+
+
+def test_sigreg_wants_unit_rows_times_the_root_of_their_dimension() -> None:
+    x_ND = torch.nn.functional.normalize(normal(1024, 512).float(), dim=1)
+    assert float(sigreg.regularize(x_ND, sigreg.Config(slices=256))) == pytest.approx(409, abs=2)
+    assert float(sigreg.regularize(512**0.5 * x_ND, sigreg.Config(slices=256))) == pytest.approx(1.05, abs=0.2)
+
+
+def test_the_gradient_of_sigreg_vanishes_far_from_the_target() -> None:
+    def force(scale: float) -> float:
+        """On the scale of all rows, in units of that scale."""
+        factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(sigreg.regularize(factor * normal(256, 64), sigreg.Config(slices=64)), factor)
+        return -scale * float(slope)
+
+    assert force(0.01) < 0.01 * force(0.5) and force(0.5) > 0
+
+
+@pytest.mark.parametrize(
     ("sample", "expected"),
     [
         (torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(50), 0.10283),
@@ -123,6 +148,12 @@ def test_ragcun_s_term_is_v_times_the_root_of_cov_iso_where_means_are_equal() ->
     own = cov_iso.regularize(z_ND, cov_iso.Config())
     assert torch.allclose(found, v * own.sqrt() / math.sqrt(6), rtol=0.02)
     assert cov_iso_ragcun.regularize(0.1 * z_ND, cov_iso_ragcun.Config()) < found / 50  # collapse lowers it
+
+
+@pytest.mark.parametrize(("n", "expected"), [(32, 0.18), (64, 0.125), (128, 0.089)])
+def test_ragcun_s_term_of_perfect_rows_is_the_noise_of_their_number(n: int, expected: float) -> None:
+    found = cov_iso_ragcun.regularize(normal(n, 512), cov_iso_ragcun.Config())
+    assert float(found) == pytest.approx(expected, abs=0.005)
 
 
 def test_ragcun_s_target_takes_up_the_means_of_the_dimensions() -> None:
