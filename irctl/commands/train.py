@@ -73,6 +73,7 @@ def train(
       irctl train --method sycl --loss ws2 --dry-run
       irctl train --method isotropic --max-steps 4 --set model.freeze_base=true --set train.regularizer=sigreg:0.02
       irctl train --loss listnet --profile v100x8 --dry-run
+      irctl train --set train.regularizer=gor:.1,sigreg:.02 --dry-run
       irctl train --recipe sycl-compare --seeds 1,2,3 --dry-run
       irctl train --show
     """

@@ -17,7 +17,7 @@ from irctl.regularizers import _rows
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    target: float = 1.0  # standard deviation wanted; of unit rows 1 / sqrt(D)
+    target: float = 1.0  # standard deviation wanted; training gives unit rows at length sqrt(D), where it is near 1
 
     def __post_init__(self) -> None:
         if not self.target > 0:

@@ -47,4 +47,4 @@ def notices(config: Config, plan: BatchPlan, sizes: GroupSizes | None) -> list[s
 
 def line(shares: Mapping[str, float]) -> str:
     """What each regularizer has of the gradient at the first step."""
-    return "of the gradient at the first step: " + ", ".join(f"{name} {share:.2%}" for name, share in shares.items())
+    return "of the gradient at the first step: " + ", ".join(f"{n} {100 * share:.2g} %" for n, share in shares.items())
