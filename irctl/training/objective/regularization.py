@@ -26,6 +26,7 @@ from torch.nn.functional import normalize
 from irctl import plugins
 from irctl.config import Config
 from irctl.errors import DataError, RunFailed
+from irctl.metrics.vectors.moments import Moments, of_rows
 from irctl.training.objective import regularizer_terms
 from irctl.training.objective.regularizer_terms import FEWEST, KEY
 from irctl.training.objective.term import Rows, Term
@@ -35,26 +36,6 @@ UNIT = 1e-3
 """How far lengths of vectors may be from 1 that were stored as having length 1, in half precision too."""
 LEAST_SHARE = 1e-3
 """Of the gradient of the whole loss at the first step, below which a regularizer is said to do nothing."""
-
-
-class Moments:
-    """Sums in float64 of rows that come in parts."""
-
-    def __init__(self, dim: int) -> None:
-        self.count, self.sum_D = 0, torch.zeros(dim, dtype=torch.float64)
-        self.squares_DD = torch.zeros(dim, dim, dtype=torch.float64)
-
-    def add(self, z_ND: Tensor) -> None:
-        z_ND = z_ND.detach().double().cpu()
-        self.count += len(z_ND)
-        self.sum_D += z_ND.sum(0)
-        self.squares_DD += z_ND.T @ z_ND
-
-    def covariance(self) -> Tensor:
-        """Over N - 1. Raises DataError for fewer than three rows."""
-        if self.count < FEWEST:
-            raise DataError(f"{KEY}: a sample of {self.count} rows has no covariance", hint="More training queries")
-        return (self.squares_DD - torch.outer(self.sum_D, self.sum_D) / self.count) / (self.count - 1)
 
 
 class Regularization(nn.Module):
@@ -97,12 +78,13 @@ class Regularization(nn.Module):
 
     def measure_sample(self, batches: Iterable[Mapping[str, Rows]]) -> None:
         """Take the covariances of many rows, by population, for the terms that are drawn towards them."""
-        moments: dict[str, Moments] = {}
+        found: dict[str, Moments] = {}
         for rows in batches:
             for name, z_ND in self._take(rows).items():
-                moments.setdefault(name, Moments(z_ND.shape[1])).add(z_ND)
-        self.reference_PDD.copy_(torch.stack([found.covariance() for found in moments.values()]))
-        self._sampled = {name: found.count for name, found in moments.items()}
+                own = of_rows(z_ND.detach().double().cpu().numpy())
+                found[name] = found[name].merge(own) if name in found else own
+        self.reference_PDD.copy_(torch.stack([torch.from_numpy(own.covariance_DD) for own in found.values()]))
+        self._sampled = {name: own.rows for name, own in found.items()}
 
     def finish_step(self, total: Tensor, terms: Mapping[str, Term], rows: Mapping[str, Rows]) -> None:
         """Go on to the next step; at the first say what each of `terms` has of the gradient of `total`."""
