@@ -12,7 +12,7 @@ Source: ctn/ragcun (the training guide of its isotropy experiments); LeJEPA, arX
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -30,15 +30,16 @@ from irctl.training.method import Context
 from irctl.training.objective.term import Term
 from irctl.training.parallel import gather
 from irctl.training.parallel.batch_vectors import BatchVectors
-from irctl.training.scored_method import optimizer_groups
 
 DEFAULTS: dict[str, Any] = {
     "loss.name": "infonce",
     "loss.temperature": 1.0,
     "model.output_dim": "base",
     "model.similarity": "euclid",
+    "train.epoch_models": True,
 }
 DATA = "groups"
+ADDS = "predictive"  # the setting that adds a module, trained by the head's rate
 PREDICTOR_DROPOUT = 0.1
 
 
@@ -117,10 +118,9 @@ class Method(GroupMethod):
         off_PD = (self.predictor(queries_PD) - target_PD).square()
         return {"predictive": Term(self.settings.predictive, off_PD.sum() / max(1, off_PD.numel()))}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def added_modules(self) -> Sequence[nn.Module]:
         """The predictor is trained as the head is."""
-        more = [] if self.predictor is None else self.predictor.parameters()
-        return [*super().parameter_groups(), *optimizer_groups(more, self.training_on.weight_decay)]
+        return () if self.predictor is None else (self.predictor,)
 
     def prepare(self, batches: list[dict[str, Any]]) -> None:
         if self.teacher:

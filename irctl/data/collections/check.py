@@ -196,6 +196,7 @@ def _texts(path: Path, report: Report, name: str, max_len: int, count_tokens: Co
     if count_tokens and sample:
         lengths = np.asarray(count_tokens(sample))
         share = float((lengths > max_len).mean())
+        report.counts["tokens"] = f"median {np.median(lengths):.0f}, longest {lengths.max()}"
         report.counts["truncated"] = f"{share:.1%} of {len(sample)} passages at {max_len} tokens"
     return ids
 

@@ -79,7 +79,9 @@ def check_data(trial: Trial) -> str:
         raise RunFailed(
             f"{first['where']}: {first['what']} ({checked['errors']} errors)", hint="irctl data check lists all"
         )
-    return f"{data.sizes.queries} training queries; cut: {checked['counts'].get('truncated', 'not counted')}"
+    counts = checked["counts"]
+    tokens = f"; tokens of a passage: {counts['tokens']}" if "tokens" in counts else ""
+    return f"{data.sizes.queries} training queries{tokens}; cut: {counts.get('truncated', 'not counted')}"
 
 
 def check_schedule(trial: Trial) -> str:

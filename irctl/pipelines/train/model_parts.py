@@ -81,13 +81,16 @@ def describe(config: Config) -> dict[str, str]:
     groups: list[dict[str, Any]] = [
         {"name": p.name, **({"lr": rates[p.name]} if p.name in rates else {})} for p in parts if p.matrices + p.others
     ]
-    if adds := plugins.literal("methods", train.method, "ADDS"):
+    adds = plugins.literal("methods", train.method, "ADDS")
+    has_added = bool(adds and config.plugin(train.method).get(adds))
+    if has_added:
         groups.append({"name": HEAD, "lr": rates.get(HEAD, train.lr)})
     if config.loss.learn_temperature:
         groups.append({"name": "loss"})
     learning_rates.check(config, groups)
     told = {p.name: p.line(rates.get(p.name, train.lr), train.weight_decay) for p in parts}
-    return {**told, **({"the method adds": str(adds)} if adds else {})}
+    added = f"by {train.method}.{adds}; peak learning rate {rates.get(HEAD, train.lr):g}"
+    return {**told, **({"added": added} if has_added else {})}
 
 
 def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> Part:

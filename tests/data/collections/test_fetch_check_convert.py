@@ -193,6 +193,7 @@ def test_a_query_that_is_a_document_without_its_title_has_the_same_text(tmp_path
 def test_the_truncation_rate_counts_passages_longer_than_the_limit(tmp_path: Path) -> None:
     report = check_folder(folders.beir(tmp_path), max_len=2, count_tokens=lambda texts: [len(t.split()) for t in texts])
     assert report.counts["truncated"] == "33.3% of 3 passages at 2 tokens"  # 4, 0 and 2 words
+    assert report.counts["tokens"] == "median 2, longest 4"
 
 
 def test_parquet_is_checked_and_its_first_malformed_row_is_named(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def test_sound_settings_pass_every_check_and_leave_no_run(tiny_encoder: Path) ->
     before = dict(os.environ)
     found = tried(configuration(tiny_encoder))
     assert {c: f.level for c, f in found.items()} == dict.fromkeys(CHECKS, "ok"), found
-    assert found["data"].found.startswith("16 training queries; cut: ")
+    assert found["data"].found.startswith("16 training queries; tokens of a passage: median ")
+    assert "; cut: " in found["data"].found
     assert found["resume"].found == "weights differ by 0"
     assert found["terms"].found.startswith("ws2 ") and "infonce" in found["terms"].found
     assert dict(os.environ) == before and not paths.runs().exists()
