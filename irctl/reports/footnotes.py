@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from irctl.reports import equal_bytes, isotropy
 from irctl.reports.columns import Column, averaged
-from irctl.reports.records import FACETS, QUERIES, Record, find_mixed
+from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
@@ -203,6 +203,15 @@ def write_macro(means: Sequence[Macro], baseline: str) -> list[str]:
         return []
     shown = "; ".join(f"{m.system} {100 * m.delta:+.1f} [{100 * m.low:+.1f}, {100 * m.high:+.1f}]" for m in means)
     return [f"Avg minus that of {baseline}, 95 % interval of a bootstrap of queries within each data set: {shown}."]
+
+
+def tell_similarities(records: Sequence[Record], labels: Mapping[RowKey, str]) -> list[str]:
+    """By what each row was searched, where that differs."""
+    rows: dict[str, dict[str, None]] = {}
+    for r in (r for r in records if r.similarity):
+        rows.setdefault(r.similarity, {})[labels[r.system, r.variant]] = None
+    shown = "; ".join(f"{similarity} ({', '.join(names)})" for similarity, names in sorted(rows.items()))
+    return [f"Compared by: {shown}."] if len(rows) > 1 else []
 
 
 def _contamination(records: Sequence[Record]) -> list[str]:

@@ -53,7 +53,8 @@ class Table:
 class TableOptions:
     """baseline: the row that the others are tested against; None: no tests.
 
-    marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's.
+    marks: daggers against the baseline, or letters for all pairs. remarks: footnotes of the caller's. own_similarity:
+    each row is searched by what its model compares by, which may differ between rows, and is said.
     """
 
     title: str = ""
@@ -63,6 +64,7 @@ class TableOptions:
     correction: str = "holm"
     marks: str = "daggers"
     allow_mixed: bool = False
+    own_similarity: bool = False
     command: str = ""
     commit: str = ""
     remarks: tuple[str, ...] = ()
@@ -73,9 +75,10 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     shown, baseline, marks = keep_newest(records), options.baseline, options.marks
     hidden = [cell for c in columns if c.kind == "average" for cell in averaged(c, columns)]
     named = {cell: " ".join(cell) for cell in hidden} | {c.cell: c.key for c in columns if c.kind == "measure"}
+    alike = [replace(r, similarity="") for r in shown] if options.own_similarity else shown
     for cell, name in named.items():
         if not options.allow_mixed:
-            refuse_mixed(name, [r for r in shown if r.cell == cell])
+            refuse_mixed(name, [r for r in alike if r.cell == cell])
     if not options.allow_mixed:
         for column in columns:
             isotropy.refuse_mixed(column.key, shown)
@@ -94,7 +97,8 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
         body = _sign(body, columns, compared, marks)
     gap = next((c for c in columns if c.key == GAP), None)
     gaps = compare_gaps(shown, gap.measure, options.per_query) if gap else []
-    notes = footnotes.write_footnotes(shown, columns, base, compared, options.correction, marks, gaps)
+    notes = footnotes.write_footnotes(alike, columns, base, compared, options.correction, marks, gaps)
+    notes += footnotes.tell_similarities(shown, labels) if options.own_similarity else []
     return Table(
         title=options.title,
         columns=tuple(columns),

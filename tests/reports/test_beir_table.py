@@ -68,3 +68,14 @@ def test_the_groups_of_footnotes_are_those_of_the_cards() -> None:
         # irctl has another msmarco: the passages as Microsoft publishes them
         theirs = {n if n == "beir/msmarco" else n.removeprefix("beir/") for n in cards.groups()[name]}
         assert members == theirs, name
+
+
+def test_models_that_compare_by_different_similarities_stand_in_one_table_which_says_so() -> None:
+    both = [
+        *scores("A", scifact=0.6, fiqa=0.5),
+        *(record("B", 0.7, dataset=d, similarity="euclid") for d in ("scifact", "fiqa")),
+    ]
+    (built,) = report.build_tables(both, report.Wanted(table="beir"), lambda _: None)
+    assert "Compared by: dot (A); euclid (B)." in built.notes and not any("Mixed" in note for note in built.notes)
+    with pytest.raises(ConfigError, match="different similarity"):
+        report.build_tables(both, report.Wanted(), lambda _: None)

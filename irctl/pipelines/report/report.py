@@ -12,7 +12,7 @@ from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
 from irctl.reports import code_pivot, grouping, isotropy_table, neighbour_recall
-from irctl.reports.columns import CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
+from irctl.reports.columns import ACROSS, CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.footnotes import GROUPS
@@ -137,6 +137,7 @@ def build_tables(
             correction=wanted.correction,
             marks=wanted.marks,
             allow_mixed=wanted.mixed,
+            own_similarity=wanted.table in ACROSS,
             command=wanted.command,
             commit=commits[-1] if len(commits) == 1 else "",
             remarks=(*((f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else ()), *remark),
