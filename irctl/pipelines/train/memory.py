@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths, plugins
 from irctl.errors import RunFailed
-from irctl.pipelines.train import method_settings
+from irctl.pipelines.train import method_settings, model_parts
+from irctl.pipelines.train.parameters import count_lora, count_parameters
 from irctl.training import batch_plan
 from irctl.training.batch_plan import BatchPlan
+from irctl.training.groups import frozen_settings
+from irctl.training.learning_rates import HEAD
 from irctl.types import Silent
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class ModelMemory:
     trained: int  # of both, those that are not frozen
     state_bytes: float  # of each trained one, on a device: weight, gradient, optimizer, less what ZeRO shares out
     frozen_bytes: float  # of each other one, on a device
+    kept_parameters: int  # of both, those in a checkpoint
     kept: int  # checkpoints that stay, the best included
     checkpoints: int  # at a time: a new one is written before the oldest is removed
     has_optimizer: bool  # in a checkpoint
@@ -53,9 +56,9 @@ class ModelMemory:
 
     @property
     def checkpoint_gib(self) -> float:
-        """One: all weights, frozen ones too, and two moments of each trained one where the optimizer is kept."""
+        """One: weights, frozen ones too, and two moments of each trained one where the optimizer is kept."""
         moments = MOMENT_BYTES * self.trained if self.has_optimizer else 0
-        return (WEIGHT_BYTES * (self.parameters + self.added) + moments + CHECKPOINT_BYTES) / GIB
+        return (WEIGHT_BYTES * self.kept_parameters + moments + CHECKPOINT_BYTES) / GIB
 
     @property
     def disk_gib(self) -> float:
@@ -72,15 +75,16 @@ def of_model(folder: Path, config: Config, devices: int) -> ModelMemory:
     """From the weights' headers. Parameters of a loss or a plugin are not known here. DataError if a header is torn."""
     stage, train = config.hardware.zero_stage, config.train
     shared = SHARED_BYTES[stage]
-    parameters = count_parameters(folder)
-    added, trained = 0, 0 if config.model.freeze_base else parameters
-    if config.model.lora_r:
-        added, beside = count_lora(folder, config.model.lora_r)
-        trained = added + beside
+    parts = model_parts.of_model(config, folder)
+    added = count_lora(folder, config.model.lora_r)[0] if config.model.lora_r else 0
+    head = [p.count for p in parts if p.name == HEAD]
+    whole = sum(p.count for p in parts)
     return ModelMemory(
-        parameters=parameters,
+        parameters=whole - added,
         added=added,
-        trained=trained,
+        trained=sum(p.trained for p in parts),
+        # of a base that stays as it is a checkpoint has nothing
+        kept_parameters=sum(head) if head and frozen_settings.is_frozen(config) else whole,
         state_bytes=STATE_BYTES - shared + shared / devices,
         frozen_bytes=WEIGHT_BYTES / devices if stage == 3 else WEIGHT_BYTES,
         has_optimizer=train.save_state,
@@ -103,6 +107,7 @@ def of_codes(config: Config, encoder: Path | None) -> ModelMemory:
     copied = WEIGHT_BYTES * count_parameters(encoder) + _text_bytes(encoder) if encoder else 0
     return ModelMemory(
         parameters=trained + bundle.dim**2,
+        kept_parameters=trained + bundle.dim**2,
         added=0,
         trained=trained,
         state_bytes=STATE_BYTES,
@@ -201,36 +206,3 @@ def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
     if config.hardware.memory_gib:
         lines["device"] = f"{config.hardware.memory_gib:g} GiB"
     return lines
-
-
-def count_parameters(folder: Path) -> int:
-    """Numbers in the safetensors files of a model folder, from their headers alone. Raises DataError if one is torn."""
-    return sum(math.prod(shape) for shapes in read_shapes(folder).values() for _, shape in shapes)
-
-
-def count_lora(folder: Path, rank: int) -> tuple[int, int]:
-    """Parameters of the adapters at the most, and those of the modules beside the transformer, which stay trained.
-
-    A linear layer's adapter has rank x (in + out); every matrix but the embeddings is taken for such a layer. The
-    transformer is the module with the most parameters.
-    """
-    modules = list(read_shapes(folder).values())
-    sizes = [sum(math.prod(shape) for _, shape in shapes) for shapes in modules]
-    matrices = [shape for shapes in modules for name, shape in shapes if len(shape) == 2 and "embed" not in name]
-    return rank * sum(map(sum, matrices)), sum(sizes) - max(sizes, default=0)
-
-
-def read_shapes(folder: Path) -> dict[Path, list[tuple[str, list[int]]]]:
-    """Name and shape of each tensor in the safetensors files, by the folder that a file lies in.
-
-    Without whole numbers of 64 bits: those are positions of tokens, not parameters.
-    """
-    from irctl.models.fingerprints import read_header
-
-    shapes: dict[Path, list[tuple[str, list[int]]]] = {}
-    for file in folder.rglob("*.safetensors"):
-        entries = read_header(file)[0]
-        shapes.setdefault(file.parent, []).extend(
-            (name, entry["shape"]) for name, entry in entries.items() if entry["dtype"] != "I64"
-        )
-    return shapes

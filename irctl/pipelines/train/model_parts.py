@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins, tables
-from irctl.models import head_settings, reading, similarity
+from irctl import plugins
+from irctl.models import folder_facts, head_settings, reading, similarity
 from irctl.models.locate import ADAPTER, LocatedModel, find_local
-from irctl.pipelines.train import memory
+from irctl.models.trainable import freezing
+from irctl.pipelines.train import parameters
 from irctl.training import learning_rates
 from irctl.training.learning_rates import BASE, HEAD
 
@@ -22,8 +23,6 @@ GROUPS = ("groups", "coded_groups")
 """Kinds of data whose methods train a model by parts (training/groups/group_method.py)."""
 FIXED = "Router"
 """A fitted transform before a head: it is not trained."""
-WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size", "dim")
-"""Keys of a module's config.json."""
 Shape = Sequence[int]
 
 
@@ -37,8 +36,16 @@ class Part:
     frozen: int = 0
     is_bound: bool = False  # adapters: at the most
 
+    @property
+    def trained(self) -> int:
+        return self.matrices + self.others
+
+    @property
+    def count(self) -> int:
+        return self.trained + self.frozen
+
     def line(self, rate: float, decay: float) -> str:
-        trained = self.matrices + self.others
+        trained = self.trained
         if not trained:
             return f"{self.frozen:,} parameters, frozen"
         most = "at most " if self.is_bound else ""
@@ -59,16 +66,22 @@ def find(config: Config) -> list[Part]:
         or (located.folder / ADAPTER).is_file()
     ):
         return []
-    places = memory.read_shapes(located.folder)
+    return of_model(config, located.folder)
+
+
+def of_model(config: Config, folder: Path) -> list[Part]:
+    """The parts of the model of a folder, with what the settings put to it."""
+    located = LocatedModel(folder, config.model.name, "", "folder")
+    places = parameters.read_shapes(folder)
     after, fixed = _head_folders(located)
     base = [s for place, shapes in places.items() if not _is_in(place, after) for s in shapes]
     head = [s for place, shapes in places.items() if _is_in(place, after) and not _is_in(place, fixed) for s in shapes]
-    found = [_base(config, located.folder, base)]
+    kept = sum(math.prod(shape) for place, shapes in places.items() if _is_in(place, fixed) for _, shape in shapes)
+    found = [_base(config, folder, base)]
     if after:
-        found.append(_count(HEAD, (shape for _, shape in head)))
-    elif head_settings.is_asked(config):
-        width = _width(located)
-        found += [_made_head(config, width, head_settings.choose_dim(config, width))] if width else []
+        found.append(replace(_count(HEAD, (shape for _, shape in head)), frozen=kept))
+    elif head_settings.is_asked(config) and (width := folder_facts.read_width(located, config)):
+        found.append(_made_head(config, width, head_settings.choose_dim(config, width)))
     return found
 
 
@@ -97,9 +110,15 @@ def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> P
     whole = _count(BASE, (shape for _, shape in named))
     everything = whole.matrices + whole.others
     if config.model.lora_r:
-        added, beside = memory.count_lora(folder, config.model.lora_r)
+        added, beside = parameters.count_lora(folder, config.model.lora_r)
         return Part(BASE, added + beside, 0, everything - beside, is_bound=True)
-    return Part(BASE, 0, 0, everything) if config.model.freeze_base else whole
+    if config.model.freeze_base:
+        return Part(BASE, 0, 0, everything)
+    if not (count := config.model.freeze_layers):
+        return whole
+    frozen = freezing.choose_frozen([name for name, _ in named], count, config.model.name)
+    trained = _count(BASE, (shape for name, shape in named if name not in frozen))
+    return replace(trained, frozen=everything - trained.trained)
 
 
 def _count(name: str, shapes: Iterable[Shape]) -> Part:
@@ -108,9 +127,12 @@ def _count(name: str, shapes: Iterable[Shape]) -> Part:
 
 
 def _made_head(config: Config, width: int, dim: int) -> Part:
-    enters = dim if config.model.head_init == "transform" else width
+    """A head that is to be made after a model of this width, and a transform's two routes before it."""
+    is_transform = config.model.head_init == "transform"
+    enters = dim if is_transform else width
     biases = 2 * enters + dim
-    return Part(HEAD, head_settings.count_parameters(enters, dim) - biases, biases)
+    kept = 2 * (width * dim + dim) if is_transform else 0
+    return Part(HEAD, head_settings.count_parameters(enters, dim) - biases, biases, kept)
 
 
 def _head_folders(located: LocatedModel) -> tuple[list[Path], list[Path]]:
@@ -125,14 +147,3 @@ def _head_folders(located: LocatedModel) -> tuple[list[Path], list[Path]]:
 
 def _is_in(place: Path, folders: list[Path]) -> bool:
     return any(place == f or f in place.parents for f in folders)
-
-
-def _width(located: LocatedModel) -> int:
-    """The width of the model's vectors, of the last module whose file says one; 0 where none does."""
-    modules = similarity.read_modules(located) if located.is_sentence_transformers else []
-    for place in [*(located.folder / m["path"] for m in reversed(modules)), located.folder]:
-        about = tables.json_object(place / "config.json") if (place / "config.json").is_file() else {}
-        for key in WIDTHS:
-            if isinstance(about.get(key), int):
-                return int(about[key])
-    return 0

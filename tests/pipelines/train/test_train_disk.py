@@ -16,7 +16,7 @@ from irctl.config import from_sets, resolve
 from irctl.errors import RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
-from irctl.pipelines.train import memory
+from irctl.pipelines.train import memory, parameters
 from irctl.pipelines.train import train as pipeline
 from irctl.training import batch_plan
 from irctl.training.run_files import checkpoints
@@ -37,7 +37,7 @@ def test_checkpoints_and_model_must_fit_and_those_that_are_there_count(
     free: dict[str, float], tiny_encoder: Path, tmp_path: Path
 ) -> None:
     config = resolve(from_sets([f"model.name={tiny_encoder}", "train.keep=2", "train.save_state=true"]))
-    weights = memory.count_parameters(tiny_encoder)
+    weights = parameters.count_parameters(tiny_encoder)
     texts = memory.of_model(tiny_encoder, config, 1).text_bytes
     whole = weights * 12 + memory.CHECKPOINT_BYTES  # weight and two moments
     needed = 3 * whole + weights * 4 + texts  # a checkpoint an epoch, and the model: weights, vocabulary
@@ -131,5 +131,5 @@ def test_adapters_need_memory_for_themselves_and_the_weights_of_the_rest(tiny_en
         memory.of_model(tiny_encoder, resolve(from_sets([f"model.lora_r={r}"])), 1).device_gib * memory.GIB
         for r in (0, 4)
     )
-    weights = memory.count_parameters(tiny_encoder)
+    weights = parameters.count_parameters(tiny_encoder)
     assert whole == weights * 16 and weights * 4 < lora < weights * 4.2

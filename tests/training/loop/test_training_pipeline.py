@@ -16,7 +16,7 @@ from irctl.errors import ConfigError, DataError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.origins import MEASURED, MINED, SET, Kind, Origin, derived
-from irctl.pipelines.train import dry_run, learning_rate, memory
+from irctl.pipelines.train import dry_run, learning_rate, memory, parameters
 from irctl.pipelines.train import train as pipeline
 from irctl.training.processes import launch
 from irctl.training.run_files import journal
@@ -353,11 +353,11 @@ def test_parameters_are_counted_from_the_headers(tmp_path) -> None:
     import safetensors.numpy
 
     safetensors.numpy.save_file({"a": np.zeros((3, 4)), "b": np.zeros(5)}, tmp_path / "model.safetensors")
-    assert memory.count_parameters(tmp_path) == 17
+    assert parameters.count_parameters(tmp_path) == 17
     for damaged in (b"", b"\x08\0\0\0\0\0\0\0not json", b"\x02\0\0\0\0\0\0\0[]", b"\xff" * 9):
         (tmp_path / "model.safetensors").write_bytes(damaged)
         with pytest.raises(DataError, match="not a safetensors file"):
-            memory.count_parameters(tmp_path)
+            parameters.count_parameters(tmp_path)
 
 
 def test_learning_rate_follows_the_batch_only_where_asked() -> None:
