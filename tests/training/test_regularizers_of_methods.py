@@ -19,6 +19,11 @@ BOTH, QUERIES = {"rows.queries": 4, "rows.passages": 4}, {"rows.queries": 4}
 METHODS = {
     "dense": ("--method dense --negatives none --set data.group_size=1 --batch 4", BOTH),
     "sycl": ("--method sycl --negatives none --batch 4", {"rows.queries": 4, "rows.passages": 8}),
+    "isotropic": ("--method isotropic --negatives none --batch 4 --set model.output_dim=16", BOTH),
+    "frozen base": (
+        "--method dense --negatives none --batch 4 --set model.output_dim=base --set model.freeze_base=true",
+        BOTH,
+    ),
     "repconc": (
         "--method repconc --index {codes} --batch 4 --negatives none --set data.short=pad",
         BOTH,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import plugins
 from irctl.config import REGULARIZERS, Config
 from irctl.errors import ConfigError
-from irctl.origins import Kind
+from irctl.origins import Kind, outranks
 from irctl.training.objective import terms, weighted_names
 
 if TYPE_CHECKING:
@@ -114,10 +114,12 @@ def _check_batch(config: Config) -> None:
 
 
 def _check_unused(config: Config, names: list[str]) -> None:
-    """Refuse settings that would be read by nothing."""
+    """Refuse settings that would be read by nothing, but for a recipe's where another train.regularizer was typed."""
     for section in config.plugins:
         if section.startswith(REGULARIZERS) and (name := section.removeprefix(REGULARIZERS)) not in names:
             key = f"{section}.{next(iter(config.plugins[section]))}"
+            if config.origins[key].kind is Kind.RECIPE and outranks(config.origin(KEY), config.origins[key]):
+                continue
             used = f"the run uses {', '.join(names)}, not {name}" if names else f"{KEY} is empty"
             raise ConfigError(
                 f"{key} (from {config.origins[key]}): {used}", hint=f"Add {name} to {KEY}, or drop the setting"

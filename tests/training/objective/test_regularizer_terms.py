@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import tiny_training as tiny
 
-from irctl import plugins
+from irctl import config as settings
+from irctl import origins, plugins
 from irctl.data.groups.merged_sources import Labels
 from irctl.errors import ConfigError
+from irctl.origins import Kind, Origin
 from irctl.training.objective import regularizer_terms
 
 
@@ -42,6 +44,23 @@ def test_misuse_is_refused_with_its_reason(values: dict, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         regularizer_terms.regularizers(tiny.configuration(**values))
     assert message in f"{raised.value} {raised.value.hint}"
+
+
+def test_what_a_recipe_set_for_its_regularizer_does_not_stand_in_the_way_of_another() -> None:
+    recipe = {"train.regularizer": "sigreg:.02", "regularizer.sigreg.slices": 8, "train.regularizer_rows": "joint"}
+    of_recipe = {key: (value, Origin(Kind.RECIPE, "r")) for key, value in recipe.items()}
+    for typed, names in (("gor:.1", ["gor"]), ("", [])):
+        config = settings.resolve(of_recipe, {"train.regularizer": (typed, origins.SET)})
+        assert [term.name for term in regularizer_terms.regularizers(config)] == names
+    with pytest.raises(ConfigError, match="the run uses sigreg, not gor"):
+        more = {"regularizer.gor.mean_weight": (2.0, origins.SET)}
+        regularizer_terms.regularizers(settings.resolve(of_recipe, more))
+
+
+def test_shown_settings_name_the_defaults_of_the_regularizers_in_use() -> None:
+    shown = tiny.configuration(**{"train.regularizer": "gor:.1"}).shown()
+    assert shown["regularizer.gor.mean_weight"] == {"value": 1.0, "origin": "default"}
+    assert not any(key.startswith("regularizer.sigreg") for key in shown)
 
 
 @pytest.mark.parametrize("method", plugins.names("methods"))
