@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SHIPPED = "recipe:"
 
 
+class NotHere(DataError):
+    """A collection that irctl knows and nobody fetched."""
+
+
 class NotPublic(DataError):
     """A known collection that nobody can fetch for the user, and that does not lie here."""
 
@@ -133,7 +137,7 @@ def _built_in(name: str, root: str, fix_encoding: bool) -> tuple[Card, Layout]:
     if not folder.is_dir():
         if not card.public:
             raise NotPublic.of(name, f"not public ({card.license})", hint=f"Put a BEIR folder at {folder}")
-        raise DataError.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
+        raise NotHere.of(name, "not on this machine", hint=f"irctl data fetch {card.same_as or name}")
     layout = find_layout(folder, fix_encoding=fix_encoding)
     return _with_tracks(card, layout), layout
 

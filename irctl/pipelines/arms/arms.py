@@ -72,11 +72,20 @@ def tell_failed(chains: Sequence[Chain], lines: Sequence[str], reporter: Reporte
 
 
 def describe(config: Config, asked: Asked) -> dict[str, Any]:
-    """What --dry-run prints: every command line; {run} and {ARM} are ids that lines before it print."""
-    chains = plan(config, asked)
+    """What --dry-run prints: every command line; {run} and {ARM} are ids that lines before it print.
+
+    Where the collection is not on this machine, the lines as its usual splits would make them, and what is missing.
+    """
+    from irctl.data.collections.open import NotHere, NotPublic
+    from irctl.data.files.hub import NotFetched
+
+    try:
+        chains, absent, missing = plan(config, asked), left_out(config, asked), ""
+    except (NotHere, NotPublic, NotFetched) as e:
+        chains, absent, missing = plan(config, asked, is_check=True), {}, str(e)
     pace = f"{len(asked.devices)} at a time, one a device" if asked.devices else "one after another"
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
-    more = {"after": waits, "left out": together(left_out(config, asked))}
+    more = {"after": waits, "left out": together(absent), "missing": missing}
     more["estimate"] = estimate.describe(config, asked, chains)
     return {"command lines": f"{len(lines)}, {pace}", "lines": lines, **{k: v for k, v in more.items() if v}}

@@ -110,7 +110,8 @@ def test_arrays_that_are_no_vectors_are_refused_with_type_and_shape(
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\x09\x00", b"\x93NUMPY\x01\x00\x04\x00abc\n"])
 def test_a_file_that_is_no_array_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npy").write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.npy: not a \.npy file of numbers \([^\n]*\)$"):
+    said = r"(not a \.npy file of numbers \([^\n]*\)|expected a \.npy file of vectors, found (text|an empty file))$"
+    with pytest.raises(DataError, match=rf"x\.npy: {said}"):
         open_vectors(tmp_path / "x.npy")
 
 

@@ -349,3 +349,11 @@ def test_arms_of_a_trained_model_need_its_name_and_what_waits_for_them_is_left_o
     write(file, VECTORS)
     with pytest.raises(ConfigError, match=r"--trained x: no arm of .* reads it"):
         lines(file, "--trained x")
+
+
+def test_a_dry_run_without_the_collection_prints_the_plan_and_says_what_is_missing(place: Workspace) -> None:
+    plan = place.ok("recipes run repconc --dry-run --json").json["plan"]
+    assert plan["missing"] == "msmarco: not on this machine. irctl data fetch msmarco"
+    assert "irctl eval --index {run} --split dev,test --export repconc --data msmarco" in plan["lines"]
+    refused = place.run("recipes run repconc")
+    assert refused.code == 3 and "msmarco: not on this machine" in refused.err

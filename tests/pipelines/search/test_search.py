@@ -141,10 +141,10 @@ def test_query_vectors_of_another_width_or_kind_are_refused(tmp_path: Path) -> N
         searched(settings(), index=source, queries=str(tmp_path / "q.npy"))
     (tmp_path / "empty.npy").touch()
     for index, queries in ((source, "empty.npy"), (str(tmp_path / "empty.npy"), "q.npy")):
-        with pytest.raises(DataError, match=r"empty\.npy: not a \.npy file"):
+        with pytest.raises(DataError, match=r"empty\.npy: expected a \.npy file of vectors, found an empty file"):
             searched(settings(), index=index, queries=str(tmp_path / queries))
     (tmp_path / "q.txt").write_text("1 2 3")
-    with pytest.raises(DataError, match=r"not a \.npy file"):
+    with pytest.raises(DataError, match=r"expected a \.npy file of vectors, found text"):
         searched(settings(), index=source, queries=str(tmp_path / "q.txt"))
     with pytest.raises(ConfigError, match="cannot give 1000 results"):
         searched(settings(search__rerank=10), index=source, queries=str(tmp_path / "q.npy"))
