@@ -6,6 +6,7 @@ Dimension key: B queries that share a loss, N passages listed for them, K passag
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -124,14 +125,15 @@ def _mark(labels_BN: NDArray[np.float32], mask_BN: NDArray[np.bool_], listed: Li
     """Known grades and copies, in place. Cost: the annotated and own passages of a row, not its N columns."""
     columns = Columns(listed.passage_rows_N)
     mask_BN[:, columns.copies()] = False
-    groups = np.split(listed.passage_rows_N, np.searchsorted(listed.owner_N, np.arange(1, len(labels_BN))))
-    for i, own in enumerate(groups[: len(labels_BN)]):
-        mask_BN[i, columns.of(np.unique(own[own >= 0]))[0]] = False  # own columns are set back by the caller
-        if i < len(known) and known[i]:
-            rows = np.fromiter(known[i], np.int64, len(known[i]))
-            grades = np.fromiter(known[i].values(), np.float32, len(known[i]))
-            places, which = columns.of(rows)
-            labels_BN[i, places] = grades[which]
+    is_text_N = listed.passage_rows_N >= 0
+    places, which = columns.of(listed.passage_rows_N[is_text_N])
+    mask_BN[listed.owner_N[is_text_N][which], places] = False  # own columns are set back by the caller
+    sizes = [len(grade_of) for grade_of in known[: len(labels_BN)]]
+    if total := sum(sizes):
+        rows = np.fromiter(itertools.chain.from_iterable(known[: len(sizes)]), np.int64, total)
+        grades = np.fromiter(itertools.chain.from_iterable(k.values() for k in known[: len(sizes)]), np.float32, total)
+        places, which = columns.of(rows)
+        labels_BN[np.repeat(np.arange(len(sizes)), sizes)[which], places] = grades[which]
 
 
 def _own(listed: Listed) -> ViewArrays:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.types import TrainGroup
 
 SEPARATOR = "/"  # between a file and an id
+REMEMBERED = 1 << 14
+"""Queries whose passages are not looked up again in the next epoch."""
 RowNumbers = Sequence[int] | NDArray[np.integer]
 
 
@@ -83,6 +86,8 @@ class GroupSource:
             return Merged(some, self.queries, self.passages, settings.on_conflict)
 
         self.parts = [merged(positives), merged(negatives)] if has_sides else [merged(graded)]
+        self._all_of = lru_cache(REMEMBERED)(self._look_up)
+        self._content = lru_cache(REMEMBERED)(self._read_content)
         self.threshold: float | None = None
         if not has_sides and settings.positive_from is not None and len(self.parts[0].query_rows()):
             self.threshold = choose_threshold(settings.positive_from, self.parts[0].labels)
@@ -183,7 +188,7 @@ class GroupSource:
         """Positives and negatives of a query. Positives of graded sources take turns, so no draw leaves any out."""
         if self.threshold is None:
             return [p.of(query_row, (*key, side)) for side, p in zip("pn", self.parts, strict=True)]
-        whole = self.parts[0].of(query_row)
+        whole = self._all_of(query_row)[0]
         drawn = self.parts[0].of(query_row, key) if any(s.random_k for s in self.parts[0].sources) else whole
         return [whole.at(whole.labels_K >= self.threshold), drawn.at(drawn.labels_K < self.threshold)]
 
@@ -209,7 +214,11 @@ class GroupSource:
         judged = [p.of(query_row) for p in self.parts]
         return frozenset(r for j in judged if j.mined_K is not None for r in j.rows_K[j.mined_K].tolist())
 
-    def _content(self, query_row: int) -> str:
+    def _look_up(self, query_row: int) -> list[JudgedPassages]:
+        """A query's judged and mined passages, whatever is drawn of them, by part."""
+        return [part.of(query_row) for part in self.parts]
+
+    def _read_content(self, query_row: int) -> str:
         """What a query is, wherever it stands in its file: its id and text."""
         store, row = self.queries.place(query_row)
         return "\0".join(store.column(name, [row])[0] for name in ("id", "text"))
@@ -236,11 +245,11 @@ class GroupSource:
         """Every annotated passage of a query: row -> label, whatever was drawn."""
         label_of: dict[int, float] = {}
         if self.threshold is not None:
-            judged = self.parts[0].of(query_row)
+            judged = self._all_of(query_row)[0]
             labels_K = (judged.labels_K >= self.threshold).astype(float)
             return dict(zip(judged.rows_K.tolist(), labels_K.tolist(), strict=True))
-        for label, part in zip((1.0, 0.0) if self.is_binary else (None,), self.parts, strict=True):
-            judged = part.of(query_row)
+        parts = self._all_of(query_row)
+        for label, judged in zip((1.0, 0.0) if self.is_binary else (None,), parts, strict=True):
             labels = judged.labels_K.tolist() if label is None else [label] * len(judged)
             label_of |= dict(zip(judged.rows_K.tolist(), labels, strict=True))
         return label_of

@@ -125,8 +125,9 @@ def choose_one_positive(
     else:
         order = draws.order(len(negatives), seed, content, "negatives")
         window = order[(epoch * (size - 1 if size else 0) + np.arange(count)) % len(negatives)]
-    rows = np.r_[positives.rows_K[turn : turn + 1], negatives.rows_K[window]]
-    return rows, np.r_[np.ones(1, np.float32), np.zeros(count, np.float32)]
+    labels = np.zeros(1 + count, np.float32)
+    labels[0] = 1
+    return np.concatenate([positives.rows_K[turn : turn + 1], negatives.rows_K[window]]), labels
 
 
 def repeat_places(size: int, n: int) -> NDArray[np.int64]:
