@@ -31,6 +31,8 @@ from irctl.models.transforms.head_init import AffineStart, Start
 from irctl.settings import Transform
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from irctl.config import Config
     from irctl.models.encoder import TextEncoder
 
@@ -50,22 +52,41 @@ def _make_anew(key: str, make: Callable[[], Start]) -> Start:
     return make()
 
 
-def prepare(encoder: TextEncoder, config: Config, sample: Callable[[], Sample], keep: Keep = _make_anew) -> TextEncoder:
+Embed = Callable[["TextEncoder", Sequence[str], str], "NDArray[np.float32]"]
+"""(encoder, texts, side) -> vectors [N, E]."""
+
+
+def _encode(encoder: TextEncoder, texts: Sequence[str], side: str) -> NDArray[np.float32]:
+    return encoder.encode(texts, side)
+
+
+def prepare(
+    encoder: TextEncoder,
+    config: Config,
+    sample: Callable[[], Sample],
+    keep: Keep = _make_anew,
+    embed: Embed = _encode,
+) -> TextEncoder:
     """The encoder as training starts: with the head and the similarity that the settings ask for, or its own.
 
+    embed: gives the vectors of the sample, from a cache where there is one.
     Of a head what is trained takes gradients, of a frozen model too. Raises ConfigError for settings that contradict
     each other or the model.
     """
     head_settings.check(config, encoder.about)
     if head_settings.is_asked(config):
-        encoder = add_head(encoder, config, sample, keep)
+        encoder = add_head(encoder, config, sample, keep, embed)
     for part in head_modules(encoder):
         part.requires_grad_(not isinstance(part, Router))
     return set_similarity(encoder, config.model.similarity) if config.model.similarity else encoder
 
 
 def add_head(
-    encoder: TextEncoder, config: Config, sample: Callable[[], Sample], keep: Keep = _make_anew
+    encoder: TextEncoder,
+    config: Config,
+    sample: Callable[[], Sample],
+    keep: Keep = _make_anew,
+    embed: Embed = _encode,
 ) -> TextEncoder:
     """The same model, module objects included, with a head after it.
 
@@ -92,7 +113,7 @@ def add_head(
         settings = head_settings.choose_transform(config, dim, width) if init == "transform" else None
         how = [init, dim, METRIC[similarity], affine.describe(settings) if settings else {}, config.run.seed]
         key = fingerprint_of([encoder.fingerprint("passage"), encoder.fingerprint("query"), how])
-        start = keep(key, lambda: _fit(encoder, dim, settings, METRIC[similarity], sample()))
+        start = keep(key, lambda: _fit(encoder, dim, settings, METRIC[similarity], sample(), embed))
         parts = _begin(_make_head(len(start.affine.matrix_DE[0]), dim, dropout), start.affine, config.run.seed)
         if start.transform is not None:
             parts.insert(0, router.make_router(start.transform))
@@ -143,15 +164,17 @@ def _normalize_base(module: Any, asked: str) -> None:
         del module[-1]
 
 
-def _fit(encoder: TextEncoder, dim: int, settings: Transform | None, metric: str, sample: Sample) -> Start:
+def _fit(
+    encoder: TextEncoder, dim: int, settings: Transform | None, metric: str, sample: Sample, embed: Embed
+) -> Start:
     """settings: of the transform to begin as; None: principal directions."""
-    x_ND = encoder.encode(sample.passages, "passage")
+    x_ND = embed(encoder, sample.passages, "passage")
     found, hashes = affine.measure([x_ND]), hash_texts(sample.passages)
     if settings is None:
         return Start(head_init.fit_pca(found, dim), None, np.unique(hashes))
     mean_D = None
     if settings.query_mean == "own" and len(sample.queries):
-        mean_D = encoder.encode(sample.queries, "query").mean(axis=0, dtype=np.float64)
+        mean_D = embed(encoder, sample.queries, "query").mean(axis=0, dtype=np.float64)
         hashes = np.concatenate([hashes, hash_texts(sample.queries)])
     transform = affine.fit(found, settings, metric, mean_D)
     return Start(head_init.keep(affine.measure([transform.documents(x_ND)])), transform, np.unique(hashes))

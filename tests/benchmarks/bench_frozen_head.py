@@ -1,7 +1,10 @@
 """Steps of a head over a frozen base on the built-in collection: CPU seconds of what a step is made of.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_frozen_head.py [--steps 100] [--queries 256] [--regularizer NAME:WEIGHT]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_frozen_head.py [--steps 100] [--queries 256]
+        [--regularizer NAME:WEIGHT]
 
+Measured on one core of a busy machine, 256 queries x 2: 66 CPU ms a step (a batch 13, the loss 16, its gradient 34, the
+update 4); with sigreg:0.02, whose 1,024 slices cost most, 259.
 The base's vectors come from the cache (IRCTL_CACHE), or are made first, which is not counted.
 """
 

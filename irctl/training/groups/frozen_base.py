@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Router
 from torch import Tensor, nn
 
 from irctl.models import heads
@@ -82,8 +81,6 @@ class FrozenBase:
 
     def __init__(self, encoder: TextEncoder, kept: KeptBase) -> None:
         parts = heads.head_modules(encoder)
-        for part in parts:
-            part.requires_grad_(not isinstance(part, Router))  # a transform before the head stays
         for part in heads.base_modules(encoder):
             part.cpu()  # it has done its work
         self.encoder, self.kept, self.module = encoder, kept, nn.Sequential(*parts)

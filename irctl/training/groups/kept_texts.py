@@ -84,7 +84,7 @@ def keep(
     hashes_T = np.sort(np.fromiter(text_of, np.uint64, len(text_of)))
     texts = list_texts([text_of[h] for h in hashes_T.tolist()])
     reporter.say(f"the base is frozen: it makes the vectors of {len(texts)} {side} texts once, or reads them")
-    return KeptTexts(hashes_T, embed(encoder, texts, side, config, reporter), rows_R, np.concatenate(hashes))
+    return KeptTexts(hashes_T, share(encoder, texts, side, config, reporter), rows_R, np.concatenate(hashes))
 
 
 def list_texts(texts: Sequence[str]) -> TextList:
@@ -92,15 +92,27 @@ def list_texts(texts: Sequence[str]) -> TextList:
     return TextList([f"{h:016x}" for h in hash_texts(texts).tolist()], texts)
 
 
-def embed(encoder: TextEncoder, texts: TextList, side: str, config: Config, reporter: Reporter) -> EmbeddingFolder:
-    """The vectors of texts, in float32: what is trained on them must see what the saved model makes."""
-    settings = dataclasses.replace(config.encoder, store="float32")
+def share(encoder: TextEncoder, texts: TextList, side: str, config: Config, reporter: Reporter) -> EmbeddingFolder:
+    """As `embed`, asked by every process: each makes its part."""
     rank, processes = gather.world()
     if processes > 1:
         with contextlib.suppress(PartlyDone):
-            embed_corpus(encoder, texts, settings, reporter, side=side, part=(rank, processes))
+            embed(encoder, texts, side, config, reporter, (rank, processes))
         gather.barrier()
-    return embed_corpus(encoder, texts, settings, reporter, side=side)
+    return embed(encoder, texts, side, config, reporter)
+
+
+def embed(
+    encoder: TextEncoder,
+    texts: TextList,
+    side: str,
+    config: Config,
+    reporter: Reporter,
+    part: tuple[int, int] = (0, 1),
+) -> EmbeddingFolder:
+    """The vectors of texts, in float32: what is trained on them must see what the saved model makes."""
+    settings = dataclasses.replace(config.encoder, store="float32")
+    return embed_corpus(encoder, texts, settings, reporter, side=side, part=part)
 
 
 def _note(text_of: dict[int, str], texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ def open_groups(
     from irctl.models import heads
     from irctl.models.encoder import load_encoder, load_guide
     from irctl.models.similarity import check_similarity
-    from irctl.training.groups import frozen_base
+    from irctl.training.groups import frozen_base, kept_texts
 
     data = open_training_source(config)
     source, apart = _open(config, data, holds_out)
@@ -98,8 +98,12 @@ def open_groups(
         learn_temperature=config.loss.learn_temperature,
         warn=context.reporter.warn,
     )
+
+    def embed(encoder: TextEncoder, texts: Sequence[str], side: str) -> NDArray[np.float32]:
+        return kept_texts.embed(encoder, kept_texts.list_texts(texts), side, config, context.reporter).array()
+
     loaded = load_encoder(config)
-    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source), kept_in(context.paths))
+    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source), kept_in(context.paths), embed)
     check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)
