@@ -79,6 +79,15 @@ def test_every_method_trains_with_regularizers(
     assert recorded["gradient_share.gor"] == told["shares"]["gor"] and recorded["loss.sigreg"] > 0
 
 
+def test_vectors_that_a_frozen_encoder_makes_are_refused(
+    place: Workspace, words: str, codes: Path, in_process: None
+) -> None:
+    options = METHODS["repconc"][0].format(codes=codes)  # its centroids would still be trained
+    done = place.run(f"train {options} --data {words} {SHORT} {ADDED} --set model.freeze_base=true")
+    assert done.code == 2 and "no vector of the queries gets a gradient in this training" in done.err
+    assert "Drop train.regularizer, or train what makes these vectors" in done.err
+
+
 def test_a_last_batch_that_is_too_small_is_said_before_training(place: Workspace, words: str) -> None:
     command = f"train --method dense --negatives none --batch 7 --data {words} --dry-run --json"
     said = place.ok(f"{command} --set train.regularizer=gor:.1").json["plan"]["notices"]
