@@ -47,7 +47,6 @@ def doctor(
     Examples:
       irctl doctor
       irctl doctor --recipe sycl-synth-multilevel --tiny
-      irctl doctor --preflight --recipe sycl-compare --tiny
       irctl doctor --issue
     """
     from irctl import console, errors

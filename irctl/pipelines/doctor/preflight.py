@@ -7,13 +7,16 @@ Whatever takes longer than the limit has failed.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from irctl.errors import ConfigError, IrctlError, RunFailed, Stopped
+from irctl.errors import ENVIRONMENT, ConfigError, IrctlError, RunFailed, Stopped
 from irctl.pipelines.doctor import trial_checks
 from irctl.pipelines.doctor.finding import Finding
 from irctl.pipelines.doctor.term_checks import check_terms
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from irctl.config import Config
 
+GRACE_S = 30.0
+"""How long after the limit a check may still take to end by itself."""
 MEND = "Mend it, then try --preflight again"
 OF_THE_DATA = ("data.", "encoder.", "hardneg.", "prompts.", "model.name", "model.revision", "train.method")
 """Settings that a check of the data reads: arms that have the same share it."""
@@ -113,17 +118,30 @@ def _try(check: Check, name: str, trial: Trial, limit_s: float) -> Finding:
         return Finding(name, "error", f"internal error: {type(e).__name__}: {e}", REPORT)
 
 
+def _give_up(name: str, seconds: float) -> None:
+    """No signal gets through to native code: end the process, that nobody takes a hang for a pass."""
+    sys.stderr.write(
+        f"FAIL  {name}: not done after {seconds:g} s, and hangs outside Python; what follows is not tried\n"
+    )
+    sys.stderr.flush()
+    os._exit(ENVIRONMENT)
+
+
 @contextmanager
 def _limit(name: str, seconds: float) -> Iterator[None]:
-    """A check that takes longer has failed; its processes end with it."""
+    """A check that takes longer has failed; its processes end with it, and this one where it hangs outside Python."""
 
     def late(number: int, frame: FrameType | None) -> None:
         raise RunFailed(f"{name}: not done after {seconds:g} s", hint="Raise --limit, or try the recipe with --tiny")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    stuck = threading.Timer(seconds + GRACE_S, _give_up, (name, seconds))
+    stuck.daemon = True
+    stuck.start()
     try:
         yield
     finally:
+        stuck.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,6 +100,23 @@ def test_a_check_that_takes_too_long_has_failed(tiny_encoder: Path, monkeypatch:
     late = found["data"]
     assert (late.level, late.found) == ("error", "data: not done after 0.1 s") and "--tiny" in late.fix
     assert list(found) == CHECKS
+
+
+def test_a_hang_that_no_signal_reaches_ends_the_process_with_exit_4(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(preflight, "GRACE_S", 0.0)
+
+    def in_native_code(trial: Trial) -> str:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        time.sleep(0.5)
+        return ""
+
+    replaced(monkeypatch, "data", in_native_code)
+    tried(configuration(tiny_encoder, model__freeze_base=True), limit_s=0.1)
+    assert codes and set(codes) == {4} and "data: not done after 0.1 s" in capsys.readouterr().err
 
 
 FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
