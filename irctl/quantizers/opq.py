@@ -61,12 +61,8 @@ class Quantizer:
 
     def fit(self, x_ND: ArrayLike) -> None:
         rows_ND = prepare(x_ND, self.dim, self.metric)
+        self._check_rotation(len(rows_ND))
         self.warnings = product.check_rows("opq", len(rows_ND), self.config.bits)
-        if len(rows_ND) < self.reduced:  # faiss would write beyond its memory, and end the process
-            raise ConfigError(
-                f"opq: a rotation to {self.reduced} dimensions needs as many training rows, found {len(rows_ND)}",
-                hint="Train on more rows, use pq, or lower opq.dim",
-            )
         self.rotation_ED = faiss_tools.train_opq(
             rows_ND,
             self.config.m,
@@ -83,6 +79,19 @@ class Quantizer:
             iterations=self.config.kmeans_iterations,
             points_per_centroid=self.config.points_per_centroid,
             seed=self.seed,
+        )
+
+    def _check_rotation(self, rows: int) -> None:
+        """ConfigError below a row a rotated dimension: faiss would write beyond its memory, and end the process."""
+        if rows >= self.reduced:
+            return
+        hint, bits, m = "Train on more rows", product.most_bits(rows), min(self.config.m, rows)
+        if bits:  # all that these rows allow, in one go
+            fewer = {"dim": rows - rows % m, "m": m, "bits": min(bits, self.config.bits)}
+            sets = " ".join(f"--set opq.{k}={v}" for k, v in fewer.items() if v != getattr(self.config, k))
+            hint = f"{hint}, or {sets}"
+        raise ConfigError(
+            f"opq: a rotation to {self.reduced} dimensions needs as many training rows, found {rows}", hint=hint
         )
 
     def encode(self, x_ND: ArrayLike) -> Codes:

@@ -218,7 +218,7 @@ def _check_rotations(index: Any, rows: int, factory: str) -> None:
         if isinstance(t, faiss.OPQMatrix) and rows < t.d_out:
             raise ConfigError(
                 f"faiss.factory: {factory}: OPQ to {t.d_out} dimensions needs as many training rows, found {rows}",
-                hint="Leave OPQ out, name fewer dimensions (OPQ16_64), or train on more rows",
+                hint=f"Train on {t.d_out} rows or more; --method opq says what fits fewer",
             )
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
     if isinstance(inner, faiss.IndexIVF):  # lists may have a quantizer of their own, trained on their centroids

@@ -23,16 +23,21 @@ def check_slices(name: str, dim: int, m: int) -> None:
     if dim % m:
         divisors = [d for d in range(1, dim + 1) if dim % d == 0]
         below, above = max(d for d in divisors if d <= m), min((d for d in divisors if d >= m), default=dim)
-        near = " and ".join(map(str, sorted({below, above})))
+        near = " or ".join(f"--set {name}.m={d}" for d in sorted({below, above}))
         raise ConfigError(f"{name}.m: {m} slices do not divide {dim} dimensions", hint=f"Nearest that do: {near}")
+
+
+def most_bits(rows: int) -> int:
+    """Bits whose centroids so many rows can train at all; 0 below two rows."""
+    return max(rows.bit_length() - 1, 0)
 
 
 def check_rows(name: str, rows: int, bits: int) -> list[str]:
     """ConfigError below one row a centroid; one line of warning below 39."""
     k = 1 << bits
     if rows < k:
-        legal = rows.bit_length() - 1
-        hint = f"Legal with these rows: {name}.bits 1 to {legal}" if legal > 0 else "Train on more rows"
+        legal = most_bits(rows)
+        hint = f"At most --set {name}.bits={legal} with these rows" if legal else "Train on more rows"
         raise ConfigError(f"{name}.bits: {bits} bits need at least {k} training rows, found {rows}", hint=hint)
     if rows >= POINTS_WANTED * k:
         return []

@@ -29,7 +29,8 @@ def resolve(kind: str, dim: int) -> str:
     if kind == "auto":
         return "hadamard" if power else "dense"
     if kind == "hadamard" and not power:
-        raise ConfigError(f"rotation=hadamard needs a power of two dimensions, found {dim}", hint="Use rotation=dense")
+        message = f"rabitq.rotation=hadamard needs a power of two dimensions, found {dim}"
+        raise ConfigError(message, hint="--set rabitq.rotation=dense")
     return kind
 
 

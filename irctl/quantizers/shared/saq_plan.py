@@ -38,7 +38,7 @@ def check_room(bits: float, dim: int, *, segmented: bool = True) -> None:
         return
     # hundredths, rounded up: 1.33 of 48 dimensions would be short of 64 bits again
     least = next(n for n in itertools.count(-(-100 * UNIT * needed // dim)) if count_words(n / 100, dim) > needed)
-    hint = f"Use saq.bits={least / 100:g} or more"
+    hint = f"--set saq.bits={least / 100:g} or more"
     if least > 100 * MOST_BITS:
         hint = f"Use another method: saq needs {-(-UNIT // MOST_BITS)} dimensions or more"
     raise ConfigError(f"saq: {bits:g} bits over {dim} dimensions leave no room for a segment", hint=hint)

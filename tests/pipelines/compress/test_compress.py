@@ -209,7 +209,7 @@ def test_a_shard_that_vanished_is_made_again(tmp_path: Path) -> None:
         ({"compress__batch": 700}, "multiple of 500"),
         ({"compress__memory_gib": 0.4}, "needs 0.5 GiB of memory, the limit is 0.4 GiB"),
         ({"pq__m": 7}, "7 slices do not divide 32 dimensions"),
-        ({"pq__bits": 12}, r"12 bits need at least 4096 training rows, found 2340.*pq.bits 1 to 11"),
+        ({"pq__bits": 12}, r"12 bits need at least 4096 training rows, found 2340.*--set pq.bits=11"),
         ({"compress__method": "pq,pq"}, "twice"),
     ],
 )
