@@ -58,5 +58,5 @@ def test_a_hint_works_as_it_is_typed(method: str, settings: dict[str, Any], rows
 
 def test_a_single_row_trains_no_product_code_and_that_is_said() -> None:
     for method in ("pq", "opq"):
-        with pytest.raises(ConfigError, match="Train on more rows$"):
+        with pytest.raises(ConfigError, match=r"Train on more rows$"):
             train(method, {"m": 8}, 1, 16)

@@ -26,12 +26,16 @@ TEXTS = "texts of "
 """What the name of a source begins with whose vectors were never stored (`encode --codes`)."""
 
 
+MOVED = "where they have moved, --set compress.source=PLACE"
+"""How a user says it."""
+
+
 def open_source(bundle: Bundle, config: Config) -> Stream:
     """The vectors that a bundle was made of, then those appended to it: row i is that of code row i.
 
-    Where it has a transform they come through it, as its quantizer saw them. Looked for by the names that the manifest
-    keeps, among what runs wrote, and in the cache of encoded corpora; opened only if it is the same content. DataError
-    naming the command that makes them again where they are gone.
+    Where it has a transform they come through it, as its quantizer saw them. Looked for where compress.source says, by
+    the names that the manifest keeps, beside the bundle, among what runs wrote, and in the cache of encoded corpora;
+    opened only if it is the same content. DataError naming the command that makes them again where they are gone.
     """
     streams = [stream for stream, _ in _find_all(bundle, config)]
     raw = JoinedStream(streams) if len(streams) > 1 else streams[0]
@@ -52,7 +56,8 @@ def _find_all(bundle: Bundle, config: Config) -> list[tuple[Stream, str]]:
     sources = [bundle.manifest.get("source", {}), *(a["source"] for a in bundle.manifest.get("appended", ()))]
     fitted = transform_files.of_bundle(bundle)
     dim = bundle.dim if fitted is None else fitted.transform.dim
-    found = [_find(bundle.folder, source, about, root) for source in sources]
+    named = config.compress.source if "compress.source" in config.origins else ""
+    found = [_find(bundle.folder, source, about, root, named) for source in sources]
     for (stream, _), source in zip(found, sources, strict=True):
         rows = int(source.get("rows", stream.rows))
         if (stream.rows, stream.dim) != (rows, dim):
@@ -63,8 +68,13 @@ def _find_all(bundle: Bundle, config: Config) -> list[tuple[Stream, str]]:
     return found
 
 
-def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], root: str) -> tuple[Stream, str]:
-    """One input by name, ledger or cache, and how it was found; the same content, or DataError."""
+def _find(
+    folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], root: str, named: str
+) -> tuple[Stream, str]:
+    """One input by name, ledger or cache, and how it was found; the same content, or DataError.
+
+    named: where the user says that they are now.
+    """
     from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
     from irctl.ledger import query
     from irctl.ledger.files import places
@@ -77,6 +87,9 @@ def _find(folder: Path, source: Mapping[str, Any], about: Mapping[str, Any], roo
         )
     texts = name.removeprefix(TEXTS) if name.startswith(TEXTS) else ""
     candidates: list[str] = [] if texts else [str(places.here_of(name)) if name.startswith("/") else name]
+    if name.startswith("/"):  # moved together with the bundle
+        candidates.append(str(folder.absolute().parent / Path(name).name))
+    candidates = [named, *candidates] if named else candidates
     if key:
         candidates += map(str, query.outputs("embeddings", key))
         candidates.append(str(paths.cache() / "emb" / key[:16]))
@@ -103,5 +116,5 @@ def _again(name: str, about: Mapping[str, Any]) -> str:
     """The command that makes them again, where they were an encoding; else where they have to be."""
     model, data = about.get("model"), about.get("data") or about.get("collection")
     if model and data:
-        return f"irctl encode --model {model} --data {data} makes them again"
-    return f"Put {name} back where it was, unchanged"
+        return f"irctl encode --model {model} --data {data} makes them again; {MOVED}"
+    return MOVED

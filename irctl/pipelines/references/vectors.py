@@ -130,9 +130,16 @@ def of_folder(path: Path, name: str, **about: Any) -> Input:
 
 
 def of_run(record: RunRecord) -> Input:
-    """The vectors that a run wrote. Raises DataError if it wrote none."""
+    """The vectors that a run wrote. Raises DataError if it wrote none, or they lie there no more."""
+    from irctl.ledger import query
+
     path = _folder_of(record)
     if path is None:
+        if moved := next((a["path"] for a in query.artifacts(record, role="out", kind="embeddings")), None):
+            raise DataError(
+                f"run {record.id}: its vectors are not at {moved} any more",
+                hint="Name the folder where they are now in place of the run, or irctl encode again",
+            )
         raise DataError(
             f"run {record.id} is a run of 'irctl {record.columns.get('command')}' and holds no vectors",
             hint="irctl encode writes some",
