@@ -37,7 +37,7 @@ OF_THE_DATA = ("data.", "encoder.", "hardneg.", "prompts.", "model.name", "model
 
 
 @dataclass(frozen=True)
-class Check:
+class Proof:
     """name: as it is printed. needs: the checks that must have passed."""
 
     name: str
@@ -45,16 +45,16 @@ class Check:
     needs: tuple[str, ...] = ()
 
 
-ROOM = Check("disk", trial_checks.check_room)
-DATA = Check("data", trial_checks.check_data)
+ROOM = Proof("disk", trial_checks.check_room)
+DATA = Proof("data", trial_checks.check_data)
 CHECKS = (
-    Check("batch and schedule", trial_checks.check_schedule, ("data",)),
-    Check("two steps", trial_checks.check_steps, ("data", "batch and schedule")),
-    Check("parameters", trial_checks.check_parameters, ("two steps",)),
-    Check("terms", check_terms, ("parameters",)),
-    Check("save and load", trial_checks.check_save_load, ("parameters",)),
-    Check("resume", trial_checks.check_resume, ("two steps",)),
-    Check("evaluation", trial_checks.check_evaluation, ("two steps",)),
+    Proof("batch and schedule", trial_checks.check_schedule, ("data",)),
+    Proof("two steps", trial_checks.check_steps, ("data", "batch and schedule")),
+    Proof("parameters", trial_checks.check_parameters, ("two steps",)),
+    Proof("terms", check_terms, ("parameters",)),
+    Proof("save and load", trial_checks.check_save_load, ("parameters",)),
+    Proof("resume", trial_checks.check_resume, ("two steps",)),
+    Proof("evaluation", trial_checks.check_evaluation, ("two steps",)),
 )
 
 
@@ -80,7 +80,7 @@ def _try_training(arm: str, config: Config, of_data: dict[str, Finding], limit_s
     def name_of(check: str) -> str:
         return f"{arm}: {check}" if arm else check
 
-    def try_one(check: Check, trial: Trial) -> Finding:
+    def try_one(check: Proof, trial: Trial) -> Finding:
         if missing := [need for need in check.needs if need not in passed]:
             return Finding(name_of(check.name), "warning", f"not tried: needs {missing[0]}", f"Mend {missing[0]} first")
         return _try(check, name_of(check.name), trial, limit_s)
@@ -106,7 +106,7 @@ def _try_training(arm: str, config: Config, of_data: dict[str, Finding], limit_s
             yield found
 
 
-def _try(check: Check, name: str, trial: Trial, limit_s: float) -> Finding:
+def _try(check: Proof, name: str, trial: Trial, limit_s: float) -> Finding:
     try:
         with _limit(check.name, limit_s):
             return Finding(name, "ok", check.work(trial))

@@ -27,7 +27,7 @@ Shape = Sequence[int]
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPart:
     """matrices, others: numbers in what weight decay is on, and in what it is not on (biases, norms)."""
 
     name: str
@@ -56,7 +56,7 @@ class Part:
         )
 
 
-def find(config: Config) -> list[Part]:
+def find(config: Config) -> list[ModelPart]:
     """The parts of the model that is here; none where it is not, or where a method trains something else."""
     method = config.train.method
     located = find_local(config.model.name, config.model.revision)
@@ -69,7 +69,7 @@ def find(config: Config) -> list[Part]:
     return of_model(config, located.folder)
 
 
-def of_model(config: Config, folder: Path) -> list[Part]:
+def of_model(config: Config, folder: Path) -> list[ModelPart]:
     """The parts of the model of a folder, with what the settings put to it."""
     located = LocatedModel(folder, config.model.name, "", "folder")
     places = parameters.read_shapes(folder)
@@ -106,14 +106,14 @@ def describe(config: Config) -> dict[str, str]:
     return {**told, **({"added": added} if has_added else {})}
 
 
-def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> Part:
+def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> ModelPart:
     whole = _count(BASE, (shape for _, shape in named))
     everything = whole.matrices + whole.others
     if config.model.lora_r:
         added, beside = parameters.count_lora(folder, config.model.lora_r)
-        return Part(BASE, added + beside, 0, everything - beside, is_bound=True)
+        return ModelPart(BASE, added + beside, 0, everything - beside, is_bound=True)
     if config.model.freeze_base:
-        return Part(BASE, 0, 0, everything)
+        return ModelPart(BASE, 0, 0, everything)
     if not (count := config.model.freeze_layers):
         return whole
     frozen = freezing.choose_frozen([name for name, _ in named], count, config.model.name)
@@ -121,18 +121,20 @@ def _base(config: Config, folder: Path, named: Sequence[tuple[str, Shape]]) -> P
     return replace(trained, frozen=everything - trained.trained)
 
 
-def _count(name: str, shapes: Iterable[Shape]) -> Part:
+def _count(name: str, shapes: Iterable[Shape]) -> ModelPart:
     sizes = [(len(shape) >= 2, math.prod(shape)) for shape in shapes]
-    return Part(name, sum(n for is_matrix, n in sizes if is_matrix), sum(n for is_matrix, n in sizes if not is_matrix))
+    return ModelPart(
+        name, sum(n for is_matrix, n in sizes if is_matrix), sum(n for is_matrix, n in sizes if not is_matrix)
+    )
 
 
-def _made_head(config: Config, width: int, dim: int) -> Part:
+def _made_head(config: Config, width: int, dim: int) -> ModelPart:
     """A head that is to be made after a model of this width, and a transform's two routes before it."""
     is_transform = config.model.head_init == "transform"
     enters = dim if is_transform else width
     biases = 2 * enters + dim
     kept = 2 * (width * dim + dim) if is_transform else 0
-    return Part(HEAD, head_settings.count_parameters(enters, dim) - biases, biases, kept)
+    return ModelPart(HEAD, head_settings.count_parameters(enters, dim) - biases, biases, kept)
 
 
 def _head_folders(located: LocatedModel) -> tuple[list[Path], list[Path]]:
