@@ -85,8 +85,9 @@ class GroupMethod(ScoredMethod):
         queries stands twice.
         """
         assert own.columns_BK is not None
-        kept_N = own.columns_BK[own.mask_BN & (own.labels_BN >= self.training_on.positive_from)]
-        return {"queries": Rows(vectors.queries_BD), "passages": Rows(vectors.passages_ND, kept_N)}
+        is_kept_BK = own.mask_BN & (own.labels_BN >= self.training_on.positive_from)
+        owner_N, kept_N = is_kept_BK.nonzero()[:, 0], own.columns_BK[is_kept_BK]
+        return {"queries": Rows(vectors.queries_BD), "passages": Rows(vectors.passages_ND, kept_N, owner_N=owner_N)}
 
     def score_before_training(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, View]]:
         if self.objective.measures:

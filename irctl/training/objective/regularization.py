@@ -62,7 +62,8 @@ class Regularization(nn.Module):
         self.register_buffer("reference_PDD", empty_PDD, persistent=self.wants_sample)
 
     def forward(self, rows: Mapping[str, Rows]) -> tuple[dict[str, Term], dict[str, Tensor]]:
-        """({name: weight and value}, {rows.POPULATION: N}), values without autocast.
+        """({name: weight and value}, {rows.POPULATION: N}), values without autocast. Beside uniformity its counterpart
+        is measured, `alignment`.
 
         In a batch of fewer than three rows, which the last of an epoch may be, values are 0; that is said once. Raises
         ConfigError where vectors that the regularizers see get no gradient, RunFailed where rows have collapsed.
@@ -70,6 +71,8 @@ class Regularization(nn.Module):
         self._check_moves(rows)
         taken = self._take(rows)
         sizes = {f"rows.{name}": z_ND.new_tensor(float(len(z_ND))) for name, z_ND in taken.items()}
+        if any(term.name == "uniformity" for term in self.terms) and len(rows) > 1:
+            sizes["alignment"] = measure_alignment(rows["queries"], rows["passages"])
         if min(len(z_ND) for z_ND in taken.values()) < FEWEST:
             self._say_few(taken)
             zero = sum((z_ND.sum() * 0.0 for z_ND in taken.values()), torch.zeros(()))
@@ -155,6 +158,17 @@ class Regularization(nn.Module):
                     f"{term.name}: weight {term.weight:g} gives it {share:.1g} of the gradient at the first step, "
                     f"below {LEAST_SHARE:g}: it does next to nothing. Raise its weight in {KEY}"
                 )
+
+
+@torch.no_grad()
+def measure_alignment(queries: Rows, passages: Rows) -> Tensor:
+    """Mean squared distance of a query and a positive of its, at length 1; 0 where there is no pair.
+
+    Source: Wang and Isola 2020, arXiv 2005.10242: less is better, as far as uniformity allows.
+    """
+    assert passages.owner_N is not None
+    q_ND = normalize(queries.vectors_XD[passages.owner_N], dim=1)
+    return (q_ND - normalize(passages.taken(), dim=1)).square().sum(1).sum() / max(1, len(q_ND))
 
 
 def have_unit_length(vectors_ND: Tensor) -> bool:

@@ -22,12 +22,14 @@ class Rows(NamedTuple):
 
     vectors_XD: as gathered, float32 or wider. kept_N: places of those that belong to the population, all where None.
     They stand apart, for the gradient of the whole loss is known with respect to what was gathered alone. local_LD: of
-    this process, where scores are of these and not of what was gathered.
+    this process, where scores are of these and not of what was gathered. owner_N: of passages, the place of the query
+    whose they are.
     """
 
     vectors_XD: Tensor
     kept_N: Tensor | None = None
     local_LD: Tensor | None = None
+    owner_N: Tensor | None = None
 
     def taken(self) -> Tensor:
         """The population [N, D]."""

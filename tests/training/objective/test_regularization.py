@@ -133,6 +133,17 @@ def test_the_share_of_the_gradient_is_told_once() -> None:
     assert events[0]["shares"]["gor"] == pytest.approx(float(own / whole), rel=1e-5)
 
 
+def test_uniformity_is_logged_beside_the_alignment_of_pairs() -> None:
+    method, _, _ = method_of("uniformity:.1")
+    found, batch = step(method)
+    queries_BD, positives_ND = (x / x.norm(dim=1, keepdim=True) for x in rows_of(method, batch))
+    own_ND = queries_BD.repeat_interleave(2, dim=0)  # two positives a query
+    expected = (own_ND - positives_ND).square().sum(1).mean()
+    assert torch.allclose(found.measures["alignment"], expected) and not found.measures["alignment"].requires_grad
+    other, _, _ = method_of("gor:.1")
+    assert "alignment" not in step(other)[0].measures
+
+
 @pytest.mark.parametrize(("rows", "seen"), [("separate", ("queries", "passages")), ("joint", ("joint",))])
 def test_istar_is_drawn_towards_covariances_of_many_training_rows(rows: str, seen: tuple[str, ...]) -> None:
     settings = {"train.regularizer_rows": rows, "regularizer.istar.zeta": 0.75}
