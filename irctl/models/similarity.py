@@ -22,10 +22,19 @@ def name_similarity(similarity: str) -> str:
     return next(name for name, own in SIMILARITIES.items() if own == similarity)
 
 
+UNKNOWN = "the model's own, known when it is opened"
+
+
 def describe_similarity(asked: str, normalize: str, located: LocatedModel | None) -> str:
     """What a dry run says of the similarity: asked for, or the model's own, whose folder is read without torch."""
     own = read_similarity(located, normalize) if located is not None else ""
-    return asked or own or "the model's own, known when it is opened"
+    return asked or own or UNKNOWN
+
+
+def describe_training(located: LocatedModel | None, config: Config) -> str:
+    """What a dry run says a training compares by."""
+    own = of_training(located, config)[0] if located is not None else config.model.similarity
+    return config.search.similarity or own or UNKNOWN
 
 
 def read_similarity(located: LocatedModel, normalize: str, normalizes: bool | None = None) -> str:

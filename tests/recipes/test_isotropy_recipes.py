@@ -92,3 +92,9 @@ def test_the_group_trains_three_arms_first_and_measures_each_by_distance_and_by_
     assert said["plan"]["estimate"]["baseline-seed0"].startswith("3 steps; time unknown")
     weights = {a: recipes_index.layer(f"isotropy-paper:{a}")["train.regularizer"][0] for a in ("sigreg-1", "sigreg-10")}
     assert weights == {"sigreg-1": "sigreg:1e-2", "sigreg-10": "sigreg:10e-2"}
+
+
+def test_a_dry_run_names_the_similarity_that_training_compares_by(place: Workspace) -> None:
+    for name, more, by in (("isotropy-iso", "", "euclid"), ("isotropy-iso", "--set model.similarity=cosine", "cosine")):
+        said = place.ok(f"train --recipe {name} --tiny {more} --dry-run --json").json["plan"]
+        assert said["similarity"] == {"scores": by}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
     from irctl.ledger.recording import RunHandle
 
+FRONT = "--transforms"
+"""What makes an evaluation a front of forms of one corpus' vectors."""
 KEPT = ("--model", "--index", "--set")
 """Of a group's own evaluation: what is measured. On which data, and by what, the user says."""
 
@@ -56,9 +58,13 @@ def _measuring(chain: Chain, asked: CommandLine, read: Read) -> CommandLine:
     if any(BRACES.fullmatch(word) for word in words):
         raise DataError("not trained yet", hint=f"The command of the group trains it: {shlex.join(chain.lines[0])}")
     line = read(words)
+    if line.has(FRONT):
+        raise DataError(
+            "a front is of one corpus", hint="irctl recipes run isotropy-front --data NAME prints another's"
+        )
     line = line.without(*(o.name for o in line.options if not o.is_one_of(KEPT)))
     if index := line.values("--index"):
-        model, used = _encoder_of(index[0])
+        model, used = encoder_of(index[0])
         line = line.without("--index").with_option("--model", model)
         line = line.with_option("--set", *line.values("--set"), *used) if used else line
     for option in asked.options:
@@ -69,7 +75,7 @@ def _measuring(chain: Chain, asked: CommandLine, read: Read) -> CommandLine:
     return line
 
 
-def _encoder_of(index: str) -> tuple[str, list[str]]:
+def encoder_of(index: str) -> tuple[str, list[str]]:
     """(the encoder of a run's vectors, the settings KEY=VALUE that it read texts by). Raises DataError for codes."""
     from irctl.ledger import query
 

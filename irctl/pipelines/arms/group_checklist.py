@@ -18,6 +18,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.models.fingerprints import read_header
 from irctl.pipelines.arms import members
 from irctl.pipelines.arms.chains import Chain
+from irctl.pipelines.arms.every_arm import FRONT, encoder_of
 from irctl.pipelines.evaluate.files import EVAL, read_json
 from irctl.reports.columns import is_forum
 from irctl.reports.footnotes import GROUPS
@@ -53,7 +54,7 @@ def members_of(group: RunRecord) -> list[Member]:
     evals = {r.id: r for r in mine if r.columns.get("command") == "eval" and r.columns.get("status") == "completed"}
     found = {run: dict(_places(record)) for run, record in evals.items()}
     chains = members.read_group(group)
-    of_arm = {c.name: _evaluations(c, chains, evals) for c in chains}
+    of_arm = {c.name: _evaluations(c, evals) for c in chains}
     measured = {c.name: {p: s for run in of_arm[c.name] for p, s in found[run].items()} for c in chains}
     wanted = {d: s for places in measured.values() for (d, _), s in places.items()} | _of_recipe(group)
     again = shlex.join(json.loads(group.columns.get("argv_json") or "[]"))
@@ -63,10 +64,11 @@ def members_of(group: RunRecord) -> list[Member]:
             continue  # it only made what others read
         sets = measured[chain.name]
         missing = {d: s for d, s in wanted.items() if d not in {name for name, _ in sets}}
+        missing = {} if _is_of_one_corpus(chain) else missing
         if chain.next_line is not None:
             command = again
         else:
-            command = shlex.join(_evaluating(chain, chains, missing)) if missing else ""
+            command = shlex.join(_evaluating(chain, missing)) if missing else ""
         shown = tuple(f"{d} {s}" for d, s in sets)
         rows.append(Member(chain.name, _status(chain, mine), _checkpoint(chain), shown, tuple(missing), command))
     return rows
@@ -95,36 +97,50 @@ def _places(run: RunRecord) -> Iterator[tuple[tuple[str, str], str]]:
             yield (r["dataset"], r["split"]), source if "," not in source and source not in GROUPS else r["dataset"]
 
 
-def _evaluations(chain: Chain, chains: Sequence[Chain], evals: Mapping[str, RunRecord]) -> list[str]:
+def _evaluations(chain: Chain, evals: Mapping[str, RunRecord]) -> list[str]:
     """The evaluations of an arm: its own lines, and others of the group that measure the same model alike."""
     own = [run for run in chain.runs_of("eval") if run in evals]
-    alike = _identity(_evaluating(chain, chains, {}))
+    if _is_front(chain):
+        return own
+    alike = _identity(_evaluating(chain, {}))
+    if not alike[0]:  # codes, which are of one corpus
+        return own
     others = [r for r, record in evals.items() if _identity(json.loads(record.columns["argv_json"])) == alike]
     return list(dict.fromkeys([*own, *others]))
 
 
-def _evaluating(chain: Chain, chains: Sequence[Chain], missing: Mapping[str, str]) -> list[str]:
+def _is_of_one_corpus(chain: Chain) -> bool:
+    """Whether other data cannot be searched with what it measures: a front, or codes."""
+    return _is_front(chain) or "--index" in _evaluating(chain, {})
+
+
+def _is_front(chain: Chain) -> bool:
+    """Whether it measures forms of one corpus' vectors, and nothing that other data could be searched with."""
+    return any(FRONT in words for words in chain.lines)
+
+
+def _evaluating(chain: Chain, missing: Mapping[str, str]) -> list[str]:
     """The command line that evaluates an arm on these sets; all of a group of sets by the group's name."""
     first = next((words for words in chain.lines if words[0] == "eval"), ("eval",))
     words = list(chain.filled(first))
     if "--index" in words:
         at = words.index("--index")
-        words[at : at + 2] = ["--model", _model_of(words[at + 1])]
-    kept = [w for option, value in pairwise(words) if option in ("--model", "--set") for w in (option, value)]
+        words[at : at + 2] = _model_of(words[at + 1])
+    kept = [
+        w for option, value in pairwise(words) if option in ("--model", "--index", "--set") for w in (option, value)
+    ]
     whole = [name for name, members_ in GROUPS.items() if members_ == set(missing)]
     data = ",".join(whole or dict.fromkeys(missing.values()))
     return ["irctl", "eval", *kept, *(("--data", data) if data else ())]
 
 
-def _model_of(index: str) -> str:
-    """The encoder of a run's vectors; the run itself where it holds codes."""
-    from irctl.ledger import query
-
+def _model_of(index: str) -> list[str]:
+    """How a line names the encoder of a run's vectors, and how it read texts; the run itself where it holds codes."""
     try:
-        run = query.find_run(index)
+        model, used = encoder_of(index)
     except DataError:
-        return index
-    return str(run.columns["model"]) if run.columns.get("command") == "encode" else index
+        return ["--index", index]
+    return ["--model", model, *(word for setting in used for word in ("--set", setting))]
 
 
 def _identity(words: Sequence[str]) -> tuple[str, frozenset[str]]:

@@ -57,11 +57,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         if said_of := regularizer_lines.notices(config, plan, data.sizes):
             described["notices"] = [*described.get("notices", ()), *said_of]
     described["similarity"] = {
-        "scores": similarity.describe_similarity(
-            config.search.similarity,
-            config.encoder.normalize,
-            locate.find_local(config.model.name, config.model.revision),
-        )
+        "scores": similarity.describe_training(locate.find_local(config.model.name, config.model.revision), config)
     }
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))

@@ -77,6 +77,7 @@ def test_every_arm_is_evaluated_as_in_the_group_on_the_data_that_were_asked_for(
         Chain("white", (white,), after={"dense": encode}),
         encode,
         codes,
+        Chain("front", (("eval", "--index", "{dense}", "--transforms", "front", *HERE),), after={"dense": encode}),
     ]
     of = group(recipe, chains, {train: model, ("encode",): vectors, ("compress",): packed})
     for name in (of.id, recipe, f"latest:{recipe}"):
@@ -93,7 +94,7 @@ def test_every_arm_is_evaluated_as_in_the_group_on_the_data_that_were_asked_for(
             "dense": "--model some/base --set encoder.query_max_len=9",
         }.items()
     }
-    assert sorted(left_out) == ["a-seed1", "codes"] and "of one corpus" in left_out["codes"]
+    assert sorted(left_out) == ["a-seed1", "codes", "front"] and "of one corpus" in left_out["codes"]
     assert "not trained yet" in left_out["a-seed1"] and "train --seed 1" in left_out["a-seed1"]
 
 

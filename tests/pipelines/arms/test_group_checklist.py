@@ -60,8 +60,13 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
         chains = [Chain(f"a-seed{n}", (TRAIN[n], EVAL)) for n in range(3)]
         base = ("eval", "--model", "some/base", "--data", "cranfield")
         chains.append(Chain("untouched", (base,)))
+        chains.append(Chain("codes", (("compress",), ("eval", "--index", RUN))))
         members.keep_plan(handle.out, chains)
         memory = DoneLines(handle.out / members.DONE, handle.paths.folder.parent)
+        with started(("compress",)) as packed:
+            pass
+        memory.keep(("compress",), packed.id)
+        memory.keep(own := ("eval", "--index", packed.id), evaluated(own, "cranfield"))
         for n in (0, 1):
             memory.keep(TRAIN[n], model := trained(TRAIN[n]))
             memory.keep(own := ("eval", "--model", model, "--data", "cranfield"), evaluated(own, "cranfield"))
@@ -79,7 +84,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRecord:
 def test_every_arm_and_seed_has_its_status_its_checkpoint_its_sets_and_the_command_for_the_rest(
     group: RunRecord, tmp_path: Path
 ) -> None:
-    whole, cut, failed, base = group_checklist.members_of(group)
+    whole, cut, failed, base, codes = group_checklist.members_of(group)
     assert (whole.status, whole.checkpoint, whole.missing, whole.command) == ("completed", "whole", (), "")
     assert whole.sets == ("cranfield test", "scifact test", "fiqa test")
     assert (cut.status, cut.checkpoint) == ("completed", "model.safetensors is cut short")
@@ -87,6 +92,8 @@ def test_every_arm_and_seed_has_its_status_its_checkpoint_its_sets_and_the_comma
     assert (failed.status, failed.checkpoint, failed.sets) == ("train failed", "none", ())
     assert failed.command == f"irctl train --recipe {tmp_path}/arms.toml"
     assert base.command == "irctl eval --model some/base --data scifact,fiqa" and base.checkpoint == ""
+    # codes are of one corpus: nothing of other data is missing
+    assert (codes.sets, codes.missing, codes.command) == (("cranfield test",), (), "")
 
 
 def test_the_command_prints_a_line_an_arm_and_refuses_what_is_no_group(place: Workspace) -> None:
