@@ -247,6 +247,23 @@ def test_settings_that_nothing_would_read_are_refused(tiny_encoder: Path, toy: s
         checks.check(configuration(tiny_encoder, toy, **given), Silent())
 
 
+def test_a_model_with_a_head_goes_on_with_it_and_with_its_similarity(tiny_encoder: Path, toy: str) -> None:
+    _, first = trained(configuration(tiny_encoder, toy))
+    config, _ = checks.check(configuration(first.model, toy), Silent())
+    assert (config.model.output_dim, config.model.similarity, config.loss.temperature) == ("", "", 1.0)
+    payload, second = trained(configuration(first.model, toy))
+    assert json.loads((second.model / "irctl.json").read_text())["similarity"] == "euclid" and payload["steps"] == 3
+
+
+def test_a_head_has_the_rate_of_the_source_where_nobody_chose_one(tiny_encoder: Path, toy: str) -> None:
+    for frozen, wanted in ((True, (5e-4, 0.0)), (False, (2e-5, 5e-4))):
+        given = dict(configuration(tiny_encoder, toy, model__freeze_base=frozen).flat())
+        names = ("train.method", "model.name", "model.freeze_base", "data.source")
+        config = settings.resolve({name: (given[name], SET) for name in names})
+        train = checks.check(config, Silent())[0].train
+        assert (train.lr, train.projection_lr) == wanted
+
+
 def test_the_temperature_is_one_for_distances_and_measured_for_cosines(tiny_encoder: Path, toy: str) -> None:
     for kind, wanted in (("euclid", 1.0), ("cosine", "auto")):
         config, _ = checks.check(configuration(tiny_encoder, toy, model__similarity=kind), Silent())

@@ -6,23 +6,40 @@ from typing import TYPE_CHECKING
 
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
+from irctl.models import locate, reading
+from irctl.models.head_settings import HEAD
+from irctl.models.similarity import read_similarity
 from irctl.origins import derived
 from irctl.pipelines.train import method_settings
+from irctl.training.groups import frozen_settings
 from irctl.training.objective import terms
 
 if TYPE_CHECKING:
     from irctl.config import Config
 
 METHOD = "isotropic"
+HEAD_LR = 5e-4
+"""Peak learning rate of a head where nobody chose one: the source's."""
 
 
 def settle(config: Config) -> Config:
-    """The configuration with temperatures that fit how vectors are compared, and a teacher's that is the model's."""
+    """The configuration with the head's own rate, temperatures that fit how vectors are compared, and a teacher's that
+    is the model's. A model that has a head keeps it, and its similarity.
+    """
     if config.train.method != METHOD:
         return config
     values: dict[str, object] = {}
-    if config.model.similarity != "euclid" and not method_settings.is_asked(config, "loss.temperature"):
+    similarity = config.model.similarity
+    located = locate.find_local(config.model.name, config.model.revision)
+    if located and reading.read_file(located).get(HEAD) and not method_settings.is_asked(config, "model.output_dim"):
+        values["model.output_dim"] = ""
+        if not method_settings.is_asked(config, "model.similarity"):
+            values["model.similarity"] = ""
+            similarity = read_similarity(located, config.encoder.normalize)
+    if similarity != "euclid" and not method_settings.is_asked(config, "loss.temperature"):
         values["loss.temperature"] = "auto"  # 1 is for distances of vectors whose entries have variance 1
+    if not any(method_settings.is_asked(config, f"train.{name}") for name in ("lr", "base_lr", "projection_lr")):
+        values["train.lr" if frozen_settings.is_frozen(config) else "train.projection_lr"] = HEAD_LR
     names = [name for name in terms.names(config) if positives.follows_base(config, name)]
     keys = ("loss.label_temperature", "loss.distill.label_temperature")
     if "distill" in names and not any(method_settings.is_asked(config, key) for key in keys):
@@ -35,10 +52,10 @@ def check(config: Config) -> None:
     if config.train.method != METHOD:
         return
     own, origins = method_settings.settings_of(config), config.origins
-    if own.logits != "auto" and config.model.similarity != "euclid":
+    if own.logits != "auto" and config.model.similarity not in ("euclid", ""):
         raise ConfigError(
             f"{METHOD}.logits={own.logits} (from {origins[f'{METHOD}.logits']}): is of distances; "
-            f"model.similarity={config.model.similarity or 'the model'} compares otherwise",
+            f"model.similarity={config.model.similarity} compares otherwise",
             hint="Drop it, or set model.similarity=euclid",
         )
     if f"{METHOD}.stop_gradient" in origins and not own.predictive:
