@@ -55,13 +55,16 @@ def describe(config: Config, asked: Asked, chains: Sequence[Chain]) -> dict[str,
     for chain in chains:
         if any(words[0] == "train" for words in chain.lines):
             if chain.arm not in arms:
-                arms[chain.arm] = _job(_on_one_device(settings_of(config, asked, chain.arm), asked), chain, known)
+                arms[chain.arm] = _job(_on_its_device(config, asked, chain.arm), chain, known)
             jobs[chain.name] = arms[chain.arm]
     return {name: job.said for name, job in jobs.items()} | ({"all": _all(jobs, asked)} if jobs else {})
 
 
-def _on_one_device(config: Config, asked: Asked) -> Config:
-    return config.replace({"hardware.devices": 1}, derived("--devices")) if asked.devices else config
+def _on_its_device(config: Config, asked: Asked, arm: str) -> Config:
+    """The settings of an arm on the group's hardware, of which --devices gives it one device."""
+    hardware = {k: v for k, v in config.flat().items() if k.startswith("hardware.")}
+    one = {"hardware.devices": 1} if asked.devices else {}
+    return settings_of(config, asked, arm).replace(hardware | one, derived("--profile"))
 
 
 def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Training:

@@ -10,6 +10,7 @@ from workspace import line_of
 
 from irctl import config, recipes_index
 from irctl.ledger.recording import start_run
+from irctl.origins import Kind, Origin
 from irctl.pipelines.arms import arms, steps
 
 RECIPE = """
@@ -35,6 +36,9 @@ loss.name = "kl"
 """
 
 
+PROFILE = {"hardware.micro_batch": (9, Origin(Kind.PROFILE, "of a test"))}
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
     (tmp_path / "arms.toml").write_text(RECIPE)
@@ -44,13 +48,14 @@ def recipe(tmp_path: Path) -> str:
 def estimate(recipe: str, line: str = "", **more: object) -> dict[str, str]:
     words = ("irctl", "train", "--recipe", recipe, *line.split())
     asked = steps.Asked(recipe=recipe, line=line_of(words), read=line_of, **more)  # type: ignore[arg-type]
-    described: dict[str, str] = arms.describe(config.resolve(recipes_index.layer(recipe)), asked)["estimate"]
+    own = config.resolve(PROFILE, recipes_index.layer(recipe))
+    described: dict[str, str] = arms.describe(own, asked)["estimate"]
     return described
 
 
 def trained(recipe: str, arm: str, *sets: str, seconds: float = 36.0) -> str:
     """A training of an arm that logged steps so many seconds apart."""
-    own = config.resolve(recipes_index.layer(f"{recipe}:{arm}"), config.from_sets(sets))
+    own = config.resolve(PROFILE, recipes_index.layer(f"{recipe}:{arm}"), config.from_sets(sets))
     with start_run(command="train", argv=["irctl", "train"], config=own) as run:
         rows = (
             {"name": "loss", "value": 1.0, "step": n, "at": f"2026-11-28T13:{_clock(n * seconds)}Z"} for n in range(4)
