@@ -104,6 +104,16 @@ def test_slices_follow_the_seed_and_the_step_and_go_on_where_a_checkpoint_was() 
     assert float(step(other)[0].parts["sigreg"]) != values[0]
 
 
+def test_a_training_lowers_what_it_regularizes(tmp_path: Path) -> None:
+    last = {}
+    for weight in (1e-9, 3.0):
+        values = {"train.regularizer": f"cov_iso:{weight}", "train.max_steps": 30, "train.lr": 0.02, "train.save": "30"}
+        paths = RunPaths(tmp_path / str(weight))
+        session.run(tiny.configuration(**{"run.name": "no dropout", **values}), paths, tiny.build)
+        last[weight] = journal.steps(paths.metrics)[30]["loss.cov_iso"]
+    assert last[3.0] < 0.7 * last[1e-9]
+
+
 def test_a_training_that_was_cut_off_draws_the_slices_of_one_that_was_not(tmp_path: Path) -> None:
     values = {"train.regularizer": "sigreg:.5,istar:.5", "regularizer.sigreg.slices": 8, "regularizer.istar.zeta": 0.5}
     config = tiny.configuration(**values, **{"train.max_steps": 4, "train.save": "2", "train.lr": 0.1, "train.keep": 9})
