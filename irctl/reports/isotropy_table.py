@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from irctl.errors import ConfigError
 from irctl.reports import front, isotropy
 from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.comparisons import average_queries
@@ -66,7 +67,9 @@ def find_systems(records: Sequence[Record], measure: str, options: TableOptions)
 
 
 def build(records: Sequence[Record], measure: str, options: TableOptions = TableOptions()) -> Table:
-    """The table of one data set and split. options.baseline: tested against; None: the untouched vectors.
+    """The table of one data set and split, rows of a similarity from the least isotropic up, trained ones last.
+
+    options.baseline: tested against; None: the untouched vectors.
 
     Raises ConfigError where rows are of different judgements, unless options.allow_mixed.
     """
@@ -74,17 +77,17 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
     every = [r for s in systems for r in s.records]
     if not options.allow_mixed:  # similarities are a column of their own
         refuse_mixed(measure, [replace(r, similarity="") for r in every])
-        isotropy.refuse_mixed("erank/d", every)
     base = _find_baseline(systems, options.baseline)
+    systems.sort(key=lambda s: (s is not base, s.records[-1].seed is not None, similarity_of(s), s.iso))
     compared = _compare(systems, base, options) if base is not None else []
     by_name = {c.system: c for c in compared}
-    columns = _choose(systems, measure)
+    columns, left_out = _drop_mixed(_choose(systems, measure), every, allow_mixed=options.allow_mixed)
     rows = [Row(s.key, s.label, tuple(_cell(c, s, by_name.get(s.name)) for c in columns)) for s in systems]
     return Table(
         title=options.title,
         columns=columns,
         rows=tuple(mark_best(rows, columns)),
-        notes=tuple(_notes(systems, base, compared, columns, every)),
+        notes=(*_notes(systems, base, compared, columns, every), *left_out),
         comparisons=tuple(compared),
         command=options.command,
         commit=options.commit,
@@ -138,6 +141,21 @@ def _choose(systems: Sequence[IsotropyRow], measure: str) -> tuple[Column, ...]:
         Column(key="p_adj", header="p, corrected", kind="text"),
         *(replace(c, decimals=3) if c.key == "iso" else c for c in facts if c.key in known),
     )
+
+
+def _drop_mixed(
+    columns: Sequence[Column], every: Sequence[Record], *, allow_mixed: bool
+) -> tuple[tuple[Column, ...], list[str]]:
+    """(the columns without measures that depend on N where N differs, what is said of those)."""
+    kept, said = [], []
+    for column in columns:
+        try:
+            isotropy.refuse_mixed(column.key, [] if allow_mixed else every)
+        except ConfigError as e:
+            said.append(f"Left out: {e.message}.")
+        else:
+            kept.append(column)
+    return tuple(kept), said
 
 
 def _cell(column: Column, system: IsotropyRow, compared: Comparison | None) -> Cell:
