@@ -103,7 +103,7 @@ def _find(
     raise DataError(
         f"{folder}: the vectors behind its codes ({name}) are not here"
         + (": they were never stored" if texts else " any more, or have changed"),
-        hint=_again(name, {**about, "data": texts} if texts else about),
+        hint=_again({**about, "data": texts} if texts else about, never=bool(texts)),
     )
 
 
@@ -112,9 +112,9 @@ def _absolute(name: str) -> str:
     return str(Path(name).absolute())
 
 
-def _again(name: str, about: Mapping[str, Any]) -> str:
-    """The command that makes them again, where they were an encoding; else where they have to be."""
+def _again(about: Mapping[str, Any], *, never: bool) -> str:
+    """The command that makes them again, where they were an encoding; and how to say where they are. never: stored."""
     model, data = about.get("model"), about.get("data") or about.get("collection")
     if model and data:
-        return f"irctl encode --model {model} --data {data} makes them again; {MOVED}"
+        return f"irctl encode --model {model} --data {data} makes them again" + ("" if never else f"; {MOVED}")
     return MOVED
