@@ -11,7 +11,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import RunFailed
-from irctl.training.run_files import checkpoints
 
 if TYPE_CHECKING:
     from irctl.pipelines.doctor.trial_checks import Trial
@@ -58,10 +57,7 @@ def _measure(method: Any, trial: Trial) -> dict[str, tuple[float, float, float]]
     from irctl.training.loop.loss_batches import LossBatches
     from irctl.training.parallel.tensors import to_device
 
-    config, run = trial.small, trial.done
-    first = checkpoints.at(run.paths.checkpoints, 1)
-    if first is not None:
-        method.restore(first.manifest["method"])  # the temperatures that were measured
+    config = trial.small
     device = torch.device(config.hardware.device_kind)
     method.to(device).train()
     size = config.batch.loss or config.batch.global_

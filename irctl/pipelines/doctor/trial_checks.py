@@ -145,16 +145,25 @@ def check_steps(trial: Trial) -> str:
 
 
 def check_parameters(trial: Trial) -> str:
-    """What is trained, counted in the model as the training opens it."""
+    """What is trained, counted in the model as the training opens it, with the weights of its first checkpoint."""
     from irctl import plugins
     from irctl.config import from_file, resolve
+    from irctl.training.loop.trainer import MethodModule
     from irctl.training.method import Context
+    from irctl.training.parallel.tensors import read_weights
 
     run = trial.done
+    first = checkpoints.at(run.paths.checkpoints, 1)
+    if first is None:
+        raise RunFailed("no checkpoint of the first step was kept", hint=REPORT)
     config = resolve(from_file(run.paths.config))  # with the negatives that were mined
     config = config.replace({"hardware.devices": 1, "hardware.zero_stage": 0}, derived("preflight"))
+    if config.model.head_init == "pca":  # its start stands in the checkpoint, and takes a pass over a sample of texts
+        config = config.replace({"model.head_init": "torch"}, derived("preflight"))
     build = plugins.load("methods", config.train.method).Method.build
     trial.opened = build(config, Context(batch_plan.plan(config), Silent(), run.paths))
+    read_weights(first.folder / checkpoints.WEIGHTS, MethodModule(trial.opened))
+    trial.opened.restore(first.manifest["method"])  # the temperatures that were measured
     groups = trial.opened.parameter_groups()
     sizes: dict[str, int] = {}
     for group in groups:
@@ -200,8 +209,6 @@ def check_resume(trial: Trial) -> str:
     from irctl.pipelines.train import train as training
 
     first = trial.done
-    if checkpoints.at(first.paths.checkpoints, 1) is None:
-        raise RunFailed("no checkpoint of the first step was kept", hint=REPORT)
     again = trial.small.replace({"train.resume_from": f"{first.paths.folder}:step-1"}, derived("preflight"))
     with start_run(command="train", argv=["irctl", "train"], config=again) as second:
         training.train(again, second, Silent())
