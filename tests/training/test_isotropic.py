@@ -264,6 +264,15 @@ def test_a_head_has_the_rate_of_the_source_where_nobody_chose_one(tiny_encoder: 
         assert (train.lr, train.projection_lr) == wanted
 
 
+def test_epochs_leave_models_unless_the_length_is_said_in_steps(tiny_encoder: Path, toy: str) -> None:
+    """A loss batch may hold all queries of a small collection: then every step ends an epoch."""
+    for given, wanted in (({"train__max_steps": 0}, False), ({"train__epoch_models": True}, True), ({}, False)):
+        config, _ = checks.check(configuration(tiny_encoder, toy, **given), Silent())
+        assert config.train.epoch_models == wanted
+    default = settings.resolve({"train.method": ("isotropic", SET), "data.source": (toy, SET)})
+    assert checks.check(default, Silent())[0].train.epoch_models
+
+
 def test_the_temperature_is_one_for_distances_and_measured_for_cosines(tiny_encoder: Path, toy: str) -> None:
     for kind, wanted in (("euclid", 1.0), ("cosine", "auto")):
         config, _ = checks.check(configuration(tiny_encoder, toy, model__similarity=kind), Silent())

@@ -40,6 +40,10 @@ def settle(config: Config) -> Config:
         values["loss.temperature"] = "auto"  # 1 is for distances of vectors whose entries have variance 1
     if not any(method_settings.is_asked(config, f"train.{name}") for name in ("lr", "base_lr", "projection_lr")):
         values["train.lr" if frozen_settings.is_frozen(config) else "train.projection_lr"] = HEAD_LR
+    if method_settings.is_asked(config, "train.max_steps") and not method_settings.is_asked(
+        config, "train.epoch_models"
+    ):
+        values["train.epoch_models"] = False  # of a small collection every step may end an epoch: a model a step
     names = [name for name in terms.names(config) if positives.follows_base(config, name)]
     keys = ("loss.label_temperature", "loss.distill.label_temperature")
     if "distill" in names and not any(method_settings.is_asked(config, key) for key in keys):
