@@ -169,7 +169,9 @@ def collect_key_parts(encoder: CorpusEncoder, corpus: Texts, store: str, side: s
     """Everything that decides the stored vectors. store: their dtype. DataError for a corpus of no encoder of it."""
     if side == "passage":
         pair.refuse_documents(encoder)
-    return {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": store}
+    parts = {**encoder.key(side), "dtype": encoder.dtype, "content": corpus.fingerprint, "store": store}
+    # what the folder says its vectors are compared by: two models may differ in that alone
+    return parts if encoder.similarity == "dot" else {**parts, "similarity": encoder.similarity}
 
 
 def locate_cached(key: str) -> Path:

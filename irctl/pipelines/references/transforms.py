@@ -25,7 +25,7 @@ from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.affine import Statistics
 from irctl.models.transforms.files import FILE, FittedTransform
 from irctl.models.transforms.stream import TransformedStream
-from irctl.pipelines.references import bundles, kept_transforms, training_queries
+from irctl.pipelines.references import bundles, compared_by, kept_transforms, training_queries
 from irctl.pipelines.references.training_queries import TrainingQueries
 from irctl.settings import Transform as Settings
 from irctl.types import Reporter, Stream
@@ -84,6 +84,7 @@ def of_encoded(folder: Path, encoder: Any, collection: Collection, config: Confi
     from irctl.pipelines.references.vectors import of_folder
 
     given = of_folder(folder, collection.name)
+    compared_by.say_other(given, config.search.similarity, reporter)
     metric = METRIC[config.search.similarity or encoder.similarity]
 
     def find() -> TrainingQueries | None:

@@ -20,7 +20,7 @@ from irctl.index.scoring import METRIC, SIMILARITY
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.files import FittedTransform
 from irctl.origins import derived
-from irctl.pipelines.references import bundles, kept_transforms, transforms, vectors
+from irctl.pipelines.references import bundles, compared_by, kept_transforms, transforms, vectors
 from irctl.types import Reporter, Silent, Stream
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def open_index(
     if transform is not None:
         return of_vectors(transforms.with_transform(given, transform_files.load(transform)), config.search)
     if fits:
+        compared_by.say_other(given, config.search.similarity, reporter or Silent())
         metric = METRIC[choose_similarity(given, config.search)]
         given = transforms.apply(given, config, metric, reporter or Silent())
     return of_vectors(given, config.search)

@@ -61,7 +61,7 @@ class VectorIndex:
         size = max(1, BLOCK_BYTES // (4 * (len(queries_LD) + self._vectors_ND.shape[1])))
 
         def score(start: int) -> Tensor:
-            return similarities(queries_LD, self._vectors_ND[start : start + size], self.similarity)
+            return similarities(queries_LD, self._vectors_ND[start : start + size], self.similarity, by_products=True)
 
         return best_rows(score, range(0, self.rows, size), k)
 
