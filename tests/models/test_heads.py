@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,9 @@ from irctl.models import heads
 from irctl.models.encoder import TextEncoder, load_encoder
 from irctl.models.heads import Sample
 from irctl.models.transforms import affine, head_init
+from irctl.paths import RunPaths
+from irctl.training.groups import head_sample
+from irctl.training.parallel import gather
 
 WORDS = "wing flow shock wave heat panel flutter jet noise drag lift plate cone body tail gas".split()
 PASSAGES = [f"{a} {b} of a {c}" for a in WORDS for b in WORDS[:6] for c in WORDS[3:5]]
@@ -77,3 +82,62 @@ def test_training_a_model_with_a_head_goes_on_with_it(tiny_encoder: Path, tmp_pa
     assert len(heads.head_modules(again)) == 2
     with pytest.raises(ConfigError, match="has a head of 32 dimensions already"):
         headed(tmp_path / "model", "model.output_dim=16")
+
+
+@pytest.mark.parametrize("similarity", ["", "euclid"])
+def test_a_head_after_a_transform_begins_as_its_two_sides(tiny_encoder: Path, tmp_path: Path, similarity: str) -> None:
+    sets = ("model.output_dim=20", "model.head_init=transform", f"model.similarity={similarity}")
+    encoder = headed(tiny_encoder, *sets)
+    base = load_encoder(config(tiny_encoder))
+    b, q = base.encode(PASSAGES), base.encode(QUERIES, "query")
+    soft = config(tiny_encoder, "transform.name=soft_whiten", "transform.dim=20").transform
+    metric = "l2" if similarity else "ip"
+    fitted = affine.fit(affine.measure([b]), soft, metric, q.mean(axis=0, dtype=np.float64))
+    assert soft.a == 0.25 and soft.query_mean == "own"
+    np.testing.assert_allclose(encoder.encode(PASSAGES), fitted.documents(b), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(QUERIES, "query"), fitted.queries(q), atol=1e-5)
+    encoder.save(tmp_path / "model")
+    alone = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    np.testing.assert_allclose(alone.encode_query(QUERIES), fitted.queries(q), atol=1e-5)
+    np.testing.assert_allclose(alone.encode_document(PASSAGES), fitted.documents(b), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_head_opens_where_irctl_cannot_be_imported(tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = headed(tiny_encoder, "model.output_dim=20", "model.similarity=euclid", "model.dropout=0.1")
+    encoder.save(tmp_path / "model")
+    code = (
+        "import sys; sys.modules['irctl'] = None\n"
+        "import numpy as np; from sentence_transformers import SentenceTransformer as S\n"
+        "m = S(sys.argv[1], device='cpu'); np.save(sys.argv[2], m.encode(sys.argv[3:])); print(m.similarity_fn_name)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "out.npy"), *PASSAGES[:9]]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "euclidean"
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), encoder.encode(PASSAGES[:9]), atol=1e-5)
+
+
+def test_other_processes_begin_with_what_the_first_has_fitted(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, paths = config(tiny_encoder, "model.output_dim=20"), RunPaths(tmp_path)
+    first = heads.prepare(load_encoder(asked), asked, lambda: SAMPLE, head_sample.kept_in(paths))
+    monkeypatch.setattr(gather, "world", lambda: (1, 2))
+    monkeypatch.setattr(gather, "barrier", lambda: None)
+    second = heads.prepare(load_encoder(asked), asked, lambda: pytest.fail("fitted again"), head_sample.kept_in(paths))
+    assert first.fingerprint() == second.fingerprint() and (first.fitted_on == second.fitted_on).all()
+
+
+def test_widths_and_settings_that_make_no_head_are_refused(tiny_encoder: Path) -> None:
+    for sets, said in (
+        (["model.output_dim=33"], "begins with at most 32 directions"),
+        (["model.output_dim=wide"], "expected a width or base, found 'wide'"),
+        (["model.output_dim=8", "encoder.normalize=true"], "vectors of a head are not scaled"),
+        (["model.dropout=0.1"], "no head is made"),
+        (["model.output_dim=8", "model.head_init=transform", "transform.dim=9"], "transform.dim=9"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            headed(tiny_encoder, *sets)
+    assert headed(tiny_encoder, "model.output_dim=33", "model.head_init=torch").dim == 33
+    kept = [type(m).__name__ for m in headed(tiny_encoder, "model.output_dim=8", "model.normalize_base=false").module]
+    assert kept == ["Transformer", "Pooling", "Dense", "Dense"]
