@@ -219,7 +219,10 @@ def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     sections = list(dict.fromkeys(k.partition(".")[0] for k in legal))
     near = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)
     legal = near or [k for k in legal if cls and k.rpartition(".")[0] == section] or [f"{s}." for s in sections]
-    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=plugins.nearest(name, legal))
+    formerly = (plugins.literal("methods", method, "FORMERLY") or {} for method in plugins.names("methods"))
+    here = next((flags[leaf] for flags in formerly if leaf in flags), "")
+    hint = f"It is {here}" if here else plugins.nearest(name, legal)
+    raise ConfigError(f"no setting named '{name}' (from {origin})", hint=hint)
 
 
 def known_keys() -> Iterator[str]:

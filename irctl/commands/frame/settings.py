@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import errors
+from irctl import errors, plugins
 from irctl.commands.frame import absolute
 from irctl.commands.frame.options import Options
 from irctl.origins import Kind, Origin
@@ -37,8 +37,13 @@ def settings(options: Options, named: Mapping[str, Any], names: Mapping[str, str
     if options.devices:
         hardware["hardware.devices"] = (len(device_numbers(options.devices)), Origin(Kind.OPTION, "--devices"))
     is_whole = options.recipe or options.config  # it says what the experiment is
-    of_data = {} if is_whole else of_collection(asked.data.source)
+    of_data = {} if is_whole or not _reads_collection(asked.train.method) else of_collection(asked.data.source)
     return absolute.of_config(config.resolve(of_data, hardware, *layers))
+
+
+def _reads_collection(method: str) -> bool:
+    """Whether a method trains on a collection: data.source is its default even for one that reads other files."""
+    return method not in plugins.names("methods") or plugins.literal("methods", method, "DATA") != "texts"
 
 
 def of_collection(source: str) -> Layer:

@@ -24,16 +24,21 @@ class Share:
     rows: int
     too_short: int
     too_long: int
+    held_out: int
     taken_N: NDArray[np.int64]
 
     @property
     def kept(self) -> int:
-        return self.rows - self.too_short - self.too_long
+        return self.rows - self.too_short - self.too_long - self.held_out
 
     def line(self) -> str:
         """For the user."""
-        dropped = [f"{n} {why}" for n, why in ((self.too_short, "too short"), (self.too_long, "too long")) if n]
-        said = f", {' and '.join(dropped)}" if dropped else ""
+        dropped = [
+            f"{n} {why}"
+            for n, why in ((self.too_short, "too short"), (self.too_long, "too long"), (self.held_out, "held out"))
+            if n
+        ]
+        said = f", {', '.join(dropped)}" if dropped else ""
         return f"{self.dataset}: {self.rows} rows{said}, {self.kept} kept, {len(self.taken_N)} taken"
 
 
@@ -58,11 +63,18 @@ def take(
     min_tokens: int | None,
     max_tokens: int | None,
     seed: int,
+    is_left_out_N: NDArray[np.bool_] | None = None,
 ) -> Share:
-    """Rows of a file by their lengths in tokens, both limits excluded. Raises DataError where none is left of some."""
-    is_short_N = lengths_N <= min_tokens if min_tokens is not None else np.zeros(len(lengths_N), bool)
-    is_long_N = lengths_N >= max_tokens if max_tokens is not None else np.zeros(len(lengths_N), bool)
-    kept_N = np.flatnonzero(~is_short_N & ~is_long_N)
+    """Rows of a file by their lengths in tokens, both limits excluded. is_left_out_N: rows that are held out, which
+    fit by length. Raises DataError where none is left of some.
+    """
+    is_short_N, is_long_N = out_of_limits(lengths_N, min_tokens, max_tokens)
+    is_kept_N = ~is_short_N & ~is_long_N
+    held_out = 0
+    if is_left_out_N is not None:
+        held_out = int((is_kept_N & is_left_out_N).sum())
+        is_kept_N &= ~is_left_out_N
+    kept_N = np.flatnonzero(is_kept_N)
     if not len(kept_N) and target != 0:
         raise DataError(
             f"{dataset}: none of {len(lengths_N)} rows has more than {min_tokens} and fewer than {max_tokens} tokens",
@@ -72,4 +84,13 @@ def take(
     copies, rest = divmod(wanted, max(len(kept_N), 1))
     drawn = np.sort(draws.order(len(kept_N), "mixture", seed, dataset)[:rest])
     taken_N = np.concatenate([*([kept_N] * copies), kept_N[drawn]]).astype(np.int64)
-    return Share(dataset, len(lengths_N), int(is_short_N.sum()), int(is_long_N.sum()), taken_N)
+    return Share(dataset, len(lengths_N), int(is_short_N.sum()), int(is_long_N.sum()), held_out, taken_N)
+
+
+def out_of_limits(
+    lengths_N: NDArray[np.int64], min_tokens: int | None, max_tokens: int | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(rows of min_tokens or fewer, rows of max_tokens or more)."""
+    none_N = np.zeros(len(lengths_N), bool)
+    is_short_N = lengths_N <= min_tokens if min_tokens is not None else none_N
+    return is_short_N, lengths_N >= max_tokens if max_tokens is not None else none_N

@@ -18,13 +18,13 @@ TAG = "[CONTEXT_RmehNsY1]"
 INPUT_TAG = "[INPUT_RmehNsY1]"
 
 GROUPS = {
-    "qa": "hotpotqa 2wikimqa musique nq popqa trivia triviaqa rag-qa recall".split(),
+    "qa": "hotpotqa 2wikimqa musique nq popqa trivia triviaqa rag-qa".split(),
     "summary": "multi_news gov_report billsum".split(),
     "examples": "trec_fine banking77 clinc150".split(),
     "choice": "arc_easy arc_challenge piqa social_i_qa".split(),
 }
 """Data sets that share their words; others have no instruction."""
-NONE = ("longalpaca", "redpajama")
+NONE = ("longalpaca", "redpajama", "recall", "recall-train", "recall-text")
 """Data sets known to have no instruction."""
 ENCODER = {
     "qa": "Answer the question by the documents. Give the answer alone, in a few words.\n",

@@ -25,6 +25,7 @@ QUESTIONS = 8
 """Questions about a context, each of another key."""
 NAME = "recall"
 BOS, EOS, UNKNOWN = "<s>", "</s>", "<unk>"
+SPECIAL = 3
 TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }} " + EOS + "{% else %}"
     "{% if loop.first %}" + BOS + " {% else %} {% endif %}{{ m.content }}{% endif %}{% endfor %}"
@@ -36,59 +37,67 @@ Numbers = NDArray[np.int64]
 
 def words() -> list[str]:
     """Every word of the task, special ones first."""
-    values = [value_word(k, v) for k in range(KEYS) for v in range(VALUES)]
-    return [UNKNOWN, BOS, EOS, *values, *(f"n{i}" for i in range(NOISE)), *(question_word(k) for k in range(KEYS))]
+    values = [f"k{k}v{v}" for k in range(KEYS) for v in range(VALUES)]
+    return [UNKNOWN, BOS, EOS, *values, *(f"n{i}" for i in range(NOISE)), *(f"k{k}?" for k in range(KEYS))]
 
 
-def value_word(key: int, value: int) -> str:
-    return f"k{key}v{value}"
+def value_number(key: int | Numbers, value: int | Numbers) -> Any:
+    """The place among `words` of a key's value."""
+    return SPECIAL + key * VALUES + value
 
 
-def question_word(key: int) -> str:
-    return f"k{key}?"
+def question_number(key: int | Numbers) -> Any:
+    """The place among `words` of the question for a key."""
+    return SPECIAL + KEYS * VALUES + NOISE + key
 
 
-def draw(count: int, *parts: object) -> tuple[list[list[str]], Numbers, Numbers]:
-    """(words of each context, the values of its keys [N, K], the keys asked for [N, Q]), by the parts."""
+def draw(count: int, *parts: object) -> tuple[Numbers, Numbers, Numbers]:
+    """(contexts as numbers of words [N, 32], values of their keys [N, K], keys asked for [N, Q]), by the parts."""
     generator = draws.generator(NAME, *parts)
     values_NK = generator.integers(0, VALUES, (count, KEYS))
-    noise_Nn = generator.integers(0, NOISE, (count, NOISE))
-    contexts = [
-        [*(value_word(k, v) for k, v in enumerate(values)), *(f"n{i}" for i in noise)]
-        for values, noise in zip(values_NK.tolist(), noise_Nn.tolist(), strict=True)
-    ]
-    orders = [generator.permutation(KEYS + NOISE) for _ in range(count)]
-    shuffled = [[c[i] for i in order] for c, order in zip(contexts, orders, strict=True)]
-    asked_NQ = np.stack([generator.permutation(KEYS)[:QUESTIONS] for _ in range(count)])
-    return shuffled, values_NK, asked_NQ
+    facts_NK = value_number(np.arange(KEYS), values_NK)
+    noise_Nn = SPECIAL + KEYS * VALUES + generator.integers(0, NOISE, (count, NOISE))
+    contexts_NT = generator.permuted(np.concatenate([facts_NK, noise_Nn], axis=1), axis=1)
+    asked_NQ = generator.permuted(np.tile(np.arange(KEYS), (count, 1)), axis=1)[:, :QUESTIONS]
+    return contexts_NT, values_NK, asked_NQ
+
+
+def answers(values_NK: Numbers, asked_NQ: Numbers) -> Numbers:
+    """The number of the word that answers each question [N, Q]."""
+    answered_NQ: Numbers = value_number(asked_NQ, np.take_along_axis(values_NK, asked_NQ, axis=1))
+    return answered_NQ
 
 
 def rows(count: int, *parts: object) -> Iterator[dict[str, Any]]:
     """Records of conversations, QUESTIONS a context."""
-    contexts, values_NK, asked_NQ = draw(count, *parts)
-    for context, values, asked in zip(contexts, values_NK, asked_NQ, strict=True):
-        text = " ".join(context)
-        for key in asked.tolist():
-            prompt = f"{TAG} {question_word(key)}"
-            content = prompt.replace(TAG, text)
+    contexts_NT, values_NK, asked_NQ = draw(count, *parts)
+    known = words()
+    for context, asked, right in zip(contexts_NT, asked_NQ, answers(values_NK, asked_NQ), strict=True):
+        text = " ".join(known[i] for i in context)
+        for key, answer in zip(asked.tolist(), right.tolist(), strict=True):
+            prompt = f"{TAG} {known[question_number(key)]}"
             yield {
                 "conversations": [
-                    {"role": "user", "content": content, "prompt": prompt, "context": text},
-                    {"role": "assistant", "content": value_word(key, int(values[key]))},
+                    {"role": "user", "content": prompt.replace(TAG, text), "prompt": prompt, "context": text},
+                    {"role": "assistant", "content": known[answer]},
                 ]
             }
 
 
+def answered_texts(count: int, *parts: object) -> tuple[Numbers, int]:
+    """(numbers of words [N, T]: BOS, a context, its questions each with answer and EOS; where the questions begin)."""
+    contexts_NT, values_NK, asked_NQ = draw(count, *parts)
+    ends_NQ = np.full_like(asked_NQ, words().index(EOS))
+    turns_NQ3 = np.stack([question_number(asked_NQ), answers(values_NK, asked_NQ), ends_NQ], axis=2)
+    begins_N1 = np.full((count, 1), words().index(BOS))
+    return np.concatenate([begins_N1, contexts_NT, turns_NQ3.reshape(count, -1)], axis=1), 1 + KEYS + NOISE
+
+
 def texts(count: int, *parts: object) -> Iterator[dict[str, str]]:
     """Records of text for pre-training: a context, and all its questions answered."""
-    contexts, values_NK, asked_NQ = draw(count, *parts)
-    for context, values, asked in zip(contexts, values_NK, asked_NQ, strict=True):
-        yield {"text": " ".join([*context, *(w for k in asked.tolist() for w in answered(k, int(values[k])))])}
-
-
-def answered(key: int, value: int) -> list[str]:
-    """The words of a question and its answer."""
-    return [question_word(key), value_word(key, value), EOS]
+    known = words()
+    for numbers in answered_texts(count, *parts)[0]:
+        yield {"text": " ".join(known[i] for i in numbers[1:])}
 
 
 def write(folder: Path, *, train: int, test: int, seed: int) -> dict[str, int]:

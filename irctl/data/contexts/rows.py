@@ -38,6 +38,11 @@ class TextRow:
     line: int
     text: str
 
+    @property
+    def group(self) -> str:
+        """Rows of one group are held out together: here the text."""
+        return self.id
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContextRow:
@@ -53,6 +58,11 @@ class ContextRow:
     answers: tuple[str, ...]
     classes: tuple[str, ...] = ()
     passages: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """Rows of one group are held out together: those of one context."""
+        return _id(self.context)
 
 
 Row = TextRow | ContextRow

@@ -26,6 +26,12 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def find_made(kind: str, key: str) -> Path | None:
+    """The folder of `make_once` if it is there."""
+    final = paths.cache() / kind / key[:32]
+    return final if (final / MANIFEST).is_file() else None
+
+
 def make_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) -> Path:
     """Folder CACHE/KIND/KEY, made if it is not there. `make(folder)` writes the files and returns the manifest."""
     final = paths.cache() / kind / key[:32]

@@ -11,7 +11,7 @@ Source: AceRAG, successor of FlexRAG, arXiv 2409.15699.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,10 @@ class CompressiveEncoder(nn.Module):
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
         return cls(_open(LocatedModel(folder, str(folder), "", "folder"), config, attention))
 
-    def save(self, folder: Path) -> None:
-        """Write config.json and safetensors, which AutoModel opens."""
+    def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write config.json and safetensors, which AutoModel opens. weights: in place of those that it has now."""
         with silence():
-            self.model.save_pretrained(str(folder))
+            self.model.save_pretrained(str(folder), state_dict=dict(weights) if weights else None)
 
     def forward(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """Rows of every token [B, S, H]. Padding after the text is masked; its rows mean nothing."""

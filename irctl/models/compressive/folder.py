@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from irctl.errors import DataError
 from irctl.models.fingerprints import fingerprint_of, fingerprint_tokenizer, read_header
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from irctl.models.compressive.encoder import CompressiveEncoder
 
 FORMAT, VERSION, FILE = "irctl-compressor", 1, "compressor.json"
@@ -85,12 +87,19 @@ def describe_language_model(name: str, revision: str, folder: Path, tokenizer: A
     }
 
 
-def save(folder: Path, encoder: CompressiveEncoder, tokenizer: Any, about: About) -> None:
-    """Write the folder whole or not at all."""
+def save(
+    folder: Path,
+    encoder: CompressiveEncoder,
+    tokenizer: Any,
+    about: About,
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the folder whole or not at all. weights: in place of those that the encoder has now."""
     staged = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    encoder.save(staged)
+    encoder.save(staged, weights)
     tokenizer.save_pretrained(str(staged))
     described = {k: v for k, v in asdict(about).items() if k != "assumed"}
     text = json.dumps({"format": FORMAT, "version": VERSION, **described}, indent=1, sort_keys=True)

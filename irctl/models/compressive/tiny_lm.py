@@ -42,7 +42,7 @@ def make(folder: Path, shape: str, *, seed: int = 0, layers: int = LAYERS) -> di
     while len(losses) < MOST_STEPS and not (len(losses) >= IN_A_ROW and max(losses[-IN_A_ROW:]) < LEARNED):
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1.0, (len(losses) + 1) / WARM_UP)
-        input_ids_BT, labels_BT = _batch(tokenizer, seed, len(losses))
+        input_ids_BT, labels_BT = _batch(seed, len(losses))
         loss = model(input_ids=input_ids_BT, labels=labels_BT).loss
         optimizer.zero_grad()
         loss.backward()
@@ -100,17 +100,12 @@ def _make_model(shape: str, layers: int, words: int) -> Any:
     return Qwen3ForCausalLM(Qwen3Config(**common, head_dim=HIDDEN // HEADS))
 
 
-def _batch(tokenizer: Any, seed: int, step: int) -> tuple[Tensor, Tensor]:
+def _batch(seed: int, step: int) -> tuple[Tensor, Tensor]:
     """(token ids, labels) [B, T]: contexts and their answered questions; the answers and their ends are scored."""
     import torch
 
-    contexts, values_NK, asked_NQ = recall.draw(BATCH, seed, "language model", step)
-    texts = [
-        [recall.BOS, *context, *(w for k in asked for w in recall.answered(k, int(values[k])))]
-        for context, values, asked in zip(contexts, values_NK, asked_NQ.tolist(), strict=True)
-    ]
-    input_ids_BT = torch.tensor([tokenizer.convert_tokens_to_ids(words) for words in texts])
-    first = 1 + recall.KEYS + recall.NOISE
+    numbers, first = recall.answered_texts(BATCH, seed, "language model", step)
+    input_ids_BT = torch.from_numpy(numbers)
     labels_BT = input_ids_BT.clone()
     labels_BT[:, :first] = -100
     labels_BT[:, first::3] = -100  # questions

@@ -49,6 +49,8 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
         parse(config.eval.measures)
     regularizer_terms.regularizers(config)
     preparation.kind_of(config.train.method).check(config)
+    if not preparation.trains_encoder(config):
+        return config, plan
     folder_facts.check(config)
     model_parts.describe(config)  # a rate that reaches none of them
     freezing.check(config)

@@ -16,6 +16,7 @@ from irctl.types import Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.pipelines.train.preparation import Described
 
 
 def describe(config: Config, *, probe: bool = False, out: str | None = None) -> dict[str, Any]:
@@ -23,8 +24,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
 
     probe: train two steps here, to measure the memory that they take.
     """
-    from irctl.models import locate, similarity
-    from irctl.pipelines.train import memory, model_parts, preparation, trial
+    from irctl.pipelines.train import memory, preparation, trial
 
     said = Silent()
     config, plan = checks.check(config, said, out)
@@ -33,7 +33,10 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     described: dict[str, Any] = {"data": data.facts, **data.lists}
     if said.lines:
         described["notices"] = [*said.lines, *described.get("notices", ())]
+    is_encoder = preparation.trains_encoder(config)
     described["batch"] = batch_plan.plan(config, data.sizes).as_dict()
+    if not is_encoder:
+        del described["batch"]["negatives_per_query"]
     if data.sizes and data.sizes.queries:
         steps = batch_plan.steps(config, plan, data.sizes.queries)
         every = batch_plan.save_every(config, steps)
@@ -44,21 +47,10 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
             described["notices"] = [*described.get("notices", ()), steps.notice]
     else:
         described["steps"] = {"steps": config.train.max_steps or "unknown until the data is here"}
-    if parts := model_parts.describe(config):
-        described["parts"] = parts
-    described["loss"] = {
-        p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
-        + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
-        + (f", {of_data}" if (of_data := data.of_losses.get(p.name)) else "")
-        for p in terms.parts(config)
-    }
-    if config.train.regularizer:
-        described["regularizers"] = regularizer_lines.describe(config, plan, data)
-        if said_of := regularizer_lines.notices(config, plan, data.sizes):
-            described["notices"] = [*described.get("notices", ()), *said_of]
-    described["similarity"] = {
-        "scores": similarity.describe_training(locate.find_local(config.model.name, config.model.revision), config)
-    }
+    if is_encoder:
+        described |= _of_encoder(config, plan, data)
+    if said_of := regularizer_lines.notices(config, plan, data.sizes):
+        described["notices"] = [*described.get("notices", ()), *said_of]
     folder = Path("runs/ID")
     described["launch"] = " ".join(launch.argv(config, folder))
     uses = deepspeed_settings.uses_deepspeed(config.hardware)
@@ -70,4 +62,26 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         whose = "the first device" if config.hardware.device_kind == "cuda" else "a process, libraries included"
         peak = trial.peak_memory_gib(config)
         described["memory"]["activations"] = f"{peak:.2f} GiB with all else: the peak of {whose} over two steps"
+    return described
+
+
+def _of_encoder(config: Config, plan: batch_plan.BatchPlan, data: Described) -> dict[str, Any]:
+    """Parts of the model with their rates, the terms of the loss, and how vectors are compared."""
+    from irctl.models import locate, similarity
+    from irctl.pipelines.train import model_parts
+
+    described: dict[str, Any] = {}
+    if parts := model_parts.describe(config):
+        described["parts"] = parts
+    described["loss"] = {
+        p.name: f"weight {p.weight:g}, candidates {p.view}, temperature "
+        + ("measured over the first 4 loss batches" if p.temperature is None else f"{p.temperature:g}")
+        + (f", {of_data}" if (of_data := data.of_losses.get(p.name)) else "")
+        for p in terms.parts(config)
+    }
+    if config.train.regularizer:
+        described["regularizers"] = regularizer_lines.describe(config, plan, data)
+    described["similarity"] = {
+        "scores": similarity.describe_training(locate.find_local(config.model.name, config.model.revision), config)
+    }
     return described

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths, plugins
 from irctl.errors import RunFailed
-from irctl.pipelines.train import method_settings, model_parts
+from irctl.pipelines.train import method_settings, model_parts, preparation
 from irctl.pipelines.train.parameters import count_lora, count_parameters
 from irctl.training import batch_plan
 from irctl.training.batch_plan import BatchPlan
@@ -48,11 +48,12 @@ class ModelMemory:
     has_optimizer: bool  # in a checkpoint
     text_bytes: int  # of the model's folder: vocabulary and settings; what is written beside the parameters
     epochs: int = 0  # after each of which a model and its state are kept
+    beside_bytes: float = 0  # on each device, of a model that trains nothing and is in no checkpoint
 
     @property
     def device_gib(self) -> float:
         frozen = self.parameters + self.added - self.trained
-        return (self.trained * self.state_bytes + frozen * self.frozen_bytes) / GIB
+        return (self.trained * self.state_bytes + frozen * self.frozen_bytes + self.beside_bytes) / GIB
 
     @property
     def checkpoint_gib(self) -> float:
@@ -89,7 +90,7 @@ def of_model(folder: Path, config: Config, devices: int) -> ModelMemory:
         frozen_bytes=WEIGHT_BYTES / devices if stage == 3 else WEIGHT_BYTES,
         has_optimizer=train.save_state,
         text_bytes=_text_bytes(folder),
-        **_count_checkpoints(config),
+        **count_checkpoints(config),
     )
 
 
@@ -114,11 +115,12 @@ def of_codes(config: Config, encoder: Path | None) -> ModelMemory:
         frozen_bytes=WEIGHT_BYTES,
         has_optimizer=config.train.save_state,
         text_bytes=copied + WEIGHT_BYTES * trained,  # centroids of documents, and the map once more, in the model
-        **_count_checkpoints(config),
+        **count_checkpoints(config),
     )
 
 
-def _count_checkpoints(config: Config) -> dict[str, Any]:
+def count_checkpoints(config: Config) -> dict[str, Any]:
+    """Checkpoints that stay, and that lie there at once, by the settings."""
     keep, written = config.train.keep, batch_plan.most_checkpoints(config)
     if written is None:
         counted = {"kept": keep + 1, "checkpoints": keep + 2}
@@ -140,7 +142,13 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
     from irctl.pipelines.references import fitting
 
     located = find_local(config.model.name, config.model.revision)
-    if _trains_codes_alone(config) and fitting.is_of_vectors(config.data.source):
+    kind = preparation.kind_of(config.train.method)
+    if hasattr(kind, "memory_of"):  # it trains no model of model.name
+        known = kind.memory_of(config)
+        if known is None:
+            return
+        taken = known
+    elif _trains_codes_alone(config) and fitting.is_of_vectors(config.data.source):
         taken = of_codes(config, None)
     elif located is None:
         return

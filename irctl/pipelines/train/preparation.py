@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from irctl.types import Reporter
 
 KINDS = "pipelines/train/data_kinds"
+TEXTS = "texts"
+"""The kind of data of compressive encoders."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class DataKind(Protocol):
 
     def prepare(self, config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         """Before the training processes start: files made, artifacts recorded."""
+
+
+def trains_encoder(config: Config) -> bool:
+    """Whether what is trained makes vectors of texts; else it is a compressive encoder, with a model of its own."""
+    return bool(plugins.literal("methods", config.train.method, "DATA") != TEXTS)
 
 
 def settle(config: Config) -> Config:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.origins import derived, outranks
+from irctl.pipelines.train import preparation
 from irctl.pipelines.train.method_settings import NOT_CHOSEN
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def settle(config: Config) -> Config:
     _check_index(config)
     init = config.train.init
     if not init:
+        return config
+    if not preparation.trains_encoder(config):  # its kind of data finds the encoder to start from
         return config
     own, asked = config.origins.get("model.name"), config.origin("train.init")
     if own is not None and own.kind not in NOT_CHOSEN and not outranks(asked, own):

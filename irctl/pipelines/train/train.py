@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 
+FORMAT = "sentence-transformers"
+
+
 def train(
     config: Config,
     run: RunHandle,
@@ -67,7 +70,8 @@ def train(
         write_json(run.paths.deepspeed, deepspeed_settings.settings(config.hardware))
     done = _follow_to_the_end(config, run, reporter, command, data.for_workers)
     stopping.forget()  # asked after the last step: the training is whole
-    config = replace_measured(config, done["state"])
+    if preparation.trains_encoder(config):
+        config = replace_measured(config, done["state"])
     write_json(run.paths.config, run.scrub_value(config.to_json()))
     if warning := collapse_warning(done["dev_before"], done["dev_after"]):
         reporter.warn(warning)
@@ -123,7 +127,7 @@ def _record(
         **_record_model(run, done, out),
         **{made["kind"]: made["path"] for made in done.get("artifacts", ())},
         "method": config.train.method,
-        "loss": config.loss.name,
+        "loss": config.loss.name if preparation.trains_encoder(config) else "cross-entropy of answers",
         "steps": done["steps"],
         "model_step": done["model_step"],
         "first_loss": done["first_loss"],
@@ -159,7 +163,7 @@ def _record_model(run: RunHandle, done: Mapping[str, Any], out: str | None) -> d
     if not sha256:
         return {}
     run.note(model_fingerprint=sha256)
-    run.artifact("out", "model", run.paths.model, sha256=sha256, dim=done["dim"], format="sentence-transformers")
+    run.artifact("out", "model", run.paths.model, sha256=sha256, dim=done["dim"], format=done.get("format", FORMAT))
     model = run.paths.model
     if out:
         model = Path(out).resolve() if Path(out).is_symlink() else Path(out)

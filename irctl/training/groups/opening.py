@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from irctl.config import Config
 from irctl.data.groups.batch_views import ViewsOf, batch_views
 from irctl.models.transforms.files import hash_texts
 from irctl.origins import derived
 from irctl.training import learning_rates
+from irctl.training.activations import checkpoint_activations
 from irctl.training.groups import frozen_settings, held_out, sources
 from irctl.training.groups.batches import GroupBatches
 from irctl.training.groups.dev_score import DevScore
@@ -110,7 +110,7 @@ def open_groups(
     is_frozen = frozen_settings.is_frozen(config) and bool(heads.head_modules(encoder))
     frozen_settings.check(config, is_frozen)
     if config.train.gradient_checkpointing:
-        _checkpoint_activations(encoder.module)
+        checkpoint_activations(encoder.module)
     guide = Guide(load_guide(config), config.loss.guide_margin) if config.loss.guide else None
     dev = (
         held_out.reduced(config, data, apart, context.paths)
@@ -163,12 +163,3 @@ def open_groups(
 def _open(config: Config, data: TrainingSource, holds_out: bool) -> tuple[GroupSource, HeldOut | None]:
     """(groups to train on, queries held out if any)."""
     return held_out.open_groups(config, data) if holds_out else (sources.groups_of(config, data), None)
-
-
-def _checkpoint_activations(module: nn.Module) -> None:
-    from transformers import PreTrainedModel
-
-    for part in module.modules():
-        if isinstance(part, PreTrainedModel):
-            older = getattr(part, "gradient_checkpointing_enable", None)  # its name before transformers 5.22
-            getattr(part, "activation_checkpointing_enable", older)({"use_reentrant": False})  # type: ignore[misc]

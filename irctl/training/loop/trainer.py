@@ -204,8 +204,9 @@ class Trainer(transformers.Trainer):
         if first:
             epoch = round(self.state.epoch or 0.0, 6)
             self.run.journal.dev(self.state.global_step, epoch, scores, self.method.measured_on)
-        value = gather.from_first(scores.get(BEST, 0.0), self.args.device)
-        self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
+        value = gather.from_first(scores.get(BEST, math.nan), self.args.device)
+        if not math.isnan(value):  # a loss that is measured chooses nothing
+            self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}
 
     def _tell_time_left(self, **words: Any) -> None:
@@ -215,7 +216,7 @@ class Trainer(transformers.Trainer):
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Keep the step with the highest score; of equals, the earliest. The untrained model does not take part."""
         value, best = metrics[f"eval_{BEST}"], self.state.best_metric
-        if self.state.global_step == 0 or (best is not None and value <= best):
+        if self.state.global_step == 0 or math.isnan(value) or (best is not None and value <= best):
             return False
         self.state.best_metric, self.state.best_global_step = value, self.state.global_step
         return True
@@ -254,6 +255,8 @@ class Trainer(transformers.Trainer):
                 saved = checkpoints.at(folder, step)
                 assert saved is not None, "just published"
                 epoch_models.write(self.method, saved, step // self.steps.steps_an_epoch)
+            if write := getattr(self.method, "write_checkpoint", None):
+                write(checkpoints.model_of(folder, step), weights)
             checkpoints.rotate(folder, self.config.train.keep, self.state.best_global_step)
         gather.barrier()
 

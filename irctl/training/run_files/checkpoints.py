@@ -96,7 +96,13 @@ def rotate(folder: Path, keep: int, best_step: int | None) -> None:
     """Remove all but the newest `keep` and the best."""
     others = [c for c in whole(folder) if c.step != best_step]
     for checkpoint in others[: max(0, len(others) - keep)]:
+        shutil.rmtree(model_of(folder, checkpoint.step), ignore_errors=True)
         shutil.rmtree(checkpoint.folder)
+
+
+def model_of(folder: Path, step: int) -> Path:
+    """Where a method that writes its model at each checkpoint has that of a step."""
+    return folder / f"checkpoint-{step}"
 
 
 def check_fits(checkpoint: Checkpoint, *, config_sha256: str, data: str, processes: int, zero_stage: int) -> None:

@@ -26,7 +26,7 @@ def test_the_published_mixture_is_130_000_rows_after_the_filter() -> None:
         times = np.bincount(share.taken_N, minlength=len(lengths_N))[3000:10_000]
         assert times.max() - times.min() <= 1
         assert ((share.taken_N >= 3000) & (share.taken_N < 10_000)).all()
-    assert shares[0].line() == "hotpotqa: 10010 rows, 3000 too short and 10 too long, 7000 kept, 5000 taken"
+    assert shares[0].line() == "hotpotqa: 10010 rows, 3000 too short, 10 too long, 7000 kept, 5000 taken"
 
 
 def test_draws_follow_seed_and_file_and_limits_are_excluded() -> None:

@@ -17,13 +17,15 @@ from irctl.models.locate import LocatedModel
 
 
 def test_a_context_has_every_key_once_and_its_questions_are_answered_by_it() -> None:
-    contexts, values_NK, asked_NQ = recall.draw(50, 1)
-    assert recall.draw(50, 1)[0] == contexts != recall.draw(50, 2)[0]
-    for context, values, asked in zip(contexts, values_NK, asked_NQ, strict=True):
-        facts = [w for w in context if w.startswith("k")]
-        assert sorted(facts) == sorted(recall.value_word(k, v) for k, v in enumerate(values))
+    contexts_NT, values_NK, asked_NQ = recall.draw(50, 1)
+    assert (recall.draw(50, 1)[0] == contexts_NT).all() and (recall.draw(50, 2)[0] != contexts_NT).any()
+    known = recall.words()
+    for context, values, asked in zip(contexts_NT, values_NK, asked_NQ, strict=True):
+        facts = [known[i] for i in context if known[i].startswith("k")]
+        assert sorted(facts) == sorted(f"k{k}v{v}" for k, v in enumerate(values))
         assert len(context) == 32 and len(set(asked.tolist())) == recall.QUESTIONS
-    assert len(set(recall.words())) == len(recall.words()) == 3 + 128 + 16 + 16
+    assert len(set(known)) == len(known) == 3 + 128 + 16 + 16
+    assert known[recall.question_number(3)] == "k3?" and known[recall.value_number(15, 7)] == "k15v7"
 
 
 def test_its_files_are_rows_whose_words_are_one_token_each(tmp_path: Path) -> None:

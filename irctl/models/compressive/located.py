@@ -1,0 +1,50 @@
+"""Where a language model lies: a folder, a hub id, or a small one, which is made when it is first named."""
+
+from __future__ import annotations
+
+from irctl.data.files import made_once
+from irctl.errors import ConfigError
+from irctl.models.locate import LocatedModel, find_local, locate
+
+SMALL = {"recall-llama": "llama", "recall-qwen3": "qwen3"}
+"""Names of the models of the recall task, and their shapes."""
+VERSION, SEED = 1, 1
+
+
+def locate_language_model(name: str, revision: str = "") -> LocatedModel:
+    """Its folder. Raises ConfigError where none is named, DataError where it is not here."""
+    check_named(name)
+    if name in SMALL:
+        return _small(name)
+    return locate(name, revision)
+
+
+def find_language_model(name: str, revision: str = "") -> LocatedModel | None:
+    """Its folder if it is here already; nothing is fetched or made."""
+    check_named(name)
+    if name in SMALL:
+        folder = made_once.find_made(KIND, _key(name))
+        return LocatedModel(folder, name, "", "made") if folder else None
+    return find_local(name, revision)
+
+
+def check_named(name: str) -> None:
+    """ConfigError where no language model is named."""
+    if not name:
+        raise ConfigError(
+            "acerag.lm: names no language model", hint=f"--set acerag.lm=FOLDER, a hub id, or {' or '.join(SMALL)}"
+        )
+
+
+KIND = "language-models"
+
+
+def _key(name: str) -> str:
+    return made_once.key_of({"name": name, "version": VERSION, "seed": SEED})
+
+
+def _small(name: str) -> LocatedModel:
+    from irctl.models.compressive import tiny_lm
+
+    folder = made_once.make_once(KIND, _key(name), lambda work: tiny_lm.make(work, SMALL[name], seed=SEED))
+    return LocatedModel(folder, name, "", "made")

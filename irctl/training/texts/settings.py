@@ -1,0 +1,87 @@
+"""The settings of a compressive encoder's training, read and checked together. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from irctl import plugins
+from irctl.errors import ConfigError
+from irctl.models.compressive import row_selection
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+
+METHOD = "acerag"
+STAGES = {"pt": ("stride", "random", "mean"), "ft": ("stride", "random", "terminal", "mean")}
+"""The stages, and how each may keep rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """The settings with their lists read."""
+
+    own: Any  # the method's Config
+    ratios: tuple[int, ...]
+    files: tuple[str, ...]
+    splits: tuple[float, ...]
+
+
+def read(config: Config) -> Compression:
+    """Raises ConfigError for lists that cannot be read, and for settings that contradict each other."""
+    cls: Any = plugins.config_class("methods", METHOD)
+    own = cls(**config.plugin(METHOD))
+    ratios = numbers("acerag.ratios", own.ratios, int)
+    if not ratios or len(set(ratios)) != len(ratios):
+        raise ConfigError(f"acerag.ratios={own.ratios}: expected whole numbers of 1 or more, each once")
+    if own.selection not in STAGES[own.stage]:
+        legal = ", ".join(STAGES[own.stage])
+        raise ConfigError(f"acerag.selection={own.selection}: stage {own.stage} keeps rows by {legal}")
+    for ratio in ratios:
+        row_selection.check(own.selection, own.grid, ratio)
+    _check_stage(config, own)
+    files = tuple(name.strip() for name in own.data_files.strip("[]").split(",") if name.strip())
+    return Compression(
+        own=own, ratios=ratios, files=files, splits=numbers("acerag.data_splits", own.data_splits, float)
+    )
+
+
+def numbers(key: str, text: str, kind: type) -> tuple[Any, ...]:
+    """1,2,4 or [1,2,4] as numbers. Raises ConfigError."""
+    words = [w.strip(" '\"") for w in str(text).strip("[] ").split(",") if w.strip(" '\"")]
+    try:
+        found = tuple(kind(w) for w in words)
+    except ValueError:
+        raise ConfigError(f"{key}={text}: expected numbers such as 1,2,4") from None
+    if any(not n > 0 for n in found):
+        raise ConfigError(f"{key}={text}: expected numbers above 0")
+    return found
+
+
+def _check_stage(config: Config, own: Any) -> None:
+    """Refuse settings of the other stage, and lengths that leave nothing to read."""
+    only = {"window": "pt", "reconstruction": "pt", "lm_tokens": "ft", "targets": "ft", "chat_template": "ft"}
+    for name, stage in only.items():
+        key = f"{METHOD}.{name}"
+        if stage != own.stage and key in config.origins:
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}): is of stage {stage}; this is stage {own.stage}", hint="Drop it"
+            )
+    if own.shuffle_rows and own.grid != "released":
+        raise ConfigError("acerag.shuffle_rows=true: reproduces the released encoders", hint="Add acerag.grid=released")
+    if own.stage == "pt":
+        if own.chunk_tokens < own.window:
+            raise ConfigError(f"acerag.chunk_tokens={own.chunk_tokens}: holds no window of {own.window} tokens")
+        if own.min_tokens and own.min_tokens < own.window:
+            raise ConfigError(
+                f"acerag.min_tokens={own.min_tokens}: a text of one window ({own.window}) has nothing to predict",
+                hint=f"Use acerag.min_tokens={own.window} or more",
+            )
+    if own.max_tokens and own.min_tokens and own.max_tokens <= own.min_tokens + 1:
+        raise ConfigError(f"acerag.min_tokens={own.min_tokens} and max_tokens={own.max_tokens}: no length lies between")
+
+
+def least_tokens(own: Any) -> int | None:
+    """Length above which a row is kept; a text for pre-training has more than a window."""
+    least = max(own.min_tokens, own.window) if own.stage == "pt" else own.min_tokens
+    return int(least) or None
