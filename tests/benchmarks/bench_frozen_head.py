@@ -5,8 +5,8 @@
 
 Measured on one core of a busy machine, 256 queries x 2: 66 CPU ms a step (a batch 13, the loss 16, its gradient 34, the
 update 4); with sigreg:0.02, whose 1,024 slices cost most, 259.
-`irctl train --method isotropic --set model.freeze_base=true` for 1,000 steps with batch.global=256 and data.group_size=2, which
-is all 135 queries of the built-in collection a step: 48 CPU s, start, two dev evaluations and the model included.
+`irctl train --method isotropic --set model.freeze_base=true` for 1,000 steps with batch.global=256, data.group_size=2,
+which is all 135 queries of the built-in collection a step: 48 CPU s, start, two dev evaluations and the model included.
 The base's vectors come from the cache (IRCTL_CACHE), or are made first, which is not counted.
 """
 
