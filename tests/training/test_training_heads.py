@@ -104,7 +104,9 @@ def test_a_model_names_the_texts_that_it_was_fitted_and_trained_on(tiny_encoder:
     _, paths = trained(configuration(tiny_encoder, toy, data__negatives="none", data__group_size=1))
     rows = fitted_rows.load(paths.model)
     documents = [json.loads(line)["text"] for line in (Path(toy) / "corpus.jsonl").read_text().splitlines()]
-    assert set(rows) == set(hash_texts([*WORDS[:8], *documents])), "the head's sample is the whole corpus here"
+    known, queries = set(hash_texts(documents)), set(hash_texts(WORDS[:8]))
+    assert queries <= set(rows) <= queries | known
+    assert known - set(rows), "of a small corpus half is taken, and isotropy is measured on others"
     _, plain = trained(
         configuration(tiny_encoder, toy, data__negatives="none", data__group_size=1, model__output_dim="")
     )

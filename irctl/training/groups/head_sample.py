@@ -1,5 +1,5 @@
 """The texts that a projection head begins by, passages of the corpus and training queries, drawn by the seed; and where
-what was fitted on them is kept.
+what was fitted on them is kept. Of a corpus at most half is taken.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ def draw_sample(config: Config, source: TrainingSource, groups: GroupSource) -> 
     queries = groups.query_texts(groups.query_rows[_draw(len(groups), "head queries", seed)])
     if isinstance(source, JudgedSplit):
         corpus = source.collection.corpus
-        return Sample(corpus.texts(_draw(len(corpus), "head", seed)), queries)
+        return Sample(corpus.texts(_draw(len(corpus), "head", seed, most=-(-len(corpus) // 2))), queries)
     return Sample(groups.passage_texts(_draw(len(groups.passages), "head", seed)), queries)
 
 
-def _draw(rows: int, *parts: object) -> NDArray[np.int64]:
-    """Row numbers, ascending; all where there are no more than ROWS."""
-    return np.sort(draws.order(rows, *parts)[:ROWS])
+def _draw(rows: int, *parts: object, most: int = ROWS) -> NDArray[np.int64]:
+    """Row numbers, ascending; all where there are no more than ROWS.
+
+    most: of a small corpus half, so that isotropy can be measured on the other.
+    """
+    return np.sort(draws.order(rows, *parts)[: min(most, ROWS)])
 
 
 def kept_in(paths: RunPaths) -> Keep:
