@@ -37,7 +37,7 @@ def ls(
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="collection or group, such as beir/scifact")],
+    name: Annotated[str, typer.Argument(help="collection or group, such as beir/scifact; acerag: AceRAG-Data")],
     root: Root = "",
     json_: Json = False,
     quiet: Quiet = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from irctl.data.files import made_once
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.models.locate import LocatedModel, find_local, locate
 
 SMALL = {"recall-llama": "llama", "recall-qwen3": "qwen3"}
@@ -16,7 +16,10 @@ def locate_language_model(name: str, revision: str = "") -> LocatedModel:
     check_named(name)
     if name in SMALL:
         return _small(name)
-    return locate(name, revision)
+    try:
+        return locate(name, revision)
+    except DataError as e:
+        raise type(e)(f"acerag.lm: {e.message}", hint="Give a folder, or fetch it where the hub can be reached") from e
 
 
 def find_language_model(name: str, revision: str = "") -> LocatedModel | None:

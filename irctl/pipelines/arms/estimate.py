@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ALIKE: tuple[str, ...] = ("model.", "encoder.", "batch.", "hardware.", "loss.name", "data.source", "data.group_size")
 ALIKE += ("train.method", "train.regularizer", "train.gradient_checkpointing")
 """Settings that decide what a step takes, or what they begin with."""
+MODELS_OF_THEIR_OWN = ("acerag",)
+"""Methods whose own settings name model and texts."""
 FEWEST = 3
 """Logged steps of a run that say how long one takes; the first is left out."""
 
@@ -83,13 +85,19 @@ def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Training:
 
 
 def _steps(config: Config) -> tuple[int | None, str]:
-    """(steps, "") as the batch arithmetic counts them over the judged training queries; (None, why)."""
+    """(steps, "") as the batch arithmetic counts them over the judged training queries, or texts; (None, why)."""
     from irctl.data.collections.open import open_for
     from irctl.data.collections.training_source import train_split
+    from irctl.pipelines.train import preparation
 
     if config.train.max_steps:
         return config.train.max_steps, ""
     try:
+        if not preparation.trains_encoder(config):
+            sizes = preparation.kind_of(config.train.method).describe(config).sizes
+            if sizes is None:
+                return None, "its data or its model are not here"
+            return batch_plan.steps(config, batch_plan.plan(config), sizes.queries).total, ""
         queries = len(open_for(config).qrels(train_split(config)))
         queries = min(queries, config.data.max_queries or queries)
         return batch_plan.steps(config, batch_plan.plan(config), queries).total, ""
@@ -99,9 +107,9 @@ def _steps(config: Config) -> tuple[int | None, str]:
 
 def _seconds(config: Config, known: Sequence[RunRecord]) -> tuple[float | None, str]:
     """Seconds a step and the run that took them: the newest run with these settings that logged enough steps."""
-    mine = _alike(config.to_json())
+    mine = _alike(config.to_json(), config.train.method)
     for run in known:
-        if _alike(json.loads(run.columns.get("config_json") or "{}")) == mine:
+        if _alike(json.loads(run.columns.get("config_json") or "{}"), config.train.method) == mine:
             at: dict[int, datetime] = {}
             for row in journal.Follower(run.paths.metrics).rows() if run.paths.metrics.is_file() else ():
                 if "step" in row and "at" in row and row.get("name") == "loss":
@@ -113,8 +121,9 @@ def _seconds(config: Config, known: Sequence[RunRecord]) -> tuple[float | None, 
     return None, ""
 
 
-def _alike(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {k: v["value"] for k, v in settings.items() if k.startswith(ALIKE)}
+def _alike(settings: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, Any]:
+    alike = (*ALIKE, f"{method}.") if method in MODELS_OF_THEIR_OWN else ALIKE
+    return {k: v["value"] for k, v in settings.items() if k.startswith(alike)}
 
 
 def _all(jobs: Mapping[str, _Training], asked: Asked) -> str:

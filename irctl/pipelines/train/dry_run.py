@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
+from irctl.errors import RunFailed
 from irctl.pipelines.train import checks, regularizer_lines
 from irctl.training import batch_plan
 from irctl.training.objective import terms
@@ -28,8 +29,8 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
 
     said = Silent()
     config, plan = checks.check(config, said, out)
-    memory.check_disk(config, plan.devices, paths.runs())
     data = preparation.kind_of(config.train.method).describe(config)
+    _check_disk(config, plan.devices, said, is_here=data.sizes is not None or preparation.trains_encoder(config))
     described: dict[str, Any] = {"data": data.facts, **data.lists}
     if said.lines:
         described["notices"] = [*said.lines, *described.get("notices", ())]
@@ -63,6 +64,18 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
         peak = trial.peak_memory_gib(config)
         described["memory"]["activations"] = f"{peak:.2f} GiB with all else: the peak of {whose} over two steps"
     return described
+
+
+def _check_disk(config: Config, devices: int, said: Silent, *, is_here: bool) -> None:
+    """RunFailed as the training would be; where what it reads is not here, it will run elsewhere: then only said."""
+    from irctl.pipelines.train import memory
+
+    try:
+        memory.check_disk(config, devices, paths.runs())
+    except RunFailed as e:
+        if is_here:
+            raise
+        said.say(e.message)
 
 
 def _of_encoder(config: Config, plan: batch_plan.BatchPlan, data: Described) -> dict[str, Any]:

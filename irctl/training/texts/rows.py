@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl import hashing
-from irctl.data.contexts import mixture, recall_files
+from irctl.data.contexts import mixture, recall_files, released
 from irctl.data.contexts.mixture import Share
 from irctl.data.contexts.prompts import Words
 from irctl.data.contexts.rows import Row, TextRow, read_rows
@@ -50,10 +50,12 @@ def find_files(settings: Compression, root: str) -> list[Path]:
             "acerag.data_files: names no file",
             hint="--set acerag.data_files=a.json,b.json, or recall (made from a seed)",
         )
+    of_release = [name for name in settings.files if released.is_of(name)]
+    known = dict(zip(of_release, released.find(of_release, root), strict=True))
     found = []
     for name in settings.files:
-        made = recall_files.find(name)
-        path = made or (hub.find_file(name, root) if hub.is_hub(name) else Path(name).expanduser())
+        path = known.get(name) or recall_files.find(name)
+        path = path or (hub.find_file(name, root) if hub.is_hub(name) else Path(name).expanduser())
         if not path.is_file():
             raise DataError(f"acerag.data_files: {name}: no such file")
         found.append(path)
