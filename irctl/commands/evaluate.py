@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,6 +80,19 @@ def evaluate(
     isotropy: Annotated[
         bool, typer.Option("--isotropy", help="how evenly documents and queries use their dimensions, held out")
     ] = False,
+    task: Annotated[
+        str, typer.Option(help="what a language model answers by compressed contexts: rag-qa, sum, icl, reasoning")
+    ] = "",
+    run: Annotated[
+        str | None, typer.Option(help="with --task: run file or search of a collection, whose top 5 are the context")
+    ] = None,
+    answers: Annotated[str | None, typer.Option(help="with --run: FILE.json of {query id: [answers]}")] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="with --task: contexts of other questions, and rows of zeros, too")
+    ] = False,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="with --task: passages compressed one by one too, from the cache")
+    ] = False,
 ) -> None:
     """Evaluate. Every judged query counts; ties are broken as trec_eval does; per-query values are kept with the run.
 
@@ -87,6 +100,9 @@ def evaluate(
     share of the exact 10 and 100 nearest (or of -k) that codes find, and with --rerank what exact vectors restore.
     --transforms measures vectors through each transform of the list, fitted on the corpus: one run, one row each; a
     last word such as front:corpus says what queries are centred by (own, corpus or none).
+    --task measures the answers of a language model whose contexts a compressive encoder (--model) compresses, at each
+    of acerag.ratios, beside other contexts of as many tokens: --task rag-qa --model RUN --data recall-test. Other
+    --data: a file of questions, or a collection with --run and --answers.
     --model latest:GROUP, of a recipe with arms, evaluates each of them, --devices one on each.
 
     \b
@@ -103,6 +119,27 @@ def evaluate(
       irctl eval --dry-run
     """
 
+    if task or run or answers or controls or cached:
+        of_rankings = {
+            "RUNS": runs, "--qrels": qrels, "--index": index, "--measures": measures, "-k": k, "--rerank": rerank,
+            "--on-conflict": on_conflict, "--keep-going": keep_going, "--trust-rank": trust_rank, "--queries": queries,
+            "--recall-against": recall_against, "--transforms": transforms, "--similarities": similarities,
+            "--export": export, "--oracle": oracle, "--isotropy": isotropy, "--overwrite": overwrite,
+        }  # fmt: skip
+        return _answer(
+            options,
+            unfit=[name for name, given in of_rankings.items() if given],
+            named={"data.source": data, "model.name": model, "data.split": split},
+            task=task,
+            model=model,
+            split=split,
+            run=run,
+            answers=answers,
+            controls=controls,
+            cached=cached,
+            baseline=baseline,
+            per_query=per_query,
+        )
     request = EvalRequest(
         run_files=tuple(runs or ()),
         qrels=qrels,
@@ -151,4 +188,32 @@ def evaluate(
         group = find_group(model) if model else None
     if group is not None:
         return evaluate_arms(options, group, named=named, names=NAMES)
+    execute("eval", options, named=named, names=NAMES, work=work, describe=describe)
+
+
+def _answer(options: Options, *, unfit: list[str], named: dict[str, str | None], **asked: Any) -> None:
+    """`irctl eval --task`: answers over contexts in place of rankings."""
+    from irctl.commands.frame.guard import guarded
+    from irctl.errors import ConfigError
+
+    with guarded(options.json_, options.debug):
+        if not asked["task"]:
+            given = next(f"--{name}" for name in ("run", "answers", "controls", "cached") if asked[name])
+            raise ConfigError(f"{given}: is of --task", hint="Add --task rag-qa, sum, icl or reasoning")
+        if unfit:
+            raise ConfigError(f"{unfit[0]}: is of rankings, and --task measures answers", hint="Drop one")
+    from irctl.pipelines.answer.request import AnswerRequest
+
+    request = AnswerRequest(**asked)
+
+    def work(job: Job) -> dict[str, object]:
+        from irctl.pipelines.answer import answer
+
+        return answer.evaluate(job.config, job.run, job.reporter, request)
+
+    def describe(config: Config) -> dict[str, object]:
+        from irctl.pipelines.answer import answer
+
+        return answer.describe(config, request)
+
     execute("eval", options, named=named, names=NAMES, work=work, describe=describe)

@@ -71,7 +71,7 @@ class Config:
     layers: int = 8  # of the language model that the encoder begins with
     stage: str = "pt"  # pt: pre-training on texts; ft: fine-tuning on prompts with a context
     ratios: str = "1,2,4,8"  # tokens of context a row stands for; one is drawn for each window or row
-    selection: str = "stride"  # which rows are kept: stride, random, terminal (ft), mean (of consecutive rows)
+    selection: str = "stride"  # which rows are kept: stride, random, terminal (ft), mean (of runs), adaptive (eval)
     grid: str = "content"  # content: rows of the context alone; released: the grid of the published encoders
     shuffle_rows: bool = False  # with grid=released, stage pt: random rows in any order, as published
     chunk_tokens: int = 4096  # of what the encoder reads at once, its instruction counted
@@ -86,6 +86,9 @@ class Config:
     chat_template: bool = True  # prompts by the tokenizer's template; false: plain text
     reconstruction: float = 0.0  # stage pt: share of windows that are predicted from rows of their own
     targets: str = "labels"  # stage ft: labels, or teacher: what the language model answers with the whole context
+    new_tokens: int = 0  # of an answer at the most (eval); 0: as many as its task has
+    scorer: str = ""  # encoder that scores sentences with selection=adaptive (eval); empty: the default one
+    ratio: int = 8  # of the passages that irctl encode compresses
     held_out: float = 0.01  # share of rows that the loss is measured on, at most 500
 
     def __post_init__(self) -> None:
@@ -98,8 +101,10 @@ class Config:
                 raise ConfigError(f"acerag.{name}: expected {' or '.join(legal)}, found {getattr(self, name)!r}")
         if min(self.layers, self.chunk_tokens, self.window, self.lm_tokens) < 1:
             raise ConfigError("acerag: layers, chunk_tokens, window and lm_tokens are 1 or more")
-        if min(self.rows_per_file, self.min_tokens, self.max_tokens) < 0:
-            raise ConfigError("acerag: rows_per_file, min_tokens and max_tokens are 0 or more")
+        if min(self.rows_per_file, self.min_tokens, self.max_tokens, self.new_tokens) < 0:
+            raise ConfigError("acerag: rows_per_file, min_tokens, max_tokens and new_tokens are 0 or more")
+        if self.ratio < 1:
+            raise ConfigError(f"acerag.ratio: expected 1 or more, found {self.ratio}")
         if not (0 <= self.reconstruction <= 1 and 0 <= self.held_out < 1):
             raise ConfigError(
                 f"acerag: reconstruction is a share, held_out one below 1, found {self.reconstruction:g} and "

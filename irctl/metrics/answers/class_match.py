@@ -1,4 +1,4 @@
-"""Class match: 1 / (number of class names in the answer) where the right one is among them, as LongBench counts.
+"""Class-match: 1 / (number of class names in the answer) where the right one is among them, as LongBench counts.
 
 Names are found as substrings, whatever their case. A name that is a proper part of the right one does not count: who
 writes `abbreviation:full` writes `abbreviation` too.

@@ -24,6 +24,10 @@ FOREIGN = "run"
 """The method of a run file that no search of irctl stands behind."""
 
 
+ANSWERS = "answers"
+"""The method of an evaluation of answers, which has no ranking."""
+
+
 @dataclass(frozen=True)
 class System:
     """What was evaluated. Texts are empty and numbers None where the lineage does not say."""
@@ -78,6 +82,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     """
     train = next((r for r in line if r.columns.get("command") == "train"), None)
     method = str(search.get("method") or "")
+    if method == ANSWERS:
+        return _answering(record, search, line, train)
     if method.startswith(("bm25", "fuse", FOREIGN)):
         return _without_vectors(record, method, search, line)
     codes = find_codes(search, line)
@@ -277,6 +283,42 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         rerank=0,
         negatives_per_query=None,
         facts={},
+        fact_runs={},
+        lineage=tuple(r.id for r in line),
+    )
+
+
+def _answering(
+    record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecord], train: RunRecord | None
+) -> System:
+    """A language model over contexts of one kind; the encoder tells two apart only where it has a part in them."""
+    is_compressed = bool(search.get("encoder"))
+    had = settings(train) if is_compressed and train is not None else {}
+    name = str(settings(record).get("run.name") or had.get("run.name") or "") if is_compressed else ""
+    parts: dict[str, Any] = {"part": search.get("part"), "lm": search.get("model"), "kept": search.get("selection")}
+    parts |= {"train": changed(train)} if had and train is not None else {"encoder": search.get("encoder")}
+    label = str(search.get("part"))
+    return System(
+        label=f"{label}, {name}" if name else label,
+        variant=_fingerprint(parts),
+        traits={k: str(v) for k, v in (("lm", search.get("model")), ("selection", search.get("selection"))) if v}
+        | ({k: short_name(_in_words(v)) for k, v in changed(train).items()} if had and train is not None else {}),
+        method=ANSWERS,
+        loss="",
+        model=str(search.get("model") or ""),
+        compression="",
+        base="",
+        vectors="",
+        transform="",
+        code="",
+        code_label="",
+        start="",
+        seed=train.columns.get("seed") if had and train is not None else None,
+        code_seed=None,
+        bytes_per_vector=None,
+        rerank=0,
+        negatives_per_query=None,
+        facts=dict(search.get("facts") or {}),
         fact_runs={},
         lineage=tuple(r.id for r in line),
     )

@@ -60,6 +60,10 @@ def numbers(key: str, text: str, kind: type) -> tuple[Any, ...]:
 
 def _check_stage(config: Config, own: Any) -> None:
     """Refuse settings of the other stage, and lengths that leave nothing to read."""
+    for name in ("new_tokens", "scorer", "ratio"):
+        if f"{METHOD}.{name}" in config.origins:
+            hint = "Use acerag.ratios" if name == "ratio" else "Drop it"
+            raise ConfigError(f"{METHOD}.{name}: is not of training, but of evaluation or encoding", hint=hint)
     only = {"window": "pt", "reconstruction": "pt", "lm_tokens": "ft", "targets": "ft", "chat_template": "ft"}
     for name, stage in only.items():
         key = f"{METHOD}.{name}"

@@ -1,0 +1,121 @@
+"""`irctl eval --task`: what a language model answers by compressed contexts, beside the same questions otherwise.
+
+One result a system (how the context was made, at which ratio) and measure; every question's value is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from irctl import plugins, stopping
+from irctl.data.contexts import prompts
+from irctl.models.compressive.generation import generate
+from irctl.pipelines.answer import contexts, opening, questions, results, tasks
+from irctl.pipelines.answer.contexts import Budgets
+from irctl.pipelines.answer.passages import KeptPassages
+from irctl.pipelines.answer.questions import Question, Questions
+from irctl.pipelines.answer.request import AnswerRequest, AskedAnswers
+from irctl.pipelines.answer.scoring import open_scorer
+from irctl.pipelines.answer.systems import Answered, ContextSystem, Prompter, list_systems, with_rules
+from irctl.training.texts.loss import READ_AT_ONCE, split_by_tokens
+from irctl.training.texts.samples import Rules
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.ledger.recording import RunHandle
+    from irctl.pipelines.answer.opening import Answerer
+    from irctl.types import Reporter
+
+
+def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: AnswerRequest) -> dict[str, Any]:
+    """Answer every question by every system, and measure; the payload of --json."""
+    asked = request.check(config)
+    answerer = opening.open_answerer(config, asked.own, str(request.model), reporter)
+    every = questions.read(config, asked, answerer.words, answerer.tokenizer)
+    run.artifact("in", "model", answerer.folder, sha256=answerer.fingerprint, dim=answerer.encoder.dim)
+    for file in every.files:
+        run.artifact("in", "texts", file)
+    prompter = make_prompter(config, asked, answerer, every)
+    systems = list_systems(asked, has_passages=prompter.passages is not None)
+    reporter.say(
+        f"{len(every.all)} questions of {every.dataset}, {len(systems)} ways to give their contexts; rows kept by "
+        f"{prompter.selection}"
+    )
+    found = answer_all(answerer, asked, prompter, systems, every.all)
+    return results.record(config, run, asked, answerer, every, prompter, found)
+
+
+def make_prompter(config: Config, asked: AskedAnswers, answerer: Answerer, every: Questions) -> Prompter:
+    """What makes the prompts, by the settings and by how the encoder was trained."""
+    own, selection = asked.own, answerer.selection(asked.selection)
+    positions = int(getattr(answerer.lm.config, "max_position_embeddings", 0)) or own.lm_tokens
+    rules = Rules(
+        ratios=asked.ratios,
+        grid=own.grid if "grid" in asked.given else answerer.about.grid,
+        chunk_tokens=own.chunk_tokens if "chunk_tokens" in asked.given else answerer.about.chunk_tokens,
+        most_tokens=min(own.lm_tokens, positions) - asked.new_tokens,
+        bos=answerer.bos,
+        seed=config.run.seed,
+    )
+    budgets = with_rules(Budgets(rules, answerer.instruction_ids(every.words_of)), selection)
+    has_passages = asked.request.cached and all(q.row.passages for q in every.all)
+    return Prompter(
+        answerer,
+        budgets,
+        every.all,
+        selection=selection,
+        scorer=cache(lambda: open_scorer(config, own.scorer, answerer.tokenizer)),
+        passages=KeptPassages(answerer, budgets) if has_passages else None,
+        controls=asked.request.controls,
+    )
+
+
+def answer_all(
+    answerer: Answerer,
+    asked: AskedAnswers,
+    prompter: Prompter,
+    systems: Sequence[ContextSystem],
+    every: Sequence[Question],
+) -> dict[ContextSystem, Answered]:
+    """Answers, their values and the tokens that contexts took, of each system."""
+    found = {system: Answered() for system in systems}
+    measures = {m: plugins.load(tasks.MEASURES, m).score for m in asked.task.measures}
+    for batch in batches(every):
+        stopping.check("nothing of this evaluation is kept")
+        for system in systems:
+            made = prompter.make(system, batch)
+            given = generate(answerer.lm, made, most=asked.new_tokens, end=answerer.tokenizer.eos_token_id)
+            for q, prompt, ids in zip(batch, made, given, strict=True):
+                text = asked.task.read(answerer.tokenizer.decode(ids, skip_special_tokens=True))
+                found[system].answers[q.id] = text
+                found[system].tokens[q.id] = contexts.context_tokens(prompt, q)
+                for name, score in measures.items():
+                    value = score(text, q.row.answers, q.row.classes)
+                    found[system].scores.setdefault(name, {})[q.id] = value
+    return found
+
+
+def batches(every: Sequence[Question]) -> Iterator[list[Question]]:
+    """Questions of like lengths together, the longest first, as many as fit when padded."""
+    lengths = {q.id: len(q.split.head) + len(q.split.context) + len(q.split.tail) for q in every}
+    ordered = sorted(every, key=lambda q: (-lengths[q.id], q.id))
+    return split_by_tokens(ordered, [lengths[q.id] for q in ordered], READ_AT_ONCE)
+
+
+def describe(config: Config, request: AnswerRequest) -> dict[str, Any]:
+    """What --dry-run prints. Raises for settings and models that are not there; reads no weights."""
+    asked = request.check(config)
+    folder, _ = opening.find_encoder(str(request.model))
+    systems = list_systems(asked, has_passages=request.cached)
+    prompts.read(asked.own.instructions)
+    return {
+        "answer": {
+            "task": request.task,
+            "encoder": str(folder),
+            "measures": ", ".join(tasks.title(m) for m in asked.task.measures),
+            "systems": [s.label for s in systems],
+            "new tokens": asked.new_tokens,
+        }
+    }

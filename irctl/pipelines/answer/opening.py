@@ -1,0 +1,107 @@
+"""Opening what answers: the encoder of a run or folder, and the language model that it was trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.data.contexts import prompts
+from irctl.models import arithmetic
+from irctl.models.compressive import folder as folders
+from irctl.models.compressive.encoder import CompressiveEncoder
+from irctl.models.compressive.language_model import open_language_model, open_tokenizer
+from irctl.models.compressive.located import locate_language_model
+from irctl.models.locate import LocatedModel
+from irctl.training import precision
+from irctl.training.texts.opening import DTYPES
+
+if TYPE_CHECKING:
+    from irctl.config import Config
+    from irctl.types import Reporter
+
+SELECTED = {"random": "stride"}
+"""How rows are kept of an encoder that was trained otherwise: of random ones those of the stride."""
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """fingerprint: of the encoder's weights. lm: frozen, in evaluation mode. words: of prompts and instructions."""
+
+    encoder: CompressiveEncoder
+    about: folders.About
+    folder: Path
+    fingerprint: str
+    lm: Any
+    lm_located: LocatedModel
+    tokenizer: Any
+    words: prompts.Words
+    attention: str
+
+    @property
+    def bos(self) -> int | None:
+        found: int | None = self.tokenizer.bos_token_id
+        return found
+
+    @cached_property
+    def untrained(self) -> CompressiveEncoder:
+        """An encoder as it is before training: cut from the language model."""
+        cut = CompressiveEncoder.cut(self.lm_located, self.encoder.layers, attention=self.attention)
+        return cut.to(self.lm.device).eval()
+
+    def selection(self, asked: str) -> str:
+        """How rows are kept: as asked, else as the encoder was trained."""
+        return asked or SELECTED.get(self.about.selection, self.about.selection)
+
+    def instruction_ids(self, dataset: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(self.words.instruction(dataset), add_special_tokens=False)["input_ids"])
+
+
+def find_encoder(model: str) -> tuple[Path, list[str]]:
+    """(the encoder's folder, what was passed over) of a run or a folder. Raises DataError."""
+    from irctl.ledger import query
+
+    path = Path(model).expanduser()
+    if path.is_dir() and not (path / "run.json").is_file():
+        return folders.find(path)
+    run = query.newest("train") if model == "latest" else query.find_run(model)
+    return folders.find(
+        run.paths.model if run is not None and run.paths.model.is_dir() else (run.folder if run else path)
+    )
+
+
+def open_answerer(config: Config, own: Any, model: str, reporter: Reporter) -> Answerer:
+    """Raises DataError where encoder and language model do not belong together, or are not here."""
+    from irctl.models.fingerprints import fingerprint_state
+
+    folder, passed = find_encoder(model)
+    for line in passed:
+        reporter.warn(f"passed over: {line}")
+    about = folders.read(folder)
+    for assumed in about.assumed:
+        reporter.warn(f"{folder}: says nothing of its training; assumed: {assumed}")
+    name = own.lm or about.lm["name"]
+    located = locate_language_model(name, "" if own.lm else about.lm["revision"])
+    tokenizer = open_tokenizer(located)
+    described = folders.describe_language_model(name, located.revision, located.folder, tokenizer)
+    folders.check_language_model(folder, about, described)
+    attention, device = precision.attention(config.model, config.hardware), arithmetic.choose_device(config.hardware)
+    dtype = DTYPES.get(config.hardware.precision, "float32")
+    encoder = CompressiveEncoder.load(folder, attention=attention).to(device).eval()
+    return Answerer(
+        encoder=encoder,
+        about=about,
+        folder=folder,
+        fingerprint=fingerprint_state(encoder.state_dict()),
+        lm=open_language_model(located, dtype=dtype, attention=attention).to(device).eval(),
+        lm_located=located,
+        tokenizer=tokenizer,
+        words=_words(own.instructions, about),
+        attention=attention,
+    )
+
+
+def _words(file: str, about: folders.About) -> prompts.Words:
+    """Those of a file; without one, what the encoder was told of each data set when it was trained."""
+    return prompts.read(file) if file else prompts.Words(encoder=about.instructions)

@@ -1,0 +1,123 @@
+"""`irctl eval --task` as a command: the ledger, the files of the run, a collection's passages, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import answering
+import pytest
+from workspace import Workspace
+
+from irctl.ledger import query
+from irctl.pipelines.evaluate import files
+
+FAST = "--set acerag.new_tokens=2 --set acerag.ratios=2,4"
+
+
+@pytest.fixture(scope="module")
+def made(place: Workspace) -> Path:
+    folder = answering.make_models(place.folder / "models")
+    answering.write_questions(folder / "recall.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(place: Workspace, made: Path) -> dict:
+    done = place.run(
+        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json --controls {FAST} --json"
+    )
+    assert done.code == 0, done.err
+    return done.json
+
+
+def test_each_system_is_a_result_of_the_ledger_with_its_values_by_question(place: Workspace, evaluated: dict) -> None:
+    run = query.find_run(evaluated["run"])
+    per_query = files.read_per_query(run.folder / "out" / files.PER_QUERY)
+    parts = {r["part"] for r in evaluated["results"]}
+    assert {"whole context", "no context", "compressed 1x", "compressed 4x", "truncated 4x", "pruned 4x"} <= parts
+    assert {"untrained encoder 4x", "of other questions 4x", "rows of zeros 4x"} <= parts
+    metrics = {(m["name"], m["split"]): m["value"] for m in query.metrics(run.id)}
+    for r in evaluated["results"]:
+        values = per_query["recall", f"all: {r['part']}", r["measure"]]
+        assert len(values) == r["n_queries"] == 24
+        assert sum(values.values()) / 24 == pytest.approx(r["value"])
+        assert metrics[r["measure"], f"all: {r['part']}"] == pytest.approx(r["value"])
+    lines = (run.folder / "out" / "answers.jsonl").read_text().splitlines()
+    assert len(lines) == 24 * len(parts) and json.loads(lines[0])["tokens"] == 32
+
+
+def test_tokens_used_are_printed_and_equal_at_a_ratio(evaluated: dict) -> None:
+    tokens = {s["part"]: s["facts"]["tokens"] for s in evaluated["searches"]}
+    for ratio in (2, 4):
+        alike = {tokens[f"{kind} {ratio}x"] for kind in ("compressed", "truncated", "pruned", "untrained encoder")}
+        assert len(alike) == 1
+    assert tokens["whole context"] == 32 and tokens["no context"] == 0
+
+
+def test_two_evaluations_answer_alike_and_are_compared_question_by_question(
+    place: Workspace, made: Path, evaluated: dict
+) -> None:
+    done = place.run(
+        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST} --json "
+        f"--baseline {evaluated['run']}"
+    )
+    assert done.code == 0, done.err
+    mine = {(r["part"], r["measure"]): r["run_sha256"] for r in done.json["results"]}
+    theirs = {(r["part"], r["measure"]): r["run_sha256"] for r in evaluated["results"]}
+    assert mine.items() <= theirs.items()
+    assert any(c["baseline"] == evaluated["run"] for c in done.json["comparisons"])
+
+
+def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Path) -> None:
+    folder = place.folder / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {f"d{i}": f"k{i}v1 n1 n2" for i in range(7)}
+    (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": d, "text": t}) + "\n" for d, t in texts.items()))
+    queries = {"q1": "k0?", "q2": "k3?", "q3": "k5?"}
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": q, "text": t}) + "\n" for q, t in queries.items()))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td0\t1\nq2\td3\t1\nq3\td5\t1\n")
+    run, answers = place.folder / "toy.trec", place.folder / "toy-answers.json"
+    order = {"q1": "d0 d1 d2 d3 d4 d5", "q2": "d3 d6", "q3": "d1 d5"}
+    run.write_text(
+        "".join(
+            f"{q} Q0 {d} {rank} {9 - rank} x\n" for q, docs in order.items() for rank, d in enumerate(docs.split(), 1)
+        )
+    )
+    answers.write_text(json.dumps({"q1": ["k0v1"], "q2": ["k3v1", "k3"]}))
+    line = f"irctl eval --task rag-qa --model {made}/encoder --data {folder} --run {run} --answers {answers} {FAST}"
+    done = place.run(f"{line} --cached --json")
+    assert done.code == 0, done.err
+    facts = {s["part"]: s["facts"] for s in done.json["searches"]}
+    assert {r["n_queries"] for r in done.json["results"]} == {2}  # q3 has no answers
+    assert facts["by passage 2x"]["tokens"] == (5 * 2 + 2 * 2) / 2  # ceil(3 / 2) rows of five and of two passages
+    assert facts["by passage 2x"]["encoded"] == 6  # d0 to d4, d3 once, and d6
+    again = place.run(f"{line} --cached --json").json
+    kept = [s["facts"] for s in again["searches"] if s["kind"] == "by passage"]
+    assert len(kept) == 3 and all(f["encoded"] == 0 and f["law"] <= 1 for f in kept)
+
+    answers.write_text(json.dumps({"q1": "k0v1"}))
+    assert place.run(line).code == 3
+
+
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        ("irctl eval --controls", 2, "--controls: is of --task"),
+        ("irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json -k 5", 2, "-k: is of rankings"),
+        ("irctl eval --task rag-qa --model {made}/encoder --data {made}/nothing.json", 3, "no such file of questions"),
+        ("irctl eval --task rag-qa --model {made}/lm --data {made}/recall.json", 2, "names no language model"),
+        ("irctl eval --task summary --model {made}/encoder --data {made}/recall.json", 2, "expected rag-qa, sum"),
+        ("irctl train --method acerag --set acerag.ratio=4", 2, "acerag.ratio: is not of training"),
+    ],
+)
+def test_what_is_refused(place: Workspace, made: Path, line: str, code: int, words: str) -> None:
+    done = place.run(line.format(made=made))
+    assert done.code == code, done.err
+    assert words in done.err and "internal error" not in done.err
+
+
+def test_a_dry_run_says_what_would_be_answered(place: Workspace, made: Path) -> None:
+    done = place.run(f"irctl eval --task icl --model {made}/encoder --data {made}/recall.json --dry-run")
+    assert done.code == 0, done.err
+    assert "compressed 8x" in done.out and "Class-match" in done.out
