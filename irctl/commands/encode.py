@@ -30,6 +30,9 @@ def encode(
     index: Annotated[
         str | None, typer.Option(help="with --codes: bundle whose quantizer makes them; default: the model's own")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="acerag: passages to rows of a compressive encoder, kept for irctl eval --cached")
+    ] = None,
     append: Annotated[
         str | None, typer.Option(help="with --codes --index: collection or vectors to add to that bundle")
     ] = None,
@@ -38,6 +41,8 @@ def encode(
 
     --codes writes the documents' nearest codes into a bundle instead, by the quantizer of --index or the one that was
     trained with the model; new documents are added to a bundle by its own encoder and document-side centroids.
+
+    --method acerag compresses each passage by acerag.ratio instead; what is kept already is not compressed again.
 
     The cache is keyed by content: weights, tokenizer, pooling, prompts, lengths, dtype and corpus. A checkpoint that is
     overwritten in place is encoded again.
@@ -51,6 +56,12 @@ def encode(
 
     from irctl.pipelines import encode as pipeline
 
+    if method is not None:
+        others = {
+            "--side": side != "passage", "--split": split, "--out": out, "--dtype": dtype, "--verify": verify,
+            "--codes": codes, "--index": index, "--append": append,
+        }  # fmt: skip
+        return _compress(options, method, [name for name, given in others.items() if given], model, data)
     request = pipeline.EncodeRequest(
         out=out, side=side, verify=verify, runner=options.runner, codes=codes, index=index, append=append
     )
@@ -63,3 +74,22 @@ def encode(
 
     named = {"data.source": data, "model.name": model, "data.split": split, "encoder.store": dtype}
     execute("encode", options, named=named, names=NAMES, work=work, describe=describe)
+
+
+def _compress(options: Options, method: str, unfit: list[str], model: str | None, data: str | None) -> None:
+    """`irctl encode --method acerag`."""
+    from irctl.commands.frame.guard import guarded
+    from irctl.pipelines.answer import keep_passages as pipeline
+
+    with guarded(options.json_, options.debug):
+        pipeline.check(method, model, unfit)
+
+    def work(job: Job) -> dict[str, object]:
+        return pipeline.keep(job.config, job.run, job.reporter, str(model))
+
+    def describe(config: Config) -> dict[str, object]:
+        return pipeline.describe(config, str(model))
+
+    execute(
+        "encode", options, named={"data.source": data, "model.name": model}, names=NAMES, work=work, describe=describe
+    )

@@ -13,14 +13,13 @@ from irctl import plugins, stopping
 from irctl.data.contexts import prompts
 from irctl.models.compressive.generation import generate
 from irctl.pipelines.answer import contexts, opening, questions, results, tasks
-from irctl.pipelines.answer.contexts import Budgets
+from irctl.pipelines.answer.contexts import make_budgets
 from irctl.pipelines.answer.passages import KeptPassages
 from irctl.pipelines.answer.questions import Question, Questions
 from irctl.pipelines.answer.request import AnswerRequest, AskedAnswers
 from irctl.pipelines.answer.scoring import open_scorer
-from irctl.pipelines.answer.systems import Answered, ContextSystem, Prompter, list_systems, with_rules
+from irctl.pipelines.answer.systems import Answered, ContextSystem, Prompter, list_systems
 from irctl.training.texts.loss import READ_AT_ONCE, split_by_tokens
-from irctl.training.texts.samples import Rules
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -51,15 +50,8 @@ def make_prompter(config: Config, asked: AskedAnswers, answerer: Answerer, every
     """What makes the prompts, by the settings and by how the encoder was trained."""
     own, selection = asked.own, answerer.selection(asked.selection)
     positions = int(getattr(answerer.lm.config, "max_position_embeddings", 0)) or own.lm_tokens
-    rules = Rules(
-        ratios=asked.ratios,
-        grid=own.grid if "grid" in asked.given else answerer.about.grid,
-        chunk_tokens=own.chunk_tokens if "chunk_tokens" in asked.given else answerer.about.chunk_tokens,
-        most_tokens=min(own.lm_tokens, positions) - asked.new_tokens,
-        bos=answerer.bos,
-        seed=config.run.seed,
-    )
-    budgets = with_rules(Budgets(rules, answerer.instruction_ids(every.words_of)), selection)
+    most = min(own.lm_tokens, positions) - asked.new_tokens
+    budgets = make_budgets(own, asked.given, answerer, selection, every.words_of, most)
     has_passages = asked.request.cached and all(q.row.passages for q in every.all)
     return Prompter(
         answerer,

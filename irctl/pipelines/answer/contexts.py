@@ -6,7 +6,7 @@ Dimension key: R rows of a context, H hidden width, S tokens of a context.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,9 @@ from irctl.models.compressive.encoder import CompressiveEncoder
 from irctl.models.compressive.generation import Prompt
 from irctl.models.compressive.soft_context import Parts
 from irctl.models.compressive.surprisal import prune, surprisals
+from irctl.pipelines.answer.opening import Answerer
 from irctl.pipelines.answer.questions import Question
+from irctl.pipelines.answer.request import ADAPTIVE
 from irctl.training.texts.loss import encode_samples
 from irctl.training.texts.samples import Rules, TextSample, fit_context, tuning_sample
 
@@ -57,6 +59,23 @@ class Budgets:
                 hint="Raise acerag.lm_tokens, or lower acerag.new_tokens",
             )
         return fit_context(split.context, 1, room, self.rules.most_tokens)
+
+
+def make_budgets(
+    own: Any, given: Collection[str], answerer: Answerer, selection: str, dataset: str, most_tokens: int
+) -> Budgets:
+    """As the encoder was trained, but for the settings in `given`. dataset: whose instruction the encoder is given.
+    selection: adaptive begins as the stride's. most_tokens: of the language model, without the answer.
+    """
+    rules = Rules(
+        ratios=(1,),  # of each prompt its own
+        selection="stride" if selection == ADAPTIVE else selection,
+        grid=own.grid if "grid" in given else answerer.about.grid,
+        chunk_tokens=own.chunk_tokens if "chunk_tokens" in given else answerer.about.chunk_tokens,
+        most_tokens=most_tokens,
+        bos=answerer.bos,
+    )
+    return Budgets(rules, answerer.instruction_ids(dataset))
 
 
 def without(questions: Sequence[Question]) -> list[Prompt]:

@@ -71,8 +71,10 @@ def find_encoder(model: str) -> tuple[Path, list[str]]:
     )
 
 
-def open_answerer(config: Config, own: Any, model: str, reporter: Reporter) -> Answerer:
-    """Raises DataError where encoder and language model do not belong together, or are not here."""
+def open_answerer(config: Config, own: Any, model: str, reporter: Reporter, *, reads: bool = True) -> Answerer:
+    """reads: whether the language model is opened too; compressing alone needs its tokenizer only.
+
+    Raises DataError where encoder and language model do not belong together, or are not here."""
     from irctl.models.fingerprints import fingerprint_state
 
     folder, passed = find_encoder(model)
@@ -94,7 +96,7 @@ def open_answerer(config: Config, own: Any, model: str, reporter: Reporter) -> A
         about=about,
         folder=folder,
         fingerprint=fingerprint_state(encoder.state_dict()),
-        lm=open_language_model(located, dtype=dtype, attention=attention).to(device).eval(),
+        lm=open_language_model(located, dtype=dtype, attention=attention).to(device).eval() if reads else None,
         lm_located=located,
         tokenizer=tokenizer,
         words=_words(own.instructions, about),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from irctl.models.compressive.generation import Prompt
 from irctl.pipelines.answer import contexts, questions
@@ -121,9 +121,3 @@ class Prompter:
             ids = [t for c in sample.chunks for t in c.ids[c.shape.prefix :]]
             found.append(contexts.adapted(sample, scorer(q.text, ids), ratio) if ids else sample)
         return found
-
-
-def with_rules(budgets: Budgets, selection: str) -> Budgets:
-    """Budgets whose samples are drawn by a selection; adaptive ones begin as the stride's."""
-    rules = replace(budgets.rules, selection="stride" if selection == ADAPTIVE else selection)
-    return replace(budgets, rules=rules)

@@ -121,3 +121,32 @@ def test_a_dry_run_says_what_would_be_answered(place: Workspace, made: Path) -> 
     done = place.run(f"irctl eval --task icl --model {made}/encoder --data {made}/recall.json --dry-run")
     assert done.code == 0, done.err
     assert "compressed 8x" in done.out and "Class-match" in done.out
+
+
+def test_passages_that_were_encoded_cost_an_evaluation_no_encoder(place: Workspace, made: Path) -> None:
+    line = f"irctl encode --method acerag --model {made}/encoder --data {place.folder}/toy --set acerag.ratio=8 --json"
+    first, again = place.run(line), place.run(line)
+    assert first.code == 0, first.err
+    assert first.json["passages"] == 7 and first.json["encoded"] == 7 and first.json["rows"] == 7
+    assert again.json["encoded"] == 0 and again.json["folder"] == first.json["folder"]
+    (place.folder / "toy-answers.json").write_text(json.dumps({"q1": ["k0v1"]}))
+    done = place.run(
+        f"irctl eval --task rag-qa --model {made}/encoder --data {place.folder}/toy --run {place.folder}/toy.trec "
+        f"--answers {place.folder}/toy-answers.json --set acerag.ratios=8 --set acerag.new_tokens=2 --cached --json"
+    )
+    facts = {s["part"]: s["facts"] for s in done.json["searches"]}
+    assert facts["by passage 8x"]["encoded"] == 0
+    assert "flops" not in facts["by passage 8x"] and facts["by passage 8x"]["law"] < facts["compressed 8x"]["law"]
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ("--method dense", "--method dense: expected acerag"),
+        ("--method acerag --side query", "--side: is of vectors"),
+        ("--method acerag --set acerag.ratios=2", "at one ratio"),
+    ],
+)
+def test_what_encode_refuses(place: Workspace, made: Path, more: str, words: str) -> None:
+    done = place.run(f"irctl encode --model {made}/encoder {more}")
+    assert done.code == 2 and words in done.err, done.err
