@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 BASE = "base"
 HEAD = "head"
-"""Key of irctl.json: {first, count: its modules; dim: D; init; dropout}."""
+"""Key of irctl.json: {first, count: its modules; dim: D; init; dropout; frozen: the base was, in training}."""
+FROZEN = "frozen"
 OF_A_HEAD = ("head_init", "dropout", "normalize_base")
 """Settings of model. that only a head reads."""
 OF_GROUPS = ("output_dim", "similarity", *OF_A_HEAD)

@@ -22,7 +22,7 @@ from irctl.errors import ConfigError
 from irctl.index.scoring import METRIC
 from irctl.models import head_settings
 from irctl.models.fingerprints import fingerprint_of
-from irctl.models.head_settings import HEAD
+from irctl.models.head_settings import FROZEN, HEAD
 from irctl.models.reading import normalizes
 from irctl.models.similarity import SIMILARITIES, name_similarity
 from irctl.models.transforms import affine, head_init, router
@@ -78,6 +78,10 @@ def prepare(
         encoder = add_head(encoder, config, sample, keep, embed)
     for part in head_modules(encoder):
         part.requires_grad_(not isinstance(part, Router))
+    if HEAD in encoder.about:
+        encoder = copy.copy(encoder)
+        is_frozen = config.model.freeze_base and not config.model.lora_r
+        encoder.about = {**encoder.about, HEAD: {**encoder.about[HEAD], FROZEN: is_frozen}}
     return set_similarity(encoder, config.model.similarity) if config.model.similarity else encoder
 
 

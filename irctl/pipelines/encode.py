@@ -214,7 +214,7 @@ def encode_rows(
     encoder: TextEncoder, rows: Any, config: Config, run: RunHandle, reporter: Reporter, request: EncodeRequest = CORPUS
 ) -> tuple[EmbeddingFolder, int]:
     """(the folder, tokens computed now), on one device or several."""
-    from irctl.models import embed
+    from irctl.models import embed, over_base
     from irctl.models.fingerprints import fingerprint_of
     from irctl.pipelines.workers import spread
 
@@ -234,8 +234,10 @@ def encode_rows(
         place = run.paths.folder
         answers = spread.spread(SHARE, job, workers, config.hardware, place, progress, reporter, runner=request.runner)
         computed += [answer["computed"] for answer in answers]
+    is_split = over_base.is_over_base(encoder)
+    used = over_base.OverBase(encoder, config.encoder, reporter) if is_split else encoder
     encoded = embed.embed_corpus(
-        encoder, rows, config.encoder, reporter, out=folder, side=request.side, on_computed=computed.append
+        used, rows, config.encoder, reporter, out=folder, side=request.side, on_computed=computed.append
     )
     return encoded, sum(computed)
 

@@ -98,3 +98,23 @@ def test_a_dry_run_names_the_similarity_that_training_compares_by(place: Workspa
     for name, more, by in (("isotropy-iso", "", "euclid"), ("isotropy-iso", "--set model.similarity=cosine", "cosine")):
         said = place.ok(f"train --recipe {name} --tiny {more} --dry-run --json").json["plan"]
         assert said["similarity"] == {"scores": by}
+
+
+def test_trained_heads_differ_from_the_one_alone_in_start_and_regularizer_alone() -> None:
+    arms = recipes_index.arms("isotropy-trained")
+    assert list(arms)[:2] == ["dense", "front"] and len(arms) == 12
+    alone = resolved("isotropy-trained:head-pca").flat()
+    assert (alone["model.freeze_base"], alone["train.regularizer"]) == (True, "")
+    distilled = {"loss.name": "infonce:1,distill:1", "isotropic.teacher": "base"}
+    slices = {"regularizer.sigreg.slices": 256}
+    for name, expected in {
+        "head": {},
+        "cov-iso": {"train.regularizer": "cov_iso:0.1"},
+        "gor": {"train.regularizer": "gor:0.1"},
+        "sigreg": {"train.regularizer": "sigreg:0.02", **slices},
+        "sigreg-distill": {"train.regularizer": "sigreg:0.02", **slices, **distilled},
+    }.items():
+        for init in ("pca", "transform"):
+            own = resolved(f"isotropy-trained:{name}-{init}").flat()
+            start = {} if init == "pca" else {"model.head_init": init}
+            assert {k: v for k, v in own.items() if v != alone.get(k)} == {**expected, **start}

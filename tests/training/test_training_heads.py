@@ -78,6 +78,14 @@ def test_a_frozen_base_stays_and_its_head_does_not(tiny_encoder: Path, toy: str)
         assert all(a.equal(b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("init", ["pca", "transform"])
+def test_a_training_records_how_many_parameters_it_trained(tiny_encoder: Path, toy: str, init: str) -> None:
+    config = configuration(tiny_encoder, toy, model__head_init=init, model__output_dim="base", model__freeze_base=True)
+    payload, paths = trained(config)
+    known = {m["name"]: m["value"] for m in query.measures(paths.folder.name)}
+    assert payload["params"] == known["params"] == (32 * 64 + 64) + (64 * 32 + 32)
+
+
 def test_a_transform_before_a_head_is_not_trained_then_or_later(tiny_encoder: Path, toy: str) -> None:
     _, first = trained(configuration(tiny_encoder, toy, model__head_init="transform", model__similarity="cosine"))
     _, later = trained(configuration(first.model, toy, model__output_dim="", model__similarity=""))

@@ -138,6 +138,7 @@ def _record(
         "global_batch": plan.global_,
         "negatives_per_query": plan.negatives_per_query,
         "peak_memory_gib": done["peak_memory_gib"],
+        "params": done["params"],
         "seconds": round(seconds, 1),
     }
     for event in journal.events(run.paths.metrics):
@@ -146,6 +147,7 @@ def _record(
             for name, share in event["shares"].items():
                 run.metric(f"gradient_share.{name}", share)
     run.metric("train_memory_gib", done["peak_memory_gib"])
+    run.metric("params", done["params"])
     for name, value in journal.last_measures(run.paths.metrics).items():
         run.metric(name, value)
     lines = [f"{kind}: {payload[kind]}" for kind in ("model", "bundle") if payload.get(kind)]

@@ -198,6 +198,7 @@ def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
         last_loss=means[1] if means else None,
         state=chosen.manifest["method"],
         peak_memory_gib=_peak_memory_gib(),
+        params=sum(p.numel() for group in trainer.method.parameter_groups() for p in group["params"]),
         **about,
     )
 

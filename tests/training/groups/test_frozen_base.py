@@ -155,7 +155,8 @@ def test_the_loss_sees_the_whole_batch_however_few_queries_are_forwarded_at_once
         assert len(batch["chunks"]) == wanted
     for loss, gradient in found.values():
         assert loss == pytest.approx(found[0][0], rel=1e-5)
-        torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-6)
+        most = 1e-6 + 3e-6 * float(found[0][1].abs().max())  # entries are sums of terms of the largest one's size
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=most)
 
 
 def test_an_interrupted_training_of_a_head_goes_on_to_the_same_bits(tiny_encoder: Path, toy: str) -> None:
