@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 
 from irctl.reports.significance import Comparison, compare, correct
 
+FEWEST = 2
+"""Points of a front: untouched vectors alone are none."""
+
 
 @dataclass(frozen=True)
 class FrontPoint:
@@ -21,6 +24,15 @@ class FrontPoint:
     label: str
     iso: float
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A point that the front says nothing of. why: a clause."""
+
+    label: str
+    iso: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -69,31 +81,47 @@ def read_off(front: Sequence[FrontPoint], iso: float) -> Mapping[str, float] | N
     return {q: (1 - share) * v + share * high.values[q] for q, v in low.values.items()}
 
 
-def judge(front: Sequence[FrontPoint], points: Sequence[FrontPoint]) -> list[Verdict]:
-    """Each point against the front, Holm-corrected over them; without those that the front says nothing of."""
-    found: list[tuple[float, Comparison]] = []
-    for point in points:
-        values = read_off(front, point.iso)
-        if values is not None and values.keys() == point.values.keys():
-            one = replace(
-                compare(point.values, values), system=point.label, baseline=f"front at IsoScore {point.iso:.3f}"
-            )
-            found.append((point.iso, one))
-    corrected = correct([one for _, one in found])
-    return [Verdict(iso, one) for (iso, _), one in zip(found, corrected, strict=True)]
+def judge(line: Sequence[FrontPoint], point: FrontPoint) -> Verdict | Unjudged:
+    """A point against the front, p not corrected yet; or why it cannot be judged. line: as `rising` gives it."""
+    if len(line) < FEWEST:
+        return Unjudged(point.label, point.iso, f"a front has {FEWEST} points or more, and this has {len(line)}")
+    if any(p.values.keys() != point.values.keys() for p in line):
+        return Unjudged(point.label, point.iso, "evaluated on other queries than its front")
+    values = read_off(line, point.iso)
+    if values is None:
+        return Unjudged(point.label, point.iso, f"more isotropic than its front, which ends at {line[-1].iso:.3f}")
+    compared = compare(point.values, values)
+    baseline = f"front at IsoScore {point.iso:.3f}"
+    return Verdict(point.iso, replace(compared, system=point.label, baseline=baseline))
 
 
-def write(verdicts: Sequence[Verdict]) -> list[str]:
-    """What is printed: that the transform dominates, or what does not lie below it; and every difference."""
-    if not verdicts:
-        return []
-    reached = [v.compared.system for v in verdicts if v.is_reached]
-    head = (
-        f"On or above the front of soft whitening at equal held-out IsoScore: {', '.join(reached)}."
-        if reached
-        else "The transform dominates: nothing trained reaches the front of soft whitening at equal held-out IsoScore."
-    )
-    return [head, f"Minus the front: {'; '.join(map(_clause, verdicts))}; family of {len(verdicts)}."]
+def correct_family(found: Sequence[Verdict | Unjudged]) -> list[Verdict | Unjudged]:
+    """The same, Holm-corrected over all that were judged."""
+    corrected = iter(correct([v.compared for v in found if isinstance(v, Verdict)]))
+    return [replace(v, compared=next(corrected)) if isinstance(v, Verdict) else v for v in found]
+
+
+def write(found: Sequence[Verdict | Unjudged]) -> list[str]:
+    """What is printed: who reaches the front, every difference, and who could not be judged.
+
+    That the transform dominates is said where every one was judged and lies below.
+    """
+    judged = [v for v in found if isinstance(v, Verdict)]
+    others = [v for v in found if isinstance(v, Unjudged)]
+    at = "the front of soft whitening at equal held-out IsoScore"
+    lines = []
+    if reached := [v.compared.system for v in judged if v.is_reached]:
+        lines.append(f"On or above {at}: {', '.join(reached)}.")
+    elif judged and others:
+        lines.append(f"Below {at}: {', '.join(v.compared.system for v in judged)}.")
+    elif judged:
+        lines.append(f"The transform dominates: nothing trained reaches {at}.")
+    if judged:
+        lines.append(f"Minus the front: {'; '.join(map(_clause, judged))}; family of {len(judged)}.")
+    if others:
+        told = "; ".join(f"{v.label} (IsoScore {v.iso:.3f}): {v.why}" for v in others)
+        lines.append(f"Not judged against the front of soft whitening: {told}.")
+    return lines
 
 
 def _clause(v: Verdict) -> str:

@@ -1,69 +1,23 @@
 """The table of isotropy: every form of some vectors, by each similarity, with what it gains over the untouched ones.
 
 Rows are systems whose isotropy was measured: a front of transforms (`irctl eval --transforms`), and whatever was
-evaluated with --isotropy. What was trained is compared with the front at its own IsoScore.
+evaluated with --isotropy. What was trained is compared with the front of its own model at its own IsoScore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from collections.abc import Sequence
+from dataclasses import replace
 
 from irctl.errors import ConfigError
 from irctl.reports import front, isotropy
 from irctl.reports.columns import FACTS, Column, fact_column
-from irctl.reports.comparisons import average_queries
-from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
+from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
+from irctl.reports.records import Record, RowKey, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct, tell_power
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
 
 FACT_KEYS = ("iso", "1-cos", "erank/d", "params")
-COSINE = {"dot": "cosine"}
-"""Of vectors of length 1 these are one similarity; others are compared with the front of their own."""
-
-
-@dataclass(frozen=True)
-class IsotropyRow:
-    """One row: its records, one a seed, and their values by query in the mean."""
-
-    key: RowKey
-    label: str
-    records: tuple[Record, ...]
-    values: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        """With the similarity: two rows of one label differ in it."""
-        first = self.records[-1]
-        return f"{self.label}, {first.similarity}" if first.part else self.label
-
-    @property
-    def is_untouched(self) -> bool:
-        first = self.records[-1]
-        return not first.transform and first.seed is None and not first.loss
-
-    @property
-    def iso(self) -> float:
-        return fmean(r.facts["iso"] for r in self.records)
-
-    @property
-    def point(self) -> front.FrontPoint:
-        return front.FrontPoint(self.name, self.iso, self.values)
-
-
-def find_systems(records: Sequence[Record], measure: str, options: TableOptions) -> list[IsotropyRow]:
-    """The rows: what was evaluated by the measure and has an IsoScore, compressed vectors left out."""
-    shown = [r for r in keep_newest(records) if r.measure == measure and "iso" in r.facts and not r.compression]
-    labels = label_rows(shown)
-    found = []
-    for key, label in labels.items():
-        mine = tuple(r for r in shown if (r.system, r.variant) == key)
-        values = average_queries(key, mine[-1].cell, mine, options.per_query)
-        if mine[-1].part:
-            label = label.replace(f", {mine[-1].similarity}", "", 1)
-        found.append(IsotropyRow(key, label, mine, values or {}))
-    return found
 
 
 def build(records: Sequence[Record], measure: str, options: TableOptions = TableOptions()) -> Table:
@@ -196,31 +150,3 @@ def _notes(
     if seeds := sorted({len(s.records) for s in systems if s.records[-1].seed is not None}):
         notes.append(f"Training seeds a system: {', '.join(map(str, seeds))}.")
     return notes + front.write(judge(systems))
-
-
-def judge(systems: Sequence[IsotropyRow]) -> list[front.Verdict]:
-    """What was trained against the front of its similarity and its encoder; of the only encoder that has one."""
-    verdicts = []
-    for s in (s for s in systems if s.records[-1].seed is not None):
-        alike = [other for other in systems if similarity_of(other) == similarity_of(s)]
-        models = {other.records[-1].model for other in alike if other.records[-1].part}
-        mine = [other for other in alike if other.records[-1].model == s.records[-1].model or len(models) < 2]
-        verdicts += front.judge([other.point for other in find_line(mine)], [s.point])
-    corrected = correct([v.compared for v in verdicts])
-    return [replace(v, compared=c) for v, c in zip(verdicts, corrected, strict=True)]
-
-
-def find_line(systems: Sequence[IsotropyRow]) -> list[IsotropyRow]:
-    """The rows that are the front, of one similarity, in its order: with the queries' own mean where there are such."""
-    plain = [s for s in systems if s.records[-1].seed is None and not s.records[-1].loss]  # one of --isotropy too
-    at = [(a, s) for s in plain if (a := front.strength(s.records[-1].transform)) is not None]
-    own = [(a, s) for a, s in at if "query_mean=" not in s.records[-1].transform]
-    line = [s for _, s in sorted(own if any(a for a, _ in own) else at, key=lambda of: of[0])]
-    kept = {p.label for p in front.rising([s.point for s in line])}
-    return [s for s in line if s.name in kept]
-
-
-def similarity_of(system: IsotropyRow) -> str:
-    """By what a row is compared, cosine for the dot product too."""
-    found = system.records[-1].similarity
-    return COSINE.get(found, found)

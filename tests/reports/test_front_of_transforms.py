@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from irctl.reports import front
-from irctl.reports.front import FrontPoint
+from irctl.reports.front import FrontPoint, Unjudged, Verdict
 from irctl.reports.significance import compare, just_significant, tell_power
 
 
 def point(label: str, iso: float, *values: float) -> FrontPoint:
     return FrontPoint(label, iso, {f"q{i}": v for i, v in enumerate(values)})
+
+
+def judge(line: list[FrontPoint], *arms: FrontPoint) -> list[Verdict | Unjudged]:
+    return front.correct_family([front.judge(line, arm) for arm in arms])
 
 
 LINE = [point("none", 0.1, 0.4, 0.6), point("soft", 0.3, 0.6, 0.6), point("whiten", 0.5, 0.2, 0.0)]
@@ -27,7 +31,17 @@ def test_the_front_is_linear_between_its_points_and_flat_below_them(iso: float, 
 
 def test_nothing_is_said_above_the_front_or_of_other_queries() -> None:
     assert front.read_off(LINE, 0.6) is None and front.read_off([], 0.2) is None
-    assert front.judge(LINE, [point("arm", 0.6, 1, 1), FrontPoint("arm", 0.2, {"other": 1.0})]) == []
+    beyond, other, lone = (
+        front.judge(line, arm)
+        for line, arm in (
+            (LINE, point("beyond", 0.6, 1, 1)),
+            (LINE, FrontPoint("other", 0.2, {"other": 1.0})),
+            (LINE[:1], point("lone", 0.1, 1, 1)),
+        )
+    )
+    assert isinstance(beyond, Unjudged) and beyond.why == "more isotropic than its front, which ends at 0.500"
+    assert isinstance(other, Unjudged) and other.why == "evaluated on other queries than its front"
+    assert isinstance(lone, Unjudged) and lone.why == "a front has 2 points or more, and this has 1"
 
 
 def test_the_line_ends_where_whitening_loses_isotropy_again() -> None:
@@ -49,13 +63,27 @@ def test_the_transform_dominates_where_every_arm_lies_below_it() -> None:
     base = rng.random(90)
     line = [point("none", 0.1, *base), point("soft", 0.3, *(base + 0.1))]
     below, above = point("below", 0.2, *(base + 0.02)), point("above", 0.2, *(base + 0.08 + rng.normal(0, 0.01, 90)))
-    (verdict,) = front.judge(line, [below])
-    assert verdict.compared.delta == pytest.approx(-0.03) and not verdict.is_reached
+    (verdict,) = judge(line, below)
+    assert isinstance(verdict, Verdict) and verdict.compared.delta == pytest.approx(-0.03) and not verdict.is_reached
     assert front.write([verdict])[0].startswith("The transform dominates")
-    both = front.judge(line, [below, above])
+    both = judge(line, below, above)
     assert front.write(both)[0] == "On or above the front of soft whitening at equal held-out IsoScore: above."
     assert "below (IsoScore 0.200) -3.0" in front.write(both)[1] and "family of 2" in front.write(both)[1]
     assert front.write([]) == []
+
+
+def test_nothing_dominates_while_an_arm_could_not_be_judged_and_it_is_named_with_the_reason() -> None:
+    base = np.random.default_rng(0).random(30)
+    line = [point("none", 0.1, *base), point("soft", 0.3, *(base + 0.1))]
+    found = judge(line, point("below", 0.2, *base), point("beyond", 0.9, *(base + 0.3)))
+    assert front.write(found)[0] == "Below the front of soft whitening at equal held-out IsoScore: below."
+    assert front.write(found)[2] == (
+        "Not judged against the front of soft whitening: beyond (IsoScore 0.900): more isotropic than its front, which "
+        "ends at 0.300."
+    )
+    (only,) = front.write(judge(line, point("beyond", 0.9, *base)))
+    assert only.startswith("Not judged")
+    assert not any("dominates" in line for line in front.write(found))
 
 
 def test_the_just_significant_difference_is_the_one_whose_p_is_five_per_cent() -> None:

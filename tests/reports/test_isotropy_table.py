@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from irctl.errors import ConfigError
-from irctl.reports import isotropy_table
+from irctl.reports import isotropy_rows
 from irctl.reports.figures.isotropy import isotropy, isotropy_points
 from irctl.reports.isotropy_table import build
 from irctl.reports.records import Record
-from irctl.reports.table import TableOptions
+from irctl.reports.table import Table, TableOptions
 
 RNG = np.random.default_rng(0)
 BASE = RNG.random(30)
@@ -70,12 +70,80 @@ def test_the_transform_dominates_what_lies_below_the_front_and_not_what_lies_on_
     above = build([*front(), trained("arm", 0.06, 0.2), trained("weak", 0.0, 0.2)], "nDCG@10", OPTIONS)
     assert any(n == "On or above the front of soft whitening at equal held-out IsoScore: arm." for n in above.notes)
     beyond = build([*front(), trained("arm", 0.06, 0.7)], "nDCG@10", OPTIONS)
-    assert not any("front of soft whitening" in n for n in beyond.notes)
+    assert verdicts(beyond) == [
+        "Not judged against the front of soft whitening: arm (IsoScore 0.700): more isotropic than its front, which "
+        "ends at 0.600."
+    ]
+
+
+def verdicts(table: Table) -> list[str]:
+    return [n for n in table.notes if "front" in n.lower() or "dominates" in n]
+
+
+def other_model(records: list[Record], gain: float) -> list[Record]:
+    """The same of a model whose vectors are all the better by gain."""
+    moved = []
+    for r in records:
+        VALUES[f"o{r.run_id}"] = VALUES[r.run_id] + gain
+        system = r.system.replace("model", "other")
+        made = replace(r, run_id=f"o{r.run_id}", variant=f"o{r.variant}", model="org/other", system=system, base="o")
+        moved.append(replace(made, value=r.value + gain))
+    return moved
+
+
+def test_an_arm_is_judged_by_the_front_of_its_own_model_whatever_else_was_measured() -> None:
+    """The untouched vectors of another model, .3 better at IsoScore .15, are no point of this one's front."""
+    arm = trained("arm", 0.06, 0.2)
+    single = [replace(r, part="", facts={**r.facts, "iso": 0.15}) for r in other_model(front()[:1], 0.3)]
+    for others in ([], single, other_model(front(), 0.3)):
+        table = build([*front(), *others, arm], "nDCG@10", OPTIONS)
+        assert verdicts(table)[0] == "On or above the front of soft whitening at equal held-out IsoScore: arm."
+    theirs = replace(trained("theirs", 0.06, 0.2), model="other")  # without its organisation
+    table = build([*front(), *other_model(front(), 0.3), arm, theirs], "nDCG@10", OPTIONS)
+    assert any("theirs (IsoScore 0.200) -29.0" in n and "arm (IsoScore 0.200) +1.0" in n for n in table.notes)
+    points = isotropy_points([*front(), *other_model(front(), 0.3)], "nDCG@10", per_query)
+    lines = [(p.model, p.line) for p in points if p.kind == "front"]
+    assert sorted(lines, key=lambda of: of[1]) == lines and [len(set(lines)), len(lines)] == [2, 6]
+
+
+def test_without_a_front_of_its_model_nothing_is_said_of_an_arm_but_that() -> None:
+    """The untouched encoder alone is no front: a head of equal quality that is more isotropic does not `lie beyond`."""
+    for records in (front()[:1], other_model(front(), 0.0)):
+        table = build([*records, trained("arm", 0.02, 0.05)], "nDCG@10", OPTIONS)
+        assert verdicts(table) == [
+            "Not judged against the front of soft whitening: arm (IsoScore 0.050): no front of two points or more of "
+            "model by cosine."
+        ]
+    points = isotropy_points(front()[:1], "nDCG@10", per_query)
+    assert [p.kind for p in points] == ["other"]
+
+
+def test_two_ways_to_read_texts_are_two_fronts_and_an_arm_has_that_of_its_own() -> None:
+    short = {"encoder.passage_max_len": "32"}
+    cut = [replace(r, model="model", traits=short) for r in other_model(front(), 0.3)]
+    arm = trained("arm", 0.06, 0.2)
+    assert "arm (IsoScore 0.200) +1.0" in verdicts(build([*front(), *cut, arm], "nDCG@10", OPTIONS))[1]
+    arm = replace(arm, traits={"encoder.passage_max_len": "64"})
+    (said,) = verdicts(build([*front(), *cut, arm], "nDCG@10", OPTIONS))
+    assert "2 fronts of model by cosine: name the runs to show" in said
+
+
+def test_the_dot_product_is_the_cosine_only_of_vectors_measured_to_be_of_length_1() -> None:
+    forms = [
+        replace(r, similarity="dot", part=r.part.replace("cosine", "dot"), base="d", variant=f"d{r.variant}")
+        for r in other_model(front(), 0.3)
+    ]
+    forms = [replace(r, model="model", facts={**r.facts, "norm.mean": 1.7, "norm.std": 0.1}) for r in forms]
+    table = build([*front(), *forms, trained("arm", 0.06, 0.2)], "nDCG@10", OPTIONS)
+    assert any("arm (IsoScore 0.200) +1.0" in n for n in table.notes)
+    lines = {p.similarity for p in isotropy_points([*front(), *forms], "nDCG@10", per_query) if p.kind == "front"}
+    assert lines == {"cosine", "dot"}
 
 
 def test_an_untouched_row_of_a_single_evaluation_is_a_point_of_the_front_too() -> None:
     """The newest evaluation of a system is its row, whichever command made it; for unit rows dot is the cosine."""
     plain = [record("r9", BASE, 0.1, system="model", variant="r0", similarity="dot"), *front()[1:]]
+    plain[0] = replace(plain[0], facts={**plain[0].facts, "norm.mean": 1.0, "norm.std": 1e-4})
     table = build([*plain, trained("arm", 0.02, 0.2)], "nDCG@10", OPTIONS)
     assert any("arm (IsoScore 0.200) -3.0" in n for n in table.notes)
 
@@ -114,4 +182,4 @@ def test_rows_of_other_judgements_are_refused_and_measures_of_other_n_left_out()
 def test_what_has_no_isotropy_or_is_compressed_is_no_row() -> None:
     codes = record("c", BASE, 0.2, compression="pq")
     bare = record("b", BASE, 0.2, facts={})
-    assert isotropy_table.find_systems([codes, bare], "nDCG@10", OPTIONS) == []
+    assert isotropy_rows.find_systems([codes, bare], "nDCG@10", OPTIONS) == []

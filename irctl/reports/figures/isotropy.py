@@ -1,9 +1,10 @@
-"""Quality over isotropy: the front of soft whitening as a line, other transforms beside it, trained runs as stars."""
+"""Quality over isotropy: fronts of soft whitening as lines, other transforms beside them, trained runs as stars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.figures import labels
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.isotropy_table import IsotropyRow, find_line, find_systems, similarity_of
+from irctl.reports.isotropy_rows import IsotropyRow, find_fronts, find_systems, similarity_of
 from irctl.reports.records import Record
 from irctl.reports.table import TableOptions
 
@@ -23,9 +24,14 @@ FRONT, TRANSFORM, TRAINED, OTHER = "front", "transform", "trained", "other"
 
 @dataclass(frozen=True)
 class IsotropyPoint:
-    """One row of the table. kind: front, transform, trained or other. sd, iso_sd: over seeds; None of a single one."""
+    """One row of the table. kind: front, transform, trained or other. sd, iso_sd: over seeds; None of a single one.
+
+    line: of a point of a front, which of the similarity's fronts; 0 for others.
+    """
 
     similarity: str
+    model: str
+    line: int
     kind: str
     system: str
     iso: float
@@ -37,7 +43,7 @@ class IsotropyPoint:
 
 
 def isotropy_points(records: Sequence[Record], measure: str, per_query: PerQuery) -> list[IsotropyPoint]:
-    """The rows of the table in its order, those of the front in the order of the line. DataError for none."""
+    """The rows of the table in its order, those of each front first, in the order of its line. DataError for none."""
     systems = find_systems(records, measure, TableOptions(per_query=per_query))
     if not systems:
         raise DataError(
@@ -47,9 +53,10 @@ def isotropy_points(records: Sequence[Record], measure: str, per_query: PerQuery
     points = []
     for similarity in sorted({similarity_of(s) for s in systems}):
         mine = [s for s in systems if similarity_of(s) == similarity]
-        line = [(s, FRONT) for s in find_line(mine)]
-        on_line = {s.key for s, _ in line}
-        points += [_point(s, kind) for s, kind in [*line, *((s, _kind(s)) for s in mine if s.key not in on_line)]]
+        fronts = [(s, i) for i, line in enumerate(find_fronts(mine), 1) for s in line]
+        on_line = {s.key for s, _ in fronts}
+        points += [_point(s, FRONT, i) for s, i in fronts]
+        points += [_point(s, _kind(s)) for s in mine if s.key not in on_line]
     return points
 
 
@@ -58,7 +65,7 @@ def _kind(system: IsotropyRow) -> str:
     return TRAINED if first.seed is not None else TRANSFORM if first.transform else OTHER
 
 
-def _point(system: IsotropyRow, kind: str) -> IsotropyPoint:
+def _point(system: IsotropyRow, kind: str, line: int = 0) -> IsotropyPoint:
     first = system.records[-1]
     values = [r.value for r in system.records]
     isos = [r.facts["iso"] for r in system.records]
@@ -66,6 +73,8 @@ def _point(system: IsotropyRow, kind: str) -> IsotropyPoint:
     several = len(values) > 1
     return IsotropyPoint(
         similarity_of(system),
+        first.model,
+        line,
         kind,
         name,
         fmean(isos),
@@ -78,15 +87,20 @@ def _point(system: IsotropyRow, kind: str) -> IsotropyPoint:
 
 
 def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_query: PerQuery) -> tuple[Figure, str]:
-    """(figure, CSV): quality over held-out IsoScore, a colour a similarity; whiskers are one sd over seeds."""
+    """(figure, CSV): quality over held-out IsoScore, a colour a similarity, a line a front; whiskers: sd over seeds."""
     points = isotropy_points(records, measure, per_query)
     named: list[labels.Named] = []
     with use_style() as plt:
         figure, axes = plt.subplots(figsize=(7.2, 4.8))
         for i, similarity in enumerate(dict.fromkeys(p.similarity for p in points)):
             mine, color = [p for p in points if p.similarity == similarity], f"C{i}"
-            line = [p for p in mine if p.kind == FRONT]
-            axes.plot([p.iso for p in line], [100 * p.value for p in line], color=color, label=similarity)
+            fronts = [[p for p in mine if p.line == n] for n in range(1, max(p.line for p in mine) + 1)]
+            for front, style in zip(fronts, cycle(("-", "--", "-.", ":")), strict=False):
+                label = similarity if len(fronts) < 2 else f"{similarity}, {front[0].model.rpartition('/')[2]}"
+                shown = [100 * p.value for p in front]
+                axes.plot([p.iso for p in front], shown, color=color, linestyle=style, label=label)
+            if not fronts:
+                axes.plot([], [], color=color, label=similarity)
             for p in mine:
                 fill: Any = "full" if p.kind in (FRONT, TRAINED) else "none"
                 axes.errorbar(
