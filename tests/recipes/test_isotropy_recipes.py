@@ -12,7 +12,7 @@ from workspace import Workspace, line_of
 from irctl import config, recipes_index
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-ROWS = README.split("| 004 isotropy |")[1].split("| 001 |")[0]
+ROWS = README.split("| 004 isotropy |")[1].split("| 001 ")[0]
 COMMANDS = sorted(set(re.findall(r"`(irctl [^`]*)`", ROWS)))
 ARMS = ("baseline", "iso", "frozen")
 

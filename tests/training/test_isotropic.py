@@ -237,6 +237,12 @@ def test_terms_of_the_source_are_weights_of_loss_and_regularizer(tiny_encoder: P
     [
         ({"isotropic__logits": "squared", "model__similarity": "cosine"}, "isotropic.logits=squared .*is of distances"),
         ({"isotropic__stop_gradient": False}, "isotropic.stop_gradient .*predictive=0 trains none"),
+        ({"isotropic__logits": "distance", "model__output_dim": "", "model__similarity": "dot"}, "trained by dot"),
+        ({"model__output_dim": ""}, "model.freeze_base .*nothing is left to train"),
+        (
+            {"hardware__zero_stage": 2, "train__epoch_models": True},
+            "epoch_models .from --set.: with hardware.zero_stage=2",
+        ),
         ({"isotropic__teacher": "base"}, "no loss of infonce follows a teacher"),
         ({"isotropic__teacher": "other"}, "isotropic.teacher: expected one of .*base, found 'other'"),
         ({"isotropic__predictive": -1.0}, "isotropic.predictive: expected a weight of 0 or more"),
@@ -253,6 +259,33 @@ def test_a_model_with_a_head_goes_on_with_it_and_with_its_similarity(tiny_encode
     assert (config.model.output_dim, config.model.similarity, config.loss.temperature) == ("", "", 1.0)
     payload, second = trained(configuration(first.model, toy))
     assert json.loads((second.model / "irctl.json").read_text())["similarity"] == "euclid" and payload["steps"] == 3
+
+
+def test_logits_of_distances_are_refused_for_a_model_whose_head_compares_by_the_cosine(
+    tiny_encoder: Path, toy: str
+) -> None:
+    _, first = trained(configuration(tiny_encoder, toy, model__similarity="cosine", eval__during="off"))
+    with pytest.raises(ConfigError, match=r"isotropic.logits=squared .*is of distances; .* is trained by cosine"):
+        checks.check(configuration(first.model, toy, isotropic__logits="squared"), Silent())
+    again = configuration(first.model, toy, isotropic__logits="squared", model__similarity="euclid")
+    assert checks.check(again, Silent())[0].model.similarity == "euclid"
+
+
+def test_without_a_head_nothing_has_the_rate_of_one_and_the_training_runs(tiny_encoder: Path, toy: str) -> None:
+    given = {"model.output_dim": "", "model.name": str(tiny_encoder), "train.method": "isotropic", "data.source": toy,
+             "data.group_size": 3, "batch.global": 8, "train.epochs": 1, "eval.during": "off"}  # fmt: skip
+    config = settings.resolve({k: (v, SET) for k, v in given.items()})
+    settled = checks.check(config, Silent())[0]
+    assert (settled.train.lr, settled.train.projection_lr, settled.loss.temperature) == (2e-5, 0.0, "auto")
+    payload, paths = trained(config)
+    assert payload["steps"] == 1 and len(load_encoder(settings.resolve(), str(paths.model)).module) == 3
+    predicts = config.replace({"isotropic.predictive": 0.5}, SET)
+    assert checks.check(predicts, Silent())[0].train.projection_lr == 5e-4, "the predictor's"
+
+
+def test_epochs_leave_no_models_where_deepspeed_slices_them_and_nobody_asked(tiny_encoder: Path, toy: str) -> None:
+    config = settings.resolve({k: (v, SET) for k, v in {"train.method": "isotropic", "hardware.zero_stage": 2}.items()})
+    assert config.train.epoch_models and not checks.check(config, Silent())[0].train.epoch_models
 
 
 def test_a_head_has_the_rate_of_the_source_where_nobody_chose_one(tiny_encoder: Path, toy: str) -> None:

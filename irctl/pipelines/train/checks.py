@@ -11,6 +11,7 @@ from irctl.pipelines.train import branch, model_parts, preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.training.objective import regularizer_terms
+from irctl.training.parallel import deepspeed_settings
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
         branch.find(config.train.resume_from)
     batch_plan.check_warmup(config)
     precision.check_declared(config)
+    deepspeed_settings.check(config)
     plan = batch_plan.plan(config)
     batch_plan.save_every(config, batch_plan.StepPlan(1, 1, 1, 0))  # whether it can be read; the steps come later
     if config.eval.measures:

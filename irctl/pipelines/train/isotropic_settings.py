@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
-from irctl.models import locate, reading
+from irctl.models import locate, reading, similarity
 from irctl.models.head_settings import HEAD
-from irctl.models.similarity import read_similarity
 from irctl.origins import derived
 from irctl.pipelines.train import method_settings
 from irctl.training.groups import frozen_settings
 from irctl.training.objective import terms
+from irctl.training.parallel import deepspeed_settings
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -24,26 +24,32 @@ HEAD_LR = 5e-4
 
 def settle(config: Config) -> Config:
     """The configuration with the head's own rate, temperatures that fit how vectors are compared, and a teacher's that
-    is the model's. A model that has a head keeps it, and its similarity.
+    is the model's. A model that has a head keeps it, and its similarity. Epochs leave no models where they cannot.
     """
     if config.train.method != METHOD:
         return config
     values: dict[str, object] = {}
-    similarity = config.model.similarity
+    compared_by = config.model.similarity
     located = locate.find_local(config.model.name, config.model.revision)
-    if located and reading.read_file(located).get(HEAD) and not method_settings.is_asked(config, "model.output_dim"):
+    had_head = bool(located and reading.read_file(located).get(HEAD))
+    has_head = had_head or bool(config.model.output_dim)
+    if located and had_head and not method_settings.is_asked(config, "model.output_dim"):
         values["model.output_dim"] = ""
         if not method_settings.is_asked(config, "model.similarity"):
             values["model.similarity"] = ""
-            similarity = read_similarity(located, config.encoder.normalize)
-    if similarity != "euclid" and not method_settings.is_asked(config, "loss.temperature"):
+            compared_by = similarity.read_similarity(located, config.encoder.normalize)
+    if not (compared_by == "euclid" and has_head) and not method_settings.is_asked(config, "loss.temperature"):
         values["loss.temperature"] = "auto"  # 1 is for distances of vectors whose entries have variance 1
-    if not any(method_settings.is_asked(config, f"train.{name}") for name in ("lr", "base_lr", "projection_lr")):
+    rates = (f"train.{name}" for name in ("lr", "base_lr", "projection_lr"))
+    adds = has_head or method_settings.settings_of(config).predictive
+    if adds and not any(method_settings.is_asked(config, rate) for rate in rates):
         values["train.lr" if frozen_settings.is_frozen(config) else "train.projection_lr"] = HEAD_LR
-    if method_settings.is_asked(config, "train.max_steps") and not method_settings.is_asked(
-        config, "train.epoch_models"
-    ):
-        values["train.epoch_models"] = False  # of a small collection every step may end an epoch: a model a step
+    # of a small collection every step may end an epoch: a model a step
+    keeps_none = method_settings.is_asked(config, "train.max_steps") or deepspeed_settings.uses_deepspeed(
+        config.hardware
+    )
+    if keeps_none and not method_settings.is_asked(config, "train.epoch_models"):
+        values["train.epoch_models"] = False
     names = [name for name in terms.names(config) if positives.follows_base(config, name)]
     keys = ("loss.label_temperature", "loss.distill.label_temperature")
     if "distill" in names and not any(method_settings.is_asked(config, key) for key in keys):
@@ -56,10 +62,12 @@ def check(config: Config) -> None:
     if config.train.method != METHOD:
         return
     own, origins = method_settings.settings_of(config), config.origins
-    if own.logits != "auto" and config.model.similarity not in ("euclid", ""):
+    located = locate.find_local(config.model.name, config.model.revision)
+    compared_by = similarity.of_training(located, config)[0] if located else config.model.similarity
+    if own.logits != "auto" and compared_by not in ("euclid", ""):
         raise ConfigError(
             f"{METHOD}.logits={own.logits} (from {origins[f'{METHOD}.logits']}): is of distances; "
-            f"model.similarity={config.model.similarity} compares otherwise",
+            f"{config.model.name} is trained by {compared_by}",
             hint="Drop it, or set model.similarity=euclid",
         )
     if f"{METHOD}.stop_gradient" in origins and not own.predictive:

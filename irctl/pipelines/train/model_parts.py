@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
+from irctl.errors import ConfigError
 from irctl.models import folder_facts, head_settings, reading, similarity
 from irctl.models.locate import ADAPTER, LocatedModel, find_local
 from irctl.models.trainable import freezing
@@ -86,7 +87,7 @@ def of_model(config: Config, folder: Path) -> list[ModelPart]:
 
 
 def describe(config: Config) -> dict[str, str]:
-    """A line a part, for --dry-run. Raises ConfigError for a rate that reaches none of them."""
+    """A line a part, for --dry-run. Raises ConfigError for a rate that reaches none, and where all are frozen."""
     parts, train = find(config), config.train
     if not parts:
         return {}
@@ -101,6 +102,11 @@ def describe(config: Config) -> dict[str, str]:
     if config.loss.learn_temperature:
         groups.append({"name": "loss"})
     learning_rates.check(config, groups)
+    if not groups:
+        raise ConfigError(
+            f"model.freeze_base (from {config.origin('model.freeze_base')}): nothing is left to train",
+            hint="Add a head with model.output_dim, or LoRA with model.lora_r=16, or drop it",
+        )
     told = {p.name: p.line(rates.get(p.name, train.lr), train.weight_decay) for p in parts}
     added = f"by {train.method}.{adds}; peak learning rate {rates.get(HEAD, train.lr):g}"
     return {**told, **({"added": added} if has_added else {})}

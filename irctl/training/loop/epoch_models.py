@@ -10,27 +10,21 @@ from irctl.errors import ConfigError
 from irctl.training.batch_plan import StepPlan
 from irctl.training.loop.training_run import TrainingRun
 from irctl.training.method import Method
-from irctl.training.parallel import deepspeed_settings
 from irctl.training.parallel.tensors import read_weights
 from irctl.training.run_files import checkpoints, epoch_folders
 from irctl.training.run_files.checkpoints import Checkpoint
 
 
 def check(run: TrainingRun, method: Method) -> None:
-    """ConfigError where a model cannot be written while it is trained."""
+    """ConfigError where a method cannot write its model while it is trained."""
     config = run.config
     if not config.train.epoch_models:
         return
-    asked = f"train.epoch_models (from {config.origin('train.epoch_models')})"
     if not getattr(method, "saves_a_model_alone", False):
         raise ConfigError(
-            f"{asked}: the method {config.train.method} writes more than a model, once its training is over",
+            f"train.epoch_models (from {config.origin('train.epoch_models')}): the method {config.train.method} writes "
+            "more than a model, once its training is over",
             hint="Drop it; checkpoints are kept by train.save and train.keep",
-        )
-    if deepspeed_settings.uses_deepspeed(config.hardware):
-        raise ConfigError(
-            f"{asked}: DeepSpeed holds the weights in slices and half precision while it trains",
-            hint="Drop it, or use hardware.zero_stage=0; the model of the run is written at the end",
         )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from irctl.errors import EnvironmentUnfit
+from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.settings import Hardware
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 TIMEOUT_S = 7200
 """Patience of a collective: the other processes wait while the first one evaluates."""
@@ -17,6 +20,16 @@ TIMEOUT_S = 7200
 def uses_deepspeed(hardware: Hardware) -> bool:
     """Whether parameters or their optimizer are shared out by ZeRO; plain data parallel needs no DeepSpeed."""
     return hardware.zero_stage > 0
+
+
+def check(config: Config) -> None:
+    """ConfigError for what slices cannot give: a whole model while it is trained."""
+    if config.train.epoch_models and uses_deepspeed(config.hardware):
+        raise ConfigError(
+            f"train.epoch_models (from {config.origin('train.epoch_models')}): with hardware.zero_stage="
+            f"{config.hardware.zero_stage} DeepSpeed holds the weights in slices and half precision while it trains",
+            hint="Drop it, or use hardware.zero_stage=0; the model of the run is written at the end",
+        )
 
 
 def settings(hardware: Hardware) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from test_training_runs import config, losses, run, weights
 
 from irctl.errors import ConfigError
 from irctl.paths import RunPaths
-from irctl.training.loop import epoch_models
+from irctl.training.parallel import deepspeed_settings
 from irctl.training.run_files import checkpoints, epoch_folders, journal
 
 MODEL = "model.safetensors"
@@ -143,10 +143,8 @@ def test_a_method_that_writes_more_than_a_model_keeps_none_after_epochs(tmp_path
 
 
 def test_weights_that_deepspeed_slices_are_refused(tmp_path) -> None:
-    settings = config(**KEPT, **{"hardware.zero_stage": 2})
-    made = tiny.method_of(settings, micro=3)
-    with pytest.raises(ConfigError, match="DeepSpeed holds the weights"):
-        epoch_models.check(type("Run", (), {"config": settings}), made)
+    with pytest.raises(ConfigError, match=r"hardware.zero_stage=2 DeepSpeed holds the weights"):
+        deepspeed_settings.check(config(**KEPT, **{"hardware.zero_stage": 2}))
 
 
 def test_without_links_files_are_copied(whole, tmp_path, monkeypatch) -> None:

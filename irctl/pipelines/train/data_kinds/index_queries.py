@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from irctl.errors import ConfigError
 from irctl.pipelines.train import judged_codes, label_free
 from irctl.pipelines.train.preparation import DataKind, Described, Prepared
 from irctl.training.objective import terms
@@ -26,6 +27,12 @@ def pin(config: Config) -> Config:
 
 def check(config: Config) -> None:
     """Refuse settings that nothing reads."""
+    if config.train.epoch_models:
+        raise ConfigError(
+            f"train.epoch_models (from {config.origin('train.epoch_models')}): {config.train.method} writes a "
+            "bundle, once its training is over",
+            hint="Drop it; checkpoints are kept by train.save and train.keep",
+        )
     _of(config).check(config)
 
 
