@@ -335,7 +335,7 @@ class TextEncoder:
             "base_model": self.about.get("base_model") or self.located.name,
             "base_revision": self.about.get("base_revision") or self.located.revision,
             "dtype": self.dtype,
-            **{key: self.about[key] for key in (HEAD,) if key in self.about},
+            **{key: self.about[key] for key in (HEAD, fitted_rows.TRANSFORM) if key in self.about},
         }
         fitted_rows.save(staged, fitted_rows.load(self.located.folder), self.fitted_on)
         (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")

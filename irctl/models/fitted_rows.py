@@ -15,6 +15,8 @@ from irctl.errors import DataError
 from irctl.files import write_atomic
 
 FILE = "fitted_rows.npy"
+TRANSFORM = "transform"
+"""Key of irctl.json: {label, ...} of the transform in a model, also of one trained from it; its documents are unknown."""
 
 Hashes = NDArray[np.uint64]
 """`transforms.files.hash_texts` of texts as the model reads them: titles joined, no prompt."""

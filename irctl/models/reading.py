@@ -39,6 +39,7 @@ SAVED = {  # irctl.json, as far as it is read back
     **{f"{key}?": int for key in ("query_max_len", "passage_max_len", "pad_multiple")},
     **{f"{key}?": str for key in ("query_prompt", "passage_prompt", "title_join")},
     "prompts?": {"*": {"*": str}},
+    "transform?": {"label": str},
 }
 UNBOUNDED = 1 << 20  # tokenizers without a limit state 10^30
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError
+from irctl.models import fitted_rows
 from irctl.models.similarity import name_similarity
 from irctl.models.transforms import files
 from irctl.models.transforms.affine import AffineTransform, Floats
@@ -59,8 +60,9 @@ def save(
         batch_tokens=encoder.batch_tokens,
         about=encoder.about,
     )
+    whole.fitted_on = np.union1d(encoder.fitted_on, fitted.query_hashes)
     said = {"label": fitted.label, "folder": files.FOLDER, "query_mean_of": fitted.query_mean_of}
-    whole.save(folder, {**(about or {}), "transform": said})
+    whole.save(folder, {**(about or {}), fitted_rows.TRANSFORM: said})
     files.save(folder / files.FOLDER, fitted)
     return whole
 

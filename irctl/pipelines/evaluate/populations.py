@@ -18,7 +18,6 @@ from irctl.metrics.vectors import held_out
 from irctl.models import fitted_rows
 from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.evaluate import isotropy
-from irctl.pipelines.references import kept_transforms
 from irctl.pipelines.search import query_vectors
 from irctl.pipelines.search.document_ids import Documents
 from irctl.settings import Transform
@@ -105,11 +104,11 @@ def open_documents(
     searched: Searched, collection: Collection, encoder: Any, name: str, seed: int, reporter: Reporter
 ) -> isotropy.MeasuredDocuments:
     """The documents' vectors as encoded, to be measured. DataError where few are left, or a transform is in them."""
-    own = kept_transforms.of_folder(encoder.located.folder)
-    if own is not None and not len(fitted_rows.load(encoder.located.folder)):
+    # whatever fitted_rows says: it may come from a head before the transform, whose own documents nothing names
+    if (own := encoder.about.get(fitted_rows.TRANSFORM)) is not None:
         raise DataError(
-            f"{name} has the transform {own.label} in it, fitted on documents that are not known",
-            hint=f"Measure the model before it with --set transform.name={own.transform.settings['name']}",
+            f"{name} has the transform {own['label']} in it, fitted on documents that are not known",
+            hint=f"Measure the model before it with --set transform.name={own['label'].split()[0]}",
         )
     x_ND, rows_N = take_sample(searched, seed)
     hashes_N = hash_texts(_texts_of(rows_N, searched, collection, reporter))

@@ -12,11 +12,14 @@ import pytest
 from toy_collections import beir_folder
 from workspace import Workspace
 
+from irctl.config import from_sets, resolve
 from irctl.index.arrays import normalize_rows
 from irctl.ledger import query
 from irctl.metrics.vectors import isotropy as measures
 from irctl.models import fitted_rows
-from irctl.models.transforms.files import hash_texts
+from irctl.models.encoder import load_encoder
+from irctl.models.transforms import affine, router
+from irctl.models.transforms.files import FittedTransform, hash_texts
 from irctl.pipelines.evaluate import isotropy
 from irctl.settings import Transform
 
@@ -131,6 +134,27 @@ def test_rows_that_a_head_was_fitted_on_are_left_out_and_counted(place: Workspac
     corpus = populations(done.json)["corpus"]
     assert corpus["n_left_out"] == 31 and corpus["N"] == 119 // 2 and corpus["rows"] == 150
     assert "31 that the model was fitted on left out" in isotropy.write_line("spread", "dev", corpus)
+
+
+def test_a_transform_in_a_model_is_refused_whatever_its_head_and_later_trainings_say(
+    place: Workspace, tiny_encoder: Path
+) -> None:
+    """A head's own rows came along into the exported folder and spoke for the transform's."""
+    documents, queries = (list(part.values()) for part in texts())
+    base = load_encoder(resolve(from_sets([f"model.name={tiny_encoder}"])))
+    base.fitted_on = hash_texts(["a text of another corpus"])
+    whitening = affine.fit(affine.measure([base.encode(documents)]), Transform(name="whiten"), "ip", None)
+    router.save(
+        place.folder / "white", base, FittedTransform(whitening, "key", "2 queries", hash_texts(queries[:2])), "dot"
+    )
+    exported = load_encoder(resolve(from_sets([f"model.name={place.folder / 'white'}"])))
+    exported.save(place.folder / "later")  # as a training from it does
+    for name in ("white", "later"):
+        found = populations(place.ok(f"eval --model {name} --data spread --split dev --isotropy --json").json)
+        assert "has the transform whiten" in found["corpus"]["refused"], name
+        assert "--set transform.name=whiten" in found["corpus"]["refused"] and "values" in found["queries"], name
+    # the queries of its mean, though nothing of the transform but its weights is in the later folder
+    assert np.isin(hash_texts(queries[:2]), fitted_rows.load(place.folder / "later")).all()
 
 
 def test_too_few_other_rows_are_refused_with_what_to_do(place: Workspace, tiny_encoder: Path) -> None:
