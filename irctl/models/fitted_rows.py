@@ -16,7 +16,7 @@ from irctl.files import write_atomic
 
 FILE = "fitted_rows.npy"
 TRANSFORM = "transform"
-"""Key of irctl.json: {label, ...} of the transform in a model, also of one trained from it; its documents are unknown."""
+"""Key of irctl.json: {label, ...} of the transform in a model, also of one trained from it. Nothing names its rows."""
 
 Hashes = NDArray[np.uint64]
 """`transforms.files.hash_texts` of texts as the model reads them: titles joined, no prompt."""

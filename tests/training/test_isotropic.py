@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.modules import Normalize
 from word_collection import word_collection
 
 from irctl import config as settings
@@ -20,6 +22,7 @@ from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.methods import isotropic
 from irctl.models.encoder import load_encoder
+from irctl.models.heads import set_similarity
 from irctl.origins import SET
 from irctl.paths import RunPaths
 from irctl.pipelines.train import checks
@@ -177,6 +180,36 @@ def test_the_base_teaches_the_scores_that_a_new_head_has(tiny_encoder: Path, toy
         assert method.teacher.scale == state["teacher_scale"] > 0
 
 
+def test_the_teacher_is_the_base_as_it_was_loaded_whatever_is_changed_under_the_head(
+    tiny_encoder: Path, toy: str, tmp_path: Path
+) -> None:
+    """Without its Normalize the base's dot products had followed the lengths of its vectors."""
+    given = {"loss__name": "infonce:1,distill:1", "isotropic__teacher": "base", "eval__during": "off"}
+    loaded = load_encoder(configuration(tiny_encoder, toy))
+    assert loaded.settings.normalize
+    found = {}
+    for asked in ("", "false"):
+        method = opened(configuration(tiny_encoder, toy, model__normalize_base=asked, **given), tmp_path / f"x{asked}")
+        method.teacher.similarity = "dot"  # of unit vectors the cosine
+        batch = method.collate([(i, 0) for i in range(8)])
+        found[asked] = method.views(batch)["teacher"].labels_BN
+    np.testing.assert_allclose(found[""], found["false"], atol=1e-6)
+    plain = unnormalized(tiny_encoder, tmp_path / "plain")
+    config = configuration(plain, toy, model__normalize_base="true", **given)
+    with pytest.raises(ConfigError, match=r"normalize_base=true: scales the vectors of .* by dot as they are"):
+        opened(config, tmp_path / "scaled")
+
+
+def unnormalized(encoder: Path, folder: Path) -> Path:
+    """The same model, whose vectors are not of length 1 and are compared by dot."""
+    model: Any = load_encoder(settings.resolve({"model.name": (str(encoder), SET)}))
+    while isinstance(model.module[-1], Normalize):
+        del model.module[-1]
+    model.settings = dataclasses.replace(model.settings, normalize=False)
+    set_similarity(model, "dot").save(folder)
+    return folder
+
+
 def test_a_teacher_reads_no_labels_so_groups_hold_one_positive_and_grades_are_no_fault(
     tiny_encoder: Path, toy: str
 ) -> None:
@@ -257,6 +290,9 @@ def test_a_model_with_a_head_goes_on_with_it_and_with_its_similarity(tiny_encode
     _, first = trained(configuration(tiny_encoder, toy))
     config, _ = checks.check(configuration(first.model, toy), Silent())
     assert (config.model.output_dim, config.model.similarity, config.loss.temperature) == ("", "", 1.0)
+    taught = configuration(first.model, toy, isotropic__teacher="base", loss__name="infonce:1,distill:1")
+    with pytest.raises(ConfigError, match="has a head, after which nothing says what its base is compared by"):
+        checks.check(taught, Silent())
     payload, second = trained(configuration(first.model, toy))
     assert json.loads((second.model / "irctl.json").read_text())["similarity"] == "euclid" and payload["steps"] == 3
 

@@ -83,3 +83,10 @@ def check(config: Config) -> None:
             "follows a teacher",
             hint=f"Add {followers} to loss.name, such as infonce:1,distill:1, or drop it",
         )
+    located = locate.find_local(config.model.name, config.model.revision) if own.teacher else None
+    if located and reading.read_file(located).get(HEAD):
+        raise ConfigError(
+            f"{METHOD}.teacher={own.teacher} (from {origins[f'{METHOD}.teacher']}): {config.model.name} has a head, "
+            "after which nothing says what its base is compared by",
+            hint="Start from the model without a head, or drop it",
+        )

@@ -19,8 +19,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
+from irctl.errors import ConfigError
 from irctl.models import heads
 from irctl.models.head_settings import HEAD
+from irctl.models.reading import normalizes
 from irctl.training.groups import kept_texts
 from irctl.training.groups.kept_texts import Floats, KeptTexts
 
@@ -44,11 +46,17 @@ class KeptBase:
     """The vectors of a base that does not change, by side."""
 
     sides: Mapping[str, KeptTexts]
-    similarity: str  # the base's own
+    similarity: str  # of the model as it was loaded
+    is_cut: bool = False  # model.normalize_base took the scaling to length 1 away that the model was loaded with
 
     def of_rows(self, rows: Sequence[int] | NDArray[np.integer], side: str) -> dict[str, Any]:
         """What a head takes of rows of the training's pool."""
         return _features(self.sides[side].of_rows(rows), side)
+
+    def as_loaded(self, rows: Sequence[int] | NDArray[np.integer], side: str) -> dict[str, Any]:
+        """The vectors of rows as the model made them when it was loaded."""
+        features = self.of_rows(rows, side)
+        return {**features, VECTORS: nn.functional.normalize(features[VECTORS], dim=1)} if self.is_cut else features
 
 
 def keep_base(
@@ -73,7 +81,22 @@ def keep_base(
         "passage": (source.passage_rows(), source.passage_texts, passages),
     }
     kept = {side: kept_texts.keep(base, side, *of_side, config, reporter) for side, of_side in sides.items()}
-    return KeptBase(kept, loaded.similarity)
+    return KeptBase(kept, loaded.similarity, loaded.settings.normalize and not normalizes(base.module))
+
+
+def check_teacher(loaded: TextEncoder, encoder: TextEncoder) -> None:
+    """ConfigError where vectors of the base do not give what the model compared by when it was loaded.
+
+    loaded, encoder: as in `keep_base`.
+    """
+    base: Any = heads.base_modules(encoder)
+    is_scaled = normalizes(base) and not loaded.settings.normalize
+    if is_scaled and loaded.similarity != "cosine":
+        raise ConfigError(
+            f"model.normalize_base=true: scales the vectors of {loaded.located.name}, which compares them by "
+            f"{loaded.similarity} as they are, and its own similarities are to be followed",
+            hint="Leave it out, or drop isotropic.teacher",
+        )
 
 
 class FrozenBase:

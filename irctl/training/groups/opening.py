@@ -118,6 +118,8 @@ def open_groups(
         else sources.dev_of(config, data, context.paths)
     )
     kept: KeptBase | None = None
+    if base_teaches:
+        frozen_base.check_teacher(loaded, encoder)
     used: TextEncoder | FrozenBase = encoder
     if is_frozen or base_teaches:
         kept = frozen_base.keep_base(loaded, encoder, source, dev, config, context.reporter)
@@ -135,7 +137,7 @@ def open_groups(
             guide=guide.encoder.features if guide else None,
             views_of=views_of,
             by_row=kept.of_rows if kept and is_frozen else None,
-            teacher=kept.of_rows if kept and base_teaches else None,
+            teacher=kept.as_loaded if kept and base_teaches else None,
         ),
         objective=objective,
         fingerprint=fingerprint,
