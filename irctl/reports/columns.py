@@ -14,6 +14,8 @@ CODE_PIVOT = "isotropy-compression"
 """The table, and the figure, whose columns are what vectors went through (code_pivot.py)."""
 ISOTROPY = "isotropy"
 """The table, and the figure, of transforms and what was trained, with their isotropy (isotropy_table.py)."""
+ANSWERS = "acerag"
+"""The table of answers by compressed contexts (answers_table.py)."""
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 
@@ -142,6 +144,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "beir": ("avg", "DATASETS"),
     CODE_PIVOT: (),
     ISOTROPY: (),
+    ANSWERS: (),
 }
 ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""

@@ -17,7 +17,7 @@ def report(
     group: Annotated[str, typer.Argument(help="with --checklist: a group, by its recipe or run id")] = "",
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
     table: Annotated[
-        str, typer.Option(help="main, compression, losses, beir, isotropy or isotropy-compression")
+        str, typer.Option(help="main, compression, losses, beir, isotropy, isotropy-compression or acerag")
     ] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
     run: Annotated[list[str] | None, typer.Option("--run", help="only this run; repeatable")] = None,
@@ -31,7 +31,7 @@ def report(
     figure: Annotated[
         str,
         typer.Option(
-            help="draw pareto, speed, delta, curves, spectrum, isotropy, isotropy-compression: as PDF, SVG, PNG, CSV"
+            help="pareto, speed, delta, curves, spectrum, isotropy, isotropy-compression, ratios: as PDF, SVG, PNG, CSV"
         ),
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
@@ -50,6 +50,7 @@ def report(
 
     --table compression has every bundle, evaluated or not: bytes, error, recall of exact neighbours, speed.
     --table isotropy-compression: codes by what their vectors went through, each tested against itself untransformed.
+    --table acerag: answers by compressed and other contexts (irctl eval --task), with what they keep and cost.
     Where nothing was evaluated yet: what was compressed and trained, with the command that evaluates each.
 
     \b

@@ -14,18 +14,10 @@ from irctl.files import write_atomic
 from irctl.index.shards import write_json
 from irctl.models.compressive import cost
 from irctl.pipelines.answer import tasks
-from irctl.pipelines.answer.systems import (
-    BY_PASSAGE,
-    COMPRESSED,
-    NONE,
-    OF_ENCODER,
-    TRUNCATED,
-    WHOLE,
-    Answered,
-    ContextSystem,
-)
+from irctl.pipelines.answer.systems import OF_ENCODER, Answered, ContextSystem
 from irctl.pipelines.evaluate import files, paired_tests
-from irctl.pipelines.lineage.system import ANSWERS
+from irctl.reports.answers_table import BY_PASSAGE, COMPRESSED, NONE, TRUNCATED, UNTRAINED, WHOLE
+from irctl.reports.answers_table import METHOD as ANSWERS
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
@@ -175,7 +167,7 @@ def _describe(
         "model": answerer.lm_located.name,
         "encoder": encoder,
         "selection": "" if system.kind in (WHOLE, NONE) else prompter.selection,
-        "layers": answerer.encoder.layers,
+        "layers": answerer.encoder.layers if system.kind in (*OF_ENCODER, UNTRAINED) else 0,
         "facts": dict(facts),
     }
 

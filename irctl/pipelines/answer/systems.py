@@ -14,12 +14,19 @@ from irctl.pipelines.answer.passages import KeptPassages
 from irctl.pipelines.answer.questions import Question
 from irctl.pipelines.answer.request import ADAPTIVE, AskedAnswers
 from irctl.pipelines.answer.scoring import SentenceScorer
+from irctl.reports.answers_table import (
+    BY_PASSAGE,
+    COMPRESSED,
+    NONE,
+    PRUNED,
+    SHUFFLED,
+    TRUNCATED,
+    UNTRAINED,
+    WHOLE,
+    ZEROED,
+)
 from irctl.training.texts.samples import TextSample
 
-WHOLE, NONE, COMPRESSED, TRUNCATED, PRUNED, UNTRAINED = (
-    "whole context", "no context", "compressed", "truncated", "pruned", "untrained encoder",
-)  # fmt: skip
-BY_PASSAGE, SHUFFLED, ZEROED = "by passage", "of other questions", "rows of zeros"
 OF_ENCODER = (COMPRESSED, BY_PASSAGE, SHUFFLED, ZEROED)
 """Those that the trained encoder has a part in."""
 

@@ -14,7 +14,7 @@ from irctl.index.shards import read_any_manifest
 from irctl.pipelines.lineage.codes import added_rows, find_codes, find_compression, line_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
-from irctl.reports import isotropy
+from irctl.reports import answers_table, isotropy
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ FOREIGN = "run"
 """The method of a run file that no search of irctl stands behind."""
 
 
-ANSWERS = "answers"
-"""The method of an evaluation of answers, which has no ranking."""
+ANSWERED_BY = ("acerag.lm", "acerag.ratios", "acerag.selection")
+"""Settings of an evaluation of answers that a row says by itself."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
     """
     train = next((r for r in line if r.columns.get("command") == "train"), None)
     method = str(search.get("method") or "")
-    if method == ANSWERS:
+    if method == answers_table.METHOD:
         return _answering(record, search, line, train)
     if method.startswith(("bm25", "fuse", FOREIGN)):
         return _without_vectors(record, method, search, line)
@@ -295,15 +295,19 @@ def _answering(
     is_compressed = bool(search.get("encoder"))
     had = settings(train) if is_compressed and train is not None else {}
     name = str(settings(record).get("run.name") or had.get("run.name") or "") if is_compressed else ""
-    parts: dict[str, Any] = {"part": search.get("part"), "lm": search.get("model"), "kept": search.get("selection")}
+    use = {k: v for k, v in changed(record).items() if k.startswith("acerag.") and k not in ANSWERED_BY}
+    parts: dict[str, Any] = {k: search.get(k) for k in ("part", "model", "selection", "layers")} | {"use": use}
     parts |= {"train": changed(train)} if had and train is not None else {"encoder": search.get("encoder")}
     label = str(search.get("part"))
     return System(
         label=f"{label}, {name}" if name else label,
         variant=_fingerprint(parts),
-        traits={k: str(v) for k, v in (("lm", search.get("model")), ("selection", search.get("selection"))) if v}
-        | ({k: short_name(_in_words(v)) for k, v in changed(train).items()} if had and train is not None else {}),
-        method=ANSWERS,
+        traits={
+            **_traits_of({k: v for k, v in parts.items() if k in ("use", "train")}),
+            **{f".{k}": str(search[k]) for k in ("model", "selection", "layers") if search.get(k)},
+            answers_table.CONTEXT: str(search.get("kind")),
+        },
+        method=answers_table.METHOD,
         loss="",
         model=str(search.get("model") or ""),
         compression="",

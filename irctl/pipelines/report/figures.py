@@ -15,8 +15,8 @@ from irctl.pipelines.report import report
 from irctl.pipelines.report.records import gather, open_per_query
 from irctl.pipelines.report.report import Wanted
 from irctl.reports import neighbour_recall
-from irctl.reports.columns import CODE_PIVOT, ISOTROPY, headline
-from irctl.reports.figures import code_sizes, curves, figures, isotropy
+from irctl.reports.columns import ANSWERS, CODE_PIVOT, ISOTROPY, headline
+from irctl.reports.figures import code_sizes, curves, figures, isotropy, ratios
 from irctl.training.run_files import journal
 from irctl.training.run_files.curve import Epochs
 
@@ -42,6 +42,7 @@ def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
         "spectrum": _spectrum,
         CODE_PIVOT: _code_sizes,
         ISOTROPY: _isotropy,
+        "ratios": _ratios,
     }
     if kind not in kinds:
         raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
@@ -82,6 +83,12 @@ def _isotropy(folder: Path, wanted: Wanted) -> list[Path]:
     records = [r for r in neighbour_recall.keep_judged(gathered) if "iso" in r.facts] or gathered
     draw = partial(isotropy.isotropy, per_query=open_per_query())
     return _one_a_place(ISOTROPY, draw, records, folder, wanted)
+
+
+def _ratios(folder: Path, wanted: Wanted) -> list[Path]:
+    """Answers over the tokens of their contexts; one a data set."""
+    records = report.narrow(gather(wanted.runs), replace(wanted, table=ANSWERS))
+    return _one_a_place("ratios", ratios.ratios, records, folder, wanted)
 
 
 def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:

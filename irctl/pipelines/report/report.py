@@ -11,8 +11,8 @@ from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
-from irctl.reports import code_pivot, grouping, isotropy_table, neighbour_recall
-from irctl.reports.columns import ACROSS, CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
+from irctl.reports import answers_table, code_pivot, grouping, isotropy_table, neighbour_recall
+from irctl.reports.columns import ACROSS, ANSWERS, CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.footnotes import GROUPS
@@ -22,7 +22,11 @@ from irctl.reports.table import Table, TableOptions, build
 
 MARKS = ("daggers", "letters")
 COMPRESSION = "compression"
-ALONE = {CODE_PIVOT: ("codes by transform", code_pivot.build), ISOTROPY: ("isotropy", isotropy_table.build)}
+ALONE = {
+    CODE_PIVOT: ("codes by transform", code_pivot.build),
+    ISOTROPY: ("isotropy", isotropy_table.build),
+    ANSWERS: ("answers", answers_table.build),
+}
 """Tables with rows and columns of their own: (words of the title, what builds one)."""
 
 
@@ -167,19 +171,26 @@ def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per
 
 
 def _without_fronts(records: Sequence[Record], table: str) -> list[Record]:
-    """The records without the rows of fronts; all where there are no others.
+    """The records without the rows of fronts, and without answers by contexts; all where there are no others.
 
     A front has the same vectors in a dozen forms, by several similarities: a table of its own.
     """
+    answers = [r for r in records if r.method == answers_table.METHOD]
+    if table == ANSWERS:
+        return answers
+    records = [r for r in records if r.method != answers_table.METHOD] or answers
     others = [r for r in records if not r.part]
     return others if others and table != ISOTROPY else list(records)
 
 
 def _say_left_out(records: Sequence[Record], shown: Sequence[Record]) -> tuple[str, ...]:
-    runs = dict.fromkeys(r.run_id for r in records if r.part)
-    if not runs or any(r.part for r in shown):
-        return ()
-    return (f"Left out, with a table of their own (--table {ISOTROPY}): {', '.join(runs)}.",)
+    here, said = {r.run_id for r in shown}, []
+    for table, is_answer in ((ISOTROPY, False), (ANSWERS, True)):
+        apart = [r for r in records if r.part and (r.method == answers_table.METHOD) == is_answer]
+        runs = dict.fromkeys(r.run_id for r in apart if r.run_id not in here)
+        if runs and not any(r.part for r in shown):
+            said.append(f"Left out, with a table of their own (--table {table}): {', '.join(runs)}.")
+    return tuple(said)
 
 
 def _place(r: Record, table: str) -> tuple[str, str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -150,3 +152,14 @@ def test_passages_that_were_encoded_cost_an_evaluation_no_encoder(place: Workspa
 def test_what_encode_refuses(place: Workspace, made: Path, more: str, words: str) -> None:
     done = place.run(f"irctl encode --model {made}/encoder {more}")
     assert done.code == 2 and words in done.err, done.err
+
+
+def test_the_report_shows_each_system_once(place: Workspace, evaluated: dict) -> None:
+    table = place.run(f"irctl report --table acerag --run {evaluated['run']} --format csv")
+    assert table.code == 0, table.err
+    rows = list(csv.reader(io.StringIO(table.out)))
+    labels = [row[1] for row in rows]
+    for part in {r["part"] for r in evaluated["results"]}:
+        assert labels.count(part) == 1, (part, labels)
+    figure = place.run(f"irctl report --figure ratios --run {evaluated['run']} -o {place.folder}/figures")
+    assert figure.code == 0 and (place.folder / "figures" / "ratios.csv").is_file(), figure.err

@@ -1,0 +1,174 @@
+"""The table of answers by contexts: each way to give a context, at each ratio, with what it keeps and what it costs.
+
+Compressed contexts are tested against truncation to as many tokens, question by question, corrected over the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from irctl.reports.columns import Column, fact_column
+from irctl.reports.comparisons import average_queries
+from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
+from irctl.reports.significance import Comparison, compare, correct, tell_power
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
+
+METHOD = "answers"
+"""The method of the records that are of it."""
+CONTEXT = "context"
+"""The trait that says how a context was made; the words below are its values."""
+WHOLE, NONE, COMPRESSED, TRUNCATED, PRUNED, UNTRAINED = (
+    "whole context", "no context", "compressed", "truncated", "pruned", "untrained encoder",
+)  # fmt: skip
+BY_PASSAGE, SHUFFLED, ZEROED = "by passage", "of other questions", "rows of zeros"
+ORDER = (WHOLE, NONE, COMPRESSED, BY_PASSAGE, TRUNCATED, PRUNED, UNTRAINED, SHUFFLED, ZEROED)
+TESTED = (COMPRESSED, BY_PASSAGE)
+
+
+@dataclass(frozen=True)
+class AnsweredRow:
+    """One row: its records of every measure, one a seed."""
+
+    key: RowKey
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def kind(self) -> str:
+        return self.records[-1].traits[CONTEXT]
+
+    @property
+    def ratio(self) -> int:
+        """0 for a context that has none."""
+        return int(self.records[-1].facts.get("ratio", 0))
+
+    def of(self, measure: str) -> list[Record]:
+        return [r for r in self.records if r.measure == measure]
+
+
+def find_rows(records: Sequence[Record]) -> list[AnsweredRow]:
+    """By ratio, in each the compressed contexts first."""
+    shown = keep_newest(r for r in records if r.method == METHOD)
+    rows = [
+        AnsweredRow(key, label, tuple(r for r in shown if (r.system, r.variant) == key))
+        for key, label in label_rows(shown).items()
+    ]
+    return sorted(rows, key=lambda row: (row.ratio, ORDER.index(row.kind), row.label))
+
+
+def build(records: Sequence[Record], measure: str, options: TableOptions = TableOptions()) -> Table:
+    """The table of one data set and split. measure: the one that is tested; all that were taken are shown.
+
+    options.baseline: tested against in place of truncation.
+    Raises ConfigError where rows are of different questions, unless options.allow_mixed.
+    """
+    rows = find_rows(records)
+    every = [r for row in rows for r in row.records]
+    measures = list(dict.fromkeys(r.measure for r in every))
+    if not options.allow_mixed:
+        for name in measures:
+            refuse_mixed(name, [r for r in every if r.measure == name])
+    compared = _compare(rows, measure, options)
+    by_name = {c.system: c for c in compared}
+    columns = _columns(every, measures)
+    body = [Row(row.key, row.label, tuple(_cell(c, row, by_name.get(row.label)) for c in columns)) for row in rows]
+    return Table(
+        title=options.title,
+        columns=columns,
+        rows=tuple(mark_best(body, columns)),
+        notes=tuple(_notes(rows, compared, every)),
+        comparisons=tuple(compared),
+        command=options.command,
+        commit=options.commit,
+    )
+
+
+def _compare(rows: Sequence[AnsweredRow], measure: str, options: TableOptions) -> list[Comparison]:
+    family = []
+    for row in rows:
+        other = _baseline(row, rows, options.baseline)
+        if other is None or not row.of(measure) or not other.of(measure):
+            continue
+        cell = row.of(measure)[-1].cell
+        mine, theirs = (average_queries(r.key, cell, r.of(measure), options.per_query) for r in (row, other))
+        if mine and theirs and mine.keys() == theirs.keys():
+            one = replace(compare(mine, theirs, test=options.test), system=row.label, baseline=other.label)
+            family.append(replace(one, dataset=cell[0], split=cell[1], measure=measure))
+    return correct(family, options.correction)
+
+
+def _baseline(row: AnsweredRow, rows: Sequence[AnsweredRow], asked: RowKey | None) -> AnsweredRow | None:
+    """What a row is tested against: the one asked for, else truncation at its ratio where it took as many tokens."""
+    if asked is not None:
+        return next((r for r in rows if r.key == asked and r.key != row.key), None)
+    if row.kind not in TESTED:
+        return None
+    tokens = row.records[-1].facts["tokens"]
+    alike = [r for r in rows if (r.kind, r.ratio) == (TRUNCATED, row.ratio)]
+    return next((r for r in alike if abs(r.records[-1].facts["tokens"] - tokens) <= 1), None)
+
+
+def _columns(every: Sequence[Record], measures: Sequence[str]) -> tuple[Column, ...]:
+    known = {name for r in every for name in r.facts}
+    columns = [fact_column("tokens", "Tokens", decimals=1)]
+    for name in measures:
+        columns.append(Column(key=name, header=name, kind="measure", better="high", scale=100.0, measure=name))
+        columns.append(fact_column(f"kept {name}", f"{name} kept %", decimals=1, scale=100.0))
+    columns += [Column(key="delta", header="Against truncation [95 %]", kind="text")]
+    columns += [Column(key="p_adj", header="p, corrected", kind="text")]
+    costs = [
+        fact_column("flops", "Prefill, counted", decimals=3),
+        fact_column("law", "By the law", decimals=3),
+        fact_column("encoded", "Chunks encoded"),
+    ]
+    return (*columns, *(c for c in costs if c.key in known))
+
+
+def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell:
+    runs = tuple(dict.fromkeys(r.run_id for r in row.records))
+    if column.kind == "measure":
+        return fill(column, [r.value for r in row.of(column.measure)], runs, seeds=True)
+    if column.kind == "fact":
+        by_seed = {r.seeds: r.facts[column.key] for r in row.records if column.key in r.facts}
+        return fill(column, list(by_seed.values()), runs)
+    if compared is None:
+        return Cell(runs=runs)
+    if column.key == "delta":
+        c = compared
+        return Cell(text=f"{100 * c.delta:+.1f} [{100 * c.ci_low:+.1f}, {100 * c.ci_high:+.1f}]", runs=runs)
+    return Cell(text="undefined" if compared.p_adj is None else f"{compared.p_adj:.2g}", runs=runs)
+
+
+def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: Sequence[Record]) -> list[str]:
+    if not every:
+        return []
+    notes = [f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} questions. Measures x100."]
+    ends: Mapping[str, float] = rows[0].records[-1].facts
+    told = [
+        f"{name} closed {100 * ends[f'closed {name}']:.1f}, open {100 * ends[f'open {name}']:.1f}"
+        for name in dict.fromkeys(r.measure for r in every)
+        if f"closed {name}" in ends
+    ]
+    notes.append(f"Kept: (x - closed) / (open - closed), by no and by the whole context: {'; '.join(told)}.")
+    if compared:
+        rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over questions"
+        against = {c.baseline for c in compared}
+        what = next(iter(against)) if len(against) == 1 else "truncation to as many tokens"
+        notes.append(f"Difference from {what}: {rule}, corrected over a family of {len(compared)}.")
+        notes += tell_power(compared)
+    if any("law" in r.facts for r in every):
+        notes.append(
+            "Prefill: operations against the whole context's, attention counted; the law (k/L S + S/r + P) / (S + P) "
+            "leaves attention over pairs of tokens out."
+        )
+    seeds = {len({r.seeds for r in row.records}) for row in rows if row.kind in TESTED}
+    if any(r.seed is not None for r in every):
+        notes.append(f"Training seeds a system: {', '.join(map(str, sorted(seeds)))}.")
+    return notes
+
+
+def mean_tokens(row: AnsweredRow) -> float:
+    """Tokens of a row's contexts, over its seeds."""
+    return fmean({r.seeds: r.facts["tokens"] for r in row.records}.values())
