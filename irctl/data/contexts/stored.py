@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.data.contexts.rows import Row
 from irctl.data.contexts.split import Split
 from irctl.data.files import made_once
 from irctl.errors import DataError
@@ -26,6 +25,17 @@ KIND = "contexts"
 PARTS = 4  # head, context, tail, answer
 ARRAYS = ("ids", "bounds", "row_ids", "groups", "lines")
 BLOCK = 1 << 22  # token ids that are written at once
+
+
+class IdentifiedRow(Protocol):
+    """What is kept of a row beside its ids: hashes of the row and of its group, and its line."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def line(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,12 @@ class StoredRows:
         return Split(head, context, tail, answer)
 
 
-def store(key: dict[str, Any], dataset: str, rows: Callable[[], Iterator[tuple[Row, Split]]]) -> StoredRows:
+def find_stored(key: dict[str, Any]) -> bool:
+    """Whether `store` would find the rows of this key."""
+    return made_once.find_made(KIND, made_once.key_of({**key, "version": VERSION})) is not None
+
+
+def store(key: dict[str, Any], dataset: str, rows: Callable[[], Iterator[tuple[IdentifiedRow, Split]]]) -> StoredRows:
     """The rows on disk, made if they are not there. key: what they are made of. DataError where there is none."""
     place = made_once.make_once(KIND, made_once.key_of({**key, "version": VERSION}), lambda work: _write(work, rows()))
     about = made_once.read_manifest(place)
@@ -69,7 +84,7 @@ def store(key: dict[str, Any], dataset: str, rows: Callable[[], Iterator[tuple[R
     return StoredRows(dataset, place.name, *(arrays[name] for name in ARRAYS))
 
 
-def _write(folder: Path, rows: Iterator[tuple[Row, Split]]) -> dict[str, Any]:
+def _write(folder: Path, rows: Iterator[tuple[IdentifiedRow, Split]]) -> dict[str, Any]:
     bounds: list[list[int]] = []
     row_ids: list[int] = []
     groups: list[int] = []

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 STRUCTURE = "a decoder with embed_tokens, layers and norm, as Llama, Mistral and Qwen have"
 
 
+def dtype_of(precision: str) -> str:
+    """In which a frozen model is kept, by the profile's arithmetic."""
+    return {"bf16": "bfloat16", "fp16": "float16"}.get(precision, "float32")
+
+
 def open_language_model(located: LocatedModel, *, dtype: str = "float32", attention: str = "sdpa") -> Any:
     """A causal language model of transformers, without gradients. dtype: float32, float16 or bfloat16.
 

@@ -13,7 +13,7 @@ from irctl.errors import ConfigError
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
-from irctl.models.compressive.language_model import open_language_model, open_tokenizer
+from irctl.models.compressive.language_model import dtype_of, open_language_model, open_tokenizer
 from irctl.models.compressive.located import locate_language_model
 from irctl.models.locate import LocatedModel
 from irctl.training import precision
@@ -25,10 +25,10 @@ from irctl.training.texts.compressive_method import CompressiveMethod, TextTrain
 from irctl.training.texts.rows import RowPlan
 from irctl.training.texts.samples import Rules, TextSample, text_sample, tuning_sample
 from irctl.training.texts.settings import Compression
+from irctl.training.texts.teacher import AnsweringTeacher
 
 REPEAT = "\nThe text again:\n"
 """What asks the language model to repeat the rows it has read."""
-DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 def open_training(config: Config, context: Context) -> CompressiveMethod:
@@ -39,14 +39,17 @@ def open_training(config: Config, context: Context) -> CompressiveMethod:
     located = locate_language_model(own.lm, config.model.revision)
     tokenizer = open_tokenizer(located)
     attention = precision.attention(config.model, config.hardware)
-    dtype = DTYPES.get(config.hardware.precision, "float32")
-    lm = open_language_model(located, dtype=dtype, attention=attention).to(arithmetic.choose_device(config.hardware))
+    lm = open_language_model(located, dtype=dtype_of(config.hardware.precision), attention=attention).to(
+        arithmetic.choose_device(config.hardware)
+    )
     described = folders.describe_language_model(own.lm, located.revision, located.folder, tokenizer)
     encoder, stages = _open_encoder(config, own, located, described, attention, context)
     if config.train.gradient_checkpointing:
         checkpoint_activations(lm)
         checkpoint_activations(encoder)
     plan = plan_of(config, compression, tokenizer)
+    if own.targets == "teacher":
+        plan = AnsweringTeacher(config, located, tokenizer).teach(plan, context.reporter)
     words = prompts.read(own.instructions)
     rules = rules_of(config, compression, tokenizer, lm)
     make = SampleMaker(

@@ -11,12 +11,20 @@ import pytest
 import safetensors.torch
 import torch
 
+from irctl.config import Config
 from irctl.errors import ConfigError, DataError
 from irctl.methods.acerag import Method
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
+from irctl.models.fingerprints import fingerprint_state
+from irctl.training import batch_plan
 from irctl.training.loop import session
+from irctl.training.loop.loss_batches import Loader, LossBatches
+from irctl.training.method import Context
 from irctl.training.run_files import checkpoints, journal
+from irctl.training.texts.compressive_method import CompressiveMethod
+from irctl.training.texts.samples import TextSample
+from irctl.types import Silent
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +90,54 @@ def test_chunks_and_several_losses_a_step_give_the_weights_of_one(place: Path, t
             assert torch.allclose(value, other[key], atol=1e-5), (name, key)
 
 
+def test_the_language_model_is_the_same_to_the_bit_after_a_training(place: Path, tmp_path: Path) -> None:
+    opened: list[CompressiveMethod] = []
+    hashes: list[str] = []
+
+    def build(config: Config, context: Context) -> CompressiveMethod:
+        opened.append(Method.build(config, context))
+        hashes.append(fingerprint_state(opened[0].lm.state_dict()))
+        return opened[0]
+
+    config = tiny.configuration(place)
+    session.run(config, tiny.open_run(tmp_path / "run", config), build)
+    assert fingerprint_state(opened[0].lm.state_dict()) == hashes[0]
+    assert all(p.grad is None for p in opened[0].lm.parameters())
+    assert not any(p is q for p in opened[0].parameters() for q in opened[0].lm.parameters())
+
+
+def test_no_and_four_loader_workers_read_the_same_rows_in_two_epochs_of_fresh_draws(
+    place: Path, tmp_path: Path
+) -> None:
+    config = tiny.configuration(place, **{"acerag.selection": "random"})
+    paths = tiny.open_run(tmp_path / "run", config)
+    method = Method.build(config, Context(batch_plan.plan(config), Silent(), paths, lambda *_, **__: None))
+    read: dict[int, list[list[TextSample]]] = {}
+    for workers in (0, 4):
+        batches = LossBatches(method.queries, 8, config.run.seed)
+        loader = Loader(batches, method.collate, workers=workers, pin_memory=False)
+        read[workers] = []
+        for epoch in (0, 1):
+            batches.set_epoch(epoch)
+            read[workers].append([s for batch in loader for chunk in batch["samples"] for s in chunk])
+    for one, other in zip(read[0], read[4], strict=True):
+        assert [s.sequences for s in one] == [s.sequences for s in other]
+        assert all((a == b).all() for s, t in zip(one, other, strict=True) for a, b in zip(s.kept, t.kept, strict=True))
+    first, second = ({s.where: s.rows for s in epoch} for epoch in read[0])
+    assert first.keys() == second.keys() and first != second
+
+
+def test_the_loss_held_out_falls_in_25_steps_of_pre_training(place: Path, tmp_path: Path) -> None:
+    tiny.make_files(tmp_path / "more", contexts=30)
+    files = tmp_path / "more/recall-text.json"
+    more = {"acerag.stage": "pt", "acerag.data_files": str(files), "train.max_steps": 25, "train.save": 25}
+    run = trained(tmp_path / "run", tiny.configuration(place, **more))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    at = {(r["step"], r["name"]): r["value"] for r in rows if r.get("split") == "held out"}
+    for ratio in (1, 2, 4, 8):
+        assert at[25, f"loss.{ratio}x"] < at[0, f"loss.{ratio}x"] - 0.05, at
+
+
 def test_a_stage_begins_with_the_encoder_of_the_one_before(place: Path, tmp_path: Path) -> None:
     first = trained(tmp_path / "pt", tiny.configuration(place, **{"acerag.stage": "pt"}))
     init = str(folders.find(first)[0])
@@ -90,6 +146,12 @@ def test_a_stage_begins_with_the_encoder_of_the_one_before(place: Path, tmp_path
     assert all(torch.equal(v, weights(first / "model")[k]) for k, v in weights(second / "model").items())
     stages = folders.read(second / "model" / "compressive_encoder").stages
     assert [(s["stage"], s["run"]) for s in stages] == [("pt", "pt"), ("ft", "ft")]
+    for more, said in (
+        ({"acerag.layers": 2}, "has 1 layers, and acerag.layers is 2"),
+        ({"acerag.stage": "pt", "train.init": str(folders.find(second)[0])}, "is fine-tuned, and stage pt comes"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            trained(tmp_path / said[:8], tiny.configuration(place, **{"train.init": init, **more}))
     other = tiny.make_models(tmp_path, "qwen3")
     with pytest.raises(DataError, match="was trained for"):
         trained(tmp_path / "other", tiny.configuration(place, **{"train.init": init, "acerag.lm": str(other)}))
@@ -100,7 +162,7 @@ def test_settings_that_change_nothing_else_change_the_training(place: Path, tmp_
     base = weights(trained(tmp_path / "base", tiny.configuration(place)) / "model")
     changed = {
         "acerag.ratios": "2,4", "acerag.selection": "mean", "acerag.chunk_tokens": 12, "acerag.rows_per_file": 9,
-        "acerag.held_out": 0.5,
+        "acerag.held_out": 0.5, "acerag.targets": "teacher",
     }  # fmt: skip
     for key, value in changed.items():
         other = weights(trained(tmp_path / key, tiny.configuration(place, **{key: value})) / "model")

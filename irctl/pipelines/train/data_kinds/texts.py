@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.train.memory import ModelMemory
     from irctl.training.texts.rows import RowPlan
+    from irctl.training.texts.teacher import AnsweringTeacher
 
 NOT_READ = ("loss", "encoder", "search", "hardneg", "transform", "data", "prompts", "compress")
 """Sections of settings that such a training reads nothing of; of `data` it reads the root."""
@@ -81,7 +82,10 @@ def describe(config: Config) -> Described:
     found = _plan(config, compression, only_if_here=True)
     if isinstance(found, str):
         return Described(facts, {"not on this machine": [found]}, None, memory=memory)
-    lists = {"files": [s.line() for s in found.shares], "notices": _notices(compression, found)}
+    notices = _notices(compression, found)
+    if compression.own.targets == "teacher" and not _teacher(config, compression).is_made(found):
+        notices.append(f"{compression.own.lm} answers every training row first: acerag.targets=teacher")
+    lists = {"files": [s.line() for s in found.shares], "notices": notices}
     facts |= {"rows trained on": len(found.taken_N2), "rows held out": len(found.held_out_M2)}
     return Described(facts, {k: v for k, v in lists.items() if v}, GroupSizes(len(found.taken_N2), 0), memory=memory)
 
@@ -91,6 +95,8 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     compression = settings.read(config)
     found = _plan(config, compression, only_if_here=False)
     assert not isinstance(found, str)
+    if compression.own.targets == "teacher":
+        found = _teacher(config, compression).teach(found, reporter)
     for share in found.shares:
         reporter.say(share.line())
     for line in _notices(compression, found):
@@ -124,6 +130,15 @@ def _plan(config: Config, compression: Compression, *, only_if_here: bool) -> Ro
     else:
         located = locate_language_model(own.lm, config.model.revision)
     return plan_of(config, compression, open_tokenizer(located))
+
+
+def _teacher(config: Config, compression: Compression) -> AnsweringTeacher:
+    from irctl.models.compressive.language_model import open_tokenizer
+    from irctl.models.compressive.located import locate_language_model
+    from irctl.training.texts.teacher import AnsweringTeacher
+
+    located = locate_language_model(compression.own.lm, config.model.revision)
+    return AnsweringTeacher(config, located, open_tokenizer(located))
 
 
 def _files(config: Config, compression: Compression) -> list[Path]:

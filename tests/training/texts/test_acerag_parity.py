@@ -1,0 +1,117 @@
+"""One process, two, and two under DeepSpeed train the same encoder; so does a training that is killed on its way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import acerag_pair as pair
+import acerag_training as tiny
+import pytest
+import safetensors.torch
+import torch
+from two import environment, run_pair
+
+from irctl.methods.acerag import Method
+from irctl.training.loop import session
+from irctl.training.run_files import checkpoints, journal
+
+pytestmark = pytest.mark.slow
+ENCODER = "compressive_encoder/model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("acerag")
+    tiny.make_models(folder)
+    tiny.make_files(folder)
+    return folder
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "model" / ENCODER)
+
+
+def trained_here(place: Path, folder: Path, **more: object) -> Path:
+    config = tiny.configuration(place, **more)
+    paths = tiny.open_run(folder, config)
+    session.run(config, paths, Method.build)
+    return paths.folder
+
+
+def trained_by_two(place: Path, folder: Path, **more: object) -> Path:
+    config = tiny.configuration(place, **{"hardware.devices": 2, **more})
+    tiny.open_run(folder, config)
+    run_pair(Path(pair.__file__), str(folder))
+    return folder
+
+
+def assert_same(got: Path, wanted: Path) -> None:
+    for name, tensor in weights(wanted).items():
+        assert torch.allclose(weights(got)[name], tensor, rtol=1e-5, atol=1e-5), name
+    first, other = (journal.steps(run / "metrics.jsonl")[1] for run in (got, wanted))
+    assert first["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert first["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def of_two(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    out = tmp_path_factory.mktemp("two") / "weights"
+    run_pair(Path(pair.__file__), str(out), str(place))
+    return safetensors.torch.load_file(out)
+
+
+@pytest.mark.parametrize("number", range(len(pair.CASES)))
+def test_two_processes_in_chunks_and_accumulation_train_the_weights_of_one(
+    place: Path, of_two: dict[str, torch.Tensor], number: int
+) -> None:
+    got = {k.removeprefix(f"{number}."): v for k, v in of_two.items() if k.startswith(f"{number}.")}
+    for found in (got, pair.train(place, number, alone=False)):
+        wanted = pair.train(place, number, alone=True)
+        assert found.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            assert torch.allclose(found[name], tensor, rtol=1e-5, atol=1e-5), (pair.CASES[number], name)
+
+
+def test_zero_2_in_two_processes_trains_the_weights_of_one(place: Path, tmp_path: Path) -> None:
+    pytest.importorskip("deepspeed")
+    one = trained_here(place, tmp_path / "one")
+    two = trained_by_two(place, tmp_path / "zero", **{"hardware.zero_stage": 2})
+    assert_same(two, one)
+    kept = checkpoints.whole(two / "checkpoints")[-1].folder
+    assert not any("lm_head" in str(f) for f in kept.rglob("*"))
+
+
+def test_kill_9_between_checkpoints_and_the_same_command_again_leave_the_same_bytes(
+    place: Path, tmp_path: Path
+) -> None:
+    sets = {
+        "acerag.lm": place / "lm-llama", "acerag.data_files": place / "recall-train.json", "acerag.stage": "ft",
+        "acerag.layers": 1, "acerag.chunk_tokens": 20, "acerag.lm_tokens": 64, "acerag.held_out": 0.2, "batch.micro": 8,
+        "train.save": 20, "train.gradient_checkpointing": "false", "hardware.omp_threads": 1,
+    }  # fmt: skip
+    words = [f"--set={key}={value}" for key, value in sets.items()]
+    line = [sys.executable, "-m", "irctl.cli", "train", "--method", "acerag", "--max-steps", "80", *words]
+    encoders = []
+    for name in ("whole", "killed"):
+        runs = tmp_path / name
+        own = environment(IRCTL_RUNS=str(runs), IRCTL_CACHE=str(tmp_path / "cache"))
+        if name == "killed":
+            with subprocess.Popen(line, env=own, start_new_session=True, stdout=subprocess.DEVNULL) as child:
+                while (
+                    not (rows := [s for f in runs.glob("*/metrics.jsonl") for s in journal.steps(f)]) or max(rows) < 50
+                ):
+                    time.sleep(0.05)
+                    assert child.poll() is None, "it was over before it could be killed"
+                os.killpg(child.pid, signal.SIGKILL)
+            (run,) = (f.parent for f in runs.glob("*/config.json"))
+            assert not (run / "model").exists() and (run / "checkpoints/step-40").is_dir()
+        done = subprocess.run(line, env=own, check=True, capture_output=True, text=True)
+        (run,) = (f.parent for f in runs.glob("*/config.json"))
+        encoders.append((run / "model" / ENCODER).read_bytes())
+        assert done.returncode == 0
+    assert encoders[0] == encoders[1]
