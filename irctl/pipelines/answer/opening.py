@@ -11,11 +11,10 @@ from irctl.data.contexts import prompts
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
-from irctl.models.compressive.language_model import open_language_model, open_tokenizer
+from irctl.models.compressive.language_model import dtype_of, open_language_model, open_tokenizer
 from irctl.models.compressive.located import locate_language_model
 from irctl.models.locate import LocatedModel
 from irctl.training import precision
-from irctl.training.texts.opening import DTYPES
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -89,7 +88,7 @@ def open_answerer(config: Config, own: Any, model: str, reporter: Reporter, *, r
     described = folders.describe_language_model(name, located.revision, located.folder, tokenizer)
     folders.check_language_model(folder, about, described)
     attention, device = precision.attention(config.model, config.hardware), arithmetic.choose_device(config.hardware)
-    dtype = DTYPES.get(config.hardware.precision, "float32")
+    dtype = dtype_of(config.hardware.precision)
     encoder = CompressiveEncoder.load(folder, attention=attention).to(device).eval()
     return Answerer(
         encoder=encoder,

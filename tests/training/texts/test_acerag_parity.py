@@ -25,7 +25,7 @@ ENCODER = "compressive_encoder/model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("acerag")
     tiny.make_models(folder)
     tiny.make_files(folder)
@@ -36,15 +36,15 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(run / "model" / ENCODER)
 
 
-def trained_here(place: Path, folder: Path, **more: object) -> Path:
-    config = tiny.configuration(place, **more)
+def trained_here(made: Path, folder: Path, **more: object) -> Path:
+    config = tiny.configuration(made, **more)
     paths = tiny.open_run(folder, config)
     session.run(config, paths, Method.build)
     return paths.folder
 
 
-def trained_by_two(place: Path, folder: Path, **more: object) -> Path:
-    config = tiny.configuration(place, **{"hardware.devices": 2, **more})
+def trained_by_two(made: Path, folder: Path, **more: object) -> Path:
+    config = tiny.configuration(made, **{"hardware.devices": 2, **more})
     tiny.open_run(folder, config)
     run_pair(Path(pair.__file__), str(folder))
     return folder
@@ -59,38 +59,36 @@ def assert_same(got: Path, wanted: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def of_two(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def of_two(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     out = tmp_path_factory.mktemp("two") / "weights"
-    run_pair(Path(pair.__file__), str(out), str(place))
+    run_pair(Path(pair.__file__), str(out), str(made))
     return safetensors.torch.load_file(out)
 
 
 @pytest.mark.parametrize("number", range(len(pair.CASES)))
 def test_two_processes_in_chunks_and_accumulation_train_the_weights_of_one(
-    place: Path, of_two: dict[str, torch.Tensor], number: int
+    made: Path, of_two: dict[str, torch.Tensor], number: int
 ) -> None:
     got = {k.removeprefix(f"{number}."): v for k, v in of_two.items() if k.startswith(f"{number}.")}
-    for found in (got, pair.train(place, number, alone=False)):
-        wanted = pair.train(place, number, alone=True)
+    for found in (got, pair.train(made, number, alone=False)):
+        wanted = pair.train(made, number, alone=True)
         assert found.keys() == wanted.keys()
         for name, tensor in wanted.items():
             assert torch.allclose(found[name], tensor, rtol=1e-5, atol=1e-5), (pair.CASES[number], name)
 
 
-def test_zero_2_in_two_processes_trains_the_weights_of_one(place: Path, tmp_path: Path) -> None:
+def test_zero_2_in_two_processes_trains_the_weights_of_one(made: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
-    one = trained_here(place, tmp_path / "one")
-    two = trained_by_two(place, tmp_path / "zero", **{"hardware.zero_stage": 2})
+    one = trained_here(made, tmp_path / "one")
+    two = trained_by_two(made, tmp_path / "zero", **{"hardware.zero_stage": 2})
     assert_same(two, one)
     kept = checkpoints.whole(two / "checkpoints")[-1].folder
     assert not any("lm_head" in str(f) for f in kept.rglob("*"))
 
 
-def test_kill_9_between_checkpoints_and_the_same_command_again_leave_the_same_bytes(
-    place: Path, tmp_path: Path
-) -> None:
+def test_kill_9_between_checkpoints_and_the_same_command_again_leave_the_same_bytes(made: Path, tmp_path: Path) -> None:
     sets = {
-        "acerag.lm": place / "lm-llama", "acerag.data_files": place / "recall-train.json", "acerag.stage": "ft",
+        "acerag.lm": made / "lm-llama", "acerag.data_files": made / "recall-train.json", "acerag.stage": "ft",
         "acerag.layers": 1, "acerag.chunk_tokens": 20, "acerag.lm_tokens": 64, "acerag.held_out": 0.2, "batch.micro": 8,
         "train.save": 20, "train.gradient_checkpointing": "false", "hardware.omp_threads": 1,
     }  # fmt: skip

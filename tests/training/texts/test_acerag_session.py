@@ -28,7 +28,7 @@ from irctl.types import Silent
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("acerag")
     tiny.make_models(folder)
     tiny.make_files(folder)
@@ -46,8 +46,8 @@ def trained(folder: Path, config) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["ft", "pt"])
-def test_it_leaves_encoders_alone_and_goes_on_to_the_same_bytes(place: Path, tmp_path: Path, stage: str) -> None:
-    config = tiny.configuration(place, **{"acerag.stage": stage})
+def test_it_leaves_encoders_alone_and_goes_on_to_the_same_bytes(made: Path, tmp_path: Path, stage: str) -> None:
+    config = tiny.configuration(made, **{"acerag.stage": stage})
     run = trained(tmp_path / "whole", config)
     model = weights(run / "model")
     assert not any("lm_head" in name for name in model)
@@ -69,9 +69,9 @@ def test_it_leaves_encoders_alone_and_goes_on_to_the_same_bytes(place: Path, tmp
 
 
 def test_the_loss_held_out_is_measured_at_each_ratio_and_without_a_context_and_chooses_nothing(
-    place: Path, tmp_path: Path
+    made: Path, tmp_path: Path
 ) -> None:
-    run = trained(tmp_path / "run", tiny.configuration(place))
+    run = trained(tmp_path / "run", tiny.configuration(made))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     measured = {(r["name"], r["step"]) for r in rows if r.get("split") == "held out"}
     names = {"loss.1x", "loss.2x", "loss.4x", "loss.8x", "loss.closed"}
@@ -81,16 +81,16 @@ def test_the_loss_held_out_is_measured_at_each_ratio_and_without_a_context_and_c
     assert checkpoints.whole(run / "checkpoints")[-1].manifest["best"]["step"] is None
 
 
-def test_chunks_and_several_losses_a_step_give_the_weights_of_one(place: Path, tmp_path: Path) -> None:
-    one = weights(trained(tmp_path / "one", tiny.configuration(place)) / "model")
+def test_chunks_and_several_losses_a_step_give_the_weights_of_one(made: Path, tmp_path: Path) -> None:
+    one = weights(trained(tmp_path / "one", tiny.configuration(made)) / "model")
     for name, more in {"chunks": {"batch.micro": 3}, "losses": {"batch.loss": 4}, "recomputed": {
         "train.gradient_checkpointing": "true"}}.items():  # fmt: skip
-        other = weights(trained(tmp_path / name, tiny.configuration(place, **more)) / "model")
+        other = weights(trained(tmp_path / name, tiny.configuration(made, **more)) / "model")
         for key, value in one.items():
             assert torch.allclose(value, other[key], atol=1e-5), (name, key)
 
 
-def test_the_language_model_is_the_same_to_the_bit_after_a_training(place: Path, tmp_path: Path) -> None:
+def test_the_language_model_is_the_same_to_the_bit_after_a_training(made: Path, tmp_path: Path) -> None:
     opened: list[CompressiveMethod] = []
     hashes: list[str] = []
 
@@ -99,17 +99,15 @@ def test_the_language_model_is_the_same_to_the_bit_after_a_training(place: Path,
         hashes.append(fingerprint_state(opened[0].lm.state_dict()))
         return opened[0]
 
-    config = tiny.configuration(place)
+    config = tiny.configuration(made)
     session.run(config, tiny.open_run(tmp_path / "run", config), build)
     assert fingerprint_state(opened[0].lm.state_dict()) == hashes[0]
     assert all(p.grad is None for p in opened[0].lm.parameters())
     assert not any(p is q for p in opened[0].parameters() for q in opened[0].lm.parameters())
 
 
-def test_no_and_four_loader_workers_read_the_same_rows_in_two_epochs_of_fresh_draws(
-    place: Path, tmp_path: Path
-) -> None:
-    config = tiny.configuration(place, **{"acerag.selection": "random"})
+def test_no_and_four_loader_workers_read_the_same_rows_in_two_epochs_of_fresh_draws(made: Path, tmp_path: Path) -> None:
+    config = tiny.configuration(made, **{"acerag.selection": "random"})
     paths = tiny.open_run(tmp_path / "run", config)
     method = Method.build(config, Context(batch_plan.plan(config), Silent(), paths, lambda *_, **__: None))
     read: dict[int, list[list[TextSample]]] = {}
@@ -127,21 +125,21 @@ def test_no_and_four_loader_workers_read_the_same_rows_in_two_epochs_of_fresh_dr
     assert first.keys() == second.keys() and first != second
 
 
-def test_the_loss_held_out_falls_in_25_steps_of_pre_training(place: Path, tmp_path: Path) -> None:
+def test_the_loss_held_out_falls_in_25_steps_of_pre_training(made: Path, tmp_path: Path) -> None:
     tiny.make_files(tmp_path / "more", contexts=30)
     files = tmp_path / "more/recall-text.json"
     more = {"acerag.stage": "pt", "acerag.data_files": str(files), "train.max_steps": 25, "train.save": 25}
-    run = trained(tmp_path / "run", tiny.configuration(place, **more))
+    run = trained(tmp_path / "run", tiny.configuration(made, **more))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     at = {(r["step"], r["name"]): r["value"] for r in rows if r.get("split") == "held out"}
     for ratio in (1, 2, 4, 8):
         assert at[25, f"loss.{ratio}x"] < at[0, f"loss.{ratio}x"] - 0.05, at
 
 
-def test_a_stage_begins_with_the_encoder_of_the_one_before(place: Path, tmp_path: Path) -> None:
-    first = trained(tmp_path / "pt", tiny.configuration(place, **{"acerag.stage": "pt"}))
+def test_a_stage_begins_with_the_encoder_of_the_one_before(made: Path, tmp_path: Path) -> None:
+    first = trained(tmp_path / "pt", tiny.configuration(made, **{"acerag.stage": "pt"}))
     init = str(folders.find(first)[0])
-    config = tiny.configuration(place, **{"train.init": init, "train.lr": 0.0})
+    config = tiny.configuration(made, **{"train.init": init, "train.lr": 0.0})
     second = trained(tmp_path / "ft", config)
     assert all(torch.equal(v, weights(first / "model")[k]) for k, v in weights(second / "model").items())
     stages = folders.read(second / "model" / "compressive_encoder").stages
@@ -151,25 +149,25 @@ def test_a_stage_begins_with_the_encoder_of_the_one_before(place: Path, tmp_path
         ({"acerag.stage": "pt", "train.init": str(folders.find(second)[0])}, "is fine-tuned, and stage pt comes"),
     ):
         with pytest.raises(ConfigError, match=said):
-            trained(tmp_path / said[:8], tiny.configuration(place, **{"train.init": init, **more}))
+            trained(tmp_path / said[:8], tiny.configuration(made, **{"train.init": init, **more}))
     other = tiny.make_models(tmp_path, "qwen3")
     with pytest.raises(DataError, match="was trained for"):
-        trained(tmp_path / "other", tiny.configuration(place, **{"train.init": init, "acerag.lm": str(other)}))
+        trained(tmp_path / "other", tiny.configuration(made, **{"train.init": init, "acerag.lm": str(other)}))
 
 
-def test_settings_that_change_nothing_else_change_the_training(place: Path, tmp_path: Path) -> None:
+def test_settings_that_change_nothing_else_change_the_training(made: Path, tmp_path: Path) -> None:
     """Every setting of the method does something: two values of it leave two encoders."""
-    base = weights(trained(tmp_path / "base", tiny.configuration(place)) / "model")
+    base = weights(trained(tmp_path / "base", tiny.configuration(made)) / "model")
     changed = {
         "acerag.ratios": "2,4", "acerag.selection": "mean", "acerag.chunk_tokens": 12, "acerag.rows_per_file": 9,
         "acerag.held_out": 0.5, "acerag.targets": "teacher",
     }  # fmt: skip
     for key, value in changed.items():
-        other = weights(trained(tmp_path / key, tiny.configuration(place, **{key: value})) / "model")
+        other = weights(trained(tmp_path / key, tiny.configuration(made, **{key: value})) / "model")
         assert any(not torch.equal(base[name], other[name]) for name in base), key
 
 
-def test_settings_of_the_other_stage_and_lengths_that_leave_nothing_are_refused(place: Path, tmp_path: Path) -> None:
+def test_settings_of_the_other_stage_and_lengths_that_leave_nothing_are_refused(made: Path, tmp_path: Path) -> None:
     for more, said in (
         ({"acerag.window": 16}, "is of stage pt; this is stage ft"),
         ({"acerag.stage": "pt", "acerag.lm_tokens": 64}, "is of stage ft; this is stage pt"),
@@ -182,4 +180,4 @@ def test_settings_of_the_other_stage_and_lengths_that_leave_nothing_are_refused(
         ({"hardware.zero_stage": 3}, "the frozen language model is no part of it"),
     ):
         with pytest.raises(ConfigError, match=said):
-            trained(tmp_path / said[:20], tiny.configuration(place, **more))
+            trained(tmp_path / said[:20], tiny.configuration(made, **more))

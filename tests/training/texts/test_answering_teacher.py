@@ -24,19 +24,19 @@ from irctl.types import Silent
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teacher")
     tiny.make_models(folder)
     tiny.make_files(folder)
     return folder
 
 
-def configuration(place: Path, **more: Any) -> settings.Config:
-    return tiny.configuration(place, **{"acerag.targets": "teacher", **more})
+def configuration(made: Path, **more: Any) -> settings.Config:
+    return tiny.configuration(made, **{"acerag.targets": "teacher", **more})
 
 
-def located(place: Path) -> LocatedModel:
-    return LocatedModel(place / "lm-llama", "lm-llama", "", "folder")
+def located(made: Path) -> LocatedModel:
+    return LocatedModel(made / "lm-llama", "lm-llama", "", "folder")
 
 
 def one_by_one(lm: Any, prompt: list[int], end: int, most: int) -> list[int]:
@@ -47,8 +47,8 @@ def one_by_one(lm: Any, prompt: list[int], end: int, most: int) -> list[int]:
     return made
 
 
-def test_answers_are_greedy_over_whole_prompts_of_any_length_in_a_batch(place: Path) -> None:
-    lm, tokenizer = open_language_model(located(place)).eval(), open_tokenizer(located(place))
+def test_answers_are_greedy_over_whole_prompts_of_any_length_in_a_batch(made: Path) -> None:
+    lm, tokenizer = open_language_model(located(made)).eval(), open_tokenizer(located(made))
     # of a random model the first of these ends at once or never: both kinds are there
     prompts = [Split((1,), tuple(range(10, 10 + n)), (150,), (0,)) for n in (30, 3, 17)]
     end = one_by_one(lm, [1, *range(10, 40), 150], -1, 2)[-1]
@@ -59,26 +59,26 @@ def test_answers_are_greedy_over_whole_prompts_of_any_length_in_a_batch(place: P
     assert len(found[0]) == 2 and found[0][-1] == end
 
 
-def test_a_context_that_the_model_cannot_take_keeps_its_ends(place: Path) -> None:
-    lm = open_language_model(located(place)).eval()
+def test_a_context_that_the_model_cannot_take_keeps_its_ends(made: Path) -> None:
+    lm = open_language_model(located(made)).eval()
     assert lm.config.max_position_embeddings == 256
     fitted = teacher._fit(Split((1,), tuple(range(300)), (2, 3)), 192)
     assert len(fitted) == 192 and fitted[:2] == (1, 0) and fitted[-3:] == (299, 2, 3)
 
 
 def test_training_rows_are_taught_once_and_rows_held_out_keep_their_labels(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configuration(place)
+    config = configuration(made)
     compression = compressions.read(config)
-    tokenizer = open_tokenizer(located(place))
+    tokenizer = open_tokenizer(located(made))
     plan = plan_of(config, compression, tokenizer)
-    who = AnsweringTeacher(config, located(place), tokenizer)
+    who = AnsweringTeacher(config, located(made), tokenizer)
     assert not who.is_made(plan)
     assert any("answers every training row first" in line for line in texts.describe(config).lists["notices"])
     taught = who.teach(plan, Silent())
     assert who.is_made(plan) and taught.fingerprint != plan.fingerprint
-    lm = open_language_model(located(place)).eval()
+    lm = open_language_model(located(made)).eval()
     trained = plan.taken_N2[:, 1].tolist()
     for row in (*trained[:3], *plan.held_out_M2[:3, 1].tolist()):
         before, after = plan.stored[0].split(row), taught.stored[0].split(row)
@@ -95,6 +95,6 @@ def test_training_rows_are_taught_once_and_rows_held_out_keep_their_labels(
     assert who.teach(plan, Silent()).fingerprint == taught.fingerprint
 
 
-def test_pre_training_has_no_answers_to_be_taught(place: Path) -> None:
+def test_pre_training_has_no_answers_to_be_taught(made: Path) -> None:
     with pytest.raises(ConfigError, match=r"acerag\.targets .*: is of stage ft; this is stage pt"):
-        compressions.read(configuration(place, **{"acerag.stage": "pt"}))
+        compressions.read(configuration(made, **{"acerag.stage": "pt"}))
