@@ -26,7 +26,7 @@ TEXTS = "texts of "
 """What the name of a source begins with whose vectors were never stored (`encode --codes`)."""
 
 
-MOVED = "where they have moved, --set compress.source=PLACE"
+MOVED = "Put them back, or say where they have moved: --set compress.source=PLACE"
 """How a user says it."""
 
 
@@ -116,5 +116,5 @@ def _again(about: Mapping[str, Any], *, never: bool) -> str:
     """The command that makes them again, where they were an encoding; and how to say where they are. never: stored."""
     model, data = about.get("model"), about.get("data") or about.get("collection")
     if model and data:
-        return f"irctl encode --model {model} --data {data} makes them again" + ("" if never else f"; {MOVED}")
+        return f"irctl encode --model {model} --data {data} makes them again" + ("" if never else f". {MOVED}")
     return MOVED

@@ -43,7 +43,7 @@ def test_vectors_that_are_gone_or_changed_are_an_error_that_names_the_way_back(t
     np.save(tmp_path / "in" / "x.npy", vectors(1200, seed=8))
     with pytest.raises(DataError, match="not here any more, or have changed") as e:
         open_source(parent, settings())
-    assert "Put" in e.value.hint and str(tmp_path / "in") in e.value.hint and e.value.exit_code == 3
+    assert "Put them back" in e.value.hint and str(tmp_path / "in") in e.value.message and e.value.exit_code == 3
     path = parent.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["about"] = {"model": "some/model", "data": "cranfield"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.contexts import prompts
 from irctl.errors import ConfigError
 from irctl.origins import derived
@@ -102,12 +103,14 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     for line in _notices(compression, found):
         reporter.say(line)
     names = ",".join(s.dataset for s in found.stored)
-    run.note(dataset=config.run.dataset or names, dataset_fingerprint=found.fingerprint, model=compression.own.lm)
+    run.note(
+        dataset=dataset_name(config.run.dataset, names), dataset_fingerprint=found.fingerprint, model=compression.own.lm
+    )
     for path, stored in zip(_files(config, compression), found.stored, strict=True):
         run.artifact("in", "rows", path, sha256=stored.fingerprint, n_rows=len(stored))
     if config.train.init:
         run.artifact("in", "model", Path(config.train.init), sha256="")
-    config = config.replace({"run.dataset": config.run.dataset or names}, derived("acerag.data_files"))
+    config = config.replace({"run.dataset": dataset_name(config.run.dataset, names)}, derived("acerag.data_files"))
     return Prepared(config, GroupSizes(len(found.taken_N2), 0))
 
 
