@@ -2,7 +2,8 @@
 
 A column holds vectors of one identity behind one transform (`Record.base`, `.transform`); a row the code that was made
 of each (`Record.code`). Every other column is tested against the first model's untransformed one, transforms of another
-model against that one's own, by the same code, over the same queries, each in the mean of its starts.
+model against that one's own, by the same code, over the same queries, each in the mean of its starts. The first model
+is one that nobody trained, where there is one.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import DataError
 from irctl.reports import footnotes
-from irctl.reports.columns import CODE_PIVOT, FACTS, Column
+from irctl.reports.columns import FACTS, Column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, keep_newest, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct
@@ -47,8 +48,9 @@ def arrange(records: Sequence[Record], measure: str) -> Pivot:
     shown = [r for r in keep_newest(records) if r.measure == measure and r.base]
     if not shown:
         raise DataError(f"no evaluation of vectors or codes with {measure}", hint="irctl eval --index BUNDLE adds one")
-    # untransformed first, models in the order in which they came
-    bases = list(dict.fromkeys(r.base for r in shown))
+    # untransformed first; models in the order in which they came, those that nobody trained before trained ones
+    untrained = {r.base for r in shown if r.seed is None and not r.loss}
+    bases = sorted(dict.fromkeys(r.base for r in shown), key=lambda base: base not in untrained)
     places = sorted(dict.fromkeys((r.base, r.transform) for r in shown), key=lambda p: (bases.index(p[0]), p[1] != ""))
     names = {r.base: r.vectors for r in shown}
     headers = {}
@@ -70,11 +72,7 @@ def start_of(record: Record) -> int | None:
 
 
 def build(records: Sequence[Record], measure: str, options: TableOptions = TableOptions()) -> Table:
-    """The table. Raises ConfigError for letters, and for mixed columns as other tables do."""
-    if options.marks != "daggers":
-        raise ConfigError(
-            f"--marks {options.marks}: --table {CODE_PIVOT} tests every code against itself, untransformed"
-        )
+    """The table. Raises ConfigError for mixed columns as other tables do."""
     pivot = arrange(records, measure)
     flat = [r for of_code in pivot.cells.values() for mine in of_code.values() for r in mine]
     dataset, split, _ = flat[0].cell

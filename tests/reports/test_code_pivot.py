@@ -108,6 +108,16 @@ def test_vectors_of_another_model_are_a_column_that_is_tested_against_the_first_
     assert of_float == {f"MiniLM, {SOFT}": "MiniLM", mine: "MiniLM", f"{mine}, {SOFT}": mine}
 
 
+def test_a_trained_model_is_tested_against_the_untrained_one_whichever_was_evaluated_first() -> None:
+    """Codes that were trained have a seed too: it is the vectors that nobody trained."""
+    early = {"base": "b", "vectors": "isotropic", "created_at": "2024-01-01", "loss": "infonce"}
+    trained = [one("", "", 0.5, 0, seed=seed, **early) for seed in (1, 2)]
+    codes = one("opq m=24", "", 0.5, 0, seed=1, loss="distill", created_at="2023-01-01")
+    table = pivot([*trained, codes, *records()])
+    assert [c.header for c in table.columns][1:] == ["MiniLM", f"MiniLM, {SOFT}", "isotropic"]
+    assert {c.baseline for c in table.comparisons} == {"MiniLM"}
+
+
 def test_a_code_of_another_size_is_a_row_of_its_own_and_what_has_no_vectors_is_none() -> None:
     wider = one("opq m=24", "", 0.4, 0, base="b", vectors="wider", bytes_per_vector=48)
     table = pivot([*records(), wider, record("bm25", 0.38, method="bm25")])
@@ -124,13 +134,22 @@ def test_cells_of_other_judgements_are_refused_unless_mixed() -> None:
     assert texts(pivot(other, allow_mixed=True))["binary"] == ["48", "47.0", "44.0", "40.0"]
 
 
-def test_what_has_no_meaning_in_it_is_refused_by_the_name_of_its_option() -> None:
-    for name, option in (("baseline", "--baseline"), ("columns", "--columns"), ("group_by", "--group-by")):
-        wanted = Wanted(table="isotropy-compression", **{name: "method"})
-        with pytest.raises(ConfigError, match=f"{option}: not with --table isotropy-compression"):
-            wanted.check()
-    with pytest.raises(ConfigError, match="--marks letters"):
-        build_tables(records(), Wanted(table="isotropy-compression", marks="letters"), per_query)
+@pytest.mark.parametrize("table, options", [
+    ("isotropy-compression", {"baseline": "a", "columns": "iso", "group_by": "method", "marks": "letters"}),
+    ("isotropy", {"columns": "nosuch", "group_by": "method", "marks": "letters"}),
+])  # fmt: skip
+def test_what_has_no_meaning_in_a_table_is_refused_by_the_name_of_its_option(
+    table: str, options: dict[str, str]
+) -> None:
+    for name, value in options.items():
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: not with --table {table}"):
+            Wanted(table=table, **{name: value}).check()
+    with pytest.raises(ConfigError, match=f"expected one with --table {table}, found 2"):
+        Wanted(table=table, measures="nDCG@10,R@100").check()
+    Wanted(table=table, measures="R@100", test="t", correction="holm").check()
+
+
+def test_the_table_is_named_by_its_data_and_measure() -> None:
     (table,) = build_tables(records(), Wanted(table="isotropy-compression"), per_query)
     assert table.title == "cranfield test nDCG@10, codes by transform"
 

@@ -17,7 +17,7 @@ Dimension key: N rows, D dimensions, E dimensions after it, Q queries.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -149,7 +149,7 @@ def fit(corpus: Statistics, config: Settings, metric: str, query_mean_D: Floats 
     if config.query_mean == "own" and not has_own:
         settings["query_mean"] = "corpus"
     if config.name == "remove_top":
-        settings["remove"] = _count_removed(config, len(corpus.mean_D))
+        settings["remove"] = resolve(config, len(corpus.mean_D)).remove
     # of unit rows the dot product is the cosine, and must stay it; distances are left as they are
     unit = metric == "cosine" or (metric == "ip" and corpus.are_unit)
     if config.name == "renorm":  # linear: a projection away from the mean of its side
@@ -166,7 +166,7 @@ def _make_matrix(corpus: Statistics, config: Settings, mean_D: Floats) -> Floats
         length = np.linalg.norm(mean_D)
         direction_D = mean_D / length if length else mean_D
         return np.eye(dim) - np.outer(direction_D, direction_D)
-    removed = _count_removed(config, dim) if config.name == "remove_top" else 0
+    removed = resolve(config, dim).remove if config.name == "remove_top" else 0
     if config.dim + removed > dim or removed >= dim:
         raise ConfigError(f"transform: cannot keep {config.dim or 'any'} and remove {removed} of {dim} dimensions")
     if config.name == "centre" and not config.dim:
@@ -187,8 +187,10 @@ def _make_matrix(corpus: Statistics, config: Settings, mean_D: Floats) -> Floats
     return matrix_DE
 
 
-def _count_removed(config: Settings, dim: int) -> int:
-    return config.remove or max(1, dim // _TOP)
+def resolve(config: Settings, dim: int) -> Settings:
+    """The settings with what they stand for in vectors of this width: equal ones make the same vectors."""
+    removed = (config.remove or max(1, dim // _TOP)) if config.name == "remove_top" else 0
+    return replace(config, remove=removed, dim=0 if config.dim == dim - removed else config.dim)
 
 
 def decompose(covariance_DD: Floats) -> tuple[Floats, Floats]:

@@ -29,6 +29,12 @@ ALONE = {
 }
 """Tables with rows and columns of their own: (words of the title, what builds one)."""
 
+UNFIT = {
+    CODE_PIVOT: (("baseline", "columns", "group_by", "marks"), "rows are codes, columns transforms"),
+    ISOTROPY: (("columns", "group_by", "marks"), "it has columns of its own, and p in one of them"),
+}
+"""Tables -> (what has no meaning in them, why)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -57,10 +63,16 @@ class Wanted:
                 known = [w for w in words if w]
                 message = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
                 raise ConfigError(message, hint=plugins.nearest(value, known))
-        for name in ("baseline", "columns", "group_by") if self.table == CODE_PIVOT else ():
-            if getattr(self, name):
+        unfit, why = UNFIT.get(self.table, ((), ""))
+        for name in unfit:
+            if getattr(self, name) != getattr(Wanted(), name):
                 option = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{option}: not with --table {CODE_PIVOT}: rows are codes, columns transforms")
+                raise ConfigError(f"{option}: not with --table {self.table}: {why}", hint="Drop it")
+        if self.table in ALONE and len(named := read_measures(self)) > 1:
+            raise ConfigError(
+                f"--measures {self.measures}: expected one with --table {self.table}, found {len(named)}",
+                hint=f"--measures {named[0]}",
+            )
 
 
 def make_tables(wanted: Wanted) -> list[Table]:

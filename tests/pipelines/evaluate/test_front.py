@@ -133,6 +133,24 @@ def test_a_front_has_the_untouched_vectors_first_and_each_transform_once() -> No
     assert "soft_whiten a=0.25 query_mean=corpus" in by_corpus and len(by_corpus) == len(labels)
 
 
+@pytest.mark.parametrize("text, dim, labels", [
+    ("remove_top,remove_top:3", 384, ["remove_top remove=0"]),  # of 384 dimensions it takes 3 away
+    ("remove_top:3,remove_top", 384, ["remove_top remove=3"]),
+    ("remove_top,remove_top:3", 768, ["remove_top remove=0", "remove_top remove=3"]),
+    ("whiten,whiten:384", 384, ["whiten"]), ("whiten,whiten:384", 768, ["whiten", "whiten dim=384"]),
+])  # fmt: skip
+def test_what_comes_to_the_same_in_vectors_of_this_width_is_one_row(text: str, dim: int, labels: list[str]) -> None:
+    assert [affine.label(affine.describe(t)) for t in asked.transforms(text, config.resolve(), dim)] == labels
+
+
+def test_without_training_queries_own_means_and_that_of_the_corpus_are_one_row(place: Workspace) -> None:
+    documents, queries = texts()
+    beir_folder(place.folder / "bare", documents, queries, test=judged()["test"])
+    done = place.ok("eval --data bare --transforms none,centre,centre:corpus,remove_top,remove_top:1 --json").json
+    assert [t for t, _ in values(done)] == ["none", "centre query_mean=corpus", "remove_top query_mean=corpus remove=1"]
+    assert len(done["results"]) == 3 * len({r["measure"] for r in done["results"]})
+
+
 @pytest.mark.parametrize("words", [
     "--transforms front --baseline latest", "--transforms front --set transform.name=whiten",
     "--similarities cosine --set search.similarity=dot", "--transforms front --rerank 10", "--similarities l3",

@@ -52,7 +52,10 @@ def transforms(text: str, config: Config, dim: int) -> list[Settings]:
             found.append(_read(word, word, config.transform))
     if not found:
         raise ConfigError("--transforms: names none", hint=f"--transforms {FRONT}")
-    return list({affine.label(affine.describe(one)): one for one in found}.values())
+    once: dict[str, Settings] = {}
+    for one in found:
+        once.setdefault(affine.label(affine.describe(affine.resolve(one, dim))), one)
+    return list(once.values())
 
 
 def _read(word: str, typed: str, usual: Settings) -> Settings:

@@ -123,7 +123,7 @@ class FrontJob:
         means = dict.fromkeys(p.fitted.query_mean_of for p in found if p.fitted is not None)
         if means:
             self.reporter.say(f"fitted on {self.raw.rows} rows; mean of the queries: {', '.join(means)}")
-        return found
+        return list({p.name: p for p in found}.values())  # own means without training queries are the corpus' mean
 
     def isotropy(self, part: Form, collection: Collection) -> dict[str, Any]:
         """How evenly the documents use their dimensions, seen through transforms fitted on the other half of them."""
