@@ -105,7 +105,7 @@ def test_trained_heads_differ_from_the_one_alone_in_start_and_regularizer_alone(
     assert list(arms)[:2] == ["dense", "front"] and len(arms) == 12
     alone = resolved("isotropy-trained:head-pca").flat()
     assert (alone["model.freeze_base"], alone["train.regularizer"]) == (True, "")
-    distilled = {"loss.name": "infonce:1,distill:1", "isotropic.teacher": "base"}
+    distilled = {"loss.name": "infonce:1,distill:400", "loss.label_temperature": 0.0, "isotropic.teacher": "base"}
     slices = {"regularizer.sigreg.slices": 256}
     for name, expected in {
         "head": {},

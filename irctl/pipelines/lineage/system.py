@@ -341,7 +341,9 @@ def _base_label(
     if train is None:
         return short_name(model) or "unknown", parts
     had = settings(train)
-    label = str(had.get("run.name") or f"{had.get('train.method', 'train')} {had.get('loss.name', '')}".strip())
+    regularizer = f"with {had['train.regularizer']}" if had.get("train.regularizer") else ""
+    words = (had.get("train.method", "train"), had.get("loss.name"), regularizer)
+    label = str(had.get("run.name") or " ".join(filter(None, words)))
     return label, {**parts, "train": changed(train)}
 
 

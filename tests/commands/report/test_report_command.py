@@ -193,6 +193,17 @@ def test_a_baseline_that_names_several_rows_is_refused_with_their_names(ledger: 
         assert f"'{name}' names 2 rows: dense infonce, dense infonce lr=0.1" in result.stderr
 
 
+def test_a_row_says_the_regularizer_it_was_trained_with(ledger: dict[str, RunHandle]) -> None:
+    about: dict[str, Any] = {"kind": "model", "negatives_per_query": 31, "seed": 42}
+    for loss in ("infonce", "infonce:1,distill:400"):
+        sets = ("data.negatives=none", f"loss.name={loss}", "train.regularizer=sigreg:0.02,gor:0.1")
+        evaluation(step("train", *sets, **about), 0.2, dim=384)
+    rows = table_of("--split", "test")
+    assert {"dense infonce with sigreg:0.02,gor:0.1", "dense infonce:1,distill:400 with sigreg:0.02,gor:0.1"} <= set(
+        rows
+    )
+
+
 def test_a_corrected_p_stands_beside_its_family(ledger: dict[str, RunHandle]) -> None:
     one = json.loads(irctl("--baseline", "bm25", "--json").stdout)["tables"][0]["comparisons"][0]
     assert one["family"] == 6
