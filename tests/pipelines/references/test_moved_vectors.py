@@ -30,7 +30,7 @@ def test_vectors_that_have_moved_are_found_where_the_hint_says_to_name_them(here
     (here.folder / "in/x.npy").rename(here.folder / "moved/x.npy")
     lost = here.run(SEARCH)
     assert lost.code == 3 and "are not here any more" in lost.err and lost.err.count("\n") == 1
-    assert "where they have moved, --set compress.source=PLACE" in lost.err
+    assert "where they have moved: --set compress.source=PLACE" in lost.err
     here.ok(f"{SEARCH} --set compress.source=moved/x.npy")
     other = np.random.default_rng(1).standard_normal((200, 8)).astype(np.float32)
     np.save(here.folder / "moved/x.npy", other)  # others of that name are not taken for them
