@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -46,10 +46,11 @@ class PairOptions:
 
 
 def write_pairs(collection: Collection, folder: Path, options: PairOptions) -> dict[str, Any]:
-    """Write train.json and, where there is a dev split or a ratio below 1, dev.json; returns counts.
+    """Write train.json and, where a dev split or a ratio below 1 leaves pairs for it, dev.json; returns counts.
 
     A pair for every judged positive; its negative is the next of the query's, in turn. What a reader of pairs refuses
-    (an empty text, a positive that is the query, a negative that is the positive) is left out and counted.
+    (an empty text, a positive that is the query, a negative that is the positive, a query of dev.json whose text is in
+    train.json) is left out and counted. DataError where nothing is left to train on.
     """
     if "train" not in collection.splits():
         raise DataError(f"{collection.name}: no judgements of split train", hint="irctl data check lists the splits")
@@ -65,18 +66,29 @@ def write_pairs(collection: Collection, folder: Path, options: PairOptions) -> d
     elif "dev" in collection.splits():
         parts["dev"] = ("dev", list(collection.qrels("dev")))
     counts: dict[str, Any] = {}
+    trained: set[str] = set()  # texts of the queries of train.json
     for name, (split, chosen) in parts.items():
         said: Counter[str] = Counter()
         most = options.max_train if name == "train" else options.max_dev
-        pairs = islice(_pairs(collection, split, chosen, mined, said), most or None)
-        with (folder / f"{name}.json").open("w") as file:
-            for i, pair in enumerate(pairs):
+        refused = trained if name == "dev" else frozenset[str]()
+        path = folder / f"{name}.json"
+        with path.open("w") as file:
+            for i, pair in enumerate(islice(_pairs(collection, split, chosen, mined, refused, said), most or None)):
                 said["pairs"] += 1
                 said["negatives"] += "negative" in pair
+                if name == "train":
+                    trained.add(pair["query"])
                 file.write(("[\n" if i == 0 else ",\n") + json.dumps(pair, ensure_ascii=False))
-            file.write("\n]\n" if said["pairs"] else "[]\n")
+            file.write("\n]\n")
+        if not said["pairs"]:
+            path.unlink()
         counts[name] = dict(said)
-    return {"splits": list(parts), "files": counts}
+    if not counts["train"].get("pairs"):
+        raise DataError(
+            f"{collection.name}: no pair for train.json: no positive of split train is a text besides its query",
+            hint="irctl data check says what the split holds",
+        )
+    return {"splits": [name for name in parts if counts[name].get("pairs")], "files": counts}
 
 
 def _pairs(
@@ -84,11 +96,13 @@ def _pairs(
     split: str,
     chosen: Sequence[str],
     mined: Mapping[str, Sequence[str]],
+    refused: Set[str],
     said: Counter[str],
 ) -> Iterator[dict[str, str]]:
-    """Pairs of these queries of a split, in their order; a block of queries at a time."""
+    """Pairs of these queries of a split, in their order; a block of queries at a time. refused: texts of queries
+    that are left out."""
     qrels, corpus = collection.qrels(split), collection.corpus
-    text_of = dict(collection.queries(split).items())
+    text_of = {q: text.strip() for q, text in collection.queries(split).items()}
     for start in range(0, len(chosen), BLOCK):
         block = chosen[start : start + BLOCK]
         wrong = {q: mined.get(q) or [d for d, grade in qrels[q].items() if grade <= 0] for q in block}
@@ -101,8 +115,11 @@ def _pairs(
             positives = [d for d, grade in qrels[q].items() if grade > 0]
             others = [texts[d] for d in wrong[q] if texts[d] and texts[d] not in {texts[p] for p in positives}]
             for i, d in enumerate(positives):
-                if not texts[d] or texts[d] == text_of[q]:
+                if not texts[d] or not text_of[q] or texts[d] == text_of[q]:
                     said["left out"] += 1
+                    continue
+                if text_of[q] in refused:
+                    said["left out, of queries in train.json"] += 1
                     continue
                 pair = {"query": text_of[q], "positive": texts[d]}
                 yield pair | ({"negative": others[i % len(others)]} if others else {})

@@ -8,11 +8,12 @@ from typing import Any
 
 import folders
 import pytest
+from toy_collections import beir_folder
 
 from irctl.data.collections.convert import convert_collection
 from irctl.data.collections.open import open_collection
 from irctl.data.collections.to_pairs import PairOptions
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 
 
 def pairs(folder: Path, source: str = "cranfield", **options: Any) -> dict[str, list[dict[str, str]]]:
@@ -44,6 +45,31 @@ def test_pairs_are_cut_split_and_given_mined_negatives(tmp_path: Path) -> None:
     assert [len(a) for a in asked] == [122, 13] and not asked[0] & asked[1]  # of 135
     own = [p["negative"] for p in (*whole["train"], *whole["dev"]) if "negative" in p]
     assert len(own) > 2 and len(set(own)) == 2 and own[0] == own[2] != own[1]
+
+
+def test_what_the_reader_of_pairs_refuses_is_left_out_and_counted(tmp_path: Path) -> None:
+    documents = {"d1": "wing", "d2": " ", "d3": "heat"}
+    queries = {"a": "lift", "b": "", "c": "wing ", "d": " lift", "e": "flow"}
+    judged = {q: {"d1": 1} for q in "abc"} | {"e": {"d2": 1, "d3": 1}}
+    source = beir_folder(tmp_path / "toy", documents, queries, train=judged, dev={"d": {"d3": 1}, "a": {"d2": 1}})
+    said = convert_collection(open_collection(str(source)), tmp_path / "out", "pairs")
+    assert json.loads((tmp_path / "out/train.json").read_text()) == [
+        {"query": "lift", "positive": "wing"}, {"query": "flow", "positive": "heat"}
+    ]  # fmt: skip
+    assert said["files"]["train"] == {"pairs": 2, "negatives": 0, "left out": 3}
+    assert said["files"]["dev"] == {"left out": 1, "left out, of queries in train.json": 1}
+    assert said["splits"] == ["train"] and not (tmp_path / "out/dev.json").exists()
+    assert open_collection(str(tmp_path / "out/train.json")).splits() == ("train",)
+
+
+def test_a_ratio_that_leaves_no_query_for_dev_writes_no_dev_and_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
+    said = convert_collection(open_collection("cranfield"), tmp_path / "out", "pairs", PairOptions(split_ratio=0.999))
+    assert said["splits"] == ["train"] and [p.name for p in (tmp_path / "out").iterdir()] == ["train.json"]
+    assert open_collection(str(tmp_path / "out/train.json")).splits() == ("train",)
+    source = beir_folder(tmp_path / "toy", {"d1": "wing"}, {"a": "wing"}, train={"a": {"d1": 1}})
+    with pytest.raises(DataError, match=r"no pair for train.json: no positive of split train is a text"):
+        convert_collection(open_collection(str(source)), tmp_path / "none", "pairs")
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_is_no_ratio_and_what_goes_with_pairs_alone_is_refused(tmp_path: Path) -> None:
