@@ -50,6 +50,8 @@ class Origin:
 
 
 COMMAND_LINE = (Kind.OPTION, Kind.SET)
+CHOSEN = (*COMMAND_LINE, Kind.FILE)
+"""Origins of a value that somebody wrote for what runs now. A recipe's, a profile's and a collection's are for many."""
 DEFAULT, SET, MEASURED, MINED = (Origin(k) for k in _ALONE.values())
 
 

@@ -19,13 +19,13 @@ from typing import Any
 from irctl import tables
 from irctl.config import Config, read_toml
 from irctl.errors import ConfigError, EnvironmentUnfit, RunFailed
-from irctl.origins import COMMAND_LINE, Kind
+from irctl.origins import CHOSEN, Kind
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 """A line of a job script holds none of them."""
 MAX_REQUEUE = 3
 NOTICE_S = 180
-CHOICES = (*COMMAND_LINE, Kind.RECIPE)
+CHOICES = (*CHOSEN, Kind.RECIPE)
 """Origins of a setting that somebody chose for this very run."""
 
 

@@ -13,6 +13,7 @@ from irctl import paths, slurm
 from irctl.commands.frame.slurm import steps
 from irctl.config import from_sets, resolve
 from irctl.errors import ConfigError, EnvironmentUnfit
+from irctl.origins import Kind, Origin
 
 GOLDEN = """#!/bin/bash
 #SBATCH --job-name=irctl-train
@@ -63,6 +64,7 @@ def test_gpus_that_a_job_holds_are_not_left_idle_by_mistake(monkeypatch: pytest.
     with pytest.raises(EnvironmentUnfit, match=r"holds GPUs \(8\) and hardware\.device_kind is cpu"):
         slurm.check_devices(resolve())
     slurm.check_devices(resolve(from_sets(["hardware.device_kind=cpu"])))
+    slurm.check_devices(resolve({"hardware.device_kind": ("cpu", Origin(Kind.FILE, "own.toml"))}))
     slurm.check_devices(resolve(from_sets(["hardware.device_kind=cuda"])))
 
 

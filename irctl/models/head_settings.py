@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import ConfigError
 from irctl.models import folder_facts, reading
 from irctl.models.locate import LocatedModel
-from irctl.origins import COMMAND_LINE
+from irctl.origins import CHOSEN, outranks
 from irctl.settings import Model
 from irctl.settings import Transform as TransformSettings
 
@@ -54,11 +54,15 @@ def choose_dim(config: Config, base_dim: int) -> int:
     return dim
 
 
-def choose_transform(config: Config, dim: int, base_dim: int) -> TransformSettings:
-    """What head_init=transform begins as: transform.* as set, soft whitening where nobody named one; D dimensions."""
+def named_transform(config: Config) -> TransformSettings:
+    """What head_init=transform begins as: transform.* as set, soft whitening where nobody named one."""
     asked = config.transform
-    if asked.name == "none":
-        asked = replace(asked, name="soft_whiten")
+    return replace(asked, name="soft_whiten") if asked.name == "none" else asked
+
+
+def choose_transform(config: Config, dim: int, base_dim: int) -> TransformSettings:
+    """`named_transform` to D dimensions. ConfigError for what the head says itself."""
+    asked = named_transform(config)
     if asked.queries:
         raise ConfigError(
             "transform.queries: model.head_init=transform takes the mean of the training's own queries",
@@ -109,8 +113,8 @@ def check(config: Config, about: dict[str, Any]) -> None:
         )
     if not is_asked(config):
         for name in OF_A_HEAD:
-            origin = config.origins.get(f"model.{name}")
-            if origin is not None and origin.kind in COMMAND_LINE:
+            origin = config.origin(f"model.{name}")
+            if origin.kind in CHOSEN and not outranks(config.origin("model.output_dim"), origin):
                 raise ConfigError(
                     f"model.{name}={getattr(model, name)} (from {origin}): no head is made",
                     hint="Leave it out, or say how wide with model.output_dim",

@@ -153,8 +153,8 @@ def steps(config: Config, batches: BatchPlan, queries: int) -> StepPlan:
 
 
 def _warmup(config: Config, total: int) -> tuple[int, str]:
-    """(steps that warm up, what to say of them). A recipe's warm-up that would not end before the training does is a
-    tenth of the steps, and that is said; one that was typed is refused.
+    """(steps that warm up, what to say of them). A recipe's or a file's warm-up that would not end before the training
+    does is a tenth of the steps, and that is said; one that was typed is refused.
     """
     warmup = config.train.warmup_steps or warmup_steps(config.train.warmup_ratio, total)
     if warmup < total or total == 1:

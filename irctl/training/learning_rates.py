@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
-from irctl.origins import COMMAND_LINE, Kind
+from irctl.origins import CHOSEN, Kind, outranks
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -39,7 +39,9 @@ def check(config: Config, groups: Iterable[Mapping[str, Any]]) -> None:
         if value and part not in names and origin.kind is not Kind.METHOD:
             raise _unused(f"train.{name}={value:g} (from {origin})", part, names)
     origin = config.origin("train.lr")
-    if found and all("lr" in g for g in found) and origin.kind in COMMAND_LINE and any(n in KEYS for n in names):
+    own = [config.origin(f"train.{KEYS[n]}") for n in names if n in KEYS]
+    is_over = bool(found) and all("lr" in g for g in found) and bool(own)
+    if is_over and origin.kind in CHOSEN and not all(outranks(o, origin) for o in own):
         raise _unused(f"train.lr={config.train.lr:g} (from {origin})", "others", names)
 
 

@@ -13,10 +13,11 @@ from sentence_transformers import SentenceTransformer
 
 from irctl import config as settings
 from irctl.errors import ConfigError
-from irctl.models import heads
+from irctl.models import head_settings, heads
 from irctl.models.encoder import TextEncoder, load_encoder
 from irctl.models.heads import Sample
 from irctl.models.transforms import affine, head_init
+from irctl.origins import SET, Kind, Origin
 from irctl.paths import RunPaths
 from irctl.training.groups import head_sample
 from irctl.training.parallel import gather
@@ -142,3 +143,13 @@ def test_widths_and_settings_that_make_no_head_are_refused(tiny_encoder: Path) -
     assert headed(tiny_encoder, "model.output_dim=33", "model.head_init=torch").dim == 33
     kept = [type(m).__name__ for m in headed(tiny_encoder, "model.output_dim=8", "model.normalize_base=false").module]
     assert kept == ["Transformer", "Pooling", "Dense", "Dense"]
+
+
+def test_settings_of_a_head_in_a_file_are_chosen_and_yield_to_a_width_that_was_typed(tiny_encoder: Path) -> None:
+    file = Origin(Kind.FILE, "own.toml", line=3)
+    for name, value in (("dropout", 0.3), ("head_init", "transform"), ("normalize_base", "false")):
+        config = settings.resolve({f"model.{name}": (value, file)})
+        with pytest.raises(ConfigError, match=rf"model.{name}={value} \(from own.toml:3\): no head is made"):
+            head_settings.check(config, {})
+        head_settings.check(settings.resolve({f"model.{name}": (value, Origin(Kind.RECIPE, "own.toml"))}), {})
+        head_settings.check(config.replace({"model.output_dim": ""}, SET), {})

@@ -111,6 +111,14 @@ def test_the_groups_of_a_method_are_asked_too_and_its_own_preference_is_dropped(
     groups = [{"name": "base", "lr": 1e-5}]
     with pytest.raises(ConfigError, match="the method adds nothing; trained: base"):
         learning_rates.check(configured(train__projection_lr=(1e-3, derived("recipe"))), groups)
+    own = {"train__base_lr": (1e-6, SET), "train__projection_lr": (1e-4, SET)}
+    file, recipe = Origin(Kind.FILE, "own.toml", line=2), Origin(Kind.RECIPE, "own.toml", line=2)
+    both = [{"name": "base", "lr": 1e-6}, {"name": "head", "lr": 1e-4}]
+    in_file = {key: (value, file) for key, (value, _) in own.items()}
+    with pytest.raises(ConfigError, match=r"train.lr=0.003 .from own.toml:2.: reaches no parameter: every part has"):
+        learning_rates.check(configured(train__lr=(3e-3, file), **in_file), both)
+    learning_rates.check(configured(train__lr=(3e-3, file), **own), both)  # typed above what the file says
+    learning_rates.check(configured(train__lr=(3e-3, recipe), **in_file), both)
     learning_rates.check(configured(train__projection_lr=(1e-3, Origin(Kind.METHOD, "isotropic"))), groups)
     with pytest.raises(ConfigError, match="no rate of its own for it; trained: others"):
         learning_rates.check(configured(train__base_lr=(1e-3, SET)), [{"lr": 1e-5}])

@@ -20,7 +20,7 @@ from irctl import config as schema
 from irctl import plugins, recipes_index
 from irctl.command_line import CommandLine, Read, Role
 from irctl.errors import ConfigError
-from irctl.origins import COMMAND_LINE, Kind
+from irctl.origins import CHOSEN, Kind
 from irctl.pipelines.arms import code_sizes, held_out
 from irctl.pipelines.arms.chains import BRACES, MEASURING, RUN, Chain
 
@@ -313,11 +313,11 @@ def in_words(value: Any) -> str:
 
 
 def settings_of(config: Config, asked: Asked, arm: str) -> Config:
-    """The group's settings with those of an arm, which options and --set of the command line outrank."""
+    """The group's settings with those of an arm, which --config, options and --set outrank."""
     if not arm:
         return config
     layer = recipes_index.layer(f"{asked.recipe}:{arm}", tiny=asked.tiny)
-    high = {k: (v, config.origin(k)) for k, v in config.flat().items() if config.origin(k).kind in COMMAND_LINE}
+    high = {k: (v, config.origin(k)) for k, v in config.flat().items() if config.origin(k).kind in CHOSEN}
     return schema.resolve(layer, high)
 
 

@@ -20,7 +20,7 @@ from irctl.index.bundle import locate_quantizer, write_bundle
 from irctl.index.distinct_ids import find_repeated
 from irctl.index.faiss_import import ENDINGS, read_product_codes
 from irctl.index.learned_bundle import METHOD
-from irctl.origins import COMMAND_LINE
+from irctl.origins import CHOSEN
 from irctl.pipelines import outputs
 from irctl.pipelines.compress.request import CompressRequest
 from irctl.types import Reporter
@@ -93,11 +93,12 @@ def _check(config: Config, request: CompressRequest, source: Path) -> None:
     }  # fmt: skip
     if wrong := next((name for name, given in asked.items() if given), None):
         raise ConfigError(f"{wrong}: {source} holds codes, which are taken as they are", hint=f"Leave out {wrong}")
-    origin = config.origins.get("compress.method")
-    if origin is not None and origin.kind in COMMAND_LINE and config.compress.method != METHOD:
+    origin = config.origin("compress.method")
+    if origin.kind in CHOSEN and config.compress.method != METHOD:
         raise ConfigError(
-            f"compress.method={config.compress.method}: {source} holds product codes, which are taken as they are",
-            hint="Leave out --method",
+            f"compress.method={config.compress.method} (from {origin}): {source} holds product codes, taken as "
+            "they are",
+            hint="Leave it out",
         )
 
 

@@ -12,6 +12,7 @@ from irctl.index import shards
 from irctl.models.transforms import affine
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.files import FILE, FittedTransform
+from irctl.origins import outranks
 from irctl.settings import Transform as Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def check(settings: Settings, config: Config) -> None:
         raise ConfigError(
             f"{set_keys[0]}: there is no transform (transform.name=none)", hint="--set transform.name=soft_whiten"
         )
+    read = affine.describe(settings)
+    for key in (f"{SECTION}{name}" for name in ("a", "remove", "eps") if name not in read):
+        if key in set_keys and not outranks(config.origin("transform.name"), config.origins[key]):
+            raise ConfigError(
+                f"{key} (from {config.origins[key]}): transform.name={settings.name} does not read it",
+                hint="Leave it out",
+            )
     if settings.queries and settings.query_mean != "own":
         raise ConfigError(
             f"transform.queries: are not read with transform.query_mean={settings.query_mean}", hint="Leave one out"

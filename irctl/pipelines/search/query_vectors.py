@@ -51,7 +51,8 @@ def open_collection(config: Config, searched: Searched | None) -> Collection:
 def open_encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
     """(encoder, name): the one asked for, else the index's own query encoder, else that of its rows, else model.name.
 
-    A query encoder that was trained with the codes yields only to one that the command line names.
+    A query encoder that was trained with the codes yields only to one that the command line names: in a file of
+    --config stands the model that training began with.
 
     The name of a run's model is the run's id, also where it was asked for as the latest.
     """

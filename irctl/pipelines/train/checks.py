@@ -29,15 +29,24 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     from irctl.metrics.ranking.parsing import parse
     from irctl.models import folder_facts, head_settings, locate, similarity
     from irctl.models.trainable import freezing
+    from irctl.pipelines.references import kept_transforms
 
     if out:
         _check_out(Path(out))
         _check_has_model(config, out)
-    if config.transform.name != "none" and not head_settings.begins_as_transform(config):
+    begins_as_transform = head_settings.begins_as_transform(config)
+    if config.transform.name != "none" and not begins_as_transform:
         raise ConfigError(
             f"transform.name={config.transform.name}: a training compares vectors as its model makes them",
             hint="Leave it out; encode, compress, search and eval take it, an index is trained with its own, and "
             "a head may begin as one: model.output_dim, model.head_init=transform",
+        )
+    if begins_as_transform:
+        kept_transforms.check(head_settings.named_transform(config), config)
+    elif unread := next((k for k in config.origins if k.startswith("transform.") and k != "transform.name"), None):
+        raise ConfigError(
+            f"{unread} (from {config.origins[unread]}): this training fits no transform",
+            hint="Leave it out, or begin a head as one: model.output_dim, model.head_init=transform",
         )
     config = scale_lr(preparation.settle(start.settle(config)), reporter)
     if config.train.resume_from:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError
 from irctl.models import pair
-from irctl.origins import COMMAND_LINE
+from irctl.origins import CHOSEN, outranks
 from irctl.pipelines.train import method_settings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check(config: Config, bundle: Bundle) -> None:
 
 
 def check_rates(config: Config) -> None:
-    """ConfigError for a typed setting of an encoder's optimizer where none is trained, which recipes may hold; and for
+    """ConfigError for a chosen setting of an encoder's optimizer where none is trained, which recipes may hold; and for
     regularizers of vectors that stay.
     """
     method = config.train.method
@@ -49,8 +49,8 @@ def check_rates(config: Config) -> None:
     if query == "encoder":
         return
     for key in ENCODER_RATES:
-        origin, value = config.origins.get(key), config.flat()[key]
-        if origin is None or origin.kind not in COMMAND_LINE or value in (0, "none"):
+        origin, value = config.origin(key), config.flat()[key]
+        if origin.kind not in CHOSEN or outranks(config.origin(f"{method}.query"), origin) or value in (0, "none"):
             continue
         if key != "train.weight_decay" and config.loss.learn_temperature:  # its rate is train.lr
             continue

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from toy_collections import two_splits
@@ -13,9 +15,10 @@ from workspace import Workspace, line_of
 from irctl import config, recipes_index
 from irctl.errors import ConfigError, PartlyDone
 from irctl.ledger.recording import start_run
+from irctl.origins import Kind, Origin
 from irctl.pipelines.arms import arms
 from irctl.pipelines.arms import chains as arms_chains
-from irctl.pipelines.arms.steps import Asked, left_out, plan
+from irctl.pipelines.arms.steps import Asked, left_out, plan, settings_of
 from irctl.types import Silent
 
 META = '[meta]\ntitle = "t"\nsource = "s"\ncommand = "irctl recipes run codes.toml"\nseeds = [1, 2]\n'
@@ -32,6 +35,8 @@ TUNED = '[[arms]]\nname = "tuned"\nsteps = ["train --recipe cranfield-ws2 --data
 FAKE = """
 import json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 here, words = Path(os.environ["FAKE_FOLDER"]), sys.argv[1:]
 with (here / "calls.jsonl").open("a") as f:
     f.write(json.dumps(words) + chr(10))
@@ -357,3 +362,12 @@ def test_a_dry_run_without_the_collection_prints_the_plan_and_says_what_is_missi
     assert "irctl eval --index {run} --split dev,test --export repconc --data msmarco" in plan["lines"]
     refused = place.run("recipes run repconc")
     assert refused.code == 3 and "msmarco: not on this machine" in refused.err
+
+
+def test_a_file_of_settings_stands_above_the_arms_of_a_group() -> None:
+    """Its steps get --config too, so that the plan and they say the same."""
+    file, recipe = Origin(Kind.FILE, "own.toml", line=2), Origin(Kind.RECIPE, "isotropy-paper.toml")
+    asked: Any = SimpleNamespace(recipe="isotropy-paper", tiny=True)
+    group = config.resolve({"train.projection_lr": (3e-3, file), "train.base_lr": (3e-6, recipe)})
+    arm = settings_of(group, asked, "no-head").train
+    assert (arm.projection_lr, arm.base_lr) == (3e-3, 0.0)

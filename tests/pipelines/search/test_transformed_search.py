@@ -180,6 +180,8 @@ def test_settings_of_a_transform_that_is_not_there_are_refused(tmp_path: Path, t
     source = save_vectors(tmp_path / "x.npy", 600)
     with pytest.raises(ConfigError, match=r"transform\.a: there is no transform"):
         compressed(source, tmp_path / "b", transform__a=0.5)
+    with pytest.raises(ConfigError, match=r"transform\.a .from --set.: transform.name=whiten does not read it"):
+        compressed(source, tmp_path / "b", transform__name="whiten", transform__a=0.5)
     with pytest.raises(ConfigError, match=r"are not read with transform\.query_mean=corpus"):
         compressed(source, tmp_path / "b", **SOFT, transform__queries=training, transform__query_mean="corpus")
     np.save(tmp_path / "narrow.npy", vectors(9)[:, :5])

@@ -42,3 +42,13 @@ def test_a_trained_bundle_keeps_the_transform_and_is_searched_through_it(place: 
         assert found == {str(q): [str(r) for r in rows] for q, rows in enumerate(best)}, rerank
     refused = place.run(f"{line} --set transform.name=centre")
     assert refused.code == 2 and "a training compares vectors as its model makes them" in refused.err
+
+
+def test_settings_of_a_transform_that_no_head_begins_as_are_refused(place: Workspace) -> None:
+    refused = place.run("train --set transform.a=.9 --dry-run")
+    assert refused.code == 2 and "transform.a (from --set): this training fits no transform" in refused.err
+    head = "--set model.output_dim=base --set model.head_init=transform"
+    refused = place.run(f"train {head} --set transform.name=whiten --set transform.a=.9 --dry-run")
+    assert refused.code == 2 and "transform.a (from --set): transform.name=whiten does not read it" in refused.err
+    place.ok(f"train {head} --set transform.a=.9 --dry-run")
+    place.ok("train --set transform.name=none --dry-run")

@@ -180,6 +180,8 @@ def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -
         ("--loss distill --set jpq.mask_positives=false", "jpq.mask_positives: --loss distill reads no judgement"),
         ("--set model.lora_r=4", "jpq.query=adapter: trains no encoder"),
         ("--lr 1e-3", "train.lr=0.001 (from option --lr): jpq.query=adapter trains no encoder"),
+        ("--config lr.toml", "train.lr=0.001 (from lr.toml:2): jpq.query=adapter trains no encoder"),
+        ("--set train.epoch_models=true", "train.epoch_models (from --set): jpq writes a bundle"),
         ("--set jpq.query=frozen --set train.weight_decay=0.1", "Drop it; rates are jpq.centroid_lr"),
         ("--loss distill --set train.weight_decay=0.1", "rates are jpq.centroid_lr, jpq.adapter_lr"),
         ("--loss distill --set train.lr=1e-3", "train.lr=0.001 (from --set): jpq.query=adapter trains no encoder"),
@@ -188,6 +190,7 @@ def test_vectors_without_judgements_are_sent_to_distillation(place: Workspace) -
     ],
 )
 def test_what_has_no_effect_is_refused(place: Workspace, words: str, codes: Path, more: str, message: str) -> None:
+    (place.folder / "lr.toml").write_text("[train]\nlr = 1e-3\n")
     done = place.run(f"{TRAIN} --data {words} {more} --dry-run")
     assert done.code == 2 and message in done.err, done.err
 
