@@ -100,6 +100,7 @@ class Method(RetrievingMethod):
         return [{"kind": "model", "path": folder, "sha256": self._start, "dim": self.encoder.dim}]
 
     def save(self, folder: Path) -> dict[str, Any]:
+        self.encoder.note_fitted(self.judged.queries.hashes())
         self.encoder.save(folder, {**self._about, **self.about()})
         return {"dim": self.encoder.dim, "fingerprint": self.encoder.fingerprint("passage")}
 

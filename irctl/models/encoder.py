@@ -106,7 +106,7 @@ class TextEncoder:
 
     dim: D. similarity: dot, cosine or euclid. about: irctl.json as it was read (temperature, loss, ...), else empty.
     names: of the data set that is encoded (`for_data`), for prompts of its own.
-    fitted_on: hashes of texts that a head of it was fitted on since it was loaded (fitted_rows.py).
+    fitted_on: hashes of texts that it was fitted on or trained on since it was loaded (fitted_rows.py).
     notices: what a user should know of the folder.
     """
 
@@ -302,6 +302,10 @@ class TextEncoder:
         self.module.requires_grad_(False)
         self._hashes = self._hashes or _fingerprint_model(merge_adapters(self.module))
         return self
+
+    def note_fitted(self, hashes: fitted_rows.Hashes) -> None:
+        """Add texts that it was fitted on or trained on, for what is saved."""
+        self.fitted_on = np.union1d(self.fitted_on, hashes)
 
     def for_data(self, source: str) -> TextEncoder:
         """The same model, with the prompts of this data set."""

@@ -203,9 +203,11 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
                 f"{config.train.method}.query=encoder: {config.data.source} has no training queries",
                 hint="Name a file of texts with jpq.texts, or a split with --split",
             )
+        more = {"pair": encoder_side.describe_documents(bundle)}
+    if settings_of(config).query != "frozen" and queries.texts:
         file = run.paths.control / "query_texts.json"
         write_json(file, list(queries.texts))
-        more = {"text_file": str(file), "pair": encoder_side.describe_documents(bundle)}
+        more["text_file"] = str(file)
     named = NamedIndex(str(bundle.folder.absolute()), documents, texts, kind, items, has_text, **more)
     return Prepared(config, GroupSizes(items, _count(settings_of(config), bundle)), named.as_json())
 

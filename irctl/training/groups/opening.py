@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,16 +56,18 @@ class GroupTraining:
     rates: Mapping[str, float] = field(default_factory=dict)  # peaks by part of the model, where not train.lr
     regularization: Regularization | None = None
     positive_from: float = 1.0  # the least label of a positive, for regularizers
+    earlier: Callable[[], Iterable[GroupSource]] = tuple  # groups with the negatives of earlier rounds of mining
     kept: KeptBase | None = None  # vectors of a base that stays as it is
 
     @cached_property
     def text_hashes(self) -> NDArray[np.uint64]:
-        """Hashes of all queries and passages that training may draw (models/fitted_rows.py)."""
+        """Hashes of all queries and passages that training may draw or could earlier (models/fitted_rows.py)."""
         source = self.batches.source
-        passages_N = source.passage_rows()
         pieces = [hash_texts(source.query_texts(source.query_rows))]
-        for first in range(0, len(passages_N), TEXTS_AT_ONCE):
-            pieces.append(hash_texts(source.passage_texts(passages_N[first : first + TEXTS_AT_ONCE])))
+        for groups in (source, *self.earlier()):
+            passages_N = groups.passage_rows()
+            for first in range(0, len(passages_N), TEXTS_AT_ONCE):
+                pieces.append(hash_texts(groups.passage_texts(passages_N[first : first + TEXTS_AT_ONCE])))
         return np.unique(np.concatenate(pieces))
 
 
@@ -90,9 +93,22 @@ def open_groups(
     data = open_training_source(config)
     source, apart = _open(config, data, holds_out)
     fingerprint = source.fingerprint
-    if (mined := refreshed_negatives.current(config.hardneg.every, context.paths)) is not None:
-        again = config.replace({"data.negatives": str(mined)}, derived("mined again"))
-        source, apart = _open(again, data, holds_out)
+    every, first = config.hardneg.every, source
+
+    def with_negatives(mined: Path) -> tuple[GroupSource, HeldOut | None]:
+        return _open(config.replace({"data.negatives": str(mined)}, derived("mined again")), data, holds_out)
+
+    mined = refreshed_negatives.current(every, context.paths)
+    if mined is not None:
+        source, apart = with_negatives(mined)
+
+    def earlier() -> Iterator[GroupSource]:
+        if mined is not None:
+            yield first
+            for file in refreshed_negatives.earlier(every, context.paths):
+                if file != mined:
+                    yield with_negatives(file)[0]
+
     objective = Objective(
         terms.parts(config, source.largest_grade),
         learn_temperature=config.loss.learn_temperature,
@@ -158,6 +174,7 @@ def open_groups(
             dim=encoder.dim,
         ),
         positive_from=regularizer_terms.positive_from(config, source.labels, source.is_binary),
+        earlier=earlier,
         kept=kept,
     )
 

@@ -117,4 +117,5 @@ class Distilling(ScoredMethod):
         made, parent = self.paths.bundle, self.bundle
         if not self.named.has_text:
             return saving.write_bundle(made, parent, quantizer, about, documents=documents)
-        return saving.write_kept(folder, self.config, made, parent, quantizer, about, documents)
+        rows = self.named.text_hashes() if self.own.query == "adapter" else None
+        return saving.write_kept(folder, self.config, made, parent, quantizer, about, documents, fitted_on=rows)

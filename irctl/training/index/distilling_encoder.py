@@ -65,5 +65,6 @@ class DistillingEncoder(Distilling):
     def save(self, folder: Path) -> dict[str, Any]:
         about = {"method": self.config.train.method, "run": self.paths.folder.name, "loss": self.config.loss.name}
         about["query"] = self.own.query
+        self.encoder.note_fitted(self.named.text_hashes())
         bundle, quantizer = self.paths.bundle, self.codes.quantizer()
         return saving.write_encoder(folder, self.encoder, bundle, self.bundle, quantizer, about, **self.named.pair)

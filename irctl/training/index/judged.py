@@ -25,6 +25,7 @@ from irctl.data.groups.merged_sources import Labels
 from irctl.data.judgements.qrels_store import Selection, open_qrels
 from irctl.data.texts.store import TextPool
 from irctl.errors import ConfigError, DataError
+from irctl.models.transforms.files import hash_texts
 from irctl.training.index.retrieved import Judgements
 from irctl.training.objective import terms
 
@@ -37,6 +38,7 @@ DEV = "dev"
 SHARE, LEAST, MOST = 0.02, 20, 2000
 """Of the training queries, held out where there is no dev split to choose by."""
 IDS = 10_000  # looked up at once
+TEXTS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class JudgedQueries:
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
         return [t.strip() for t in self._texts.column("text", [int(self._rows_T[n]) for n in numbers])]
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """Of all their texts (models/fitted_rows.py)."""
+        firsts = range(0, len(self), TEXTS_AT_ONCE)
+        pieces = [hash_texts(self.texts(range(first, min(first + TEXTS_AT_ONCE, len(self))))) for first in firsts]
+        return np.unique(np.concatenate(pieces))
 
     def known(self, query: int) -> Judgements:
         """Judged rows of a query, ascending, with their labels."""

@@ -123,10 +123,12 @@ class JudgedCodes(RetrievingMethod):
         if self.encoder is not None:
             more = {**self._documents, **self.about()}
             bundle, quantizer = self.paths.bundle, self.codes.quantizer()
+            self.encoder.note_fitted(self.judged.queries.hashes())
             return saving.write_encoder(folder, self.encoder, bundle, self.bundle, quantizer, about, **more)
         assert isinstance(self.side, KeptVectors)
         quantizer = self.codes.quantizer(self.side.mapped.query_map())
-        return saving.write_kept(folder, self.config, self.paths.bundle, self.bundle, quantizer, about)
+        rows = self.judged.queries.hashes() if self.own.query == "adapter" else None
+        return saving.write_kept(folder, self.config, self.paths.bundle, self.bundle, quantizer, about, fitted_on=rows)
 
 
 def _judged(config: Config, context: Context, bundle: Bundle) -> Judged:

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from irctl.data.files import made_once
 from irctl.data.vectors.open import open_vectors
 from irctl.index.arrays import as_rows, normalize_rows
 from irctl.index.bundle import Bundle, open_bundle
 from irctl.index.joined_stream import JoinedStream
 from irctl.models.transforms import files as transform_files
+from irctl.models.transforms.files import hash_texts
 from irctl.models.transforms.stream import TransformedStream
 from irctl.paths import RunPaths
 from irctl.quantizers.shared import opening
@@ -28,8 +32,8 @@ class NamedIndex:
     """What the launcher found. bundle: its folder. documents: names of the vectors behind its codes, in row order.
 
     texts: the vectors of the query texts, or empty. items: of an epoch. has_text: a text encoder made the vectors.
-    text_file, pair: where the query encoder is trained, the texts themselves (a JSON list), and what it will say of its
-    documents' encoder.
+    text_file: where an encoder or a map of queries is trained, the texts themselves (a JSON list). pair: what a trained
+    encoder will say of its documents' encoder.
     """
 
     bundle: str
@@ -47,6 +51,10 @@ class NamedIndex:
     @classmethod
     def read(cls, paths: RunPaths) -> NamedIndex:
         return cls(**json.loads(paths.launch.read_text())[KEY])
+
+    def text_hashes(self) -> NDArray[np.uint64]:
+        """Of the query texts (models/fitted_rows.py); none where only vectors are known."""
+        return hash_texts(json.loads(Path(self.text_file).read_text()) if self.text_file else [])
 
     def open_bundle(self) -> Bundle:
         return open_bundle(Path(self.bundle), opening.load)

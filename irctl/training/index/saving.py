@@ -96,10 +96,12 @@ def write_kept(
     quantizer: Quantizer,
     about: Mapping[str, Any],
     documents: Stream | None = None,
+    fitted_on: NDArray[np.uint64] | None = None,
 ) -> dict[str, Any]:
     """The bundle of kept query vectors, and their encoder with the query map as a model in `folder`.
 
-    Where that encoder is not the documents' own, the bundle holds a copy of it, without the map.
+    Where that encoder is not the documents' own, the bundle holds a copy of it, without the map. fitted_on: hashes of
+    the texts that the map was trained on.
     """
     from irctl.models.encoder import load_encoder
 
@@ -112,6 +114,8 @@ def write_kept(
     written = write_bundle(bundle, parent, quantizer, about, query_encoder=base, documents=documents)
     if base is not None:
         shutil.rmtree(base)
+    if fitted_on is not None:
+        encoder.note_fitted(fitted_on)
     return written | _write_model(folder, encoder, parent, quantizer, {**about, **said})
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ def steps(path: Path) -> dict[int, dict[str, float]]:
         if "name" in row and row.get("step") and not row.get("split"):
             values_at.setdefault(int(row["step"]), {})[row["name"]] = row["value"]
     return values_at
+
+
+def step_seconds(path: Path) -> list[float]:
+    """Seconds a step, between neighbouring logged steps of one launcher: what lies between two launchers is a break."""
+    found, last = [], None
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        row = _parsed(line) or {}
+        if row.get("name") == "loss" and row.get("step") and "at" in row:
+            now = row.get("launcher", ""), int(row["step"]), datetime.fromisoformat(row["at"])
+            if last is not None and last[0] == now[0] and last[1] < now[1]:
+                found.append((now[2] - last[2]).total_seconds() / (now[1] - last[1]))
+            last = now
+    return found
 
 
 def last_measures(path: Path) -> dict[str, float]:

@@ -53,6 +53,12 @@ def current(every: int, paths: RunPaths) -> Path | None:
     return found if epochs and found.is_file() else None
 
 
+def earlier(every: int, paths: RunPaths) -> list[Path]:
+    """The mined negatives that training needed before, oldest first."""
+    epochs = due(every, paths)
+    return [file(paths, n) for n in range(every, epochs, every) if file(paths, n).is_file()] if every else []
+
+
 def is_wanted(every: int, paths: RunPaths) -> int:
     """The epochs after which negatives are still to be mined before training goes on; 0 where none are."""
     epochs = due(every, paths)

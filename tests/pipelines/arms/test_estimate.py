@@ -9,9 +9,11 @@ import pytest
 from workspace import line_of
 
 from irctl import config, recipes_index
+from irctl.ledger import query
 from irctl.ledger.recording import start_run
 from irctl.origins import Kind, Origin
 from irctl.pipelines.arms import arms, steps
+from irctl.training.run_files import journal
 
 RECIPE = """
 [meta]
@@ -81,6 +83,20 @@ def test_steps_are_counted_and_times_are_those_of_a_run_that_trained_alike(
     unknown = "10 steps; time unknown, no such training in the ledger"
     assert said["b-seed1"].startswith(unknown) and said["b-seed1"].endswith("--set train.max_steps=10 measures it")
     assert said["all"].startswith("0.30 device hours, 0.30 h on 1 devices, without 3 that are unknown; 0.75 at 2.5")
+
+
+def test_a_break_between_two_starts_is_no_step(recipe: str) -> None:
+    """A training that was stopped for a day and went on had steps of hours."""
+    run = query.find_run(trained(recipe, "a", seconds=2.0))
+    clocks = [f"2026-11-{day}T13:00:0{n}Z" for day in (28, 29) for n in (0, 2, 4)]
+    rows = [{"name": "loss", "value": 1.0, "step": n + 1, "at": at, "launcher": at[:10]} for n, at in enumerate(clocks)]
+    run.paths.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert journal.step_seconds(run.paths.metrics) == [2.0] * 4
+    assert estimate(recipe)["a-seed1"] == f"10 steps of 2 s (run {run.id}): 0.01 h"
+    # half a line, and a step that was trained again
+    with run.paths.metrics.open("a") as f:
+        f.write(json.dumps({**rows[2], "launcher": rows[-1]["launcher"]}) + '\n{"name": "lo')
+    assert journal.step_seconds(run.paths.metrics) == [2.0] * 4
 
 
 def test_devices_share_the_trainings_and_without_a_site_there_is_no_price(recipe: str) -> None:

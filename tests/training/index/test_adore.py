@@ -10,6 +10,8 @@ from word_collection import WORDS, word_collection
 from workspace import Workspace
 
 from irctl.data.vectors.open import open_vectors
+from irctl.models import fitted_rows
+from irctl.models.transforms.files import hash_texts
 
 TRAIN = "train --method adore --batch 4 --lr 1e-2 --set adore.k=5 --set encoder.query_max_len=16"
 
@@ -52,6 +54,16 @@ def test_the_pair_is_evaluated_with_the_documents_of_the_untrained_encoder(
     found = [place.ok(f"runs show {done['run']} --json").json["artifacts"] for done in (by_itself, by_index)]
     used = [next(a["path"] for a in artifacts if a["kind"] == "embeddings") for artifacts in found]
     assert used == [vectors, vectors]
+
+
+def test_no_isotropy_is_measured_on_the_queries_that_it_was_trained_on(
+    place: Workspace, words: str, trained: dict
+) -> None:
+    rows = fitted_rows.load(Path(trained["payload"]["model"]))
+    assert set(rows) == set(hash_texts(WORDS[0:12:2]))
+    done = place.ok(f"eval --model {trained['run']} --data {words} --split train --isotropy --json").json
+    refused = {row["population"]: row.get("refused", "") for row in done["searches"][0]["isotropy"]}["queries"]
+    assert "was fitted on all but 0 of 6 rows" in refused
 
 
 def test_codes_of_the_untrained_documents_take_the_trained_queries(place: Workspace, words: str, trained: dict) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from word_collection import word_collection
+from word_collection import WORDS, word_collection
 from workspace import Workspace
 
 from irctl.index.bundle import open_bundle
+from irctl.models import fitted_rows
+from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.references.bundles import load_quantizer
 
 TRAIN = "train --method jpq --loss distill --set jpq.query=encoder --batch 8 --max-steps 4 --lr 1e-3"
@@ -47,6 +49,14 @@ def test_encoder_and_centroids_move_and_codes_stay(place: Workspace, codes: Path
     start = next((place.folder / "site").rglob("model.safetensors")).read_bytes()
     own = next((Path(trained["bundle"]) / "query_encoder").rglob("*.safetensors")).read_bytes()
     assert own == next(Path(trained["model"]).rglob("*.safetensors")).read_bytes() != start
+
+
+def test_the_model_names_the_texts_that_taught_it(
+    place: Workspace, words: str, codes: Path, in_process: None, trained: dict
+) -> None:
+    line = f"train --method jpq --loss distill --set jpq.query=adapter --max-steps 2 --data {words} --index {codes}"
+    for made in (trained, place.ok(f"{line} --json").json):
+        assert set(fitted_rows.load(Path(made["model"]))) == set(hash_texts(WORDS[0:12:2]))
 
 
 def test_the_bundle_is_searched_by_its_own_encoder(place: Workspace, trained: dict) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from word_collection import word_collection
+from word_collection import WORDS, word_collection
 from workspace import Workspace
 
 from irctl.index.bundle import open_bundle
+from irctl.models import fitted_rows
+from irctl.models.transforms.files import hash_texts
 from irctl.pipelines.references.bundles import load_quantizer
 
 TRAIN = "train --method jpq --batch 4 --epochs 3 --set jpq.k=5 --set jpq.centroid_lr=0.02 --set loss.temperature=0.05"
@@ -90,6 +92,11 @@ def test_the_encoder_is_saved_apart_and_is_the_bundles_own(
     done = place.run(f"search --model {trained['run']} --index {codes}")
     assert done.code == 3 and "was trained with the query centroids of another bundle" in done.err
     place.ok(f"search --model {trained['run']} --index {trained['run']} --split test")
+
+
+def test_the_model_names_the_queries_that_it_was_trained_on(trained: dict) -> None:
+    rows = fitted_rows.load(Path(trained["model"]))
+    assert set(rows) == (set() if trained["side"] == "frozen" else set(hash_texts(WORDS[0:12:2])))
 
 
 def test_the_bundle_that_was_trained_against_is_untouched(place: Workspace, codes: Path, trained: dict) -> None:

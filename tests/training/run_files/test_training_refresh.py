@@ -17,10 +17,15 @@ from irctl.errors import ConfigError, RunFailed
 from irctl.ledger import query
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.models.encoder import load_encoder
+from irctl.models.transforms.files import hash_texts
 from irctl.origins import derived
+from irctl.paths import RunPaths
 from irctl.pipelines.hardneg import for_training, hardneg
 from irctl.pipelines.train import train as pipeline
-from irctl.training.run_files import journal
+from irctl.training import batch_plan
+from irctl.training.groups.opening import open_groups
+from irctl.training.method import Context
+from irctl.training.run_files import journal, refreshed_negatives
 from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -91,6 +96,24 @@ def test_negatives_are_those_of_the_model_at_the_end_of_each_such_epoch(tiny_enc
     assert [
         a["path"].rpartition("/")[2] for a in query.artifacts(query.find_run(again.id), role="out", kind="negatives")
     ] == ["epoch-0001.jsonl"]
+
+
+def test_the_model_names_the_negatives_of_every_round(
+    tiny_encoder: Path, toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last round's were all that isotropy left out."""
+    paths = RunPaths(tmp_path / "run")
+    paths.negatives.mkdir(parents=True)
+    monkeypatch.setattr(refreshed_negatives, "due", lambda *_: 2)
+    earlier = {1: refreshed_negatives.file(paths, 1), 2: refreshed_negatives.file(paths, 2)}
+    for file, document in ((tmp_path / "first.jsonl", "d9"), (earlier[1], "d10"), (earlier[2], "d11")):
+        rows = ({"qid": f"q{i}", "docid": [document], "score": [0.5]} for i in range(8))
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = configuration(tiny_encoder, toy, hardneg__every=1, data__negatives=str(tmp_path / "first.jsonl"))
+    opened = open_groups(config, Context(batch_plan.plan(config), Silent(), paths))
+    documents = [json.loads(line) for line in (Path(toy) / "corpus.jsonl").read_text().splitlines()]
+    seen = [d["_id"] for d in documents if hash_texts([d["text"]])[0] in opened.text_hashes]
+    assert seen == [f"d{i}" for i in range(12) if i != 8]
 
 
 def test_new_negatives_change_what_is_learned_and_none_are_mined_for_the_end(tiny_encoder: Path, toy: str) -> None:
