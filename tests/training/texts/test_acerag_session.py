@@ -81,6 +81,7 @@ def test_the_loss_held_out_is_measured_at_each_ratio_and_without_a_context_and_c
     assert checkpoints.whole(run / "checkpoints")[-1].manifest["best"]["step"] is None
 
 
+@pytest.mark.slow
 def test_chunks_and_several_losses_a_step_give_the_weights_of_one(made: Path, tmp_path: Path) -> None:
     one = weights(trained(tmp_path / "one", tiny.configuration(made)) / "model")
     for name, more in {"chunks": {"batch.micro": 3}, "losses": {"batch.loss": 4}, "recomputed": {
@@ -155,6 +156,7 @@ def test_a_stage_begins_with_the_encoder_of_the_one_before(made: Path, tmp_path:
         trained(tmp_path / "other", tiny.configuration(made, **{"train.init": init, "acerag.lm": str(other)}))
 
 
+@pytest.mark.slow
 def test_settings_that_change_nothing_else_change_the_training(made: Path, tmp_path: Path) -> None:
     """Every setting of the method does something: two values of it leave two encoders."""
     base = weights(trained(tmp_path / "base", tiny.configuration(made)) / "model")
