@@ -131,10 +131,17 @@ def _texts_of(rows_N: NDArray[np.int64], searched: Searched, collection: Collect
 def _measure_queries(
     target: Target, searched: Searched, collection: Collection, encoder: Any, name: str, reporter: Reporter
 ) -> dict[str, Any]:
-    config, seed = target.config, target.config.run.seed
     asked = collection.queries(target.split)
-    gave_Q = query_vectors.find_mean_queries(encoder, asked, config, searched)
-    asked = query_vectors.take(asked, ~gave_Q)
+    gave_Q = query_vectors.find_mean_queries(encoder, asked, target.config, searched)
+    return measure_asked(target, query_vectors.take(asked, ~gave_Q), searched, encoder, name, reporter)
+
+
+def measure_asked(
+    target: Target, asked: Queries, searched: Searched, encoder: Any, name: str, reporter: Reporter
+) -> dict[str, Any]:
+    """A row of results of these queries, of which none gave a transform its mean. DataError where few are left."""
+    config, seed, collection = target.config, target.config.run.seed, target.collection
+    assert collection is not None
     left_Q = _left(encoder, name, hash_texts(asked.texts), LEAST_QUERIES)
     asked = query_vectors.take(asked, left_Q)
     x_QD = query_vectors.encode_queries(encoder, asked, config, searched)

@@ -191,6 +191,22 @@ def test_isotropy_of_a_front_is_that_of_the_single_evaluation(place: Workspace) 
     assert mine["whiten"]["values"]["IsoScore"] < 1
 
 
+def test_isotropy_asked_of_a_front_is_of_the_queries_too_and_by_every_measure(place: Workspace) -> None:
+    words = "--index latest --data toy --split dev+test --json"
+    front_of = f"eval {words} --transforms none,whiten --similarities cosine"
+    done = place.ok(f"{front_of} --isotropy").json
+    rows = {(s["transform"], row["population"]): row for s in done["searches"] for row in s["isotropy"]}
+    alone = place.ok(f"eval {words} --isotropy --set transform.name=whiten --set search.similarity=cosine").json
+    for row in alone["searches"][0]["isotropy"]:
+        mine = rows["whiten", row["population"]]
+        assert mine["N"] == row["N"] and mine["values"].keys() == row["values"].keys() >= {"I(W)", "SIGReg"}
+        assert mine["values"] == {k: pytest.approx(v, abs=1e-5) for k, v in row["values"].items()}
+    printed = place.ok(f"{front_of} --isotropy".replace(" --json", "")).out
+    assert "IsoScore, queries" in printed and "isotropy of queries (N=18)" in printed
+    without = place.ok(front_of).json["searches"][0]["isotropy"]
+    assert [row["population"] for row in without] == ["corpus"] and "SIGReg" not in without[0]["values"]
+
+
 def test_what_is_printed_has_the_gain_of_each_row_its_isotropy_and_the_power(place: Workspace) -> None:
     words = "--transforms none,soft_whiten,whiten --similarities cosine,euclid --split dev+test"
     done = front(place, words)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from irctl import stopping
 from irctl.data.collections import check
+from irctl.errors import DataError
 from irctl.index.scoring import METRIC, SIMILARITY
 from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 from irctl.metrics.ranking.parsing import parse
@@ -37,9 +38,9 @@ from irctl.pipelines.evaluate.front.opened import (
     read_training_queries,
     refuse_nothing_left,
 )
-from irctl.pipelines.evaluate.isotropy import MeasuredDocuments
+from irctl.pipelines.evaluate.isotropy import QUERIES, MeasuredDocuments
 from irctl.pipelines.evaluate.measurements import Measurements
-from irctl.pipelines.evaluate.populations import open_documents
+from irctl.pipelines.evaluate.populations import measure_asked, open_documents
 from irctl.pipelines.evaluate.rankings import result_rows
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_targets
 from irctl.pipelines.references import transforms
@@ -54,7 +55,7 @@ from irctl.types import Reporter, Run, Silent
 
 if TYPE_CHECKING:
     from irctl.config import Config
-    from irctl.data.collections.collection import Collection
+    from irctl.data.collections.collection import Collection, Queries
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.evaluate.request import EvalRequest
 
@@ -85,8 +86,12 @@ class Form:
 class FrontJob:
     """What all rows share."""
 
-    def __init__(self, opened: FrontSource, config: Config, run: RunHandle, reporter: Reporter) -> None:
+    def __init__(
+        self, opened: FrontSource, config: Config, run: RunHandle, reporter: Reporter, *, every_measure: bool = False
+    ) -> None:
+        """every_measure: of isotropy those that need rows too, and of queries as well."""
         self.opened, self.config, self.run, self.reporter = opened, config, run, reporter
+        self.every_measure = every_measure
         self.raw = opened.searched
         assert self.raw.stream is not None
         self._statistics = transforms.measure_once(self.raw.stream, reporter)
@@ -136,7 +141,8 @@ class FrontJob:
         of = (key, part.name)
         if of not in self._isotropy:
             metric = METRIC[part.similarity]
-            self._isotropy[of] = self._documents[key].measure(part.settings, metric, of_moments=True)
+            documents = self._documents[key]
+            self._isotropy[of] = documents.measure(part.settings, metric, of_moments=not self.every_measure)
         return self._isotropy[of]
 
     def searched(self, part: Form) -> Searched:
@@ -158,7 +164,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     targets, left_out = find_targets(config, RankingSource(), request)
     targets = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in targets]
     opened = open_encoder(raw, targets, config, request.model, own=asked.needs_own_mean(wanted))
-    job = FrontJob(opened, config, run, reporter)
+    job = FrontJob(opened, config, run, reporter, every_measure=request.isotropy)
     measured = Measurements(left_out=left_out)
     for target in targets:
         measured.add(_measure_target(target, wanted, similarities, job))
@@ -190,8 +196,18 @@ def _measure_target(
             k = depth + (target.self_match == "drop")
             found = rank(searched, searched.of_queries(vectors_QD), k, job.config, job.run.paths.folder, job.reporter)
             _add(measured, part, target, _to_run(asked_queries.ids, found, documents, names), found, depth, job)
+            if job.every_measure:
+                measured.searches[-1]["isotropy"].append(_measure_queries(target, asked_queries, searched, job))
             advance(1)
     return measured
+
+
+def _measure_queries(target: Target, asked_queries: Queries, searched: Searched, job: FrontJob) -> dict[str, Any]:
+    """Isotropy of the queries of one row, or {population, refused} where too few are left to measure."""
+    try:
+        return measure_asked(target, asked_queries, searched, job.opened.encoder, job.opened.model, job.reporter)
+    except DataError as e:
+        return {"population": QUERIES, "refused": str(e)}
 
 
 def _who_gave(parts: Sequence[Form], texts: Sequence[str], vectors_QD: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -47,7 +47,12 @@ def make_table(
 ) -> list[dict[str, Any]]:
     """The rows of the usual table with what each gains, its p corrected over all, and how isotropic it is."""
     tests = {(c.dataset, c.split, c.system): c for c in compared}
-    values = {(s["dataset"], s["split"], s["part"]): row["values"] for s in measured.searches for row in s["isotropy"]}
+    values: dict[tuple[str, str, str], dict[str, float]] = {}
+    for s in measured.searches:
+        for row in s["isotropy"]:
+            of = ", queries" if row["population"] == isotropy.QUERIES else ""
+            named = {f"{name}{of}": v for name, v in row.get("values", {}).items() if name in isotropy.SHOWN}
+            values.setdefault((s["dataset"], s["split"], s["part"]), {}).update(named)
     shown = []
     for row in rows:
         key = (row["dataset"], row["split"], f"{row['transform']}, {row['similarity']}")
@@ -56,8 +61,7 @@ def make_table(
         if c is not None:
             p = "undefined" if c.p_adj is None else f"{c.p_adj:.2g}"
             gain = {"difference": f"{c.delta:+.4f} [{c.ci_low:+.4f}, {c.ci_high:+.4f}]", "p, corrected": p}
-        iso = {name: values[key][name] for name in isotropy.SHOWN if name in values[key]}
-        shown.append({**row, **gain, **iso})
+        shown.append({**row, **gain, **values[key]})
     return shown
 
 
@@ -73,9 +77,14 @@ def lines(measured: Measurements, compared: Sequence[Comparison]) -> list[str]:
         for place in dict.fromkeys((c.dataset, c.split) for c in compared):
             mine = [c for c in compared if (c.dataset, c.split) == place]
             said += [f"{' '.join(place)}: {line}" for line in tell_power(mine)]
-    sizes = dict.fromkeys(f"N={row['N']}" for s in measured.searches for row in s["isotropy"])
+    rows = [row for s in measured.searches for row in s["isotropy"]]
+    sizes = {of: dict.fromkeys(f"N={row['N']}" for row in rows if row["population"] == of and "N" in row) for of in
+             (isotropy.CORPUS, isotropy.QUERIES)}  # fmt: skip
     said.append(
-        f"isotropy of documents ({', '.join(sizes)}): transforms fitted on one half, measured on the other; IsoScore "
-        "is debiased for N"
+        f"isotropy of documents ({', '.join(sizes[isotropy.CORPUS])}): transforms fitted on one half, measured on the "
+        "other; IsoScore is debiased for N"
     )
-    return said
+    if of_queries := sizes[isotropy.QUERIES]:
+        said.append(f"isotropy of queries ({', '.join(of_queries)}): none gave a transform its mean")
+    refused = dict.fromkeys(str(row["refused"]) for row in rows if "refused" in row)
+    return [*said, *(f"isotropy of queries: not measured: {why}" for why in refused)]
