@@ -55,7 +55,7 @@ def as_json(run: RunRecord) -> dict[str, Any]:
 
     row = {k: v for k, v in run.columns.items() if k not in ("argv_json", "config_json")}
     row["argv"] = json.loads(run.columns["argv_json"] or "[]")
-    return {**row, "tags": list(run.tags), "measures": query.measures(run.id)}
+    return {**row, "tags": list(run.tags), "measures": _of_saved_model(run, query.measures(run.id))}
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:
@@ -117,8 +117,9 @@ def print_run(run: RunRecord) -> None:
     for name, value in facts.items():
         if value:
             console.out(f"  {name}: {value}")
-    _section("settings that are not defaults", _settings(indexing.read_config(run.paths)))
-    _section("measures", [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in query.measures(run.id)])
+    config = indexing.read_config(run.paths)
+    _section("settings that are not defaults", _settings(config))
+    _section("measures", _measures(run, config))
     keep = ("role", "kind", "path", "size", "sha256")
     made = query.artifacts(run)
     _section("artifacts", [{k: a[k] for k in keep} | {"sha256": (a["sha256"] or "")[:12]} for a in made])
@@ -155,6 +156,34 @@ def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, 
             }
         rows.append(row)
     return rows
+
+
+def _measures(run: RunRecord, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Measures of one run; a training's dev score by its full name, with the step that it is of."""
+    from irctl.ledger import query
+    from irctl.pipelines.train.follow import MEASURE, dev_measure
+
+    rows = _of_saved_model(run, query.measures(run.id))
+    found = [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in rows]
+    if run.columns["command"] == "train":
+        method, during = (config.get(key, {}).get("value", "") for key in ("train.method", "eval.during"))
+        for row, m in zip(found, rows, strict=True):
+            if m["name"] == MEASURE and m["split"]:
+                row["name"] = f"{dev_measure(method, during)}, step {m['step'] or 0}"
+    return found
+
+
+def _of_saved_model(run: RunRecord, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Measures as given, but a training's dev scores are those of the step whose model it saved, not of its last."""
+    from irctl.ledger import query
+    from irctl.training.run_files import journal
+
+    done = [e for e in journal.events(run.paths.metrics) if e["event"] == "done"]
+    if not done:
+        return rows
+    all_rows = query.metrics(run.id)
+    at = {(m["split"], m["name"]): m for m in all_rows if m["split"] and m["step"] == done[-1].get("model_step")}
+    return [{**row, **{k: at.get((row["split"], row["name"]), row)[k] for k in row}} for row in rows]
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from irctl import plugins
 from irctl.pipelines.train import regularizer_lines
 from irctl.types import Advance, Reporter
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 
 MEASURE = "nDCG@10"
+GROUPS = ("groups", "coded_groups")
+RANKED = {"candidates": "over candidates", "corpus": "over the corpus"}
+"""What each value of eval.during ranks, where the method trains on groups; others rank the whole of their index."""
+
+
+def dev_measure(method: str, during: str) -> str:
+    """The dev score of a training by its full name: judged and mined candidates are far easier than the corpus."""
+    is_of_groups = method in plugins.names("methods") and plugins.literal("methods", method, "DATA") in GROUPS
+    return f"{MEASURE} {RANKED[during]}" if is_of_groups and during in RANKED else MEASURE
 
 
 def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
@@ -26,10 +36,11 @@ def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
 class Follow:
     """Turns the worker's rows into progress, warnings and ledger entries."""
 
-    def __init__(self, run: RunHandle, reporter: Reporter) -> None:
+    def __init__(self, run: RunHandle, reporter: Reporter, measure: str = MEASURE) -> None:
+        """measure: what the dev score is called."""
         self.done: dict[str, Any] | None = None
         self.wanted = False  # negatives, before training goes on
-        self._run, self._reporter = run, reporter
+        self._run, self._reporter, self._measure = run, reporter, measure
         self._stack = ExitStack()
         self._advance: Advance | None = None
         self._step = 0
@@ -67,4 +78,4 @@ class Follow:
             self._advance(row["step"] - self._step)
             self._step = row["step"]
         elif row.get("name") == MEASURE and row.get("split"):
-            self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {MEASURE} {row['value']:.4f}")
+            self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {self._measure} {row['value']:.4f}")

@@ -14,7 +14,7 @@ from irctl.ledger.files.run_folder import write_json
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
-from irctl.pipelines.train.follow import MEASURE, Follow
+from irctl.pipelines.train.follow import MEASURE, Follow, dev_measure
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
@@ -73,7 +73,7 @@ def train(
     if preparation.trains_encoder(config):
         config = replace_measured(config, done["state"])
     write_json(run.paths.config, run.scrub_value(config.to_json()))
-    if warning := collapse_warning(done["dev_before"], done["dev_after"]):
+    if warning := collapse_warning(done["dev_before"], done["dev_after"], _measure_of(config)):
         reporter.warn(warning)
     return _record(config, run, plan, done, out, time.monotonic() - started)
 
@@ -82,7 +82,7 @@ def _follow_to_the_end(
     config: Config, run: RunHandle, reporter: Reporter, command: list[str], for_workers: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Run the training processes, anew after each time that negatives are mined again; what they say of the model."""
-    follow = Follow(run, reporter)
+    follow = Follow(run, reporter, _measure_of(config))
     surroundings = {**launch.environment(config), **run.secrets()}
     try:
         with follow:
@@ -155,7 +155,7 @@ def _record(
     if done["first_loss"] is not None:
         lines[-1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:
-        lines.append(dev_line(done["dev_before"], done["dev_after"], done["model_step"]))
+        lines.append(dev_line(done["dev_before"], done["dev_after"], done["model_step"], _measure_of(config)))
     return {**payload, "lines": lines}
 
 
@@ -177,21 +177,25 @@ def _record_model(run: RunHandle, done: Mapping[str, Any], out: str | None) -> d
     return {"model": str(model), "model_fingerprint": sha256}
 
 
-def dev_line(before: float, after: float, step: int) -> str:
+def _measure_of(config: Config) -> str:
+    return dev_measure(config.train.method, config.eval.during)
+
+
+def dev_line(before: float, after: float, step: int, measure: str = MEASURE) -> str:
     """The dev score without training and that of the model, which is of the best step after it: which is better."""
-    told = f"dev {MEASURE} {before:.4f} -> {after:.4f}"
+    told = f"dev {measure} {before:.4f} -> {after:.4f}"
     if after > before:
         return f"{told} (step {step}, the best)"
     better = "step 0, before training, was better" if after < before else "no better than step 0, before training"
     return f"{told} (step {step}, the best of those trained; {better})"
 
 
-def collapse_warning(before: float | None, after: float | None) -> str:
+def collapse_warning(before: float | None, after: float | None, measure: str = MEASURE) -> str:
     """What to say of a model that ends below half of what it was before training; empty where there is nothing."""
     if before is None or after is None or after >= COLLAPSED * before:
         return ""
     return (
-        f"dev {MEASURE} fell from {before:.4f} before training to {after:.4f}, below half: the model forgot what "
+        f"dev {measure} fell from {before:.4f} before training to {after:.4f}, below half: the model forgot what "
         "it knew. Lower train.lr or the weights of regularizers, or begin a head by model.head_init=pca"
     )
 

@@ -81,7 +81,7 @@ def test_default_data_trains_and_the_model_opens_in_sentence_transformers(tiny_e
     assert {("in", "collection"), ("in", "negatives"), ("in", "model"), ("out", "model")} <= set(kinds)
     assert kinds["out", "model"]["sha256"] == payload["model_fingerprint"] != kinds["in", "model"]["sha256"]
     assert run.columns["global_batch"] == 8 and run.columns["negatives_per_query"] == 31
-    assert any("dev nDCG@10" in line for line in said.lines)
+    assert any("dev nDCG@10 over candidates 0." in line for line in [*said.lines, *payload["lines"]])
     stored = settings.resolve(settings.from_file(run.paths.config))
     assert stored.origin("loss.temperature") == MEASURED
     assert stored.loss.temperature == payload["temperatures"]["ws2"]
@@ -100,6 +100,22 @@ def test_a_training_that_ends_below_half_of_its_start_on_dev_says_so(
         train(configuration(tiny_encoder, **{"train.max_steps": 1, "data.source": small}), said)
         told = [line for line in said.lines if "fell from 0.8000 before training to 0.3000, below half" in line]
         assert bool(told) == is_said
+
+
+def test_runs_show_has_the_dev_score_of_the_saved_model_with_its_step(
+    tiny_encoder, small, in_process, monkeypatch, capsys
+) -> None:
+    from irctl.commands.runs.view import print_run
+    from irctl.training.groups.group_method import GroupMethod
+
+    scores = iter([0.5, 0.625, 0.25])
+    monkeypatch.setattr(GroupMethod, "evaluate", lambda self: {"nDCG@10": next(scores)})
+    values = {"train.max_steps": 2, "train.save": "1", "data.source": small}
+    payload, run_id = train(configuration(tiny_encoder, **values))
+    assert (payload["steps"], payload["model_step"], payload["dev_after"]) == (2, 1, 0.625)
+    print_run(query.find_run(run_id))
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "nDCG@10" in line]
+    assert "nDCG@10 over candidates, step 1" in row and "0.625" in row
 
 
 def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_process) -> None:
