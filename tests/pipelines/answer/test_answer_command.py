@@ -163,3 +163,14 @@ def test_the_report_shows_each_system_once(place: Workspace, evaluated: dict) ->
         assert labels.count(part) == 1, (part, labels)
     figure = place.run(f"irctl report --figure ratios --run {evaluated['run']} -o {place.folder}/figures")
     assert figure.code == 0 and (place.folder / "figures" / "ratios.csv").is_file(), figure.err
+
+
+def test_adaptive_rows_are_scored_by_the_default_encoder_and_are_as_many(place: Workspace, made: Path) -> None:
+    done = place.run(
+        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST} --json "
+        "--set acerag.selection=adaptive --set acerag.rows_per_file=4"
+    )
+    assert done.code == 0, done.err
+    facts = {s["part"]: s["facts"] for s in done.json["searches"]}
+    assert facts["compressed 4x"]["tokens"] == facts["truncated 4x"]["tokens"] == 8  # ceil(32 / 4), whatever the chunks
+    assert {r["n_queries"] for r in done.json["results"]} == {4}
