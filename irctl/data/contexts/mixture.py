@@ -76,8 +76,14 @@ def take(
         is_kept_N &= ~is_left_out_N
     kept_N = np.flatnonzero(is_kept_N)
     if not len(kept_N) and target != 0:
+        if held_out:
+            raise DataError(
+                f"{dataset}: all {held_out} rows of the right length share a context, and are held out",
+                hint="Lower acerag.held_out, or leave the file out",
+            )
+        limits = [f"{word} than {n}" for word, n in (("more", min_tokens), ("fewer", max_tokens)) if n is not None]
         raise DataError(
-            f"{dataset}: none of {len(lengths_N)} rows has more than {min_tokens} and fewer than {max_tokens} tokens",
+            f"{dataset}: none of {len(lengths_N)} rows has {' and '.join(limits)} tokens",
             hint="Lower acerag.min_tokens, or leave the file out",
         )
     wanted = len(kept_N) if target is None else target

@@ -56,3 +56,8 @@ def test_shares_that_make_no_mixture_are_refused(arguments: tuple[int, int, list
 def test_a_file_of_which_nothing_is_left_is_told() -> None:
     with pytest.raises(DataError, match="nq: none of 3 rows has more than 1024"):
         mixture.take("nq", np.array([5, 6, 7]), None, min_tokens=1024, max_tokens=2000, seed=1)
+    with pytest.raises(DataError, match="nq: all 3 rows of the right length share a context"):
+        apart = np.ones(3, dtype=bool)
+        mixture.take("nq", np.array([5, 6, 7]), None, min_tokens=None, max_tokens=None, seed=1, is_left_out_N=apart)
+    with pytest.raises(DataError, match="nq: none of 3 rows has fewer than 5 tokens"):
+        mixture.take("nq", np.array([5, 6, 7]), None, min_tokens=None, max_tokens=5, seed=1)
