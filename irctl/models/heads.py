@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -94,8 +95,8 @@ def add_head(
 ) -> TextEncoder:
     """The same model, module objects included, with a head after it.
 
-    sample: asked where the head begins by data, unless that is kept. Raises ConfigError for a model that cuts its
-    vectors after its last module, DataError for a sample without spread.
+    sample: asked where the head begins by data; what is kept is of these texts. Raises ConfigError for a model that
+    cuts its vectors after its last module, DataError for a sample without spread.
     """
     module: Any = encoder.module
     if module.truncate_dim:
@@ -116,8 +117,10 @@ def add_head(
     else:
         settings = head_settings.choose_transform(config, dim, width) if init == "transform" else None
         how = [init, dim, METRIC[similarity], affine.describe(settings) if settings else {}, config.run.seed]
-        key = fingerprint_of([encoder.fingerprint("passage"), encoder.fingerprint("query"), how])
-        start = keep(key, lambda: _fit(encoder, dim, settings, METRIC[similarity], sample(), embed))
+        texts = sample()
+        of_texts = [hashlib.sha256(hash_texts(side).tobytes()).hexdigest() for side in texts]
+        key = fingerprint_of([encoder.fingerprint("passage"), encoder.fingerprint("query"), how, of_texts])
+        start = keep(key, lambda: _fit(encoder, dim, settings, METRIC[similarity], texts, embed))
         parts = _begin(_make_head(len(start.affine.matrix_DE[0]), dim, dropout), start.affine, config.run.seed)
         if start.transform is not None:
             parts.insert(0, router.make_router(start.transform))

@@ -17,6 +17,7 @@ from irctl.models import head_settings, heads
 from irctl.models.encoder import TextEncoder, load_encoder
 from irctl.models.heads import Sample
 from irctl.models.transforms import affine, head_init
+from irctl.models.transforms.files import hash_texts
 from irctl.origins import SET, Kind, Origin
 from irctl.paths import RunPaths
 from irctl.training.groups import head_sample
@@ -126,8 +127,21 @@ def test_other_processes_begin_with_what_the_first_has_fitted(
     first = heads.prepare(load_encoder(asked), asked, lambda: SAMPLE, head_sample.kept_in(paths))
     monkeypatch.setattr(gather, "world", lambda: (1, 2))
     monkeypatch.setattr(gather, "barrier", lambda: None)
-    second = heads.prepare(load_encoder(asked), asked, lambda: pytest.fail("fitted again"), head_sample.kept_in(paths))
+    monkeypatch.setattr(heads, "_fit", lambda *_: pytest.fail("fitted again"))
+    second = heads.prepare(load_encoder(asked), asked, lambda: SAMPLE, head_sample.kept_in(paths))
     assert first.fingerprint() == second.fingerprint() and (first.fitted_on == second.fitted_on).all()
+
+
+def test_a_head_is_fitted_again_where_the_texts_are_others(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A run that went on over a changed corpus began with the head of the old one, and named its texts."""
+    asked, paths = config(tiny_encoder, "model.output_dim=8"), RunPaths(tmp_path)
+    other = Sample(PASSAGES[:40], QUERIES)
+    made = [
+        heads.prepare(load_encoder(asked), asked, lambda s=sample: s, head_sample.kept_in(paths))
+        for sample in (SAMPLE, other)
+    ]
+    assert made[0].fingerprint() != made[1].fingerprint()
+    assert set(made[1].fitted_on) == set(hash_texts(PASSAGES[:40]))
 
 
 def test_widths_and_settings_that_make_no_head_are_refused(tiny_encoder: Path) -> None:

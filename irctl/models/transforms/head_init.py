@@ -88,7 +88,7 @@ def weights_of(start: AffineStart, seed: int) -> HeadWeights:
 
 
 def save(path: Path, start: Start, key: str) -> None:
-    """Write the arrays and what they were fitted by. key: of model and settings."""
+    """Write the arrays and what they were fitted by. key: of model, texts and settings."""
     arrays: dict[str, Any] = {"key": np.array(key), "hashes": start.hashes, **start.affine._asdict()}
     if start.transform is not None:
         arrays |= {f"transform_{name}": getattr(start.transform, name) for name in _OF_A_TRANSFORM}

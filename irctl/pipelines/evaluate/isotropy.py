@@ -95,17 +95,21 @@ def of_queries(
     seed: int = 0,
     reference: Vectors | None = None,
     judged: tuple[Vectors, Vectors] | None = None,
+    are_documents_fitted: bool = False,
 ) -> dict[str, Any]:
     """A row of results of queries after their side of the transform. DataError for fewer than three.
 
     reference: documents as compared, whose covariance IsoScore* leans to. judged: (queries, documents) of judged pairs
-    [P, E], for alignment.
+    [P, E], for alignment. are_documents_fitted: a transform of theirs was fitted on them, which is said.
     """
     c0_DD = None if reference is None else moments.of_rows(as_compared(reference, metric)).covariance_DD
     values = isotropy.measure(as_compared(x_QE, metric), seed=seed, reference_DD=c0_DD)
     if judged is not None:
         values["alignment"] = isotropy.alignment(*judged)
-    about = _about(QUERIES, len(x_QE), x_QE.shape[1], "queries that nothing was fitted on", left_out, seed)
+    words = "queries that nothing was fitted on"
+    if are_documents_fitted and judged is not None:
+        words += "; alignment is with documents that their transform was fitted on"
+    about = _about(QUERIES, len(x_QE), x_QE.shape[1], words, left_out, seed)
     return {**about, "rows": len(x_QE) + left_out, "values": values}
 
 

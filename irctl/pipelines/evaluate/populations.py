@@ -145,10 +145,31 @@ def measure_asked(
     left_Q = _left(encoder, name, hash_texts(asked.texts), LEAST_QUERIES)
     asked = query_vectors.take(asked, left_Q)
     x_QD = query_vectors.encode_queries(encoder, asked, config, searched)
-    reference = take_sample(searched, seed)[0] if searched.transform is None else None
-    judged = _judged_pairs(target, asked, x_QD, searched, collection, reporter)
-    left_out = int((~left_Q).sum())
-    return isotropy.of_queries(x_QD, searched.metric, left_out=left_out, seed=seed, reference=reference, judged=judged)
+    is_fitted = searched.transform is not None or fitted_rows.TRANSFORM in encoder.about
+    fitted = fitted_rows.load(encoder.located.folder)
+    reference = None if is_fitted else _reference(searched, collection, fitted, seed, reporter)
+    judged = _judged_pairs(target, asked, x_QD, searched, collection, fitted, reporter)
+    return isotropy.of_queries(
+        x_QD,
+        searched.metric,
+        left_out=int((~left_Q).sum()),
+        seed=seed,
+        reference=reference,
+        judged=judged,
+        are_documents_fitted=is_fitted,
+    )
+
+
+def _reference(
+    searched: Searched, collection: Collection, fitted: NDArray[np.uint64], seed: int, reporter: Reporter
+) -> NDArray[np.float32] | None:
+    """Documents that the model was not fitted on; None where too few are left."""
+    x_ND, rows_N = take_sample(searched, seed)
+    if len(fitted):
+        x_ND = x_ND[~np.isin(hash_texts(_texts_of(rows_N, searched, collection, reporter)), fitted)]
+        if len(x_ND) < held_out.LEAST:
+            return None
+    return x_ND
 
 
 def _judged_pairs(
@@ -157,9 +178,13 @@ def _judged_pairs(
     x_QD: NDArray[np.float32],
     searched: Searched,
     collection: Collection,
+    fitted: NDArray[np.uint64],
     reporter: Reporter,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """(queries, documents) [P, D] of the pairs that are judged relevant, as they are compared; None where none is."""
+    """(queries, documents) [P, D] of the pairs that are judged relevant, as they are compared; None where none is.
+
+    fitted: hashes of documents that do not count, for the model was fitted on them.
+    """
     wanted = [
         (q, document)
         for q, query_id in enumerate(asked.ids)
@@ -172,6 +197,11 @@ def _judged_pairs(
         return None
     queries_P, rows_P = np.array(pairs, np.int64).T
     assert searched.stream is not None
+    if len(fitted):
+        left_P = ~np.isin(hash_texts(_texts_of(rows_P, searched, collection, reporter)), fitted)
+        queries_P, rows_P = queries_P[left_P], rows_P[left_P]
+        if not len(rows_P):
+            return None
     rows_U, place_P = np.unique(rows_P, return_inverse=True)
     return x_QD[queries_P], searched.stream.take(rows_U)[place_P]
 

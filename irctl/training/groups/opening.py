@@ -119,7 +119,7 @@ def open_groups(
         return kept_texts.embed(encoder, kept_texts.list_texts(texts), side, config, context.reporter).array()
 
     loaded = load_encoder(config)
-    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, source), kept_in(context.paths), embed)
+    encoder = heads.prepare(loaded, config, lambda: draw_sample(config, data, first), kept_in(context.paths), embed)
     check_similarity(config.search.similarity, encoder.similarity, encoder.settings.normalize)
     for line in encoder.notices:
         context.reporter.say(line)

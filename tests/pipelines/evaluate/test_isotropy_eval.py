@@ -16,6 +16,7 @@ from irctl.config import from_sets, resolve
 from irctl.index.arrays import normalize_rows
 from irctl.ledger import query
 from irctl.metrics.vectors import isotropy as measures
+from irctl.metrics.vectors import moments
 from irctl.models import fitted_rows
 from irctl.models.encoder import load_encoder
 from irctl.models.transforms import affine, router
@@ -94,7 +95,10 @@ def test_a_transform_is_fitted_on_the_other_half_of_the_rows(place: Workspace, t
     x = encoded(tiny_encoder)[0]
     own = measures.measure(isotropy.as_compared(_whiten(x), "cosine"))["IsoScore"]
     assert own > 1 > corpus["values"]["IsoScore"] + 0.1
-    assert "alignment" in populations(done)["queries"]["values"]
+    queries = populations(done)["queries"]
+    assert (
+        "alignment" in queries["values"] and "alignment is with documents that their transform" in queries["held_out"]
+    )
 
 
 def test_a_report_shows_isotropy_beside_quality_of_every_transform(place: Workspace) -> None:
@@ -134,6 +138,12 @@ def test_rows_that_a_head_was_fitted_on_are_left_out_and_counted(place: Workspac
     corpus = populations(done.json)["corpus"]
     assert corpus["n_left_out"] == 31 and corpus["N"] == 119 // 2 and corpus["rows"] == 150
     assert "31 that the model was fitted on left out" in isotropy.write_line("spread", "dev", corpus)
+    # nor do they take part in what queries are measured against: judged are d15 to d39, of which d31 on are left
+    x, q = encoded(tiny_encoder)
+    queries = populations(done.json)["queries"]["values"]
+    assert queries["alignment"] == pytest.approx(measures.alignment(q[16:], x[31:40]), abs=1e-4)
+    c0 = moments.of_rows(x[31:]).covariance_DD
+    assert queries["IsoScore*"] == pytest.approx(measures.measure(q, reference_DD=c0)["IsoScore*"], abs=1e-4)
 
 
 def test_a_transform_in_a_model_is_refused_whatever_its_head_and_later_trainings_say(
@@ -162,6 +172,7 @@ def test_too_few_other_rows_are_refused_with_what_to_do(place: Workspace, tiny_e
     model = fitted_on(tiny_encoder, place.folder / "most", hash_texts(documents[:80]))
     done = place.ok(f"eval --model {model} --data spread --split dev --isotropy --json")
     refused = populations(done.json)["corpus"]["refused"]
+    assert "IsoScore*" not in populations(done.json)["queries"]["values"], "of documents too few are left"
     assert "was fitted on all but 70 of 150 rows, expected at least 100 others" in refused and "--data" in refused
     assert "values" in populations(done.json)["queries"] and "isotropy of spread, corpus" in done.err
     model = fitted_on(tiny_encoder, place.folder / "all", hash_texts([*documents, *queries]))
