@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 FRONT = "--transforms"
 """What makes an evaluation a front of forms of one corpus' vectors."""
-KEPT = ("--model", "--index", "--set")
-"""Of a group's own evaluation: what is measured. On which data, and by what, the user says."""
+KEPT = ("--model", "--set")
+"""Of a group's own evaluation, beside --index: what is measured. On which data, and by what, the user says."""
 
 
 def plan(group: RunRecord, line: CommandLine, read: Read) -> tuple[list[Chain], dict[str, str]]:
@@ -62,11 +63,7 @@ def _measuring(chain: Chain, asked: CommandLine, read: Read) -> CommandLine:
         raise DataError(
             "a front is of one corpus", hint="irctl recipes run isotropy-front --data NAME prints another's"
         )
-    line = line.without(*(o.name for o in line.options if not o.is_one_of(KEPT)))
-    if index := line.values("--index"):
-        model, used = encoder_of(index[0])
-        line = line.without("--index").with_option("--model", model)
-        line = line.with_option("--set", *line.values("--set"), *used) if used else line
+    line = read(("eval", *measured_by(line.words)))
     for option in asked.options:
         if option.name == "--set":
             line = line.with_option("--set", *line.values("--set"), option.value or "")
@@ -75,7 +72,19 @@ def _measuring(chain: Chain, asked: CommandLine, read: Read) -> CommandLine:
     return line
 
 
-def encoder_of(index: str) -> tuple[str, list[str]]:
+def measured_by(words: Sequence[str]) -> list[str]:
+    """Options of an evaluation that say what it measures, vectors by their encoder. Raises DataError for codes."""
+    kept: list[str] = []
+    for option, value in pairwise(words):
+        if option in KEPT:
+            kept += (option, value)
+        elif option == "--index":
+            model, used = _encoder_of(value)
+            kept += ("--model", model, *(word for setting in used for word in ("--set", setting)))
+    return kept
+
+
+def _encoder_of(index: str) -> tuple[str, list[str]]:
     """(the encoder of a run's vectors, the settings KEY=VALUE that it read texts by). Raises DataError for codes."""
     from irctl.ledger import query
 

@@ -18,7 +18,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.models.fingerprints import read_header
 from irctl.pipelines.arms import members
 from irctl.pipelines.arms.chains import Chain
-from irctl.pipelines.arms.every_arm import FRONT, encoder_of
+from irctl.pipelines.arms.every_arm import FRONT, measured_by
 from irctl.pipelines.evaluate.files import EVAL, read_json
 from irctl.reports.columns import is_forum
 from irctl.reports.footnotes import GROUPS
@@ -122,25 +122,14 @@ def _is_front(chain: Chain) -> bool:
 def _evaluating(chain: Chain, missing: Mapping[str, str]) -> list[str]:
     """The command line that evaluates an arm on these sets; all of a group of sets by the group's name."""
     first = next((words for words in chain.lines if words[0] == "eval"), ("eval",))
-    words = list(chain.filled(first))
-    if "--index" in words:
-        at = words.index("--index")
-        words[at : at + 2] = _model_of(words[at + 1])
-    kept = [
-        w for option, value in pairwise(words) if option in ("--model", "--index", "--set") for w in (option, value)
-    ]
+    words = chain.filled(first)
+    try:
+        kept = measured_by(words)
+    except DataError:  # codes, or vectors that are not made yet
+        kept = list(words[1:])
     whole = [name for name, members_ in GROUPS.items() if members_ == set(missing)]
     data = ",".join(whole or dict.fromkeys(missing.values()))
     return ["irctl", "eval", *kept, *(("--data", data) if data else ())]
-
-
-def _model_of(index: str) -> list[str]:
-    """How a line names the encoder of a run's vectors, and how it read texts; the run itself where it holds codes."""
-    try:
-        model, used = encoder_of(index)
-    except DataError:
-        return ["--index", index]
-    return ["--model", model, *(word for setting in used for word in ("--set", setting))]
 
 
 def _identity(words: Sequence[str]) -> tuple[str, frozenset[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,8 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
         _search(target, job, part, own_file) if target.run_file is None else _open_given(target, target.run_file, job)
     )
     file = Path(search["run_file"])
-    target = _leave_out(target, search, job.reporter)
+    to = str(search.get("transform") or search.get("model"))
+    target = leave_out(target, search.get("gave_mean") or (), to, job.reporter)
     key = reuse.fingerprint_content(file, target, job.format)
     if job.overwrite or (kept := reuse.read_part(part, key)) is None:
         kept = _score(target, file, own_file, search, job)
@@ -100,20 +101,20 @@ def _measure_target(target: Target, job: _Job, *, alone: bool) -> Measurements:
     return Measurements(results, rows, [search], best, lines)
 
 
-def _leave_out(target: Target, search: Mapping[str, Any], reporter: Reporter) -> Target:
-    """The target without the queries that gave a transform its query mean. DataError where no judged query is left."""
+def leave_out(target: Target, ids: Collection[str], to: str, reporter: Reporter, *, also: str = "") -> Target:
+    """The target without queries that gave the mean of the query side. DataError where no judged query is left.
+
+    to: what they gave it to. also: another way out, for the error.
+    """
     from irctl.data.judgements.qrels import qrels_sha256
 
-    gave = set(search.get("gave_mean") or ()) & target.qrels.keys()
+    gave = set(ids) & target.qrels.keys()
     if not gave:
         return target
-    said = (
-        f"{target.dataset} {target.split}: {len(gave)} of {len(target.qrels)} queries gave "
-        f"{search.get('transform') or search.get('model')} its query mean"
-    )
+    said = f"{target.dataset} {target.split}: {len(gave)} of {len(target.qrels)} queries gave {to} its query mean"
     left = {q: judged for q, judged in target.qrels.items() if q not in gave}
     if not left:
-        raise DataError(said, hint="Measure other queries, such as --split dev+test")
+        raise DataError(f"{said}: none is left", hint=f"Measure other queries, such as --split dev+test{also}")
     reporter.say(f"{said}: left out")
     return replace(target, qrels=left, qrels_sha256=qrels_sha256(left), n_left_out=len(gave))
 

@@ -36,12 +36,11 @@ from irctl.pipelines.evaluate.front.opened import (
     open_encoder,
     open_rows,
     read_training_queries,
-    refuse_nothing_left,
 )
 from irctl.pipelines.evaluate.isotropy import QUERIES, MeasuredDocuments
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.populations import measure_asked, open_documents
-from irctl.pipelines.evaluate.rankings import result_rows
+from irctl.pipelines.evaluate.rankings import leave_out, result_rows
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_targets
 from irctl.pipelines.references import transforms
 from irctl.pipelines.references.trained_models import hash_of_training
@@ -184,7 +183,8 @@ def _measure_target(
     vectors_QD = embed_queries(job.opened.encoder, asked_queries.ids, asked_queries.texts, job.config.encoder)
     gave_Q = _who_gave(parts, asked_queries.texts, vectors_QD)
     if gave_Q.any():
-        target = _leave_out(target, take(asked_queries, gave_Q).ids, job.reporter)
+        gave = take(asked_queries, gave_Q).ids
+        target = leave_out(target, gave, "a transform", job.reporter, also=", or name --transforms front:corpus")
         asked_queries, vectors_QD = take(asked_queries, ~gave_Q), vectors_QD[~gave_Q]
     depth = _depth(target, job.config)
     measured, names = Measurements(), dict[int, str]()
@@ -217,19 +217,6 @@ def _who_gave(parts: Sequence[Form], texts: Sequence[str], vectors_QD: NDArray[n
     for one in fitted.values():
         gave_Q |= one.gave_mean(hash_texts(texts)) | one.gave_mean(hash_vectors(vectors_QD))
     return gave_Q
-
-
-def _leave_out(target: Target, ids: Sequence[str], reporter: Reporter) -> Target:
-    """The target without these queries. DataError where no judged query is left."""
-    from irctl.data.judgements.qrels import qrels_sha256
-
-    gave = set(ids) & target.qrels.keys()
-    said = f"{target.dataset} {target.split}: {len(gave)} of {len(target.qrels)} queries gave a transform its mean"
-    left = {q: judged for q, judged in target.qrels.items() if q not in gave}
-    if not left:
-        raise refuse_nothing_left(f"{target.dataset} {target.split}")
-    reporter.say(f"{said}: left out of all rows")
-    return replace(target, qrels=left, qrels_sha256=qrels_sha256(left), n_left_out=len(gave))
 
 
 def _depth(target: Target, config: Config) -> int:

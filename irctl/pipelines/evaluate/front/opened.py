@@ -104,11 +104,3 @@ def read_training_queries(
 
         return training_queries.of_file(Path(config.transform.queries), opened.searched.raw_dim)
     return training_queries.of_collection(opened.encoder, collection, config)
-
-
-def refuse_nothing_left(what: str) -> DataError:
-    """Where all queries of a split gave the mean."""
-    return DataError(
-        f"{what}: all queries gave a transform its query mean, so nothing is measured by them",
-        hint="Measure other queries (--split dev+test), or centre them by the corpus (--transforms front:corpus)",
-    )
