@@ -37,7 +37,9 @@ def ls(
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="collection or group, such as beir/scifact; acerag: AceRAG-Data")],
+    name: Annotated[
+        str, typer.Argument(help="collection or group, such as beir/scifact; acerag: AceRAG-Data; entities: made here")
+    ],
     root: Root = "",
     json_: Json = False,
     quiet: Quiet = False,

@@ -67,7 +67,7 @@ FORMERLY: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    lm: str = ""  # the language model: folder or hub id; recall-llama and recall-qwen3 are small ones, made here
+    lm: str = ""  # the language model: folder or hub id; recall-llama, recall-qwen3, entities-llama: small, made here
     layers: int = 8  # of the language model that the encoder begins with
     stage: str = "pt"  # pt: pre-training on texts; ft: fine-tuning on prompts with a context
     ratios: str = "1,2,4,8"  # tokens of context a row stands for; one is drawn for each window or row

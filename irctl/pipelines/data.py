@@ -8,7 +8,7 @@ from typing import Any
 
 from irctl.data.collections import cards
 from irctl.data.collections.open import is_present, open_collection
-from irctl.data.contexts import released
+from irctl.data.contexts import entities, entity_files, released
 from irctl.errors import DataError
 from irctl.types import Reporter
 
@@ -40,6 +40,8 @@ def fetch(name: str, reporter: Reporter, *, root: str = "") -> dict[str, Any]:
     """Fetch one collection, or each of a group; returns their folders, and the closed members that are not here."""
     from irctl.data.collections.fetch import fetch_collection
 
+    if name == entities.NAME:
+        return {"folders": {name: str(entity_files.folder())}}
     if name == released.NAME:
         return {"folders": {name: str(released.find(released.SOURCES, root)[0].parent)}}
     names = cards.groups().get(name, (name,))

@@ -84,20 +84,14 @@ def rows(count: int, *parts: object) -> Iterator[dict[str, Any]]:
             }
 
 
-def answered_texts(count: int, *parts: object) -> tuple[Numbers, int]:
-    """(numbers of words [N, T]: BOS, a context, its questions each with answer and EOS; where the questions begin)."""
+def texts(count: int, *parts: object) -> Iterator[str]:
+    """Contexts with all their questions, each answered, an answer before EOS."""
     contexts_NT, values_NK, asked_NQ = draw(count, *parts)
     ends_NQ = np.full_like(asked_NQ, words().index(EOS))
     turns_NQ3 = np.stack([question_number(asked_NQ), answers(values_NK, asked_NQ), ends_NQ], axis=2)
-    begins_N1 = np.full((count, 1), words().index(BOS))
-    return np.concatenate([begins_N1, contexts_NT, turns_NQ3.reshape(count, -1)], axis=1), 1 + KEYS + NOISE
-
-
-def texts(count: int, *parts: object) -> Iterator[dict[str, str]]:
-    """Records of text for pre-training: a context, and all its questions answered."""
     known = words()
-    for numbers in answered_texts(count, *parts)[0]:
-        yield {"text": " ".join(known[i] for i in numbers[1:])}
+    for numbers in np.concatenate([contexts_NT, turns_NQ3.reshape(count, -1)], axis=1):
+        yield " ".join(known[i] for i in numbers)
 
 
 def write(folder: Path, *, train: int, test: int, seed: int) -> dict[str, int]:
@@ -105,7 +99,7 @@ def write(folder: Path, *, train: int, test: int, seed: int) -> dict[str, int]:
     made = {
         "recall-train.json": rows(train, seed, "train"),
         "recall.json": rows(test, seed, "test"),
-        "recall-text.json": texts(train, seed, "text"),
+        "recall-text.json": ({"text": text} for text in texts(train, seed, "text")),
     }
     counts = {}
     for name, records in made.items():

@@ -6,8 +6,12 @@ from irctl.data.files import made_once
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import LocatedModel, find_local, locate
 
-SMALL = {"recall-llama": "llama", "recall-qwen3": "qwen3"}
-"""Names of the models of the recall task, and their shapes."""
+SMALL = {
+    "recall-llama": ("recall", "llama"),
+    "recall-qwen3": ("recall", "qwen3"),
+    "entities-llama": ("entities", "llama"),
+}
+"""Names of small models, the tasks that they learn, and their shapes."""
 VERSION, SEED = 1, 1
 
 
@@ -49,5 +53,8 @@ def _key(name: str) -> str:
 def _small(name: str) -> LocatedModel:
     from irctl.models.compressive import tiny_lm
 
-    folder = made_once.make_once(KIND, _key(name), lambda work: tiny_lm.make(work, SMALL[name], seed=SEED))
+    task, shape = SMALL[name]
+    folder = made_once.make_once(
+        KIND, _key(name), lambda work: tiny_lm.make(work, shape, task=tiny_lm.TASKS[task], seed=SEED)
+    )
     return LocatedModel(folder, name, "", "made")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from irctl.data.contexts import recall
+from irctl.data.contexts import entities, entity_files, recall
 from irctl.data.contexts.prompts import Words
 from irctl.data.contexts.rows import read_rows
 from irctl.data.contexts.split import split_row
@@ -43,12 +43,18 @@ def test_its_files_are_rows_whose_words_are_one_token_each(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_it_answers_by_its_context_and_by_chance_without(tmp_path: Path) -> None:
-    tiny_lm.make(tmp_path, "llama")
+@pytest.mark.parametrize("task", [tiny_lm.RECALL, tiny_lm.ENTITIES])
+def test_it_answers_by_its_context_and_by_chance_without(tmp_path: Path, task: tiny_lm.Task) -> None:
+    tiny_lm.make(tmp_path, "llama", task=task, seed=1)
     located = LocatedModel(tmp_path, "llama", "", "folder")
     lm, tokenizer = open_language_model(located), open_tokenizer(located)
-    recall.write(tmp_path, train=1, test=60, seed=5)
-    rows = [split_row(tokenizer, r) for r in read_rows(tmp_path / "recall.json", Words())]
+    if task is tiny_lm.RECALL:
+        recall.write(tmp_path, train=1, test=60, seed=5)
+        file, words = "recall.json", Words()
+    else:
+        entity_files.write(tmp_path, train=120, test=1, seed=5)
+        file, words = "rag-qa.json", Words(**entities.WORDS)
+    rows = [split_row(tokenizer, r) for r in read_rows(tmp_path / file, words)]
     right = {"open": 0, "closed": 0}
     for name in right:
         for found in rows:
