@@ -118,3 +118,9 @@ def test_trained_heads_differ_from_the_one_alone_in_start_and_regularizer_alone(
             own = resolved(f"isotropy-trained:{name}-{init}").flat()
             start = {} if init == "pca" else {"model.head_init": init}
             assert {k: v for k, v in own.items() if v != alone.get(k)} == {**expected, **start}
+
+
+def test_the_arm_without_a_head_trains_by_the_rate_of_the_encoder(place: Workspace) -> None:
+    plan = place.ok("train --recipe isotropy-paper:no-head --tiny --dry-run --json").json["plan"]
+    assert list(plan["parts"]) == ["base"] and plan["parts"]["base"].endswith("peak learning rate 1e-05")
+    assert plan["similarity"] == {"scores": "cosine"}
