@@ -12,6 +12,8 @@ from irctl.errors import DataError
 from irctl.types import Stream
 
 LONGEST = 9e18  # |a - b|^2 of two such rows is still a float32
+UNIT = 1e-3
+"""How far from 1 the length of a row may be where all are meant to be of length 1; float16 is 5e-4 off."""
 _ROWS = 2048  # rows divided in float64 at once: 16 MB at 1024 dimensions
 
 

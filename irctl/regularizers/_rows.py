@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from irctl.errors import DataError
-
-FEWEST = 3
-"""Rows below which a covariance, or a mean over pairs, says nothing."""
+from irctl.metrics.vectors.moments import FEWEST
 
 
 def take(name: str, z_ND: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import DataError
+from irctl.index.arrays import UNIT
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,6 @@ BLOCK = 4096
 """Rows in float64 at once."""
 FEWEST = 3
 """Rows below which a covariance, or a mean over pairs, says nothing."""
-_UNIT = 1e-3  # how far from 1 the length of a row may be where all are meant to be of length 1; float16 is 5e-4 off
 
 _EQUAL = 1e-24  # share of the squares below which a scatter is the rounding of float64
 
@@ -125,5 +125,5 @@ def _of_block(x_nD: Floats) -> Moments:
         unit_nD.T @ unit_nD,
         float(norms_n.sum()),
         float(squares_n.sum()),
-        bool((np.abs(norms_n - 1) <= _UNIT).all()),
+        bool((np.abs(norms_n - 1) <= UNIT).all()),
     )

@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irctl.errors import ConfigError, DataError
+from irctl.index.arrays import UNIT
 from irctl.settings import Transform as Settings
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
 _ROWS = 2048  # rows in float64 at once: 16 MB at 1024 dimensions
-_UNIT = 1e-3  # how far from 1 the length of a row may be where all are meant to be of length 1; float16 is 5e-4 off
 _TOP = 100  # all-but-the-top removes one direction of so many (Mu & Viswanath)
 
 
@@ -63,7 +63,7 @@ def measure(blocks: Iterable[Vectors]) -> Statistics:
                 shift_D, dim = x_nD[0].copy(), x_nD.shape[1]
                 sum_D, moment_DD = np.zeros(dim), np.zeros((dim, dim))
             lengths_n = np.sqrt(np.einsum("nd,nd->n", x_nD, x_nD))
-            are_unit = are_unit and bool((np.abs(lengths_n - 1) <= _UNIT).all())
+            are_unit = are_unit and bool((np.abs(lengths_n - 1) <= UNIT).all())
             x_nD -= shift_D
             sum_D += x_nD.sum(axis=0)
             moment_DD += x_nD.T @ x_nD

@@ -15,7 +15,7 @@ from irctl import stopping
 from irctl.errors import DataError
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
-from irctl.index.arrays import check_taken
+from irctl.index.arrays import UNIT, check_taken
 from irctl.index.bundle import FORMAT, VERSION, locate_quantizer
 from irctl.index.learned_bundle import copy_encoder
 from irctl.index.plan import Plan, check_batch, draw_samples, find_missing, list_row_groups, write_or_match
@@ -206,7 +206,7 @@ class Work:
             self.reporter.warn(f"the encoder compares by distance, the codes keep {metric}; --set compress.metric=l2")
         elif similarity == "cosine" and metric == "ip":
             lengths_N = np.linalg.norm(x_ND[:1000], axis=1)
-            if np.abs(lengths_N - 1).max(initial=0) > 1e-3:
+            if np.abs(lengths_N - 1).max(initial=0) > UNIT:
                 self.reporter.warn("the encoder compares by cosine and its vectors are not of length 1; "
                                    "--set compress.metric=cosine")  # fmt: skip
 

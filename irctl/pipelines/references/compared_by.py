@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from irctl.index.arrays import UNIT
 from irctl.index.scoring import METRIC
 from irctl.types import Reporter
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from irctl.pipelines.references.vectors import Input
 
 _ROWS = 256  # looked at
-_UNIT = 1e-3  # float16 is 5e-4 off
 
 
 def say_other(given: Input, asked: str, reporter: Reporter) -> None:
@@ -22,5 +22,5 @@ def say_other(given: Input, asked: str, reporter: Reporter) -> None:
     if not asked or not own or METRIC[asked] == METRIC[own] or not given.stream.rows:
         return
     rows_ND = given.stream.take(np.arange(min(_ROWS, given.stream.rows)))
-    if np.abs(np.linalg.norm(rows_ND, axis=1) - 1).max() > _UNIT:
+    if np.abs(np.linalg.norm(rows_ND, axis=1) - 1).max() > UNIT:
         reporter.warn(f"{given.name}: search.similarity={asked}, but its encoder compares by {own}")

@@ -26,14 +26,13 @@ from torch.nn.functional import normalize
 from irctl import plugins
 from irctl.config import Config
 from irctl.errors import DataError, RunFailed
+from irctl.index.arrays import UNIT
 from irctl.metrics.vectors.moments import Moments, of_rows
 from irctl.training.objective import regularizer_terms
 from irctl.training.objective.regularizer_terms import FEWEST, KEY
 from irctl.training.objective.term import Rows, Term
 from irctl.training.parallel import gather
 
-UNIT = 1e-3
-"""How far lengths of vectors may be from 1 that were stored as having length 1, in half precision too."""
 LEAST_SHARE = 1e-3
 """Of the gradient of the whole loss at the first step, below which a regularizer is said to do nothing."""
 
