@@ -34,6 +34,8 @@ from irctl.types import Reporter, Silent
 PLAN = "plan.json"
 PLANNED = {**SHAPE, "key_parts": dict, "shard_rows": int, "shards": int, "batch_tokens": int}
 NAMED_MISSING = 8
+BAR = "encoding"
+"""Label of the bar: a training's process tells its launcher by it that texts are encoded."""
 
 
 class Texts(Protocol):
@@ -120,7 +122,7 @@ def embed_corpus(
         reporter.say(f"{folder}: {said}")
     journal = shards.ShardJournal(folder, *part)
     already = sum(int(line["rows"]) for line in done.values())
-    with reporter.bar("encoding", plan["rows"], already) as advance:
+    with reporter.bar(BAR, plan["rows"], already) as advance:
         for index in todo:
             kept = f"{len(done)} of {plan['shards']} shards"
             if stopping.requested() and (rows := count_pieces(folder, done, encoder.batch_tokens)[0]):

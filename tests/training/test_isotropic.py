@@ -340,6 +340,9 @@ def test_epochs_leave_models_unless_the_length_is_said_in_steps(tiny_encoder: Pa
         assert config.train.epoch_models == wanted
     default = settings.resolve({"train.method": ("isotropic", SET), "data.source": (toy, SET)})
     assert checks.check(default, Silent())[0].train.epoch_models
+    for epochs, wanted in ((10, True), (11, False)):
+        longer = default.replace({"train.epochs": epochs}, SET)
+        assert checks.check(longer, Silent())[0].train.epoch_models == wanted
 
 
 def test_the_temperature_is_one_for_distances_and_measured_for_cosines(tiny_encoder: Path, toy: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl import files
 from irctl.errors import ConfigError, DataError
-from irctl.pipelines.train import branch, model_parts, preparation, start
+from irctl.pipelines.train import branch, memory, model_parts, preparation, start
 from irctl.pipelines.train.learning_rate import scale_lr
 from irctl.training import batch_plan, precision
 from irctl.training.objective import regularizer_terms
@@ -69,6 +69,8 @@ def check(config: Config, reporter: Reporter, out: str | None = None) -> tuple[C
     head_settings.check_files(config, str(plugins.literal("methods", config.train.method, "DATA")), found)
     if found is not None:
         similarity.check_similarity(config.search.similarity, *similarity.of_training(found, config))
+        if warning := memory.warn_of_epochs(config, found.folder, plan.devices):
+            reporter.warn(warning)
     if warning := precision.overflow_warning(config.model.name, config.hardware.precision, found):
         reporter.warn(warning)
     return config, plan

@@ -62,6 +62,8 @@ class Follow:
         elif event == "warn":
             self._reporter.warn(row["message"])
             self._run.event("warning", "training", row["message"])
+        elif event == "encoding":
+            self._reporter.say(f"encoding {row['texts']} texts through the frozen base, once; kept in the cache")
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "regularizers":

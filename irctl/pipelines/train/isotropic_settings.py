@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from irctl.config import Config
 
 METHOD = "isotropic"
+LONGEST = 10
+"""Epochs up to which each leaves its model where nobody chose: the source has 3, and 400 copies fill a disk."""
+LARGEST_CORPUS = 20_000
+"""Documents up to which dev is measured over the whole corpus where the base is frozen and nobody chose."""
 HEAD_LR = 5e-4
 """Peak learning rate of a head where nobody chose one: the source's."""
 
@@ -31,7 +35,7 @@ def settle(config: Config) -> Config:
     values: dict[str, object] = {}
     compared_by = config.model.similarity
     located = locate.find_local(config.model.name, config.model.revision)
-    had_head = bool(located and reading.read_file(located).get(HEAD))
+    had_head = _had_head(config)
     has_head = had_head or bool(config.model.output_dim)
     if located and had_head and not method_settings.is_asked(config, "model.output_dim"):
         values["model.output_dim"] = ""
@@ -45,9 +49,8 @@ def settle(config: Config) -> Config:
     if adds and not any(method_settings.is_asked(config, rate) for rate in rates):
         values["train.lr" if frozen_settings.is_frozen(config) else "train.projection_lr"] = HEAD_LR
     # of a small collection every step may end an epoch: a model a step
-    keeps_none = method_settings.is_asked(config, "train.max_steps") or deepspeed_settings.uses_deepspeed(
-        config.hardware
-    )
+    in_steps = method_settings.is_asked(config, "train.max_steps")
+    keeps_none = in_steps or config.train.epochs > LONGEST or deepspeed_settings.uses_deepspeed(config.hardware)
     if keeps_none and not method_settings.is_asked(config, "train.epoch_models"):
         values["train.epoch_models"] = False
     names = [name for name in terms.names(config) if positives.follows_base(config, name)]
@@ -55,6 +58,22 @@ def settle(config: Config) -> Config:
     if "distill" in names and not any(method_settings.is_asked(config, key) for key in keys):
         values["loss.distill.label_temperature"] = 0.0
     return config.replace(values, derived(f"--method {METHOD}")) if values else config
+
+
+def measure_on_corpus(config: Config, documents: int) -> Config:
+    """The configuration whose dev score is over the whole corpus where nobody chose: the base's vectors of its
+    documents are made once, and candidates hardly tell a destroyed head from a good one. documents: of the corpus.
+    """
+    has_head = bool(config.model.output_dim) or _had_head(config)
+    keeps_base = config.train.method == METHOD and frozen_settings.is_frozen(config) and has_head
+    if not keeps_base or documents > LARGEST_CORPUS or method_settings.is_asked(config, "eval.during"):
+        return config
+    return config.replace({"eval.during": "corpus"}, derived(f"--method {METHOD}, a frozen base"))
+
+
+def _had_head(config: Config) -> bool:
+    located = locate.find_local(config.model.name, config.model.revision)
+    return bool(located and reading.read_file(located).get(HEAD))
 
 
 def check(config: Config) -> None:

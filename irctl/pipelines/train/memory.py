@@ -29,6 +29,8 @@ MOMENT_BYTES = 8
 """Of a trained parameter, in a checkpoint with the optimizer."""
 CHECKPOINT_BYTES = 1 << 17
 """The rest of a checkpoint: file headers, random states, schedule, history."""
+MANY_GIB = 1.0
+"""Of epoch models over a frozen base, from which a training says so before it begins."""
 SHARED_BYTES = {0: 0, 1: 12, 2: 14, 3: 16}
 """Of STATE_BYTES, what each ZeRO stage shares out over the devices."""
 
@@ -64,8 +66,14 @@ class ModelMemory:
     @property
     def disk_gib(self) -> float:
         """The most that lies there at once: while the last checkpoint is written, or the model after it."""
-        of_epochs = self.epochs * (self.checkpoint_gib + self.model_gib)  # links, but they outlive what they link to
-        return of_epochs + max(self.checkpoints * self.checkpoint_gib, self.kept * self.checkpoint_gib + self.model_gib)
+        return self.epochs * self.epoch_gib + max(
+            self.checkpoints * self.checkpoint_gib, self.kept * self.checkpoint_gib + self.model_gib
+        )
+
+    @property
+    def epoch_gib(self) -> float:
+        """One epoch's model and its state: links, but they outlive what they link to."""
+        return self.checkpoint_gib + self.model_gib
 
     @property
     def model_gib(self) -> float:
@@ -166,6 +174,25 @@ def check_disk(config: Config, devices: int, runs: Path, checkpoints: Path | Non
         )
 
 
+def epoch_models(taken: ModelMemory) -> str:
+    """What the epochs of a training leave, in words."""
+    return f"{taken.epochs} epoch model{'s' * (taken.epochs != 1)} of {taken.epoch_gib:.2f} GiB with the state"
+
+
+def warn_of_epochs(config: Config, folder: Path, devices: int) -> str:
+    """What to say where epochs keep the same frozen base many times over; empty where it is little."""
+    if not (config.train.epoch_models and frozen_settings.is_frozen(config)):
+        return ""
+    taken = of_model(folder, config, devices)
+    size = taken.epochs * taken.epoch_gib
+    if size <= MANY_GIB:
+        return ""
+    return (
+        f"train.epoch_models (from {config.origin('train.epoch_models')}): {epoch_models(taken)}, {size:.2f} GiB, each "
+        "with the same frozen base. Set train.epoch_models=false; train.keep says how many checkpoints stay"
+    )
+
+
 def _trains_codes_alone(config: Config) -> bool:
     """Whether what is trained belongs to a bundle: its query centroids and a map, not the encoder of queries."""
     method = config.train.method
@@ -202,9 +229,11 @@ def describe(config: Config, plan: BatchPlan) -> dict[str, str]:
             lines["parameters"] += f", {taken.trained:,} trained"
             each = f"{taken.state_bytes:g} bytes a trained parameter, {taken.frozen_bytes:g} a frozen one"
         lines["weights and optimizer"] = f"{taken.device_gib:.2f} GiB a device ({each})"
+        of_epochs = f"{epoch_models(taken)}, " if taken.epochs else ""
         lines["checkpoints on disk"] = (
-            f"{taken.disk_gib:.2f} GiB at the most ({taken.checkpoints} at once of {taken.checkpoint_gib:.2f} GiB, or "
-            f"{taken.kept} and the model {taken.model_gib:.2f} GiB), of {free_gib(paths.runs()):.2f} GiB free"
+            f"{taken.disk_gib:.2f} GiB at the most ({of_epochs}{taken.checkpoints} at once of "
+            f"{taken.checkpoint_gib:.2f} GiB, or {taken.kept} and the model {taken.model_gib:.2f} GiB), "
+            f"of {free_gib(paths.runs()):.2f} GiB free"
         )
     size = config.data.group_size
     if plan.negatives_per_query is not None and config.loss.inbatch != "own":

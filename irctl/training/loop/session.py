@@ -21,6 +21,7 @@ from irctl.config import Config
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, RunFailed
 from irctl.ledger.files import surroundings
+from irctl.models import embed
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.training import batch_plan, learning_rates, precision
@@ -63,6 +64,9 @@ class JournalReporter:
     def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
         def advance(n: int = 1) -> None:
             pass
+
+        if label == embed.BAR and total and gather.world()[0] == 0:  # minutes, before the first step
+            self._journal.event("encoding", texts=total - done)
 
         return nullcontext(advance)
 

@@ -53,7 +53,7 @@ def check(config: Config) -> None:
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Mine or find the negatives; every fault of the data is found here, before a model is loaded."""
     source = open_source(config)
-    config = record(config, source, run, reporter)
+    config = record(_settle_dev(config, source), source, run, reporter)
     groups = groups_of(config, source)
     sizes = tell(config, source, groups, reporter, _dev_notices(config, source))
     for_workers = {}
@@ -131,6 +131,13 @@ def open_source(config: Config, *, holds_out: bool = False) -> TrainingSource:
     return source
 
 
+def _settle_dev(config: Config, source: TrainingSource) -> Config:
+    """The configuration with what dev is measured over where nobody chose, now that the corpus is known."""
+    if not isinstance(source, JudgedSplit):
+        return config
+    return isotropic_settings.measure_on_corpus(config, len(source.collection.corpus))
+
+
 def _dev_notices(config: Config, source: TrainingSource) -> list[str]:
     """What to say of the split by which the best checkpoint is chosen."""
     split = dev_split(source)
@@ -157,6 +164,7 @@ def _one_grade(qrels: Mapping[str, Mapping[str, int]]) -> bool:
 def describe(config: Config) -> Described:
     """What a training would find, without mining or training."""
     source = open_source(config)
+    config = _settle_dev(config, source)
     return describe_source(config, source, _dev_notices(config, source))
 
 
