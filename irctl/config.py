@@ -172,6 +172,10 @@ def _build(merged: Layer) -> Config:
 
 
 def _check_name(key_name: str, package: str, name: str, origin: Origin) -> None:
+    if not name:
+        raise ConfigError(
+            f"{key_name} (from {origin}): a name is empty", hint=f"Known: {', '.join(plugins.names(package))}"
+        )
     try:
         plugins.check(package, name)
     except ConfigError as e:
@@ -215,6 +219,8 @@ def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(cls)} if cls else {}
     if leaf in fields:
         return fields[leaf]
+    if name.startswith(REGULARIZERS) and section != REGULARIZERS.rstrip(".") and cls is None:
+        _check_name(name, "regularizers", section.removeprefix(REGULARIZERS), origin)
     legal = list(known_keys())
     sections = list(dict.fromkeys(k.partition(".")[0] for k in legal))
     near = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)

@@ -276,6 +276,15 @@ def _is_of(found: Path, path: Path) -> bool:
     return path.is_relative_to(found) or found.name.startswith(f".{path.name}.tmp.")
 
 
+def open_modes(folder: Path) -> None:
+    """Give the files below a folder that this process made the mode that its umask gives: safetensors writes 0600."""
+    umask = os.umask(0o077)  # there is no other way to read it
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o666 & ~umask)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in the folder last."""
     handle = os.open(folder, os.O_RDONLY)

@@ -147,3 +147,29 @@ def test_outputs_that_are_no_regular_files_are_refused_before_the_work(place: Wo
         assert done.code == 3, done.err
         assert done.err.splitlines()[-1].startswith(f"error: {target}: expected a "), done.err
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_of_models_and_checkpoints_have_the_mode_of_the_umask(
+    umask: int, mode: int, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from irctl import config as settings
+    from irctl.models.encoder import load_encoder
+    from irctl.training.parallel.tensors import write_weights
+    from irctl.training.run_files import checkpoints
+
+    encoder = load_encoder(settings.resolve(), str(tiny_encoder))
+    before = os.umask(umask)
+    try:
+        encoder.save(tmp_path / "model")
+        staged = checkpoints.open_staging(tmp_path / "kept", 3)
+        write_weights(staged / checkpoints.WEIGHTS, {"w": torch.zeros(2)})
+        checkpoints.publish(tmp_path / "kept", 3, {})
+        assert os.umask(umask) == umask, "left as it was"
+    finally:
+        os.umask(before)
+    made = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert {"model.safetensors", checkpoints.WEIGHTS} <= {p.name for p in made}
+    assert {oct(p.stat().st_mode & 0o777) for p in made} == {oct(mode)}

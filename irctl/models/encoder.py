@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
 from torch import Tensor
 
-from irctl import allocator
+from irctl import allocator, files
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import arithmetic, fingerprints, fitted_rows, modules, reading
 from irctl.models.head_settings import HEAD
@@ -343,6 +343,7 @@ class TextEncoder:
         }
         fitted_rows.save(staged, fitted_rows.load(self.located.folder), self.fitted_on)
         (staged / reading.FILE).write_text(json.dumps(about | dict(extra or {}), indent=1, sort_keys=True) + "\n")
+        files.open_modes(staged)
         shutil.rmtree(folder, ignore_errors=True)
         staged.rename(folder)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import hashing, tables
+from irctl import files, hashing, tables
 from irctl.errors import DataError
 from irctl.models.fingerprints import fingerprint_of, fingerprint_tokenizer, read_header
 
@@ -104,6 +104,7 @@ def save(
     described = {k: v for k, v in asdict(about).items() if k != "assumed"}
     text = json.dumps({"format": FORMAT, "version": VERSION, **described}, indent=1, sort_keys=True)
     (staged / FILE).write_text(text + "\n")
+    files.open_modes(staged)
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
 

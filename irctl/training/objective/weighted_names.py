@@ -8,6 +8,9 @@ from irctl import plugins
 from irctl.config import Config
 from irctl.errors import ConfigError
 
+LARGEST = 1e6
+"""Weight above which the other terms are nothing, and sums leave the range of float32."""
+
 
 def read(config: Config, key: str, package: str) -> list[tuple[str, float]]:
     """(name, weight) of each term of the setting `key`, in its order; a name without a weight has weight 1.
@@ -29,7 +32,10 @@ def _read_term(config: Config, key: str, package: str, term: str) -> tuple[str, 
         weight = float(number) if colon else 1.0
     except ValueError:
         weight = math.nan
+    origin = config.origin(key)
     if not 0 < weight < math.inf:
-        origin = config.origin(key)
         raise ConfigError(f"{key}: expected a weight above 0 after '{name}:', found '{number}' (from {origin})")
+    if weight > LARGEST:
+        at_most = f"expected a weight of at most {LARGEST:.0f} after '{name}:'"
+        raise ConfigError(f"{key}: {at_most}, found '{number}' (from {origin})")
     return plugins.check(package, name), weight

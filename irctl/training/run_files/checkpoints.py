@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irctl import tables
+from irctl import files, tables
 from irctl.errors import ConfigError, DataError
 
 MANIFEST = "irctl.json"
@@ -50,6 +50,7 @@ def open_staging(folder: Path, step: int) -> Path:
 def publish(folder: Path, step: int, manifest: dict[str, Any]) -> Path:
     """Make the staged files a checkpoint: everything on disk, manifest last, then the rename."""
     source, target = staging(folder, step), folder / f"{PREFIX}{step}"
+    files.open_modes(source)
     sync_files(source)
     entry = source / MANIFEST
     entry.write_text(json.dumps({"version": VERSION, "step": step, **manifest}, indent=1, sort_keys=True))
