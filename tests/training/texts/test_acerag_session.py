@@ -17,6 +17,7 @@ from irctl.methods.acerag import Method
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
 from irctl.models.fingerprints import fingerprint_state
+from irctl.pipelines.train.data_kinds import texts
 from irctl.training import batch_plan
 from irctl.training.loop import session
 from irctl.training.loop.loss_batches import Loader, LossBatches
@@ -154,6 +155,17 @@ def test_a_stage_begins_with_the_encoder_of_the_one_before(made: Path, tmp_path:
     other = tiny.make_models(tmp_path, "qwen3")
     with pytest.raises(DataError, match="was trained for"):
         trained(tmp_path / "other", tiny.configuration(made, **{"train.init": init, "acerag.lm": str(other)}))
+
+
+def test_a_newest_checkpoint_that_is_cut_short_is_passed_over_and_said(
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = trained(tmp_path / "run", tiny.configuration(made))
+    newest = run / "checkpoints" / "checkpoint-9" / "compressive_encoder"
+    newest.mkdir(parents=True)
+    (newest / "config.json").write_text("{")
+    assert texts.find_init(str(run)) == run / "checkpoints" / "checkpoint-4" / "compressive_encoder"
+    assert "passed over" in caplog.text and "checkpoint-9" in caplog.text
 
 
 @pytest.mark.slow

@@ -44,13 +44,17 @@ def settle(config: Config) -> Config:
 def find_init(name: str) -> Path:
     """The encoder's folder of a run, a recipe's newest run (latest:NAME) or a folder. Raises DataError."""
     from irctl.ledger import query
+    from irctl.ledger.database.store import warn_once
     from irctl.ledger.files import run_json
     from irctl.models.compressive import folder as folders
 
     place = Path(name).expanduser()
     if not place.is_dir() or run_json.is_run(place):
         place = query.find_run(name, completed=True).folder
-    return folders.find(place)[0]
+    found, passed = folders.find(place)
+    for line in passed:
+        warn_once(f"passed over: {line}")
+    return found
 
 
 def check(config: Config) -> None:
