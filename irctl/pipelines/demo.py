@@ -94,4 +94,6 @@ class Placeholder(dict[str, Any]):
     """Results that --dry-run has not got: names in angle brackets."""
 
     def __missing__(self, key: str) -> Any:
+        if key == "folders":
+            return Placeholder()
         return [{"measure": HEADLINE, "value": 0.0}] if key == "results" else f"<{key}>"

@@ -15,6 +15,9 @@ def demo(
     quick: Annotated[
         bool, typer.Option("--quick", help="8 training steps and short passages: a minute or two")
     ] = False,
+    rag: Annotated[
+        bool, typer.Option("--rag", help="from retrieval to answers by compressed passages, in about five minutes")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the commands and stop")] = False,
     json_: Json = False,
     debug: Debug = False,
@@ -22,11 +25,13 @@ def demo(
     """Mine, train, encode, compress, search, evaluate and report on the built-in collection; no network needed.
 
     Takes under ten minutes on two cores. Interrupted, the same command continues. Every step is an irctl command,
-    printed before it runs.
+    printed before it runs. --rag instead finds passages about made-up entities, compresses them, and has a small
+    language model, made and trained here, answer questions by them.
 
     \b
     Examples:
       irctl demo --dry-run
+      irctl demo --rag --dry-run
     """
     from irctl.commands.demo.steps import run
 
@@ -34,4 +39,4 @@ def demo(
         code: int | None = ctx.find_root().command.main(args=argv, prog_name="irctl", standalone_mode=False)
         return code
 
-    run(main, fresh=fresh, quick=quick, dry_run=dry_run, json_=json_, debug=debug)
+    run(main, fresh=fresh, quick=quick, rag=rag, dry_run=dry_run, json_=json_, debug=debug)

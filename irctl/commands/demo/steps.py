@@ -21,15 +21,15 @@ from irctl.files import write_atomic
 Main = Callable[[list[str]], int | None]
 
 
-def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, debug: bool) -> None:
+def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, debug: bool, rag: bool = False) -> None:
     """main runs one irctl command line in this process and returns its exit code (None is 0)."""
     from irctl import console
-    from irctl.pipelines import demo
+    from irctl.pipelines import demo, rag_demo
 
     with guarded(json_, debug):
-        memory = Memory(paths.runs() / ("demo-quick.json" if quick else "demo.json"), fresh)
+        memory = Memory(paths.runs() / f"demo{'-rag' if rag else ''}{'-quick' if quick else ''}.json", fresh)
         started, number = time.monotonic(), 0
-        steps = demo.plan(quick=quick)
+        steps = (rag_demo if rag else demo).plan(quick=quick)
         payload: Any = None
         try:
             while True:
@@ -53,7 +53,11 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
             summary = finished.value
         if dry_run:
             return
-        finish(main, summary, json_=json_, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        if rag:
+            finish_rag(summary, json_=json_, seconds=seconds)
+        else:
+            finish(main, summary, json_=json_, seconds=seconds)
 
 
 def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
@@ -75,6 +79,9 @@ def invoke(main: Main, argv: tuple[str, ...]) -> dict[str, Any]:
 def outcome(payload: dict[str, Any]) -> str:
     """What a step found, in a few words."""
     results = payload.get("results") or [payload]
+    if "task" in payload:
+        of = [r for r in results if r["part"].startswith("compressed") and r["measure"] == results[0]["measure"]]
+        return "  ".join(f"{r['part']} {r['measure']} {r['value']:.4f}" for r in of)
     if "measure" in results[0]:
         return "  ".join(f"{r['measure']} {r['value']:.4f}" for r in results if isinstance(r.get("value"), float))
     shown = ("queries", "negatives", "rows", "bytes_per_row", "relative_mse", "steps", "loss", "seconds")
@@ -93,7 +100,7 @@ class Memory:
 
     def recall(self, argv: tuple[str, ...]) -> dict[str, Any] | None:
         payload = self.steps.get(json.dumps(argv))
-        if not payload:
+        if not payload or "run" not in payload:  # what is made in the cache is there already
             return None
         here = paths.runs() / str(payload["run"])
         # of a copy, or of runs that were moved, the paths in it are another place's
@@ -135,3 +142,21 @@ def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float) 
     console.out(f"took {seconds:.0f} s; irctl runs show RUN explains any number")
     if code:
         raise typer.Exit(code)
+
+
+def finish_rag(summary: dict[str, Any], *, json_: bool, seconds: float) -> None:
+    """Print what was answered by compressed passages, and what the table means."""
+    from irctl import console
+    from irctl.pipelines import rag_demo
+
+    rows = rag_demo.table(summary)
+    if json_:
+        about = {"r_at_1": summary["r_at_1"], "trained": summary["trained"], "rows": rows}
+        console.emit_json({"schema": "irctl/demo/1", **about, "seconds": round(seconds, 1)})
+        return
+    console.table(rows)
+    console.out("")
+    console.out(f"R@1 {summary['r_at_1']:.4f}; retrieved and gold: exact matches of answers by passages so found")
+    for sentence in rag_demo.MEANING:
+        console.out(sentence)
+    console.out(f"run folders {paths.runs()}/   took {seconds:.0f} s; irctl runs show RUN explains any number")

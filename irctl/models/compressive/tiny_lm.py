@@ -29,7 +29,7 @@ LEARNED, IN_A_ROW = 0.02, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class SmallTask:
     """words: all that the model knows. texts: (count, *parts) -> so many texts of one length in tokens, without BOS,
     in which an answer is the word before EOS. parts: pattern of a word; none: blanks part them.
     """
@@ -41,14 +41,14 @@ class Task:
     parts: str = ""
 
 
-RECALL = Task(name="recall", words=recall.words, texts=recall.texts, template=recall.TEMPLATE)
-ENTITIES = Task(
+RECALL = SmallTask(name="recall", words=recall.words, texts=recall.texts, template=recall.TEMPLATE)
+ENTITIES = SmallTask(
     name=entities.NAME, words=entities.words, texts=entities.texts, template=recall.TEMPLATE, parts=entities.PARTS
 )
 TASKS = {task.name: task for task in (RECALL, ENTITIES)}
 
 
-def make(folder: Path, shape: str, *, task: Task = RECALL, seed: int = 0, layers: int = LAYERS) -> dict[str, Any]:
+def make(folder: Path, shape: str, *, task: SmallTask = RECALL, seed: int = 0, layers: int = LAYERS) -> dict[str, Any]:
     """Train it and save it as a folder that transformers opens; {shape, steps, loss}.
 
     Raises ConfigError for another shape, RunFailed where it did not learn.
@@ -83,7 +83,7 @@ def make(folder: Path, shape: str, *, task: Task = RECALL, seed: int = 0, layers
     return {"shape": shape, "layers": layers, "seed": seed, "steps": len(losses), "loss": round(losses[-1], 4)}
 
 
-def make_tokenizer(task: Task = RECALL) -> Any:
+def make_tokenizer(task: SmallTask = RECALL) -> Any:
     """Every word of the task is a token."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -124,7 +124,7 @@ def _make_model(shape: str, layers: int, words: int) -> Any:
     return Qwen3ForCausalLM(Qwen3Config(**common, head_dim=HIDDEN // HEADS))
 
 
-def _batch(task: Task, tokenizer: Any, seed: int, step: int) -> tuple[Tensor, Tensor]:
+def _batch(task: SmallTask, tokenizer: Any, seed: int, step: int) -> tuple[Tensor, Tensor]:
     """(token ids, labels) [B, T]: contexts and their answered questions; the answers and their ends are scored."""
     import torch
 

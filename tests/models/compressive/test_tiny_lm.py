@@ -44,7 +44,7 @@ def test_its_files_are_rows_whose_words_are_one_token_each(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [tiny_lm.RECALL, tiny_lm.ENTITIES])
-def test_it_answers_by_its_context_and_by_chance_without(tmp_path: Path, task: tiny_lm.Task) -> None:
+def test_it_answers_by_its_context_and_by_chance_without(tmp_path: Path, task: tiny_lm.SmallTask) -> None:
     tiny_lm.make(tmp_path, "llama", task=task, seed=1)
     located = LocatedModel(tmp_path, "llama", "", "folder")
     lm, tokenizer = open_language_model(located), open_tokenizer(located)
