@@ -66,6 +66,7 @@ def test_a_head_trains_and_is_part_of_the_saved_model(tiny_encoder: Path, toy: s
     assert all(p.requires_grad for m in heads.head_modules(encoder)[-2:] for p in m.parameters())
 
 
+@pytest.mark.slow
 def test_a_frozen_base_stays_and_its_head_does_not(tiny_encoder: Path, toy: str) -> None:
     _, paths = trained(configuration(tiny_encoder, toy, model__freeze_base=True))
     after, before = opened(paths.model), opened(tiny_encoder)
@@ -86,6 +87,7 @@ def test_a_training_records_how_many_parameters_it_trained(tiny_encoder: Path, t
     assert payload["params"] == known["params"] == (32 * 64 + 64) + (64 * 32 + 32)
 
 
+@pytest.mark.slow
 def test_a_transform_before_a_head_is_not_trained_then_or_later(tiny_encoder: Path, toy: str) -> None:
     _, first = trained(configuration(tiny_encoder, toy, model__head_init="transform", model__similarity="cosine"))
     _, later = trained(configuration(first.model, toy, model__output_dim="", model__similarity=""))

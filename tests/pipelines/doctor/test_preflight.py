@@ -72,6 +72,7 @@ def test_sound_settings_pass_every_check_and_leave_no_run(tiny_encoder: Path) ->
     assert dict(os.environ) == before and not paths.runs().exists()
 
 
+@pytest.mark.slow
 def test_a_head_and_its_regularizer_pass_with_a_frozen_base_too(tiny_encoder: Path) -> None:
     head = {"model__output_dim": "16", "train__regularizer": "gor:0.1", "loss__name": "infonce"}
     found = tried(configuration(tiny_encoder, **head, model__freeze_base=True, train__projection_lr=5e-4))
@@ -213,6 +214,7 @@ def test_a_frozen_encoder_has_no_parameter_to_train(tiny_encoder: Path) -> None:
     assert found.level == "error" and "model.lora_r" in found.fix
 
 
+@pytest.mark.slow
 def test_arms_share_the_check_of_their_data_and_are_told_by_name(tiny_encoder: Path) -> None:
     one, other = configuration(tiny_encoder), configuration(tiny_encoder, loss__name="kl")
     apart = configuration(tiny_encoder, data__max_queries=8)
@@ -257,6 +259,7 @@ steps = ["train --init {{plain}}"]
 """
 
 
+@pytest.mark.slow
 def test_the_command_tries_each_trained_arm_of_a_group_and_lists_the_others(place: Workspace, tmp_path: Path) -> None:
     data = word_collection(tmp_path / "words", train=range(12))
     (place.folder / "own.toml").write_text(RECIPE.format(data=data))

@@ -12,14 +12,14 @@ LLAMA = "meta-llama/Llama-2-7b-chat-hf"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("acerag")
     tiny.make_models(folder)
     tiny.make_files(folder)
     return Workspace(folder)
 
 
-def line(place: Workspace, *sets: str, lm: str = "lm-llama", files: str = "recall-train.json") -> str:
+def line(models: Workspace, *sets: str, lm: str = "lm-llama", files: str = "recall-train.json") -> str:
     given = (f"acerag.lm={lm}", f"acerag.data_files={files}", "acerag.stage=ft", "acerag.layers=1", *sets)
     return "train --method acerag --dry-run " + " ".join(f"--set {s}" for s in given)
 
@@ -32,32 +32,32 @@ def test_published_sizes_are_those_of_the_papers_models() -> None:
         assert found.encoder == pytest.approx(encoder, rel=0.005)
 
 
-def test_counted_parameters_are_those_of_the_modules(place: Workspace) -> None:
+def test_counted_parameters_are_those_of_the_modules(models: Workspace) -> None:
     from irctl.models.compressive.encoder import CompressiveEncoder
     from irctl.models.compressive.language_model import count_parameters, open_language_model
     from irctl.models.locate import LocatedModel
 
     for shape in ("llama", "qwen3"):
-        folder = tiny.make_models(place.folder, shape)
+        folder = tiny.make_models(models.folder, shape)
         located = LocatedModel(folder, shape, "", "folder")
         counted = sizes.count(sizes.read_config(shape, located), 2)
         assert counted.language_model == count_parameters(open_language_model(located))
         assert counted.encoder == count_parameters(CompressiveEncoder.cut(located, 2))
 
 
-def test_a_dry_run_says_rows_ratios_and_memory(place: Workspace) -> None:
-    out = place.ok(line(place, "acerag.held_out=0.2")).out
+def test_a_dry_run_says_rows_ratios_and_memory(models: Workspace) -> None:
+    out = models.ok(line(models, "acerag.held_out=0.2")).out
     assert "recall-train: 40 rows, 8 held out, 32 kept, 32 taken" in out
     assert "ratios: 1 2 4 8" in out and "rows held out: 8" in out and "language model: 0.00 GiB, frozen" in out
     assert "negatives" not in out.split("batch\n")[1] and "similarity" not in out
 
 
-def test_seven_billion_parameters_are_refused_on_a_small_device_with_what_fits(place: Workspace) -> None:
-    found = place.run(f"{line(place, lm=LLAMA)} --profile t4")
+def test_seven_billion_parameters_are_refused_on_a_small_device_with_what_fits(models: Workspace) -> None:
+    found = models.run(f"{line(models, lm=LLAMA)} --profile t4")
     assert found.code == 4
     assert "12.6 of them the frozen model" in found.err and "a device of the profile has 16" in found.err
     assert "A language model that fits" in found.err or "none beside it" in found.err
-    place.ok(f"{line(place, 'acerag.layers=8', lm=LLAMA)} --profile a100x8")
+    models.ok(f"{line(models, 'acerag.layers=8', lm=LLAMA)} --profile a100x8")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_seven_billion_parameters_are_refused_on_a_small_device_with_what_fits(p
         (("acerag.stage=pt",), 3, "stage pt trains on rows of text, found the other kind"),
     ],
 )
-def test_what_makes_no_training_is_one_line(place: Workspace, sets: tuple[str, ...], code: int, said: str) -> None:
-    command = line(place, *sets).replace(" --dry-run", "") if "missing.json" in " ".join(sets) else line(place, *sets)
-    found = place.run(command)
+def test_what_makes_no_training_is_one_line(models: Workspace, sets: tuple[str, ...], code: int, said: str) -> None:
+    command = line(models, *sets).replace(" --dry-run", "") if "missing.json" in " ".join(sets) else line(models, *sets)
+    found = models.run(command)
     assert found.code == code and said in found.err and len(found.err.strip().splitlines()) <= 2

@@ -135,6 +135,7 @@ def _plan(config: Config, compression: Compression, *, only_if_here: bool) -> Ro
         except DataError as e:
             return e.message
     else:
+        _files(config, compression)  # before a small language model is made, which takes half a minute
         located = locate_language_model(own.lm, config.model.revision)
     return plan_of(config, compression, open_tokenizer(located))
 
