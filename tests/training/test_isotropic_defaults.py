@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from word_collection import word_collection
+from isotropic_training import configuration
 
 from irctl import config as settings
 from irctl.ledger import query
@@ -20,26 +20,6 @@ from irctl.training.run_files import journal
 from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return word_collection(tmp_path_factory.mktemp("isotropic") / "toy", train=range(8), dev=range(8, 12))
-
-
-def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:
-    given = {
-        "train.method": "isotropic",
-        "model.name": str(model),
-        "model.freeze_base": True,
-        "data.source": toy,
-        "data.group_size": 3,
-        "batch.global": 8,
-        "train.max_steps": 3,
-        "train.lr": 1e-3,
-        **{k.replace("__", "."): v for k, v in more.items()},
-    }
-    return settings.resolve({k: (v, SET) for k, v in given.items()})
 
 
 def trained(config: settings.Config, said: Silent | None = None) -> tuple[dict[str, Any], RunPaths]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from word_collection import WORDS, word_collection
+from word_collection import WORDS
 
 from irctl import config as settings
 from irctl.errors import ConfigError
@@ -23,12 +23,6 @@ from irctl.training.run_files import checkpoints
 from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A BEIR folder named toy: document i repeats word i, query i is word i; 8 train, 4 are dev."""
-    return word_collection(tmp_path_factory.mktemp("heads") / "toy", train=range(8), dev=range(8, 12))
 
 
 def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:

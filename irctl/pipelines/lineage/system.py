@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ ANSWERED_BY = ("acerag.lm", "acerag.ratios", "acerag.selection")
 """Settings of an evaluation of answers that a row says by itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class System:
     """What was evaluated. Texts are empty and numbers None where the lineage does not say."""
 
@@ -36,22 +36,22 @@ class System:
     variant: str
     traits: Mapping[str, str]
     method: str
-    loss: str
-    model: str
-    compression: str
-    base: str
-    vectors: str
-    transform: str
-    code: str
-    code_label: str
-    start: str
-    seed: int | None
-    code_seed: int | None
-    bytes_per_vector: float | None
-    rerank: int
-    negatives_per_query: int | None
-    facts: Mapping[str, float]
-    fact_runs: Mapping[str, str]
+    loss: str = ""
+    model: str = ""
+    compression: str = ""
+    base: str = ""
+    vectors: str = ""
+    transform: str = ""
+    code: str = ""
+    code_label: str = ""
+    start: str = ""
+    seed: int | None = None
+    code_seed: int | None = None
+    bytes_per_vector: float | None = None
+    rerank: int = 0
+    negatives_per_query: int | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    fact_runs: Mapping[str, str] = field(default_factory=dict)
     lineage: tuple[str, ...]
 
 
@@ -268,22 +268,7 @@ def _without_vectors(record: RunRecord, method: str, search: Mapping[str, Any], 
         variant=_fingerprint(parts),
         traits={name: value for name, sign, value in words if sign},
         method=method,
-        loss="",
         model=model,
-        compression="",
-        base="",
-        vectors="",
-        transform="",
-        code="",
-        code_label="",
-        start="",
-        seed=None,
-        code_seed=None,
-        bytes_per_vector=None,
-        rerank=0,
-        negatives_per_query=None,
-        facts={},
-        fact_runs={},
         lineage=tuple(r.id for r in line),
     )
 
@@ -308,22 +293,9 @@ def _answering(
             answers_table.CONTEXT: str(search.get("kind")),
         },
         method=answers_table.METHOD,
-        loss="",
         model=str(search.get("model") or ""),
-        compression="",
-        base="",
-        vectors="",
-        transform="",
-        code="",
-        code_label="",
-        start="",
         seed=train.columns.get("seed") if had and train is not None else None,
-        code_seed=None,
-        bytes_per_vector=None,
-        rerank=0,
-        negatives_per_query=None,
         facts=dict(search.get("facts") or {}),
-        fact_runs={},
         lineage=tuple(r.id for r in line),
     )
 

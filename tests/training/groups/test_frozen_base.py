@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from word_collection import WORDS, word_collection
+from word_collection import WORDS
 
 from irctl import config as settings
 from irctl import plugins
@@ -29,11 +29,6 @@ from irctl.training.run_files import checkpoints
 from irctl.types import Silent
 
 pytestmark = pytest.mark.usefixtures("in_process")
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return word_collection(tmp_path_factory.mktemp("frozen") / "toy", train=range(8), dev=range(8, 12))
 
 
 def configuration(model: Path | str, toy: str, **more: Any) -> settings.Config:
