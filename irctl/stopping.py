@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from irctl.errors import PREEMPTED, SIGINT, SIGTERM, Stopped
 
@@ -20,24 +22,28 @@ _EXITS = {signal.SIGINT: SIGINT, signal.SIGTERM: SIGTERM, signal.SIGUSR2: PREEMP
 TWICE_S = 0.5
 _received: list[int] = []
 _first_at = 0.0  # monotonic seconds
+_before: dict[int, Any] = {}  # handlers of whoever called: a program that imports irctl has its own
 _listeners: list[Callable[[int], None]] = []
 _at_once: list[str] = []  # what is kept where a signal does not wait for the next check
 
 
 def install() -> None:
-    """Take over INT, TERM and USR2 for this process. Forgets earlier signals."""
+    """Take over INT, TERM and USR2 for this process, in its main thread: others may not. Forgets earlier signals."""
     _received.clear()
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in _EXITS:
-        signal.signal(number, _on_signal)
+        _before.setdefault(number, signal.signal(number, _on_signal))
 
 
 def restore() -> None:
-    """Give the signals back to Python's defaults, and forget those that came."""
+    """Give the signals back to who had them, and forget those that came."""
     _received.clear()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
     _listeners.clear()
+    if threading.current_thread() is threading.main_thread():
+        while _before:
+            number, handler = _before.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextlib.contextmanager

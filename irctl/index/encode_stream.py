@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import allocator, files, stopping
+from irctl import files, stopping
+from irctl.data.vectors import allocator
 from irctl.errors import DataError, IrctlError, RunFailed, Stopped
 from irctl.index import shards, threads
 from irctl.index.arrays import NotFinite

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl import allocator
+from irctl.data.vectors import allocator
 from irctl.data.vectors.parts import Place
 from irctl.files import writing
 from irctl.types import Stream

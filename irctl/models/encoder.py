@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
 from torch import Tensor
 
-from irctl import allocator, files
+from irctl import files
+from irctl.data.vectors import allocator
 from irctl.errors import ConfigError, RunFailed
 from irctl.models import arithmetic, fingerprints, fitted_rows, modules, reading
 from irctl.models.head_settings import HEAD

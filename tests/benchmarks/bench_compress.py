@@ -28,8 +28,8 @@ import numpy as np
 from compress_phases import REST, START, WHOLE, phases_of
 from showing import label, show
 
-from irctl import allocator
 from irctl import config as configuration
+from irctl.data.vectors import allocator
 from irctl.data.vectors.open import open_vectors
 from irctl.index import threads
 from irctl.index.bundle import locate_quantizer

@@ -1,0 +1,124 @@
+"""irctl from Python does what the command line does: same numbers, same ledger, errors in place of exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from workspace import Workspace
+
+from irctl import api
+from irctl.errors import ConfigError, DataError
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.fixture(scope="module")
+def said(place: Workspace) -> dict[str, Any]:
+    """What the names of README's section stand for after its code has run."""
+    text = re.search(r"### From Python\n+```python\n(.*?)```", README.read_text(), re.S)
+    assert text
+    names: dict[str, Any] = {}
+    exec(compile(text[1], "README.md", "exec"), names)
+    return names
+
+
+def test_the_code_of_the_readme_runs(place: Workspace, said: dict[str, Any]) -> None:
+    assert said["vectors_ND"].shape == (2, said["encoder"].dim)
+    assert len(said["best"]) == 1 and len(said["best"][0]) == 5
+    assert Path(said["found"]["run_file"]).is_file()
+    assert said["newest"]["id"] == said["measured"]["run"]
+
+
+def test_numbers_are_those_of_the_command_and_its_line_is_recorded(place: Workspace, said: dict[str, Any]) -> None:
+    recorded = api.run(said["measured"]["run"])
+    line = ["irctl", "eval", "--split", "dev+test", "--measures", "nDCG@10 R@100", "--index", said["made"]["run"]]
+    assert recorded["argv"] == line
+    typed = place.ok(
+        f"irctl eval --split dev+test --measures 'nDCG@10 R@100' --index {said['made']['run']} --json"
+    ).json
+    assert [(r["measure"], r["value"]) for r in typed["results"]] == [
+        (r["measure"], r["value"]) for r in said["measured"]["results"]
+    ]
+    assert set(typed) - {"schema"} == set(said["measured"])
+    told = place.ok(f"irctl runs reproduce {said['measured']['run']}").out
+    assert f"irctl eval --split dev+test --measures 'nDCG@10 R@100' --index {said['made']['run']}" in told
+
+
+def test_a_search_of_texts_finds_what_the_run_file_holds(place: Workspace, said: dict[str, Any]) -> None:
+    from irctl.data.collections.open import open_collection
+    from irctl.data.judgements.runs import read_run
+
+    asked = open_collection("cranfield").queries("dev")
+    written = read_run(Path(said["found"]["run_file"]))
+    got = said["codes"].search(asked.texts[:3], k=10)
+    for query, pairs in zip(asked.ids[:3], got, strict=True):
+        kept = sorted(written[query].values(), reverse=True)[:10]
+        assert [s for _, s in pairs] == pytest.approx(kept, abs=1e-6)
+        assert all(written[query][d] == pytest.approx(s, abs=1e-6) for d, s in pairs)
+
+
+def test_texts_and_their_vectors_find_the_same(place: Workspace, said: dict[str, Any]) -> None:
+    texts = ["flow past a flat plate", "heat in a boundary layer"]
+    by_vectors = said["codes"].search(said["encoder"].encode(texts, "query"), k=4)
+    assert [[d for d, _ in pairs] for pairs in said["codes"].search(texts, k=4)] == [
+        [d for d, _ in pairs] for pairs in by_vectors
+    ]
+
+
+def test_an_array_is_compressed_and_searched_by_row(place: Workspace) -> None:
+    x_ND = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
+    made = api.compress(x_ND, method="sq", settings={"compress.metric": "l2"})
+    again = api.compress(x_ND.copy(), method="sq", settings={"compress.metric": "l2"})
+    pairs = api.index(made["run"]).search(x_ND[[7, 200]], k=3)
+    nearest = np.argsort(((x_ND[[7, 200], None] - x_ND) ** 2).sum(-1), axis=1)[:, 0]
+    assert [p[0][0] for p in pairs] == [str(n) for n in nearest] == ["7", "200"]
+    assert api.run(made["run"])["config_sha256"] == api.run(again["run"])["config_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "said"),
+    [
+        (lambda: api.encoder("no-such-model-here"), DataError, "no-such-model-here"),
+        (lambda: api.index("no-such-run"), DataError, "no-such-run"),
+        (lambda: api.compress(np.zeros((4, 8), np.float32), method="qp"), ConfigError, "qp"),
+        (lambda: api.evaluate(model="all-MiniLM-L6-v2", measures="nCDG@10"), ConfigError, "nCDG"),
+        (lambda: api.search(k=0), ConfigError, "search.k"),
+        (lambda: api.encoder(settings={"encoder.poling": "mean"}), ConfigError, "encoder.pooling"),
+        (lambda: api.runs(status="done"), ConfigError, "done"),
+    ],
+)
+def test_errors_are_raised_and_say_what(place: Workspace, ask: Any, kind: Any, said: str) -> None:
+    with pytest.raises(kind) as told:
+        ask()
+    assert said in str(told.value)
+
+
+def test_queries_that_are_none_are_refused(place: Workspace, said: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected a list of texts"):
+        said["codes"].search("flow past a flat plate")
+    with pytest.raises(DataError, match="queries: expected shape"):
+        said["codes"].search(np.zeros((2, 7), np.float32))
+
+
+def test_signals_of_the_program_stay_its_own_and_threads_may_call(place: Workspace, said: dict[str, Any]) -> None:
+    def own(number: int, frame: Any) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        api.search(index=said["made"]["run"], split="dev", k=3)
+        assert signal.getsignal(signal.SIGTERM) is own
+        found: list[Any] = []
+        other = threading.Thread(target=lambda: found.append(api.search(index=said["made"]["run"], split="dev", k=3)))
+        other.start()
+        other.join()
+        assert json.loads(json.dumps(found))[0]["queries"] == 45
+    finally:
+        signal.signal(signal.SIGTERM, before)
