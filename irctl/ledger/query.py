@@ -106,7 +106,7 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
                 hint="Name its id to use it as it is",
             )
         return _only("0", (), ref)
-    starting = _select("substr(id, 1, ?) = ?", (len(ref), ref)) if ref else []
+    starting = select("substr(id, 1, ?) = ?", (len(ref), ref)) if ref else []
     if len(starting) > 1:
         shown = ", ".join(r.id for r in starting[:SHOWN_CANDIDATES])
         more = f" and {len(starting) - SHOWN_CANDIDATES} more" if len(starting) > SHOWN_CANDIDATES else ""
@@ -121,7 +121,7 @@ def find_newest_named(
 ) -> tuple[str, RunRecord] | None:
     """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
     others, mine = _others(completed)
-    newest_of = {k: r for k in kinds for r in _select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
+    newest_of = {k: r for k in kinds for r in select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
     if not newest_of:
         return None
     kind, run = next(iter(newest_of.items()))
@@ -136,7 +136,7 @@ def newest(command: str | None = None, status: str | None = "completed", **colum
     wanted = {"command": command, "status": status, **columns}
     wanted = {k: v for k, v in wanted.items() if v is not None}
     assert set(wanted) <= set(run_columns.RUN_COLUMNS), wanted
-    runs = _select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
+    runs = select(" AND ".join(f"{k} = ?" for k in wanted) or "1", tuple(wanted.values()), limit=1)
     return runs[0] if runs else None
 
 
@@ -163,7 +163,7 @@ def list_runs(
     order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
     if sort:
         _check_sort(sort.lstrip("+-"))
-    return _select(" AND ".join(parts) or "1", tuple(values), order, limit)
+    return select(" AND ".join(parts) or "1", tuple(values), order, limit)
 
 
 def _check_sort(name: str) -> None:
@@ -238,7 +238,7 @@ def ancestors(run_id: str) -> list[RunRecord]:
         "WITH RECURSIVE above(id) AS (SELECT src_run FROM links WHERE dst_run = ?"
         " UNION SELECT l.src_run FROM links l JOIN above a ON l.dst_run = a.id) SELECT id FROM above"
     )
-    return _select(f"id IN ({above})", (run_id,))
+    return select(f"id IN ({above})", (run_id,))
 
 
 def rows(sql: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
@@ -246,7 +246,8 @@ def rows(sql: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
     return ask(lambda connection: [dict(row) for row in connection.execute(sql, values).fetchall()])
 
 
-def _select(condition: str, values: tuple[Any, ...], order: Condition | None = None, limit: int = 0) -> list[RunRecord]:
+def select(condition: str, values: tuple[Any, ...], order: Condition | None = None, limit: int = 0) -> list[RunRecord]:
+    """Runs by a condition of our own SQL, newest first unless ordered."""
     order = order or Condition("created_at DESC, id DESC")
     sql = f"SELECT * FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
 
@@ -274,7 +275,7 @@ def _others(completed: bool = False) -> tuple[str, tuple[Any, ...]]:
 
 
 def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
-    runs = _select(condition, values, limit=1)
+    runs = select(condition, values, limit=1)
     if not runs:
         raise DataError(f"no run named '{ref}'", hint="irctl runs ls lists runs; an id, its beginning, a name or a tag")
     return runs[0]
@@ -283,7 +284,7 @@ def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
 def _from_folder(folder: Path) -> RunRecord:
     """The record of a run in a folder, also of one that the ledger of this project does not know."""
     run_id = str(run_json.read(folder)["id"])
-    for run in _select("id = ?", (run_id,)):
+    for run in select("id = ?", (run_id,)):
         if run.folder.resolve() == folder.resolve():
             return run
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:

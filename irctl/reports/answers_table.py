@@ -13,7 +13,7 @@ from irctl.reports.columns import Column, fact_column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct, tell_power
-from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best
 
 METHOD = "answers"
 """The method of the records that are of it."""
@@ -129,7 +129,7 @@ def _columns(every: Sequence[Record], measures: Sequence[str]) -> tuple[Column, 
 def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell:
     runs = tuple(dict.fromkeys(r.run_id for r in row.records))
     if column.kind == "measure":
-        return fill(column, [r.value for r in row.of(column.measure)], runs, seeds=True)
+        return fill_measure(column, row.of(column.measure))
     if column.kind == "fact":
         by_seed = {r.seeds: r.facts[column.key] for r in row.records if column.key in r.facts}
         return fill(column, list(by_seed.values()), runs)

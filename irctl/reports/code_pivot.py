@@ -18,7 +18,7 @@ from irctl.reports.columns import FACTS, Column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, keep_newest, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct
-from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best
 
 UNCOMPRESSED, UNTRANSFORMED = "float", "none"
 
@@ -89,7 +89,7 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
         cells = [fill(size, [] if key[1] is None else [key[1]], ())]
         for place, column in zip(pivot.headers, columns, strict=True):
             mine = of_code.get(place, ())
-            cell = fill(column, [r.value for r in mine], tuple(r.run_id for r in mine), seeds=True) if mine else Cell()
+            cell = fill_measure(column, mine) if mine else Cell()
             cells.append(replace(cell, sign=daggers.get((labels[key], column.key), "")))
         body.append(Row((key[0], str(key[1])), labels[key], tuple(cells)))
     against = f"the same code in column {headers[0]}"

@@ -15,7 +15,7 @@ from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
 from irctl.reports.records import Record, RowKey, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct, tell_power
-from irctl.reports.table import Cell, Row, Table, TableOptions, fill, mark_best
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best
 
 FACT_KEYS = ("iso", "1-cos", "erank/d", "params")
 
@@ -115,7 +115,7 @@ def _drop_mixed(
 def _cell(column: Column, system: IsotropyRow, compared: Comparison | None) -> Cell:
     runs = tuple(dict.fromkeys(r.run_id for r in system.records))
     if column.kind == "measure":
-        return fill(column, [r.value for r in system.records], runs, seeds=True)
+        return fill_measure(column, system.records)
     if column.kind == "fact":
         return fill(column, [r.facts[column.key] for r in system.records if column.key in r.facts], runs)
     if column.key == "similarity":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from irctl.reports import footnotes, isotropy
 from irctl.reports.columns import FACTS, Column, averaged
@@ -17,7 +17,10 @@ from irctl.reports.significance import Comparison, letters
 
 @dataclass(frozen=True)
 class Cell:
-    """value: unrounded, None if missing. mark: best, second or empty. sign: dagger or letters. runs: its origin."""
+    """value: unrounded, None if missing. mark: best, second or empty. sign: dagger or letters. runs: its origin.
+
+    records: the values that it is the mean of, where these are of queries.
+    """
 
     value: float | None = None
     text: str = "--"
@@ -25,6 +28,7 @@ class Cell:
     sign: str = ""
     runs: tuple[str, ...] = ()
     sd: float | None = None
+    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,6 @@ class Table:
     gaps: tuple[Gap, ...] = ()
     command: str = ""
     commit: str = ""
-    links: Mapping[str, str] = field(default_factory=dict)  # run id -> where HTML points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,13 @@ def _cell(column: Column, key: RowKey, records: Sequence[Record], columns: Seque
     if column.kind == "fact":
         return _fact(column, mine, records)
     hits = [r for r in mine if r.cell == column.cell]
-    return fill(column, [r.value for r in hits], tuple(r.run_id for r in hits), seeds=True)
+    return fill_measure(column, hits)
+
+
+def fill_measure(column: Column, records: Sequence[Record]) -> Cell:
+    """The mean over the seeds of one system, with its deviation."""
+    runs = tuple(dict.fromkeys(r.run_id for r in records))
+    return replace(fill(column, [r.value for r in records], runs, seeds=True), records=tuple(records))
 
 
 def fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seeds: bool = False) -> Cell:
@@ -163,8 +172,10 @@ def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) 
     means = {cell: [r.value for r in mine if r.cell == cell] for cell in wanted}
     if not wanted or not all(means.values()):
         return Cell()
-    runs = tuple(dict.fromkeys(r.run_id for r in mine if r.cell in means))
-    return fill(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
+    behind = tuple(r for r in mine if r.cell in means)
+    runs = tuple(dict.fromkeys(r.run_id for r in behind))
+    cell = fill(column, [statistics.fmean(statistics.fmean(v) for v in means.values())], runs)
+    return replace(cell, records=behind)
 
 
 def mark_best(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

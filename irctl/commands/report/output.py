@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,13 @@ def check_format(format: str) -> None:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.nearest(format, FORMATS))
 
 
-def render(format: str, wanted: Wanted, *, ids: bool) -> str:
-    """The report in one of the formats, as text."""
+def render(format: str, wanted: Wanted, *, ids: bool, target: Path | None, mask: Callable[[str], str]) -> str:
+    """The report in one of the formats, as text. target: the file that it is for, if any. mask: hides secrets."""
     check_format(format)
     from irctl import console
     from irctl.commands.report import terminal
     from irctl.pipelines.report import report
-    from irctl.reports.formats import csv_json, html, latex, markdown
+    from irctl.reports.formats import csv_json, latex, markdown
 
     tables = report.make_tables(wanted)
     if format == "latex":
@@ -35,7 +35,9 @@ def render(format: str, wanted: Wanted, *, ids: bool) -> str:
     if format == "markdown":
         return "\n".join(markdown.render(t, ids=ids) for t in tables)
     if format == "html":
-        return html.render(tables)
+        from irctl.pipelines.report import page
+
+        return page.make_page(tables, wanted, target=target, mask=mask)
     if format == "csv":
         return csv_json.render_csv(tables, ids=ids)
     if format == "json":

@@ -59,6 +59,7 @@ def report(
       irctl report --format latex --baseline dense
       irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
+      irctl report --format html --baseline dense -o report.html
       irctl report --table compression --format csv --ids
       irctl report --table isotropy
       irctl report --group-by run
@@ -105,7 +106,9 @@ def report(
         elif figure:
             output.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
-            text = Masker(sys.argv, os.environ).text(output.render("json" if json_ else format, wanted, ids=ids))
+            mask = Masker(sys.argv, os.environ).text
+            form = "json" if json_ else format
+            text = mask(output.render(form, wanted, ids=ids, target=Path(out) if out else None, mask=mask))
             if out:
                 output.write(Path(out), text)
                 console.err(f"wrote {out}")

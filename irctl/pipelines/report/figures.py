@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from irctl.reports.records import Record
 
     Draw = Callable[..., tuple[Figure, str]]
+    Named = tuple[str, Figure, str]
+    """Name of the files, figure, data as CSV."""
 
 SPECTRUM_ROWS = 20_000
 """Vectors that a spectrum is estimated from."""
@@ -34,7 +36,12 @@ SPECTRUM_ROWS = 20_000
 
 def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
     """Draw a figure and save it in every format; the files written."""
-    kinds: dict[str, Callable[[Path, Wanted], list[Path]]] = {
+    return [path for name, figure, data in draw(kind, wanted) for path in figures.save(figure, data, folder, name)]
+
+
+def draw(kind: str, wanted: Wanted) -> Iterable[Named]:
+    """The figures of a kind, one a data set where it is of one."""
+    kinds: dict[str, Callable[[Wanted], Iterable[Named]]] = {
         "pareto": _pareto,
         "speed": _speed,
         "delta": _delta,
@@ -47,65 +54,63 @@ def draw_figure(kind: str, folder: Path, wanted: Wanted) -> list[Path]:
     if kind not in kinds:
         raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
     wanted.check()
-    return kinds[kind](folder, wanted)
+    return kinds[kind](wanted)
 
 
-def _delta(folder: Path, wanted: Wanted) -> list[Path]:
+def _delta(wanted: Wanted) -> Iterable[Named]:
     compared = [c for t in report.make_tables(wanted) for c in t.comparisons]
-    return figures.save(*figures.delta(compared), folder, "delta")
+    return [("delta", *figures.delta(compared))]
 
 
-def _pareto(folder: Path, wanted: Wanted) -> list[Path]:
+def _pareto(wanted: Wanted) -> Iterable[Named]:
     """Judged quality where there is some, else recall of exact neighbours, else that of the probe; one a data set."""
     records = report.narrow(gather(wanted.runs, probes=True), wanted)
     if not report.read_measures(wanted):
         records = neighbour_recall.keep_judged(records) or records
-    return _one_a_place("pareto", figures.pareto, records, folder, wanted)
+    return _one_a_place("pareto", figures.pareto, records, wanted)
 
 
-def _speed(folder: Path, wanted: Wanted) -> list[Path]:
+def _speed(wanted: Wanted) -> Iterable[Named]:
     """Recall of exact neighbours where it was measured, else judged quality; one a data set."""
     records = [r for r in report.narrow(gather(wanted.runs), wanted) if r.facts.get("queries_per_s")]
     if not report.read_measures(wanted):
         records = [r for r in records if neighbour_recall.is_recall(r.measure)] or records
-    return _one_a_place("speed", figures.speed, records, folder, wanted)
+    return _one_a_place("speed", figures.speed, records, wanted)
 
 
-def _code_sizes(folder: Path, wanted: Wanted) -> list[Path]:
+def _code_sizes(wanted: Wanted) -> Iterable[Named]:
     """Judged quality over bytes, a line a transform or model; one a data set."""
     records = neighbour_recall.keep_judged(report.narrow(gather(wanted.runs), wanted))
-    return _one_a_place(CODE_PIVOT, code_sizes.code_sizes, records, folder, wanted)
+    return _one_a_place(CODE_PIVOT, code_sizes.code_sizes, records, wanted)
 
 
-def _isotropy(folder: Path, wanted: Wanted) -> list[Path]:
+def _isotropy(wanted: Wanted) -> Iterable[Named]:
     """Judged quality over IsoScore: transforms as a line, trainings as points; one a data set."""
     gathered = report.narrow(gather(wanted.runs), replace(wanted, table=ISOTROPY))
     records = [r for r in neighbour_recall.keep_judged(gathered) if "iso" in r.facts] or gathered
     draw = partial(isotropy.isotropy, per_query=open_per_query())
-    return _one_a_place(ISOTROPY, draw, records, folder, wanted)
+    return _one_a_place(ISOTROPY, draw, records, wanted)
 
 
-def _ratios(folder: Path, wanted: Wanted) -> list[Path]:
+def _ratios(wanted: Wanted) -> Iterable[Named]:
     """Answers over the tokens of their contexts; one a data set."""
     records = report.narrow(gather(wanted.runs), replace(wanted, table=ANSWERS))
-    return _one_a_place("ratios", ratios.ratios, records, folder, wanted)
+    return _one_a_place("ratios", ratios.ratios, records, wanted)
 
 
-def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], folder: Path, wanted: Wanted) -> list[Path]:
+def _one_a_place(kind: str, draw: Draw, records: Sequence[Record], wanted: Wanted) -> Iterable[Named]:
     """A figure for every data set and split, of the measures asked for or the best known of neighbours."""
     measures = report.read_measures(wanted)
     if not measures and not neighbour_recall.keep_judged(records):
         measures = [next((m for m in neighbour_recall.QUALITY if any(r.measure == m for r in records)), "")]
     if measures:
         records = [r for r in records if r.measure in measures] or records
-    written: list[Path] = []
     places = list(dict.fromkeys((r.dataset, r.split) for r in records))
     for dataset, split in places or [("", "")]:
         mine = [r for r in records if (r.dataset, r.split) == (dataset, split)]
         drawn = draw(mine, headline(mine, measures), title=f"{dataset} {split}")
         name = kind if len(places) < 2 else f"{kind}-{dataset}-{split}".replace("/", "-")
-        written += figures.save(*drawn, folder, name)
-    return written
+        yield name, *drawn  # one at a time: open figures take memory
 
 
 def _runs(wanted: Wanted, command: str, wrote: str = "") -> list[RunRecord]:
@@ -139,7 +144,7 @@ def _label(run: RunRecord) -> str:
     return f"{label} seed {run.columns.get('seed')}"
 
 
-def _curves(folder: Path, wanted: Wanted) -> list[Path]:
+def _curves(wanted: Wanted) -> Iterable[Named]:
     """Loss of full batches, and dev measure, of training runs."""
     from irctl.ledger import query
 
@@ -157,10 +162,10 @@ def _curves(folder: Path, wanted: Wanted) -> list[Path]:
             is_dev = bool(m["split"])
             if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == curves.LOSS):
                 points.append(curves.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))
-    return figures.save(*curves.curves(points), folder, "curves")
+    return [("curves", *curves.curves(points))]
 
 
-def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
+def _spectrum(wanted: Wanted) -> Iterable[Named]:
     """Variance by direction of the vectors of encode runs."""
     from irctl.index.plan import draw
     from irctl.metrics.vectors import moments
@@ -173,7 +178,7 @@ def _spectrum(folder: Path, wanted: Wanted) -> list[Path]:
         stream = vectors.of_run(run).stream
         x_ND = stream.take(draw(stream.rows, min(stream.rows, SPECTRUM_ROWS), 0))
         points += curves.spectrum_points(name, run.id, moments.of_rows(x_ND).eigenvalues().tolist(), len(x_ND))
-    return figures.save(*curves.spectrum(points), folder, "spectrum")
+    return [("spectrum", *curves.spectrum(points))]
 
 
 def _make_distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from irctl import paths, plugins
+from irctl import plugins
 from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
@@ -106,7 +106,7 @@ def _build_unjudged(wanted: Wanted) -> list[Table]:
             further = unjudged.list_next_steps([r for r in compressions if r.id in here])
             shown.append(replace(table, notes=(*table.notes, *further)))
     if trainings:
-        shown.append(_add_links(unjudged.list_trainings(trainings, wanted.command)))
+        shown.append(unjudged.list_trainings(trainings, wanted.command))
     return shown
 
 
@@ -137,7 +137,7 @@ def build_tables(
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.table in ALONE:
         alone = [_alone(group, base, wanted, per_query) for group, base in zip(groups, tested, strict=True)]
-        return [_add_links(t) for t in alone if t.rows]
+        return [t for t in alone if t.rows]
     if wanted.baseline and not any(tested):
         find_row(wanted.baseline, keep_newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):
@@ -161,7 +161,7 @@ def build_tables(
         of_groups = [] if set(wanted.datasets.replace(",", " ").split()).isdisjoint(GROUPS) else dataset_names(wanted)
         chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups)
         built.append(build(group, chosen, options))
-    return [_add_links(t) for t in built]
+    return built
 
 
 def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery) -> Table:
@@ -283,8 +283,3 @@ def _column_name(text: str) -> str:
         return parse_one(text).name
     except ConfigError:
         return text
-
-
-def _add_links(table: Table) -> Table:
-    runs = {run for row in table.rows for cell in row.cells for run in cell.runs}
-    return replace(table, links={run: str(paths.runs().resolve() / run) for run in runs})

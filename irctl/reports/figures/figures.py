@@ -199,18 +199,27 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
 def save(figure: Figure, data: str, folder: Path, name: str) -> list[Path]:
     """Write NAME.pdf, .svg, .png and .csv; the same data gives the same bytes."""
     check_folder(folder)
-    written = []
-    with use_style() as plt:
-        for kind, metadata in METADATA.items():
-            path = folder / f"{name}.{kind}"
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=kind, dpi=200, metadata=metadata)
-            write_out(path, drawn.getvalue())
-            written.append(path)
-        plt.close(figure)
+    written = [folder / f"{name}.{kind}" for kind in METADATA]
+    for path, kind in zip(written, METADATA, strict=True):
+        write_out(path, encode(figure, kind))
+    close(figure)
     table = folder / f"{name}.csv"
     write_out(table, data)
     return [*written, table]
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """The figure as the content of a file of this kind: pdf, svg or png."""
+    drawn = io.BytesIO()
+    with use_style():
+        figure.savefig(drawn, format=kind, dpi=200, metadata=METADATA[kind])
+    return drawn.getvalue()
+
+
+def close(figure: Figure) -> None:
+    """Let go of a figure that is not asked for any more."""
+    with use_style() as plt:
+        plt.close(figure)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_the_table_has_every_format(place: Workspace) -> None:
         ("table", "Probe R@10"),
         ("markdown", "| System | Rows | Bytes a row |"),
         ("latex", r"\begin{tabular}"),
-        ("html", "<table>"),
+        ("html", '<table class="main"'),
     ):
         assert said in place.ok(f"report --table compression --format {form}").out
     rows = list(csv.DictReader(io.StringIO(place.ok("report --table compression --format csv --ids").out)))

@@ -1,4 +1,4 @@
-"""LaTeX, Markdown, HTML, CSV and JSON of one table."""
+"""LaTeX, Markdown, CSV and JSON of one table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from report_records import record, systems
 
 from irctl.reports.columns import choose
-from irctl.reports.formats import csv_json, html, latex, markdown
+from irctl.reports.formats import csv_json, latex, markdown
 from irctl.reports.records import find_row
 from irctl.reports.table import Table, TableOptions, build
 
@@ -68,24 +67,6 @@ def test_markdown_has_one_cell_a_column_and_names_runs_when_asked(table: Table) 
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert "**40.0**" in lines[2] and "`run-MiniLM-cranfield-0`" in lines[2]
     assert "run-MiniLM" not in markdown.render(table)
-
-
-def test_html_is_self_contained_well_formed_and_links_cells_to_runs(table: Table) -> None:
-    text = html.render([table], svgs=["<?xml?>\n<svg></svg>"])
-    stack: list[str] = []
-
-    class Checker(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list) -> None:
-            if tag != "meta":
-                stack.append(tag)
-
-        def handle_endtag(self, tag: str) -> None:
-            assert stack.pop() == tag
-
-    Checker().feed(text)
-    assert not stack
-    assert "http" not in text and "<script" not in text and 'href="#run-MiniLM-cranfield-0"' in text
-    assert "50% &amp; #1" in text
 
 
 def test_csv_holds_unrounded_values_and_nothing_for_a_missing_one(table: Table) -> None:

@@ -1,0 +1,101 @@
+"""What the page of a report holds beside its tables: the runs behind them with their lineage, and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError, DataError
+from irctl.origins import Kind, parse
+from irctl.pipelines.report import figures
+from irctl.pipelines.report.records import open_per_query
+from irctl.pipelines.report.report import Wanted
+from irctl.reports.columns import ANSWERS, CODE_PIVOT, ISOTROPY
+from irctl.reports.figures.figures import close, encode
+from irctl.reports.page import page
+from irctl.reports.page.page import Drawn
+from irctl.reports.page.payload import RunDetail
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+    from irctl.reports.table import Table
+
+FIGURES = {CODE_PIVOT: (CODE_PIVOT,), ISOTROPY: (ISOTROPY,), ANSWERS: ("ratios",)}
+"""Tables with figures of their own; the others have USUAL."""
+USUAL = ("pareto",)
+MOST_ROWS = 100
+"""Rows of a table from which on a figure with a name a row is not drawn."""
+MOST_CURVES = 12
+"""Trainings in the figure of curves; of more, as many of the newest."""
+
+
+def make_page(tables: Sequence[Table], wanted: Wanted, *, target: Path | None, mask: Callable[[str], str]) -> str:
+    """The page of these tables. target: where it will lie, which links are relative to; None: the working folder."""
+    shown = dict.fromkeys(run for t in tables for row in t.rows for cell in row.cells for run in cell.runs)
+    here = target.absolute().parent if target else Path.cwd()
+    runs = _describe(list(shown), here)
+    drawn = _draw(tables, wanted, [r.id for r in runs.values() if r.command == "train"])
+    return page.render(tables, runs=runs, per_query=open_per_query(), figures=drawn, mask=mask)
+
+
+def _describe(shown: Sequence[str], here: Path) -> dict[str, RunDetail]:
+    """The runs and those that they stand on, which come after them."""
+    from irctl.ledger import many_runs
+
+    above = many_runs.ancestors(shown)
+    every = many_runs.find(shown) | {r.id: r for of in above.values() for r in of}
+    read: dict[str, list[tuple[str, str, str]]] = {}
+    for a in many_runs.inputs(every):
+        read.setdefault(a["run_id"], []).append((a["kind"], Path(a["path"]).name, str(a["sha256"] or "")))
+    return {
+        run: _detail(r, tuple(read.get(run, ())), tuple(a.id for a in above.get(run, ())), here)
+        for run, r in every.items()
+    }
+
+
+def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tuple[str, ...], here: Path) -> RunDetail:
+    columns = run.columns
+    texts = {k: str(columns.get(k) or "") for k in ("command", "dataset", "model")}
+    return RunDetail(
+        id=run.id,
+        line=shlex.join(json.loads(columns.get("argv_json") or "[]")),
+        href=os.path.relpath(run.folder, here),
+        settings=_chosen(json.loads(columns.get("config_json") or "{}")),
+        commit=str(columns.get("git_commit") or ""),
+        dirty=bool(columns.get("git_dirty")),
+        dataset_sha256=str(columns.get("dataset_fingerprint") or ""),
+        model_sha256=str(columns.get("model_fingerprint") or ""),
+        seed=columns.get("seed"),
+        inputs=inputs,
+        above=above,
+        **texts,
+    )
+
+
+def _chosen(config: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:
+    """(key, value, origin) of the settings that are not at their default."""
+    other = ((k, v["value"], v["origin"]) for k, v in config.items() if parse(v["origin"]).kind is not Kind.DEFAULT)
+    return tuple((k, value if isinstance(value, str) else json.dumps(value), origin) for k, value, origin in other)
+
+
+def _draw(tables: Sequence[Table], wanted: Wanted, trainings: Sequence[str]) -> list[Drawn]:
+    """The figures that these records can make; what they cannot is left out."""
+    usual = FIGURES.get(wanted.table, USUAL) if max((len(t.rows) for t in tables), default=0) <= MOST_ROWS else ()
+    asked = [(kind, wanted) for kind in usual]
+    if any(t.comparisons for t in tables) and wanted.table not in FIGURES:
+        asked.append(("delta", wanted))
+    if trainings:
+        asked.append(("curves", replace(wanted, runs=sorted(trainings)[-MOST_CURVES:])))
+    drawn: list[Drawn] = []
+    for kind, of in asked:
+        with suppress(DataError, ConfigError):  # what is missing is said where the figure is asked for by name
+            for name, figure, data in figures.draw(kind, of):
+                drawn.append(Drawn(name, encode(figure, "svg").decode(), data))
+                close(figure)
+    return drawn
