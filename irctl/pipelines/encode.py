@@ -13,6 +13,7 @@ from irctl import files, paths, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.models import locate
 from irctl.origins import derived
 from irctl.pipelines import outputs
 from irctl.pipelines.references import kept_transforms, transforms
@@ -173,7 +174,7 @@ def _record_inputs(run: RunHandle, config: Config, collection: Collection, encod
     run.note(
         dataset=dataset_name(config.run.dataset, collection.name),
         dataset_fingerprint=collection.fingerprint,
-        model=config.model.name,
+        model=locate.resolve_run_name(config.model.name),  # `latest` is another one tomorrow
         model_fingerprint=fingerprint,
     )
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
@@ -270,7 +271,7 @@ def encode_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
 
 def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     """What --dry-run prints: where the encoder is, rows, shards and disk. No torch."""
-    from irctl.models import folder_facts, locate
+    from irctl.models import folder_facts
     from irctl.models.similarity import describe_similarity
 
     _check(request, config)

@@ -27,7 +27,7 @@ from irctl.index.learned_bundle import ENCODER
 from irctl.models.transforms import faiss_chain
 from irctl.models.transforms import files as transform_files
 from irctl.pipelines import outputs
-from irctl.pipelines.export import model_folder
+from irctl.pipelines.export import hub, model_folder
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
@@ -50,6 +50,8 @@ FILES = {
     "opensearch": "bulk.ndjson",
     "pgvector": "copy.tsv",
     "model": "model",
+    hub.CARD: "README.md",
+    hub.HUB: "README.md",
 }
 """Format -> name of what is written."""
 Texts = Callable[[Sequence[str]], list[str]]
@@ -67,6 +69,8 @@ class ExportRequest:
     out: str | None = None  # file (batches, model: folder); None: in the run folder
     decoded: bool = False  # vectors that the codes stand for, instead of the codes
     texts: bool = False  # also the documents' text (parquet)
+    repo: str = ""  # OWNER/NAME (hub)
+    private: bool = False  # where the repository is made
 
     def check(self) -> None:
         """Raise ConfigError for a format that there is not, or that has no place for texts."""
@@ -76,10 +80,25 @@ class ExportRequest:
             raise ConfigError(f"--to {self.to}: no such format", hint=plugins.nearest(self.to, list(FILES)))
         if self.texts and self.to != "parquet":
             raise ConfigError("--texts goes with --to parquet")
+        if self.decoded and self.shares:
+            raise ConfigError(f"--decoded: --to {self.to} hands on codes as they are", hint="Leave it out")
+        if self.to == hub.HUB and self.out:
+            raise ConfigError("--out: --to hub writes to --repo OWNER/NAME", hint="For a file: --to card")
+        hub.check(self.repo, self.to, private=self.private)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a model or a bundle is handed on as it is, with its card."""
+        return self.to in (hub.CARD, hub.HUB)
 
 
 def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRequest) -> dict[str, Any]:
     """Write a bundle or vectors in another program's format; the payload of --json."""
+    request.check()
+    if request.to == hub.CARD:
+        return hub.write_card(request.source, request.out, run)
+    if request.to == hub.HUB:
+        return hub.upload(request.source, request.repo, request.private, run, reporter)
     searched, to = _open(config, request, reporter), request.to
     target = Path(request.out) if request.out else run.out / FILES[to]
     outputs.check(target)
@@ -280,7 +299,6 @@ def _open(config: Config, request: ExportRequest, reporter: Reporter | None) -> 
 
     Raises ConfigError for a format that cannot hold what was asked for.
     """
-    request.check()
     searched, to = opened_index.open_index(request.source, config, reporter, fits=reporter is not None), request.to
     if searched.bundle is None and to in OF_CODES:
         raise ConfigError(f"--to {to}: {searched.folder} holds vectors, not codes", hint="irctl compress makes codes")
@@ -297,6 +315,9 @@ def _open(config: Config, request: ExportRequest, reporter: Reporter | None) -> 
 
 def describe(config: Config, request: ExportRequest) -> dict[str, Any]:
     """What --dry-run prints."""
+    request.check()
+    if request.shares:
+        return hub.describe(request.source, request.to, request.repo, request.private)
     searched = _open(config, request, None)
     facts = {k: v for k, v in searched.facts.items() if k != "bundle"}
     return {"export": {"from": str(searched.folder), "to": f"{request.to} ({FILES[request.to]})", **facts}}

@@ -161,10 +161,14 @@ def _record(
 
 def _record_model(run: RunHandle, done: Mapping[str, Any], out: str | None) -> dict[str, Any]:
     """Record the model, and copy it where it was asked for; nothing where a training of vectors alone has none."""
+    from irctl.ledger import query
+    from irctl.pipelines.cards import model_card
+
     sha256 = done.get("fingerprint")
     if not sha256:
         return {}
     run.note(model_fingerprint=sha256)
+    model_card.write(query.find_run(str(run.paths.folder.absolute())))
     run.artifact("out", "model", run.paths.model, sha256=sha256, dim=done["dim"], format=done.get("format", FORMAT))
     model = run.paths.model
     if out:

@@ -1,0 +1,170 @@
+"""The card of a trained model: what it was made of and how, and what is known of how well it does.
+
+A card is not part of the model: keys of models are hashes of weights, tokenizer and settings, so that it can be written
+again after an evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irctl import files, tables
+from irctl.errors import DataError
+from irctl.ledger import query
+from irctl.ledger.query import RunRecord
+from irctl.models import pair
+from irctl.models.compressive import folder as compressors
+from irctl.models.reading import FILE as SETTINGS
+from irctl.pipelines.cards import page
+from irctl.pipelines.cards import results as known
+from irctl.pipelines.cards.results import Result
+from irctl.training.run_files import epoch_folders, journal
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
+
+BEGUN_WITH = "the model that it began with"
+TRAINED = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'model' AND sha256 = ? AND run_id <> ?"
+
+
+def folder_of(run: RunRecord) -> Path:
+    """The folder of the model that a run trained. DataError where it has none."""
+    for folder in (run.paths.model / compressors.NAME, run.paths.model):
+        if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
+            return folder
+    raise DataError(f"run {run.id} ({run.columns.get('command')}) has no model", hint="irctl runs ls --command train")
+
+
+def base_of(run: RunRecord) -> str:
+    """The model that a training began with: the training that made it, or its name."""
+    for read in query.artifacts(run, role="in", kind="model"):
+        for made in query.rows(TRAINED, (read["sha256"], run.id)):
+            return str(made["run_id"])
+    return _value(run, "acerag.lm" if run.columns.get("method") == "acerag" else "model.name")
+
+
+def write(run: RunRecord, results: Sequence[Result] = ()) -> None:
+    """Put the card into the folder of the run's model and of those of its epochs."""
+    epochs = [p for p in run.paths.checkpoints.glob(f"{epoch_folders.PREFIX}*") if p.is_dir()]
+    others = [run.paths.checkpoints / name for name in (epoch_folders.BEST_MODEL, epoch_folders.FINAL_MODEL)]
+    for folder in [folder_of(run), *epochs, *(p for p in others if p.is_dir())]:
+        which = "" if folder.is_relative_to(run.paths.model) else folder.name
+        files.write_atomic(folder / page.FILE, str(make(run, results if not which else (), which=which)))
+
+
+def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", which: str = "") -> ModelCard:
+    """The card. repo: OWNER/NAME where it will be. which: the folder beside the checkpoints that it is of."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    folder, base = folder_of(run), base_of(run)
+    is_compressor = folder.name == compressors.NAME
+    own = {} if is_compressor else tables.json_object(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    root = page.name_on_hub(str(own.get("base_model") or base))
+    name = (repo or f"{_value(run, 'run.name') or run.columns['method']}-{run.id}").rpartition("/")[2]
+    tags = ["irctl", *([] if is_compressor else ["sentence-transformers", "sentence-similarity"]), *_methods(run)]
+    data = ModelCardData(
+        base_model=root or None,
+        license=_licence_of_base(run),
+        library_name="transformers" if is_compressor else "sentence-transformers",
+        pipeline_tag=None if is_compressor else "sentence-similarity",
+        tags=list(dict.fromkeys(tags)),
+        datasets=page.data_on_hub(run) or None,
+        model_name=name if results else None,
+        eval_results=known.as_metadata(results),
+    )
+    body = page.sections(
+        ("Use", _use_of_compressor(folder) if is_compressor else _use(repo or "FOLDER", own)),
+        ("Training", "\n\n".join([page.table(_facts(run, own, which)), page.table(page.list_inputs(run))])),
+        ("Settings that are not defaults", page.table(page.list_settings(run))),
+        ("Command", page.command(run)),
+        ("Results", _results(run, results)),
+        ("Made by", page.made_by(run)),
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{_says(run, base, is_compressor)}\n\n{body}")
+
+
+def _says(run: RunRecord, base: str, is_compressor: bool) -> str:
+    what = "A compressor of contexts for a language model" if is_compressor else "A text encoder for retrieval"
+    begun = f", {'for' if is_compressor else 'from'} {base}" if base else ""
+    on = f" on {run.columns['dataset']}" if run.columns.get("dataset") else ""
+    return f"{what}, trained by `irctl train` (method {run.columns['method']}){begun}{on}."
+
+
+def _results(run: RunRecord, results: Sequence[Result]) -> str:
+    return "\n\n".join(filter(None, [page.table(known.rows(results, BEGUN_WITH)), known.notes(results)]))
+
+
+def _facts(run: RunRecord, own: Mapping[str, Any], which: str) -> list[dict[str, object]]:
+    """What the training was, by its settings and its own last words."""
+    said = [e for e in journal.events(run.paths.metrics) if e["event"] == "done"]
+    done: dict[str, Any] = said[-1] if said else {}
+    dev = " -> ".join(f"{done[k]:.4f}" for k in ("dev_before", "dev_after") if done.get(k) is not None)
+    facts = {
+        "method": run.columns["method"],
+        "loss": own.get("loss") or (_value(run, "loss.name") if own else ""),
+        "temperatures": own.get("temperatures") or "",
+        "queries a step": run.columns.get("global_batch") or "",
+        "negatives a query": run.columns.get("negatives_per_query") or "",
+        "seed": run.columns.get("seed"),
+        "steps": done.get("steps", ""),
+        "step of this model": which or done.get("model_step", ""),
+        "dev score, before and after": dev,
+        "trained parameters": done.get("params", ""),
+        "vectors": f"{done.get('dim')} dimensions, compared by {own['similarity']}" if own.get("similarity") else "",
+        "weights, sha256": "" if which else f"`{run.columns.get('model_fingerprint')}`",
+    }
+    return [{"": name, "value": value} for name, value in facts.items() if value not in ("", None, {})]
+
+
+def _use(repo: str, own: Mapping[str, Any]) -> str:
+    alone = own.get(pair.DOCUMENTS)
+    lines = [
+        "from sentence_transformers import SentenceTransformer",
+        f'model = SentenceTransformer("{repo}")',
+        'queries = model.encode_query(["a question"])',
+    ]
+    if not alone:
+        lines += ['documents = model.encode_document(["a passage"])', "scores = model.similarity(queries, documents)"]
+        return page.code("\n".join(lines), "python")
+    theirs = alone.get("model") or "another encoder"
+    said = f"An encoder of queries alone: documents are encoded by {theirs}"
+    return f"{said}{', and its codes are in a bundle of irctl' if alone.get('codes') else ''}.\n\n" + page.code(
+        "\n".join(lines), "python"
+    )
+
+
+def _use_of_compressor(folder: Path) -> str:
+    about = compressors.read(folder)
+    ratios = ", ".join(f"{r}x" for r in about.ratios)
+    return (
+        f"Rows in place of the tokens of a context ({ratios}), for {about.lm['name']} alone "
+        f"(weights `{about.lm['weights']}`).\n\n"
+    ) + page.code("irctl eval --model FOLDER --task TASK")
+
+
+def _methods(run: RunRecord) -> Iterable[str]:
+    loss = _value(run, "loss.name")
+    return [str(run.columns["method"]), *(f"loss:{part.rpartition('*')[2]}" for part in loss.split(",") if part)]
+
+
+def _licence_of_base(run: RunRecord) -> str | None:
+    """What the card of the model that a training began with says, where it lies on this machine."""
+    from huggingface_hub import ModelCard
+
+    for read in query.artifacts(run, role="in", kind="model"):
+        path = Path(read["path"]) / page.FILE
+        if path.is_file():
+            try:
+                data = ModelCard.load(path, ignore_metadata_errors=True).data
+            except ValueError:  # a page that is no card: it says nothing of a licence
+                return None
+            return str(data.license) if getattr(data, "license", None) else None
+    return None
+
+
+def _value(run: RunRecord, key: str) -> str:
+    stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")
+    return str(stored.get(key, {}).get("value") or "")

@@ -1,0 +1,131 @@
+"""What the ledger knows of how well a model or a bundle does, beside what it was made from, with paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from irctl.ledger import query
+from irctl.ledger.query import RunRecord
+from irctl.reports.records import Record, find_uncompressed, keep_newest
+from irctl.reports.significance import Comparison, compare, correct
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+PerQuery = Callable[[Record], Mapping[str, float] | None]
+TASK = "information-retrieval"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One mean; before: that of what it was made from, and test: the paired one of the two, where there are both."""
+
+    record: Record
+    before: Record | None = None
+    test: Comparison | None = None
+
+
+def of_model(run: RunRecord, base: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
+    """Of the model of a training, with its vectors as they are. base: the name of the model that it began with."""
+    trainings = _trainings()
+    plain = [r for r in keep_newest(records) if r.base and not (r.compression or r.transform)]
+    mine = [r for r in plain if _made_by(r, trainings) == run.id]
+    other = trainings.get(base, "")
+    start = [r for r in plain if _made_by(r, trainings) == other and (other or r.model == base)]
+
+    def find(record: Record) -> Record | None:
+        fitting = (r for r in reversed(start) if r.cell == record.cell and r.qrels_sha256 == record.qrels_sha256)
+        return next(fitting, None)
+
+    return _test(mine, find, per_query)
+
+
+def of_bundle(fingerprint: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
+    """Of searches in a bundle, beside the same vectors uncompressed."""
+    read = query.rows(
+        "SELECT run_id FROM artifacts WHERE role = 'in' AND kind = 'bundle' AND sha256 = ?", (fingerprint,)
+    )
+    readers = {str(row["run_id"]) for row in read}
+    newest = keep_newest(records)
+    mine = [r for r in newest if r.compression and {r.run_id, *r.lineage[:1]} & readers]
+    return _test(mine, lambda record: find_uncompressed(record, newest), per_query)
+
+
+def _trainings() -> dict[str, str]:
+    return {run.id: run.id for run in query.list_runs(command="train")}
+
+
+def _made_by(record: Record, trainings: Mapping[str, str]) -> str:
+    """The newest training behind a record; empty where nobody trained."""
+    return next((run for run in record.lineage if run in trainings), "")
+
+
+def _test(mine: Iterable[Record], find: Callable[[Record], Record | None], per_query: PerQuery) -> list[Result]:
+    results = [Result(record, find(record)) for record in mine]
+    family, tested = [], []
+    for place, result in enumerate(results):
+        if result.before is None:
+            continue
+        values, baseline = per_query(result.record), per_query(result.before)
+        if values and baseline and values.keys() == baseline.keys():
+            family.append(compare(values, baseline))
+            tested.append(place)
+    for place, comparison in zip(tested, correct(family), strict=True):
+        results[place] = replace(results[place], test=comparison)
+    return results
+
+
+def rows(results: Sequence[Result], before: str) -> list[dict[str, object]]:
+    """Results as a table. before: what the other values are of."""
+    shown: list[dict[str, object]] = []
+    for result in results:
+        r, t = result.record, result.test
+        row: dict[str, object] = {
+            "data set": r.dataset,
+            "split": f"{r.split} (a checkpoint was chosen on it)" if r.selected_on_eval else r.split,
+            "queries": r.n_queries,
+            "measure": r.measure,
+            "value": f"{r.value:.4f}",
+            before: f"{result.before.value:.4f}" if result.before else "not evaluated",
+            "difference, 95 % interval": f"{t.delta:+.4f} ({t.ci_low:+.4f} to {t.ci_high:+.4f})" if t else "",
+            "p": _p(t) if t else "not tested",
+            "run": f"`{r.run_id}`",
+        }
+        shown.append(row)
+    return shown
+
+
+def _p(test: Comparison) -> str:
+    if test.p_raw is None or test.p_adj is None:
+        return "undefined"
+    return f"{test.p_raw:.3g}, corrected {test.p_adj:.3g} (family of {test.family})"
+
+
+def notes(results: Sequence[Result]) -> str:
+    """How the numbers of the table came about."""
+    if not results:
+        return "Not evaluated when this was written: `irctl eval`, then `irctl export RUN --to card`."
+    return "Paired t-tests over queries, p corrected by Holm over the tests of this table; intervals by bootstrap."
+
+
+def as_metadata(results: Sequence[Result]) -> list[EvalResult] | None:
+    """The same for the card's metadata."""
+    from huggingface_hub import EvalResult
+
+    made: list[Any] = [
+        EvalResult(
+            task_type=TASK,
+            task_name="Information Retrieval",
+            dataset_type=result.record.dataset.replace("/", "-"),
+            dataset_name=result.record.dataset,
+            dataset_split=result.record.split,
+            dataset_args={"queries": result.record.n_queries, "qrels_sha256": result.record.qrels_sha256},
+            metric_type=result.record.measure,
+            metric_name=result.record.measure,
+            metric_value=round(result.record.value, 6),
+        )
+        for result in results
+    ]
+    return made or None

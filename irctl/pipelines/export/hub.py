@@ -1,0 +1,183 @@
+"""`irctl export --to hub` and `--to card`: a trained model, or a bundle as a data set, with what the ledger knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from irctl import files, hashing
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.index.bundle import Bundle, is_bundle, open_bundle
+from irctl.ledger import query
+from irctl.ledger.query import RunRecord
+from irctl.pipelines.cards import bundle_card, model_card, page
+from irctl.pipelines.cards import results as known
+from irctl.pipelines.references import bundles
+from irctl.pipelines.report.records import gather, open_per_query
+from irctl.training.run_files.epoch_folders import STATE
+from irctl.types import Reporter
+
+if TYPE_CHECKING:
+    from irctl.ledger.recording import RunHandle
+
+CARD, HUB = "card", "hub"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What is to be handed on. sha256: what the ledger knows it by."""
+
+    kind: str  # model or bundle
+    folder: Path
+    sha256: str
+    card: str
+
+    @property
+    def repo_type(self) -> str:
+        return "model" if self.kind == "model" else "dataset"
+
+    @property
+    def files(self) -> list[Path]:
+        """What goes to the hub beside the card: no checkpoint's state."""
+        below = hashing.files_below(self.folder)
+        return [p for p in below if p != self.folder / page.FILE and STATE not in p.relative_to(self.folder).parts]
+
+
+def check(repo: str, to: str, *, private: bool = False) -> None:
+    """ConfigError for a --repo that is missing, not for this format, or no OWNER/NAME."""
+    if to != HUB and (repo or private):
+        raise ConfigError(f"{f'--repo {repo}' if repo else '--private'}: goes with --to hub")
+    if to == HUB:
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+        if "/" not in repo:
+            raise ConfigError(
+                f"--to hub: expected --repo OWNER/NAME, found '{repo}'", hint="For the card alone: --to card"
+            )
+        try:
+            validate_repo_id(repo)
+        except HFValidationError as e:
+            raise ConfigError(f"--repo {repo}: {e}") from e
+
+
+def find(source: str, repo: str = "") -> Outgoing:
+    """The model that a run trained, else the bundle that it wrote. RUN:METHOD and a folder name a bundle."""
+    path = Path(source)
+    if is_bundle(path):
+        return _of_bundle(path, repo)
+    run_name, method = bundles.method_named(source)
+    if method:
+        return _of_bundle(bundles.folder_of(source), repo)
+    run = _newest() if source == "latest" else query.find_run(run_name, completed=True)
+    if query.artifacts(run, role="out", kind="model"):
+        return _of_model(run, repo)
+    if query.artifacts(run, role="out", kind="bundle"):
+        return _of_bundle(bundles.of_run(run), repo)
+    raise DataError(
+        f"run {run.id} is a run of 'irctl {run.columns.get('command')}' and made neither a model nor a bundle",
+        hint="irctl runs ls --command train, or --command compress",
+    )
+
+
+def _newest() -> RunRecord:
+    """The newest run that made a model or a bundle."""
+    made = "SELECT DISTINCT run_id FROM artifacts WHERE role = 'out' AND kind IN ('model', 'bundle')"
+    ids = {str(row["run_id"]) for row in query.rows(made)}
+    newest = next((r for r in query.list_runs(status="completed") if r.id in ids), None)
+    if newest is None:
+        raise DataError("latest: no run made a model or a bundle yet", hint="irctl train, or irctl compress")
+    return newest
+
+
+def _of_model(run: RunRecord, repo: str) -> Outgoing:
+    found = known.of_model(run, model_card.base_of(run), _evaluations(), open_per_query())
+    card = model_card.make(run, found, repo=repo)
+    return Outgoing("model", model_card.folder_of(run), str(run.columns["model_fingerprint"]), str(card))
+
+
+def _of_bundle(folder: Path, repo: str) -> Outgoing:
+    bundle: Bundle = open_bundle(folder, bundles.load_quantizer)
+    found = known.of_bundle(bundle.fingerprint, _evaluations(), open_per_query())
+    sql = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle' AND sha256 = ? ORDER BY rowid"
+    writers = [query.find_run(str(row["run_id"])) for row in query.rows(sql, (bundle.fingerprint,))]
+    card = bundle_card.make(bundle, writers[-1] if writers else None, found, repo=repo)
+    return Outgoing("bundle", folder, bundle.fingerprint, str(card))
+
+
+def _evaluations() -> list[Any]:
+    return gather(lost=[]) if query.newest("eval") else []
+
+
+def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
+    """What --dry-run prints: where it would go, every file with its size, and the card. Asks no network."""
+    shared = find(source, repo)
+    sizes = {str(p.relative_to(shared.folder)): p.stat().st_size for p in shared.files} if to == HUB else {}
+    sizes[page.FILE] = len(shared.card.encode())
+    where = f"{'private ' if private else ''}{shared.repo_type} {repo}" if to == HUB else str(shared.folder)
+    return {
+        "export": {"from": str(shared.folder), "to": where, "bytes": sum(sizes.values())},
+        "files": {name: f"{size} bytes" for name, size in sizes.items()},
+        "card": shared.card.splitlines(),
+    }
+
+
+def write_card(source: str, out: str | None, run: RunHandle) -> dict[str, Any]:
+    """README.md with what the ledger knows now, in the folder of the model or bundle; the payload of --json."""
+    shared = find(source)
+    target = Path(out) if out else shared.folder / page.FILE
+    written = (files.write_out if out else files.write_atomic)(target, shared.card)
+    run.note(method="export card")
+    run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
+    payload = {"export": str(target), "format": CARD, "bytes": written.bytes, "source": str(shared.folder)}
+    return {**payload, "ids": [str(target)]}
+
+
+def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Reporter) -> dict[str, Any]:
+    """Make the repository where there is none, and put everything there in one commit; the payload of --json.
+
+    Raises EnvironmentUnfit where the hub cannot be reached or lets nobody in.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    shared = find(source, repo)
+    files.write_out(run.out / page.FILE, shared.card)
+    run.note(method="export hub")
+    run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
+    given: Sequence[tuple[str, Path]] = [(p.relative_to(shared.folder).as_posix(), p) for p in shared.files]
+    adds = [CommitOperationAdd(name, path) for name, path in given]
+    adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
+    size = sum(path.stat().st_size for _, path in given)
+    reporter.say(f"{len(adds)} files, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
+    api = HfApi(library_name="irctl")
+    made = _ask(lambda: api.create_repo(repo, repo_type=shared.repo_type, private=private or None, exist_ok=True), repo)
+    message = f"irctl: {shared.kind} {shared.sha256[:12]}"
+    done = _ask(lambda: api.create_commit(repo, adds, commit_message=message, repo_type=shared.repo_type), repo)
+    run.event("info", "uploaded", f"{made} at {done.oid}")
+    run.artifact("out", "export", run.out / page.FILE, format=HUB)
+    payload = {"export": str(made), "format": HUB, "commit": done.oid, "bytes": size, "files": len(adds)}
+    return {**payload, "source": str(shared.folder), "ids": [str(made)]}
+
+
+def _ask(call: Callable[[], T], repo: str) -> T:
+    """The hub's answer; its refusals in one line. huggingface_hub's are those of httpx, a missing token an OSError."""
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
+
+    try:
+        return call()
+    except OfflineModeIsEnabled as e:
+        raise EnvironmentUnfit(
+            f"--repo {repo}: the hub is switched off (HF_HUB_OFFLINE)", hint="Unset it, or look with --dry-run"
+        ) from e
+    except (HTTPError, OSError) as e:
+        status = getattr(getattr(e, "response", None), "status_code", 0)
+        lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+        raise EnvironmentUnfit(
+            f"--repo {repo}: nothing was uploaded ({lines[0] if lines else type(e).__name__})",
+            hint="Log in with hf auth login, or set HF_TOKEN to a token that may write there"
+            if status in (401, 403) or "token" in str(e).lower()
+            else "Try again where the hub can be reached, or look with --dry-run",
+        ) from e

