@@ -231,6 +231,11 @@ def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     raise ConfigError(f"no setting named '{name}' (from {origin})", hint=hint)
 
 
+def default(name: str) -> Any:
+    """What a key is where nothing sets it; its method may say otherwise."""
+    return schema(name).default
+
+
 def known_keys() -> Iterator[str]:
     """Every legal key: sections first, then the settings of each plug-in file."""
     for name, cls in SECTIONS.items():

@@ -24,6 +24,8 @@ from irctl.files import writing
 from irctl.types import Advance
 
 LINE_EVERY_S = 30.0
+LEAST_WIDTH, COLUMN_GAP = 8, 2
+"""Characters of a column that may be folded, and between two."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 _silent, _plain = False, False
 
@@ -96,18 +98,27 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def table(rows: Sequence[Mapping[str, Any]], title: str = "", *, no_color: bool = False) -> None:
-    """Rows of equal keys as a table on stdout; numbers to the right. Nothing for no rows."""
+def table(
+    rows: Sequence[Mapping[str, Any]], title: str = "", *, no_color: bool = False, whole: Sequence[str] = ()
+) -> None:
+    """Rows of equal keys as a table on stdout; numbers to the right. Nothing for no rows. whole: never folded."""
     if not rows:
         return
     columns = list(dict.fromkeys(k for row in rows for k in row))
     drawn = Table(title=visible(title) or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for column in columns:
         numeric = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        drawn.add_column(visible(str(column)), justify="right" if numeric else "left", overflow="fold", no_wrap=False)
+        width = max(len(visible(cell(row.get(column)))) for row in rows) if column in whole else None
+        drawn.add_column(
+            visible(str(column)), justify="right" if numeric else "left", overflow="fold", min_width=width,
+            no_wrap=width is not None,
+        )  # fmt: skip
     for row in rows:
         drawn.add_row(*(visible(cell(row.get(column))) for column in columns))
-    _console(stderr=False, no_color=no_color).print(drawn)
+    console = _console(stderr=False, no_color=no_color)
+    least = sum((c.min_width or LEAST_WIDTH) + COLUMN_GAP for c in drawn.columns) if whole else 0
+    console.width = max(console.width, least)  # on a narrower terminal lines are broken, ids are not cut
+    console.print(drawn)
 
 
 class ConsoleReporter:

@@ -170,13 +170,13 @@ def _check_sort(name: str) -> None:
     """Raise ConfigError for a name that is no column, and that no run has as a measure or setting."""
     if name in run_columns.RUN_COLUMNS:
         return
-    known = [str(r["name"]) for r in rows("SELECT DISTINCT name FROM measures")]
+    if rows("SELECT 1 FROM metrics WHERE name = ?1 UNION ALL SELECT 1 FROM params WHERE key = ?1 LIMIT 1", (name,)):
+        return
+    known = [str(r["name"]) for r in rows("SELECT DISTINCT name FROM metrics")]
     known += [str(r["key"]) for r in rows("SELECT DISTINCT key FROM params")]
-    if name not in known:
-        legal = [*run_columns.RUN_COLUMNS, *known]
-        close = plugins.nearest(name, legal)
-        hint = close if "Did you mean" in close else "A column of irctl runs sql, a measure such as RR@10, or a setting"
-        raise ConfigError(f"--sort {name}: no run has it", hint=hint)
+    close = plugins.nearest(name, [*run_columns.RUN_COLUMNS, *known])
+    hint = close if "Did you mean" in close else "A column of irctl runs sql, a measure such as RR@10, or a setting"
+    raise ConfigError(f"--sort {name}: no run has it", hint=hint)
 
 
 def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:

@@ -79,6 +79,11 @@ class RunHandle:
         self._uses_gpu = indexing.read_config(self.paths).get("hardware.device_kind", {}).get("value") == "cuda"
         self._save(indexing.PARTS)
 
+    @property
+    def model(self) -> str:
+        """The encoder that the run is of, as noted; empty where there is none."""
+        return str(self._record.get("model") or "")
+
     def note(self, **columns: Any) -> None:
         """Set columns of the run's row (`dataset_fingerprint=...`). `notes` is text for people."""
         _check_columns(columns)

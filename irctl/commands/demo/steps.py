@@ -131,7 +131,7 @@ def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float) 
     if json_:
         console.emit_json({"schema": "irctl/demo/1", **summary, "report": str(folder), "seconds": round(seconds, 1)})
         return
-    code = main(base)
+    code = main([*base, "--ids"])
     console.out("")
     console.out(
         f"best on dev: {summary['best']}; compressed from it. All figures: test queries, never used for a choice."
@@ -139,9 +139,23 @@ def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float) 
     console.out(
         f"run folders {paths.runs()}/   ledger {paths.ledger()}   LaTeX {folder}/table.tex   figure {folder}/pareto.png"
     )
-    console.out(f"took {seconds:.0f} s; irctl runs show RUN explains any number")
+    console.out(f"took {seconds:.0f} s. The last column has the run of every row; as typed:")
+    for line in next_lines(summary["evals"][-1], summary["baseline"]):
+        console.out(line)
     if code:
         raise typer.Exit(code)
+
+
+def next_lines(newest: str, other: str) -> list[str]:
+    """Command lines, with what they print, that say where the numbers of these two evaluations come from."""
+    lines = {
+        f"irctl runs show {newest}": "what that run did, from what, and where its files are",
+        f"irctl runs diff {other} {newest}": "two runs: settings, and a paired test of their measures",
+        f"irctl runs reproduce {newest}": "the command that repeats it",
+        "irctl runs ls --command eval --sort -nDCG@10": "all evaluations, the best first",
+    }
+    width = max(map(len, lines))
+    return [f"  {line:{width}}  # {about}" for line, about in lines.items()]
 
 
 def finish_rag(summary: dict[str, Any], *, json_: bool, seconds: float) -> None:
@@ -159,4 +173,6 @@ def finish_rag(summary: dict[str, Any], *, json_: bool, seconds: float) -> None:
     console.out(f"R@1 {summary['r_at_1']:.4f}; retrieved and gold: exact matches of answers by passages so found")
     for sentence in rag_demo.MEANING:
         console.out(sentence)
-    console.out(f"run folders {paths.runs()}/   took {seconds:.0f} s; irctl runs show RUN explains any number")
+    console.out(f"run folders {paths.runs()}/   took {seconds:.0f} s. As typed:")
+    for line in next_lines(str(summary["retrieved"]["run"]), str(summary["gold"]["run"])):
+        console.out(line)

@@ -17,6 +17,7 @@ def present(command: str, options: Options, payload: dict[str, Any]) -> None:
 
     shown = dict(payload)
     rows, lines, ids = shown.pop("table", None), shown.pop("lines", None), shown.pop("ids", None)
+    model = shown.pop("of_model", "")
     if options.json_:
         console.emit_json({"schema": f"irctl/{command}/1", **shown})
     elif options.quiet:
@@ -31,6 +32,8 @@ def present(command: str, options: Options, payload: dict[str, Any]) -> None:
             for name, value in shown.items():
                 if not isinstance(value, (dict, list)):
                     console.out(f"{name}: {value}")
+        elif "run" in payload:
+            console.out(f"run: {payload['run']}{f', model {model}' if model else ''}")
 
 
 def show_settings(config: Config, options: Options) -> None:

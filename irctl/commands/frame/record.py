@@ -60,7 +60,7 @@ def record_run(
             stopping.check()
     finally:
         stopping.restore()
-    return {"run": run.id, "run_dir": str(run.paths.folder), **payload}
+    return {"run": run.id, "run_dir": str(run.paths.folder), "of_model": run.model, **payload}
 
 
 def begin(command: str, options: Options, config: Config, **more: Any) -> RunHandle:

@@ -31,6 +31,11 @@ def ls(
 ) -> None:
     """List runs, newest first. Runs whose process is gone are marked lost on the way.
 
+    The result is the measure of the collection's card, else the first of nDCG@10, RR@10, R@100 that was measured, else
+    the first: of an evaluation, on its split (the card's, of several); of a training, the dev score of the model that
+    it saved. A run that has not completed has its status there. "model or run": the run whose codes, model or vectors
+    were read, else the name of a model. --format csv, md and json have every column.
+
     \b
     Examples:
       irctl runs ls --dataset cranfield --status completed
@@ -38,7 +43,7 @@ def ls(
       irctl runs ls --where "tag='paper' or not status='failed'" --format csv
     """
     from irctl import console
-    from irctl.commands.runs import view
+    from irctl.commands.runs import listing, view
 
     with guarded(json_, debug):
         from irctl.ledger import query
@@ -47,13 +52,18 @@ def ls(
         view.check_format(format)
         reap.reap()
         found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit)
-        if json_ or format == "json":
-            console.emit_json({"schema": "irctl/runs/1", "runs": [view.as_json(r) for r in found]})
-        elif quiet:
+        if quiet and not json_ and format != "json":
             for run in found:
                 console.out(run.id)
+            return
+        rows = listing.list_rows(found, sort)
+        if json_ or format == "json":
+            runs = [{**row, **view.as_json(run)} for run, row in zip(found, rows, strict=True)]
+            console.emit_json({"schema": "irctl/runs/1", "runs": runs})
+        elif format == "table":
+            listing.print_table(rows, sort)
         else:
-            view.print_rows(view.listing(found, sort), format)
+            view.print_rows(rows, format)
 
 
 @app.command("show")

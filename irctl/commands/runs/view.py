@@ -9,44 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irctl import console, origins
+from irctl.commands.runs import story
 from irctl.errors import ConfigError
 from irctl.reports.formats.formulas import make_inert
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
-HEADLINES = ("nDCG@10", "RR@10")
 FORMATS = ("table", "csv", "json", "md")
 LAST_EVENTS = 10
-
-
-def listing(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]:
-    """Rows of `runs ls`; measures that no run has are left out.
-
-    nDCG@10 and RR@10 are those of evaluations of one data set and split: what a training followed is another thing.
-    """
-    from irctl.ledger import query
-
-    wanted = list(dict.fromkeys((*([sort.lstrip("+-")] if sort else []), *HEADLINES)))
-    values: dict[str, dict[str, float]] = {}
-    places: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for row in query.rows("SELECT run_id, name, dataset, split, value FROM measures ORDER BY row"):
-        values.setdefault(row["run_id"], {}).setdefault(row["name"], row["value"])
-        places.setdefault((row["run_id"], row["name"]), set()).add((row["dataset"], row["split"]))
-    sorted_by = sort.lstrip("+-")
-    for run in runs:
-        for name in HEADLINES:
-            of_one_place = run.columns["command"] == "eval" and len(places.get((run.id, name), ())) == 1
-            if not of_one_place and name != sorted_by:
-                values.get(run.id, {}).pop(name, None)
-    shown = [m for m in wanted if any(m in values.get(run.id, ()) for run in runs)]
-    found = []
-    for run in runs:
-        c = run.columns
-        row = {k: c[k] for k in ("id", "name", "command", "method", "dataset", "status")}
-        row |= {m: values.get(run.id, {}).get(m) for m in shown}
-        found.append(row | {"duration_s": c["duration_s"], "tags": " ".join(run.tags)})
-    return found
 
 
 def as_json(run: RunRecord) -> dict[str, Any]:
@@ -55,7 +26,7 @@ def as_json(run: RunRecord) -> dict[str, Any]:
 
     row = {k: v for k, v in run.columns.items() if k not in ("argv_json", "config_json")}
     row["argv"] = json.loads(run.columns["argv_json"] or "[]")
-    return {**row, "tags": list(run.tags), "measures": _of_saved_model(run, query.measures(run.id))}
+    return {**row, "tags": list(run.tags), "measures": query.measures(run.id)}
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:
@@ -97,6 +68,7 @@ def print_run(run: RunRecord) -> None:
     from irctl.ledger.runs import cleanup
 
     c = run.columns
+    console.out(f"{story.paragraph(run)}\n")
     console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")
     here = cleanup.size(run.folder) if run.folder.is_dir() else 0
     facts = {
@@ -163,7 +135,7 @@ def _measures(run: RunRecord, config: Mapping[str, Any]) -> list[dict[str, Any]]
     from irctl.ledger import query
     from irctl.pipelines.train.follow import MEASURE, dev_measure
 
-    rows = _of_saved_model(run, query.measures(run.id))
+    rows = query.measures(run.id)
     found = [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in rows]
     if run.columns["command"] == "train":
         method, during = (config.get(key, {}).get("value", "") for key in ("train.method", "eval.during"))
@@ -171,19 +143,6 @@ def _measures(run: RunRecord, config: Mapping[str, Any]) -> list[dict[str, Any]]
             if m["name"] == MEASURE and m["split"]:
                 row["name"] = f"{dev_measure(method, during)}, step {m['step'] or 0}"
     return found
-
-
-def _of_saved_model(run: RunRecord, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Measures as given, but a training's dev scores are those of the step whose model it saved, not of its last."""
-    from irctl.ledger import query
-    from irctl.training.run_files import journal
-
-    done = [e for e in journal.events(run.paths.metrics) if e["event"] == "done"]
-    if not done:
-        return rows
-    all_rows = query.metrics(run.id)
-    at = {(m["split"], m["name"]): m for m in all_rows if m["split"] and m["step"] == done[-1].get("model_step")}
-    return [{**row, **{k: at.get((row["split"], row["name"]), row)[k] for k in row}} for row in rows]
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:

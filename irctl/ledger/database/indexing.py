@@ -135,16 +135,25 @@ def labels(events: Iterable[Mapping[str, Any]]) -> tuple[list[str], str]:
 
 
 def thin(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Metric rows for the ledger: of a series above POINTS_A_SERIES every so many, always the last."""
+    """Metric rows for the ledger: of a series above POINTS_A_SERIES every so many, always the last.
+
+    The last of a training's dev scores is that of the model it saved, whatever was measured after it.
+    """
     series: dict[tuple[str, str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    saved = None
     for row in rows:
+        if row.get("event") == "done":
+            saved = row.get("model_step")
         if "name" in row:
             values = {"dataset": "", "split": "", **row}
             series[values["dataset"], values["split"], values["name"]].append(
                 tuple(values.get(c) for c in METRIC_COLUMNS)
             )
     kept = []
-    for points in series.values():
+    step = METRIC_COLUMNS.index("step")
+    for (_, split, _), points in series.items():
+        if split and saved is not None:
+            points.sort(key=lambda point: point[step] == saved)  # stable: the others stay in order
         every = -(-len(points) // POINTS_A_SERIES)
         kept += points[(len(points) - 1) % every :: every]
     return kept

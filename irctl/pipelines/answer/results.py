@@ -83,6 +83,7 @@ def record(
         others = paired_tests.compare_with(baseline, run.out / files.PER_QUERY, run.id)
         payload["comparisons"] += others
         lines += [paired_tests.write_line(c) for c in others]
+    paired_tests.keep(run.out, payload["comparisons"])
     table = [_row(s, means[s], kept[s], facts[s]) for s in found]
     if asked.request.per_query:
         payload["per_query"] = per_query

@@ -66,6 +66,8 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
         payload["comparisons"] = [asdict(c) for c in compared]
         table = shown.make_table(table, measured, compared)
         lines += shown.lines(measured, compared)
+    if "comparisons" in payload:
+        paired_tests.keep(run.out, payload["comparisons"])
     if request.per_query:
         payload["per_query"], table = rows, summary.to_query_table(rows)
     return {**payload, "table": table, "lines": lines}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
+from irctl.index.shards import write_json
 from irctl.pipelines.evaluate.files import PER_QUERY, read_per_query
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
+COMPARISONS = "comparisons.json"
 PerQuery = Mapping[tuple[str, str, str], Mapping[str, float]]
 """(data set, split, measure) -> query id -> value."""
 
@@ -70,6 +72,11 @@ def _compare_cell(
     dataset, split, measure = cell
     comparison = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
     return replace(comparison, dataset=dataset, split=split, measure=measure)
+
+
+def keep(out: Path, comparisons: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what the tests of an evaluation said beside it."""
+    write_json(out / COMPARISONS, {"schema": "irctl/comparisons/1", "comparisons": list(comparisons)})
 
 
 def write_line(c: Mapping[str, Any]) -> str:

@@ -63,6 +63,7 @@ def train(
     if data.sizes:
         plan = batch_plan.plan(config, data.sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
+        run.metric("training_queries", data.sizes.queries)
     for line in regularizer_lines.notices(config, plan, data.sizes):
         reporter.warn(line)
     write_json(run.paths.config, config.to_json())

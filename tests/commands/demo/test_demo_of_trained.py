@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from workspace import Workspace
 
+from irctl.commands.demo.steps import next_lines
+
 
 @pytest.mark.usefixtures("in_process")
 def test_codes_of_a_trained_encoder_are_trained_with_its_queries(place: Workspace) -> None:
@@ -16,6 +18,12 @@ def test_codes_of_a_trained_encoder_are_trained_with_its_queries(place: Workspac
     line = f"train --recipe jpq-distill --model {model} --index {codes} --tiny --max-steps 2 --json"
     learned = place.ok(line).json["run"]
     assert place.ok(f"eval --model {model} --index {learned} --split test --json").json["results"]
-    place.ok(f"eval --model {model} --index {codes} --split test")
+    compressed = place.ok(f"eval --model {model} --index {codes} --split test")
+    newest, baseline = (place.ok(f"runs ls --command eval -q --limit {n}").out.split()[-1] for n in (1, 2))
+    assert f"run: {newest}, model {model}" in compressed.out
+    for command in next_lines(newest, baseline):  # the last lines of a demo
+        assert place.ok(command.partition("#")[0]).out
+    listed = place.ok("runs ls").out
+    assert codes in listed and learned in listed and "opq 2 B" in listed and "jpq distill" in listed
     systems = [r["system"] for r in place.ok("report --json").json["tables"][0]["rows"]]
     assert len(systems) == 2 and any("jpq distill" in s for s in systems), systems

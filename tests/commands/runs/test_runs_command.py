@@ -53,7 +53,8 @@ def test_ls_filters_sorts_and_prints_every_format() -> None:
     rows = list(csv.DictReader(io.StringIO(typed(*words, "--format", "csv"))))
     assert [(r["id"], r["name"], r["RR@10"]) for r in rows] == [(high.id, "best", "0.4"), (low.id, "", "0.34")]
     table = typed(*words)
-    assert table.splitlines()[0].split()[:3] == ["id", "name", "command"] and "0.4000" in table
+    assert table.splitlines()[0].split() == ["id", "name", "command", "split", "RR@10", "time"] and "0.4000" in table
+    assert table.splitlines()[-1] == "all: data set cranfield"
     assert typed(*words, "--format", "md").splitlines()[1].startswith("|---|")
     payload = json.loads(typed(*words, "--format", "json"))
     assert payload == json.loads(typed(*words, "--json"))
@@ -103,7 +104,7 @@ def test_show_prints_settings_measures_and_lineage() -> None:
     encode.artifact("in", "model", train.out / "model")
     encode.finish("failed", exit_code=3, error_kind="DataError", error_msg="no corpus")
     page = typed("show", "teacher")
-    assert page.startswith(f"{train.id}  train  completed")
+    assert f"\n{train.id}  train  completed" in page
     assert "train.lr" in page and "1e-05" in page and "train>encode" in page
     assert "DataError: no corpus (exit code 3)" in typed("show", "latest")
     payload = json.loads(typed("show", "latest", "--json"))
