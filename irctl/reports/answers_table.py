@@ -144,7 +144,7 @@ def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell
 def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: Sequence[Record]) -> list[str]:
     if not every:
         return []
-    notes = [f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} questions. Measures x100."]
+    notes = [f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} questions. Measures ×100."]
     ends: Mapping[str, float] = rows[0].records[-1].facts
     told = [
         f"{name} closed {100 * ends[f'closed {name}']:.1f}, open {100 * ends[f'open {name}']:.1f}"

@@ -122,6 +122,7 @@ FACTS: dict[str, tuple[Column, Reader]] = {
     "params": (fact_column("params", "Trained parameters"), _fact("params")),
     "gpu_hours": (fact_column("gpu_hours", "GPU hours", "low", decimals=2), _fact("gpu_hours")),
     "cpu_hours": (fact_column("cpu_hours", "CPU hours", "low", decimals=3), _fact("cpu_hours")),
+    "hours": (fact_column("hours", "Training hours", "low", decimals=3), _fact("hours")),
     "price": (fact_column("price", "Price", "low", decimals=2), _fact("price")),
     "latency_ms": (fact_column("latency_ms", "Query ms", "low", decimals=2), _fact("latency_ms")),
     "latency_p95_ms": (fact_column("latency_p95_ms", "Query ms p95", "low", decimals=2), _fact("latency_p95_ms")),
@@ -141,6 +142,10 @@ PRESETS: dict[str, tuple[str, ...]] = {
         *("reader_rows_per_cpu_s", "encoder_rows_per_cpu_s", "writer_rows_per_cpu_s"),
     ),
     "losses": (*DEFAULT_MEASURES, "negatives", "seeds"),
+    "cost": (
+        *("nDCG@10", "params", "hours", "cpu_hours", "gpu_hours", "price", "train_s"),
+        *("bytes", "index_bytes", "latency_ms", "latency_p95_ms", "queries_per_s"),
+    ),
     "beir": ("avg", "DATASETS"),
     CODE_PIVOT: (),
     ISOTROPY: (),
@@ -150,7 +155,7 @@ ACROSS = ("beir",)
 """Presets with one column a data set; the others make one table a data set."""
 BEIR = "beir/"
 """What a name may leave out where only BEIR's set of that name was evaluated: msmarco."""
-NARROW = ("compression",)
+NARROW = ("compression", "cost")
 """Presets with one measure, because their other columns are many."""
 
 

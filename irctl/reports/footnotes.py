@@ -49,7 +49,7 @@ def write_footnotes(
     used = [r for r in records if (r.dataset, r.split) in cells]
     notes = _datasets(cells, next((averaged(c, columns) for c in columns if c.kind == "average"), []))
     if any(c.kind == "measure" for c in columns):
-        notes.append("Measures x100; best bold, second best underlined, decided on the rounded value.")
+        notes.append("Measures ×100; best bold, second best underlined, decided on the rounded value.")
     notes += _seeds(used)
     notes += _comparisons(compared, baseline, correction, marks)
     if rules := sorted({f"{r.self_match} ({r.dataset})" for r in used if r.self_match}):
@@ -121,15 +121,17 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
             notes.append(f"MSE of rows that may have been trained on: {', '.join(of_others)}.")
     if keys & {"probe_recall@10", "probe_recall@100"}:
         notes.append(
-            "Probe: recall x100 of exact neighbours in a sample of rows, held-out rows as queries; the sample is of "
+            "Probe: recall ×100 of exact neighbours in a sample of rows, held-out rows as queries; the sample is of "
             "rows that were not trained on where there are enough."
         )
     if keys & {"recall_exact@10", "recall_exact@100"}:
-        notes.append("Exact: recall x100 of exact neighbours among all rows, held-out queries.")
+        notes.append("Exact: recall ×100 of exact neighbours among all rows, held-out queries.")
     if "recall_codes@10" in keys:
         notes.append(
             "Codes: the same before exact vectors re-score the best; those vectors are not counted in the bytes."
         )
+    if keys & {"hours", "cpu_hours", "gpu_hours"}:
+        notes.append("Hours of the training: passed, of processors, of GPUs; blank where nothing was trained.")
     if "train_s" in keys and any(r.compression and r.loss for r in records):
         notes.append("Train CPU-s: of the quantizer; of trained codes, all of their training.")
     if rates := {k for k in keys if k.endswith("_rows_per_cpu_s")}:

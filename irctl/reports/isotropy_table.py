@@ -138,7 +138,7 @@ def _notes(
 ) -> list[str]:
     notes = []
     if every:
-        notes.append(f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} queries. Measures x100.")
+        notes.append(f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} queries. Measures ×100.")
     if base is not None and compared:
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over queries"
         notes.append(f"Difference from {base.name}: {rule}, corrected over a family of {len(compared)}.")

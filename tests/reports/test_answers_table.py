@@ -110,3 +110,11 @@ def test_the_figure_has_a_point_a_row_and_the_ends_as_lines() -> None:
     assert {t.get_text() for t in figure.axes[0].texts} == {"whole context", "no context"}
     with pytest.raises(DataError, match="no answers"):
         ratio_points([], "EM")
+
+
+def test_a_table_of_its_own_without_a_row_says_what_makes_one_instead_of_printing_nothing() -> None:
+    judged = replace(record(WHOLE), method="dense", part="", measure="nDCG@10")
+    for name, makes in (("acerag", "--task rag-qa"), ("isotropy", "--transforms front")):
+        with pytest.raises(DataError, match=f"--table {name}: nothing to report") as told:
+            build_tables([judged], Wanted(table=name), per_query)
+        assert makes in str(told.value.hint)

@@ -58,8 +58,8 @@ def test_what_an_average_hides_is_not_mixed_either() -> None:
 
 def test_the_table_is_valid_latex_where_that_of_the_source_has_no_tabular() -> None:
     text = latex.render(table(columns=COLUMNS))
-    assert r"\begin{tabular}{l*{5}{r}}" in text and text.count(r"\begin{") == text.count(r"\end{")
-    rows = [line.partition(r"\\")[0] for line in text.splitlines() if r" & " in line]
+    assert r"\begin{tabular}{@{}l*{5}{r}@{}}" in text and text.count(r"\begin{") == text.count(r"\end{")
+    rows = [line.partition(r" \\")[0] for line in text.splitlines() if r" & " in line]
     assert len(rows) == 3 and {row.count("&") for row in rows} == {5}
 
 

@@ -242,3 +242,9 @@ def test_a_data_set_without_the_baseline_is_shown_untested() -> None:
     assert not toy.comparisons and "No row 'A' here: nothing is tested." in toy.notes
     with pytest.raises(ConfigError, match="no row 'nothing'"):
         report.build_tables(records, report.Wanted(baseline="nothing"), per_query)
+
+
+def test_the_table_of_costs_has_hours_sizes_and_speed_that_the_ledger_knows() -> None:
+    one = record("a", 0.5, bytes_per_vector=24, facts={"params": 10.0, "hours": 0.04, "cpu_hours": 0.02})
+    columns = [c.key for c in choose([one], "cost")]
+    assert columns == ["nDCG@10", "params", "hours", "cpu_hours", "bytes"]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from irctl.pipelines.report.report import Wanted
 
 FORMATS = ("table", "latex", "markdown", "html", "csv", "json")
+NARROWEST = 150
+"""Points that a table in LaTeX needs at least, for names and a column."""
 
 
 def check_format(format: str) -> None:
@@ -21,8 +23,30 @@ def check_format(format: str) -> None:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.nearest(format, FORMATS))
 
 
-def render(format: str, wanted: Wanted, *, ids: bool, target: Path | None, mask: Callable[[str], str]) -> str:
-    """The report in one of the formats, as text. target: the file that it is for, if any. mask: hides secrets."""
+def check_lines(format: str, *, is_wide: bool, width: float | None) -> None:
+    """Raise ConfigError where there is no LaTeX for --wide and --width to have a say in."""
+    if format != "latex" and (is_wide or width is not None):
+        raise ConfigError(
+            f"{'--wide' if is_wide else '--width'}: with --format latex alone, found {format}", hint="Drop it"
+        )
+    if width is not None and width < NARROWEST:
+        raise ConfigError(f"--width {width:g}: expected points of a column, from {NARROWEST} up", hint="article: 345")
+
+
+def render(
+    format: str,
+    wanted: Wanted,
+    *,
+    ids: bool,
+    target: Path | None,
+    mask: Callable[[str], str],
+    is_wide: bool = False,
+    width: float | None = None,
+) -> str:
+    """The report in one of the formats, as text.
+
+    target: the file that it is for, if any. mask: hides secrets. is_wide, width: of LaTeX.
+    """
     check_format(format)
     from irctl import console
     from irctl.commands.report import terminal
@@ -31,7 +55,7 @@ def render(format: str, wanted: Wanted, *, ids: bool, target: Path | None, mask:
 
     tables = report.make_tables(wanted)
     if format == "latex":
-        return "\n".join(latex.render(t) for t in tables)
+        return "\n".join(latex.render(t, is_wide=is_wide, width=width) for t in tables)
     if format == "markdown":
         return "\n".join(markdown.render(t, ids=ids) for t in tables)
     if format == "html":

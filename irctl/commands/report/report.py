@@ -17,7 +17,7 @@ def report(
     group: Annotated[str, typer.Argument(help="with --checklist: a group, by its recipe or run id")] = "",
     format: Annotated[str, typer.Option(help="table, latex, markdown, html, csv or json")] = "table",
     table: Annotated[
-        str, typer.Option(help="main, compression, losses, beir, isotropy, isotropy-compression or acerag")
+        str, typer.Option(help="main, compression, losses, cost, beir, isotropy, isotropy-compression or acerag")
     ] = "main",
     baseline: Annotated[str, typer.Option(help="run, method or row that the others are tested against")] = "",
     run: Annotated[list[str] | None, typer.Option("--run", help="only this run; repeatable")] = None,
@@ -36,6 +36,12 @@ def report(
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", help="file for the table, folder for the figure")] = "",
     ids: Annotated[bool, typer.Option("--ids", help="name the run behind every row")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="LaTeX: table*, over both columns of a page, for tables of up to 345 pt")
+    ] = False,
+    width: Annotated[
+        float | None, typer.Option(help="LaTeX: points that a table may take  [default: 229.5, with --wide 345]")
+    ] = None,
     marks: Annotated[str, typer.Option(help="daggers: differs from the baseline; letters: rows beaten")] = "daggers",
     test: Annotated[str, typer.Option(help="t or randomisation, paired over queries")] = "t",
     correction: Annotated[str, typer.Option(help="holm, bonferroni or none, over the whole table")] = "holm",
@@ -57,6 +63,7 @@ def report(
     Examples:
       irctl report
       irctl report --format latex --baseline dense
+      irctl report --format latex --wide --width 469 --table compression -o table.tex
       irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
       irctl report --format html --baseline dense -o report.html
@@ -96,6 +103,7 @@ def report(
             command=shlex.join(("irctl", *sys.argv[1:])),
         )
         output.check_format(format)
+        output.check_lines("json" if json_ else "figure" if figure else format, is_wide=wide, width=width)
         wanted.check()
         if group and not checklist:
             raise errors.ConfigError(
@@ -106,9 +114,9 @@ def report(
         elif figure:
             output.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
-            mask = Masker(sys.argv, os.environ).text
-            form = "json" if json_ else format
-            text = mask(output.render(form, wanted, ids=ids, target=Path(out) if out else None, mask=mask))
+            mask, form, target = Masker(sys.argv, os.environ).text, "json" if json_ else format, Path(out) if out else None
+            text = output.render(form, wanted, ids=ids, target=target, mask=mask, is_wide=wide, width=width)
+            text = mask(text)
             if out:
                 output.write(Path(out), text)
                 console.err(f"wrote {out}")

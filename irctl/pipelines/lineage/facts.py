@@ -68,7 +68,7 @@ def facts_of(
     facts: dict[str, float] = {}
     runs: dict[str, str] = {}
     if train is not None:
-        for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours")):
+        for column, name in (("gpu_s", "gpu_hours"), ("cpu_s", "cpu_hours"), ("duration_s", "hours")):
             if train.columns.get(column):
                 facts[name] = float(train.columns[column]) / 3600
         if "gpu_hours" in facts and (price := slurm.site().price_per_hour):

@@ -29,6 +29,13 @@ ALONE = {
 }
 """Tables with rows and columns of their own: (words of the title, what builds one)."""
 
+MAKES = {
+    CODE_PIVOT: "irctl eval --index BUNDLE makes some",
+    ISOTROPY: "irctl eval --index latest --transforms front makes some",
+    ANSWERS: "irctl eval --task rag-qa --model RUN --data FILE makes some",
+}
+"""Tables of ALONE -> what there has to be for one."""
+
 UNFIT = {
     CODE_PIVOT: (("baseline", "columns", "group_by", "marks"), "rows are codes, columns transforms"),
     ISOTROPY: (("columns", "group_by", "marks"), "it has columns of its own, and p in one of them"),
@@ -137,7 +144,9 @@ def build_tables(
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.table in ALONE:
         alone = [_alone(group, base, wanted, per_query) for group, base in zip(groups, tested, strict=True)]
-        return [t for t in alone if t.rows]
+        if not (shown_alone := [t for t in alone if t.rows]):
+            raise DataError(f"--table {wanted.table}: nothing to report", hint=MAKES[wanted.table])
+        return shown_alone
     if wanted.baseline and not any(tested):
         find_row(wanted.baseline, keep_newest(records))  # says which rows there are
     for group, base in zip(groups, tested, strict=True):

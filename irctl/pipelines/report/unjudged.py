@@ -35,7 +35,7 @@ def list_trainings(runs: Sequence[RunRecord], command: str = "") -> Table:
         columns=(*TEXTS, *NUMBERS),
         rows=tuple(map(_row, runs)),
         notes=(
-            "Dev: x100, before training and at the checkpoint that was kept, which it chose: no result yet.",
+            "Dev: ×100, before training and at the checkpoint that was kept, which it chose: no result yet.",
             *(f"Next, {r.id}: irctl eval --model {r.id}" for r in runs),
         ),
         command=command,

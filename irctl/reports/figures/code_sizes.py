@@ -80,6 +80,6 @@ def code_sizes(records: Sequence[Record], measure: str, *, title: str = "") -> t
                 )
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} x100", title=title)
+        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} ×100", title=title)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure, to_csv(points)

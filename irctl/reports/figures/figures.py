@@ -119,7 +119,7 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
         axes.margins(x=0.12, y=0.1)
-        axes.set(xlabel="Bytes a document", ylabel=f"{measure} x100", title=title)
+        axes.set(xlabel="Bytes a document", ylabel=f"{measure} ×100", title=title)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         labels.place(axes, named)
     return figure, to_csv(points)
@@ -176,7 +176,7 @@ def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[
             x, y = [100 * p.value for p in mine], [p.queries_per_s for p in mine]
             axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=1, label=line)
         axes.set_yscale("log")
-        axes.set(xlabel=f"{measure} x100", ylabel="Queries a second", title=title)
+        axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second", title=title)
         axes.legend(frameon=False, fontsize=8)
     return figure, to_csv(points)
 
@@ -192,7 +192,7 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
             axes.plot([100 * c.delta], [i], marker="o", color="black", fillstyle="full" if c.daggers else "none")
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(comparisons)), [f"{c.name}, {c.dataset} {c.measure}" for c in reversed(comparisons)])
-        axes.set(xlabel=f"Difference from {comparisons[0].baseline} x100 (filled: p < .05)", title=title)
+        axes.set(xlabel=f"Difference from {comparisons[0].baseline} ×100 (filled: p < .05)", title=title)
     return figure, to_csv(comparisons)
 
 

@@ -117,7 +117,7 @@ def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_qu
                 )
                 named.append(labels.Named(p.iso, 100 * p.value, p.system, color))
         axes.margins(x=0.1, y=0.08)
-        axes.set(xlabel="IsoScore, debiased, held out", ylabel=f"{measure} x100", title=title)
+        axes.set(xlabel="IsoScore, debiased, held out", ylabel=f"{measure} ×100", title=title)
         axes.legend(frameon=False, fontsize=8, loc="lower left", title="line: soft whitening; stars: trained")
         labels.place(axes, named)
     return figure, to_csv(points)

@@ -67,6 +67,6 @@ def ratios(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         axes.margins(y=0.08)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Tokens of the context", ylabel=f"{measure} x100", title=title)
+        axes.set(xlabel="Tokens of the context", ylabel=f"{measure} ×100", title=title)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure, to_csv(points)

@@ -242,7 +242,7 @@ def test_a_table_that_cannot_be_written_is_one_line(ledger: dict[str, RunHandle]
 
 def test_every_cell_names_its_run(ledger: dict[str, RunHandle]) -> None:
     latex = irctl("--format", "latex").stdout
-    assert f"% run {ledger['pq'].id}" in latex and r"\begin{tabular}{l*{4}{r}}" in latex
+    assert f"% run {ledger['pq'].id}" in latex and r"\begin{tabular}{@{}l*{4}{r}@{}}" in latex
     assert ledger["trained"].id in irctl("--ids").stdout
     assert f'{ledger["plain"].id}"' in irctl("--format", "html").stdout
     assert ledger["bm25"].id in irctl("--format", "csv", "--ids").stdout
