@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from irctl.reports.formats import latex_layout
-from irctl.reports.formats.latex_layout import Layout, Part
+from irctl.reports.formats.latex_layout import Layout, TabularPart
 from irctl.reports.formats.latex_text import begin_line, escape, escape_long, escape_number, raise_sign
 from irctl.reports.table import Cell, Table
 
@@ -43,7 +43,7 @@ def render(table: Table, *, is_wide: bool = False, width: float | None = None) -
 
 
 def _float(
-    table: Table, layout: Layout, parts: Sequence[Part], number: int, notes: Sequence[str], environment: str
+    table: Table, layout: Layout, parts: Sequence[TabularPart], number: int, notes: Sequence[str], environment: str
 ) -> list[str]:
     which = f" ({number} of {len(layout.floats)})" if len(layout.floats) > 1 else ""
     label = f"{_label(table.title)}{f'-{number}' if number > 1 else ''}"
@@ -60,7 +60,7 @@ def _float(
     ]
 
 
-def _tabular(table: Table, layout: Layout, part: Part, *, is_first: bool) -> list[str]:
+def _tabular(table: Table, layout: Layout, part: TabularPart, *, is_first: bool) -> list[str]:
     signs = latex_layout.find_signs(table)
     header = " & ".join(["System", *(_header(layout.headers[i]) for i in part.columns)])
     body = []

@@ -42,7 +42,7 @@ TRIED = ((NORMAL, False), (SMALL, False), (SMALL, True), (FOOTNOTE, False), (FOO
 
 
 @dataclass(frozen=True)
-class Part:
+class TabularPart:
     """Columns and rows, by number, that stand side by side. width: points as estimated, never too few."""
 
     columns: tuple[int, ...]
@@ -57,11 +57,11 @@ class Layout:
     size: TextSize
     names: tuple[str, ...]
     headers: tuple[tuple[str, ...], ...]
-    floats: tuple[tuple[Part, ...], ...]
+    floats: tuple[tuple[TabularPart, ...], ...]
     available: float
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[TabularPart]:
         return [part for parts in self.floats for part in parts]
 
     @property
@@ -72,7 +72,7 @@ class Layout:
         """Lines of notes, in \footnotesize."""
         return ceil(1.1 * width_of(text, FOOTNOTE.points) / self.available)
 
-    def height(self, parts: Sequence[Part]) -> float:
+    def height(self, parts: Sequence[TabularPart]) -> float:
         head = max((len(h) for h in self.headers), default=1) + 1
         return sum((len(part.rows) + head) * self.size.leading for part in parts)
 
@@ -140,9 +140,9 @@ def _arrange(measured: _Measured, columns: Sequence[tuple[int, ...]], available:
     rows = max(1, int(HEIGHT / measured.size.leading) - 3)
     every = range(len(measured.table.rows))
     chunks = [tuple(every[i : i + rows]) for i in range(0, len(every), rows)] or [()]
-    parts = [Part(c, chunk, measured.width(c)) for c in columns for chunk in chunks]
+    parts = [TabularPart(c, chunk, measured.width(c)) for c in columns for chunk in chunks]
     layout = Layout(measured.size, measured.names, tuple(measured.headers), (), available)
-    floats: list[tuple[Part, ...]] = [()]
+    floats: list[tuple[TabularPart, ...]] = [()]
     for part in parts:
         if floats[-1] and layout.height([*floats[-1], part]) > HEIGHT:
             floats.append(())
