@@ -114,7 +114,11 @@ def report(
         elif figure:
             output.draw(figure, Path(out or "figures"), wanted, json_=json_)
         else:
-            mask, form, target = Masker(sys.argv, os.environ).text, "json" if json_ else format, Path(out) if out else None
+            mask, form, target = (
+                Masker(sys.argv, os.environ).text,
+                "json" if json_ else format,
+                Path(out) if out else None,
+            )
             text = output.render(form, wanted, ids=ids, target=target, mask=mask, is_wide=wide, width=width)
             text = mask(text)
             if out:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from irctl.reports.formats import latex_layout
-from irctl.reports.formats.latex_layout import Layout, TabularPart
+from irctl.reports.formats.latex_layout import TableLayout, TabularPart
 from irctl.reports.formats.latex_text import begin_line, escape, escape_long, escape_number, raise_sign
 from irctl.reports.table import Cell, Table
 
@@ -43,7 +43,7 @@ def render(table: Table, *, is_wide: bool = False, width: float | None = None) -
 
 
 def _float(
-    table: Table, layout: Layout, parts: Sequence[TabularPart], number: int, notes: Sequence[str], environment: str
+    table: Table, layout: TableLayout, parts: Sequence[TabularPart], number: int, notes: Sequence[str], environment: str
 ) -> list[str]:
     which = f" ({number} of {len(layout.floats)})" if len(layout.floats) > 1 else ""
     label = f"{_label(table.title)}{f'-{number}' if number > 1 else ''}"
@@ -60,7 +60,7 @@ def _float(
     ]
 
 
-def _tabular(table: Table, layout: Layout, part: TabularPart, *, is_first: bool) -> list[str]:
+def _tabular(table: Table, layout: TableLayout, part: TabularPart, *, is_first: bool) -> list[str]:
     signs = latex_layout.find_signs(table)
     header = " & ".join(["System", *(_header(layout.headers[i]) for i in part.columns)])
     body = []
@@ -96,7 +96,7 @@ def _cell(cell: Cell, widest: str) -> str:
     return text + raise_sign(cell.sign, widest)
 
 
-def _legend(table: Table, layout: Layout) -> list[str]:
+def _legend(table: Table, layout: TableLayout) -> list[str]:
     """What short names and headers stand for."""
     systems = [(s, row.label) for s, row in zip(layout.names, table.rows, strict=True) if s != row.label]
     heads = ["".join(lines) for lines in layout.headers]
@@ -117,7 +117,7 @@ def _paragraphs(notes: Sequence[str]) -> list[str]:
     return [line for i, note in enumerate(notes) for line in ([r"\par", note] if i else [note])]
 
 
-def _describe(layout: Layout, *, is_wide: bool, is_apart: bool) -> list[str]:
+def _describe(layout: TableLayout, *, is_wide: bool, is_apart: bool) -> list[str]:
     """What was done to fit, for who reads the file."""
     said = [
         f"{layout.width:.0f} pt of {layout.available:g}, by the widths of Computer Modern in article at 10 pt",

@@ -51,7 +51,7 @@ class TabularPart:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """names, headers: as shown, a header as one or two lines. floats: parts by the page that they stand on."""
 
     size: TextSize
@@ -82,7 +82,7 @@ def find_signs(table: Table) -> list[str]:
     return [max((row.cells[i].sign for row in table.rows), key=len, default="") for i in range(len(table.columns))]
 
 
-def lay_out(table: Table, available: float) -> Layout:
+def lay_out(table: Table, available: float) -> TableLayout:
     """The first of the ways above that fits so many points; the narrowest where none does."""
     labels, headers = [row.label for row in table.rows], [c.header for c in table.columns]
     short = (shorten_systems(labels), shorten_headers(headers))
@@ -135,19 +135,19 @@ class _Measured:
         return parts
 
 
-def _arrange(measured: _Measured, columns: Sequence[tuple[int, ...]], available: float) -> Layout:
+def _arrange(measured: _Measured, columns: Sequence[tuple[int, ...]], available: float) -> TableLayout:
     """Parts on pages: rows that are more than one holds are cut too."""
     rows = max(1, int(HEIGHT / measured.size.leading) - 3)
     every = range(len(measured.table.rows))
     chunks = [tuple(every[i : i + rows]) for i in range(0, len(every), rows)] or [()]
     parts = [TabularPart(c, chunk, measured.width(c)) for c in columns for chunk in chunks]
-    layout = Layout(measured.size, measured.names, tuple(measured.headers), (), available)
+    layout = TableLayout(measured.size, measured.names, tuple(measured.headers), (), available)
     floats: list[tuple[TabularPart, ...]] = [()]
     for part in parts:
         if floats[-1] and layout.height([*floats[-1], part]) > HEIGHT:
             floats.append(())
         floats[-1] += (part,)
-    return Layout(layout.size, layout.names, layout.headers, tuple(floats), available)
+    return TableLayout(layout.size, layout.names, layout.headers, tuple(floats), available)
 
 
 def _number(names: Sequence[str], widest: float) -> list[str]:
