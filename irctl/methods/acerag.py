@@ -87,7 +87,8 @@ class Config:
     reconstruction: float = 0.0  # stage pt: share of windows that are predicted from rows of their own
     targets: str = "labels"  # stage ft: labels, or teacher: what the language model answers with the whole context
     new_tokens: int = 0  # of an answer at the most (eval); 0: as many as its task has
-    scorer: str = ""  # encoder that scores sentences with selection=adaptive (eval); empty: the default one
+    scoring: str = "sentence"  # what selection=adaptive scores (eval): sentence, or token (each by its own state)
+    scorer: str = ""  # encoder that scores with selection=adaptive (eval); empty: the default one
     ratio: int = 8  # of the passages that irctl encode compresses
     held_out: float = 0.01  # share of rows that the loss is measured on, at most 500
 
@@ -96,6 +97,7 @@ class Config:
             ("stage", ("pt", "ft")),
             ("targets", ("labels", "teacher")),
             ("grid", ("content", "released")),
+            ("scoring", ("sentence", "token")),
         ):
             if getattr(self, name) not in legal:
                 raise ConfigError(f"acerag.{name}: expected {' or '.join(legal)}, found {getattr(self, name)!r}")

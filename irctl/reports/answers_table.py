@@ -152,6 +152,7 @@ def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: S
         if f"closed {name}" in ends
     ]
     notes.append(f"Kept: (x - closed) / (open - closed), by no and by the whole context: {'; '.join(told)}.")
+    notes += _selections(rows)
     if compared:
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over questions"
         against = {c.baseline for c in compared}
@@ -167,6 +168,19 @@ def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: S
     if any(r.seed is not None for r in every):
         notes.append(f"Training seeds a system: {', '.join(map(str, sorted(seeds)))}.")
     return notes
+
+
+def _selections(rows: Sequence[AnsweredRow]) -> list[str]:
+    """How compressed rows were kept, and how in training where it was otherwise."""
+    told: dict[str, None] = {}
+    for row in rows:
+        had = row.records[-1].traits
+        if row.kind not in TESTED or not (selection := had.get(".selection")):
+            continue
+        scored = f" by {had['acerag.scoring']}" if "acerag.scoring" in had else ""
+        trained = f", in training by {had['.trained_selection']}" if ".trained_selection" in had else ""
+        told[f"{selection}{scored}{trained}"] = None
+    return [f"Compressed contexts keep rows by {'; '.join(told)}."] if told else []
 
 
 def mean_tokens(row: AnsweredRow) -> float:

@@ -40,7 +40,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
     systems = list_systems(asked, has_passages=prompter.passages is not None)
     reporter.say(
         f"{len(every.all)} questions of {every.dataset}, {len(systems)} ways to give their contexts; rows kept by "
-        f"{prompter.selection}"
+        f"{results.tell_selection(asked, answerer, prompter)}"
     )
     found = answer_all(answerer, asked, prompter, systems, every.all)
     return results.record(config, run, asked, answerer, every, prompter, found)
@@ -58,7 +58,7 @@ def make_prompter(config: Config, asked: AskedAnswers, answerer: Answerer, every
         budgets,
         every.all,
         selection=selection,
-        scorer=cache(lambda: open_scorer(config, own.scorer, answerer.tokenizer)),
+        scorer=cache(lambda: open_scorer(config, own, answerer.tokenizer)),
         passages=KeptPassages(answerer, budgets) if has_passages else None,
         controls=asked.request.controls,
     )

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from irctl import paths
+from irctl.data import draws
 from irctl.data.files import made_once
 from irctl.errors import DataError
 from irctl.models.compressive.chunks import EncodedChunk, split_context
@@ -30,7 +31,7 @@ from irctl.pipelines.answer.questions import Question
 from irctl.training.texts.loss import ENCODED_AT_ONCE, encode_samples, split_by_tokens
 from irctl.training.texts.samples import TextSample, keep
 
-KIND, VERSION = "compressed-passages", 1
+KIND, VERSION = "compressed-passages", 2
 Rows = NDArray[np.float32]
 
 
@@ -90,12 +91,9 @@ class KeptPassages:
     def _encode(self, ids: Sequence[tuple[int, ...]], ratio: int) -> list[Rows]:
         chunks = [self._chunks(i) for i in ids]
         found: list[Rows] = []
-        generator = np.random.default_rng(0)  # of no selection that is used here
         for batch in split_by_tokens(chunks, [sum(len(c.ids) for c in own) for own in chunks], ENCODED_AT_ONCE):
-            samples = [
-                TextSample(tuple(own), tuple(keep(c.shape, ratio, self.budgets.rules, generator) for c in own), (), "")
-                for own in batch
-            ]
+            kept = [tuple(keep(c.shape, ratio, self.budgets.rules, _generator(c)) for c in own) for own in batch]
+            samples = [TextSample(tuple(own), k, (), "") for own, k in zip(batch, kept, strict=True)]
             with torch.inference_mode():
                 found += [r.float().cpu().numpy() for r in encode_samples(self.answerer.encoder, samples)]
         return found
@@ -116,6 +114,11 @@ class KeptPassages:
                 found |= {k: rows_RH[a:b] for k, a, b in zip(about["keys"], [0, *ends], ends, strict=False)}
             self._opened[ratio] = found
         return self._opened[ratio]
+
+
+def _generator(chunk: EncodedChunk) -> np.random.Generator:
+    """What draws random rows of a chunk: by its text, so that they do not depend on what else is encoded."""
+    return draws.generator("acerag", "passage", *chunk.ids)
 
 
 def _write(folder: Path, made: dict[str, Rows]) -> None:

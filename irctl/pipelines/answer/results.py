@@ -14,6 +14,8 @@ from irctl.files import write_atomic
 from irctl.index.shards import write_json
 from irctl.models.compressive import cost
 from irctl.pipelines.answer import tasks
+from irctl.pipelines.answer.request import ADAPTIVE
+from irctl.pipelines.answer.scoring import name_scorer
 from irctl.pipelines.answer.systems import OF_ENCODER, Answered, ContextSystem
 from irctl.pipelines.evaluate import files, paired_tests
 from irctl.reports.answers_table import BY_PASSAGE, COMPRESSED, NONE, TRUNCATED, UNTRAINED, WHOLE
@@ -160,6 +162,8 @@ def _describe(
 ) -> dict[str, Any]:
     """What the ledger knows of a system: an encoder that has no part in it does not tell two apart."""
     encoder = answerer.fingerprint if system.kind in OF_ENCODER else ""
+    selection = prompter.budgets.rules.selection if system.kind == BY_PASSAGE else prompter.selection
+    trained = answerer.about.selection
     return {
         **place,
         "part": system.label,
@@ -167,7 +171,8 @@ def _describe(
         "kind": system.kind,
         "model": answerer.lm_located.name,
         "encoder": encoder,
-        "selection": "" if system.kind in (WHOLE, NONE) else prompter.selection,
+        "selection": "" if system.kind in (WHOLE, NONE) else selection,
+        **({"trained_selection": trained} if encoder and trained != selection else {}),
         "layers": answerer.encoder.layers if system.kind in (*OF_ENCODER, UNTRAINED) else 0,
         "facts": dict(facts),
     }
@@ -188,6 +193,16 @@ def _words(answerer: Answerer, every: Questions) -> dict[str, str]:
         "instruction": answerer.words.instruction(every.words_of),
         "question": answerer.words.ask(every.words_of, ""),
     }
+
+
+def tell_selection(asked: AskedAnswers, answerer: Answerer, prompter: Prompter) -> str:
+    """How rows are kept, by what they are scored, and how they were kept in training if otherwise."""
+    told, trained = prompter.selection, answerer.about.selection
+    if told == ADAPTIVE:
+        told += f" ({asked.own.scoring}s scored by {name_scorer(asked.own)})"
+    if trained != prompter.selection:
+        told += f", in training by {trained} (acerag.selection={trained} keeps them so)"
+    return told
 
 
 def _row(
@@ -218,9 +233,10 @@ def _lines(
         closed, opened = means[ContextSystem(NONE)][m], means[ContextSystem(WHOLE)][m]
         of.append(f"{tasks.title(m)} {closed:.4f} without and {opened:.4f} with the whole context")
     lines = [f"context kept = (x - closed) / (open - closed): {'; '.join(of)}"]
+    lines.append(f"{len(every.all)} questions; rows kept by {tell_selection(asked, answerer, prompter)}")
     lines.append(
-        f"{len(every.all)} questions; rows kept by {prompter.selection}; flops and law: prefill against the whole "
-        "context's, counted with eager attention, and by (k/L S + S/r + P) / (S + P), which leaves attention out"
+        "flops and law: prefill against the whole context's, counted with eager attention, and by "
+        "(k/L S + S/r + P) / (S + P), which leaves attention out"
     )
     seen = set(answerer.about.ratios)
     if unseen := [r for r in asked.ratios if r not in seen]:

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from irctl.models.compressive.generation import Prompt
 from irctl.pipelines.answer import contexts, questions
 from irctl.pipelines.answer.contexts import Budgets, Pruning
@@ -13,7 +16,7 @@ from irctl.pipelines.answer.opening import Answerer
 from irctl.pipelines.answer.passages import KeptPassages
 from irctl.pipelines.answer.questions import Question
 from irctl.pipelines.answer.request import ADAPTIVE, AskedAnswers
-from irctl.pipelines.answer.scoring import SentenceScorer
+from irctl.pipelines.answer.scoring import Scorer
 from irctl.reports.answers_table import (
     BY_PASSAGE,
     COMPRESSED,
@@ -75,7 +78,7 @@ class Prompter:
         every: Sequence[Question],
         *,
         selection: str,
-        scorer: Callable[[], SentenceScorer],
+        scorer: Callable[[], Scorer],
         passages: KeptPassages | None = None,
         controls: bool = False,
     ) -> None:
@@ -86,6 +89,7 @@ class Prompter:
         changed = questions.shuffled(every) if controls else []
         self._other = {q.id: q for q in changed}
         self._kept: dict[tuple[str, ...], list[Prompt]] = {}
+        self._scores: dict[tuple[str, tuple[int, ...]], NDArray[np.float32]] = {}
 
     def make(self, system: ContextSystem, batch: Sequence[Question]) -> list[Prompt]:
         """The prompts of one batch."""
@@ -123,8 +127,12 @@ class Prompter:
         samples = self.budgets.samples(batch, ratio)
         if self.selection != ADAPTIVE:
             return samples
-        scorer, found = self._scorer(), []
+        own = {q.text for q in batch}
+        self._scores = {key: scores for key, scores in self._scores.items() if key[0] in own}  # every ratio asks again
+        found = []
         for q, sample in zip(batch, samples, strict=True):
-            ids = [t for c in sample.chunks for t in c.ids[c.shape.prefix :]]
-            found.append(contexts.adapted(sample, scorer(q.text, ids), ratio) if ids else sample)
+            ids = tuple(t for c in sample.chunks for t in c.ids[c.shape.prefix :])
+            if ids and (q.text, ids) not in self._scores:
+                self._scores[q.text, ids] = self._scorer()(q.text, ids)
+            found.append(contexts.adapted(sample, self._scores[q.text, ids], ratio) if ids else sample)
         return found

@@ -289,7 +289,7 @@ def _answering(
         variant=_fingerprint(parts),
         traits={
             **_traits_of({k: v for k, v in parts.items() if k in ("use", "train")}),
-            **{f".{k}": str(search[k]) for k in ("model", "selection", "layers") if search.get(k)},
+            **{f".{k}": str(search[k]) for k in ("model", "selection", "trained_selection", "layers") if search.get(k)},
             answers_table.CONTEXT: str(search.get("kind")),
         },
         method=answers_table.METHOD,

@@ -17,7 +17,6 @@ from irctl.models.compressive.soft_context import Parts
 from irctl.pipelines.answer import answer, opening, questions, results, systems
 from irctl.pipelines.answer.contexts import cut
 from irctl.pipelines.answer.request import AnswerRequest
-from irctl.pipelines.answer.scoring import split_sentences
 from irctl.pipelines.answer.systems import COMPRESSED, NONE, PRUNED, TRUNCATED, UNTRAINED, WHOLE, ZEROED, ContextSystem
 from irctl.types import Silent
 
@@ -179,13 +178,6 @@ def test_adaptive_rows_are_as_many_as_the_ratio_leaves_and_prefer_the_sentence_t
     assert scorer.calls == 2
     prompts = it.prompter.make(ContextSystem(COMPRESSED, 4), batch)
     assert [p.parts.rows for p in prompts] == [8, 8]
-
-
-def test_sentences_end_at_their_marks_and_at_forty_tokens() -> None:
-    words = {0: "a", 1: "b.", 2: "c", 3: "d?"}
-    tokenizer = SimpleNamespace(decode=lambda ids: words[ids[0]])
-    assert split_sentences(tokenizer, [0, 1, 2, 3, 0]) == [(0, 2), (2, 4), (4, 5)]
-    assert split_sentences(tokenizer, [0] * 90) == [(0, 40), (40, 80), (80, 90)]
 
 
 def test_kept_passages_are_not_encoded_again(made: Path) -> None:

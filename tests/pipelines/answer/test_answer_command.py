@@ -165,12 +165,19 @@ def test_the_report_shows_each_system_once(place: Workspace, evaluated: dict) ->
     assert figure.code == 0 and (place.folder / "figures" / "ratios.csv").is_file(), figure.err
 
 
-def test_adaptive_rows_are_scored_by_the_default_encoder_and_are_as_many(place: Workspace, made: Path) -> None:
+@pytest.mark.parametrize("scoring", ["sentence", "token"])
+def test_adaptive_rows_are_scored_and_are_as_many(
+    place: Workspace, made: Path, tiny_encoder: Path, scoring: str
+) -> None:
     done = place.run(
         f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST} --json "
-        "--set acerag.selection=adaptive --set acerag.rows_per_file=4"
+        f"--set acerag.selection=adaptive --set acerag.scoring={scoring} --set acerag.scorer={tiny_encoder} "
+        "--set acerag.rows_per_file=4"
     )
     assert done.code == 0, done.err
+    assert f"rows kept by adaptive ({scoring}s scored by {tiny_encoder}), in training by stride" in done.err
+    table = place.run(f"irctl report --table acerag --run {done.json['run']}")
+    assert f"Compressed contexts keep rows by adaptive by {scoring}, in training by stride." in table.out, table.out
     facts = {s["part"]: s["facts"] for s in done.json["searches"]}
     assert facts["compressed 4x"]["tokens"] == facts["truncated 4x"]["tokens"] == 8  # ceil(32 / 4), whatever the chunks
     assert {r["n_queries"] for r in done.json["results"]} == {4}
