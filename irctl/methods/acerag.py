@@ -87,6 +87,7 @@ class Config:
     reconstruction: float = 0.0  # stage pt: share of windows that are predicted from rows of their own
     targets: str = "labels"  # stage ft: labels, or teacher: what the language model answers with the whole context
     new_tokens: int = 0  # of an answer at the most (eval); 0: as many as its task has
+    tuned_lm: str = ""  # one tuned on the task without compression, folder or hub id (eval): a row of the table
     scoring: str = "sentence"  # what selection=adaptive scores (eval): sentence, or token (each by its own state)
     scorer: str = ""  # encoder that scores with selection=adaptive (eval); empty: the default one
     ratio: int = 8  # of the passages that irctl encode compresses

@@ -23,7 +23,9 @@ WHOLE, NONE, COMPRESSED, TRUNCATED, PRUNED, UNTRAINED = (
     "whole context", "no context", "compressed", "truncated", "pruned", "untrained encoder",
 )  # fmt: skip
 BY_PASSAGE, SHUFFLED, ZEROED = "by passage", "of other questions", "rows of zeros"
-ORDER = (WHOLE, NONE, COMPRESSED, BY_PASSAGE, TRUNCATED, PRUNED, UNTRAINED, SHUFFLED, ZEROED)
+TUNED = "tuned uncompressed LM"
+"""A language model tuned on the task, over whole contexts: what adaptation gives without compression."""
+ORDER = (WHOLE, TUNED, NONE, COMPRESSED, BY_PASSAGE, TRUNCATED, PRUNED, UNTRAINED, SHUFFLED, ZEROED)
 TESTED = (COMPRESSED, BY_PASSAGE)
 
 
@@ -74,6 +76,10 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
     by_name = {c.system: c for c in compared}
     columns = _columns(every, measures)
     body = [Row(row.key, row.label, tuple(_cell(c, row, by_name.get(row.label)) for c in columns)) for row in rows]
+    has_tuned = any(row.kind == TUNED for row in rows)
+    if rows and not has_tuned:
+        after = sum(row.kind == WHOLE for row in rows)
+        body.insert(after, Row((TUNED, TUNED), TUNED, tuple(Cell() for _ in columns)))
     return Table(
         title=options.title,
         columns=columns,
@@ -153,6 +159,8 @@ def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: S
     ]
     notes.append(f"Kept: (x - closed) / (open - closed), by no and by the whole context: {'; '.join(told)}.")
     notes += _selections(rows)
+    if not any(row.kind == TUNED for row in rows):
+        notes.append(f"{TUNED}: none was named (acerag.tuned_lm); compressed rows may gain by adaptation to the task.")
     if compared:
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over questions"
         against = {c.baseline for c in compared}

@@ -10,7 +10,7 @@ import pytest
 
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.report.report import Wanted, build_tables
-from irctl.reports.answers_table import COMPRESSED, NONE, PRUNED, TRUNCATED, WHOLE, build
+from irctl.reports.answers_table import COMPRESSED, NONE, PRUNED, TRUNCATED, TUNED, WHOLE, build
 from irctl.reports.figures.ratios import ratio_points, ratios
 from irctl.reports.records import Record
 from irctl.reports.table import TableOptions
@@ -57,13 +57,14 @@ RECORDS = [
 
 def test_rows_stand_by_ratio_with_what_they_keep_and_what_they_are_compared_with() -> None:
     table = build(RECORDS, "EM", TableOptions(per_query=per_query))
-    assert [r.label for r in table.rows] == ["whole context", "no context", *(list(RIGHT)[2:])]
+    assert [r.label for r in table.rows] == [WHOLE, TUNED, NONE, *(list(RIGHT)[2:])]
     header = [c.key for c in table.columns]
     cells = {r.label: dict(zip(header, (c.text for c in r.cells), strict=True)) for r in table.rows}
     assert cells["compressed 4x"]["EM"] == "60.0" and cells["compressed 4x"]["kept EM"] == "62.5"
     assert cells["no context"]["kept EM"] == "0.0" and cells["whole context"]["tokens"] == "32.0"
     assert cells["compressed 4x"]["delta"].startswith("+30.0 [")
     assert cells["truncated 4x"]["delta"] == "--"
+    assert set(cells[TUNED].values()) == {"--"} and f"{TUNED}: none was named" in " ".join(table.notes)
     (test,) = table.comparisons
     assert (test.system, test.baseline, test.family) == ("compressed 4x", "truncated 4x", 1)
     assert "EM closed 10.0, open 90.0" in " ".join(table.notes)

@@ -13,12 +13,14 @@ from irctl import plugins, stopping
 from irctl.data.contexts import prompts
 from irctl.models.compressive.generation import generate
 from irctl.pipelines.answer import contexts, opening, questions, results, tasks
+from irctl.pipelines.answer.begun import Begun, Generated, open_begun
 from irctl.pipelines.answer.contexts import make_budgets
 from irctl.pipelines.answer.passages import KeptPassages
 from irctl.pipelines.answer.questions import Question, Questions
 from irctl.pipelines.answer.request import AnswerRequest, AskedAnswers
 from irctl.pipelines.answer.scoring import open_scorer
 from irctl.pipelines.answer.systems import Answered, ContextSystem, Prompter, list_systems
+from irctl.reports.answers_table import TUNED
 from irctl.training.texts.loss import READ_AT_ONCE, split_by_tokens
 
 if TYPE_CHECKING:
@@ -42,8 +44,13 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
         f"{len(every.all)} questions of {every.dataset}, {len(systems)} ways to give their contexts; rows kept by "
         f"{results.tell_selection(asked, answerer, prompter)}"
     )
-    found = answer_all(answerer, asked, prompter, systems, every.all)
-    return results.record(config, run, asked, answerer, every, prompter, found)
+    begun = open_begun(asked, answerer, prompter, every.all, config.hardware.precision)
+    found = answer_all(answerer, asked, prompter, systems, every.all, begun)
+    if begun.taken:
+        reporter.say(f"{begun.taken} answers were there from an evaluation that was stopped")
+    payload = results.record(config, run, asked, answerer, every, prompter, found)
+    begun.forget()
+    return payload
 
 
 def make_prompter(config: Config, asked: AskedAnswers, answerer: Answerer, every: Questions) -> Prompter:
@@ -70,23 +77,39 @@ def answer_all(
     prompter: Prompter,
     systems: Sequence[ContextSystem],
     every: Sequence[Question],
+    begun: Begun,
 ) -> dict[ContextSystem, Answered]:
-    """Answers, their values and the tokens that contexts took, of each system."""
+    """Answers, their values and the tokens that contexts took, of each system. begun: keeps each batch's."""
     found = {system: Answered() for system in systems}
     measures = {m: plugins.load(tasks.MEASURES, m).score for m in asked.task.measures}
     for batch in batches(every):
-        stopping.check("nothing of this evaluation is kept")
         for system in systems:
-            made = prompter.make(system, batch)
-            given = generate(answerer.lm, made, most=asked.new_tokens, end=answerer.tokenizer.eos_token_id)
-            for q, prompt, ids in zip(batch, made, given, strict=True):
-                text = asked.task.read(answerer.tokenizer.decode(ids, skip_special_tokens=True))
+            stopping.check("what was answered is kept")
+            had = begun.find(system, batch)
+            if had is None:
+                had = _generate(answerer, asked, prompter, system, batch)
+                begun.add(system, batch, had)
+            else:
+                prompter.encoded[system.label] += had.encoded
+            for q, text, tokens in zip(batch, had.answers, had.tokens, strict=True):
                 found[system].answers[q.id] = text
-                found[system].tokens[q.id] = contexts.context_tokens(prompt, q)
+                found[system].tokens[q.id] = tokens
                 for name, score in measures.items():
                     value = score(text, q.row.answers, q.row.classes)
                     found[system].scores.setdefault(name, {})[q.id] = value
     return found
+
+
+def _generate(
+    answerer: Answerer, asked: AskedAnswers, prompter: Prompter, system: ContextSystem, batch: Sequence[Question]
+) -> Generated:
+    before = prompter.encoded[system.label]
+    made = prompter.make(system, batch)
+    lm = answerer.tuned.lm if system.kind == TUNED and answerer.tuned else answerer.lm
+    given = generate(lm, made, most=asked.new_tokens, end=answerer.tokenizer.eos_token_id)
+    texts = [asked.task.read(answerer.tokenizer.decode(ids, skip_special_tokens=True)) for ids in given]
+    tokens = [contexts.context_tokens(prompt, q) for q, prompt in zip(batch, made, strict=True)]
+    return Generated(tuple(texts), tuple(tokens), prompter.encoded[system.label] - before)
 
 
 def batches(every: Sequence[Question]) -> Iterator[list[Question]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.contexts import prompts
+from irctl.errors import DataError
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
@@ -25,8 +27,20 @@ SELECTED = {"random": "stride"}
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A language model that was tuned on the task without compression. identity: hash of its weights."""
+
+    located: LocatedModel
+    lm: Any
+    identity: str
+
+
+@dataclass(frozen=True)
 class Answerer:
-    """fingerprint: of the encoder's weights. lm: frozen, in evaluation mode. words: of prompts and instructions."""
+    """fingerprint: of the encoder's weights. lm: frozen, in evaluation mode. words: of prompts and instructions.
+
+    lm_identity: hash of its weights. tuned: where the user names one.
+    """
 
     encoder: CompressiveEncoder
     about: folders.About
@@ -37,6 +51,12 @@ class Answerer:
     tokenizer: Any
     words: prompts.Words
     attention: str
+    lm_identity: str
+    tuned: Tuned | None = None
+
+    @property
+    def tuned_identity(self) -> str:
+        return self.tuned.identity if self.tuned else ""
 
     @property
     def bos(self) -> int | None:
@@ -89,18 +109,41 @@ def open_answerer(config: Config, own: Any, model: str, reporter: Reporter, *, r
     folders.check_language_model(folder, about, described)
     attention, device = precision.attention(config.model, config.hardware), arithmetic.choose_device(config.hardware)
     dtype = dtype_of(config.hardware.precision)
+
+    def open_lm(place: LocatedModel) -> Any:
+        return open_language_model(place, dtype=dtype, attention=attention).to(device).eval()
+
     encoder = CompressiveEncoder.load(folder, attention=attention).to(device).eval()
     return Answerer(
         encoder=encoder,
         about=about,
         folder=folder,
         fingerprint=fingerprint_state(encoder.state_dict()),
-        lm=open_language_model(located, dtype=dtype, attention=attention).to(device).eval() if reads else None,
+        lm=open_lm(located) if reads else None,
         lm_located=located,
         tokenizer=tokenizer,
         words=_words(own.instructions, about),
         attention=attention,
+        lm_identity=described["weights"],
+        tuned=_open_tuned(own.tuned_lm, tokenizer, open_lm) if reads and own.tuned_lm else None,
     )
+
+
+def _open_tuned(name: str, tokenizer: Any, open_lm: Callable[[LocatedModel], Any]) -> Tuned:
+    """Raises DataError for one that has other tokens than the frozen model: it would read other prompts."""
+    try:
+        located = locate_language_model(name)
+    except DataError as e:
+        raise type(e)(e.message.replace("acerag.lm:", "acerag.tuned_lm:"), hint=e.hint) from e
+    own = open_tokenizer(located)
+    if own.get_vocab() != tokenizer.get_vocab():
+        raise DataError(
+            f"acerag.tuned_lm={name}: has {len(own.get_vocab())} tokens, expected the {len(tokenizer.get_vocab())} of "
+            "the language model of the encoder",
+            hint="Name one that was tuned from it",
+        )
+    described = folders.describe_language_model(name, located.revision, located.folder, own)
+    return Tuned(located, open_lm(located), described["weights"])
 
 
 def _words(file: str, about: folders.About) -> prompts.Words:

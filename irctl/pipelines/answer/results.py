@@ -18,7 +18,7 @@ from irctl.pipelines.answer.request import ADAPTIVE
 from irctl.pipelines.answer.scoring import name_scorer
 from irctl.pipelines.answer.systems import OF_ENCODER, Answered, ContextSystem
 from irctl.pipelines.evaluate import files, paired_tests
-from irctl.reports.answers_table import BY_PASSAGE, COMPRESSED, NONE, TRUNCATED, UNTRAINED, WHOLE
+from irctl.reports.answers_table import BY_PASSAGE, COMPRESSED, NONE, TRUNCATED, TUNED, UNTRAINED, WHOLE
 from irctl.reports.answers_table import METHOD as ANSWERS
 from irctl.reports.significance import Comparison, compare, correct
 
@@ -87,6 +87,8 @@ def record(
         lines += [paired_tests.write_line(c) for c in others]
     paired_tests.keep(run.out, payload["comparisons"])
     table = [_row(s, means[s], kept[s], facts[s]) for s in found]
+    if answerer.tuned is None:
+        table.insert(1, {**dict.fromkeys(table[0], "--"), "context": TUNED})
     if asked.request.per_query:
         payload["per_query"] = per_query
         table = [{k: r[k] for k in ("part", "query_id", "measure", "value")} for r in per_query]
@@ -164,14 +166,16 @@ def _describe(
     encoder = answerer.fingerprint if system.kind in OF_ENCODER else ""
     selection = prompter.budgets.rules.selection if system.kind == BY_PASSAGE else prompter.selection
     trained = answerer.about.selection
+    is_tuned = system.kind == TUNED and answerer.tuned is not None
+    lm = answerer.tuned.located if is_tuned and answerer.tuned else answerer.lm_located
     return {
         **place,
         "part": system.label,
         "method": ANSWERS,
         "kind": system.kind,
-        "model": answerer.lm_located.name,
+        "model": lm.name,
         "encoder": encoder,
-        "selection": "" if system.kind in (WHOLE, NONE) else selection,
+        "selection": "" if system.kind in (WHOLE, TUNED, NONE) else selection,
         **({"trained_selection": trained} if encoder and trained != selection else {}),
         "layers": answerer.encoder.layers if system.kind in (*OF_ENCODER, UNTRAINED) else 0,
         "facts": dict(facts),

@@ -24,6 +24,7 @@ from irctl.reports.answers_table import (
     PRUNED,
     SHUFFLED,
     TRUNCATED,
+    TUNED,
     UNTRAINED,
     WHOLE,
     ZEROED,
@@ -59,7 +60,7 @@ class Answered:
 
 def list_systems(asked: AskedAnswers, *, has_passages: bool) -> list[ContextSystem]:
     """Whole and none first, then each ratio with what it is compared with."""
-    found = [ContextSystem(WHOLE), ContextSystem(NONE)]
+    found = [ContextSystem(WHOLE), *([ContextSystem(TUNED)] if asked.own.tuned_lm else []), ContextSystem(NONE)]
     for ratio in asked.ratios:
         others = (TRUNCATED, PRUNED) if ratio > 1 else ()  # at 1x they are the whole context
         kinds = [COMPRESSED, *([BY_PASSAGE] if has_passages else []), *others, UNTRAINED]
@@ -93,7 +94,7 @@ class Prompter:
 
     def make(self, system: ContextSystem, batch: Sequence[Question]) -> list[Prompt]:
         """The prompts of one batch."""
-        if system.kind == WHOLE:
+        if system.kind in (WHOLE, TUNED):
             return self.budgets.whole(batch)
         if system.kind == NONE:
             return contexts.without(batch)
@@ -119,7 +120,8 @@ class Prompter:
         key = (str(system.ratio), *(q.id for q in batch))
         if key not in self._kept:
             samples = self._samples(batch, system.ratio)
-            self.encoded[system.label] += sum(len(s.chunks) for s in samples)
+            if system.kind == COMPRESSED:
+                self.encoded[system.label] += sum(len(s.chunks) for s in samples)
             self._kept = {key: contexts.compressed(self.answerer.encoder, batch, samples)}
         return self._kept[key]
 

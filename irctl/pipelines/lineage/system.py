@@ -24,7 +24,7 @@ FOREIGN = "run"
 """The method of a run file that no search of irctl stands behind."""
 
 
-ANSWERED_BY = ("acerag.lm", "acerag.ratios", "acerag.selection")
+ANSWERED_BY = ("acerag.lm", "acerag.tuned_lm", "acerag.ratios", "acerag.selection")
 """Settings of an evaluation of answers that a row says by itself."""
 
 

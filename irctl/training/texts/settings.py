@@ -60,7 +60,7 @@ def numbers(key: str, text: str, kind: type) -> tuple[Any, ...]:
 
 def _check_stage(config: Config, own: Any) -> None:
     """Refuse settings of the other stage, and lengths that leave nothing to read."""
-    for name in ("new_tokens", "scoring", "scorer", "ratio"):
+    for name in ("new_tokens", "tuned_lm", "scoring", "scorer", "ratio"):
         if f"{METHOD}.{name}" in config.origins:
             hint = "Use acerag.ratios" if name == "ratio" else "Drop it"
             raise ConfigError(f"{METHOD}.{name}: is not of training, but of evaluation or encoding", hint=hint)
