@@ -100,7 +100,7 @@ def test_answers_have_a_table_of_their_own_and_other_tables_say_so() -> None:
     assert [r.label for t in main for r in t.rows] == ["dense"]
     assert any("--table acerag" in note and "isotropy" not in note for t in main for note in t.notes)
     (own,) = build_tables([*RECORDS, ranked], Wanted(table="acerag"), per_query)
-    assert len(own.rows) == 5 and own.title == "recall all EM, answers"
+    assert len(own.rows) == 6 and own.title == "recall all EM, answers"
 
 
 def test_the_figure_has_a_point_a_row_and_the_ends_as_lines() -> None:
