@@ -68,6 +68,14 @@ def arms(name: str) -> dict[str, dict[str, Any]]:
     return by_name
 
 
+def arms_of(name: str) -> list[str]:
+    """GROUP:ARM of each arm that is this recipe: what a run of it is called that was started by its group."""
+    groups = [
+        g for g in shipped_files.names("recipes") if any(t.get("recipe") == name for t in read(g).get("arms", []))
+    ]
+    return [f"{g}:{arm}" for g in groups for arm, table in arms(g).items() if table.get("recipe") == name]
+
+
 def _expand(table: dict[str, Any]) -> list[dict[str, Any]]:
     """An arm with `each` or `over` as one for each of their values; any other as it is."""
     arms_of_it = [{k: v for k, v in table.items() if k not in ("each", "over")}]

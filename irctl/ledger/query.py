@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irctl import paths, plugins
+from irctl import paths, plugins, recipes_index
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.database import indexing, publish, schema
 from irctl.ledger.database.conditions import Condition, order_by, translate
@@ -76,8 +76,12 @@ NAMED = {
 }
 """What the NAME of `latest:NAME` may be, and the condition of each kind; the first that fits any run is meant.
 
-The recipe of a group (GROUP) means its arms (GROUP:ARM), which hold the models, not the run that started them.
+The recipe of a group (GROUP) means its arms (GROUP:ARM), which hold the models, not the run that started them; a
+recipe that is an arm of a group too means those runs as well.
 """
+
+
+RECIPE = "recipe"
 
 
 def find_run(ref: str, *, completed: bool = False) -> RunRecord:
@@ -122,6 +126,13 @@ def find_newest_named(
     """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
     others, mine = _others(completed)
     newest_of = {k: r for k in kinds for r in select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
+    if RECIPE in kinds:
+        found = [newest_of[RECIPE]] if RECIPE in newest_of else []
+        for arm in recipes_index.arms_of(name):
+            found += select(f"{NAMED[RECIPE]} AND {others}", (arm, *mine), limit=1)
+        if found:
+            newest = max(found, key=lambda r: (str(r.columns["created_at"]), r.id))
+            newest_of = {k: newest if k == RECIPE else newest_of[k] for k in kinds if k == RECIPE or k in newest_of}
     if not newest_of:
         return None
     kind, run = next(iter(newest_of.items()))

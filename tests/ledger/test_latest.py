@@ -54,6 +54,22 @@ def test_a_group_means_its_arms_not_the_run_that_started_them() -> None:
     assert meant("pair:one") == arms[0]
 
 
+def test_a_recipe_that_is_an_arm_of_a_group_means_its_runs_within_the_group_too() -> None:
+    def trained(recipe: str) -> str:
+        return finished("train", argv=["irctl", "train", "--recipe", recipe]).id
+
+    alone = trained("acerag-llama2-pretrain")
+    assert meant("acerag-llama2-pretrain") == alone
+    within = trained("acerag-llama2:pretrain")
+    trained("acerag-llama2:longalpaca")
+    qwen = trained("acerag-qwen3:pretrain")
+    assert meant("acerag-llama2-pretrain", completed=True) == within
+    assert meant("acerag-qwen3-pretrain") == qwen, "it was never trained alone"
+    assert meant("acerag-llama2:pretrain") == within
+    again = trained("acerag-llama2-pretrain")
+    assert meant("acerag-llama2-pretrain") == again, "the newer of both"
+
+
 def test_what_a_run_is_made_of_has_completed_and_what_is_looked_at_need_not() -> None:
     good = finished("train")
     bad = start("train")

@@ -87,6 +87,11 @@ def test_dry_runs_print_the_memory_of_models_that_are_not_here(
         assert ("language model: 12.55 GiB, frozen" if "llama2" in name else "language model: 15.26 GiB") in out
         refused = place.run(f"train --recipe {name} --profile t4 --dry-run")
         assert refused.code == 4 and "a device of the profile has 16" in refused.err, name
+    for family in FAMILIES:
+        refused = place.run(f"recipes run acerag-{family} --profile t4 --dry-run")
+        assert refused.code == 4 and "pretrain: acerag.lm=" in refused.err, refused.err
+        assert "a device of the profile has 16" in refused.err and "A language model that fits" in refused.err
+    assert place.run("recipes run acerag-llama2 --profile t4").code == 4
     out = place.ok("recipes run acerag-llama2 --profile a100x8 --dry-run").out
     assert "steps unknown (its data or its model are not here)" in out
 

@@ -41,6 +41,7 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
     Raises PartlyDone if a run failed and others did not, RunFailed if all did; the table of the rest is printed first.
     """
     chains, absent = plan(config, asked), left_out(config, asked)
+    estimate.check_devices(config, asked, chains)
     for names, why in together(absent).items():
         reporter.say(f"left out: {names}: {why}")
     is_cuda = config.hardware.device_kind == "cuda"
@@ -83,6 +84,7 @@ def describe(config: Config, asked: Asked) -> dict[str, Any]:
         chains, absent, missing = plan(config, asked), left_out(config, asked), ""
     except (NotHere, NotPublic, NotFetched) as e:
         chains, absent, missing = plan(config, asked, is_check=True), {}, str(e)
+    estimate.check_devices(config, asked, chains)
     pace = f"{len(asked.devices)} at a time, one a device" if asked.devices else "one after another"
     lines = [_QUOTED.sub(r"\1", f"irctl {shlex.join(words)}") for c in chains for words in c.lines]
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}

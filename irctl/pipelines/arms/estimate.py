@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.origins import derived
 from irctl.pipelines.arms.chains import Chain
 from irctl.pipelines.arms.steps import Asked, settings_of
@@ -60,6 +60,19 @@ def describe(config: Config, asked: Asked, chains: Sequence[Chain]) -> dict[str,
                 arms[chain.arm] = _job(_on_its_device(config, asked, chain.arm), chain, known)
             jobs[chain.name] = arms[chain.arm]
     return {name: job.said for name, job in jobs.items()} | ({"all": _all(jobs, asked)} if jobs else {})
+
+
+def check_devices(config: Config, asked: Asked, chains: Sequence[Chain]) -> None:
+    """EnvironmentUnfit, with the arm, where a training that knows its memory does not fit a device of the profile."""
+    from irctl.pipelines.train import preparation
+
+    for arm in dict.fromkeys(c.arm for c in chains if any(words[0] == "train" for words in c.lines)):
+        own = _on_its_device(config, asked, arm)
+        if own.train.method in MODELS_OF_THEIR_OWN:
+            try:
+                preparation.kind_of(own.train.method).check(own)
+            except EnvironmentUnfit as e:
+                raise EnvironmentUnfit(f"{arm or asked.recipe}: {e.message}", hint=e.hint) from e
 
 
 def _on_its_device(config: Config, asked: Asked, arm: str) -> Config:
