@@ -22,6 +22,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # before torch is imported: small tensors on several threads take twice the CPU time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+WORDS = 4_500
+"""The most frequent words, every letter and every piece of one letter: any text has tokens."""
+
 
 def pytest_collection_finish() -> None:
     """What the imports made stays out of garbage collections: each training asks for one of all objects."""
@@ -121,8 +124,20 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
-    """A random two-layer BERT of width 32 with the real tokenizer, as a sentence-transformers folder."""
+def short_tokenizer(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    """Folder of the real tokenizer with few of its words: reading, hashing and saving all cost more than training."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    (folder / "tokenizer_config.json").write_text((minilm / "tokenizer_config.json").read_text())
+    whole = json.loads((minilm / "tokenizer.json").read_text())
+    whole["model"]["vocab"] = {word: i for word, i in whole["model"]["vocab"].items() if i < WORDS}
+    (folder / "tokenizer.json").write_text(json.dumps(whole, ensure_ascii=False))
+    (folder / "vocab.txt").write_text("".join((minilm / "vocab.txt").read_text().splitlines(keepends=True)[:WORDS]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, short_tokenizer: Path) -> Path:
+    """A random two-layer BERT of width 32 with a real tokenizer of few words, as a sentence-transformers folder."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling, Transformer
@@ -130,7 +145,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path
 
     torch.manual_seed(0)
     base = tmp_path_factory.mktemp("tiny") / "base"
-    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer = AutoTokenizer.from_pretrained(short_tokenizer)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
     )

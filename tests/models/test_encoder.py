@@ -149,12 +149,14 @@ def test_text_without_any_token_still_has_a_finite_vector(tmp_path: Path) -> Non
     np.testing.assert_array_equal(encoder.encode([""]), encoder.encode(["</s>"]))
 
 
-def test_model_without_a_transformer_encodes_as_sentence_transformers_does(tmp_path: Path, minilm: Path) -> None:
+def test_model_without_a_transformer_encodes_as_sentence_transformers_does(
+    tmp_path: Path, short_tokenizer: Path
+) -> None:
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
 
     torch.manual_seed(0)
-    tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(short_tokenizer / "tokenizer.json"))
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu").save(str(tmp_path / "m"))
     encoder = load_encoder(settings(), str(tmp_path / "m"))
     np.testing.assert_allclose(encoder.encode(TEXTS), opened(tmp_path / "m").encode(TEXTS), atol=1e-5)

@@ -35,12 +35,12 @@ def test_the_files_say_what_the_opened_model_says(tiny_encoder: Path, minilm: Pa
     assert folder_facts.read_facts(locate(str(folder)), settings()) == opened(folder)
 
 
-def test_positions_of_roberta_are_counted_from_its_padding_on(minilm: Path, tmp_path: Path) -> None:
+def test_positions_of_roberta_are_counted_from_its_padding_on(short_tokenizer: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    RobertaModel(RobertaConfig(vocab_size=30522, max_position_embeddings=66, **sizes)).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
+    RobertaModel(RobertaConfig(vocab_size=4500, max_position_embeddings=66, **sizes)).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(short_tokenizer).save_pretrained(tmp_path)
     asked = "encoder.pooling=mean"
     found = folder_facts.read_facts(locate(str(tmp_path)), settings(asked))
     assert found is not None and found.limit == 64

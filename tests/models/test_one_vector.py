@@ -19,14 +19,16 @@ THEIRS = (*POOLINGS.values(), "mean_sqrt_len_tokens", "weightedmean")
 PROMPTS = ("encoder.query_prompt=heat of: ", "encoder.passage_prompt=")
 
 
-def folder_of(kind: str, side: str, pooling: str | tuple[str, ...], minilm: Path, place: Path, skips: bool) -> Path:
+def folder_of(
+    kind: str, side: str, pooling: str | tuple[str, ...], short_tokenizer: Path, place: Path, skips: bool
+) -> Path:
     """A model without dropout, as a sentence-transformers folder whose tokenizer pads on that side."""
     if kind == "llama":
         plain = tiny_llama(place / "plain")
         tokenizer = AutoTokenizer.from_pretrained(plain)
         tokenizer.pad_token = tokenizer.eos_token
     else:
-        plain, tokenizer = place / "plain", AutoTokenizer.from_pretrained(minilm)
+        plain, tokenizer = place / "plain", AutoTokenizer.from_pretrained(short_tokenizer)
         torch.manual_seed(3)
         size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
         dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -44,9 +46,9 @@ def folder_of(kind: str, side: str, pooling: str | tuple[str, ...], minilm: Path
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 @pytest.mark.parametrize("pooling", THEIRS, ids=str)
 def test_a_texts_vector_does_not_depend_on_its_neighbours(
-    pooling: str | tuple[str, ...], kind: str, padding: str, skips: bool, minilm: Path, tmp_path: Path
+    pooling: str | tuple[str, ...], kind: str, padding: str, skips: bool, short_tokenizer: Path, tmp_path: Path
 ) -> None:
-    folder = folder_of(kind, padding, pooling, minilm, tmp_path, skips)
+    folder = folder_of(kind, padding, pooling, short_tokenizer, tmp_path, skips)
     # an empty text of a tokenizer that adds nothing has no token left once its prompt is
     texts = [text for text in TEXTS if text or not skips or kind == "bert"]
     encoder = load_encoder(settings(*PROMPTS), str(folder))
@@ -67,9 +69,9 @@ def test_a_texts_vector_does_not_depend_on_its_neighbours(
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last_token"])
 def test_padding_on_the_left_moves_no_position_here_and_in_the_folder_saved(
-    pooling: str, minilm: Path, tmp_path: Path
+    pooling: str, short_tokenizer: Path, tmp_path: Path
 ) -> None:
-    folder = folder_of("bert", "left", POOLINGS[pooling], minilm, tmp_path, False)
+    folder = folder_of("bert", "left", POOLINGS[pooling], short_tokenizer, tmp_path, False)
     encoder = load_encoder(settings(), str(folder))
     by_hand_ND = pooled_by_hand(tmp_path / "plain", TEXTS, pooling, 32)
     by_hand_ND /= np.linalg.norm(by_hand_ND, axis=1, keepdims=True)

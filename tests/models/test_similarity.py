@@ -65,8 +65,8 @@ def test_training_refuses_another_similarity_than_the_models_own() -> None:
             check_similarity(asked, own, unit)
 
 
-def test_settings_of_a_transformer_are_refused_where_there_is_none(minilm: Path, tmp_path: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
+def test_settings_of_a_transformer_are_refused_where_there_is_none(short_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(short_tokenizer / "tokenizer.json"))
     modules = [StaticEmbedding(tokenizer, embedding_dim=8), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "m"))
     for given in (

@@ -88,7 +88,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
             edited("config.json", vocab_size=100)(f),
             weights(lambda s: {k: v[:100].clone() if "word_emb" in k else v for k, v in s.items()})(f),
         ),
-        "has 30522 words, the model vectors for 100",
+        "has 4500 words, the model vectors for 100",
     ),
     "pooling without a configuration": (without("1_Pooling/config.json"), "cannot be opened as a model"),
     "no heads": (edited("config.json", num_attention_heads=0), "cannot be opened as a model"),
@@ -137,9 +137,9 @@ def test_what_no_vector_hangs_on_may_be_absent(spared: Change, tiny_encoder: Pat
     ],
 )
 def test_heads_of_other_tasks_are_left_out_but_their_encoder_must_be_whole(
-    name: str, minilm: Path, tmp_path: Path
+    name: str, short_tokenizer: Path, tmp_path: Path
 ) -> None:
-    tokenizer, kind = AutoTokenizer.from_pretrained(minilm), getattr(transformers, name)
+    tokenizer, kind = AutoTokenizer.from_pretrained(short_tokenizer), getattr(transformers, name)
     own = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2} if "T5" in name else SMALL
     folder = tmp_path / "model"
     kind(kind.config_class(vocab_size=len(tokenizer), pad_token_id=0, **own)).save_pretrained(folder)
@@ -228,20 +228,20 @@ def test_a_model_below_its_folder_is_found_there(tiny_encoder: Path, tmp_path: P
         load_encoder(settings(), str(folder))
 
 
-def test_a_static_embedding_is_whole_too(minilm: Path, tmp_path: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
+def test_a_static_embedding_is_whole_too(short_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(short_tokenizer / "tokenizer.json"))
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu").save(str(tmp_path / "m"))
     load_encoder(settings(), str(tmp_path / "m"))
     weights(lambda s: {**s, "extra": torch.ones(2)})(tmp_path / "m")
     with pytest.raises(DataError, match="no weight extra"):
         load_encoder(settings(), str(tmp_path / "m"))
     weights(lambda s: {"embedding.weight": s["embedding.weight"][:100].clone()})(tmp_path / "m")
-    with pytest.raises(DataError, match="30522 words, the model vectors for 100"):
+    with pytest.raises(DataError, match="4500 words, the model vectors for 100"):
         load_encoder(settings(), str(tmp_path / "m"))
 
 
-def test_a_model_that_does_not_take_text_is_refused(minilm: Path, tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(minilm)
+def test_a_model_that_does_not_take_text_is_refused(short_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(short_tokenizer)
     config = transformers.DPRConfig(vocab_size=len(tokenizer), **SMALL)
     transformers.DPRQuestionEncoder(config).save_pretrained(tmp_path / "dpr")
     tokenizer.save_pretrained(tmp_path / "dpr")

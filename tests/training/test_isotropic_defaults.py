@@ -29,7 +29,7 @@ def trained(config: settings.Config, said: Silent | None = None) -> tuple[dict[s
 
 
 def test_many_models_of_one_frozen_base_are_said_before_they_are_written(tiny_encoder: Path, toy: str) -> None:
-    given = {"train.method": "isotropic", "model.name": str(tiny_encoder), "data.source": toy, "train.epochs": 400,
+    given = {"train.method": "isotropic", "model.name": str(tiny_encoder), "data.source": toy, "train.epochs": 4000,
              "model.freeze_base": True, "train.epoch_models": True}  # fmt: skip
     config = settings.resolve({k: (v, SET) for k, v in given.items()})
     said = Silent()
@@ -38,10 +38,11 @@ def test_many_models_of_one_frozen_base_are_said_before_they_are_written(tiny_en
     settled, plan = checks.check(config, said)
     (line,) = [line for line in said.lines if "epoch models" in line]
     each = memory.of_model(tiny_encoder, settled, 1).epoch_gib
-    assert f"400 epoch models of {each:.2f} GiB with the state, {400 * each:.2f} GiB" in line
+    assert f"4000 epoch models of {each:.2f} GiB with the state, {4000 * each:.2f} GiB" in line
     assert "Set train.epoch_models=false" in line
     assert (
-        f"(400 epoch models of {each:.2f} GiB with the state, " in memory.describe(settled, plan)["checkpoints on disk"]
+        f"(4000 epoch models of {each:.2f} GiB with the state, "
+        in memory.describe(settled, plan)["checkpoints on disk"]
     )
     trained_base = config.replace({"model.freeze_base": False}, SET)
     before = len(said.lines)

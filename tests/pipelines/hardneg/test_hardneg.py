@@ -129,14 +129,14 @@ def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
 
 
 def test_a_cross_encoder_orders_the_candidates_and_a_stop_keeps_its_scores(
-    place: Workspace, tmp_path: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch
+    place: Workspace, tmp_path: Path, short_tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from sentence_transformers import CrossEncoder
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     torch.manual_seed(1)
-    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer = AutoTokenizer.from_pretrained(short_tokenizer)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), num_labels=1, **shape)).save_pretrained(
         tmp_path

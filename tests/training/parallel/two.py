@@ -1,8 +1,10 @@
-"""A script in two processes that know of each other."""
+"""A script in two processes that know of each other. As a script itself: it becomes both."""
 
 from __future__ import annotations
 
+import gc
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -22,16 +24,24 @@ def run_pair(script: Path, *args: str) -> None:
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = str(s.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(script), *args],
-            env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **shared),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [child.communicate(timeout=240)[0] for child in children]
-    assert [child.returncode for child in children] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    shared = environment(WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT=port)
+    line = [sys.executable, __file__, str(script), *args]
+    done = subprocess.run(line, env=shared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def become_both(script: str) -> None:
+    """This process is the first of the two, its child the second: what the script imports is imported once."""
+    runpy.run_path(script)
+    gc.freeze()
+    child = os.fork()
+    os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if child else "1"
+    runpy.run_path(script, run_name="__main__")
+    if child:
+        _, status = os.waitpid(child, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    del sys.argv[0]
+    become_both(sys.argv[0])
