@@ -22,6 +22,8 @@ IP = faiss.METRIC_INNER_PRODUCT
 
 def written(path: Path, factory: str, metric: int = IP, rows: int = 700) -> Any:
     index = faiss.index_factory(32, factory, metric)
+    if factory.startswith("OPQ"):
+        faiss.downcast_VectorTransform(index.chain.at(0)).niter = 4  # of 50: any rotation does
     index.train(vectors(1000))
     index.add(vectors(rows, seed=2))
     faiss.write_index(index, str(path))

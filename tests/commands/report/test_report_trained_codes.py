@@ -18,8 +18,19 @@ def rows(place: Workspace) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def trained(place: Workspace) -> dict[str, Any]:
+def kept() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def trained(place: Workspace, in_process: None, kept: dict[str, Any]) -> dict[str, Any]:
     """What printed the training of codes of 600 rows that were trained and measured, as those they began with were."""
+    if not kept:
+        kept |= codes_trained(place)
+    return kept
+
+
+def codes_trained(place: Workspace) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for name, count in (("x", 600), ("new", 50), ("q", 20)):
         np.save(place.folder / f"{name}.npy", rng.standard_normal((count, 32)).astype(np.float32))

@@ -6,7 +6,7 @@ import json
 import os
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import tiny_training as tiny
@@ -15,7 +15,11 @@ from irctl.errors import EnvironmentUnfit
 from irctl.training import precision
 from irctl.training.parallel import deepspeed_settings
 
-ops = pytest.importorskip("deepspeed.ops")
+
+@pytest.fixture(scope="module")
+def ops() -> ModuleType:
+    """Imported by the worker that runs these tests alone: it takes seconds."""
+    return pytest.importorskip("deepspeed.ops")
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +39,16 @@ def test_settings_hold_stage_and_precision_and_leave_optimizer_and_schedule_to_i
     assert {v for k, v in found.items() if k.endswith(("batch_size", "per_gpu", "steps", "clipping"))} == {"auto"}
 
 
-def test_the_shared_memory_op_is_not_compiled_and_locks_lie_in_the_runs_own_folder(tmp_path: Path) -> None:
+def test_the_shared_memory_op_is_not_compiled_and_locks_lie_in_the_runs_own_folder(
+    ops: ModuleType, tmp_path: Path
+) -> None:
     deepspeed_settings.quiet_cpu_deepspeed(tmp_path / "extensions")
     assert ops.__compatible_ops__["deepspeed_shm_comm"] is False
     assert os.environ["TORCH_EXTENSIONS_DIR"] == str(tmp_path / "extensions")
 
 
 def test_a_deepspeed_without_that_private_name_is_refused_with_its_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ops: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops, "__compatible_ops__", {})
     monkeypatch.setattr(metadata, "version", lambda name: "0.99")
