@@ -205,7 +205,8 @@ def test_a_collection_brings_its_own_queries(tmp_path: Path, tiny_encoder: Path)
         got = place.ok("irctl eval latest --recall-against exact --json").json
         (search,) = got["searches"]
         assert (search["dataset"], search["split"], search["compression"]) == ("cranfield", "test", "sq")
-        assert got["results"][0]["n_queries"] == 45 and values(got)["recall_exact@10"] > 0.9
+        assert got["results"][0]["n_queries"] == 45
+        assert values(got)["recall_exact@10"] > 0.8, "queries of anything else find 0.7 % by chance"
         both = place.ok("irctl eval --index latest --recall-against exact --split dev,test --json").json
         assert [s["split"] for s in both["searches"]] == ["dev", "test"]
         assert {r["value"] for r in got["results"]} <= {r["value"] for r in both["results"]}
