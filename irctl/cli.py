@@ -8,9 +8,23 @@ import sys
 import typer
 
 from irctl import errors
-from irctl.commands import compress, data, doctor, encode, evaluate, export, hardneg, profiles, recipes, search, train
+from irctl.commands import (
+    compress,
+    data,
+    doctor,
+    encode,
+    evaluate,
+    export,
+    hardneg,
+    help,
+    profiles,
+    recipes,
+    search,
+    settings,
+    train,
+)
 from irctl.commands.demo import demo
-from irctl.commands.frame import guard
+from irctl.commands.frame import guard, pages
 from irctl.commands.frame.options import with_display
 from irctl.commands.report import report
 from irctl.commands.runs import runs
@@ -21,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": pages.WIDTH},
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
@@ -37,17 +51,21 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(profiles.app, name="profiles")
 app.command("doctor")(doctor.doctor)
+app.command("settings")(settings.show_settings)
+app.command("help")(help.show_help)
 
 
 def _finish(group: typer.Typer) -> None:
-    """Give every command the options of display, and move its `Examples:` below the options, where an eye ends."""
+    """Give every command the options of display and a page in groups, its `Examples:` below, where an eye ends."""
     for command in group.registered_commands:
         if command.callback is not None:
             command.callback = with_display(command.callback)
         text, mark, examples = (inspect.getdoc(command.callback) or "").partition("\b\nExamples:")
-        command.help, command.epilog = text.strip(), mark + examples
+        command.help, command.epilog, command.cls = text.strip(), mark + examples, pages.Page
+        command.short_help = " ".join(text.strip().partition("\n\n")[0].split())  # whole: Typer cuts its own
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
+            inner.short_help = inner.typer_instance.info.help
             _finish(inner.typer_instance)
 
 

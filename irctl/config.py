@@ -208,7 +208,8 @@ def _is_section(name: str) -> bool:
     return _class_of(name) is not None or f"{name}." in (PROMPTS, REGULARIZERS) or name in NO_SETTINGS
 
 
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def hints(cls: type[Any]) -> dict[str, Any]:
+    """The types of a section's fields."""
     return typing.get_type_hints(cls, localns={"str": str, "int": int, "float": float, "bool": bool})
 
 
@@ -251,7 +252,7 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) 
     """The value in its field's type and range, or ConfigError."""
     cls = _class_of(name.rpartition(".")[0])
     assert cls is not None
-    wanted = _hints(cls)[spec.name]
+    wanted = hints(cls)[spec.name]
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     for kind in sorted(options, key=lambda k: k is str):  # a number before a word
         converted, fits = tables.convert(value, kind)

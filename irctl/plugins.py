@@ -85,6 +85,19 @@ def literal(package: str, name: str, variable: str) -> Any:
 
 
 @cache
+def comments(package: str, name: str) -> dict[str, str]:
+    """What the source says of each field of the file's `Config`: the comment beside it, else empty."""
+    text = (HERE / package / f"{check(package, name)}.py").read_text()
+    lines = text.splitlines()
+    fields = (n for c in ast.parse(text).body if isinstance(c, ast.ClassDef) and c.name == "Config" for n in c.body)
+    return {
+        n.target.id: lines[(n.end_lineno or n.lineno) - 1].partition("  # ")[2].strip()
+        for n in fields
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+    }
+
+
+@cache
 def summary(package: str, name: str) -> str:
     """First line of the file's docstring: what `ls` commands print."""
     doc = ast.get_docstring(ast.parse((HERE / package / f"{check(package, name)}.py").read_text())) or ""

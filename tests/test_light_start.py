@@ -19,6 +19,7 @@ HEAVY = {
 }
 ROOT = Path(__file__).parent.parent
 COMMANDS = "demo data hardneg train encode compress search eval report export runs recipes profiles doctor".split()
+COMMANDS += ["settings", "help"]
 
 
 def test_no_help_page_imports_anything_heavy() -> None:

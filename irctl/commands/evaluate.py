@@ -36,7 +36,10 @@ def evaluate(
     ] = None,
     qrels: Annotated[str | None, typer.Option(help="judgements for the run file: TREC, BEIR, ranx")] = None,
     model: Annotated[
-        str | None, typer.Option(help="encoder to search with: folder, hub id or run; latest:GROUP: every arm")
+        str | None,
+        typer.Option(
+            help="encoder to search with: folder, hub id or run; latest:GROUP: every arm; default: the newest"
+        ),
     ] = None,
     index: Annotated[str | None, typer.Option(help="bundle or vectors to search: folder, run, RUN:METHOD")] = None,
     data: Annotated[

@@ -36,9 +36,7 @@ NAMES = {
 @with_options
 def train(
     options: Options,
-    method: Annotated[
-        str | None, typer.Option(help="training method", autocompletion=complete("methods"), show_default="dense")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="training method", autocompletion=complete("methods"))] = None,
     loss: Annotated[
         str | None, typer.Option(help="loss, or a sum such as ws2:1,infonce:0.1", autocompletion=complete("losses"))
     ] = None,

@@ -69,9 +69,9 @@ class Options:
     ] = ""
     tiny: Annotated[bool, _option("--tiny", help="the recipe's small overlay: a minute on a CPU")] = False
     config: Annotated[str, _option("--config", help="TOML file, or config.json of a run to repeat exactly")] = ""
-    set_: Annotated[list[str], _option("--set", help="section.key=value, repeatable; --show lists the keys")] = field(
-        default_factory=list
-    )
+    set_: Annotated[
+        list[str], _option("--set", help="section.key=value, repeatable; irctl settings lists the keys")
+    ] = field(default_factory=list)
     runner: Annotated[str, _option("--runner", help="local, slurm, or ray (encode, compress)"), Role.START] = "local"
     devices: Annotated[str, _option("--devices", help="device numbers such as 0,1 or 0-3"), Role.START] = ""
     resume: Annotated[
