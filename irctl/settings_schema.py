@@ -81,7 +81,7 @@ def describe_values(part: Mapping[str, Any]) -> str:
         return f"of {', '.join(part['examples'])}"
     if "anyOf" in part:
         return " or ".join(describe_values(p) for p in part["anyOf"])
-    kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    kinds: list[str] = part["type"] if isinstance(part["type"], list) else [part["type"]]
     named = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "none"}
     told = " or ".join(named.get(k, k) for k in kinds if not (k == "number" and "string" in kinds))
     low, high = part.get("minimum"), part.get("maximum")

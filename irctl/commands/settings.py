@@ -43,9 +43,10 @@ def show_settings(
 
     with guarded(json_, debug):
         from irctl import config, origins, settings_schema
+        from irctl.settings import PROMPTS
 
-        if key and key.startswith(config.PROMPTS) and key.count(".") == 2:
-            key = f"{config.PROMPTS}DATASET.{key.rpartition('.')[2]}"
+        if key and key.startswith(PROMPTS) and key.count(".") == 2:
+            key = f"{PROMPTS}DATASET.{key.rpartition('.')[2]}"
         schema = settings_schema.make_schema()
         found = {k: p for k, p in settings_schema.list_settings(schema) if key in ("", k) or k.startswith(f"{key}.")}
         if not found:
