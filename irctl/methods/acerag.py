@@ -67,7 +67,7 @@ FORMERLY: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    lm: str = ""  # the language model: folder or hub id; recall-llama, recall-qwen3, entities-llama: small, made here
+    lm: str = ""  # folder or hub id; small ones made here: recall-llama, recall-llama-4, recall-qwen3, entities-llama
     layers: int = 8  # of the language model that the encoder begins with
     stage: str = "pt"  # pt: pre-training on texts; ft: fine-tuning on prompts with a context
     ratios: str = "1,2,4,8"  # tokens of context a row stands for; one is drawn for each window or row
@@ -85,6 +85,7 @@ class Config:
     instructions: str = ""  # a JSON file of the words in front of chunks and questions; empty: irctl's own
     chat_template: bool = True  # prompts by the tokenizer's template; false: plain text
     reconstruction: float = 0.0  # stage pt: share of windows that are predicted from rows of their own
+    by_context: bool = False  # stage ft: rows of one context are one, encoded once; a batch counts contexts
     targets: str = "labels"  # stage ft: labels, or teacher: what the language model answers with the whole context
     new_tokens: int = 0  # of an answer at the most (eval); 0: as many as its task has
     tuned_lm: str = ""  # one tuned on the task without compression, folder or hub id (eval): a row of the table

@@ -95,10 +95,14 @@ def texts(count: int, *parts: object) -> Iterator[str]:
 
 
 def write(folder: Path, *, train: int, test: int, seed: int) -> dict[str, int]:
-    """train, test and text files of so many contexts, as JSON lines; the rows of each."""
+    """Files to train on, as prompts and as texts, to be tested on, and to choose settings on, of so many contexts.
+
+    JSON lines; the rows of each. No two files are of one draw.
+    """
     made = {
         "recall-train.json": rows(train, seed, "train"),
         "recall.json": rows(test, seed, "test"),
+        "recall-dev.json": rows(test, seed, "dev"),
         "recall-text.json": ({"text": text} for text in texts(train, seed, "text")),
     }
     counts = {}

@@ -7,11 +7,12 @@ from irctl.errors import ConfigError, DataError
 from irctl.models.locate import LocatedModel, find_local, locate
 
 SMALL = {
-    "recall-llama": ("recall", "llama"),
-    "recall-qwen3": ("recall", "qwen3"),
-    "entities-llama": ("entities", "llama"),
+    "recall-llama": ("recall", "llama", 2),
+    "recall-qwen3": ("recall", "qwen3", 2),
+    "recall-llama-4": ("recall", "llama", 4),
+    "entities-llama": ("entities", "llama", 2),
 }
-"""Names of small models, the tasks that they learn, and their shapes."""
+"""Names of small models, the tasks that they learn, their shapes and layers."""
 VERSION, SEED = 1, 1
 
 
@@ -53,8 +54,8 @@ def _key(name: str) -> str:
 def _small(name: str) -> LocatedModel:
     from irctl.models.compressive import tiny_lm
 
-    task, shape = SMALL[name]
+    task, shape, layers = SMALL[name]
     folder = made_once.make_once(
-        KIND, _key(name), lambda work: tiny_lm.make(work, shape, task=tiny_lm.TASKS[task], seed=SEED)
+        KIND, _key(name), lambda work: tiny_lm.make(work, shape, task=tiny_lm.TASKS[task], seed=SEED, layers=layers)
     )
     return LocatedModel(folder, name, "", "made")

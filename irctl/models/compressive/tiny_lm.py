@@ -1,4 +1,4 @@
-"""A language model of two layers that learns a made task in seconds, and its tokenizer: made where no hub is.
+"""A language model of a few layers that learns a made task in seconds, and its tokenizer: made where no hub is.
 
 It has the shape of Llama or of Qwen3, so that what works with it works with them. A random model would be a poor test:
 its logits are too small for anything to be learned through it.

@@ -282,13 +282,13 @@ def _answering(
     name = str(settings(record).get("run.name") or had.get("run.name") or "") if is_compressed else ""
     use = {k: v for k, v in changed(record).items() if k.startswith("acerag.") and k not in ANSWERED_BY}
     parts: dict[str, Any] = {k: search.get(k) for k in ("part", "model", "selection", "layers")} | {"use": use}
-    parts |= {"train": changed(train)} if had and train is not None else {"encoder": search.get("encoder")}
+    parts |= _trained(train, line) if had and train is not None else {"encoder": search.get("encoder")}
     label = str(search.get("part"))
     return System(
         label=f"{label}, {name}" if name else label,
         variant=_fingerprint(parts),
         traits={
-            **_traits_of({k: v for k, v in parts.items() if k in ("use", "train")}),
+            **_traits_of({k: v for k, v in parts.items() if k in ("use", "train", "before")}),
             **{f".{k}": str(search[k]) for k in ("model", "selection", "trained_selection", "layers") if search.get(k)},
             answers_table.CONTEXT: str(search.get("kind")),
         },
@@ -317,6 +317,20 @@ def _base_label(
     words = (had.get("train.method", "train"), had.get("loss.name"), regularizer)
     label = str(had.get("run.name") or " ".join(filter(None, words)))
     return label, {**parts, "train": changed(train)}
+
+
+def _trained(train: RunRecord, line: Sequence[RunRecord]) -> dict[str, Any]:
+    """Identity of what a training made: its settings, and those of the trainings that it went on from.
+
+    Which run train.init is differs by seed; a start that no run on the line made is told by its name.
+    """
+    before = [changed(run) for run in line if run.columns.get("command") == "train" and run.id != train.id]
+    own = changed(train)
+    if not before:
+        return {"train": own}
+    steps = {f"{'before.' * n}{k}": v for n, chosen in enumerate(before, 1) for k, v in chosen.items()}
+    told = [{k: v for k, v in part.items() if not k.endswith("train.init")} for part in (own, steps)]
+    return dict(zip(("train", "before"), told, strict=True))
 
 
 def _fingerprint(parts: Mapping[str, Any]) -> str:

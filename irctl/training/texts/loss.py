@@ -6,6 +6,7 @@ Dimension key: L samples, R rows, H hidden width, B sequences of one forward pas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from irctl.errors import RunFailed
+from irctl.models.compressive.branches import READS_ANY_MASK, branched_length, lay_out_branches
 from irctl.models.compressive.encoder import CompressiveEncoder
 from irctl.models.compressive.soft_context import IGNORED, fill, lay_out
 from irctl.training.texts.samples import ScoredSequence, TextSample
@@ -22,6 +24,8 @@ ENCODED_AT_ONCE = 16384
 """Tokens of chunks in one forward pass of the encoder, padding counted; one chunk is always taken."""
 READ_AT_ONCE = 16384
 """Tokens of sequences in one forward pass of the language model, padding counted; one is always taken."""
+SPREAD = 1.25
+"""Times the shortest that the longest of them may be: ratios of 1 to 8 would make half of a batch padding."""
 
 
 def sample_losses(encoder: CompressiveEncoder, lm: Any, samples: Sequence[TextSample]) -> Tensor:
@@ -30,14 +34,17 @@ def sample_losses(encoder: CompressiveEncoder, lm: Any, samples: Sequence[TextSa
     Raises RunFailed where it is not finite, naming sample and window.
     """
     rows_of = encode_samples(encoder, samples)
-    scored = [(at, s) for at, sample in enumerate(samples) for s in sample.sequences]
+    is_shared = getattr(lm.config, "_attn_implementation", "") in READS_ANY_MASK
+    scored = [(at, unit) for at, sample in enumerate(samples) for unit in _units(sample.sequences, is_shared)]
+    scored.sort(key=lambda one: _length(one[1]))
     sums: list[list[Tensor]] = [[] for _ in samples]
-    for batch in split_by_tokens(scored, [s.parts.length for _, s in scored], READ_AT_ONCE):
-        rows = [rows_of[at][s.first : s.end] for at, s in batch]
-        for (at, s), value in zip(batch, sequence_sums(lm, [s for _, s in batch], rows), strict=True):
+    for batch in split_by_tokens(scored, [_length(unit) for _, unit in scored], READ_AT_ONCE, spread=SPREAD):
+        rows = [rows_of[at][unit[0].first : unit[0].end] for at, unit in batch]
+        for (at, unit), value in zip(batch, unit_sums(lm, [unit for _, unit in batch], rows), strict=True):
             if not torch.isfinite(value):
+                name = unit[0].name
                 raise RunFailed(
-                    f"{samples[at].where}{f', {s.name}' if s.name else ''}: the loss is {float(value.detach())}",
+                    f"{samples[at].where}{f', {name}' if name else ''}: the loss is {float(value.detach())}",
                     hint="Lower train.lr, or train in fp32; the last checkpoint is kept",
                 )
             sums[at].append(value)
@@ -61,9 +68,28 @@ def encode_samples(encoder: CompressiveEncoder, samples: Sequence[TextSample]) -
     return [torch.cat(own) if own else empty for own in kept]
 
 
-def sequence_sums(lm: Any, sequences: Sequence[ScoredSequence], rows: Sequence[Tensor]) -> list[Tensor]:
-    """Of each sequence the sum of cross-entropies of its answer's tokens, in float32."""
-    read = lay_out([s.parts for s in sequences]).to(lm.device)
+def _units(sequences: Sequence[ScoredSequence], is_shared: bool) -> list[list[ScoredSequence]]:
+    """Sequences that are one of the language model: questions after one context, where it can read them so."""
+    units: dict[object, list[ScoredSequence]] = {}
+    for number, s in enumerate(sequences):
+        is_branch = is_shared and len(s.parts.tail) > 0
+        units.setdefault((s.first, s.end, tuple(s.parts.head)) if is_branch else number, []).append(s)
+    return list(units.values())
+
+
+def _length(unit: Sequence[ScoredSequence]) -> int:
+    return branched_length([s.parts for s in unit])
+
+
+def unit_sums(lm: Any, units: Sequence[Sequence[ScoredSequence]], rows: Sequence[Tensor]) -> list[Tensor]:
+    """Of each unit the sum of cross-entropies of its answers' tokens, in float32."""
+    if all(len(unit) == 1 for unit in units):
+        read = lay_out([unit[0].parts for unit in units]).to(lm.device)
+        mask = read.mask_BT
+    else:
+        read = lay_out_branches([[s.parts for s in unit] for unit in units]).to(lm.device)
+        mask = torch.zeros(read.mask_BT[:, None].shape, dtype=lm.dtype, device=lm.device)
+        mask = mask.masked_fill(~read.mask_BT[:, None], torch.finfo(lm.dtype).min)
     embeddings_BTH = lm.get_input_embeddings()(read.input_ids_BT)
     filled_BTH = fill(embeddings_BTH, read.is_slot_BT, torch.cat(list(rows)))
     is_scored_BT = read.labels_BT[:, 1:] != IGNORED
@@ -71,7 +97,7 @@ def sequence_sums(lm: Any, sequences: Sequence[ScoredSequence], rows: Sequence[T
     places = is_scored_BT.any(0).nonzero()[:, 0]
     output = lm(
         inputs_embeds=filled_BTH,
-        attention_mask=read.mask_BT,
+        attention_mask=mask,
         position_ids=read.position_ids_BT,
         use_cache=False,
         logits_to_keep=places,
@@ -84,15 +110,21 @@ def sequence_sums(lm: Any, sequences: Sequence[ScoredSequence], rows: Sequence[T
     return list(losses_BT.sum(1))
 
 
-def split_by_tokens(items: Sequence[Any], lengths: Sequence[int], most: int) -> Iterator[list[Any]]:
-    """The items in their order, as many at once as stay below `most` tokens when padded to the longest."""
+def split_by_tokens(
+    items: Sequence[Any], lengths: Sequence[int], most: int, *, spread: float = math.inf
+) -> Iterator[list[Any]]:
+    """The items in their order, as many at once as stay below `most` tokens when padded to the longest.
+
+    spread: times the first of them that a later one may be long.
+    """
     batch: list[Any] = []
-    longest = 0
+    longest = first = 0
     for item, length in zip(items, lengths, strict=True):
         longest = max(longest, length)
-        if batch and longest * (len(batch) + 1) > most:
+        if batch and (longest * (len(batch) + 1) > most or length > spread * first):
             yield batch
             batch, longest = [], length
+        first = first if batch else length
         batch.append(item)
     if batch:
         yield batch

@@ -23,7 +23,7 @@ from irctl.training.texts import rows as row_files
 from irctl.training.texts import settings
 from irctl.training.texts.compressive_method import CompressiveMethod, TextTraining, check_device
 from irctl.training.texts.rows import RowPlan
-from irctl.training.texts.samples import Rules, TextSample, text_sample, tuning_sample
+from irctl.training.texts.samples import Rules, TextSample, joined, text_sample, tuning_sample
 from irctl.training.texts.settings import Compression
 from irctl.training.texts.teacher import AnsweringTeacher
 
@@ -71,7 +71,7 @@ def open_training(config: Config, context: Context) -> CompressiveMethod:
             encoder=encoder,
             lm=lm,
             tokenizer=tokenizer,
-            rows=len(plan.taken_N2),
+            rows=plan.units,
             make=make.training,
             held_out=cache(partial(make.held_out, selection="mean" if own.selection == "mean" else "stride")),
             ratios=compression.ratios,
@@ -120,9 +120,11 @@ class SampleMaker:
     def __init__(self, plan: RowPlan, rules: Rules, stage: str, instructions: dict[str, tuple[int, ...]]) -> None:
         self.plan, self.rules, self.stage, self.instructions = plan, rules, stage, instructions
 
-    def training(self, row: int, epoch: int) -> TextSample:
-        file, number = self.plan.taken_N2[row].tolist()
-        return self._make(file, number, epoch, self.rules, None)
+    def training(self, unit: int, epoch: int) -> TextSample:
+        """Rows of one context are drawn for as the first of them, so that they have one ratio and one encoding."""
+        (first, *_), *_ = rows = self.plan.unit(unit)
+        drawn_for = int(self.plan.stored[first].row_ids_N[rows[0][1]])
+        return joined([self._make(file, row, epoch, self.rules, None, drawn_for) for file, row in rows])
 
     def held_out(self, ratio: int | None, *, selection: str) -> list[TextSample]:
         """All that is held out, at one ratio; nothing of it is drawn."""
@@ -131,9 +133,12 @@ class SampleMaker:
         rules = replace(self.rules, selection=selection, reconstruction=0.0, shuffle_rows=False)
         return [self._make(file, number, 0, rules, ratio) for file, number in self.plan.held_out_M2.tolist()]
 
-    def _make(self, file: int, number: int, epoch: int, rules: Rules, ratio: int | None) -> TextSample:
+    def _make(
+        self, file: int, number: int, epoch: int, rules: Rules, ratio: int | None, drawn_for: int | None = None
+    ) -> TextSample:
         stored = self.plan.stored[file]
-        split, row_id = stored.split(number), int(stored.row_ids_N[number])
+        split = stored.split(number)
+        row_id = int(stored.row_ids_N[number]) if drawn_for is None else drawn_for
         where = f"{stored.dataset}:{int(stored.lines_N[number])}"
         if self.stage == "pt":
             return text_sample(split.context, rules, row_id=row_id, epoch=epoch, where=where, ratio=ratio)

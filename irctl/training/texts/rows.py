@@ -29,18 +29,36 @@ MOST_HELD_OUT = 500
 
 @dataclass(frozen=True)
 class RowPlan:
-    """Rows by (file, row): those trained on, in order, and those that the loss is measured on."""
+    """Rows by (file, row): those trained on, in order, and those that the loss is measured on.
+
+    starts_U: of those trained on, where each unit begins that is one sample; none: each row is.
+    """
 
     stored: tuple[StoredRows, ...]
     shares: tuple[Share, ...]
     taken_N2: NDArray[np.int64]
     held_out_M2: NDArray[np.int64]
+    starts_U: NDArray[np.int64] | None = None
+
+    @property
+    def units(self) -> int:
+        """Samples of an epoch."""
+        return len(self.taken_N2) if self.starts_U is None else len(self.starts_U)
+
+    def unit(self, number: int) -> list[list[int]]:
+        """(file, row) of each row of a sample."""
+        if self.starts_U is None:
+            return [self.taken_N2[number].tolist()]
+        start, *rest = self.starts_U[number : number + 2].tolist()
+        rows: list[list[int]] = self.taken_N2[start : rest[0] if rest else None].tolist()
+        return rows
 
     @property
     def fingerprint(self) -> str:
         """Of all rows in their order, and of what is held out: what a checkpoint must agree with."""
         parts = [s.fingerprint.encode() for s in self.stored]
-        return hashlib.sha256(b"".join([*parts, self.taken_N2.tobytes(), self.held_out_M2.tobytes()])).hexdigest()
+        parts += [rows.tobytes() for rows in (self.taken_N2, self.held_out_M2, self.starts_U) if rows is not None]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def find_files(settings: Compression, root: str) -> list[Path]:
@@ -86,7 +104,21 @@ def plan_rows(stored: Sequence[StoredRows], settings: Compression, seed: int) ->
     )
     taken = [np.stack([np.full(len(s.taken_N), i), s.taken_N], axis=1) for i, s in enumerate(shares)]
     apart_M2 = [np.stack([np.full(int(a.sum()), i), np.flatnonzero(a)], axis=1) for i, a in enumerate(held_out)]
-    return RowPlan(tuple(stored), shares, np.concatenate(taken), np.concatenate(apart_M2)[:MOST_HELD_OUT])
+    taken_N2, starts_U = np.concatenate(taken), None
+    if own.by_context:
+        taken_N2, starts_U = _by_context(stored, taken_N2)
+    return RowPlan(tuple(stored), shares, taken_N2, np.concatenate(apart_M2)[:MOST_HELD_OUT], starts_U)
+
+
+def _by_context(
+    stored: Sequence[StoredRows], taken_N2: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows with those of one file and context after each other, and where each context's begin [U]."""
+    groups_N = np.array([int(stored[file].groups_N[row]) for file, row in taken_N2.tolist()], dtype=np.uint64)
+    order_N = np.lexsort((groups_N, taken_N2[:, 0]))
+    files_N, groups_N = taken_N2[order_N, 0], groups_N[order_N]
+    is_new_N = np.append(True, (np.diff(files_N) != 0) | (groups_N[1:] != groups_N[:-1]))
+    return taken_N2[order_N], np.flatnonzero(is_new_N)
 
 
 def _held_out(

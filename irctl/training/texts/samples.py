@@ -8,7 +8,7 @@ Dimension key: W windows of a text, R kept rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,27 @@ def tuning_sample(
     rows = sum(len(k) for k in kept)
     parts = Parts(head=split.head, rows=rows, tail=split.tail, answer=split.answer)
     return TextSample(tuple(chunks), kept, (ScoredSequence(parts, 0, rows),), where, len(context) < len(split.context))
+
+
+def joined(samples: Sequence[TextSample]) -> TextSample:
+    """One sample of several: what they have encoded alike is encoded once, and each answer counts by its tokens."""
+    if len(samples) == 1:
+        return samples[0]
+    chunks: list[EncodedChunk] = []
+    kept: list[Kept] = []
+    sequences: list[ScoredSequence] = []
+    starts: dict[tuple[object, ...], int] = {}
+    rows = 0
+    for sample in samples:
+        key = (tuple(c.ids for c in sample.chunks), tuple(k.tobytes() for k in sample.kept))
+        if key not in starts:
+            starts[key] = rows
+            chunks += sample.chunks
+            kept += sample.kept
+            rows += sample.rows
+        at = starts[key]
+        sequences += [replace(s, first=s.first + at, end=s.end + at, name=sample.where) for s in sample.sequences]
+    return TextSample(tuple(chunks), tuple(kept), tuple(sequences), samples[0].where, any(s.is_cut for s in samples))
 
 
 def fit_context(context: Sequence[int], ratio: int, room: int, content: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
@@ -65,9 +65,11 @@ def _check_stage(config: Config, own: Any) -> None:
             hint = "Use acerag.ratios" if name == "ratio" else "Drop it"
             raise ConfigError(f"{METHOD}.{name}: is not of training, but of evaluation or encoding", hint=hint)
     only = {"window": "pt", "reconstruction": "pt", "lm_tokens": "ft", "targets": "ft", "chat_template": "ft"}
+    only |= {"by_context": "ft"}
+    defaults = {f.name: f.default for f in fields(own)}
     for name, stage in only.items():
         key = f"{METHOD}.{name}"
-        if stage != own.stage and key in config.origins:
+        if stage != own.stage and key in config.origins and getattr(own, name) != defaults[name]:
             raise ConfigError(
                 f"{key} (from {config.origins[key]}): is of stage {stage}; this is stage {own.stage}", hint="Drop it"
             )

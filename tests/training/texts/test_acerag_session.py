@@ -168,13 +168,27 @@ def test_a_newest_checkpoint_that_is_cut_short_is_passed_over_and_said(
     assert "passed over" in caplog.text and "checkpoint-9" in caplog.text
 
 
+def test_by_context_a_step_reads_contexts_each_with_all_its_questions(made: Path, tmp_path: Path) -> None:
+    config = tiny.configuration(made, **{"acerag.by_context": "true", "acerag.held_out": 0})
+    paths = tiny.open_run(tmp_path / "run", config)
+    method = Method.build(config, Context(batch_plan.plan(config), Silent(), paths, lambda *_, **__: None))
+    assert method.queries == 5  # contexts of eight questions each
+    made_of = [method.training_on.make(unit, 0) for unit in range(5)]
+    assert all(len(s.sequences) == 8 and len({q.parts.rows for q in s.sequences}) == 1 for s in made_of)
+    assert sorted(q.name for s in made_of for q in s.sequences) == sorted(f"recall-train:{n}" for n in range(1, 41))
+    assert len({tuple(c.ids for c in s.chunks) for s in made_of}) == 5
+    assert {method.training_on.make(0, epoch).rows for epoch in range(8)} > {made_of[0].rows}  # drawn for each epoch
+    described = texts.describe(config)
+    assert described.sizes is not None and described.sizes.queries == 5
+
+
 @pytest.mark.slow
 def test_settings_that_change_nothing_else_change_the_training(made: Path, tmp_path: Path) -> None:
     """Every setting of the method does something: two values of it leave two encoders."""
     base = weights(trained(tmp_path / "base", tiny.configuration(made)) / "model")
     changed = {
         "acerag.ratios": "2,4", "acerag.selection": "mean", "acerag.chunk_tokens": 12, "acerag.rows_per_file": 9,
-        "acerag.held_out": 0.5, "acerag.targets": "teacher",
+        "acerag.held_out": 0.5, "acerag.targets": "teacher", "acerag.by_context": "true",
     }  # fmt: skip
     for key, value in changed.items():
         other = weights(trained(tmp_path / key, tiny.configuration(made, **{key: value})) / "model")
@@ -185,6 +199,7 @@ def test_settings_of_the_other_stage_and_lengths_that_leave_nothing_are_refused(
     for more, said in (
         ({"acerag.window": 16}, "is of stage pt; this is stage ft"),
         ({"acerag.stage": "pt", "acerag.lm_tokens": 64}, "is of stage ft; this is stage pt"),
+        ({"acerag.stage": "pt", "acerag.by_context": "true"}, "acerag.by_context .*is of stage ft"),
         ({"acerag.stage": "pt", "acerag.selection": "terminal"}, "stage pt keeps rows by stride, random, mean"),
         ({"acerag.stage": "pt", "acerag.min_tokens": 8}, "has nothing to predict"),
         ({"acerag.ratios": "2,2"}, "each once"),

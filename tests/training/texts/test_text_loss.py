@@ -14,10 +14,11 @@ from irctl.data.contexts.split import Split
 from irctl.errors import RunFailed
 from irctl.models.compressive.encoder import CompressiveEncoder
 from irctl.models.compressive.language_model import open_language_model
+from irctl.models.compressive.soft_context import lay_out
 from irctl.models.fingerprints import fingerprint_state
 from irctl.training.activations import checkpoint_activations
 from irctl.training.texts import loss
-from irctl.training.texts.samples import Rules, text_sample, tuning_sample
+from irctl.training.texts.samples import Rules, joined, text_sample, tuning_sample
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen3"])
@@ -75,6 +76,37 @@ def test_a_batch_has_the_losses_of_its_rows_whatever_is_read_at_once(
     monkeypatch.setattr(loss, "ENCODED_AT_ONCE", 1)
     monkeypatch.setattr(loss, "READ_AT_ONCE", 1)
     assert torch.allclose(loss.sample_losses(encoder, lm, samples), alone, atol=1e-5)
+
+
+def test_sequences_are_read_with_those_of_their_length_and_keep_their_places(
+    models: tuple[CompressiveEncoder, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, lm = models
+    samples = [tuned(1), tuned(30), tuned(2), tuned(31)]
+    widths: list[tuple[int, int]] = []
+    monkeypatch.setattr(loss, "lay_out", lambda parts: widths.append(_widths(parts)) or lay_out(parts))
+    together = loss.sample_losses(encoder, lm, samples)
+    assert len(widths) > 1 and all(longest <= loss.SPREAD * shortest for shortest, longest in widths)
+    alone = torch.cat([loss.sample_losses(encoder, lm, [s]) for s in samples])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert list(loss.split_by_tokens([*"abcde"], [4, 5, 6, 7, 3], 100, spread=1.25)) == [["a", "b"], ["c", "d", "e"]]
+
+
+def _widths(parts: Any) -> tuple[int, int]:
+    lengths = [p.length for p in parts]
+    return min(lengths), max(lengths)
+
+
+def test_questions_about_one_context_lose_as_they_do_each_by_itself(models: tuple[CompressiveEncoder, Any]) -> None:
+    encoder, lm = models
+    context = tuple(range(10, 30))
+    alone = [
+        tuning_sample(Split((5,), context, tail, answer), RULES, instruction_ids=(3,), row_id=7, epoch=0, where="nq:1")
+        for tail, answer in (((6,), (8, 9)), ((7,), (10,)))
+    ]
+    (value,) = loss.sample_losses(encoder, lm, [joined(alone)])
+    first, second = loss.sample_losses(encoder, lm, alone)
+    assert torch.allclose(value, (2 * first + second) / 3, atol=1e-5)  # a mean over three answered tokens
 
 
 def test_gradient_reaches_the_encoder_and_leaves_the_language_model(models: tuple[CompressiveEncoder, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from irctl.data.contexts.split import Split
 from irctl.errors import DataError
-from irctl.training.texts.samples import Rules, fit_context, text_sample, tuning_sample, without_context
+from irctl.training.texts.samples import Rules, fit_context, joined, text_sample, tuning_sample, without_context
 
 RULES = Rules(ratios=(1, 2, 4, 8), selection="random", chunk_tokens=12, window=16, most_tokens=64, bos=1, seed=3)
 ROW = Split(head=(5, 6), context=tuple(range(10, 30)), tail=(7,), answer=(8, 9))
@@ -100,3 +100,17 @@ def test_released_random_rows_may_be_shuffled_as_they_were() -> None:
     rules = Rules(ratios=(1,), selection="random", grid="released", shuffle_rows=True, window=16, chunk_tokens=16)
     sample = text_sample(list(range(32)), rules, row_id=1, epoch=0, where="t:1")
     assert sorted(sample.kept[0].tolist()) == list(range(16)) != sample.kept[0].tolist()
+
+
+def test_questions_about_one_context_are_one_sample_whose_rows_are_encoded_once() -> None:
+    rules = Rules(**{**vars(RULES), "ratios": (4,)})
+    other = Split(head=(), context=tuple(range(40, 46)), tail=(7,), answer=(9,))
+    first, second, third = (
+        tuning_sample(split, rules, instruction_ids=(3,), row_id=1, epoch=0, where=f"nq:{line}")
+        for line, split in enumerate((ROW, Split((5, 6), ROW.context, (17, 18), (19,)), other), 1)
+    )
+    made = joined([first, second, third])
+    assert made.chunks == (*first.chunks, *third.chunks) and made.rows == first.rows + third.rows
+    assert [(s.first, s.end) for s in made.sequences] == [(0, first.rows)] * 2 + [(first.rows, made.rows)]
+    assert [s.parts for s in made.sequences] == [s.sequences[0].parts for s in (first, second, third)]
+    assert joined([first]) is first

@@ -92,7 +92,8 @@ def describe(config: Config) -> Described:
         notices.append(f"{compression.own.lm} answers every training row first: acerag.targets=teacher")
     lists = {"files": [s.line() for s in found.shares], "notices": notices}
     facts |= {"rows trained on": len(found.taken_N2), "rows held out": len(found.held_out_M2)}
-    return Described(facts, {k: v for k, v in lists.items() if v}, GroupSizes(len(found.taken_N2), 0), memory=memory)
+    facts |= {"contexts trained on": found.units} if compression.own.by_context else {}
+    return Described(facts, {k: v for k, v in lists.items() if v}, GroupSizes(found.units, 0), memory=memory)
 
 
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
@@ -115,7 +116,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     if config.train.init:
         run.artifact("in", "model", Path(config.train.init), sha256="")
     config = config.replace({"run.dataset": dataset_name(config.run.dataset, names)}, derived("acerag.data_files"))
-    return Prepared(config, GroupSizes(len(found.taken_N2), 0))
+    return Prepared(config, GroupSizes(found.units, 0))
 
 
 def _plan(config: Config, compression: Compression, *, only_if_here: bool) -> RowPlan | str:
