@@ -264,7 +264,9 @@ def _run(
     options = Options(profile=profile, set_=sets, argv=("irctl", command, *words), root=get_command(app))
     config = of_command(options, named, names)
     payload = record_run(command, options, config, ConsoleReporter(quiet=not progress), work, None)
-    return {name: value for name, value in payload.items() if name not in ("table", "lines", "ids", "of_model")}
+    return {
+        name: value for name, value in payload.items() if name not in ("table", "lines", "ids", "of_model", "schema")
+    }
 
 
 def _sets(settings: Settings | None) -> list[str]:

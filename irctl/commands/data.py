@@ -59,7 +59,7 @@ def fetch(
     with guarded(json_, debug):
         found = data.fetch(name, console.ConsoleReporter(quiet=quiet), root=root)
         if json_:
-            console.emit_json({"schema": "irctl/data/1", **found})
+            console.emit_json({"schema": "irctl/data-fetch/1", **found})
         else:
             for folder in found["folders"].values():
                 console.out(folder)
@@ -93,7 +93,7 @@ def check(
     with guarded(json_, debug):
         found = data.check(path, max_len=max_len, model=model, limit=limit)
         if json_:
-            console.emit_json({"schema": "irctl/data/1", **found})
+            console.emit_json({"schema": "irctl/data-check/1", **found})
         else:
             console.table(found["findings"])
             for name, value in found["counts"].items():
@@ -133,7 +133,7 @@ def convert(
         pairs = {"max_train": max_train, "max_dev": max_dev, "split_ratio": split_ratio, "negatives": negatives}
         found = data.convert(source, out, to, root=root, fix_encoding=fix_encoding, **pairs)
         if json_:
-            console.emit_json({"schema": "irctl/data/1", **found})
+            console.emit_json({"schema": "irctl/data-convert/1", **found})
         elif "files" in found:
             for name, counts in found["files"].items():
                 shown = ", ".join(f"{count} {what}" for what, count in counts.items())

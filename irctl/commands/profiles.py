@@ -57,6 +57,6 @@ def show(
     with guarded(json_, debug):
         table = profiles.read(name)
         if json_:
-            console.emit_json({"schema": "irctl/profiles/1", "name": name, **table})
+            console.emit_json({"schema": "irctl/profiles-show/1", "name": name, **table})
         else:
             console.out(shipped_files.path("profiles", name).read_text().rstrip())

@@ -55,7 +55,7 @@ def show(name: Name, json_: Json = False, debug: Debug = False) -> None:
 
     with guarded(json_, debug):
         if json_:
-            console.emit_json({"schema": "irctl/recipes/1", "name": name, **recipes_index.read(name)})
+            console.emit_json({"schema": "irctl/recipes-show/1", "name": name, **recipes_index.read(name)})
         else:
             recipes_index.read(name)  # or its error
             console.out(shipped_files.path("recipes", name).read_text().rstrip())
@@ -117,7 +117,7 @@ def cp(
         mine = command.replace(f"--recipe {name}", f"--recipe {file}").replace(f" run {name}", f" run {file}")
         files.write_out(file, f"# {mine}\n" + shipped_files.path("recipes", name).read_text())
         if json_:
-            console.emit_json({"schema": "irctl/recipes/1", "name": name, "file": str(file), "command": mine})
+            console.emit_json({"schema": "irctl/recipes-cp/1", "name": name, "file": str(file), "command": mine})
         else:
             console.out(mine)
 
@@ -148,6 +148,6 @@ def check(
                 f"{first} ({sum(map(len, wrong.values()))} problems in {len(wrong)} of {len(names)} recipes)"
             )
         if json_:
-            console.emit_json({"schema": "irctl/recipes/1", "checked": names, "problems": {}})
+            console.emit_json({"schema": "irctl/recipes-check/1", "checked": names, "problems": {}})
         else:
             console.out(f"{len(names)} recipes checked, no problems")

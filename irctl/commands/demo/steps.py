@@ -166,7 +166,7 @@ def finish_rag(summary: dict[str, Any], *, json_: bool, seconds: float) -> None:
     rows = rag_demo.table(summary)
     if json_:
         about = {"r_at_1": summary["r_at_1"], "trained": summary["trained"], "rows": rows}
-        console.emit_json({"schema": "irctl/demo/1", **about, "seconds": round(seconds, 1)})
+        console.emit_json({"schema": "irctl/demo-rag/1", **about, "seconds": round(seconds, 1)})
         return
     console.table(rows)
     console.out("")

@@ -17,9 +17,9 @@ def present(command: str, options: Options, payload: dict[str, Any]) -> None:
 
     shown = dict(payload)
     rows, lines, ids = shown.pop("table", None), shown.pop("lines", None), shown.pop("ids", None)
-    model = shown.pop("of_model", "")
+    model, schema = shown.pop("of_model", ""), shown.pop("schema", f"irctl/{command}/1")
     if options.json_:
-        console.emit_json({"schema": f"irctl/{command}/1", **shown})
+        console.emit_json({"schema": schema, **shown})
     elif options.quiet:
         for one in ids if ids is not None else [payload.get("run", "")]:
             console.out(str(one))
@@ -70,7 +70,9 @@ def dry_run(
     except hub.NotFetched as e:
         plan = {"not on this machine": e.message}
     if options.json_:
-        console.emit_json({"schema": f"irctl/{command}/1", "dry_run": True, "config": config.to_json(), "plan": plan})
+        console.emit_json(
+            {"schema": "irctl/dry-run/1", "command": command, "dry_run": True, "config": config.to_json(), "plan": plan}
+        )
         return
     console.out("settings (others are defaults; --show prints all)")
     for line in changed_settings(config):

@@ -71,7 +71,8 @@ def submit(command: str, options: Options, config: Config, describe: Callable[[C
     if run_json.read(run.paths.folder)["status"] == "queued":
         run.note(slurm_job_id=jobs["job"])
     payload = {
-        "schema": f"irctl/{command}/1",
+        "schema": "irctl/submitted/1",
+        "command": command,
         "run": run.id,
         "slurm_job_id": jobs["job"],
         "jobs": jobs,

@@ -84,7 +84,7 @@ def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
 
     written = [str(p) for p in figures.draw_figure(kind, folder, wanted)]
     if json_:
-        console.emit_json({"schema": "irctl/report/1", "figure": kind, "files": written})
+        console.emit_json({"schema": "irctl/report-figure/1", "figure": kind, "files": written})
         return
     for path in written:
         console.out(path)
@@ -112,7 +112,7 @@ def show_checklist(wanted: Wanted, group: str, *, json_: bool) -> None:
     items = checklist(neighbour_recall.keep_judged(kept)) if kept else []
     if json_:
         told = {"group": wanted.runs[0], "arms": [asdict(a) for a in arms]} if arms else {}
-        console.emit_json({"schema": "irctl/report/1", **told, "checklist": [asdict(i) for i in items]})
+        console.emit_json({"schema": "irctl/report-checklist/1", **told, "checklist": [asdict(i) for i in items]})
         return
     for a in arms:
         trained = f", model {a.checkpoint}" if a.checkpoint else ""

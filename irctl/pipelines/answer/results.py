@@ -72,7 +72,7 @@ def record(
     files.write_per_query(run.out / files.PER_QUERY, per_query)
     _write_answers(run, found)
     payload: dict[str, Any] = {"task": asked.request.task, "results": rows, "searches": searches}
-    about = {"schema": "irctl/eval/1", "words": _words(answerer, every), "versions": files.read_versions()}
+    about = {"schema": "irctl/answers-file/1", "words": _words(answerer, every), "versions": files.read_versions()}
     write_json(run.out / files.EVAL, run.scrub_value({**about, **payload}))
     for r in rows:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=files.split_of(r["split"], r["part"]))
@@ -92,7 +92,7 @@ def record(
     if asked.request.per_query:
         payload["per_query"] = per_query
         table = [{k: r[k] for k in ("part", "query_id", "measure", "value")} for r in per_query]
-    return {**payload, "table": table, "lines": lines}
+    return {"schema": "irctl/answers/1", **payload, "table": table, "lines": lines}
 
 
 def _against_truncation(place: Mapping[str, str], found: Mapping[ContextSystem, Answered]) -> list[Comparison]:

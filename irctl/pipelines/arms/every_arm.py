@@ -104,7 +104,12 @@ def run(
     pool.run(chains, reporter)
     lines = _table(group.id, [run_id for c in chains for run_id in c.runs])
     tell_failed(chains, lines, reporter)
-    return {"group": group.id, "runs": [{"name": c.name, "eval": c.runs[0]} for c in chains], "lines": lines}
+    return {
+        "schema": "irctl/arms-eval/1",
+        "group": group.id,
+        "runs": [{"name": c.name, "eval": c.runs[0]} for c in chains],
+        "lines": lines,
+    }
 
 
 def _table(group: str, evals: Sequence[str]) -> list[str]:

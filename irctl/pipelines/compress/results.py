@@ -129,7 +129,14 @@ def report_training(work: Work) -> dict[str, Any]:
     paths = {name: str(folder) for name, folder in work.folders.items()}
     table = [{k: _shorten(row[k]) for k in ("method", "code_size", *SHOWN[4:]) if k in row} for row in rows]
     lines = [f"trained: {path}" for path in paths.values()]
-    return {"folders": paths, "results": rows, "table": table, "lines": lines, "ids": list(paths.values())}
+    return {
+        "schema": "irctl/compress-train/1",
+        "folders": paths,
+        "results": rows,
+        "table": table,
+        "lines": lines,
+        "ids": list(paths.values()),
+    }
 
 
 def report_shard(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[str, Any]:
@@ -142,7 +149,13 @@ def report_shard(work: Work, worker: int, lines: Mapping[str, Lines]) -> dict[st
     done_now = min(len(mine & set(of)) for of in lines.values())
     _record_input(work)
     line = f"shard {worker}/{plan.workers}: {done_now} of {len(mine)} batches are done; --finalize joins the shards"
-    return {"shard": worker, "workers": plan.workers, "batches": done_now, "lines": [line]}
+    return {
+        "schema": "irctl/compress-shard/1",
+        "shard": worker,
+        "workers": plan.workers,
+        "batches": done_now,
+        "lines": [line],
+    }
 
 
 def _keep_spent(folder: Path, worker: int, workers: int, spent: StageTimes) -> None:

@@ -122,7 +122,7 @@ def _write(run: RunHandle, measured: Measurements) -> dict[str, Any]:
     best_documents.write(run.out / best_documents.FILE, measured.best)
     facts = {"canonical_version": CANONICAL_VERSION, "versions": files.read_versions()}
     stable = {**payload, "searches": [files.keep_stable(s, run.out) for s in measured.searches]}
-    write_json(run.out / files.EVAL, run.scrub_value({"schema": "irctl/eval/1", **stable, **facts}))
+    write_json(run.out / files.EVAL, run.scrub_value({"schema": "irctl/eval-file/1", **stable, **facts}))
     return payload
 
 

@@ -128,7 +128,13 @@ def _write_model(searched: Searched, config: Config, target: Path, run: RunHandl
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
     run.note(dataset=dataset, method="export model")
     run.artifact("out", "export", target, dim=searched.dim, format="model")
-    payload = {"export": str(target), "format": "model", "bytes": size, "source": str(searched.folder)}
+    payload = {
+        "schema": "irctl/export-model/1",
+        "export": str(target),
+        "format": "model",
+        "bytes": size,
+        "source": str(searched.folder),
+    }
     return {**payload, "transform": searched.facts["transform"], "ids": [str(target)]}
 
 

@@ -96,7 +96,7 @@ def fuse(run: RunHandle, k: int, *, how: str, run_files: Sequence[str], out: str
     run.artifact("out", "run_file", target, n_rows=len(cut))
     if gave_mean := sorted({query for i in inputs for query in i.gave_mean}):
         searches = [{"method": how, "gave_mean": gave_mean, "transform": "a transform of what was fused"}]
-        write_json(run.out / splits.SEARCH, {"schema": "irctl/search/1", "searches": searches})
+        write_json(run.out / splits.SEARCH, {"schema": "irctl/search-file/1", "searches": searches})
     run.note(method=f"fuse {how}", model=" + ".join(i.name for i in inputs))
     return {"run_file": str(target), "queries": len(cut), "method": how, "fused": [str(i.file) for i in inputs]}
 

@@ -47,11 +47,11 @@ def search_splits(
         of_split = config.replace({"data.split": split}, config.origins["data.split"]) if len(splits) > 1 else config
         payloads.append(search(of_split, file.replace("{split}", split) if file else None))
     stable = [{k: v for k, v in p.items() if k in (*STABLE, "run_file") and v is not None} for p in payloads]
-    write_json(run.out / SEARCH, run.scrub_value({"schema": "irctl/search/1", "searches": stable}))
+    write_json(run.out / SEARCH, run.scrub_value({"schema": "irctl/search-file/1", "searches": stable}))
     if len(payloads) == 1:
         return payloads[0]
     files = [str(p["run_file"]) for p in payloads]
     table = [{k: p[k] for k in ("dataset", "split", "queries", "k", "run_file")} for p in payloads]
     of_one = ("table", "lines", "ids")
     searches = [{k: v for k, v in p.items() if k not in of_one} for p in payloads]
-    return {"searches": searches, "run_files": files, "ids": files, "table": table}
+    return {"schema": "irctl/searches/1", "searches": searches, "run_files": files, "ids": files, "table": table}

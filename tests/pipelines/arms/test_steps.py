@@ -229,7 +229,7 @@ def test_recipes_check_and_a_dry_run_refuse_settings_of_a_step(file: Path, place
 def test_a_recipe_without_arms_runs_the_command_that_it_names(place: Workspace) -> None:
     done = place.ok("recipes run stream-pq --tiny --set pq.m=8 --dry-run --json")
     assert done.err == "$ irctl compress --recipe stream-pq --tiny --set pq.m=8 --dry-run --json\n"
-    assert done.json["schema"] == "irctl/compress/1" and done.json["config"]["pq.m"]["value"] == 8
+    assert done.json["schema"] == "irctl/dry-run/1" and done.json["config"]["pq.m"]["value"] == 8
     assert "lr" in place.ok("recipes run cranfield-ws2 --tiny --dry-run").out
     seeds = place.ok("recipes run stream-pq --tiny --seeds 1,2 --dry-run --json").json["plan"]["lines"]
     assert seeds == [f"irctl compress --recipe stream-pq --tiny --seed {n}" for n in (1, 2)]
