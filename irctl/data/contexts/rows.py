@@ -87,7 +87,12 @@ def read_rows(path: Path, words: Words, *, passages: int = PASSAGES) -> Iterator
 
 def join_passages(passages: tuple[str, ...]) -> str:
     """The context that passages make."""
-    return "\n\n".join(f"Doc {i}: {text}" for i, text in enumerate(passages, 1))
+    return "".join(label_passage(i) + text for i, text in enumerate(passages, 1))
+
+
+def label_passage(number: int) -> str:
+    """What stands before a passage of a context, the first of which is number 1."""
+    return ("" if number == 1 else "\n\n") + f"Doc {number}: "
 
 
 def _conversation(path: Path, line: int, dataset: str, record: dict[str, Any]) -> ContextRow:

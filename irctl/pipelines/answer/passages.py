@@ -1,7 +1,8 @@
 """Compressed passages, kept on disk: by the passage, the encoder, the ratio and how rows are kept.
 
-Each passage is a chunk of its own after the instruction of its task, so its rows are the same for every question. What
-the cache lacks is encoded and added. A folder has one file of rows for each time something was added.
+Each passage is a chunk of its own after the instruction of its task, so its rows are the same for every question. Its
+label, `Doc 2:`, says where it stands in a context, and is no part of them: it is in the prompt as it is, uncompressed.
+What the cache lacks is encoded and added. A folder has one file of rows for each time something was added.
 Dimension key: R rows of a passage, H hidden width.
 """
 
@@ -18,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from irctl import paths
 from irctl.data import draws
+from irctl.data.contexts.rows import label_passage
 from irctl.data.files import made_once
 from irctl.errors import DataError
 from irctl.models.compressive.chunks import EncodedChunk, split_context
@@ -64,7 +67,11 @@ class KeptPassages:
         found = dict(zip(texts, self.rows(texts, ratio), strict=True))
         prompts = []
         for q in questions:
-            rows = [torch.tensor(found[p]) for p in q.row.passages]
+            rows = [
+                part
+                for i, p in enumerate(q.row.passages, 1)
+                for part in (self._label(i), torch.tensor(found[p]).to(self.answerer.lm.device))
+            ]
             prompt = with_rows(q.split, torch.cat(rows))
             if prompt.parts.length > self.budgets.rules.most_tokens:
                 raise DataError(
@@ -74,6 +81,12 @@ class KeptPassages:
                 )
             prompts.append(prompt)
         return prompts, self.encoded - before
+
+    def _label(self, number: int) -> Tensor:
+        """Embeddings of a passage's label by the language model, which it reads as it reads the tokens [tokens, H]."""
+        ids = self.answerer.tokenizer(label_passage(number), add_special_tokens=False)["input_ids"]
+        embedded_RH: Tensor = self.answerer.lm.get_input_embeddings()(torch.tensor(ids, device=self.answerer.lm.device))
+        return embedded_RH.detach().float()
 
     def rows(self, passages: Sequence[str], ratio: int) -> list[Rows]:
         """Of each passage its rows [R, H]; those that the cache lacks are encoded and written."""

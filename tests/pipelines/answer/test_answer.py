@@ -187,7 +187,10 @@ def test_kept_passages_are_not_encoded_again(made: Path) -> None:
     it.answerer.encoder.register_forward_hook(lambda *_: calls.append(1))
     first = it.prompter.make(system, batch)
     assert len(calls) == 1 and it.prompter.encoded[system.label] == 3  # three passages, each once, in one batch
-    assert [p.parts.rows for p in first] == [4 + 3, 3 + 4 + 3, 3 + 3]  # rows of 7, 5 and 5 tokens
+    labels = 2  # tokens of `Doc 1:`, before each passage
+    assert [p.parts.rows - labels * len(q.row.passages) for q, p in zip(batch, first, strict=True)] == [
+        4 + 3, 3 + 4 + 3, 3 + 3
+    ]  # fmt: skip
 
     again = opened(made, "passages.json", cached=True)
     again.answerer.encoder.register_forward_hook(lambda *_: calls.append(1))
@@ -196,6 +199,20 @@ def test_kept_passages_are_not_encoded_again(made: Path) -> None:
     assert all(torch.equal(a.rows_RH, b.rows_RH) for a, b in zip(first, second, strict=True))
     again.prompter.make(ContextSystem(systems.BY_PASSAGE, 4), batch)
     assert len(calls) == 2  # another ratio is another passage
+
+
+def test_passages_that_an_encoder_leaves_as_they_are_make_the_prompt_of_the_joined_context(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By passage and joined differ in what is encoded together, in nothing else: labels and order are the same."""
+    monkeypatch.setenv("IRCTL_CACHE", str(tmp_path))
+    it = opened(made, "passages.json", cached=True)
+    embed = it.answerer.lm.get_input_embeddings()
+    monkeypatch.setattr(it.answerer.encoder, "forward", lambda ids_BS, mask_BS: embed(ids_BS))
+    batch = list(it.every.all)
+    for q, prompt in zip(batch, it.prompter.make(ContextSystem(systems.BY_PASSAGE, 1), batch), strict=True):
+        joined = it.answerer.tokenizer(q.row.context, add_special_tokens=False)["input_ids"]
+        assert torch.equal(prompt.rows_RH, embed(torch.tensor(joined)))
 
 
 def test_rows_of_a_passage_are_those_of_its_own_chunk(made: Path) -> None:

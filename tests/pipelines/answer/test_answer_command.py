@@ -92,7 +92,9 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
     assert done.code == 0, done.err
     facts = {s["part"]: s["facts"] for s in done.json["searches"]}
     assert {r["n_queries"] for r in done.json["results"]} == {2}  # q3 has no answers
-    assert facts["by passage 2x"]["tokens"] == (5 * 2 + 2 * 2) / 2  # ceil(3 / 2) rows of five and of two passages
+    assert (
+        facts["by passage 2x"]["tokens"] == (5 * 4 + 2 * 4) / 2
+    )  # ceil(3 / 2) rows and a label of five and of two passages
     assert facts["by passage 2x"]["encoded"] == 6  # d0 to d4, d3 once, and d6
     again = place.run(f"{line} --cached --json").json
     kept = [s["facts"] for s in again["searches"] if s["kind"] == "by passage"]

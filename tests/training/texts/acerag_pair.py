@@ -28,17 +28,21 @@ CASES: list[tuple[str, int, int, int]] = [("ft", 8, 3, 1), ("ft", 7, 8, 1), ("ft
 """(stage, rows of a loss batch, rows forwarded at once, losses a step)."""
 
 
-def train(place: Path, number: int, *, alone: bool, wrap: Any = lambda module: module) -> dict[str, torch.Tensor]:
-    """Weights and first gradient. The last batch is one row, which leaves the second of two processes none.
+def train(
+    place: Path, number: int, *, alone: bool, wrap: Any = lambda module: module, adam: bool = False
+) -> dict[str, torch.Tensor]:
+    """Weights, losses and first gradient. The last batch is one row, which leaves the second of two processes none.
 
-    alone: everything at once, in one loss a step.
+    alone: everything at once, in one loss a step. adam: AdamW in place of SGD, and the gradient of every step.
     """
     stage, rows, micro, losses = CASES[number]
     config = tiny.configuration(place, **{"acerag.stage": stage, "batch.micro": 100 if alone else micro})
     paths = RunPaths(place / "none")
     method = Method.build(config, Context(batch_plan.plan(config), Silent(), paths, lambda *_, **__: None))
     module = wrap(MethodModule(method))
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.5)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(method.parameters(), lr=0.5)
+    if adam:
+        optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, weight_decay=0.0)
     found = {}
     for step, size in enumerate((rows, rows, 1)):
         items = [((5 * i + step) % method.queries, step) for i in range(size)]
@@ -48,8 +52,9 @@ def train(place: Path, number: int, *, alone: bool, wrap: Any = lambda module: m
             loss, *_ = module(method.collate(part))
             (loss / len(parts)).backward()
             found[f"loss {step}"] = found.get(f"loss {step}", 0) + loss.detach() / len(parts)
-        if step == 0:
-            found |= {f"gradient of {n}": p.grad.clone() for n, p in method.named_parameters() if p.grad is not None}
+        if step == 0 or adam:
+            named = "gradient" if step == 0 else f"gradient {step}"
+            found |= {f"{named} of {n}": p.grad.clone() for n, p in method.named_parameters() if p.grad is not None}
         optimizer.step()
     return found | {n: t.detach().clone() for n, t in method.state_dict().items()}
 
@@ -58,8 +63,9 @@ def main(out: str, place: Path) -> None:
     dist.init_process_group("gloo")
     results = {}
     for number in range(len(CASES)):
-        found = train(place, number, alone=False, wrap=DistributedDataParallel)
-        results |= {f"{number}.{name}": tensor.contiguous() for name, tensor in found.items()}
+        for adam in (False, True):
+            found = train(place, number, alone=False, wrap=DistributedDataParallel, adam=adam)
+            results |= {f"{number}.{adam}.{name}": tensor.contiguous() for name, tensor in found.items()}
     if dist.get_rank() == 0:
         safetensors.torch.save_file(results, out)
     dist.destroy_process_group()
