@@ -115,3 +115,15 @@ def test_recalls_of_different_query_files_are_refused_in_one_column_unless_mixed
         build_tables([mine, recall("b", "", split="test")], wanted, lambda _: None)
     alike = [mine, recall("b", "q.npy 1234"), recall("of before files were noted", "")]
     assert len(build_tables(alike, wanted, lambda _: None)[0].rows) == 3
+
+
+def test_trainings_that_differ_in_the_seed_alone_are_one_line_in_a_band() -> None:
+    values = [("a", 1, 2.0), ("a", 2, 1.0), ("b", 1, 4.0), ("b", 2, 3.0), ("b", 3, 9.0)]  # step 3: of one alone
+    points = [curves.CurvePoint(f"net seed {r}", "loss", step, v, r, "net") for r, step, v in values]
+    figure, data = curves.curves([*points, curves.CurvePoint("other", "loss", 1, 1.0, "c")])
+    (axes,) = figure.axes
+    line, other = axes.lines
+    assert list(line.get_xdata()) == [1, 2] and list(line.get_ydata()) == [3.0, 2.0]
+    assert line.get_label() == "net: mean of 2 seeds, smallest to largest" and len(axes.collections) == 1
+    assert line.get_color() != other.get_color() and line.get_linestyle() != other.get_linestyle()
+    assert data.count("\n") == 7 and "net seed b,loss,3,9.0,b,net" in data

@@ -144,6 +144,17 @@ def _label(run: RunRecord) -> str:
     return f"{label} seed {run.columns.get('seed')}"
 
 
+def _group_seeds(runs: Sequence[RunRecord]) -> dict[str, str]:
+    """Run id -> a name that runs share which differ in the seed alone; empty for a run that is alone."""
+    alike: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        known = {k: v for k, v in settings(run).items() if k.rpartition(".")[2] != "seed"}
+        alike.setdefault(repr(sorted(known.items())), []).append(run)
+    names = [_label(of[0]).rpartition(" seed ")[0] for of in alike.values()]
+    distinct = _make_distinct(names, [of[0] for of in alike.values()])
+    return {r.id: name if len(of) > 1 else "" for of, name in zip(alike.values(), distinct, strict=True) for r in of}
+
+
 def _curves(wanted: Wanted) -> Iterable[Named]:
     """Loss of full batches, and dev measure, of training runs."""
     from irctl.ledger import query
@@ -151,6 +162,7 @@ def _curves(wanted: Wanted) -> Iterable[Named]:
     points: list[curves.CurvePoint] = []
     runs = _runs(wanted, "train")
     names = _make_distinct([_label(r) for r in runs], runs)
+    groups = _group_seeds(runs)
     for run, name in zip(runs, names, strict=True):
         measured = query.metrics(run.id)
         epochs = Epochs.read(journal.events(run.paths.metrics))
@@ -161,7 +173,9 @@ def _curves(wanted: Wanted) -> Iterable[Named]:
                 continue
             is_dev = bool(m["split"])
             if m["step"] is not None and m["value"] is not None and (is_dev or m["name"] == curves.LOSS):
-                points.append(curves.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id))
+                points.append(
+                    curves.CurvePoint(name, str(m["name"]), int(m["step"]), float(m["value"]), run.id, groups[run.id])
+                )
     return [("curves", *curves.curves(points))]
 
 

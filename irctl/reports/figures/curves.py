@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from irctl.errors import DataError
 from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.figures.looks import look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +27,7 @@ class CurvePoint:
     step: int
     value: float
     run_id: str
+    group: str = ""  # trainings of one differ in the seed alone
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class SpectrumPoint:
 def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): a panel for the loss and one a development measure, over optimiser steps; a line a training.
 
+    Trainings of one group are one line, their mean, in a band from the smallest to the largest, over the steps of all.
+
     The values of two losses, or of one loss with other batches, have scales of their own: the axis says so.
     """
     if not points:
@@ -53,11 +58,20 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
         size = (4.2 * len(measures), 3.2)
         figure, panels = plt.subplots(1, len(measures), figsize=size, squeeze=False)
         for axes, measure in zip(panels[0], measures, strict=True):
-            for i, system in enumerate(dict.fromkeys(p.system for p in points)):
-                mine = sorted((p for p in points if (p.system, p.measure) == (system, measure)), key=lambda p: p.step)
-                marker = "" if measure == LOSS else "osD^vPX*"[i % 8]
-                x, y = [p.step for p in mine], [p.value for p in mine]
-                axes.plot(x, y, marker=marker, markersize=4, linewidth=1, color=f"C{i % 10}", label=system)
+            for i, line in enumerate(dict.fromkeys(p.group or p.system for p in points)):
+                mine = [p for p in points if (p.group or p.system, p.measure) == (line, measure)]
+                seeds = len({p.run_id for p in mine})
+                by_step: dict[int, list[float]] = {}
+                for p in mine:
+                    by_step.setdefault(p.step, []).append(p.value)
+                x = sorted(step for step, values in by_step.items() if len(values) == seeds)
+                drawn = look(i, markers=measure != LOSS)
+                label = line if seeds < 2 else f"{line}: mean of {seeds} seeds, smallest to largest"
+                axes.plot(x, [fmean(by_step[step]) for step in x], linewidth=1.2, label=label, **drawn)
+                if seeds > 1:
+                    low, high = [min(by_step[s]) for s in x], [max(by_step[s]) for s in x]
+                    axes.fill_between(x, low, high, color=drawn["color"], alpha=0.2, linewidth=0)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set(xlabel="Step", ylabel=loss_label if measure == LOSS else f"{measure} (dev)", title=title)
         panels[0][-1].legend(frameon=False, fontsize=8)
     return figure, to_csv(points)
@@ -81,10 +95,10 @@ def spectrum(points: Sequence[SpectrumPoint], *, title: str = "") -> tuple[Figur
         figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2))
         for i, system in enumerate(dict.fromkeys(p.system for p in points)):
             mine = [p for p in points if p.system == system]
-            color, x = f"C{i % 10}", [p.direction for p in mine]
+            drawn, x = look(i, markers=False), [p.direction for p in mine]
             shown = [p for p in mine if p.share > 0]
-            left.plot([p.direction for p in shown], [p.share for p in shown], linewidth=1, color=color, label=system)
-            right.plot(x, [100 * p.cumulative for p in mine], linewidth=1, color=color, label=system)
+            left.plot([p.direction for p in shown], [p.share for p in shown], linewidth=1.2, label=system, **drawn)
+            right.plot(x, [100 * p.cumulative for p in mine], linewidth=1.2, label=system, **drawn)
         left.set_xscale("log")
         left.set_yscale("log")
         left.set(xlabel="Principal direction", ylabel="Share of the variance", title=title)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
 from irctl.reports.figures import labels
+from irctl.reports.figures.looks import COLORS, look
 from irctl.reports.formats.formulas import make_inert
 from irctl.reports.records import Record, average_seeds, label_rows
 
@@ -35,6 +36,8 @@ SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "figure.constrained_layout.use": True,
+    "axes.prop_cycle": f"cycler('color', {list(COLORS)})",
+    "savefig.bbox": "tight",
 }
 # Without dates the same data gives the same bytes.
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
@@ -174,7 +177,7 @@ def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = sorted((p for p in points if p.line == line), key=lambda p: p.value)
             x, y = [100 * p.value for p in mine], [p.queries_per_s for p in mine]
-            axes.plot(x, y, marker="osD^vPX*"[i % 8], markersize=5, linewidth=1, label=line)
+            axes.plot(x, y, linewidth=1, label=line, **look(i))
         axes.set_yscale("log")
         axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second", title=title)
         axes.legend(frameon=False, fontsize=8)
@@ -185,14 +188,22 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
     """(figure, CSV): differences from the baseline with their 95 % intervals, one line a comparison."""
     if not comparisons:
         raise DataError("no comparison to draw", hint="Add --baseline RUN")
+    shown = list(reversed(comparisons))
+    names = labels.shorten([c.name for c in shown])
+    places = [f"{c.dataset} {c.measure}" for c in shown]
     with use_style() as plt:
-        figure, axes = plt.subplots(figsize=(5.0, 0.8 + 0.28 * len(comparisons)))
-        for i, c in enumerate(reversed(comparisons)):
+        figure, axes = plt.subplots(figsize=(7.2, 0.8 + 0.2 * len(shown)))
+        for i, c in enumerate(shown):
             axes.plot([100 * c.ci_low, 100 * c.ci_high], [i, i], color="0.5", linewidth=1.5)
             axes.plot([100 * c.delta], [i], marker="o", color="black", fillstyle="full" if c.daggers else "none")
+            if i and places[i] != places[i - 1]:
+                axes.axhline(i - 0.5, color="0.7", linewidth=0.8)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_yticks(range(len(comparisons)), [f"{c.name}, {c.dataset} {c.measure}" for c in reversed(comparisons)])
-        axes.set(xlabel=f"Difference from {comparisons[0].baseline} ×100 (filled: p < .05)", title=title)
+        told = names if len(set(places)) == 1 else [f"{n}, {p}" for n, p in zip(names, places, strict=True)]
+        axes.set_yticks(range(len(shown)), told, fontsize=8)
+        axes.set_ylim(-0.7, len(shown) - 0.3)
+        of = f"{title or places[0]} " if len(set(places)) == 1 else title
+        axes.set(xlabel="Difference ×100 (filled: p < .05)", title=f"{of}against {comparisons[0].baseline}".strip())
     return figure, to_csv(comparisons)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from irctl.errors import DataError
 from irctl.reports.answers_table import NONE, WHOLE, find_rows, mean_tokens
 from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.figures.looks import look
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def ratios(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
                 [p.tokens for p in mine],
                 [100 * p.value for p in mine],
                 yerr=[100 * (p.sd or 0.0) for p in mine],
-                marker="osD^vPX*"[i % 8],
-                markersize=5,
+                **look(i),
                 linewidth=1.2,
                 elinewidth=0.8,
                 label=line,

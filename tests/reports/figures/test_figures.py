@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,13 @@ def test_deltas_are_drawn_with_their_intervals(tmp_path: Path) -> None:
     assert len(figures.save(*figures.delta([one]), tmp_path, "delta")) == 4
     with pytest.raises(DataError, match="--baseline"):
         figures.delta([])
+
+
+def test_names_of_differences_leave_room_for_their_intervals() -> None:
+    one = compare({str(i): 0.5 + i / 100 for i in range(10)}, {str(i): 0.5 for i in range(10)})
+    long = [replace(one, system=f"encoder of a long name + {code} bits=4 m=48", measure="RR") for code in ("pq", "opq")]
+    figure, _ = figures.delta([*long, replace(long[0], measure="nDCG@10")])
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    assert not any("encoder" in text.get_text() for text in axes.get_yticklabels())
+    assert axes.get_window_extent().width > 0.4 * figure.bbox.width

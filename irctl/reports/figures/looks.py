@@ -1,0 +1,18 @@
+"""How lines of a figure are told apart: colours that colour-blind readers see, markers and dashes for grey print.
+
+Source of the colours: Okabe and Ito 2008, "Color Universal Design", without the yellow, which white paper swallows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX*"
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+
+
+def look(i: int, *, markers: bool = True) -> dict[str, Any]:
+    """What the i-th line is drawn with; no two of the first 280 are alike."""
+    shown = {"color": COLORS[i % len(COLORS)], "linestyle": _DASHES[i % len(_DASHES)]}
+    return shown | ({"marker": MARKERS[i % len(MARKERS)], "markersize": 5} if markers else {})
