@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from irctl import paths
 from irctl.ledger import query
+from irctl.ledger.files import places
 from irctl.ledger.query import RunRecord
 
 LISTED = "(SELECT value FROM json_each(?))"
@@ -19,10 +22,41 @@ def find(ids: Iterable[str]) -> dict[str, RunRecord]:
     return {run: known[run] for run in wanted if run in known}
 
 
-def inputs(ids: Iterable[str]) -> list[dict[str, Any]]:
-    """What these runs read, as the ledger has it: {run_id, kind, path, sha256}."""
-    sql = f"SELECT run_id, kind, path, sha256 FROM artifacts WHERE role = 'in' AND run_id IN {LISTED} ORDER BY rowid"
-    return query.rows(sql, (json.dumps(list(ids)),))
+def measures(ids: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:
+    """Last values of these runs in series of these names, {run_id, name, dataset, split, value}, in recorded order."""
+    sql = (
+        "SELECT run_id, name, dataset, split, value FROM measures"
+        f" WHERE run_id IN {LISTED} AND name IN {LISTED} ORDER BY run_id, row"
+    )
+    return query.rows(sql, (json.dumps(list(ids)), json.dumps(list(names))))
+
+
+@contextmanager
+def at_once(runs: Iterable[RunRecord]) -> Iterator[dict[str, list[RunRecord]]]:
+    """Meanwhile query answers from memory about these runs and those that they stand on, which are yielded by run.
+
+    Artifacts are those of the ledger, which has what the folders have; runs of folders that it does not know are asked
+    as ever. What changes meanwhile is not seen.
+    """
+    given = {r.id: r for r in runs}
+    listed = query.rows(f"SELECT id, run_dir FROM runs WHERE id IN {LISTED}", (json.dumps(list(given)),))
+    here = paths.runs().absolute()
+    folders = {row["id"]: places.run_folder(row["id"], row["run_dir"], here) for row in listed}
+    first = {run: r for run, r in given.items() if folders.get(run) == r.folder}
+    above = ancestors(first)
+    every = first | {r.id: r for of in above.values() for r in of}
+    ids = json.dumps(list(every))
+    last: dict[str, list[dict[str, Any]]] = {run: [] for run in every}
+    artifacts: dict[str, list[dict[str, Any]]] = {run: [] for run in every}
+    for row in query.rows(f"SELECT * FROM measures WHERE run_id IN {LISTED} ORDER BY run_id, row", (ids,)):
+        last[row.pop("run_id")].append({k: v for k, v in row.items() if k != "row"})
+    for row in query.rows(f"SELECT * FROM artifacts WHERE run_id IN {LISTED} ORDER BY rowid", (ids,)):
+        artifacts[row.pop("run_id")].append(row)
+    query.known.append(query.Known(every, last, artifacts, above))
+    try:
+        yield above
+    finally:
+        query.known.pop()
 
 
 def ancestors(ids: Iterable[str]) -> dict[str, list[RunRecord]]:

@@ -40,6 +40,20 @@ class RunRecord:
         return RunPaths(self.folder)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What was asked for many runs at once, by run id: see many_runs.at_once."""
+
+    runs: dict[str, RunRecord]
+    measures: dict[str, list[dict[str, Any]]]
+    artifacts: dict[str, list[dict[str, Any]]]
+    ancestors: dict[str, list[RunRecord]]
+
+
+known: list[Known] = []
+"""The innermost is asked first."""
+
+
 class SeveralRuns(DataError):
     """The beginning of an id that fits several runs."""
 
@@ -92,6 +106,8 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
 
     Raises DataError if there is none, or if the beginning of an id fits several.
     """
+    if known and ref in known[-1].runs:
+        return known[-1].runs[ref]
     path = Path(ref)
     if "/" in ref or path.is_dir():
         if run_json.is_run(path):
@@ -195,13 +211,17 @@ def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) 
 
     As its folder has them; as the ledger has them where the folder is gone or spoilt.
     """
-    try:
-        recorded = run_json.read(run.folder)["artifacts"]
-    except DataError as e:
-        if run.folder.is_dir():
-            warn_once(str(e))
-        recorded = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
-    listed = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in recorded]
+    recorded: list[dict[str, Any]]
+    if known and run.id in known[-1].artifacts:
+        recorded = known[-1].artifacts[run.id]
+    else:
+        try:
+            recorded = run_json.read(run.folder)["artifacts"]
+        except DataError as e:
+            if run.folder.is_dir():
+                warn_once(str(e))
+            recorded = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
+    listed: list[dict[str, Any]] = [{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS} for a in recorded]
     listed = [a for a in listed if role in (None, a["role"]) and kind in (None, a["kind"])]
     return [{"run_id": run.id, **a, "path": places.locate(a["path"], run.folder, run.id, a["role"])} for a in listed]
 
@@ -223,6 +243,8 @@ def metrics(run_id: str) -> list[dict[str, Any]]:
 
 def measures(run_id: str) -> list[dict[str, Any]]:
     """The last value of every series of a run: {dataset, split, name, step, epoch, value, at}."""
+    if known and run_id in known[-1].measures:
+        return known[-1].measures[run_id]
     sql = "SELECT dataset, split, name, step, epoch, value, at FROM measures WHERE run_id = ? ORDER BY row"
     return rows(sql, (run_id,))
 
@@ -245,6 +267,8 @@ def lineage(run_id: str) -> dict[str, list[dict[str, Any]]]:
 
 def ancestors(run_id: str) -> list[RunRecord]:
     """Every run that this one stands on, newest first: an evaluation's search, compression, encoding, training."""
+    if known and run_id in known[-1].ancestors:
+        return known[-1].ancestors[run_id]
     above = (
         "WITH RECURSIVE above(id) AS (SELECT src_run FROM links WHERE dst_run = ?"
         " UNION SELECT l.src_run FROM links l JOIN above a ON l.dst_run = a.id) SELECT id FROM above"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from irctl.errors import ConfigError
 from irctl.reports import isotropy
-from irctl.reports.records import Record, compute_kept
+from irctl.reports.records import Record, Wholes, compute_kept, index_wholes
 
 CODE_PIVOT = "isotropy-compression"
 """The table, and the figure, whose columns are what vectors went through (code_pivot.py)."""
@@ -49,7 +49,7 @@ class Column:
         return f"{scaled:,.{self.decimals}f}"
 
 
-Reader = Callable[[Record, Sequence[Record]], float | None]
+Reader = Callable[[Record, Wholes], float | None]
 
 
 def _fact(name: str) -> Reader:
@@ -82,7 +82,7 @@ def _of_measure(key: str, measure: str) -> Column:
     return Column(key=key, header=header, kind="fact", better=better, scale=100.0, measure=measure)
 
 
-def _count_bits(r: Record, _: Sequence[Record]) -> float | None:
+def _count_bits(r: Record, _: Wholes) -> float | None:
     """Bits of a code: slices x bits a slice where it has such, else those of its bytes."""
     if {"m", "slice_bits"} <= r.facts.keys():
         return r.facts["m"] * r.facts["slice_bits"]
@@ -201,6 +201,7 @@ def choose(
     present = list(dict.fromkeys(r.measure for r in records if r.measure))
     cells = list(dict.fromkeys((r.dataset, r.split) for r in records))
     first = headline(records, measures)
+    wholes = index_wholes(records)
     wanted = list(columns)
     if not wanted:
         own = [c for c in PRESETS[preset] if c not in DEFAULT_MEASURES]
@@ -220,7 +221,7 @@ def choose(
             column, read = FACTS.get(name, (fact_column(name, name, decimals=4), _fact(name)))
             if name in SHARES:
                 column = _of_measure(name, first)
-            if columns or name == "seeds" or any(read(r, records) is not None for r in records):
+            if columns or name == "seeds" or any(read(r, wholes) is not None for r in records):
                 chosen.append(column)
         elif hits := _places(name, cells):
             chosen += [_measure_column(*cell, first, cells, single=False) for cell in hits]

@@ -31,8 +31,12 @@ def compare_rows(
     if baseline is not None:
         pairs = [(key, baseline) for key in labels if key != baseline]
     cells = dict.fromkeys(c.cell for c in columns if c.kind == "measure")
+    of_row: dict[tuple[RowKey, tuple[str, str, str]], list[Record]] = {}
+    for r in records:
+        of_row.setdefault(((r.system, r.variant), r.cell), []).append(r)
     for dataset, split, measure in cells:
-        values = {key: average_queries(key, (dataset, split, measure), records, per_query) for key in labels}
+        cell = (dataset, split, measure)
+        values = {key: average_queries(key, cell, of_row.get((key, cell), []), per_query) for key in labels}
         for key, other in pairs:
             if (mine := values[key]) is not None and (theirs := values[other]) is not None:
                 one = compare(mine, theirs, test=test)

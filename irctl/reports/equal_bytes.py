@@ -15,7 +15,7 @@ from statistics import fmean
 import numpy as np
 
 from irctl.reports.comparisons import PerQuery
-from irctl.reports.records import Record, RowKey, find_uncompressed, label_rows
+from irctl.reports.records import Record, RowKey, Wholes, find_uncompressed, index_wholes, label_rows
 from irctl.reports.significance import bootstrap_ratio
 
 OPQ = "opq"
@@ -75,11 +75,12 @@ def add_overlap(records: Iterable[Record], best: Best) -> list[Record]:
     Nothing is added where either ranking is not known, or they are of other queries.
     """
     shown = list(records)
-    return [_with_fact(r, OVERLAP, _overlap(r, shown, best)) for r in shown]
+    wholes = index_wholes(shown)
+    return [_with_fact(r, OVERLAP, _overlap(r, wholes, best)) for r in shown]
 
 
-def _overlap(record: Record, records: Sequence[Record], best: Best) -> float | None:
-    dense = find_uncompressed(record, records)
+def _overlap(record: Record, wholes: Wholes, best: Best) -> float | None:
+    dense = find_uncompressed(record, wholes)
     if dense is None or not (mine := best(record)) or not (theirs := best(dense)) or mine.keys() != theirs.keys():
         return None
     shares = [len(set(theirs[q]) & set(mine[q])) / len(theirs[q]) for q in theirs if theirs[q]]
@@ -89,10 +90,11 @@ def _overlap(record: Record, records: Sequence[Record], best: Best) -> float | N
 def add_gap(records: Iterable[Record], measure: str) -> list[Record]:
     """The records of a measure with the gap that they close, as a fact; nothing where a reference is missing."""
     shown = list(records)
+    wholes, opqs = index_wholes(shown), _index_opqs(shown)
     shares = {
         id(r): of.share(r.value)
         for mine in _rows(shown, measure).values()
-        if (of := find_references(mine, shown)) is not None
+        if (of := find_references(mine, wholes, opqs)) is not None
         for r in of.mine
     }
     return [_with_fact(r, GAP, shares.get(id(r))) for r in shown]
@@ -128,22 +130,20 @@ class References:
         return (value - self.opq_mean) / (self.dense.value - self.opq_mean)
 
 
-def find_references(row: Sequence[Record], records: Sequence[Record]) -> References | None:
+def find_references(row: Sequence[Record], wholes: Wholes, opqs: Wholes) -> References | None:
     """By lineage; None without them, for what re-scores by exact vectors, and where dense - OPQ is below .01.
 
-    row: the records of a row, of one measure, data set and split.
+    row: the records of a row, of one measure, data set and split. opqs: as _index_opqs has them.
 
     OPQ of as many slices and bits, where the codes have such; else of as many bytes. Of several the best in its mean.
     """
     record = row[-1]
-    dense = find_uncompressed(record, records)
+    dense = find_uncompressed(record, wholes)
     if dense is None or not record.compression or record.rerank:
         return None
     rows: dict[RowKey, list[Record]] = {}
-    for r in records:
-        is_opq = (r.base, r.compression, r.transform, r.rerank) == (record.base, OPQ, "", 0)
-        is_judged_alike = (r.cell, r.qrels_sha256) == (record.cell, record.qrels_sha256)
-        if is_opq and is_judged_alike and _have_same_size(r, record):
+    for r in opqs.get((record.base, record.cell), ()):
+        if r.qrels_sha256 == record.qrels_sha256 and _have_same_size(r, record):
             rows.setdefault((r.system, r.variant), []).append(r)
     if not rows:
         return None
@@ -153,6 +153,15 @@ def find_references(row: Sequence[Record], records: Sequence[Record]) -> Referen
     began = {r.start: opq_of[r.start] for r in mine}
     found = References(dense, tuple(began.values() or best), tuple(mine or row), len(began))
     return found if dense.value - found.opq_mean >= SMALLEST else None
+
+
+def _index_opqs(records: Iterable[Record]) -> Wholes:
+    """OPQ of vectors as encoded, not re-scored, by (base, cell)."""
+    found: dict[tuple[str, tuple[str, str, str]], list[Record]] = {}
+    for r in records:
+        if (r.compression, r.transform, r.rerank) == (OPQ, "", 0):
+            found.setdefault((r.base, r.cell), []).append(r)
+    return found
 
 
 def _have_same_size(opq: Record, record: Record) -> bool:
@@ -165,9 +174,10 @@ def _have_same_size(opq: Record, record: Record) -> bool:
 def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -> list[Gap]:
     """Each row's gap with its interval, in the mean of its seeds."""
     labels = label_rows(records)
+    wholes, opqs = index_wholes(records), _index_opqs(records)
     gaps = []
     for (key, dataset, split), row in _rows(records, measure).items():
-        of = find_references(row, records)
+        of = find_references(row, wholes, opqs)
         if of is None or key == (of.opq[0].system, of.opq[0].variant):
             continue
         value = fmean(r.value for r in of.mine)

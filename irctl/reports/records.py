@@ -145,21 +145,33 @@ def _add_paths(traits: Mapping[RowKey, Mapping[str, str]]) -> dict[RowKey, str]:
     return label_of
 
 
-def compute_kept(record: Record, records: Iterable[Record]) -> float | None:
+Wholes = Mapping[tuple[str, tuple[str, str, str]], Sequence[Record]]
+"""Evaluations of uncompressed vectors as encoded, in their order, by (base, cell)."""
+
+
+def index_wholes(records: Iterable[Record]) -> Wholes:
+    """What the others of these records are compared with."""
+    found: dict[tuple[str, tuple[str, str, str]], list[Record]] = {}
+    for r in records:
+        if r.base and not r.compression and not r.transform:
+            found.setdefault((r.base, r.cell), []).append(r)
+    return found
+
+
+def compute_kept(record: Record, wholes: Wholes) -> float | None:
     """Share of the uncompressed score that a system keeps; None without its uncompressed counterpart."""
     if record.base and not record.compression and not record.transform:
         return 1.0
-    whole = find_uncompressed(record, records)
+    whole = find_uncompressed(record, wholes)
     return record.value / whole.value if whole is not None and whole.value else None
 
 
-def find_uncompressed(record: Record, records: Iterable[Record]) -> Record | None:
+def find_uncompressed(record: Record, wholes: Wholes) -> Record | None:
     """The newest evaluation of the vectors behind a record, uncompressed and as encoded, by the same queries.
 
     Itself where it is that. That of the same training seed, where there is one.
     """
-    whole = [r for r in records if (r.base, r.cell) == (record.base, record.cell) and r.base]
-    whole = [r for r in whole if not r.compression and not r.transform and r.qrels_sha256 == record.qrels_sha256]
+    whole = [r for r in wholes.get((record.base, record.cell), ()) if r.qrels_sha256 == record.qrels_sha256]
     whole = [r for r in whole if r.seed == record.seed] or whole
     return whole[-1] if whole else None
 

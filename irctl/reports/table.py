@@ -11,7 +11,16 @@ from irctl.reports.columns import FACTS, Column, averaged
 from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
 from irctl.reports.equal_bytes import GAP, Gap, compare_gaps
 from irctl.reports.footnotes import SEEDS_FOR_SD
-from irctl.reports.records import Record, RowKey, compute_kept, keep_newest, label_rows, refuse_mixed
+from irctl.reports.records import (
+    Record,
+    RowKey,
+    Wholes,
+    compute_kept,
+    index_wholes,
+    keep_newest,
+    label_rows,
+    refuse_mixed,
+)
 from irctl.reports.significance import Comparison, letters
 
 
@@ -89,8 +98,12 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
                 refuse_mixed(column.key, shown, column.key)
     labels = label_rows(shown)
     base = labels[baseline] if baseline is not None else ""
-    keys = sorted(labels, key=lambda key: _order(key, baseline, shown))
-    body = [Row(key, labels[key], tuple(_cell(c, key, shown, columns) for c in columns)) for key in keys]
+    of_row: dict[RowKey, list[Record]] = {}
+    for r in shown:
+        of_row.setdefault((r.system, r.variant), []).append(r)
+    keys = sorted(labels, key=lambda key: (key != baseline, *_order(of_row[key])))
+    wholes = index_wholes(shown)
+    body = [Row(key, labels[key], tuple(_cell(c, of_row[key], wholes, columns) for c in columns)) for key in keys]
     body = mark_best(body, columns)
     compared: list[Comparison] = []
     macro = compare_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
@@ -115,21 +128,18 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     )
 
 
-def _order(key: RowKey, base: RowKey | None, records: Sequence[Record]) -> tuple[bool, float, str]:
-    """Baseline first, then by bytes a vector from many to few (no vectors first), then by age."""
-    mine = [r for r in records if (r.system, r.variant) == key]
+def _order(mine: Sequence[Record]) -> tuple[float, str]:
+    """By bytes a vector from many to few (no vectors first), then by age."""
     size = next((r.bytes_per_vector for r in mine if r.bytes_per_vector is not None), None)
-    return key != base, -size if size is not None else float("-inf"), min(r.created_at for r in mine)
+    return -size if size is not None else float("-inf"), min(r.created_at for r in mine)
 
 
-def _cell(column: Column, key: RowKey, records: Sequence[Record], columns: Sequence[Column]) -> Cell:
-    mine = [r for r in records if (r.system, r.variant) == key]
+def _cell(column: Column, mine: Sequence[Record], wholes: Wholes, columns: Sequence[Column]) -> Cell:
     if column.kind == "average":
         return _average(column, mine, columns)
     if column.kind == "fact":
-        return _fact(column, mine, records)
-    hits = [r for r in mine if r.cell == column.cell]
-    return fill_measure(column, hits)
+        return _fact(column, mine, wholes)
+    return fill_measure(column, [r for r in mine if r.cell == column.cell])
 
 
 def fill_measure(column: Column, records: Sequence[Record]) -> Cell:
@@ -147,20 +157,20 @@ def fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seed
     return Cell(mean, text, runs=runs, sd=sd)
 
 
-def _fact(column: Column, mine: Sequence[Record], records: Sequence[Record]) -> Cell:
+def _fact(column: Column, mine: Sequence[Record], wholes: Wholes) -> Cell:
     runs = tuple(dict.fromkeys(r.run_id for r in mine))
     if column.key == "seeds":
         count = len({r.seeds for r in mine if any(s is not None for s in r.seeds)})
         return fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
-        shares = [compute_kept(r, records) for r in mine if r.measure == column.measure]
+        shares = [compute_kept(r, wholes) for r in mine if r.measure == column.measure]
         return fill(column, [s for s in shares if s is not None], runs)
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
-    known = [r for r in mine if read(r, records) is not None]
+    known = [r for r in mine if read(r, wholes) is not None]
     by_seed = {
         (r.seeds, r.dataset if isotropy.is_column(column.key) else ""): value  # of others a system has one everywhere
         for r in known
-        if (value := read(r, records)) is not None
+        if (value := read(r, wholes)) is not None
     }
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
     return fill(column, list(by_seed.values()), measured)
@@ -196,20 +206,27 @@ def mark_best(body: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 def _sign(body: Sequence[Row], columns: Sequence[Column], compared: Sequence[Comparison], marks: str) -> list[Row]:
     """Superscripts: daggers for a difference from the baseline, letters for the rows beaten."""
     names = dict(zip((row.label for row in body), letters(len(body)), strict=True)) if marks == "letters" else {}
+    of_cell: dict[tuple[str, str, str], list[Comparison]] = {}
+    for c in compared:
+        of_cell.setdefault((c.dataset, c.split, c.measure), []).append(c)
+    by_system: dict[tuple[str, tuple[str, str, str]], str] = {}
+    for cell, mine in of_cell.items():
+        for c in mine:
+            by_system[c.system, cell] = by_system.get((c.system, cell), "") + c.daggers
     signed = []
     for row in body:
         cells = list(row.cells)
         for i, column in enumerate(columns):
             if column.kind != "measure":
                 continue
-            mine = [c for c in compared if (c.dataset, c.split, c.measure) == column.cell]
+            mine = of_cell.get(column.cell, [])
             if marks == "letters":
                 beaten = [c.baseline for c in mine if c.system == row.label and c.delta > 0 and c.daggers]
                 beaten += [c.system for c in mine if c.baseline == row.label and c.delta < 0 and c.daggers]
                 ordered = sorted((names[label] for label in beaten), key=lambda x: (len(x), x))
                 sign = (", " if len(names) > 26 else "").join(ordered)
             else:
-                sign = "".join(c.daggers for c in mine if c.system == row.label)
+                sign = by_system.get((row.label, column.cell), "")
             cells[i] = replace(cells[i], sign=sign)
         signed.append(replace(row, cells=tuple(cells), letter=names.get(row.label, "")))
     return signed

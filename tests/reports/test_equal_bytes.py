@@ -10,7 +10,7 @@ import pytest
 from report_records import record
 
 from irctl.reports.equal_bytes import add_gap, add_overlap, compare_gaps
-from irctl.reports.records import Record, compute_kept
+from irctl.reports.records import Record, compute_kept, index_wholes
 from irctl.reports.significance import bootstrap_ratio
 
 SHAPE = {"m": 24.0, "slice_bits": 4.0}
@@ -77,8 +77,8 @@ def test_of_several_opqs_the_best_is_the_reference_and_a_transformed_one_never()
 def test_recovery_of_transformed_vectors_is_over_those_as_encoded() -> None:
     whitened = record("MiniLM, soft_whiten", 0.55, base="v", transform="soft_whiten")
     shown = [DENSE, whitened, codes("pq", "pq", 0.25)]
-    assert [compute_kept(r, shown) for r in shown] == pytest.approx([1.0, 1.1, 0.5])
-    assert compute_kept(whitened, [whitened]) is None
+    assert [compute_kept(r, index_wholes(shown)) for r in shown] == pytest.approx([1.0, 1.1, 0.5])
+    assert compute_kept(whitened, index_wholes([whitened])) is None
 
 
 BEST = {

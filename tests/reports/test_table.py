@@ -11,7 +11,7 @@ from report_records import record, systems
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.report import report
 from irctl.reports.columns import choose, is_across
-from irctl.reports.records import Record, compute_kept, find_row, keep_newest
+from irctl.reports.records import Record, compute_kept, find_row, index_wholes, keep_newest
 from irctl.reports.table import Table, TableOptions, build
 
 
@@ -61,9 +61,9 @@ def test_a_single_row_is_not_best_of_anything() -> None:
 def test_the_share_kept_needs_the_same_vectors_and_the_same_seed() -> None:
     plain = [record("m", 0.5, base="v1", seed=1), record("m", 0.4, base="v1", seed=2, run_id="b")]
     pq = record("m pq", 0.2, base="v1", compression="pq", seed=2)
-    assert compute_kept(pq, [*plain, pq]) == 0.5
-    assert compute_kept(replace(pq, base="v2"), [*plain, pq]) is None
-    assert compute_kept(replace(pq, base=""), plain) is None
+    assert compute_kept(pq, index_wholes([*plain, pq])) == 0.5
+    assert compute_kept(replace(pq, base="v2"), index_wholes([*plain, pq])) is None
+    assert compute_kept(replace(pq, base=""), index_wholes(plain)) is None
 
 
 def test_evaluating_again_replaces_the_older_value() -> None:

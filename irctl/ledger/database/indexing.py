@@ -20,6 +20,7 @@ PARTS = ("run", "params", "env", "artifacts", "events", "metrics")
 POINTS_A_SERIES = 1000  # a longer series is thinned evenly in the ledger; metrics.jsonl keeps every point
 ARTIFACT_COLUMNS = ("role", "kind", "path", "size", "sha256", "mtime_ns", "n_rows", "dim", "format")
 METRIC_COLUMNS = ("dataset", "split", "name", "step", "epoch", "value", "at")
+SERIES = 3  # of the columns of a metric, those that say which series it is of
 EVENT_COLUMNS = ("at", "level", "code", "msg")
 _WRONG = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
 _NOT_TAKEN = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError)
@@ -84,6 +85,8 @@ def _index(connection: sqlite3.Connection, at: paths.RunPaths, record: Mapping[s
     if "metrics" in wanted:
         rows = thin(files.read_lines(at.metrics))
         _replace(connection, "metrics", run_id, METRIC_COLUMNS, rows)
+        last = {row[:SERIES]: (*row, place) for place, row in enumerate(rows, 1)}
+        _replace(connection, "measures", run_id, (*METRIC_COLUMNS, "row"), last.values())
     if "artifacts" in wanted:
         artifacts = [{**a, "path": places.relative(a["path"], run_id)} for a in record["artifacts"]]
         _replace(

@@ -59,8 +59,28 @@ VERSION_1 = (
     "CREATE INDEX events_run ON events (run_id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (VERSION_1,)
-RUN_TABLES = ("params", "metrics", "artifacts", "env", "tags", "events")  # rows that belong to one run, by run_id
+VERSION_2 = (
+    # The view read every point of a training to find its last one: of a million points seconds, of the last ones none.
+    "DROP VIEW measures",
+    "CREATE TABLE measures (run_id TEXT NOT NULL, dataset TEXT NOT NULL, split TEXT NOT NULL, name TEXT NOT NULL,"
+    " step INTEGER, epoch REAL, value REAL, at TEXT, row INTEGER NOT NULL,"
+    " PRIMARY KEY (run_id, dataset, split, name)) WITHOUT ROWID",
+    "INSERT INTO measures SELECT run_id, dataset, split, name, step, epoch, value, at, max(place) FROM"
+    " (SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY rowid) AS place FROM metrics)"
+    " GROUP BY run_id, dataset, split, name",
+    "CREATE INDEX measures_name ON measures (name, value)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (VERSION_1, VERSION_2)
+RUN_TABLES = (
+    "params",
+    "metrics",
+    "measures",
+    "artifacts",
+    "env",
+    "tags",
+    "events",
+)  # rows that belong to one run, by run_id
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.split_names import POOL
@@ -32,8 +33,7 @@ NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED)
 
 def settings(record: RunRecord) -> dict[str, Any]:
     """Resolved settings of a run by key."""
-    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
-    return {k: v["value"] for k, v in stored.items()}
+    return {k: v["value"] for k, v in _stored(record.columns.get("config_json")).items()}
 
 
 def changed(record: RunRecord) -> dict[str, Any]:
@@ -41,9 +41,20 @@ def changed(record: RunRecord) -> dict[str, Any]:
 
     What the run found out itself (a temperature, the file of its negatives) follows from them, and differs by seed.
     """
-    stored: dict[str, Any] = json.loads(record.columns.get("config_json") or "{}")
-    science = {k: v for k, v in stored.items() if not k.startswith(NOT_SCIENCE)}
-    return {k: v["value"] for k, v in science.items() if parse(v["origin"]).kind not in NOT_CHOSEN}
+    chosen = {k: v for k, v in _stored(record.columns.get("config_json")).items() if _is_chosen(v["origin"])}
+    return {k: v["value"] for k, v in chosen.items() if not k.startswith(NOT_SCIENCE)}
+
+
+@lru_cache(maxsize=32)  # the runs of one lineage are asked many times; the text is of some kilobytes
+def _stored(text: str | None) -> dict[str, dict[str, Any]]:
+    """{key: {value, origin}} as recorded; not to be changed."""
+    stored: dict[str, dict[str, Any]] = json.loads(text or "{}")
+    return stored
+
+
+@cache
+def _is_chosen(origin: str) -> bool:
+    return parse(origin).kind not in NOT_CHOSEN
 
 
 def short_name(model: str) -> str:

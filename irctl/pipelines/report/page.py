@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FIGURES = {CODE_PIVOT: (CODE_PIVOT,), ISOTROPY: (ISOTROPY,), ANSWERS: ("ratios",)}
 """Tables with figures of their own; the others have USUAL."""
 USUAL = ("pareto",)
-MOST_ROWS = 100
+MOST_ROWS = 40
 """Rows of a table from which on a figure with a name a row is not drawn."""
 MOST_CURVES = 12
 """Trainings in the figure of curves; of more, as many of the newest."""
@@ -37,26 +37,27 @@ MOST_CURVES = 12
 
 def make_page(tables: Sequence[Table], wanted: Wanted, *, target: Path | None, mask: Callable[[str], str]) -> str:
     """The page of these tables. target: where it will lie, which links are relative to; None: the working folder."""
-    shown = dict.fromkeys(run for t in tables for row in t.rows for cell in row.cells for run in cell.runs)
-    here = target.absolute().parent if target else Path.cwd()
-    runs = _describe(list(shown), here)
-    drawn = _draw(tables, wanted, [r.id for r in runs.values() if r.command == "train"])
-    return page.render(tables, runs=runs, per_query=open_per_query(), figures=drawn, mask=mask)
-
-
-def _describe(shown: Sequence[str], here: Path) -> dict[str, RunDetail]:
-    """The runs and those that they stand on, which come after them."""
     from irctl.ledger import many_runs
 
-    above = many_runs.ancestors(shown)
-    every = many_runs.find(shown) | {r.id: r for of in above.values() for r in of}
-    read: dict[str, list[tuple[str, str, str]]] = {}
-    for a in many_runs.inputs(every):
-        read.setdefault(a["run_id"], []).append((a["kind"], Path(a["path"]).name, str(a["sha256"] or "")))
-    return {
-        run: _detail(r, tuple(read.get(run, ())), tuple(a.id for a in above.get(run, ())), here)
-        for run, r in every.items()
-    }
+    shown = dict.fromkeys(run for t in tables for row in t.rows for cell in row.cells for run in cell.runs)
+    here = target.absolute().parent if target else Path.cwd()
+    with many_runs.at_once(many_runs.find(shown).values()) as above:
+        runs = _describe(above, here)
+        drawn = _draw(tables, wanted, [r.id for r in runs.values() if r.command == "train"])
+        return page.render(tables, runs=runs, per_query=open_per_query(), figures=drawn, mask=mask)
+
+
+def _describe(above: Mapping[str, Sequence[RunRecord]], here: Path) -> dict[str, RunDetail]:
+    """The runs and those that they stand on, which come after them."""
+    from irctl.ledger import many_runs, query
+
+    behind = {r.id: r for of in above.values() for r in of}
+    every = many_runs.find(above) | behind
+    found = {}
+    for run, record in every.items():
+        read = [(a["kind"], Path(a["path"]).name, str(a["sha256"] or "")) for a in query.artifacts(record, role="in")]
+        found[run] = _detail(record, tuple(read), tuple(a.id for a in above.get(run, ())), here)
+    return found
 
 
 def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tuple[str, ...], here: Path) -> RunDetail:
@@ -79,9 +80,16 @@ def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tup
 
 
 def _chosen(config: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:
-    """(key, value, origin) of the settings that are not at their default."""
-    other = ((k, v["value"], v["origin"]) for k, v in config.items() if parse(v["origin"]).kind is not Kind.DEFAULT)
-    return tuple((k, value if isinstance(value, str) else json.dumps(value), origin) for k, value, origin in other)
+    """(key, value, origin) of the settings that are not at their default, those of a machine last."""
+    origins = {k: parse(v["origin"]).kind for k, v in config.items()}
+    chosen = [k for k, kind in origins.items() if kind is not Kind.DEFAULT]
+    ordered = sorted(chosen, key=lambda k: origins[k] is Kind.PROFILE)
+    return tuple((k, _in_words(config[k]["value"]), config[k]["origin"]) for k in ordered)
+
+
+def _in_words(value: Any) -> str:
+    """A setting as it is typed: true, not True."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _draw(tables: Sequence[Table], wanted: Wanted, trainings: Sequence[str]) -> list[Drawn]:

@@ -30,12 +30,11 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
     probes: those of compressions too, by what they measured on their own rows. lost: takes the ids of evaluations whose
     values are not in their run folders any more. Raises DataError if there is none, or if one that was named is lost.
     """
-    from irctl.ledger import query
+    from irctl.ledger import many_runs, query
 
     evals = query.list_runs(command="eval", status="completed")
-    compressions = query.list_runs(command="compress", status="completed")
     evaluations = evals if not runs else []
-    probed = compressions if not runs else []
+    probed = query.list_runs(command="compress", status="completed") if probes and not runs else []
     for named in map(query.find_run, runs):
         if named.columns.get("command") == "compress":
             probed.append(named)
@@ -43,15 +42,19 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
         members = [r for r in evals if r.columns.get("group_id") == named.id]
         evaluations += members or [named]
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
-    records = [r for record in evaluations if record not in gone for r in read_records(record)]
+    lost_ids = {r.id for r in gone}
+    there = [r for r in evaluations if r.id not in lost_ids]
+    with many_runs.at_once([*there, *probed]):
+        records = [r for record in there for r in read_records(record)]
+        if probes:
+            records += bundle_probes.read_probes(probed)
     if lost is not None:
         lost += [r.id for r in gone]
-    if probes:
-        records += bundle_probes.read_probes(probed)
     if gone and not records:
         raise DataError(f"{gone[0].folder / 'out' / EVAL}: no evaluation there any more", hint="irctl eval again")
     if not evaluations and not records:
-        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=bool(probed)))
+        is_probed = bool(probed) or (not runs and query.newest("compress") is not None)
+        raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=is_probed))
     return records
 
 

@@ -13,6 +13,7 @@ from irctl.reports.page.payload import RunDetail
 from irctl.reports.table import Cell, Table
 
 TAGS = {"best": "b", "second": "u"}
+LEFT = ' class="text"'
 
 
 def section(number: int, table: Table, runs: Mapping[str, RunDetail]) -> str:
@@ -51,7 +52,8 @@ def _scroll(title: str) -> str:
 def _head(column: Column) -> str:
     of = f' data-d="{text(column.dataset)}"' if column.dataset else ""
     better = f' data-better="{column.better}"' if column.better else ""
-    return f'<th scope="col"{of}{better}>{text(column.header)}</th>'
+    kind = LEFT if column.kind == "text" else ""
+    return f'<th scope="col"{kind}{of}{better}>{text(column.header)}</th>'
 
 
 def _cell(name: str, cell: Cell, column: Column, runs: Mapping[str, RunDetail], tests: list[str]) -> str:
@@ -64,7 +66,7 @@ def _cell(name: str, cell: Cell, column: Column, runs: Mapping[str, RunDetail], 
     if tag := TAGS.get(cell.mark):
         shown = f"<{tag}>{shown}</{tag}>"
     sign = f"<sup>{text(cell.sign)}</sup>" if cell.sign else ""
-    kind = ' class="text"' if column.kind == "text" else ""
+    kind = LEFT if column.kind == "text" else ""
     return f'<td id="{name}"{kind}{_value(cell.value)}>{shown}{sign}</td>'
 
 
@@ -87,7 +89,7 @@ def _tests(number: int, found: list[Interval]) -> str:
         name = f'<th scope="row">{text(one.system)}</th>'
         body.append(f"<tr{of}>{name}{words}{cells}<td>{one.outcomes or '--'}</td></tr>")
     summary = f'<summary id="t{number}-tests">Tests and intervals: {len(found)}</summary>'
-    head = "".join(f'<th scope="col">{h}</th>' for h in heads)
+    head = "".join(f'<th scope="col"{LEFT if h in heads[:3] else ""}>{h}</th>' for h in heads)
     return (
         f'<details>{summary}{_scroll(f"t{number}-tests")}<table aria-labelledby="t{number}-tests">'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody></table></div></details>\n"

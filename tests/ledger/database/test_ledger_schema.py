@@ -39,6 +39,7 @@ def test_tables_have_the_documented_columns() -> None:
         assert columns(connection, "runs") == run_columns.RUN_COLUMNS
         assert columns(connection, "params") == ("run_id", "key", "value_text", "value_num")
         assert columns(connection, "metrics") == ("run_id", "dataset", "split", "name", "step", "epoch", "value", "at")
+        assert columns(connection, "measures") == (*columns(connection, "metrics"), "row")
         assert columns(connection, "artifacts") == (
             *("run_id", "role", "kind", "path", "size", "sha256", "mtime_ns", "n_rows", "dim", "format"),
         )
@@ -62,6 +63,7 @@ def test_the_first_version_still_opens(old_ledger: Path) -> None:
     Ledger().write(lambda c: None)
     assert dump(old_ledger) == before
     assert query.find_run("paper").id == "20260101-120000000-aaaa"
+    assert [(m["name"], m["value"]) for m in query.measures("20260101-130000000-bbbb")] == [("RR@10", 0.25)]
     assert query.newest("eval", status="lost", dataset="msmarco-streaming") is not None
 
 
@@ -71,7 +73,7 @@ def test_an_older_file_is_backed_up_then_migrated(old_ledger: Path, monkeypatch:
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
     Ledger().write(lambda c: None)
     with Ledger().read() as connection:
-        assert schema.version(connection) == 2
+        assert schema.version(connection) == len(newer)
         assert [tuple(r) for r in connection.execute("SELECT * FROM tags")] == [
             ("20260101-120000000-aaaa", "paper", "unknown")
         ]
@@ -92,7 +94,7 @@ def test_a_migration_that_fails_leaves_the_old_file(old_ledger: Path, monkeypatc
 def test_a_newer_file_is_refused_with_what_to_do(old_ledger: Path) -> None:
     with closing(sqlite3.connect(old_ledger)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(EnvironmentUnfit, match=r"version 99.*up to 1\. Install the irctl that wrote it"):
+    with pytest.raises(EnvironmentUnfit, match=rf"version 99.*up to {len(schema.MIGRATIONS)}\. Install the irctl"):
         Ledger().write(lambda c: None)
     with pytest.raises(EnvironmentUnfit), Ledger().read():
         pass

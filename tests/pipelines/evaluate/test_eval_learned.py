@@ -15,7 +15,7 @@ from irctl.ledger import query
 from irctl.pipelines.evaluate.evaluate import evaluate
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.report.records import gather
-from irctl.reports.records import Record, compute_kept, label_rows
+from irctl.reports.records import Record, compute_kept, index_wholes, label_rows
 from irctl.types import Silent
 
 
@@ -51,7 +51,7 @@ def test_trained_codes_are_a_row_of_their_training_over_the_same_vectors(toy: Pa
     assert dense.base == opq.base == jpq.base and jpq.variant not in (dense.variant, opq.variant)
     assert opq.system == f"{dense.system} + opq bits=3 iterations=2 m=8"
     assert jpq.system == f"{dense.system} + jpq distill bits=3 iterations=2 m=8"
-    kept = compute_kept(jpq, [dense, opq, jpq])
+    kept = compute_kept(jpq, index_wholes([dense, opq, jpq]))
     assert kept is not None and kept == pytest.approx(jpq.value / dense.value)
     assert jpq.bytes_per_vector == opq.bytes_per_vector == 3 and jpq.loss == "distill"
     assert jpq.code_seed == opq.code_seed and trained.id in jpq.lineage
