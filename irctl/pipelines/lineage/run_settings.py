@@ -33,7 +33,7 @@ NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED)
 
 def settings(record: RunRecord) -> dict[str, Any]:
     """Resolved settings of a run by key."""
-    return {k: v["value"] for k, v in _stored(record.columns.get("config_json")).items()}
+    return dict(_stored(record.columns.get("config_json"))[0])
 
 
 def changed(record: RunRecord) -> dict[str, Any]:
@@ -41,15 +41,15 @@ def changed(record: RunRecord) -> dict[str, Any]:
 
     What the run found out itself (a temperature, the file of its negatives) follows from them, and differs by seed.
     """
-    chosen = {k: v for k, v in _stored(record.columns.get("config_json")).items() if _is_chosen(v["origin"])}
-    return {k: v["value"] for k, v in chosen.items() if not k.startswith(NOT_SCIENCE)}
+    return dict(_stored(record.columns.get("config_json"))[1])
 
 
 @lru_cache(maxsize=32)  # the runs of one lineage are asked many times; the text is of some kilobytes
-def _stored(text: str | None) -> dict[str, dict[str, Any]]:
-    """{key: {value, origin}} as recorded; not to be changed."""
+def _stored(text: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(every value, values that somebody chose and that belong to the science) of a config.json; not to be changed."""
     stored: dict[str, dict[str, Any]] = json.loads(text or "{}")
-    return stored
+    chosen = [k for k, v in stored.items() if _is_chosen(v["origin"]) and not k.startswith(NOT_SCIENCE)]
+    return {k: v["value"] for k, v in stored.items()}, {k: stored[k]["value"] for k in chosen}
 
 
 @cache
