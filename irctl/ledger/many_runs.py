@@ -22,15 +22,6 @@ def find(ids: Iterable[str]) -> dict[str, RunRecord]:
     return {run: known[run] for run in wanted if run in known}
 
 
-def measures(ids: Iterable[str], names: Iterable[str]) -> list[dict[str, Any]]:
-    """Last values of these runs in series of these names, {run_id, name, dataset, split, value}, in recorded order."""
-    sql = (
-        "SELECT run_id, name, dataset, split, value FROM measures"
-        f" WHERE run_id IN {LISTED} AND name IN {LISTED} ORDER BY run_id, row"
-    )
-    return query.rows(sql, (json.dumps(list(ids)), json.dumps(list(names))))
-
-
 @contextmanager
 def at_once(runs: Iterable[RunRecord]) -> Iterator[dict[str, list[RunRecord]]]:
     """Meanwhile query answers from memory about these runs and those that they stand on, which are yielded by run.
