@@ -43,7 +43,7 @@ def at_once(runs: Iterable[RunRecord]) -> Iterator[dict[str, list[RunRecord]]]:
         last[row.pop("run_id")].append({k: v for k, v in row.items() if k != "row"})
     for row in query.rows(f"SELECT * FROM artifacts WHERE run_id IN {LISTED} ORDER BY rowid", (ids,)):
         artifacts[row.pop("run_id")].append(row)
-    query.known.append(query.Known(every, last, artifacts, above))
+    query.known.append(query.AskedAtOnce(every, last, artifacts, above))
     try:
         yield above
     finally:

@@ -41,7 +41,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Known:
+class AskedAtOnce:
     """What was asked for many runs at once, by run id: see many_runs.at_once."""
 
     runs: dict[str, RunRecord]
@@ -50,7 +50,7 @@ class Known:
     ancestors: dict[str, list[RunRecord]]
 
 
-known: list[Known] = []
+known: list[AskedAtOnce] = []
 """The innermost is asked first."""
 
 
