@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
-from irctl.reports.records import Record, find_uncompressed, keep_newest
+from irctl.reports.records import Record, find_uncompressed, index_wholes, keep_newest
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def of_bundle(fingerprint: str, records: Sequence[Record], per_query: PerQuery) 
     readers = {str(row["run_id"]) for row in read}
     newest = keep_newest(records)
     mine = [r for r in newest if r.compression and {r.run_id, *r.lineage[:1]} & readers]
-    return _test(mine, lambda record: find_uncompressed(record, newest), per_query)
+    wholes = index_wholes(newest)
+    return _test(mine, lambda record: find_uncompressed(record, wholes), per_query)
 
 
 def _trainings() -> dict[str, str]:
