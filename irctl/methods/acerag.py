@@ -52,7 +52,7 @@ FORMERLY: dict[str, str] = {
     "warmup_ratio": "train.warmup_ratio",
     "num_train_epochs": "train.epochs",
     "per_device_train_batch_size": "batch.global, over all devices (batch.micro: at once on one)",
-    "output_dir": "nothing: a run has its own folder (--name labels it)",
+    "output_dir": "nothing: a run has its own folder (run.name labels it)",
     "save_strategy": "train.save",
     "save_steps": "train.save",
     "logging_steps": "train.log_steps",

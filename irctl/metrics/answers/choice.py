@@ -30,6 +30,11 @@ def score(answer: str, references: Sequence[str], classes: Sequence[str] = ()) -
     return float(bool(found) and found in {find_choice(r) for r in references})
 
 
+def find_fault(references: Sequence[str]) -> str:
+    """Why no answer can be right by the references; empty where one can."""
+    return "" if any(map(find_choice, references)) else f"no answer has a letter A-E or digit 1-4: {list(references)}"
+
+
 def find_choice(text: str) -> str:
     """The letter, in upper case, or the digit; empty where there is none. A capital before a small letter: `a` is an
     article more often than a choice.

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from irctl.models.compressive import row_selection
 from irctl.models.compressive.chunks import EncodedChunk
-from irctl.models.compressive.language_model import check_layers, check_whole
+from irctl.models.compressive.language_model import check_whole
+from irctl.models.compressive.sizes import check_layers
 from irctl.models.locate import LocatedModel
 from irctl.models.modules import silence
 

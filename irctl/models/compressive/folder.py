@@ -178,7 +178,7 @@ def find_fault(folder: Path) -> str:
 
 
 def _candidates(place: Path) -> Iterator[Path]:
-    if (place / "config.json").is_file():
+    if (place / "config.json").is_file() and not (place / "run.json").is_file():  # a run's own config.json is settings
         yield place
     yield from (place / name for name in NAMES)
     for root in (place / "checkpoints", place):

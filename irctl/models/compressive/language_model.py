@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import DataError
 from irctl.models.locate import LocatedModel
 from irctl.models.modules import silence
 
@@ -83,12 +83,6 @@ def check_structure(located: LocatedModel, model: Any) -> None:
     base = getattr(model, model.base_model_prefix, None)
     if not all(hasattr(base, name) for name in ("embed_tokens", "layers", "norm")):
         raise DataError(f"{located.folder}: {type(model).__name__} is not {STRUCTURE}")
-
-
-def check_layers(layers: int, stored: int, name: str) -> None:
-    """ConfigError for more layers than the model has: transformers would draw the others at random."""
-    if not 1 <= layers <= stored:
-        raise ConfigError(f"acerag.layers={layers}: expected 1 to {stored}, the layers of {name}")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from irctl import tables
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.models.locate import LocatedModel
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -53,6 +53,12 @@ def count(config: Mapping[str, Any], layers: int) -> ModelSizes:
     embeddings = words * hidden
     head = 0 if config.get("tie_word_embeddings") else embeddings
     return ModelSizes(embeddings + all_layers * layer + hidden + head, embeddings + layers * layer + hidden, all_layers)
+
+
+def check_layers(layers: int, stored: int, name: str) -> None:
+    """ConfigError for more layers than the model has: transformers would draw the others at random."""
+    if not 1 <= layers <= stored:
+        raise ConfigError(f"acerag.layers={layers}: expected 1 to {stored}, the layers of {name}")
 
 
 def read_config(name: str, located: LocatedModel | None) -> Mapping[str, Any] | None:

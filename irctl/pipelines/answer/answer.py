@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import plugins, stopping
 from irctl.data.contexts import prompts
+from irctl.errors import ConfigError, DataError
 from irctl.models.compressive.generation import generate
 from irctl.pipelines.answer import contexts, opening, questions, results, tasks
 from irctl.pipelines.answer.begun import Begun, Generated, open_begun
@@ -35,6 +36,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
     asked = request.check(config)
     answerer = opening.open_answerer(config, asked.own, str(request.model), reporter)
     every = questions.read(config, asked, answerer.words, answerer.tokenizer)
+    check_measurable(asked, every, reporter)
     run.artifact("in", "model", answerer.folder, sha256=answerer.fingerprint, dim=answerer.encoder.dim)
     for file in every.files:
         run.artifact("in", "texts", file)
@@ -53,11 +55,35 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
     return payload
 
 
+def check_measurable(asked: AskedAnswers, every: Questions, reporter: Reporter) -> None:
+    """DataError where no answer to a question could be right; a warning where nearly any could."""
+    for name in asked.task.measures:
+        measure = plugins.load(tasks.MEASURES, name)
+        for q in every.all:
+            if hasattr(measure, "find_fault") and (fault := measure.find_fault(q.row.answers)):
+                where = f"{every.files[0]}:{q.row.line}" if q.row.line else f"question {q.id}"
+                raise DataError(f"{where}: --task {asked.request.task} measures {tasks.title(name)}, and {fault}")
+    bare = sum(not q.row.classes for q in every.all)
+    if bare and "class_match" in asked.task.measures:
+        reporter.warn(
+            f"{bare} of {len(every.all)} questions have no all_classes: an answer that holds a right one counts 1, "
+            "however many other names it holds"
+        )
+
+
 def make_prompter(config: Config, asked: AskedAnswers, answerer: Answerer, every: Questions) -> Prompter:
     """What makes the prompts, by the settings and by how the encoder was trained."""
     own, selection = asked.own, answerer.selection(asked.selection)
     positions = int(getattr(answerer.lm.config, "max_position_embeddings", 0)) or own.lm_tokens
-    most = min(own.lm_tokens, positions) - asked.new_tokens
+    reads = min(own.lm_tokens, positions)
+    most = reads - asked.new_tokens
+    if most < 1:
+        whose = "" if own.new_tokens else f" of --task {asked.request.task}"
+        raise ConfigError(
+            f"acerag.new_tokens={asked.new_tokens}{whose}: leaves no room for a prompt in the {reads} tokens that "
+            f"{answerer.lm_located.name} reads",
+            hint=f"Use acerag.new_tokens below {reads}",
+        )
     budgets = make_budgets(own, asked.given, answerer, selection, every.words_of, most)
     has_passages = asked.request.cached and all(q.row.passages for q in every.all)
     return Prompter(
@@ -123,6 +149,8 @@ def describe(config: Config, request: AnswerRequest) -> dict[str, Any]:
     """What --dry-run prints. Raises for settings and models that are not there; reads no weights."""
     asked = request.check(config)
     folder, _ = opening.find_encoder(str(request.model))
+    if request.run is None:
+        questions.check_here(config.data.source)
     systems = list_systems(asked, has_passages=request.cached)
     prompts.read(asked.own.instructions)
     return {

@@ -14,13 +14,15 @@ from irctl.models.compressive import row_selection
 from irctl.pipelines.answer import contexts, opening
 from irctl.pipelines.answer.passages import KeptPassages
 from irctl.pipelines.answer.questions import RAG
-from irctl.training.texts.settings import METHOD
+from irctl.training.texts.settings import METHOD, refuse_unread
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
     from irctl.types import Reporter
 
+READ = ("lm", "ratio", "selection", "grid", "chunk_tokens", "lm_tokens", "instructions")
+"""Settings of acerag that are read here; whatever made the encoder is in its folder."""
 AT_ONCE = 512
 """Passages that are looked up, compressed and written together."""
 
@@ -86,6 +88,7 @@ def _settings(config: Config) -> tuple[Any, frozenset[str], str]:
     given = frozenset(k.partition(".")[2] for k in config.origins if k.startswith(f"{METHOD}."))
     if "ratios" in given:
         raise ConfigError(f"acerag.ratios={own.ratios}: passages are compressed at one ratio", hint="Use acerag.ratio")
+    refuse_unread(config, READ, f"irctl encode --method {METHOD}")
     if "selection" in given:
         row_selection.check(own.selection, own.grid, own.ratio)
     return own, given, own.selection if "selection" in given else ""

@@ -89,15 +89,25 @@ def shuffled(questions: Sequence[Question]) -> list[Question]:
     return [replace(q, split=replace(q.split, context=by_context[other[q.row.group]].split.context)) for q in questions]
 
 
+def check_here(source: str) -> None:
+    """DataError where `source` is no file of questions; what is made or fetched when it is read counts as one."""
+    if source not in recall_files.FILES and not hub.is_hub(source) and not Path(source).expanduser().is_file():
+        raise _not_here(source)
+
+
 def _find_file(source: str, root: str) -> Path:
     path = recall_files.find(source) or (hub.find_file(source, root) if hub.is_hub(source) else Path(source))
     path = path.expanduser()
     if not path.is_file():
-        raise DataError(
-            f"--data {source}: no such file of questions",
-            hint="A file, recall-test, or a collection with --run RUNFILE --answers FILE.json",
-        )
+        raise _not_here(source)
     return path
+
+
+def _not_here(source: str) -> DataError:
+    return DataError(
+        f"--data {source}: no such file of questions",
+        hint="A file, recall-test, or a collection with --run RUNFILE --answers FILE.json",
+    )
 
 
 def _file_rows(path: Path, words: Words) -> Iterator[ContextRow]:

@@ -9,12 +9,15 @@ from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.models.compressive import row_selection
 from irctl.pipelines.answer import tasks
-from irctl.training.texts.settings import METHOD, numbers
+from irctl.training.texts.settings import METHOD, read_ratios, refuse_unread
 
 if TYPE_CHECKING:
     from irctl.config import Config
 
 ADAPTIVE = "adaptive"
+READ = ("lm", "ratios", "selection", "grid", "chunk_tokens", "lm_tokens", "instructions", "chat_template",
+        "rows_per_file", "new_tokens", "tuned_lm", "scoring", "scorer")  # fmt: skip
+"""Settings of acerag that an evaluation reads; layers and whatever else made the encoder are in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,15 @@ class AnswerRequest:
         if (self.run is None) != (self.answers is None):
             one, other = ("--run", "--answers FILE.json") if self.run else ("--answers", "--run RUNFILE")
             raise ConfigError(f"{one}: of a collection both the run and the answers are needed", hint=f"Add {other}")
+        if self.run is None and self.split:
+            raise ConfigError(
+                f"--split {self.split}: a file of questions has none",
+                hint="Drop it, or name a collection with --run RUNFILE --answers FILE.json",
+            )
+        refuse_unread(config, READ, "irctl eval --task")
         cls: Any = plugins.config_class("methods", METHOD)
         own = cls(**config.plugin(METHOD))
-        ratios = tuple(sorted(set(numbers("acerag.ratios", own.ratios, int)) | {1}))
+        ratios = tuple(sorted({*read_ratios(own), 1}))
         selection = own.selection if f"{METHOD}.selection" in config.origins else ""
         legal = (*row_selection.SELECTIONS, ADAPTIVE)
         if selection and selection not in legal:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.models.compressive import row_selection
+from irctl.origins import COMMAND_LINE
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -31,9 +33,7 @@ def read(config: Config) -> Compression:
     """Raises ConfigError for lists that cannot be read, and for settings that contradict each other."""
     cls: Any = plugins.config_class("methods", METHOD)
     own = cls(**config.plugin(METHOD))
-    ratios = numbers("acerag.ratios", own.ratios, int)
-    if not ratios or len(set(ratios)) != len(ratios):
-        raise ConfigError(f"acerag.ratios={own.ratios}: expected whole numbers of 1 or more, each once")
+    ratios = read_ratios(own)
     if own.selection not in STAGES[own.stage]:
         legal = ", ".join(STAGES[own.stage])
         raise ConfigError(f"acerag.selection={own.selection}: stage {own.stage} keeps rows by {legal}")
@@ -44,6 +44,24 @@ def read(config: Config) -> Compression:
     return Compression(
         own=own, ratios=ratios, files=files, splits=numbers("acerag.data_splits", own.data_splits, float)
     )
+
+
+def read_ratios(own: Any) -> tuple[int, ...]:
+    """Raises ConfigError for none, and for one that is named twice."""
+    ratios = numbers("acerag.ratios", own.ratios, int)
+    if not ratios or len(set(ratios)) != len(ratios):
+        raise ConfigError(f"acerag.ratios={own.ratios}: expected whole numbers of 1 or more, each once")
+    return ratios
+
+
+def refuse_unread(config: Config, reads: Collection[str], what: str) -> None:
+    """ConfigError for settings of the method on the command line that are not among `reads`. A recipe's are for many
+    commands, and may hold what another of them reads.
+    """
+    for key, origin in config.origins.items():
+        section, _, name = key.partition(".")
+        if section == METHOD and name not in reads and origin.kind in COMMAND_LINE:
+            raise ConfigError(f"{key} (from {origin}): {what} does not read it", hint="Drop it")
 
 
 def numbers(key: str, text: str, kind: type) -> tuple[Any, ...]:

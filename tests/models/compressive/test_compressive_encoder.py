@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from random_lm import LAYERS, make_lm
+from safetensors.torch import save_file
 
 from irctl.errors import ConfigError, DataError
 from irctl.models.compressive import folder as folders
@@ -155,3 +156,13 @@ def test_an_encoder_of_another_language_model_is_refused(tmp_path: Path) -> None
     folders.check_language_model(tmp_path, ABOUT, ABOUT.lm)
     with pytest.raises(DataError, match="was trained for lm"):
         folders.check_language_model(tmp_path, ABOUT, {**ABOUT.lm, "tokenizer": "c" * 64})
+
+
+def test_the_settings_of_a_run_are_not_taken_for_an_encoder_that_is_passed_over(tmp_path: Path) -> None:
+    encoder = tmp_path / "checkpoints" / "checkpoint-3" / folders.NAME
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text("{}")
+    save_file({"w": torch.zeros(2)}, encoder / "model.safetensors")
+    for name in ("run.json", "config.json"):
+        (tmp_path / name).write_text("{}")
+    assert folders.find(tmp_path) == (encoder, [])

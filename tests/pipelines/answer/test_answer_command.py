@@ -14,6 +14,7 @@ from workspace import Workspace
 from irctl.ledger import query
 from irctl.pipelines.evaluate import files
 
+EVAL = "irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json"
 FAST = "--set acerag.new_tokens=2 --set acerag.ratios=2,4"
 
 
@@ -113,6 +114,26 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
         ("irctl eval --task rag-qa --model {made}/lm --data {made}/recall.json", 2, "names no language model"),
         ("irctl eval --task summary --model {made}/encoder --data {made}/recall.json", 2, "expected rag-qa, sum"),
         ("irctl train --method acerag --set acerag.ratio=4", 2, "acerag.ratio: is not of training"),
+        (f"{EVAL} --set acerag.layers=2", 2, "acerag.layers (from --set): irctl eval --task does not read it"),
+        (f"{EVAL} --set acerag.ratio=4", 2, "acerag.ratio (from --set): irctl eval --task does not read it"),
+        (f"{EVAL} --set acerag.ratios=", 2, "expected whole numbers of 1 or more, each once"),
+        (f"{EVAL} --split dev", 2, "--split dev: a file of questions has none"),
+        (f"{EVAL} --set acerag.new_tokens=512 --set acerag.lm_tokens=256", 2, "leaves no room for a prompt in the 256"),
+        (
+            "irctl eval --task rag-qa --model {made}/encoder --data {made}/none.json --dry-run",
+            3,
+            "no such file of quest",
+        ),
+        (
+            EVAL.replace("rag-qa", "reasoning"),
+            3,
+            "recall.json:1: --task reasoning measures Choice, and no answer has a",
+        ),
+        (
+            "irctl encode --method acerag --model {made}/encoder --set acerag.stage=ft --dry-run",
+            2,
+            "acerag.stage (from --set): irctl encode --method acerag does not read it",
+        ),
     ],
 )
 def test_what_is_refused(place: Workspace, made: Path, line: str, code: int, words: str) -> None:

@@ -71,6 +71,8 @@ def test_seven_billion_parameters_are_refused_on_a_small_device_with_what_fits(m
         (("acerag.lm=",), 2, "acerag.lm: names no language model"),
         (("acerag.data_files=",), 2, "acerag.data_files: names no file"),
         (("acerag.rows_per_file=5", "acerag.data_splits=1,1"), 2, "expected one for each of 1 files, found 2"),
+        (("acerag.layers=99",), 2, "acerag.layers=99: expected 1 to "),
+        (("output_dir=x",), 2, "It is nothing: a run has its own folder (run.name labels it)"),
         (("acerag.stage=pt",), 3, "stage pt trains on rows of text, found the other kind"),
     ],
 )

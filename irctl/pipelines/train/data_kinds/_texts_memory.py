@@ -17,12 +17,13 @@ HALF = ("bf16", "fp16")
 
 
 def of_training(config: Config, compression: Compression) -> ModelMemory | None:
-    """None where nothing is known of the language model."""
+    """None where nothing is known of the language model. ConfigError for an encoder of more layers than it has."""
     own = compression.own
     found = sizes.read_config(own.lm, find_language_model(own.lm, config.model.revision))
     if found is None:
         return None
     counted = sizes.count(found, own.layers)
+    sizes.check_layers(own.layers, counted.layers, own.lm)
     shared, devices = SHARED_BYTES[config.hardware.zero_stage], config.hardware.devices
     return ModelMemory(
         parameters=counted.encoder,
