@@ -27,6 +27,7 @@ META = {
     **{key: [str] for key in ("evaluate?", "report?", "figures?", "tiny_arms?")},
     **{key: [int] for key in ("seeds?", "tiny_seeds?")},
     "expected?": {"*": str},
+    "reproduced?": {"lines": [str], "figures": {"*": (int, float)}, "tolerance": (int, float), "cpu_s": int},
 }
 """What is read of [meta]; other entries are notes."""
 LONGEST_NAME = 100

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -151,3 +152,71 @@ def check(
             console.emit_json({"schema": "irctl/recipes-check/1", "checked": names, "problems": {}})
         else:
             console.out(f"{len(names)} recipes checked, no problems")
+
+
+@app.command("reproduce")
+def reproduce(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="recipes", autocompletion=complete_files("recipes"))] = None,
+    page: Annotated[bool, typer.Option("--page", help="print the page of all figures, and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the command lines, and stop")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run the small form of recipes and compare what it gives with what was measured, within a tolerance.
+
+    Exit code 1: a figure differs. Without names: what was measured of every recipe.
+
+    \b
+    Examples:
+      irctl recipes reproduce
+      irctl recipes reproduce jpq-distill --dry-run
+    """
+    from irctl import console, errors
+    from irctl.pipelines.arms import reproductions
+
+    with guarded(json_, debug):
+        if page:
+            return console.out(reproductions.page().rstrip())
+        asked = [reproductions.named(name) for name in names or ()]
+        if not asked or dry_run:
+            rows = [
+                {"recipe": r.recipe, "figure": figure, "expected": value, "tolerance": r.tolerance, "cpu_s": r.cpu_s}
+                for r in asked or reproductions.listed()
+                for figure, value in r.figures.items()
+            ]
+            lines = [line for r in asked for line in r.lines]
+            if json_:
+                return console.emit_json({"schema": "irctl/reproductions/1", "lines": lines, "expected": rows})
+            console.table(rows)
+            for line in lines:
+                console.out(line)
+            return None
+        root = context.find_root().command
+        found = [row for one in asked for row in reproductions.compare(one, _run_lines(root, one.lines))]
+        if json_:
+            console.emit_json({"schema": "irctl/reproduced/1", "figures": found})
+        else:
+            console.table(found)
+        if differ := [row for row in found if row["holds"] != "yes"]:
+            row = differ[0]
+            raise errors.RunFailed(
+                f"{row['recipe']}: {row['figure']}: expected {row['expected']} within {row['tolerance']}, "
+                f"found {row['found']} ({len(differ)} of {len(found)} figures differ)",
+                hint="irctl doctor says which versions differ from those that were tested",
+            )
+
+
+def _run_lines(root: Any, lines: Sequence[str]) -> dict[str, Any]:
+    """Run command lines in this process, one after the other; the --json object of the last."""
+    import shlex
+
+    from irctl import console
+    from irctl.commands.demo.steps import invoke
+
+    payload: dict[str, Any] = {}
+    for line in lines:
+        console.err(f"$ {line}")
+        words = tuple(shlex.split(line)[1:])
+        payload = invoke(lambda argv: root.main(args=argv, prog_name="irctl", standalone_mode=False), words)
+    return payload

@@ -1,0 +1,101 @@
+"""What a recipe's [tiny] overlay gave when it was measured, and whether it does so here.
+
+[meta.reproduced] of a recipe: `lines`, the command lines from the built-in data on; `figures`, of the run of the last
+line by the name of a measure, of an arm of a group as `ARM: MEASURE`; `tolerance`, the largest difference that other
+machines and versions may make; `cpu_s`, what the lines took on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from irctl import recipes_index, shipped_files
+from irctl.errors import ConfigError, DataError
+from irctl.ledger import query
+
+PAGE = "REPRODUCTIONS.md"  # beside the recipes
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One recipe's lines and what they gave."""
+
+    recipe: str
+    lines: tuple[str, ...]
+    figures: Mapping[str, float]
+    tolerance: float
+    cpu_s: int
+
+
+def of_recipe(name: str) -> Reproduction | None:
+    """What was measured of a recipe; None where nothing was."""
+    table = recipes_index.read(name).get("meta", {}).get("reproduced")
+    if table is None:
+        return None
+    return Reproduction(name, tuple(table["lines"]), table["figures"], table["tolerance"], table["cpu_s"])
+
+
+def named(name: str) -> Reproduction:
+    """As of_recipe. Raises ConfigError where nothing was measured."""
+    if (found := of_recipe(name)) is None:
+        raise ConfigError(
+            f"{name}: has no [meta.reproduced], so nothing says what its --tiny gives",
+            hint=f"Those that have: {', '.join(r.recipe for r in listed())}",
+        )
+    return found
+
+
+def listed() -> list[Reproduction]:
+    """All that were measured, by name."""
+    return [r for name in shipped_files.names("recipes") if (r := of_recipe(name)) is not None]
+
+
+def compare(expected: Reproduction, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a figure: recipe, figure, expected, found, tolerance, holds. payload: --json of the last line."""
+    rows = []
+    for figure, value in expected.figures.items():
+        found = _value(payload, figure)
+        holds = abs(found - value) <= expected.tolerance
+        rows.append(
+            {"recipe": expected.recipe, "figure": figure, "expected": value, "found": round(found, 6),
+             "tolerance": expected.tolerance, "holds": "yes" if holds else "NO"}
+        )  # fmt: skip
+    return rows
+
+
+def _value(payload: Mapping[str, Any], figure: str) -> float:
+    """The value of `MEASURE`, or of `ARM: MEASURE`, in the run that a payload is of. DataError where there is none."""
+    arm, _, measure = figure.rpartition(": ")
+    run = str(payload.get("run"))
+    if arm:
+        runs = {r["name"]: r for r in payload.get("runs", ())}
+        if arm not in runs:
+            raise DataError(f"{figure}: no arm '{arm}' ran; there are {', '.join(runs)}")
+        own = next(str(v) for k, v in runs[arm].items() if k not in ("name", "evals"))
+        run = str((runs[arm]["evals"] or [own])[-1])
+    values = {m["name"]: float(m["value"]) for m in query.measures(run)}
+    if measure not in values:
+        raise DataError(f"{figure}: run {run} has no such measure; it has {', '.join(values)}")
+    return values[measure]
+
+
+def page() -> str:
+    """The page of all of them, markdown."""
+    rows = "\n".join(
+        f"| {r.recipe} | {'<br>'.join(f'`{line}`' for line in r.lines)} "
+        f"| {'<br>'.join(f'{name} {value:g}' for name, value in r.figures.items())} | {r.tolerance:g} | {r.cpu_s} |"
+        for r in listed()
+    )
+    return f"""# Reproductions
+
+What the small form of each recipe gave here: on a CPU, with one thread (`OMP_NUM_THREADS=1`) and the versions of
+`.ci/constraints.txt`. They show that a recipe does the same on your machine, not what it gives at full size.
+`irctl recipes reproduce NAME` runs the lines and compares; a figure further away than the tolerance is an error.
+This page is written from the recipes' [meta.reproduced] by `irctl recipes reproduce --page`.
+
+| recipe | lines | figures | tolerance | CPU seconds |
+|---|---|---|---|---|
+{rows}
+"""
