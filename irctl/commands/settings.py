@@ -42,7 +42,8 @@ def show_settings(
     from irctl import console
 
     with guarded(json_, debug):
-        from irctl import config, origins, settings_schema
+        from irctl import config, origins
+        from irctl.commands import settings_schema
         from irctl.settings import PROMPTS
 
         if key and key.startswith(PROMPTS) and key.count(".") == 2:

@@ -62,7 +62,7 @@ FORMERLY: dict[str, str] = {
     "gradient_checkpointing": "train.gradient_checkpointing",
     "seed": "--seed",
 }
-"""Flags of source 001's training script, and what is set in their place."""
+"""Flags of AceRAG's training script, and what is set in their place."""
 
 
 @dataclass(frozen=True, kw_only=True)

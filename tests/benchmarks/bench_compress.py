@@ -99,7 +99,7 @@ def write_parquet(path: Path, rows: int, dim: int, decay: float) -> None:
 
 
 def reading(source: Path, rows: int, rounds: int) -> None:
-    """Rows a CPU second of our reader, and of the loop of source 003."""
+    """Rows a CPU second of our reader, and of the loop of the streaming guide."""
     from datasets import load_dataset
 
     def items() -> None:

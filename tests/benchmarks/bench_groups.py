@@ -3,7 +3,7 @@
 Generates passages of four grades a query, then measures, each in a process of its own: private memory (smaps_rollup)
 after the groups, seconds to the first group on a second start, and groups a second. The rivals are here too: a
 plain loader (JSON lines into dictionaries, the usual way) and, for the rate, the same one with membership tests in a
-Python list of query ids, which source 002's library makes twice a sample and source. All of them give the query's text
+Python list of query ids, which SyCL's library makes twice a sample and source. All of them give the query's text
 and four drawn passages with title, text and grade. Prints JSON: a report, never an assertion.
 
 Dimension key: K passages a group.

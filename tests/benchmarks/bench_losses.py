@@ -53,7 +53,7 @@ def eigenvalue_form(scores_BN: Tensor, labels_BN: Tensor, *, exact: bool = False
 
 
 def batch(rows: int, passages: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(scores, labels, mask): graded groups on the diagonal, as source 002's in-batch view."""
+    """(scores, labels, mask): graded groups on the diagonal, as SyCL's in-batch view."""
     generator = torch.Generator().manual_seed(rows * passages)
     scores_BN = torch.randn(rows, rows * passages, generator=generator)
     labels_BN = torch.zeros_like(scores_BN)

@@ -1,7 +1,7 @@
 """Merging blocks of scores against a heap over single documents: `python tests/benchmarks/bench_topk.py`.
 
 Both see the same blocks of scores (cached vectors, scores computed outside the clock), many of them tied. The heap is
-Python's heapq, one push a document that can enter, as in source 002's library before its block merge. Ids of both are
+Python's heapq, one push a document that can enter, as in SyCL's library before its block merge. Ids of both are
 compared with a sort of all scores; irctl's also for other block sizes and for shards merged afterwards.
 
 Dimension key: Q queries, N documents, D width, k results.

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from workspace import Workspace
 
-from irctl import config, origins, settings_schema, shipped_files
+from irctl import config, origins, shipped_files
+from irctl.commands import settings_schema
 from irctl.errors import ConfigError
 
 jsonschema = pytest.importorskip("jsonschema")

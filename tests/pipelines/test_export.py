@@ -157,7 +157,7 @@ def test_a_faiss_file_of_rabitq_says_that_faiss_ranks_otherwise(tmp_path: Path) 
         assert ("scores" in about, len(said)) == (differs, int(differs))
 
 
-def test_batches_have_the_names_and_shapes_of_source_003(bundle: Path) -> None:
+def test_batches_have_the_names_and_shapes_of_the_streaming_guide(bundle: Path) -> None:
     folder = exported(bundle, "batches")
     files = sorted(folder.iterdir())
     assert [f.name for f in files] == [f"pq_compressed_batch_{i:04d}.npy" for i in range(3)]

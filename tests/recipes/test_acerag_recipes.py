@@ -1,4 +1,4 @@
-"""The recipes of source 001: its settings, its mixture, its files wherever they lie, and the memory that they take."""
+"""The recipes of AceRAG: its settings, its mixture, its files wherever they lie, and the memory that they take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAMILIES = {"llama2": "meta-llama/Llama-2-7b-chat-hf", "qwen3": "Qwen/Qwen3-8B"}
 STAGES = ("pretrain", "longalpaca", "multitask")
 EIGHT = "hotpotqa nq multi_news gov_report trec_fine banking77 arc_easy arc_challenge".split()
 README = (Path(__file__).parents[2] / "README.md").read_text()
-ROWS = README.split("| 001 AceRAG |")[1].split("\n\n")[0]
+ROWS = README.split("The systems' own commands here")[1].split("| AceRAG |")[1].split("\n\n")[0]
 
 
 def resolved(name: str, *, tiny: bool = False) -> tuple[config.Config, texts.Compression]:
@@ -30,7 +30,7 @@ def resolved(name: str, *, tiny: bool = False) -> tuple[config.Config, texts.Com
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_settings_are_those_of_source_001(family: str, stage: str) -> None:
+def test_settings_are_those_of_acerag(family: str, stage: str) -> None:
     c, found = resolved(f"acerag-{family}-{stage}")
     own, is_pt = found.own, stage == "pretrain"
     assert (own.lm, own.layers, own.chunk_tokens, own.selection) == (FAMILIES[family], 8, 4096, "random")
@@ -97,13 +97,13 @@ def test_dry_runs_print_the_memory_of_models_that_are_not_here(
 
 
 @pytest.mark.parametrize("line", re.findall(r"`(irctl [^`]*)`", ROWS))
-def test_a_line_of_the_table_of_source_001_is_one_that_irctl_reads(line: str) -> None:
+def test_a_line_of_the_table_of_acerag_is_one_that_irctl_reads(line: str) -> None:
     read = line_of(line.removeprefix("irctl "))
     for name in read.values("--recipe"):
         assert recipes_index.check(name) == []
 
 
-def test_every_command_of_source_001_has_its_recipe_in_the_table() -> None:
+def test_every_command_of_it_has_its_recipe_in_the_table() -> None:
     for family in FAMILIES:
         assert all(f"--recipe acerag-{family}-{stage} " in ROWS for stage in STAGES)
         assert f"recipes run acerag-{family} " in ROWS

@@ -1,4 +1,4 @@
-"""The recipes of source 004, as it sets them, and irctl's own three arms."""
+"""The recipes of ragcun, as it sets them, and irctl's own three arms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workspace import Workspace, line_of
 from irctl import config, recipes_index
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-ROWS = README.split("| 004 isotropy |")[1].split("| 001 ")[0]
+ROWS = README.split("| isotropy (ragcun) |")[1].split("| AceRAG ")[0]
 COMMANDS = sorted(set(re.findall(r"`(irctl [^`]*)`", ROWS)))
 ARMS = ("baseline", "iso", "frozen")
 
@@ -22,7 +22,7 @@ def resolved(name: str) -> config.Config:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_settings_of_ragcun_are_those_of_source_004(arm: str) -> None:
+def test_settings_of_ragcun_are_its_own(arm: str) -> None:
     c = resolved(f"ragcun-{arm}")
     assert (c.model.name, c.model.output_dim) == ("sentence-transformers/all-mpnet-base-v2", "512")
     assert (c.model.head_init, c.model.dropout, c.model.similarity) == ("torch", 0.1, "euclid")
@@ -54,7 +54,7 @@ def test_no_figure_of_the_forecast_is_shipped_as_expected(name: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_row_of_the_table_of_source_004_is_a_command_line_whose_settings_are_legal(
+def test_a_row_of_the_table_of_ragcun_is_a_command_line_whose_settings_are_legal(
     command: str, place: Workspace
 ) -> None:
     line = line_of(shlex.split(command.partition(" > ")[0])[1:])
@@ -72,7 +72,7 @@ def test_a_row_of_the_table_of_source_004_is_a_command_line_whose_settings_are_l
     assert done.code == 0 or "the package wandb is not installed" in done.err, done.err
 
 
-def test_every_script_and_flag_of_source_004_has_a_row() -> None:
+def test_every_script_and_flag_of_ragcun_has_a_row() -> None:
     for said in (
         *("run_preflight_tests.sh", "download_msmarco.py", "train_publication_recommended.sh", "train_parallel_p4d.sh"),
         *("isotropic.py", "evaluate_all_beir.sh", "eval/beir.py", "--gradient_accumulation_steps", "--mixed_precision"),

@@ -1,4 +1,4 @@
-"""The rows of source 004 without a training: each runs on a made collection, as it stands but for names."""
+"""The rows of ragcun without a training: each runs on a made collection, as it stands but for names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All steps of source 000 on the built-in collection, each by the line that the group has for it."""
+"""All steps of RepCONC on the built-in collection, each by the line that the group has for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source 000 as recipes: each step is one command of the README's table, and one group chains them all."""
+"""RepCONC as recipes: each step is one command of the README's table, and one group chains them all."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def rows() -> list[tuple[str, str]]:
-    """(there, here) of the rows of source 000."""
+    """(there, here) of the rows of RepCONC."""
     lines = README.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("| 000 RepCONC |"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("| RepCONC, JPQ |"))
     stop = next(i for i, line in enumerate(lines) if i > start and not line.startswith("| |"))
     return [tuple(c.strip() for c in line.strip("|").split(" | "))[1:] for line in lines[start:stop]]  # type: ignore[misc]
 

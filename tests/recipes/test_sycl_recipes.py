@@ -1,4 +1,4 @@
-"""The recipes of source 002: its settings, and the groups that its data configurations make of a small stand-in."""
+"""The recipes of SyCL: its settings, and the groups that its data configurations make of a small stand-in."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def groups(name: str, hub: Path) -> GroupSource:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_settings_are_those_of_source_002(name: str) -> None:
+def test_settings_are_those_of_sycl(name: str) -> None:
     c = resolved(name)
     assert (c.model.name, c.encoder.pooling, c.encoder.normalize) == ("facebook/contriever", "mean", "false")
     assert (c.encoder.query_max_len, c.encoder.passage_max_len) == (256, 256)

@@ -1,4 +1,4 @@
-"""The table of BEIR: an average over all of its sets or over none, the columns of source 004, LaTeX."""
+"""The table of BEIR: an average over all of its sets or over none, the columns of ragcun, LaTeX."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table(**wanted: str) -> Table:
     return built
 
 
-def test_the_columns_of_source_004_average_over_every_set_that_was_evaluated_not_over_the_three_shown() -> None:
+def test_the_columns_of_ragcun_average_over_every_set_that_was_evaluated_not_over_the_three_shown() -> None:
     built = table(columns=COLUMNS)
     assert [c.header for c in built.columns] == ["Avg", "beir/msmarco", "scifact", "fiqa", "IsoScore (debiased)"]
     # (40 + 60 + 50 + 30) / 4; B lacks nfcorpus

@@ -20,7 +20,7 @@ def plan(**values) -> batch_plan.BatchPlan:
     return batch_plan.plan(tiny.configuration(**values))
 
 
-def test_the_batch_of_source_002_on_four_devices() -> None:
+def test_the_batch_of_sycl_on_four_devices() -> None:
     made = plan(
         **{"batch.global": 256, "batch.loss": 64, "batch.micro": 16, "hardware.devices": 4, "data.group_size": 7}
     )

@@ -61,7 +61,7 @@ def of_collection(source: str) -> Layer:
 
 
 def device_numbers(text: str) -> list[int]:
-    """[0, 1, 2] of '0-2' or '0,1,2'; source 002's 'localhost:0,1' is read too."""
+    """[0, 1, 2] of '0-2' or '0,1,2'; SyCL's 'localhost:0,1' is read too."""
     numbers: list[int] = []
     try:
         for part in text.removeprefix("localhost:").split(","):

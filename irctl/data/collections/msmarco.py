@@ -90,7 +90,7 @@ class MsMarcoFolder:
         found: dict[Path, Path] = {}  # by what it is: a link and its file are one
         for path in filter(None, (find_in_folder(self.folder, n) for n in names)):
             found.setdefault(path.resolve(), path)
-        if split == "dev.full":  # source 000 links qrels.dev to the file of dev.small
+        if split == "dev.full":  # RepCONC links qrels.dev to the file of dev.small
             found.pop(self.qrels_file("dev").resolve(), None)
         if len(found) > 1:
             shown = ", ".join(p.name for p in found.values())

@@ -1,6 +1,6 @@
 """A collection as train.json and dev.json, arrays of {query, positive, negative?}, for tools that train on such pairs.
 
-Real judgements, mined negatives. The downloader of source 004 reads MS MARCO v1.1 in their place: its positive is the
+Real judgements, mined negatives. The downloader of ragcun reads MS MARCO v1.1 in their place: its positive is the
 first selected passage, its negative the first unselected one of the same ten, which nobody judged; and its dev.json
 ranks 1,939 queries against their own positives, which is no measure of MS MARCO.
 """

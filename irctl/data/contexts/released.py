@@ -1,4 +1,4 @@
-"""AceRAG-Data, the files that source 001 trains on: in the hub's cache, or below a folder that somebody filled.
+"""AceRAG-Data, the files that its recipes train on: in the hub's cache, or below a folder that somebody filled.
 
 Their folder was renamed when the encoder was: both names are read. `data.root` may stand for the hub, or be the folder
 into which the data set was put.

@@ -18,7 +18,7 @@ from irctl.data import draws
 from irctl.data.groups.merged_sources import JudgedPassages
 
 MINED_SHARE = 0.25
-"""Of a graded group's places, those kept for mined negatives, at least one: as source 002 has one of four grades 0."""
+"""Of a graded group's places, those kept for mined negatives, at least one: as SyCL has one of four grades 0."""
 
 
 class Names(NamedTuple):

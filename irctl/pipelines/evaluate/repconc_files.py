@@ -1,4 +1,4 @@
-"""Results of `irctl eval` as RepCONC's metric.json, one a split, as source 000 leaves them: SPLIT/metric.json.
+"""Results of `irctl eval` as RepCONC's metric.json, one a split, as its evaluation leaves them: SPLIT/metric.json.
 
 {"ndcg": {"NDCG@1": ...}, "map", "recall", "precision", "mrr", "perquery": {query: {"ndcg_cut_1": ..., ...}}}:
 means by BEIR's names, a query's values by pytrec_eval's, 5 decimals. Read in RepCONC 0.2.1, utils/eval_utils.py; what

@@ -24,7 +24,7 @@ EVALUATED = re.compile(r"(dev|test|val|eval|trec|dl)(\W|_|\d|$).*|(valid|validat
 def refuse_evaluated(config: Config, collection: Collection) -> None:
     """ConfigError for a split that the collection's numbers are reported on: its judgements would be trained on.
 
-    The original's instructions mine on dev (source 000; DRhard, issue 24).
+    The original's instructions mine on dev (RepCONC; DRhard, issue 24).
     """
     name = train_split(config)
     parts = collection.splits() if name == ALL else tuple(s.strip() for s in name.split(POOL))

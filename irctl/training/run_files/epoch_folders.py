@@ -1,4 +1,4 @@
-"""Models that a training leaves beside its checkpoints, under the names of source 004. Imports no torch.
+"""Models that a training leaves beside its checkpoints, under the names of ragcun. Imports no torch.
 
 `checkpoint_epoch_N/`, `best_model/` and `final_model/` each open with SentenceTransformer. An epoch's folder also holds
 `training_state/`: the files of that step's checkpoint as hard links, so that rotation does not take them, and in its

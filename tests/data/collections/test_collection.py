@@ -174,7 +174,7 @@ def test_two_files_of_one_split_and_a_file_of_none_are_told_or_left_out(tmp_path
         c.qrels("dl19")
 
 
-def test_a_folder_prepared_by_the_links_of_source_000_is_read_as_its_files(tmp_path: Path) -> None:
+def test_a_folder_prepared_by_the_links_of_repconc_is_read_as_its_files(tmp_path: Path) -> None:
     """RepCONC, examples/ance/msmarco-passage/1_prepare_dataset.sh."""
     folder = folders.msmarco(tmp_path)
     folders.write(folder / "queries.train.tsv", "1\theat\n2\tunjudged\n")

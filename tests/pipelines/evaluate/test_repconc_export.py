@@ -1,4 +1,4 @@
-"""A folder shaped as MS MARCO's: one index measured on dev, trec19 and trec20, and source 000's metric.json of each."""
+"""A folder shaped as MS MARCO's: one index measured on dev, trec19 and trec20, and RepCONC's metric.json of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""irctl hardneg from the codes of a bundle: the lists are source 000's, found and checked before training."""
+"""irctl hardneg from the codes of a bundle: the lists are RepCONC's, found and checked before training."""
 
 from __future__ import annotations
 
