@@ -13,12 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from irctl.files import writing
 from irctl.types import Advance
@@ -84,9 +86,18 @@ def emit_json(payload: Any) -> None:
     print(as_json(payload), file=sys.stdout)  # noqa: T201
 
 
-def _describe_rate(per_s: float) -> str:
-    """`31/s`; below one a second `2.3 s each`."""
-    return f"{per_s:.0f}/s" if per_s >= 1 or not per_s else f"{1 / per_s:.1f} s each"
+def _describe_rate(per_s: float, unit: str = "") -> str:
+    """`31/s`; below one a second `2.3 s/step`, or `2.3 s each` of what has no name."""
+    if per_s >= 1 or not per_s:
+        return f"{per_s:.0f}/s"
+    return f"{1 / per_s:.1f} s{f'/{unit}' if unit else ' each'}"
+
+
+class _RateColumn(ProgressColumn):
+    """How fast it goes, as plain lines say it."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_describe_rate(task.speed, task.fields["unit"]) if task.speed else "")
 
 
 def cell(value: Any) -> str:
@@ -139,36 +150,46 @@ class ConsoleReporter:
         self._log(f"warning: {line}")
         self.console.print(f"warning: {visible(line)}", style="yellow")
 
-    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
-        if self.quiet:
-            return self._lines(label, total, done, silent=True)
-        return self._drawn(label, total, done) if self.console.is_terminal else self._lines(label, total, done)
+    def bar(self, label: str, total: int | None, done: int = 0, *, unit: str = "") -> AbstractContextManager[Advance]:
+        """unit: one of what is counted, such as step."""
+        if self.console.is_terminal and not self.quiet:
+            return self._drawn(label, total, done, unit)
+        return self._lines(label, total, done, unit)
 
     @contextmanager
-    def _drawn(self, label: str, total: int | None, done: int) -> Iterator[Advance]:
+    def _drawn(self, label: str, total: int | None, done: int, unit: str) -> Iterator[Advance]:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            _RateColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(visible(label), total=total, completed=done)
-            yield lambda n=1: progress.advance(task, n)
+            task = progress.add_task(visible(label), total=total, completed=done, unit=unit, note="")
+
+            def advance(n: int = 1, *, note: str = "") -> None:
+                progress.advance(task, n)
+                if note:
+                    progress.update(task, note=visible(note))
+
+            yield advance
 
     @contextmanager
-    def _lines(self, label: str, total: int | None, done: int, silent: bool = False) -> Iterator[Advance]:
-        started, last, count = time.monotonic(), time.monotonic(), done
+    def _lines(self, label: str, total: int | None, done: int, unit: str) -> Iterator[Advance]:
+        started, last, count, said = time.monotonic(), time.monotonic(), done, ""
 
-        def advance(n: int = 1) -> None:
-            nonlocal last, count
-            count += n
+        def advance(n: int = 1, *, note: str = "") -> None:
+            nonlocal last, count, said
+            count, said = count + n, note or said
             now = time.monotonic()
-            if now - last >= LINE_EVERY_S and not silent:
+            if now - last >= LINE_EVERY_S and not self.quiet:
                 last = now
                 rate = (count - done) / (now - started)
-                left = f", {(total - count) / rate:.0f} s left" if total and rate else ""
-                self.say(f"{label}: {count}{f' of {total}' if total else ''}, {_describe_rate(rate)}{left}")
+                words = [f"{label}: {count}{f' of {total}' if total else ''}", _describe_rate(rate, unit)]
+                words += [f"{timedelta(seconds=round((total - count) / rate))} left"] if total and rate else []
+                self.say(", ".join([*words, *([said] if said else [])]))
 
         yield advance
 

@@ -93,11 +93,15 @@ class Reporter(Protocol):
 
     def say(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
-    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]: ...
+    def bar(
+        self, label: str, total: int | None, done: int = 0, *, unit: str = ""
+    ) -> AbstractContextManager[Advance]: ...
 
 
 class Advance(Protocol):
-    def __call__(self, n: int = 1) -> Any: ...
+    """note: what to show beside the count from here on, such as the loss."""
+
+    def __call__(self, n: int = 1, *, note: str = "") -> Any: ...
 
 
 class Silent:
@@ -112,10 +116,10 @@ class Silent:
     def warn(self, line: str) -> None:
         self.lines.append(line)
 
-    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+    def bar(self, label: str, total: int | None, done: int = 0, *, unit: str = "") -> AbstractContextManager[Advance]:
         from contextlib import nullcontext
 
-        def advance(n: int = 1) -> None:
+        def advance(n: int = 1, *, note: str = "") -> None:
             pass
 
         return nullcontext(advance)

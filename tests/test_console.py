@@ -51,6 +51,42 @@ def test_a_bar_takes_any_label(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[/i]" in capsys.readouterr().err
 
 
+def test_a_bar_shows_its_rate_by_its_unit_and_what_it_is_told(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    reporter = console.ConsoleReporter()
+    reporter.console._force_terminal = True
+    with reporter.bar("training", 2, unit="step") as advance:
+        advance(2, note="loss 0.1234, lr 1.00e-05")
+    assert "loss 0.1234, lr 1.00e-05" in capsys.readouterr().err
+
+
+def test_a_piped_bar_is_a_line_every_thirty_seconds_with_rate_time_left_and_note(
+    capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.ConsoleReporter().bar("training", 100, 10, unit="step") as advance:
+        for seconds, steps, note in ((29, 10, "loss 3.0"), (1, 0, "loss 2.5"), (16, 8, ""), (14, 8, "")):
+            clock[0] += seconds
+            advance(steps, note=note)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 20 of 100, 3.0 s/step, 0:04:00 left, loss 2.5",
+        "training: 36 of 100, 2.3 s/step, 0:02:28 left, loss 2.5",
+    ]
+    assert [console._describe_rate(r, u) for r, u in ((31.4, "step"), (0.43, "step"), (0.5, ""), (0, "step"))] == [
+        *("31/s", "2.3 s/step", "2.0 s each", "0/s")
+    ]
+
+
+def test_a_quiet_bar_says_nothing(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.ConsoleReporter(quiet=True).bar("x", 2) as advance:
+        clock[0] += 40
+        advance()
+    assert capsys.readouterr().err == ""
+
+
 def test_json_of_control_characters_is_ascii_and_reads_back(capsys) -> None:
     console.emit_json({"name": ODD})
     text = capsys.readouterr().out

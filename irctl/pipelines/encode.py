@@ -77,9 +77,10 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
 
     A signal ends it after the model batch in hand; the same command continues there.
     """
+    _check(request, config)
+    reporter.say(f"loading model {config.model.name}")  # at once: what loads it takes seconds to import
     from irctl.models.encoder import load_encoder
 
-    _check(request, config)
     if request.codes:
         return _encode_codes(config, run, reporter, request)
     _check_out(request.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from irctl.data.files import made_once
 from irctl.errors import ConfigError, DataError
 from irctl.models.locate import LocatedModel, find_local, locate
+from irctl.types import Reporter, Silent
 
 SMALL = {
     "recall-llama": ("recall", "llama", 2),
@@ -16,11 +17,11 @@ SMALL = {
 VERSION, SEED = 1, 1
 
 
-def locate_language_model(name: str, revision: str = "") -> LocatedModel:
+def locate_language_model(name: str, revision: str = "", reporter: Reporter | None = None) -> LocatedModel:
     """Its folder. Raises ConfigError where none is named, DataError where it is not here."""
     check_named(name)
     if name in SMALL:
-        return _small(name)
+        return _small(name, reporter or Silent())
     try:
         return locate(name, revision)
     except DataError as e:
@@ -51,11 +52,13 @@ def _key(name: str) -> str:
     return made_once.key_of({"name": name, "version": VERSION, "seed": SEED})
 
 
-def _small(name: str) -> LocatedModel:
+def _small(name: str, reporter: Reporter) -> LocatedModel:
     from irctl.models.compressive import tiny_lm
 
     task, shape, layers = SMALL[name]
     folder = made_once.make_once(
-        KIND, _key(name), lambda work: tiny_lm.make(work, shape, task=tiny_lm.TASKS[task], seed=SEED, layers=layers)
+        KIND,
+        _key(name),
+        lambda work: tiny_lm.make(work, shape, task=tiny_lm.TASKS[task], seed=SEED, layers=layers, reporter=reporter),
     )
     return LocatedModel(folder, name, "", "made")

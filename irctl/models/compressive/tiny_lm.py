@@ -17,6 +17,7 @@ from irctl.data.contexts import entities, recall
 from irctl.data.contexts.recall import BOS, EOS, UNKNOWN
 from irctl.errors import ConfigError, RunFailed
 from irctl.models.modules import silence
+from irctl.types import Reporter, Silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,15 @@ ENTITIES = SmallTask(
 TASKS = {task.name: task for task in (RECALL, ENTITIES)}
 
 
-def make(folder: Path, shape: str, *, task: SmallTask = RECALL, seed: int = 0, layers: int = LAYERS) -> dict[str, Any]:
+def make(
+    folder: Path,
+    shape: str,
+    *,
+    task: SmallTask = RECALL,
+    seed: int = 0,
+    layers: int = LAYERS,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
     """Train it and save it as a folder that transformers opens; {shape, steps, loss}.
 
     Raises ConfigError for another shape, RunFailed where it did not learn.
@@ -62,16 +71,21 @@ def make(folder: Path, shape: str, *, task: SmallTask = RECALL, seed: int = 0, l
     model = _make_model(shape, layers, len(tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.0)
     losses: list[float] = []
-    while len(losses) < MOST_STEPS and not (len(losses) >= IN_A_ROW and max(losses[-IN_A_ROW:]) < LEARNED):
-        for group in optimizer.param_groups:
-            group["lr"] = LR * min(1.0, (len(losses) + 1) / WARM_UP)
-        input_ids_BT, labels_BT = _batch(task, tokenizer, seed, len(losses))
-        loss = model(input_ids=input_ids_BT, labels=labels_BT).loss
-        optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    reporter = reporter or Silent()
+    reporter.say(f"making the small language model of {task.name}, once; kept in the cache")
+    # how many steps it takes is known when it has learned: no total
+    with reporter.bar("making a language model", None, unit="step") as advance:
+        while len(losses) < MOST_STEPS and not (len(losses) >= IN_A_ROW and max(losses[-IN_A_ROW:]) < LEARNED):
+            for group in optimizer.param_groups:
+                group["lr"] = LR * min(1.0, (len(losses) + 1) / WARM_UP)
+            input_ids_BT, labels_BT = _batch(task, tokenizer, seed, len(losses))
+            loss = model(input_ids=input_ids_BT, labels=labels_BT).loss
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            advance(note=f"loss {losses[-1]:.4f}, until below {LEARNED}")
     torch.set_rng_state(state)
     if len(losses) == MOST_STEPS:
         raise RunFailed(

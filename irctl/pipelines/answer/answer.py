@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.answer.opening import Answerer
-    from irctl.types import Reporter
+    from irctl.types import Advance, Reporter
 
 
 def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: AnswerRequest) -> dict[str, Any]:
@@ -47,7 +47,8 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
         f"{results.tell_selection(asked, answerer, prompter)}"
     )
     begun = open_begun(asked, answerer, prompter, every.all, config.hardware.precision)
-    found = answer_all(answerer, asked, prompter, systems, every.all, begun)
+    with reporter.bar("answering", len(systems) * len(every.all), unit="question") as advance:
+        found = answer_all(answerer, asked, prompter, systems, every.all, begun, advance)
     if begun.taken:
         reporter.say(f"{begun.taken} answers were there from an evaluation that was stopped")
     payload = results.record(config, run, asked, answerer, every, prompter, found)
@@ -104,6 +105,7 @@ def answer_all(
     systems: Sequence[ContextSystem],
     every: Sequence[Question],
     begun: Begun,
+    advance: Advance,
 ) -> dict[ContextSystem, Answered]:
     """Answers, their values and the tokens that contexts took, of each system. begun: keeps each batch's."""
     found = {system: Answered() for system in systems}
@@ -123,6 +125,7 @@ def answer_all(
                 for name, score in measures.items():
                     value = score(text, q.row.answers, q.row.classes)
                     found[system].scores.setdefault(name, {})[q.id] = value
+            advance(len(batch), note=system.label)
     return found
 
 

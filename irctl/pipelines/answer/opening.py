@@ -103,7 +103,8 @@ def open_answerer(config: Config, own: Any, model: str, reporter: Reporter, *, r
     for assumed in about.assumed:
         reporter.warn(f"{folder}: says nothing of its training; assumed: {assumed}")
     name = own.lm or about.lm["name"]
-    located = locate_language_model(name, "" if own.lm else about.lm["revision"])
+    located = locate_language_model(name, "" if own.lm else about.lm["revision"], reporter)
+    reporter.say(f"loading model {model} and {name}")
     tokenizer = open_tokenizer(located)
     described = folders.describe_language_model(name, located.revision, located.folder, tokenizer)
     folders.check_language_model(folder, about, described)

@@ -38,6 +38,7 @@ def rank_by_encoder(
     from irctl.pipelines.search.query_vectors import encode_queries
 
     collection, queries = split.collection, split.queries
+    reporter.say(f"loading model {config.model.name}")
     encoder = load_encoder(config).freeze()
     of_documents, name = document_encoder(encoder, config.model.name, config)
     named = config.replace({"model.name": name}, derived("the documents' encoder"))

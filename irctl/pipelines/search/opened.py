@@ -49,7 +49,7 @@ class Opened:
     def encoder(self, config: Config) -> tuple[Any, str]:
         """(encoder, its name), with the prompts of the data set that the settings name."""
         if self._encoder is None:
-            self._encoder = open_encoder(config, self.model, self.index(config))
+            self._encoder = open_encoder(config, self.model, self.index(config), self._reporter)
             return self._encoder
         encoder, name = self._encoder
         return encoder.for_data(opened_index.settle_data(config, self.index(config)).data.source), name

@@ -25,6 +25,7 @@ from irctl.pipelines.search.opened_index import Searched
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.data.collections.collection import Collection, Queries
+    from irctl.types import Reporter
 
 
 def read_queries(path: Path, dim: int) -> NDArray[np.float32]:
@@ -48,7 +49,9 @@ def open_collection(config: Config, searched: Searched | None) -> Collection:
     return open_for(opened_index.settle_data(config, searched))
 
 
-def open_encoder(config: Config, model: str | None, searched: Searched | None) -> tuple[Any, str]:
+def open_encoder(
+    config: Config, model: str | None, searched: Searched | None, reporter: Reporter | None = None
+) -> tuple[Any, str]:
     """(encoder, name): the one asked for, else the index's own query encoder, else that of its rows, else model.name.
 
     A query encoder that was trained with the codes yields only to one that the command line names: in a file of
@@ -56,7 +59,6 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
 
     The name of a run's model is the run's id, also where it was asked for as the latest.
     """
-    from irctl.models.encoder import load_encoder
     from irctl.models.locate import resolve_run_name
 
     name, own, origin = model or "", encoder_pair.find_own(searched), config.origins.get("model.name")
@@ -70,6 +72,10 @@ def open_encoder(config: Config, model: str | None, searched: Searched | None) -
         config = _read_alike(config, searched)
     name = resolve_run_name(name or config.model.name)
     config = opened_index.settle_data(config, searched)  # prompts may be those of a data set
+    if reporter is not None:
+        reporter.say(f"loading model {name}")
+    from irctl.models.encoder import load_encoder
+
     return load_encoder(config, None if name == config.model.name else name).freeze(), name
 
 

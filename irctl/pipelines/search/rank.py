@@ -78,7 +78,7 @@ def search_rows(
     Half a million queries have 100 million results.
     """
     searched = opened_index.open_index(index, config, reporter)
-    encoder, name = open_encoder(config, None, searched)
+    encoder, name = open_encoder(config, None, searched, reporter)
     check_encoder(searched, encoder, name)
     collection = open_collection(config, searched)
     opened_index.check_corpus(searched, collection)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MEASURE = "nDCG@10"
 GROUPS = ("groups", "coded_groups")
+SHOWN = {"loss": "loss {:.4f}", "lr": "lr {:.2e}"}
+"""What of a step is shown as it comes, and how."""
 RANKED = {"candidates": "over candidates", "corpus": "over the corpus"}
 """What each value of eval.during ranks, where the method trains on groups; others rank the whole of their index."""
 
@@ -44,6 +46,7 @@ class Follow:
         self._stack = ExitStack()
         self._advance: Advance | None = None
         self._step = 0
+        self._shown: dict[str, str] = {}  # beside the steps: loss, learning rate
 
     def __enter__(self) -> Follow:
         return self
@@ -56,7 +59,9 @@ class Follow:
         if event == "plan":
             self._step = int(row["step"])
             self._stack.close()  # of a start before negatives were mined again
-            self._advance = self._stack.enter_context(self._reporter.bar("training", row["steps"], self._step))
+            self._advance = self._stack.enter_context(
+                self._reporter.bar("training", row["steps"], self._step, unit="step")
+            )
             for used in row.get("inputs", ()):
                 self._run.artifact("in", used["kind"], used["path"], sha256=used["sha256"], dim=used.get("dim"))
         elif event == "warn":
@@ -76,8 +81,9 @@ class Follow:
             self._reporter.say(
                 f"step {row['step']}: mining negatives again with the model after {row['epochs']} epochs"
             )
-        elif row.get("name") == "loss" and self._advance and row["step"] > self._step:
-            self._advance(row["step"] - self._step)
+        elif row.get("name") in SHOWN and self._advance and row["step"] >= self._step:
+            self._shown[row["name"]] = SHOWN[row["name"]].format(row["value"])
+            self._advance(row["step"] - self._step, note=", ".join(self._shown.values()))
             self._step = row["step"]
         elif row.get("name") == MEASURE and row.get("split"):
             self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {self._measure} {row['value']:.4f}")

@@ -91,6 +91,7 @@ def _follow_to_the_end(
             while follow.wanted:
                 follow.wanted = False
                 stopping.check("the last checkpoint is kept")
+                reporter.say("loading model")
                 launch.run(command, surroundings, run.paths, on_row=follow, also=for_workers)
                 if follow.wanted:
                     _mine_again(config, run, reporter)

@@ -61,8 +61,8 @@ class JournalReporter:
         if gather.world()[0] == 0:
             self._journal.event("warn", message=line)
 
-    def bar(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
-        def advance(n: int = 1) -> None:
+    def bar(self, label: str, total: int | None, done: int = 0, *, unit: str = "") -> AbstractContextManager[Advance]:
+        def advance(n: int = 1, *, note: str = "") -> None:
             pass
 
         if label == embed.BAR and total and gather.world()[0] == 0:  # minutes, before the first step

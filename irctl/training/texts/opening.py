@@ -36,7 +36,7 @@ def open_training(config: Config, context: Context) -> CompressiveMethod:
     check_device(config.hardware.zero_stage)
     compression = settings.read(config)
     own = compression.own
-    located = locate_language_model(own.lm, config.model.revision)
+    located = locate_language_model(own.lm, config.model.revision, context.reporter)
     tokenizer = open_tokenizer(located)
     attention = precision.attention(config.model, config.hardware)
     lm = open_language_model(located, dtype=dtype_of(config.hardware.precision), attention=attention).to(

@@ -84,7 +84,7 @@ def describe(config: Config) -> Described:
     compression = settings.read(config)
     memory = _texts_memory.lines(config, compression)
     facts = _facts(compression)
-    found = _plan(config, compression, only_if_here=True)
+    found = _plan(config, compression, None)
     if isinstance(found, str):
         return Described(facts, {"not on this machine": [found]}, None, memory=memory)
     notices = _notices(compression, found)
@@ -99,7 +99,7 @@ def describe(config: Config) -> Described:
 def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     """Tokenise what is not yet, and say what is taken of each file."""
     compression = settings.read(config)
-    found = _plan(config, compression, only_if_here=False)
+    found = _plan(config, compression, reporter)
     assert not isinstance(found, str)
     if compression.own.targets == "teacher":
         found = _teacher(config, compression).teach(found, reporter)
@@ -119,15 +119,15 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     return Prepared(config, GroupSizes(found.units, 0))
 
 
-def _plan(config: Config, compression: Compression, *, only_if_here: bool) -> RowPlan | str:
-    """The rows; where only what is here is wanted, what is missing."""
+def _plan(config: Config, compression: Compression, reporter: Reporter | None) -> RowPlan | str:
+    """The rows; without a reporter only what is here is wanted: what is missing."""
     from irctl.errors import DataError
     from irctl.models.compressive.language_model import open_tokenizer
     from irctl.models.compressive.located import find_language_model, locate_language_model
     from irctl.training.texts.opening import plan_of
 
     own = compression.own
-    if only_if_here:
+    if reporter is None:
         located = find_language_model(own.lm, config.model.revision)
         if located is None:
             return f"{own.lm}, whose tokenizer counts the rows"
@@ -137,7 +137,7 @@ def _plan(config: Config, compression: Compression, *, only_if_here: bool) -> Ro
             return e.message
     else:
         _files(config, compression)  # before a small language model is made, which takes half a minute
-        located = locate_language_model(own.lm, config.model.revision)
+        located = locate_language_model(own.lm, config.model.revision, reporter)
     return plan_of(config, compression, open_tokenizer(located))
 
 
