@@ -177,9 +177,7 @@ class Train:
     log_steps: int = key(1, "steps between two lines of metrics.jsonl", low=1)
     gradient_checkpointing: bool = key(False, "save memory by computing activations twice")
     lr_scaling: str = key("none", "when the global batch differs from the recipe's", choices=("none", "linear", "sqrt"))
-    report_to: str = key(
-        "none", "where else steps are reported, by transformers", choices=("none", "wandb", "tensorboard", "mlflow")
-    )
+    report_to: str = key("none", "where else steps and dev scores go: trackio, wandb, tensorboard, mlflow, or several")
 
 
 @dataclass(frozen=True, kw_only=True)

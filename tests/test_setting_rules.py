@@ -35,7 +35,7 @@ NAMED = ("loss.name", "compress.method", "train.method")  # by the files of a pa
 
 def test_the_rules_have_settings_to_hold_for() -> None:
     assert {"train.lr", "hardneg.abs_margin", "loss.temperature", "loss.ws2.temperature", "saq.bits"} <= set(FLOATS)
-    assert {"train.report_to", "flat.dtype", "rabitq.rotation", "loss.lambdaloss.weights"} <= set(CHOICES)
+    assert {"flat.dtype", "rabitq.rotation", "loss.lambdaloss.weights"} <= set(CHOICES)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from irctl.errors import EnvironmentUnfit
+from irctl import plugins
+from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.origins import Origin
 
-PACKAGES = {"wandb": ("wandb",), "tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
+PACKAGES = {
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "mlflow": ("mlflow",),
+}
 """Tracker -> packages any of which serves it."""
+NONE = "none"
 
 
-def check(name: str, origin: Origin) -> None:
-    """Raise EnvironmentUnfit where train.report_to names a tracker that is not installed. origin: of that setting."""
-    packages = PACKAGES.get(name, ())
-    if packages and not any(find_spec(package) for package in packages):
-        raise EnvironmentUnfit(
-            f"train.report_to={name} (from {origin}): the package {packages[0]} is not installed",
-            hint=f"pip install {packages[0]}, or train.report_to=none",
-        )
+def names(report_to: str) -> list[str]:
+    """The trackers of train.report_to, each once; none for `none`."""
+    return [name for name in dict.fromkeys(part.strip() for part in report_to.split(",")) if name != NONE]
+
+
+def check(report_to: str, origin: Origin) -> None:
+    """ConfigError where train.report_to names no tracker, EnvironmentUnfit where one is not installed.
+
+    origin: of that setting.
+    """
+    for name in names(report_to):
+        if name not in PACKAGES:
+            raise ConfigError(
+                f"train.report_to (from {origin}): no tracker named '{name}'",
+                hint=plugins.nearest(name, [*PACKAGES, NONE]),
+            )
+        if not any(find_spec(package) for package in PACKAGES[name]):
+            raise EnvironmentUnfit(
+                f"train.report_to={name} (from {origin}): the package {PACKAGES[name][0]} is not installed",
+                hint=f"pip install {PACKAGES[name][0]}, or train.report_to=none",
+            )

@@ -81,7 +81,7 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
         deepspeed_settings.quiet_cpu_deepspeed(paths.control / "torch_extensions")
     if deepspeed_settings.uses_deepspeed(config.hardware):
         deepspeed_settings.load_without_pickle()
-    args = arguments(config, plan, paths.checkpoints)
+    args = arguments(config, plan, paths)
     training = TrainingRun(config, Context(plan, reporter, paths, journal.event), journal, args, build)
     with _alone(paths, reporter) if training.is_first else nullcontext():
         transformers.set_seed(config.run.seed)

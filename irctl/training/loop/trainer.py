@@ -19,9 +19,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from irctl.config import Config
 from irctl.errors import RunFailed
+from irctl.paths import RunPaths
 from irctl.training import learning_rates, precision
 from irctl.training.batch_plan import BatchPlan, StepPlan
-from irctl.training.loop import epoch_models, schedule
+from irctl.training.loop import epoch_models, schedule, tracking
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
 from irctl.training.loop.time_left import TimeLeft
@@ -34,11 +35,11 @@ from irctl.training.run_files import checkpoints
 BEST = "nDCG@10"
 
 
-def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.TrainingArguments:
+def arguments(config: Config, plan: BatchPlan, paths: RunPaths) -> transformers.TrainingArguments:
     """Arguments for transformers; making them joins this process to the others of the run. max_steps is set later."""
     hardware = config.hardware
     return transformers.TrainingArguments(
-        output_dir=str(output),
+        output_dir=str(paths.checkpoints),
         per_device_train_batch_size=plan.local,
         gradient_accumulation_steps=plan.losses,
         max_steps=1,
@@ -56,8 +57,7 @@ def arguments(config: Config, plan: BatchPlan, output: Path) -> transformers.Tra
         logging_nan_inf_filter=False,
         eval_strategy="no",  # flow.py decides when to evaluate and save
         save_strategy="no",
-        report_to=config.train.report_to,
-        run_name=config.run.name or None,
+        **tracking.arguments(config, paths),
         disable_tqdm=True,
         log_level="error",
         include_num_input_tokens_seen="no",
@@ -99,8 +99,11 @@ class Trainer(transformers.Trainer):
         self.time_left = TimeLeft(flow.times, self._tell_time_left)
         run.args.max_steps = steps.total
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
-        super().__init__(model=self.step_module, args=run.args, callbacks=[flow, self.time_left])
+        tracked = tracking.callbacks(run.config, run.context.paths)
+        super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, flow, self.time_left])
         self.remove_callback(PrinterCallback)
+        if tracked:  # before the trackers close their runs
+            self.callback_handler.callbacks.insert(0, tracking.FinalScores(self.callback_handler, BEST))
         self.method, self.run, self.config, self.steps = method, run, run.config, steps
         self.flow, self.identity = flow, dict(identity)
         self._parts: dict[str, float] = {}
@@ -204,6 +207,7 @@ class Trainer(transformers.Trainer):
         if first:
             epoch = round(self.state.epoch or 0.0, 6)
             self.run.journal.dev(self.state.global_step, epoch, scores, self.method.measured_on)
+            tracking.tell(self.callback_handler, self.args, self.state, self.control, scores)
         value = gather.from_first(scores.get(BEST, math.nan), self.args.device)
         if not math.isnan(value):  # a loss that is measured chooses nothing
             self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
