@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +14,10 @@ from irctl.data.collections import cards
 from irctl.data.collections.cards import Card
 from irctl.data.collections.open import folder_of, is_fetched
 from irctl.data.files import hub
+from irctl.data.files.downloads import download
 from irctl.data.files.made_once import cannot_write
 from irctl.errors import DataError
 from irctl.types import Reporter
-
-CHUNK = 1 << 20
-TIMEOUT_S = 60.0
 
 
 def fetch_collection(name: str, reporter: Reporter, *, root: str = "") -> Path:
@@ -63,26 +58,6 @@ def _into(work: Path, card: Card, name: str, reporter: Reporter) -> Path:
     inside = out / name
     # BEIR's zips hold one folder of the collection's name.
     return inside if inside.is_dir() else out
-
-
-def download(url: str, target: Path, md5: str, reporter: Reporter) -> None:
-    """Fetch one file and compare its md5. Raises DataError when the host cannot be reached or the sum differs."""
-    content = hashlib.md5(usedforsecurity=False)
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
-            length = answer.headers.get("Content-Length")
-            with reporter.bar(url, int(length) if length else None) as advance:
-                while chunk := answer.read(CHUNK):
-                    content.update(chunk)
-                    file.write(chunk)
-                    advance(len(chunk))
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as e:
-        reason = getattr(e, "reason", e)
-        raise DataError(
-            f"{url}: cannot be fetched ({reason})", hint="Fetch it where there is a network and copy IRCTL_CACHE"
-        ) from e
-    if md5 and content.hexdigest() != md5:
-        raise DataError(f"{url}: expected md5 {md5}, found {content.hexdigest()}", hint="Try again; report if it stays")
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -40,7 +40,7 @@ def make_once(kind: str, key: str, make: Callable[[Path], Mapping[str, Any]]) ->
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         # at once: making takes minutes of a large collection, and so does the wait for another process that makes it
-        with stopping.at_once(f"nothing of {final} is kept"), _lock(final.parent / f".{final.name}.lock") as is_locked:
+        with stopping.at_once(f"nothing of {final} is kept"), alone(final.parent / f".{final.name}.lock") as is_locked:
             if (final / MANIFEST).is_file():
                 return final
             for stale in final.parent.glob(f".{final.name}.tmp.*") if is_locked else ():
@@ -70,7 +70,7 @@ def cannot_write(path: Path, e: OSError) -> IrctlError:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[bool]:
+def alone(path: Path) -> Iterator[bool]:
     """Wait for others that make the same thing. Where locks do not work it is made twice; the rename decides."""
     with path.open("w") as file:
         try:
