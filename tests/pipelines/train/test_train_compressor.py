@@ -6,6 +6,7 @@ import acerag_training as tiny
 import pytest
 from workspace import Workspace
 
+from irctl.ledger import query
 from irctl.models.compressive import sizes
 
 LLAMA = "meta-llama/Llama-2-7b-chat-hf"
@@ -80,3 +81,14 @@ def test_what_makes_no_training_is_one_line(models: Workspace, sets: tuple[str, 
     command = line(models, *sets).replace(" --dry-run", "") if "missing.json" in " ".join(sets) else line(models, *sets)
     found = models.run(command)
     assert found.code == code and said in found.err and len(found.err.strip().splitlines()) <= 2
+
+
+def test_a_trained_compressor_has_a_card_and_goes_to_the_hub_as_a_model(models: Workspace, in_process: None) -> None:
+    small = ("train.max_steps=1", "batch.global=2", "batch.micro=2", "acerag.held_out=0", "acerag.ratios=1,2")
+    models.ok(line(models, *small).replace(" --dry-run", ""))
+    run = query.find_run("latest:train")
+    card = (run.paths.model / "compressive_encoder" / "README.md").read_text()
+    assert "library_name: transformers" in card and "(1x, 2x)" in card and "for lm-llama" in card
+    assert str(run.columns["model_fingerprint"]) in card and "recall-train" in card
+    plan = models.ok("export latest:train --to hub --repo me/c --dry-run --json").json["plan"]
+    assert plan["export"]["to"] == "model me/c" and {"compressor.json", "README.md"} <= set(plan["files"])
