@@ -21,6 +21,7 @@ from irctl.pipelines.answer.questions import Question, Questions
 from irctl.pipelines.answer.request import AnswerRequest, AskedAnswers
 from irctl.pipelines.answer.scoring import open_scorer
 from irctl.pipelines.answer.systems import Answered, ContextSystem, Prompter, list_systems
+from irctl.pipelines.evaluate import paired_tests
 from irctl.reports.answers_table import TUNED
 from irctl.training.texts.loss import READ_AT_ONCE, split_by_tokens
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: AnswerRequest) -> dict[str, Any]:
     """Answer every question by every system, and measure; the payload of --json."""
     asked = request.check(config)
+    baseline = paired_tests.find_baseline(request.baseline) if request.baseline else None
     answerer = opening.open_answerer(config, asked.own, str(request.model), reporter)
     every = questions.read(config, asked, answerer.words, answerer.tokenizer)
     check_measurable(asked, every, reporter)
@@ -51,7 +53,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: Answer
         found = answer_all(answerer, asked, prompter, systems, every.all, begun, advance)
     if begun.taken:
         reporter.say(f"{begun.taken} answers were there from an evaluation that was stopped")
-    payload = results.record(config, run, asked, answerer, every, prompter, found)
+    payload = results.record(config, run, asked, answerer, every, prompter, found, baseline)
     begun.forget()
     return payload
 
@@ -151,6 +153,8 @@ def batches(every: Sequence[Question]) -> Iterator[list[Question]]:
 def describe(config: Config, request: AnswerRequest) -> dict[str, Any]:
     """What --dry-run prints. Raises for settings and models that are not there; reads no weights."""
     asked = request.check(config)
+    if request.baseline:
+        paired_tests.find_baseline(request.baseline)
     folder, _ = opening.find_encoder(str(request.model))
     if request.run is None:
         questions.check_here(config.data.source)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from irctl.files import write_atomic
 from irctl.index.shards import write_json
 from irctl.models.compressive import cost
-from irctl.pipelines.answer import tasks
+from irctl.pipelines.answer import answers_file, tasks
 from irctl.pipelines.answer.request import ADAPTIVE
 from irctl.pipelines.answer.scoring import name_scorer
 from irctl.pipelines.answer.systems import OF_ENCODER, Answered, ContextSystem
@@ -24,14 +22,12 @@ from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
     from irctl.config import Config
+    from irctl.ledger.query import RunRecord
     from irctl.ledger.recording import RunHandle
     from irctl.pipelines.answer.opening import Answerer
     from irctl.pipelines.answer.questions import Questions
     from irctl.pipelines.answer.request import AskedAnswers
     from irctl.pipelines.answer.systems import Prompter
-
-TEXTS = "answers.jsonl"
-"""Every answer, with the tokens that its context took."""
 
 
 def context_kept(value: float, closed: float, opened: float) -> float | None:
@@ -47,6 +43,7 @@ def record(
     every: Questions,
     prompter: Prompter,
     found: Mapping[ContextSystem, Answered],
+    baseline: RunRecord | None = None,
 ) -> dict[str, Any]:
     """Write eval.json, per-query values and answers; metrics into the ledger. The payload, with table and lines."""
     means = {s: {m: math.fsum(v.values()) / len(v) for m, v in a.scores.items()} for s, a in found.items()}
@@ -70,7 +67,7 @@ def record(
         for q, value in values.items()
     ]  # fmt: skip
     files.write_per_query(run.out / files.PER_QUERY, per_query)
-    _write_answers(run, found)
+    answers_file.write(run, every, found)
     payload: dict[str, Any] = {"task": asked.request.task, "results": rows, "searches": searches}
     about = {"schema": "irctl/answers-file/1", "words": _words(answerer, every), "versions": files.read_versions()}
     write_json(run.out / files.EVAL, run.scrub_value({**about, **payload}))
@@ -81,7 +78,7 @@ def record(
     lines = _lines(asked, answerer, prompter, means, every)
     payload["comparisons"] = [asdict(c) for c in _against_truncation(place, found)]
     lines += [paired_tests.write_line(c | {"split": f"{c['split']}: {c['system']}"}) for c in payload["comparisons"]]
-    if baseline := asked.request.baseline:
+    if baseline:
         others = paired_tests.compare_with(baseline, run.out / files.PER_QUERY, run.id)
         payload["comparisons"] += others
         lines += [paired_tests.write_line(c) for c in others]
@@ -180,15 +177,6 @@ def _describe(
         "layers": answerer.encoder.layers if system.kind in (*OF_ENCODER, UNTRAINED) else 0,
         "facts": dict(facts),
     }
-
-
-def _write_answers(run: RunHandle, found: Mapping[ContextSystem, Answered]) -> None:
-    lines = [
-        json.dumps({"part": s.label, "query_id": q, "answer": text, "tokens": a.tokens[q]}, ensure_ascii=False)
-        for s, a in found.items()
-        for q, text in a.answers.items()
-    ]
-    write_atomic(run.out / TEXTS, run.scrub("\n".join(lines) + "\n"))
 
 
 def _words(answerer: Answerer, every: Questions) -> dict[str, str]:

@@ -43,6 +43,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     """
     started = time.monotonic()
     request.check(config)
+    baseline = paired_tests.find_baseline(request.baseline) if request.baseline else None
     if request.model:
         request = replace(request, model=resolve_run_name(request.model))  # once: a training may end meanwhile
     measure = neighbour_recall.measure if request.recall_against else rankings.measure
@@ -54,8 +55,8 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     lines = [*said, *summary.conflicts(results), *(line for r in results for line in summary.remarks(r))]
     if request.export:
         lines.append(_export(request, run.out, measured, time.monotonic() - started))
-    if request.baseline:
-        payload["comparisons"] = paired_tests.compare_with(request.baseline, run.out / files.PER_QUERY, run.id)
+    if baseline:
+        payload["comparisons"] = paired_tests.compare_with(baseline, run.out / files.PER_QUERY, run.id)
         lines += [paired_tests.write_line(c) for c in payload["comparisons"]]
     if request.oracle:
         payload["oracles"], oracle_lines = summary.compare_published(searches, results)
@@ -75,11 +76,9 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
 
 def describe(config: Config, request: EvalRequest) -> dict[str, Any]:
     """What --dry-run prints: what would be measured, on which judgements, and which data sets are not here."""
-    from irctl.ledger import query
-
     request.check(config)
-    if request.baseline and request.baseline != "latest":
-        query.find_run(request.baseline, completed=True)
+    if request.baseline:
+        paired_tests.find_baseline(request.baseline)
     if request.is_front:
         return front.describe(config, request)
     if request.recall_against is not None:

@@ -20,16 +20,29 @@ PerQuery = Mapping[tuple[str, str, str], Mapping[str, float]]
 """(data set, split, measure) -> query id -> value."""
 
 
-def compare_with(baseline: str, per_query: Path, run_id: str) -> list[dict[str, Any]]:
-    """Tests of this evaluation against another, Holm-corrected over all of them.
+def find_baseline(baseline: str) -> RunRecord:
+    """The evaluation to compare with, looked up before anything is measured.
 
-    Raises DataError if the baseline is no evaluation, or shares no data set and measure with this one.
+    Raises DataError if there is no such run, or if it is no evaluation with per-query values.
     """
     from irctl.ledger import query
 
     record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline, completed=True)
     if record is None:
-        raise DataError("--baseline latest: no evaluation before this one")
+        raise DataError("--baseline latest: no evaluation before this one", hint="Drop --baseline, or name a run")
+    if not _file(record).is_file():
+        raise DataError(
+            f"--baseline {baseline}: run {record.id} (irctl {record.columns['command']}) has no per-query values",
+            hint="Name a run of irctl eval",
+        )
+    return record
+
+
+def compare_with(record: RunRecord, per_query: Path, run_id: str) -> list[dict[str, Any]]:
+    """Tests of this evaluation against another, Holm-corrected over all of them.
+
+    Raises DataError if it shares no data set and measure with this one.
+    """
     theirs = read_per_query(_file(record))
     ours = read_per_query(per_query)
     if not ours.keys() & theirs.keys():

@@ -12,6 +12,7 @@ import pytest
 from workspace import Workspace
 
 from irctl.ledger import query
+from irctl.metrics.answers import em, f1
 from irctl.pipelines.evaluate import files
 
 EVAL = "irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json"
@@ -46,8 +47,30 @@ def test_each_system_is_a_result_of_the_ledger_with_its_values_by_question(place
         assert len(values) == r["n_queries"] == 24
         assert sum(values.values()) / 24 == pytest.approx(r["value"])
         assert metrics[r["measure"], f"all: {r['part']}"] == pytest.approx(r["value"])
-    lines = (run.folder / "out" / "answers.jsonl").read_text().splitlines()
-    assert len(lines) == 24 * len(parts) and json.loads(lines[0])["tokens"] == 32
+
+
+def test_every_score_can_be_computed_again_from_the_answers_file(place: Workspace, made: Path, evaluated: dict) -> None:
+    folder = query.find_run(evaluated["run"]).folder / "out"
+    lines = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert len(lines) == 24 * len({r["part"] for r in evaluated["results"]}) and lines[0]["tokens"] == 32
+    asked = (made / "recall.json").read_text().splitlines()
+    per_query = files.read_per_query(folder / files.PER_QUERY)
+    for line in lines:
+        name, number = line["row"].split(":")
+        assert name == "recall.json" and line["references"] == [
+            json.loads(asked[int(number) - 1])["conversations"][-1]["content"]
+        ]
+        for measure in (em, f1):
+            kept = per_query["recall", f"all: {line['part']}", "EM" if measure is em else "F1"][line["query_id"]]
+            assert measure.score(line["answer"], line["references"], line["classes"]) == kept
+
+
+@pytest.mark.parametrize("more", ["", " --dry-run"])
+def test_a_baseline_is_looked_up_before_anything_is_answered(place: Workspace, made: Path, more: str) -> None:
+    before = len(query.list_runs(status="completed"))
+    done = place.run(EVAL.format(made=made) + f" {FAST} --baseline nothing{more}")
+    assert done.code == 3 and "nothing" in done.err and "questions of" not in done.err, done.err
+    assert len(query.list_runs(status="completed")) == before
 
 
 def test_tokens_used_are_printed_and_equal_at_a_ratio(evaluated: dict) -> None:

@@ -16,7 +16,7 @@ from irctl.data.collections.open import open_collection
 from irctl.data.judgements.runs import read_run, write_run
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.recording import start_run
-from irctl.pipelines.evaluate import best_documents, files, summary
+from irctl.pipelines.evaluate import best_documents, files, rankings, summary
 from irctl.pipelines.evaluate import evaluate as pipeline
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.search.fuse import fuse
@@ -231,6 +231,23 @@ def test_a_baseline_adds_paired_tests_over_the_whole_family(toy: Path, toy_run: 
     rr = payload["comparisons"][1]
     assert rr["delta"] == pytest.approx(0.5) and (rr["wins"], rr["ties"], rr["losses"]) == (2, 0, 0)
     assert any(line.startswith("toy test RR@10: +0.5") for line in payload["lines"])
+
+
+@pytest.mark.parametrize("baseline, words", [("nothing", "nothing"), ("latest", "--baseline latest")])
+def test_a_baseline_that_is_not_there_is_said_before_anything_is_measured(
+    toy: Path, toy_run: Path, monkeypatch: pytest.MonkeyPatch, baseline: str, words: str
+) -> None:
+    monkeypatch.setattr(rankings, "measure", lambda *_: pytest.fail("measured first"))
+    with pytest.raises(DataError, match=words):
+        ran(toy, toy_run, baseline=baseline)
+
+
+def test_a_baseline_without_values_by_query_is_refused_by_its_command(toy: Path, toy_run: Path) -> None:
+    searching = start_run(command="search", argv=["irctl", "search"], config=settings(toy), method="bm25")
+    with searching:
+        pass
+    with pytest.raises(DataError, match=r"run \S+ \(irctl search\) has no per-query values"):
+        ran(toy, toy_run, baseline=searching.id)
 
 
 def test_means_are_in_the_ledger_and_the_run_file_links_to_its_search(toy: Path, tmp_path: Path) -> None:
