@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
+from statistics import fmean, stdev
 
 from irctl.errors import ConfigError
 
@@ -96,10 +96,20 @@ def keep_newest(records: Iterable[Record]) -> list[Record]:
 
 def average_seeds(records: Iterable[Record]) -> list[Record]:
     """The newest records with one of each system and cell: the mean over its seeds, under the ids of all their runs."""
+    return [_average(alike) for alike in gather_seeds(records)]
+
+
+def gather_seeds(records: Iterable[Record]) -> list[list[Record]]:
+    """The newest records, those of one system and cell together: what they differ in is the seed."""
     shown: dict[tuple[object, ...], list[Record]] = {}
     for r in keep_newest(records):
         shown.setdefault((r.system, r.variant, *r.cell), []).append(r)
-    return [_average(alike) for alike in shown.values()]
+    return list(shown.values())
+
+
+def spread(alike: Sequence[Record]) -> float | None:
+    """Standard deviation (n - 1) of the values over seeds; None of a single one."""
+    return stdev(r.value for r in alike) if len(alike) > 1 else None
 
 
 def _average(alike: Sequence[Record]) -> Record:

@@ -168,3 +168,7 @@ def test_the_line_of_a_figure_goes_through_the_best_code_of_each_size() -> None:
     figure, data = code_sizes(records(), "nDCG@10")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["none", SOFT]
     assert len(data.splitlines()) == 1 + len(points)
+    handles = figure.axes[0].get_legend().legend_handles
+    for looks in zip(*((h.get_color(), h.get_marker(), h.get_linestyle()) for h in handles), strict=True):
+        assert len(set(looks)) == 2 and "None" not in looks  # in grey print too
+    assert figure.axes[0].get_ylabel() == "nDCG@10 ×100, ± sd over seeds"

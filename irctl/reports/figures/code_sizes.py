@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from irctl.reports.code_pivot import UNCOMPRESSED, arrange
 from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.figures.looks import look, quality_axis
+from irctl.reports.figures.room import put_legend
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -61,25 +63,19 @@ def code_sizes(records: Sequence[Record], measure: str, *, title: str = "") -> t
         figure, axes = plt.subplots(figsize=(6.4, 4.2))
         for i, line in enumerate(dict.fromkeys(p.line for p in points)):
             mine = [p for p in points if p.line == line]
-            joined, marker = [p for p in mine if p.best], "osD^vPX*"[i % 8]
-            (drawn,) = axes.plot(
-                [p.bytes_per_vector for p in joined], [100 * p.value for p in joined], linewidth=1.2, label=line
-            )
-            color = drawn.get_color()
+            joined, drawn = [p for p in mine if p.best], look(i)
+            x, y = [p.bytes_per_vector for p in joined], [100 * p.value for p in joined]
+            axes.plot(x, y, linewidth=1.2, label=line, **drawn)
             for p in mine:
-                axes.errorbar(
-                    [p.bytes_per_vector],
-                    [100 * p.value],
-                    yerr=None if p.sd is None else [100 * p.sd],
-                    marker=marker,
-                    markersize=5,
-                    color=color,
-                    fillstyle="full" if p.best else "none",
-                    elinewidth=0.8,
-                    capsize=2,
-                )
+                at, height = [p.bytes_per_vector], [100 * p.value]
+                if not p.best:
+                    axes.plot(at, height, fillstyle="none", **(drawn | {"linestyle": "none"}))
+                if p.sd is not None:
+                    axes.errorbar(
+                        at, height, [100 * p.sd], fmt="none", ecolor=drawn["color"], elinewidth=0.8, capsize=2
+                    )
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Bytes a vector", ylabel=f"{measure} ×100", title=title)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.set(xlabel="Bytes a vector", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
+        put_legend(axes, "lower right")
     return figure, to_csv(points)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from irctl.errors import DataError
 from irctl.reports.figures.figures import to_csv, use_style
 from irctl.reports.figures.looks import look
+from irctl.reports.figures.room import put_legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSS = "loss"
 """The name of the loss among the measurements of a training."""
+
+_ROUNDING = 1e-12  # shares below come from float32 vectors that have no variance there; of the axis they would be most
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
                     axes.fill_between(x, low, high, color=drawn["color"], alpha=0.2, linewidth=0)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set(xlabel="Step", ylabel=loss_label if measure == LOSS else f"{measure} (dev)", title=title)
-        panels[0][-1].legend(frameon=False, fontsize=8)
+        put_legend(panels[0][-1])
     return figure, to_csv(points)
 
 
@@ -96,12 +99,12 @@ def spectrum(points: Sequence[SpectrumPoint], *, title: str = "") -> tuple[Figur
         for i, system in enumerate(dict.fromkeys(p.system for p in points)):
             mine = [p for p in points if p.system == system]
             drawn, x = look(i, markers=False), [p.direction for p in mine]
-            shown = [p for p in mine if p.share > 0]
+            shown = [p for p in mine if p.share > _ROUNDING]
             left.plot([p.direction for p in shown], [p.share for p in shown], linewidth=1.2, label=system, **drawn)
             right.plot(x, [100 * p.cumulative for p in mine], linewidth=1.2, label=system, **drawn)
         left.set_xscale("log")
         left.set_yscale("log")
         left.set(xlabel="Principal direction", ylabel="Share of the variance", title=title)
         right.set(xlabel="Directions kept", ylabel="Variance held, %", ylim=(0, 102))
-        right.legend(frameon=False, fontsize=8, loc="lower right")
+        put_legend(left, "lower left")
     return figure, to_csv(points)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
 from irctl.reports.figures import labels
-from irctl.reports.figures.looks import COLORS, look
+from irctl.reports.figures.looks import COLORS, look, quality_axis
+from irctl.reports.figures.room import put_legend
 from irctl.reports.formats.formulas import make_inert
-from irctl.reports.records import Record, average_seeds, label_rows
+from irctl.reports.records import Record, average_seeds, gather_seeds, label_rows, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +57,7 @@ class Point:
     value: float
     frontier: bool
     run_id: str
+    sd: float | None = None  # over seeds, None for a single one
 
 
 def size_of(r: Record) -> float:
@@ -71,7 +73,9 @@ def line_of(r: Record) -> str:
 
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     """Systems with a known size, ordered by size, each in the mean of its seeds; raises DataError if there is none."""
-    shown = average_seeds(r for r in records if r.measure == measure and size_of(r))
+    sized = [r for r in records if r.measure == measure and size_of(r)]
+    shown = average_seeds(sized)
+    spreads = {(of[0].system, of[0].variant, of[0].cell): spread(of) for of in gather_seeds(sized)}
     if not shown:
         raise DataError(
             f"no evaluation with {measure} and a size in bytes a row to draw",
@@ -85,15 +89,16 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
             for o in shown
             if not o.rerank
         )
-        points.append(Point(line_of(r), labels[r.system, r.variant], size_of(r), r.value, not beaten, r.run_id))
+        name, sd = labels[r.system, r.variant], spreads[r.system, r.variant, r.cell]
+        points.append(Point(line_of(r), name, size_of(r), r.value, not beaten, r.run_id, sd))
     return points
 
 
 def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): quality over bytes a document (log), every point with its name as in tables, the frontier marked.
 
-    One colour a compression method, and a line through its best of each size. Points far below the others stand hollow
-    at the lower edge, with their value.
+    A colour, marker and dash a compression method, and a line through its best of each size; whiskers are one standard
+    deviation of the seeds. Points far below the others stand hollow at the lower edge, with their value.
     """
     points = pareto_points(records, measure)
     # other encoders and depths of re-ranking are not one more setting of a method
@@ -107,23 +112,27 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
             mine = [p for p in points if p.line == line]
             best = {p.bytes_per_row: 100 * p.value for p in sorted(mine, key=lambda p: p.value)}
             joined = sorted((x, y) for x, y in best.items() if y >= floor and line not in unjoined)
-            (drawn,) = axes.plot([x for x, _ in joined], [y for _, y in joined], linewidth=1)
-            marker, color = "osD^vPX*"[i % 8], drawn.get_color()
+            drawn = look(i)
+            color = drawn["color"]
+            axes.plot([x for x, _ in joined], [y for _, y in joined], linewidth=1, **drawn)
             for p in mine:
                 at, height, is_below = p.bytes_per_row, max(100 * p.value, floor), 100 * p.value < floor
                 fill: Any = "none" if is_below else "full"
-                axes.plot([at], [height], marker=marker, markersize=5, color=color, fillstyle=fill)
+                axes.plot([at], [height], fillstyle=fill, **(drawn | {"linestyle": "none"}))
+                if p.sd is not None and not is_below:
+                    axes.errorbar([at], [height], [100 * p.sd], fmt="none", ecolor=color, elinewidth=0.8, capsize=2)
                 name = names[p.system] + (f" ({100 * p.value:.1f}, below)" if is_below else "")
                 named.append(labels.Named(at, height, name, color))
         front = [p for p in points if p.frontier]
         x, y = [p.bytes_per_row for p in front], [max(100 * p.value, floor) for p in front]
-        axes.step(x, y, where="post", color="0.5", linestyle="--", linewidth=1, zorder=1)
-        axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3, label="frontier")
+        stairs = [(x[i], y[max(0, i - k)]) for i in range(len(x)) for k in (1, 0)]
+        axes.plot(*zip(*stairs, strict=True), color="0.85", linewidth=4, zorder=1, label="frontier")
+        axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
         axes.margins(x=0.12, y=0.1)
-        axes.set(xlabel="Bytes a document", ylabel=f"{measure} ×100", title=title)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.set(xlabel="Bytes a document", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
+        put_legend(axes, "lower right")
         labels.place(axes, named)
     return figure, to_csv(points)
 
@@ -180,7 +189,7 @@ def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[
             axes.plot(x, y, linewidth=1, label=line, **look(i))
         axes.set_yscale("log")
         axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second", title=title)
-        axes.legend(frameon=False, fontsize=8)
+        put_legend(axes)
     return figure, to_csv(points)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.figures import labels
 from irctl.reports.figures.figures import to_csv, use_style
+from irctl.reports.figures.looks import look, quality_axis
+from irctl.reports.figures.room import put_legend
 from irctl.reports.isotropy_rows import IsotropyRow, find_fronts, find_systems, similarity_of
 from irctl.reports.records import Record
 from irctl.reports.table import TableOptions
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FRONT, TRANSFORM, TRAINED, OTHER = "front", "transform", "trained", "other"
+_TOLD = {FRONT: "line: soft whitening", TRANSFORM: "hollow: other transforms", TRAINED: "stars: trained"}
 
 
 @dataclass(frozen=True)
@@ -87,20 +90,27 @@ def _point(system: IsotropyRow, kind: str, line: int = 0) -> IsotropyPoint:
 
 
 def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_query: PerQuery) -> tuple[Figure, str]:
-    """(figure, CSV): quality over held-out IsoScore, a colour a similarity, a line a front; whiskers: sd over seeds."""
+    """(figure, CSV): quality over held-out IsoScore, a colour a similarity, a line a front; whiskers: sd over seeds.
+
+    A marker a similarity and a dash a front, for grey print.
+    """
     points = isotropy_points(records, measure, per_query)
     named: list[labels.Named] = []
+    told = {p.kind: _TOLD[p.kind] for p in points if p.kind in _TOLD}
+    dashes = count()
     with use_style() as plt:
         figure, axes = plt.subplots(figsize=(7.2, 4.8))
         for i, similarity in enumerate(dict.fromkeys(p.similarity for p in points)):
-            mine, color = [p for p in points if p.similarity == similarity], f"C{i}"
+            mine, drawn = [p for p in points if p.similarity == similarity], look(i)
+            color, marker = drawn["color"], drawn["marker"]
             fronts = [[p for p in mine if p.line == n] for n in range(1, max(p.line for p in mine) + 1)]
-            for front, style in zip(fronts, cycle(("-", "--", "-.", ":")), strict=False):
+            for front in fronts:
                 label = similarity if len(fronts) < 2 else f"{similarity}, {front[0].model.rpartition('/')[2]}"
                 shown = [100 * p.value for p in front]
-                axes.plot([p.iso for p in front], shown, color=color, linestyle=style, label=label)
+                style = {"linestyle": look(next(dashes))["linestyle"], "marker": marker, "markersize": 4}
+                axes.plot([p.iso for p in front], shown, color=color, label=label, linewidth=1.2, **style)
             if not fronts:
-                axes.plot([], [], color=color, label=similarity)
+                axes.plot([], [], color=color, marker=marker, markersize=4, linestyle="none", label=similarity)
             for p in mine:
                 fill: Any = "full" if p.kind in (FRONT, TRAINED) else "none"
                 axes.errorbar(
@@ -108,7 +118,7 @@ def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_qu
                     [100 * p.value],
                     xerr=None if p.iso_sd is None else [p.iso_sd],
                     yerr=None if p.sd is None else [100 * p.sd],
-                    marker="*" if p.kind == TRAINED else "o",
+                    marker="*" if p.kind == TRAINED else marker,
                     markersize=9 if p.kind == TRAINED else 4,
                     color=color,
                     fillstyle=fill,
@@ -117,7 +127,9 @@ def isotropy(records: Sequence[Record], measure: str, *, title: str = "", per_qu
                 )
                 named.append(labels.Named(p.iso, 100 * p.value, p.system, color))
         axes.margins(x=0.1, y=0.08)
-        axes.set(xlabel="IsoScore, debiased, held out", ylabel=f"{measure} ×100", title=title)
-        axes.legend(frameon=False, fontsize=8, loc="lower left", title="line: soft whitening; stars: trained")
+        axes.set(
+            xlabel="IsoScore, debiased, held out", ylabel=quality_axis(measure, [p.sd for p in points]), title=title
+        )
+        put_legend(axes, "lower left", title="; ".join(told.values()))
         labels.place(axes, named)
     return figure, to_csv(points)

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from irctl.reports.figures.room import Box, length_inside, strokes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 SIZE = 7  # points; a dozen names fit a figure of 7 inches
 _APART = 2.0  # points between a name and what is beside it
@@ -16,11 +19,10 @@ _REACH = 6.0  # points from the middle of a point to its edge, the ring of the f
 _LED = 9.0  # points from which on a line leads to the name
 _RADII = (7.0, 11.0, 16.0, 24.0, 33.0, 43.0, 54.0, 66.0, 80.0)
 _ANGLES = (0, 30, -30, 60, -60, 90, -90, 150, -150, 120, -120, 180)  # degrees; to the right is easiest to read
+_OVERLAP = 10.0  # cost, in pixels that the name is farther off, of a square pixel on another name or outside
+_CROSSED = 3.0  # of a pixel of a line under the name
 _BESIDE = 0.1  # pixels; less is above or below
 _JOINT, _MORE = " + ", ", "
-
-Box = tuple[float, float, float, float]
-"""left, bottom, right, top."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,22 @@ def shorten(labels: Sequence[str]) -> list[str]:
 
 
 def place(axes: Axes, points: Sequence[Named]) -> list[Box]:
-    """Write each name near its point, clear of the other names and points as far as that can be; their boxes.
+    """Write each name near its point, off other names, points, lines and the legend where that can be; their boxes.
 
     In pixels. Limits and scales of the axes have to stand: the layout is computed here.
     """
     from matplotlib import patheffects
 
-    canvas: Any = axes.figure.canvas
-    canvas.draw()
-    renderer, scale = canvas.get_renderer(), axes.figure.dpi / 72
+    figure: Any = axes.figure
+    figure.draw_without_rendering()
+    renderer, scale = figure.canvas.get_renderer(), figure.dpi / 72
     inside = tuple(axes.get_window_extent(renderer).extents)
     centres = [tuple(map(float, axes.transData.transform((p.x, p.y)))) for p in points]
     reach = _REACH * scale
     taken: list[Box] = [(x - reach, y - reach, x + reach, y + reach) for x, y in centres]
+    if legend := axes.get_legend():
+        taken.append(legend.get_window_extent(renderer).extents)
+    lines = strokes(axes)
     written: list[Box] = []
     order = sorted(range(len(points)), key=lambda i: (-centres[i][0], -centres[i][1]))
     for i in order:
@@ -68,7 +73,8 @@ def place(axes: Axes, points: Sequence[Named]) -> list[Box]:
         text.remove()
         others = [*taken[:i], *taken[i + 1 :]]
         dx, dy, box, radius = min(
-            _candidates(x, y, extent.width, extent.height, scale), key=lambda c: (_cost(c[2], others, inside), c[3])
+            _candidates(x, y, extent.width, extent.height, scale),
+            key=lambda c: _cost(c[2], others, lines, inside) + c[3] * scale,
         )
         leader = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 3}
         text = axes.annotate(
@@ -102,8 +108,8 @@ def _candidates(
             yield dx, dy, (left, bottom, left + width, bottom + height), radius
 
 
-def _cost(box: Box, taken: Sequence[Box], inside: Sequence[float]) -> float:
-    """Area, in pixels, that a name shares with others or has outside the axes."""
+def _cost(box: Box, taken: Sequence[Box], lines: NDArray[Any], inside: Sequence[float]) -> float:
+    """Area, in pixels, that a name shares with others or has outside the axes, and what it covers of lines, weighed."""
     left, bottom, right, top = box
     shared = sum(
         max(0.0, min(right, r) - max(left, a) + _APART) * max(0.0, min(top, t) - max(bottom, b) + _APART)
@@ -111,4 +117,5 @@ def _cost(box: Box, taken: Sequence[Box], inside: Sequence[float]) -> float:
         if min(right, r) - max(left, a) > -_APART and min(top, t) - max(bottom, b) > -_APART
     )
     beyond = max(0.0, inside[0] - left) + max(0.0, right - inside[2]) + max(0.0, inside[1] - bottom)
-    return shared + (beyond + max(0.0, top - inside[3])) * (top - bottom)
+    outside = (beyond + max(0.0, top - inside[3])) * (top - bottom)
+    return _OVERLAP * (shared + outside) + _CROSSED * length_inside(box, lines)

@@ -5,6 +5,7 @@ Source of the colours: Okabe and Ito 2008, "Color Universal Design", without the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -16,3 +17,8 @@ def look(i: int, *, markers: bool = True) -> dict[str, Any]:
     """What the i-th line is drawn with; no two of the first 280 are alike."""
     shown = {"color": COLORS[i % len(COLORS)], "linestyle": _DASHES[i % len(_DASHES)]}
     return shown | ({"marker": MARKERS[i % len(MARKERS)], "markersize": 5} if markers else {})
+
+
+def quality_axis(measure: str, spreads: Iterable[float | None]) -> str:
+    """What the axis of a measure is called: where points have whiskers it says what they are."""
+    return f"{measure} ×100" + (", ± sd over seeds" if any(sd is not None for sd in spreads) else "")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from irctl.errors import DataError
 from irctl.reports.answers_table import NONE, WHOLE, find_rows, mean_tokens
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.figures.looks import look
+from irctl.reports.figures.looks import look, quality_axis
+from irctl.reports.figures.room import put_legend
 from irctl.reports.records import Record
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def ratios(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
             axes.errorbar(
                 [p.tokens for p in mine],
                 [100 * p.value for p in mine],
-                yerr=[100 * (p.sd or 0.0) for p in mine],
+                yerr=[100 * (p.sd or 0.0) for p in mine] if any(p.sd for p in mine) else None,
                 **look(i),
                 linewidth=1.2,
                 elinewidth=0.8,
@@ -67,6 +68,6 @@ def ratios(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         axes.margins(y=0.08)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.set(xlabel="Tokens of the context", ylabel=f"{measure} ×100", title=title)
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.set(xlabel="Tokens of the context", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
+        put_legend(axes, "upper left")
     return figure, to_csv(points)

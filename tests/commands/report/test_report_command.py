@@ -321,6 +321,24 @@ def test_curves_show_the_steps_of_the_newest_training_with_its_group(own_folders
     assert [float(p["value"]) for p in points if p["measure"] == "loss"] == [2.0, 1.0, 0.5]
 
 
+def test_trainings_that_differ_in_the_seed_alone_are_one_line_of_the_curves(own_folders: Path) -> None:
+    for loss, lr, seed in (("ws2", 1e-4, 1), ("ws2", 1e-4, 2), ("ws2", 1e-3, 3), ("infonce", 1e-4, 1)):
+        config = resolve(from_sets([f"loss.name={loss}", f"train.lr={lr}", f"run.seed={seed}"]))
+        with start_run(command="train", argv=["irctl", "train"], config=config, seed=seed, group_id="arms") as run:
+            run.metric("loss", float(seed), step=1)
+    folder = own_folders / "figures"
+    assert irctl("--figure", "curves", "-o", str(folder)).exit_code == 0
+    with (folder / "curves.csv").open() as f:
+        groups = [(p["system"].partition(" seed ")[0], p["value"], p["group"]) for p in csv.DictReader(f)]
+    (shared,) = {group for _, value, group in groups if group}
+    assert shared.startswith("dense ws2")
+    assert sorted((value, group == shared) for name, value, group in groups if name == "dense ws2") == [
+        ("1.0", True),
+        ("2.0", True),
+        ("3.0", False),
+    ]
+
+
 def test_curves_leave_out_the_smaller_last_batch_of_an_epoch(own_folders: Path) -> None:
     with start_run(command="train", argv=["irctl", "train"], config=resolve({})) as run:
         epochs = {"steps": 3, "even": 2, "logged": 1}

@@ -54,6 +54,18 @@ def test_a_system_is_one_point_in_the_mean_of_its_seeds() -> None:
     assert [p.queries_per_s for p in figures.speed_points(timed, "nDCG@10")] == [20.0]
 
 
+def test_whiskers_are_the_deviation_of_seeds_and_the_axis_says_so() -> None:
+    seeds = [record("opq", v, bytes_per_vector=8, code_seed=s) for s, v in enumerate((0.4, 0.5, 0.6))]
+    figure, data = figures.pareto([*seeds, record("sq", 0.7, bytes_per_vector=9)], "nDCG@10")
+    opq, sq = csv.DictReader(io.StringIO(data))
+    assert float(opq["sd"]) == pytest.approx(0.1) and sq["sd"] == ""
+    (axes,) = figure.axes
+    ends = [path.vertices[:, 1].tolist() for c in axes.collections for path in c.get_paths() if len(path) == 2]
+    assert ends == [pytest.approx([40, 60])] and axes.get_ylabel() == "nDCG@10 ×100, ± sd over seeds"
+    alone, _ = figures.pareto(seeds[:1], "nDCG@10")
+    assert alone.axes[0].get_ylabel() == "nDCG@10 ×100"
+
+
 def test_seeds_of_one_size_have_that_size_to_the_last_digit() -> None:
     size = {"bytes_per_row": 24.091428571428573}  # the mean of three is another float
     three = [record("opq", 0.5, code_seed=s, compression="opq", facts=size) for s in range(3)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
+import numpy as np
 from matplotlib.text import Text
 from report_records import record
 
 from irctl.reports.figures import figures, labels
+from irctl.reports.figures.room import length_inside
 from irctl.reports.records import Record
 
 BASE = "all-MiniLM-L6-v2"
@@ -44,6 +46,10 @@ def test_every_point_has_its_name_and_no_two_names_lie_on_each_other() -> None:
     for (one, a), (other, b) in combinations(zip(names, boxes, strict=True), 2):
         width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert width < 1 or height < 1, (one, other)
+    front = next(line for line in axes.lines if line.get_label() == "frontier")
+    steps = front.get_transform().transform(front.get_path().vertices)
+    stairs = [[*a, *b] for a, b in pairwise(steps)]
+    assert not sum(length_inside(tuple(b.extents), np.asarray(stairs)) for b in boxes)
     inside = axes.get_window_extent()
     assert all(inside.x0 - 1 <= b.x0 and b.x1 <= inside.x1 + 1 for b in boxes)
 
