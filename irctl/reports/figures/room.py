@@ -77,7 +77,7 @@ def put_legend(axes: Axes, first: str = CORNERS[0], *, title: str = "") -> Legen
     renderer = figure.canvas.get_renderer()
     corners: Sequence[str] = sorted(CORNERS, key=lambda corner: corner != first)
 
-    def put(corner: str) -> tuple[Legend, Bbox]:
+    def put(corner: Any) -> tuple[Legend, Bbox]:
         legend = axes.legend(
             handles, names, loc=corner, frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left"
         )
