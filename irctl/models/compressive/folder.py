@@ -123,6 +123,14 @@ def read(folder: Path) -> About:
     return About(**values)
 
 
+def count_layers(folder: Path) -> int:
+    """Layers of an encoder, without its weights. Raises DataError where its config.json says none."""
+    path = folder / "config.json"
+    found = tables.json_object(path)
+    tables.check({"num_hidden_layers": found.get("num_hidden_layers")}, {"num_hidden_layers": int}, str(path))
+    return int(found["num_hidden_layers"])
+
+
 def check_language_model(folder: Path, about: About, lm: dict[str, str]) -> None:
     """DataError where an encoder was trained for another language model or tokenizer than the one that is here."""
     for what in ("weights", "tokenizer"):

@@ -9,7 +9,6 @@ from typing import Any
 
 from irctl.config import Config
 from irctl.data.contexts import prompts
-from irctl.errors import ConfigError
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
@@ -161,24 +160,7 @@ def _open_encoder(
     folders.check_language_model(folder, about, lm)
     for assumed in about.assumed:
         context.reporter.warn(f"{folder}: says nothing of its training; assumed: {assumed}")
-    encoder = CompressiveEncoder.load(folder, attention=attention)
-    _check_chain(config, own, folder, encoder.layers, about)
-    return encoder, about.stages
-
-
-def _check_chain(config: Config, own: Any, folder: Path, layers: int, about: folders.About) -> None:
-    """ConfigError for an encoder of other layers, and for pre-training of one that is fine-tuned already."""
-    asked = config.origin("train.init")
-    if layers != own.layers:
-        raise ConfigError(
-            f"train.init={folder} (from {asked}): has {layers} layers, and acerag.layers is {own.layers}",
-            hint=f"Use acerag.layers={layers}",
-        )
-    if own.stage == "pt" and any(stage["stage"] == "ft" for stage in about.stages):
-        raise ConfigError(
-            f"train.init={folder} (from {asked}): is fine-tuned, and stage pt comes before that",
-            hint="Start from the encoder of a run of stage pt, or without train.init",
-        )
+    return CompressiveEncoder.load(folder, attention=attention), about.stages
 
 
 def _instruction(tokenizer: Any, words: prompts.Words, dataset: str) -> tuple[int, ...]:

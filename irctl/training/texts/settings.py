@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,23 @@ def _check_stage(config: Config, own: Any) -> None:
             )
     if own.max_tokens and own.min_tokens and own.max_tokens <= own.min_tokens + 1:
         raise ConfigError(f"acerag.min_tokens={own.min_tokens} and max_tokens={own.max_tokens}: no length lies between")
+
+
+def check_chain(config: Config, own: Any, layers: int, stages: Collection[Mapping[str, str]]) -> None:
+    """ConfigError where the encoder of train.init has other layers, or is fine-tuned and would be pre-trained.
+
+    stages: what it was trained on.
+    """
+    named = f"train.init={config.train.init} (from {config.origin('train.init')})"
+    if layers != own.layers:
+        raise ConfigError(
+            f"{named}: has {layers} layers, and acerag.layers is {own.layers}", hint=f"Use acerag.layers={layers}"
+        )
+    if own.stage == "pt" and any(stage["stage"] == "ft" for stage in stages):
+        raise ConfigError(
+            f"{named}: is fine-tuned, and stage pt comes before that",
+            hint="Start from the encoder of a run of stage pt, or without train.init",
+        )
 
 
 def least_tokens(own: Any) -> int | None:

@@ -151,10 +151,12 @@ def test_a_stage_begins_with_the_encoder_of_the_one_before(made: Path, tmp_path:
         ({"acerag.stage": "pt", "train.init": str(folders.find(second)[0])}, "is fine-tuned, and stage pt comes"),
     ):
         with pytest.raises(ConfigError, match=said):
-            trained(tmp_path / said[:8], tiny.configuration(made, **{"train.init": init, **more}))
+            texts.settle(tiny.configuration(made, **{"train.init": init, **more}))  # a dry run does so too
     other = tiny.make_models(tmp_path, "qwen3")
-    with pytest.raises(DataError, match="was trained for"):
-        trained(tmp_path / "other", tiny.configuration(made, **{"train.init": init, "acerag.lm": str(other)}))
+    config = tiny.configuration(made, **{"train.init": init, "acerag.lm": str(other)})
+    for refused in (lambda: texts.describe(config), lambda: trained(tmp_path / "other", config)):
+        with pytest.raises(DataError, match="was trained for"):
+            refused()
 
 
 def test_a_newest_checkpoint_that_is_cut_short_is_passed_over_and_said(

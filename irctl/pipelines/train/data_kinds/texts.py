@@ -32,11 +32,18 @@ NOT_READ_KEYS = ("train.index", "train.regularizer", "train.epoch_models", "mode
 
 
 def settle(config: Config) -> Config:
-    """The configuration with the encoder that train.init means by its folder, so that a resume means the same one."""
+    """The configuration with the encoder that train.init means by its folder, so that a resume means the same one.
+
+    Raises ConfigError for one that this training cannot go on with.
+    """
+    from irctl.models.compressive import folder as folders
+
+    own = settings.read(config).own
     if config.train.init:
         folder = find_init(config.train.init)
         config = config.replace({"train.init": str(folder)}, config.origin("train.init"))
-    if settings.read(config).own.stage == "pt" and not config.batch.micro:
+        settings.check_chain(config, own, folders.count_layers(folder), folders.read(folder).stages)
+    if own.stage == "pt" and not config.batch.micro:
         config = config.replace({"batch.micro": 1}, derived("stage pt: a text is many sequences"))
     return config
 
@@ -122,6 +129,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
 def _plan(config: Config, compression: Compression, reporter: Reporter | None) -> RowPlan | str:
     """The rows; without a reporter only what is here is wanted: what is missing."""
     from irctl.errors import DataError
+    from irctl.models.compressive import folder as folders
     from irctl.models.compressive.language_model import open_tokenizer
     from irctl.models.compressive.located import find_language_model, locate_language_model
     from irctl.training.texts.opening import plan_of
@@ -138,7 +146,12 @@ def _plan(config: Config, compression: Compression, reporter: Reporter | None) -
     else:
         _files(config, compression)  # before a small language model is made, which takes half a minute
         located = locate_language_model(own.lm, config.model.revision, reporter)
-    return plan_of(config, compression, open_tokenizer(located))
+    tokenizer = open_tokenizer(located)
+    if config.train.init:
+        init = Path(config.train.init)
+        lm = folders.describe_language_model(own.lm, located.revision, located.folder, tokenizer)
+        folders.check_language_model(init, folders.read(init), lm)
+    return plan_of(config, compression, tokenizer)
 
 
 def _teacher(config: Config, compression: Compression) -> AnsweringTeacher:
