@@ -28,8 +28,13 @@ def names(package: str) -> tuple[str, ...]:
 
 def nearest(wrong: str, legal: tuple[str, ...] | list[str], otherwise: str = "") -> str:
     """'Did you mean ...?' for a wrong name; where none is near `otherwise`, by default the list of legal ones."""
+    return near(wrong, legal) or otherwise or f"Known: {', '.join(legal)}"
+
+
+def near(wrong: str, legal: tuple[str, ...] | list[str]) -> str:
+    """'Did you mean ...?', or nothing: for messages that list the legal names themselves."""
     close = difflib.get_close_matches(wrong, legal, n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'?" if close else otherwise or f"Known: {', '.join(legal)}"
+    return f"Did you mean '{close[0]}'?" if close else ""
 
 
 def check(package: str, name: str) -> str:

@@ -22,7 +22,7 @@ def group(records: Sequence[Record], by: str, *, allow_mixed: bool = False) -> l
     if by in ("", "system"):
         return list(records)
     if by not in LEGAL:
-        raise ConfigError(f"--group-by {by}: expected {', '.join(LEGAL)}", hint=plugins.nearest(by, LEGAL))
+        raise ConfigError(f"--group-by {by}: expected {', '.join(LEGAL)}", hint=plugins.near(by, LEGAL))
     if by == "run":
         return [replace(r, system=f"{r.system} {r.run_id}", variant=r.run_id) for r in records]
     shown = keep_newest(records)

@@ -20,7 +20,7 @@ NARROWEST = 150
 def check_format(format: str) -> None:
     """Raise ConfigError for a format that there is not."""
     if format not in FORMATS:
-        raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.nearest(format, FORMATS))
+        raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.near(format, FORMATS))
 
 
 def check_lines(format: str, *, is_wide: bool, width: float | None) -> None:

@@ -85,5 +85,6 @@ def _missing(sources: Sequence[str], why: str) -> DataError:
     names = ", ".join(PurePosixPath(s).stem for s in sources)
     return DataError(
         f"AceRAG-Data: not here: {names} ({why})",
-        hint=f"irctl data fetch {NAME}, or --set data.root=DIR with DIR/{FOLDERS[0]}/NAME.json",
+        hint=f"irctl data fetch {NAME} where the hub can be reached, and copy HF_HOME here; or put the files at "
+        f"DIR/{FOLDERS[0]}/NAME.json and give --set data.root=DIR (irctl data fetch: --root DIR)",
     )

@@ -37,7 +37,7 @@ TASKS = {
 def find(name: str) -> Task:
     """Raises ConfigError with the nearest legal name."""
     if name not in TASKS:
-        raise ConfigError(f"--task {name}: expected {', '.join(TASKS)}", hint=plugins.nearest(name, list(TASKS)))
+        raise ConfigError(f"--task {name}: expected {', '.join(TASKS)}", hint=plugins.near(name, list(TASKS)))
     return TASKS[name]
 
 

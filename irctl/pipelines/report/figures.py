@@ -52,7 +52,7 @@ def draw(kind: str, wanted: Wanted) -> Iterable[Named]:
         "ratios": _ratios,
     }
     if kind not in kinds:
-        raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.nearest(kind, list(kinds)))
+        raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.near(kind, list(kinds)))
     wanted.check()
     return kinds[kind](wanted)
 

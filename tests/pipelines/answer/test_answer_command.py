@@ -165,6 +165,11 @@ def test_what_is_refused(place: Workspace, made: Path, line: str, code: int, wor
     assert words in done.err and "internal error" not in done.err
 
 
+def test_legal_names_of_tasks_are_said_once(place: Workspace) -> None:
+    far, near = (place.run(f"irctl eval --task {name} --model x --data y").err for name in ("foo", "reasonin"))
+    assert far.count("reasoning") == 1 and "Did you mean 'reasoning'?" in near
+
+
 def test_a_dry_run_says_what_would_be_answered(place: Workspace, made: Path) -> None:
     done = place.run(f"irctl eval --task icl --model {made}/encoder --data {made}/recall.json --dry-run")
     assert done.code == 0, done.err

@@ -98,7 +98,7 @@ def similarities(text: str, usual: str) -> list[str]:
     for name in found:
         if name not in METRIC:
             raise ConfigError(
-                f"--similarities {text}: expected {', '.join(METRIC)}", hint=plugins.nearest(name, list(METRIC))
+                f"--similarities {text}: expected {', '.join(METRIC)}", hint=plugins.near(name, list(METRIC))
             )
     return found
 
