@@ -17,9 +17,12 @@ Dimension key: N texts or rows, Q queries, D width of a vector.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +35,7 @@ Settings = Mapping[str, Any]
 """Values by `section.key`, as after --set; `irctl settings` lists the keys."""
 
 
-def encoder(model: str = "", *, data: str = "", settings: Settings | None = None) -> TextEncoder:
+def encoder(model: str | Path = "", *, data: str = "", settings: Settings | None = None) -> TextEncoder:
     """The encoder of that name, ready to use: a folder, a run, `latest`, or a hub id; default: all-MiniLM-L6-v2.
 
     `encoder.encode(texts, side)` gives float32 vectors [N, D] of passages, or of queries with side="query", with the
@@ -42,16 +45,16 @@ def encoder(model: str = "", *, data: str = "", settings: Settings | None = None
     from irctl.models.encoder import load_encoder
     from irctl.models.locate import resolve_run_name
 
-    named = {"model.name": resolve_run_name(model) if model else None, "data.source": data or None}
+    named = {"model.name": resolve_run_name(str(model)) if model else None, "data.source": data or None}
     return load_encoder(_settings(named, settings)).freeze()
 
 
-def index(reference: str | Path = "latest", *, model: str = "", settings: Settings | None = None) -> Index:
+def index(reference: str | Path = "latest", *, model: str | Path = "", settings: Settings | None = None) -> Index:
     """Codes or vectors, opened once and searched often: a folder, a run, RUN:METHOD, or the `latest` made.
 
     model: encoder of the queries; default: the index's own. Raises DataError for what is neither codes nor vectors.
     """
-    return Index(str(reference), model, _settings({}, settings))
+    return Index(str(reference), str(model), _settings({}, settings))
 
 
 class Index:
@@ -79,7 +82,7 @@ class Index:
         from irctl.pipelines.search.rank import rank, to_lists
         from irctl.types import Silent
 
-        config = self._config.replace({"search.k": k}, _called("k"))
+        config = self._config.replace({"search.k": _whole("k", k)}, _called("k"))
         searched, place = self._searched, paths.cache() / "search"
         ranking = rank(searched, self._vectors(queries), k, config, place, Silent())
         has_collection = searched.about.get("data") or searched.about.get("collection")
@@ -89,13 +92,15 @@ class Index:
     def _vectors(self, queries: Sequence[str] | NDArray[np.float32]) -> NDArray[np.float32]:
         """The queries as they are compared with the rows."""
         from irctl.data.collections.collection import Queries
-        from irctl.errors import ConfigError
         from irctl.index.arrays import as_rows
         from irctl.pipelines.search.encoder_pair import check_encoder
         from irctl.pipelines.search.query_vectors import encode_queries
 
         if isinstance(queries, str):
             raise ConfigError("queries: expected a list of texts, found one text", hint=f"[{queries[:40]!r}]")
+        queries = queries if hasattr(queries, "dtype") else list(queries)  # read twice below: a generator once alone
+        if any(isinstance(q, bytes) or q is None for q in queries):
+            raise ConfigError("queries: expected texts or vectors, found bytes or None", hint="Decode them first")
         if not all(isinstance(q, str) for q in queries):
             asked: NDArray[np.float32] = self._searched.of_queries(as_rows(queries, self.dim, "queries"))
             return asked
@@ -135,7 +140,7 @@ def compress(
 
 def search(
     *,
-    model: str | None = None,
+    model: str | Path | None = None,
     index: str | Path | None = None,
     data: str | None = None,
     split: str | None = None,
@@ -153,8 +158,8 @@ def search(
     from irctl.commands.search import NAMES
     from irctl.pipelines.search.request import SearchRequest, answer
 
-    request = SearchRequest(model=model, index=_text(index), retriever=retriever, out=_text(out))
-    named = {"model.name": model, "data.source": data, "data.split": split, "search.k": k}
+    request = SearchRequest(model=_text(model), index=_text(index), retriever=retriever, out=_text(out))
+    named = {"model.name": _text(model), "data.source": data, "data.split": split, "search.k": _whole("k", k)}
     flags = {"--index": index, "--retriever": retriever if retriever != "dense" else None, "--out": out}
     return _run("search", named, NAMES, flags, settings, profile, progress,
                 lambda job: answer(job.config, job.run, job.reporter, request))  # fmt: skip
@@ -163,7 +168,7 @@ def search(
 def evaluate(
     *run_files: str | Path,
     qrels: str | Path | None = None,
-    model: str | None = None,
+    model: str | Path | None = None,
     index: str | Path | None = None,
     data: str | None = None,
     split: str | None = None,
@@ -185,7 +190,7 @@ def evaluate(
 
     files = tuple(map(str, run_files))
     request = EvalRequest(
-        run_files=files, qrels=_text(qrels), model=model, index=_text(index), split=split, baseline=baseline
+        run_files=files, qrels=_text(qrels), model=_text(model), index=_text(index), split=split, baseline=baseline
     )
 
     def work(job: Job) -> dict[str, Any]:
@@ -193,7 +198,8 @@ def evaluate(
 
         return pipeline.evaluate(job.config, job.run, job.reporter, request)
 
-    named = {"model.name": model, "data.source": data, "data.split": split, "eval.measures": measures, "search.k": k}
+    named = {"model.name": _text(model), "data.source": data, "data.split": split, "eval.measures": measures}
+    named |= {"search.k": _whole("k", k)}
     flags = {"--qrels": qrels, "--index": index, "--baseline": baseline}
     return _run("eval", named, NAMES, flags, settings, profile, progress, work, files)
 
@@ -220,7 +226,8 @@ def runs(
     from irctl.commands.runs import view
     from irctl.ledger import query
 
-    found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit)
+    most = _whole("limit", limit)
+    found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=most)
     return [view.as_json(one) for one in found]
 
 
@@ -292,6 +299,14 @@ def _kept(vectors_ND: Any) -> str:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _whole(name: str, value: Any) -> Any:
+    """A number of numpy as Python's own. ConfigError for what is no whole number."""
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name}: expected a whole number, found {value!r}") from None
 
 
 def _called(name: str) -> Any:

@@ -58,6 +58,7 @@ def test_a_search_of_texts_finds_what_the_run_file_holds(place: Workspace, said:
     asked = open_collection("cranfield").queries("dev")
     written = read_run(Path(said["found"]["run_file"]))
     got = said["codes"].search(asked.texts[:3], k=10)
+    assert said["codes"].search((text for text in asked.texts[:3]), k=10) == got
     for query, pairs in zip(asked.ids[:3], got, strict=True):
         kept = sorted(written[query].values(), reverse=True)[:10]
         assert [s for _, s in pairs] == pytest.approx(kept, abs=1e-6)
@@ -66,7 +67,7 @@ def test_a_search_of_texts_finds_what_the_run_file_holds(place: Workspace, said:
 
 def test_texts_and_their_vectors_find_the_same(place: Workspace, said: dict[str, Any]) -> None:
     texts = ["flow past a flat plate", "heat in a boundary layer"]
-    by_vectors = said["codes"].search(said["encoder"].encode(texts, "query"), k=4)
+    by_vectors = said["codes"].search(said["encoder"].encode(texts, "query"), k=np.int64(4))
     assert [[d for d, _ in pairs] for pairs in said["codes"].search(texts, k=4)] == [
         [d for d, _ in pairs] for pairs in by_vectors
     ]
@@ -90,6 +91,10 @@ def test_an_array_is_compressed_and_searched_by_row(place: Workspace) -> None:
         (lambda: api.compress(np.zeros((4, 8), np.float32), method="qp"), ConfigError, "qp"),
         (lambda: api.evaluate(model="all-MiniLM-L6-v2", measures="nCDG@10"), ConfigError, "nCDG"),
         (lambda: api.search(k=0), ConfigError, "search.k"),
+        (lambda: api.search(k="3"), ConfigError, "k: expected a whole number"),
+        (lambda: api.encoder(Path("no-such-folder")), DataError, "no-such-folder"),
+        (lambda: api.encoder().encode("one text"), ConfigError, "texts: expected a list"),
+        (lambda: api.encoder().encode([b"bytes"]), ConfigError, "texts: expected a list"),
         (lambda: api.encoder(settings={"encoder.poling": "mean"}), ConfigError, "encoder.pooling"),
         (lambda: api.runs(status="done"), ConfigError, "done"),
     ],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irctl import paths, plugins, recipes_index
+from irctl import paths, plugins, recipes_index, shipped_files
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.database import indexing, publish, schema
 from irctl.ledger.database.conditions import Condition, order_by, translate
@@ -312,7 +312,10 @@ def _others(completed: bool = False) -> tuple[str, tuple[Any, ...]]:
 def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
     runs = select(condition, values, limit=1)
     if not runs:
-        raise DataError(f"no run named '{ref}'", hint="irctl runs ls lists runs; an id, its beginning, a name or a tag")
+        hint = "irctl runs ls lists runs; an id, its beginning, a name or a tag"
+        if (name := ref.removeprefix("latest:")) != ref and name in shipped_files.names("recipes"):
+            hint = f"irctl recipes run {name} makes one"
+        raise DataError(f"no run named '{ref}'", hint=hint)
     return runs[0]
 
 

@@ -197,8 +197,11 @@ class TextEncoder:
         """Vectors [N, D] in the order of the texts. advance(texts, tokens) is called after every batch.
 
         pieces: says the tokens of a batch; batches kept of these texts are taken from there, and the others kept there.
-        Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite.
+        Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite,
+        ConfigError for what is no list of texts.
         """
+        if isinstance(texts, str) or any(not isinstance(t, str) for t in (texts := list(texts))):
+            raise ConfigError("texts: expected a list of texts, found one text or other things", hint='["a text"]')
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
         if self.device.type == "cpu":
             allocator.keep_freed_memory()
