@@ -15,19 +15,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from irctl.files import writing
 from irctl.types import Advance
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 LINE_EVERY_S = 30.0
 LEAST_WIDTH, COLUMN_GAP = 8, 2
 """Characters of a column that may be folded, and between two."""
+PIPE_WIDTH = 200
+"""A pipe has no width: long cells are not cut at 80 columns there."""
+MANY_ROWS = 200
+"""From here on a table whose rows fit is drawn here: rich takes a millisecond a row."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 _silent, _plain = False, False
 
@@ -45,10 +47,11 @@ def display(*, quiet: bool = False, no_color: bool = False) -> Iterator[None]:
 
 
 def _console(stderr: bool, no_color: bool) -> Console:
+    from rich.console import Console  # here and below: most commands draw nothing by it, and every start would pay
+
     plain = no_color or _plain or bool(os.environ.get("NO_COLOR"))
     stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width: do not cut long cells at 80 columns there.
-    width = None if stream.isatty() else 200
+    width = None if stream.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, no_color=plain, highlight=False, markup=False, emoji=False, width=width,
                    soft_wrap=not stream.isatty())  # fmt: skip
 
@@ -93,13 +96,6 @@ def _describe_rate(per_s: float, unit: str = "") -> str:
     return f"{1 / per_s:.1f} s{f'/{unit}' if unit else ' each'}"
 
 
-class _RateColumn(ProgressColumn):
-    """How fast it goes, as plain lines say it."""
-
-    def render(self, task: Task) -> Text:
-        return Text(_describe_rate(task.speed, task.fields["unit"]) if task.speed else "")
-
-
 def cell(value: Any) -> str:
     """A value as a table shows it."""
     if value is None or value == "":
@@ -116,20 +112,43 @@ def table(
     if not rows:
         return
     columns = list(dict.fromkeys(k for row in rows for k in row))
+    heads = [visible(str(c)) for c in columns]
+    texts = [[visible(cell(row.get(column))) for row in rows] for column in columns]
+    numeric = [all(isinstance(row.get(c), (int, float, type(None))) for row in rows) for c in columns]
+    if len(rows) >= MANY_ROWS and not title and _draw_plain(heads, texts, numeric, no_color):
+        return
+    from rich.table import Table
+
     drawn = Table(title=visible(title) or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for column in columns:
-        numeric = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        width = max(len(visible(cell(row.get(column)))) for row in rows) if column in whole else None
+    for column, head, of, right in zip(columns, heads, texts, numeric, strict=True):
+        width = max(map(len, of)) if column in whole else None
         drawn.add_column(
-            visible(str(column)), justify="right" if numeric else "left", overflow="fold", min_width=width,
-            no_wrap=width is not None,
-        )  # fmt: skip
-    for row in rows:
-        drawn.add_row(*(visible(cell(row.get(column))) for column in columns))
+            head, justify="right" if right else "left", overflow="fold", min_width=width, no_wrap=width is not None
+        )
+    for row_texts in zip(*texts, strict=True):
+        drawn.add_row(*row_texts)
     console = _console(stderr=False, no_color=no_color)
     least = sum((c.min_width or LEAST_WIDTH) + COLUMN_GAP for c in drawn.columns) if whole else 0
     console.width = max(console.width, least)  # on a narrower terminal lines are broken, ids are not cut
     console.print(drawn)
+
+
+def _draw_plain(heads: list[str], texts: list[list[str]], numeric: list[bool], no_color: bool) -> bool:
+    """Print columns as rich does where each row fits on a line, a character in a place; False where one does not."""
+    columns = [[head, *of] for head, of in zip(heads, texts, strict=True)]
+    if not all(text.isascii() and text.isprintable() for of in columns for text in of):
+        return False
+    console = _console(stderr=False, no_color=no_color) if sys.stdout.isatty() else None
+    widths = [max(map(len, of)) for of in columns]
+    if sum(widths) + COLUMN_GAP * (len(widths) - 1) > (console.width if console else PIPE_WIDTH):
+        return False
+    places = [f"{{:{'>' if right else '<'}{width}}}" for right, width in zip(numeric, widths, strict=True)]
+    line = (" " * COLUMN_GAP).join(places).format
+    lines = [line(*row) for row in zip(*columns, strict=True)]
+    if console:
+        console.print(lines.pop(0), style="bold")
+    print("\n".join(lines), file=sys.stdout)  # noqa: T201
+    return True
 
 
 class ConsoleReporter:
@@ -158,11 +177,28 @@ class ConsoleReporter:
 
     @contextmanager
     def _drawn(self, label: str, total: int | None, done: int, unit: str) -> Iterator[Advance]:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class RateColumn(ProgressColumn):
+            """How fast it goes, as plain lines say it."""
+
+            def render(self, task: Task) -> Text:
+                return Text(_describe_rate(task.speed, task.fields["unit"]) if task.speed else "")
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            _RateColumn(),
+            RateColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )

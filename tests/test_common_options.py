@@ -33,7 +33,7 @@ def test_verbose_says_where_runs_ledger_and_cache_are(place: Workspace) -> None:
 
 
 def test_no_color_reaches_tables(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from irctl import console
+    from rich import console
 
     asked: list[bool] = []
     real = console.Console

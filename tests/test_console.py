@@ -126,3 +126,15 @@ def test_a_run_with_an_odd_name_is_listed_shown_and_noted(place: Workspace) -> N
         done = place.ok(line)
         assert r"[/i] \x1b[31m" in done.out and "\x1b" not in done.out + done.err, line
     assert r"a [b]note[/b] \x1b]0;x\x07" in place.ok("runs show latest").out
+
+
+@pytest.mark.parametrize("odd", ["", "Größe", "two\nlines", "x" * 220])
+def test_a_long_table_reads_as_rich_draws_it(monkeypatch, capsys, odd) -> None:
+    """Many rows are drawn without rich, but for those that need it: wide signs, several lines, folded cells."""
+    rows = [{"id": f"r{i}", "name": odd, "value": 0.5 * i, "n": None if i else 3, "[b]": True} for i in range(3)]
+    shown = []
+    for many in (4, 3):
+        monkeypatch.setattr(console, "MANY_ROWS", many)
+        console.table(rows, whole=("id",))
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] and len(shown[0].splitlines()) >= 4

@@ -14,7 +14,6 @@ from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options, complete, with_options
 from irctl.commands.frame.record import Job
 from irctl.errors import ConfigError
-from irctl.pipelines.train import dry_run
 
 NAMES = {
     "train.method": "--method",
@@ -82,6 +81,8 @@ def train(
         return pipeline.train(job.config, job.run, job.reporter, out=out, launcher=launcher)
 
     def describe(config: object) -> dict[str, object]:
+        from irctl.pipelines.train import dry_run
+
         return dry_run.describe(config, probe=probe, out=out)  # type: ignore[arg-type]
 
     def check_resume(folder: Path) -> None:

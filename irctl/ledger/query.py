@@ -175,8 +175,12 @@ def list_runs(
     where: str = "",
     sort: str = "",
     limit: int = 0,
+    with_settings: bool = True,
 ) -> list[RunRecord]:
-    """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort."""
+    """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort.
+
+    with_settings: also config_json, of some kB a run.
+    """
     if status and status not in run_columns.STATUSES:
         raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, run_columns.STATUSES))
     given = {"dataset": dataset, "status": status, "command": command}
@@ -190,7 +194,7 @@ def list_runs(
     order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
     if sort:
         _check_sort(sort.lstrip("+-"))
-    return select(" AND ".join(parts) or "1", tuple(values), order, limit)
+    return select(" AND ".join(parts) or "1", tuple(values), order, limit, with_settings=with_settings)
 
 
 def _check_sort(name: str) -> None:
@@ -281,10 +285,18 @@ def rows(sql: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
     return ask(lambda connection: [dict(row) for row in connection.execute(sql, values).fetchall()])
 
 
-def select(condition: str, values: tuple[Any, ...], order: Condition | None = None, limit: int = 0) -> list[RunRecord]:
+def select(
+    condition: str,
+    values: tuple[Any, ...],
+    order: Condition | None = None,
+    limit: int = 0,
+    *,
+    with_settings: bool = True,
+) -> list[RunRecord]:
     """Runs by a condition of our own SQL, newest first unless ordered."""
     order = order or Condition("created_at DESC, id DESC")
-    sql = f"SELECT * FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
+    columns = "*" if with_settings else ", ".join(c for c in run_columns.RUN_COLUMNS if c != "config_json")
+    sql = f"SELECT {columns} FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
 
     def read(connection: sqlite3.Connection) -> list[RunRecord]:
         selected = connection.execute(sql, (*values, *order.values, limit or -1)).fetchall()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import errors, hashing, slurm
+from irctl import errors, hashing
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.output import dry_run, present, show_settings
@@ -68,6 +68,8 @@ def execute(
                 find_named_run(command, options, check_resume)
             return dry_run(command, options, config, describe)
         if command in ON_DEVICES:
+            from irctl import slurm
+
             slurm.check_devices(config)
         # the arms of a group get one device each
         if options.devices and config.hardware.device_kind == "cuda" and command != "arms":

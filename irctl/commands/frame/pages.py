@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from irctl import plugins, settings, shipped_files
+from irctl import plugins, shipped_files
 
 HEADINGS = ("What", "Data", "Model", "Training", "Run")
 OF_SECTION = {"data": "Data", "model": "Model", "encoder": "Model", "train": "Training", "loss": "Training"}
@@ -113,5 +113,7 @@ def _legal(key: str) -> str:
 
 
 def _spec(key: str) -> dataclasses.Field[Any]:
+    from irctl import settings
+
     section, _, leaf = key.partition(".")
     return next(f for f in dataclasses.fields(settings.SECTIONS[section]) if f.name.rstrip("_") == leaf)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import errors, slurm
+from irctl import errors
 from irctl.command_line import CommandLine, Read, Role
 from irctl.commands.frame import absolute
 from irctl.commands.frame.options import Options
@@ -44,6 +44,7 @@ def resumable(
     Lines are compared by what they name, wherever each was typed: a relative path means another file in another folder.
     A requeued Slurm job takes its own run, whatever others with the same line have left. None with --resume none.
     """
+    from irctl import slurm
     from irctl.ledger import query
     from irctl.ledger.runs import reap
 
@@ -73,6 +74,7 @@ def resumable(
 
 def is_own_job(folder: Path) -> bool:
     """Whether a run is the one that this Slurm job was submitted for: it may come back before its first checkpoint."""
+    from irctl import slurm
     from irctl.ledger.files import run_json
 
     if not slurm.job() or not run_json.is_run(folder):

@@ -10,7 +10,6 @@ from irctl import errors, plugins
 from irctl.commands.frame import absolute
 from irctl.commands.frame.options import Options
 from irctl.origins import Kind, Origin
-from irctl.settings import MOST_DEVICES
 
 if TYPE_CHECKING:
     from irctl.config import Config, Layer
@@ -62,6 +61,8 @@ def of_collection(source: str) -> Layer:
 
 def device_numbers(text: str) -> list[int]:
     """[0, 1, 2] of '0-2' or '0,1,2'; SyCL's 'localhost:0,1' is read too."""
+    from irctl.settings import MOST_DEVICES
+
     numbers: list[int] = []
     try:
         for part in text.removeprefix("localhost:").split(","):

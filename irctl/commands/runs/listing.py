@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -65,10 +66,9 @@ class Lineage:
     def codes(self, run: RunRecord) -> tuple[str, str, float | None]:
         """(run that wrote the codes, their method with its transform, bytes a vector); blank where there are none."""
         method = str(run.columns["method"] or "")
-        is_quantizer = all(m in plugins.names("quantizers") for m in method.split(","))
-        line = [run.id, *self.above[run.id]]
-        if not (run.id in self.writers or (method and is_quantizer)):
+        if not (run.id in self.writers or (method and _is_quantizer(method))):
             return "", "", None
+        line = [run.id, *self.above[run.id]]
         writer = next((i for i in line if i in self.writers), "")
         sizes = next((self.sizes[i] for i in line if i in self.sizes), {})
         values = set(sizes.values()) if method not in sizes else {sizes[method]}
@@ -185,13 +185,13 @@ def _model_of(run: RunRecord, lineage: Lineage, writer: str) -> tuple[str, str]:
     """(run that it is from, model): the codes that it read, else the run whose model it took, else a name."""
     c = run.columns
     model = "" if str(c["method"]).startswith(WITHOUT_MODEL) else str(c["model"] or "")
-    named = ID_PATTERN.search(model)
+    named = _run_in(model)
     if writer and writer != run.id:
         return writer, short_model(model)
     if run.id in lineage.writers and c["command"] == "compress":
-        return next(iter(lineage.parents.get(run.id, ())), named[0] if named else ""), short_model(model)
+        return next(iter(lineage.parents.get(run.id, ())), named), short_model(model)
     if named:
-        return named[0], short_model(model)
+        return named, short_model(model)
     if c["parent_id"]:
         return str(c["parent_id"]), short_model(model)
     if model:
@@ -199,10 +199,18 @@ def _model_of(run: RunRecord, lineage: Lineage, writer: str) -> tuple[str, str]:
     return next(iter(lineage.parents.get(run.id, ())), ""), ""
 
 
+@cache
+def _run_in(model: str) -> str:
+    """The id of a run in the name of a model or folder; empty where there is none."""
+    found = ID_PATTERN.search(model)
+    return found[0] if found else ""
+
+
+@cache
 def short_model(model: str) -> str:
     """The last part of a hub name or folder; a run's id for a folder of it."""
-    found = ID_PATTERN.search(model)
-    return found[0] if found else PurePath(model).name if model.startswith(("/", ".", "~")) or "/" in model else model
+    is_path = model.startswith(("/", ".", "~")) or "/" in model
+    return _run_in(model) or (PurePath(model).name if is_path else model)
 
 
 def recipe_of(words: Sequence[str]) -> str:
@@ -211,6 +219,11 @@ def recipe_of(words: Sequence[str]) -> str:
     return next(
         (w.partition("=")[2] for w in words if w.startswith("--recipe=")), after.get("--recipe", after.get("run", ""))
     )
+
+
+@cache
+def _is_quantizer(methods: str) -> bool:
+    return all(m in plugins.names("quantizers") for m in methods.split(","))
 
 
 def reads_loss(run: RunRecord) -> bool:

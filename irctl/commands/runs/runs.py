@@ -51,7 +51,9 @@ def ls(
 
         view.check_format(format)
         reap.reap()
-        found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit)
+        found = query.list_runs(
+            dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit, with_settings=False
+        )
         if quiet and not json_ and format != "json":
             for run in found:
                 console.out(run.id)

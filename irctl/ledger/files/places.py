@@ -6,6 +6,7 @@ Absolute paths of runs recorded before that are read the same way: by the run id
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from irctl import paths
@@ -51,8 +52,10 @@ def here_of(text: str, runs: Path | None = None) -> Path:
 
 def run_folder(run_id: str, recorded: str, runs: Path | None = None) -> Path:
     """The folder of a run: among these runs (default: the project's) if it is there, else where it was indexed."""
-    here = (runs or paths.runs().absolute()) / run_id
-    return here if ID_PATTERN.fullmatch(run_id) and (here / run_json.NAME).is_file() else Path(recorded)
+    here = runs or paths.runs().absolute()
+    # texts, not paths: thousands of runs may be asked for
+    is_here = ID_PATTERN.fullmatch(run_id) and os.path.isfile(f"{here}{os.sep}{run_id}{os.sep}{run_json.NAME}")  # noqa: PTH113
+    return here / run_id if is_here else Path(recorded)
 
 
 def _after(path: PurePosixPath, part: str) -> PurePosixPath:

@@ -36,7 +36,7 @@ SLURM_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "CONFIGURING", "CO
 
 def reap(*, now: float | None = None) -> list[str]:
     """Mark running runs whose process is gone; returns their ids. `now` in seconds since 1970."""
-    candidates = query.list_runs(status="running") + query.list_runs(status="queued")
+    candidates = query.select("status IN ('running', 'queued')", (), with_settings=False)
     return [run.id for run in candidates if _reap(run.folder, now)]
 
 
