@@ -101,6 +101,8 @@ def cell(value: Any) -> str:
     if value is None or value == "":
         return "--"
     if isinstance(value, float):
+        if 0 < abs(value) < 0.001:  # a learning rate: four decimals would be zeros
+            return f"{value:.3g}"
         return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
     return str(value)
 

@@ -22,7 +22,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # before torch is imported: small tensors on several threads take twice the CPU time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-WORDS = 4_500
+WORDS = 8_100
 """The most frequent words, every letter and every piece of one letter: any text has tokens."""
 
 

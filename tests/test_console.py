@@ -138,3 +138,7 @@ def test_a_long_table_reads_as_rich_draws_it(monkeypatch, capsys, odd) -> None:
         console.table(rows, whole=("id",))
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1] and len(shown[0].splitlines()) >= 4
+
+
+def test_a_learning_rate_is_not_shown_as_zero() -> None:
+    assert [console.cell(v) for v in (2.857e-6, 0.0, 0.0123, 12.5)] == ["2.86e-06", "0.0000", "0.0123", "12.5"]

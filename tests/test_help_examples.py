@@ -13,7 +13,7 @@ from irctl.origins import derived
 PAGES = (
     "data ls|data check|data convert|encode|train|compress|hardneg|search|eval|export|report|"
     "runs ls|runs show|runs diff|runs sql|runs reindex|runs reap|runs tag|runs note|runs export|runs import|"
-    "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes run|recipes check|"
+    "runs reproduce|runs gc|recipes ls|recipes show|recipes cp|recipes run|recipes check|recipes reproduce|"
     "profiles ls|profiles show|doctor|demo|settings|help"
 ).split("|")
 NETWORK = ("data fetch",)

@@ -16,6 +16,7 @@ OF_FAMILIES = {"irctl/{command}/1": 1, "irctl/{schema}/1": 1}
 SITES = {
     **dict.fromkeys(
         "error show dry-run submitted data-fetch data-check data-convert recipes-show recipes-cp recipes-check "
+        "reproductions reproduced "
         "profiles-show demo demo-rag doctor report report-figure report-checklist runs runs-show runs-diff runs-sql "
         "settings settings-of help eval-file answers-file answers comparisons searches compress-train compress-shard "
         "export-model arms-eval".split(),

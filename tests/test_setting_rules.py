@@ -23,7 +23,7 @@ def kinds(name: str) -> tuple[type, ...]:
     """The types that a setting takes."""
     cls = settings._class_of(name.rpartition(".")[0])
     assert cls is not None
-    wanted = settings._hints(cls)[settings.schema(name).name]
+    wanted = settings.hints(cls)[settings.schema(name).name]
     return typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
 
 

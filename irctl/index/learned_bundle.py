@@ -137,9 +137,22 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def fingerprint_folder(folder: Path) -> str:
-    """sha256 of the names and bytes of all files below it: what a bundle knows its query encoder by."""
+CARD = "README.md"  # of a model, for people: a training's folder has one, the copy in its bundle none
+
+
+def are_copies(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same model, whatever is written about it."""
+    return fingerprint_folder(one, without=CARD) == fingerprint_folder(other, without=CARD)
+
+
+def fingerprint_folder(folder: Path, without: str = "") -> str:
+    """sha256 of the names and bytes of all files below it: what a bundle knows its query encoder by.
+
+    without: the name of a file that does not count.
+    """
     tree = hashlib.sha256()
     for file in hashing.files_below(folder):
+        if file.name == without:
+            continue
         tree.update(f"{file.relative_to(folder).as_posix()}\0{hashing.sha256_file(file)}\n".encode())
     return tree.hexdigest()

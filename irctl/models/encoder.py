@@ -200,7 +200,8 @@ class TextEncoder:
         Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite,
         ConfigError for what is no list of texts.
         """
-        if isinstance(texts, str) or any(not isinstance(t, str) for t in (texts := list(texts))):
+        texts = texts if isinstance(texts, str) else list(texts)
+        if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
             raise ConfigError("texts: expected a list of texts, found one text or other things", hint='["a text"]')
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
         if self.device.type == "cpu":

@@ -39,7 +39,7 @@ def test_positions_of_roberta_are_counted_from_its_padding_on(short_tokenizer: P
     from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    RobertaModel(RobertaConfig(vocab_size=4500, max_position_embeddings=66, **sizes)).save_pretrained(tmp_path)
+    RobertaModel(RobertaConfig(vocab_size=8100, max_position_embeddings=66, **sizes)).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(short_tokenizer).save_pretrained(tmp_path)
     asked = "encoder.pooling=mean"
     found = folder_facts.read_facts(locate(str(tmp_path)), settings(asked))

@@ -88,7 +88,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
             edited("config.json", vocab_size=100)(f),
             weights(lambda s: {k: v[:100].clone() if "word_emb" in k else v for k, v in s.items()})(f),
         ),
-        "has 4500 words, the model vectors for 100",
+        "has 8100 words, the model vectors for 100",
     ),
     "pooling without a configuration": (without("1_Pooling/config.json"), "cannot be opened as a model"),
     "no heads": (edited("config.json", num_attention_heads=0), "cannot be opened as a model"),
@@ -236,7 +236,7 @@ def test_a_static_embedding_is_whole_too(short_tokenizer: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="no weight extra"):
         load_encoder(settings(), str(tmp_path / "m"))
     weights(lambda s: {"embedding.weight": s["embedding.weight"][:100].clone()})(tmp_path / "m")
-    with pytest.raises(DataError, match="4500 words, the model vectors for 100"):
+    with pytest.raises(DataError, match="8100 words, the model vectors for 100"):
         load_encoder(settings(), str(tmp_path / "m"))
 
 

@@ -15,6 +15,7 @@ from irctl.ledger.files.identity import ID_PATTERN
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
+SEARCHES = ("search", "eval")
 MEASURED = ("eval", "train")
 """Commands whose measures are of quality."""
 HEADLINES = ("nDCG@10", "RR@10")
@@ -43,8 +44,10 @@ class Lineage:
             self.parents.setdefault(row["dst_run"], []).append(row["src_run"])
         self.above = {run.id: list(self._above(run.id)) for run in runs}
         known = _one_of({*self.above, *(i for ids in self.above.values() for i in ids)})
-        of_bundles = "SELECT DISTINCT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle' AND run_id IN {}"
-        self.writers = {r["run_id"] for r in query.rows(*known(of_bundles))}
+        of_bundles = "SELECT DISTINCT run_id, role FROM artifacts WHERE kind = 'bundle' AND run_id IN {}"
+        bundles = {(r["run_id"], r["role"]) for r in query.rows(*known(of_bundles))}
+        self.writers = {run_id for run_id, role in bundles if role == "out"}
+        self.readers = {run_id for run_id, role in bundles if role == "in"}
         sizes = "SELECT run_id, split, value FROM metrics WHERE name = 'code_size' AND run_id IN {} ORDER BY rowid"
         self.sizes: dict[str, dict[str, float]] = {}
         for row in query.rows(*known(sizes)):
@@ -66,7 +69,8 @@ class Lineage:
     def codes(self, run: RunRecord) -> tuple[str, str, float | None]:
         """(run that wrote the codes, their method with its transform, bytes a vector); blank where there are none."""
         method = str(run.columns["method"] or "")
-        if not (run.id in self.writers or (method and _is_quantizer(method))):
+        searched = run.columns["command"] in SEARCHES and run.id in self.readers  # trained codes have a method's name
+        if not (run.id in self.writers or searched or (method and _is_quantizer(method))):
             return "", "", None
         line = [run.id, *self.above[run.id]]
         writer = next((i for i in line if i in self.writers), "")

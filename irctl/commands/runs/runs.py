@@ -58,6 +58,9 @@ def ls(
             for run in found:
                 console.out(run.id)
             return
+        if not found and not json_ and format == "table":
+            asked = dataset or status or command or where
+            console.err("no run fits these conditions; irctl runs ls lists all" if asked else "no runs yet")
         rows = listing.list_rows(found, sort)
         if json_ or format == "json":
             runs = [{**row, **view.as_json(run)} for run, row in zip(found, rows, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
-from irctl.index.learned_bundle import find_encoder, fingerprint_folder
+from irctl.index.learned_bundle import are_copies, find_encoder
 from irctl.models import pair
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check_encoder(searched: Searched, encoder: Any, name: str) -> None:
 def _check_own(searched: Searched, own: Path, encoder: Any, name: str) -> None:
     """A copy of the bundle's query encoder is as good as itself: the training's own folder, for one."""
     folder = Path(encoder.located.folder)
-    if folder.resolve() == own.resolve() or fingerprint_folder(folder) == fingerprint_folder(own):
+    if folder.resolve() == own.resolve() or are_copies(folder, own):
         return
     raise DataError(
         f"{searched.folder}: its query centroids belong to the query encoder in it, not to {name}",

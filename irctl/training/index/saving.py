@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from irctl.config import Config
 from irctl.index.bundle import Bundle
-from irctl.index.learned_bundle import ENCODER, find_encoder, fingerprint_folder, write_learned
+from irctl.index.learned_bundle import ENCODER, are_copies, find_encoder, write_learned
 from irctl.index.scoring import SIMILARITY
 from irctl.models import pair
 from irctl.models.transforms import files as transform_files
@@ -108,7 +108,7 @@ def write_kept(
     encoder = load_encoder(config)
     said = _say_documents(parent, encoder)
     base, own = None, find_encoder(parent)
-    if said and (own is None or fingerprint_folder(own) != fingerprint_folder(Path(encoder.located.folder))):
+    if said and (own is None or not are_copies(own, Path(encoder.located.folder))):
         base = folder.with_name(f".{folder.name}.{ENCODER}")
         encoder.save(base, {**about, **said})
     written = write_bundle(bundle, parent, quantizer, about, query_encoder=base, documents=documents)

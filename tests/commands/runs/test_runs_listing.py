@@ -95,6 +95,18 @@ def test_a_row_says_model_or_base_run_codes_split_seed_measure_and_duration() ->
     assert shown[runs["codes"].id]["model"] == runs["train"].id  # what was there before stays as it was
 
 
+def test_trained_codes_are_codes_though_a_method_wrote_them() -> None:
+    trained = start("train", method="jpq", model="m")
+    trained.artifact("out", "bundle", "bundle-of-it", sha256="b2", n_rows=1400)
+    trained.metric("code_size", 12.0, dataset="cranfield")
+    trained.finish("completed")
+    codes = start("eval", method="jpq", model="m")
+    codes.artifact("in", "bundle", "bundle-of-it", sha256="b2", n_rows=1400)
+    codes.finish("completed")
+    row = listing.list_rows([query.find_run(codes.id)])[0]
+    assert (row["base_run"], row["codes"], row["bytes_per_vector"]) == (trained.id, "jpq", 12.0)
+
+
 def test_the_table_fits_a_terminal_of_100_columns_and_cuts_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = chain()
     monkeypatch.setattr(console, "_console", lambda **_: Console(width=WIDTH, markup=False, highlight=False))

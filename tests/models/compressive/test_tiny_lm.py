@@ -30,7 +30,7 @@ def test_a_context_has_every_key_once_and_its_questions_are_answered_by_it() -> 
 
 def test_its_files_are_rows_whose_words_are_one_token_each(tmp_path: Path) -> None:
     assert recall.write(tmp_path, train=4, test=2, seed=1) == {
-        "recall-train.json": 32, "recall.json": 16, "recall-text.json": 4
+        "recall-train.json": 32, "recall.json": 16, "recall-dev.json": 16, "recall-text.json": 4
     }  # fmt: skip
     tokenizer = tiny_lm.make_tokenizer()
     (row, *others) = list(read_rows(tmp_path / "recall.json", Words()))

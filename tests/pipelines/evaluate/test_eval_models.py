@@ -87,7 +87,9 @@ def test_several_workers_evaluate_to_the_numbers_of_one(place: Workspace, shares
     two = place.ok(f"{line} --devices 0-1").json
     assert {*shares_here} == {"encode_share:2", "search_share:2"}
     assert results(two) == results(one)
-    assert [r["run_sha256"] for r in two["results"]] == [r["run_sha256"] for r in one["results"]]
+    # encoded anew, so a last bit may differ with where in memory a batch lies: scores by rank, not bytes
+    scores = [np.loadtxt(Path(d["run_dir"]) / "out" / "run.trec.gz", usecols=4) for d in (one, two)]
+    np.testing.assert_allclose(*scores, rtol=0, atol=1e-6)
 
 
 def test_a_prompt_of_one_data_set_counts_there_and_nowhere_else(place: Workspace) -> None:

@@ -132,4 +132,4 @@ def test_adapters_need_memory_for_themselves_and_the_weights_of_the_rest(tiny_en
         for r in (0, 4)
     )
     weights = parameters.count_parameters(tiny_encoder)
-    assert whole == weights * 16 and weights * 4 < lora < weights * 4.2
+    assert whole == weights * 16 and weights * 4 < lora < weights * 4.5

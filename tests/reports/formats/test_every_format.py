@@ -45,9 +45,11 @@ def cells(form: str, table: Table, monkeypatch: pytest.MonkeyPatch) -> list[list
         lines = terminal.render(table, ids=False).splitlines()
         return [re.split(r"\s{2,}", line.strip())[1:] for line in lines if line.startswith("system ")]
     if form == "latex":
-        body = latex.render(table).partition(r"\midrule")[2].partition(r"\bottomrule")[0]
-        lines = [line for line in body.splitlines() if r" \\" in line]
-        return [re.split(r"(?<!\\)&", re.split(r"(?<!\\)%", line)[0])[1:] for line in lines]
+        # a table that is too wide is in parts, each with the systems again
+        parts = re.findall(r"\\midrule(.*?)\\bottomrule", latex.render(table), re.DOTALL)
+        listed = [[line for line in part.splitlines() if r" \\" in line] for part in parts]
+        split = [[re.split(r"(?<!\\)&", re.split(r"(?<!\\)%", line)[0])[1:] for line in lines] for lines in listed]
+        return [[text for part in rows for text in part] for rows in zip(*split, strict=True)]
     if form == "markdown":
         lines = [line for line in markdown.render(table).splitlines() if line.startswith("| system ")]
         return [line.strip("| ").split(" | ")[1:] for line in lines]

@@ -114,8 +114,8 @@ def test_runs_show_has_the_dev_score_of_the_saved_model_with_its_step(
     payload, run_id = train(configuration(tiny_encoder, **values))
     assert (payload["steps"], payload["model_step"], payload["dev_after"]) == (2, 1, 0.625)
     print_run(query.find_run(run_id))
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if "nDCG@10" in line]
-    assert "nDCG@10 over candidates, step 1" in row and "0.625" in row
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "nDCG@10 over candidates, step 1" in line]
+    assert "0.625" in row
 
 
 def test_the_stored_settings_rerun_to_the_same_weights(tiny_encoder, small, in_process) -> None:
