@@ -18,6 +18,7 @@ import torch
 from irctl.config import Config
 from irctl.data.contexts.split import Split
 from irctl.data.contexts.stored import StoredRows, find_stored, store
+from irctl.errors import DataError
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.language_model import dtype_of, open_language_model
@@ -31,7 +32,8 @@ from irctl.training.texts.samples import fit_context
 from irctl.types import Advance, Reporter
 
 MOST_NEW = 512
-"""Tokens of an answer at the most, and no more than a quarter of acerag.lm_tokens; one that is cut there ends open."""
+"""Tokens of an answer at the most, and no more than a quarter of acerag.lm_tokens or of what the model can read at all;
+one that is cut there ends open."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class AnsweringTeacher:
 
     @property
     def _most_new(self) -> int:
-        return min(MOST_NEW, int(settings.read(self.config).own.lm_tokens) // 4)
+        from transformers import AutoConfig
+
+        reads = int(AutoConfig.from_pretrained(str(self.located.folder), local_files_only=True).max_position_embeddings)
+        return min(MOST_NEW, int(settings.read(self.config).own.lm_tokens) // 4, reads // 4)
 
     def is_made(self, plan: RowPlan) -> bool:
         """Whether the answers for every file of a plan are here."""
@@ -115,6 +120,12 @@ def answer(lm: Any, tokenizer: Any, prompts: Sequence[Split], new: int, advance:
 
 def _fit(split: Split, most: int) -> tuple[int, ...]:
     room = most - len(split.head) - len(split.tail)
+    if room < 1 and split.context:  # an answer without its context would be taught as the truth
+        raise DataError(
+            f"acerag.targets=teacher: a prompt of {len(split.head) + len(split.tail)} tokens leaves no room for its "
+            f"context in the {most} that the language model reads before its answer",
+            hint="Shorter prompts, or --set acerag.targets=labels",
+        )
     context = fit_context(split.context, 1, room, max(len(split.context), 1))
     return (*split.head, *context, *split.tail)
 

@@ -12,7 +12,7 @@ import torch
 from irctl import config as settings
 from irctl.data.contexts import recall
 from irctl.data.contexts.split import Split
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 from irctl.models.compressive.language_model import open_language_model, open_tokenizer
 from irctl.models.locate import LocatedModel
 from irctl.pipelines.train.data_kinds import texts
@@ -64,6 +64,14 @@ def test_a_context_that_the_model_cannot_take_keeps_its_ends(made: Path) -> None
     assert lm.config.max_position_embeddings == 256
     fitted = teacher._fit(Split((1,), tuple(range(300)), (2, 3)), 192)
     assert len(fitted) == 192 and fitted[:2] == (1, 0) and fitted[-3:] == (299, 2, 3)
+
+
+def test_an_answer_leaves_its_model_room_for_the_context(made: Path) -> None:
+    """With 512 tokens for an answer nothing was left of 256 for the context, and the model answered without it."""
+    who = AnsweringTeacher(configuration(made, **{"acerag.lm_tokens": 4096}), located(made), None)
+    assert who._most_new == 256 // 4
+    with pytest.raises(DataError, match="leaves no room for its context"):
+        teacher._fit(Split((1,), (5, 6), (2, 3)), 3)
 
 
 def test_training_rows_are_taught_once_and_rows_held_out_keep_their_labels(
