@@ -156,6 +156,7 @@ def _forever(folder: Path) -> None:
     embedded(Hashed(pause_s=0.004), out=folder)
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_points_leaves_the_same_bytes(tmp_path: Path) -> None:
     embedded(out=tmp_path / "whole")
     whole, random_, kills = content(tmp_path / "whole"), random.Random(3), 0

@@ -53,6 +53,7 @@ def routed(place: Path, encoder: Path, **keys: object) -> tuple[Path, FittedTran
     return place, fitted
 
 
+@pytest.mark.slow
 def test_folders_give_both_sides_where_irctl_cannot_be_imported(tmp_path: Path, tiny_encoder: Path) -> None:
     asked: list[dict[str, object]] = [{"name": "soft_whiten"}, {"name": "renorm"}, {"name": "whiten", "dim": 3}]
     made = [routed(tmp_path / str(n), tiny_encoder, **keys) for n, keys in enumerate(asked)]

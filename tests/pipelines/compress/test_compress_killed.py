@@ -54,6 +54,7 @@ def killed_again_and_again(tmp_path: Path, kills: int, seed: int, rows: int = 60
     assert not list(out.rglob(".*tmp*"))
 
 
+@pytest.mark.slow
 def test_killed_twice_leaves_the_bytes_of_a_whole_run(tmp_path: Path) -> None:
     killed_again_and_again(tmp_path, 2, seed=1, rows=15_000)
 

@@ -128,6 +128,7 @@ def test_a_query_that_leaves_out_very_many_deepens_all_rankings_by_a_bound_only(
     assert left_out.most() == 2
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_orders_the_candidates_and_a_stop_keeps_its_scores(
     place: Workspace, tmp_path: Path, short_tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
