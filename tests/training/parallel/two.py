@@ -32,6 +32,7 @@ def run_pair(script: Path, *args: str) -> None:
 
 def become_both(script: str) -> None:
     """This process is the first of the two, its child the second: what the script imports is imported once."""
+    sys.path.insert(0, str(Path(script).parent))  # as where the script itself is run
     runpy.run_path(script)
     gc.freeze()
     child = os.fork()

@@ -52,7 +52,8 @@ def trained_by_two(made: Path, folder: Path, **more: object) -> Path:
 
 def assert_same(got: Path, wanted: Path) -> None:
     for name, tensor in weights(wanted).items():
-        assert torch.allclose(weights(got)[name], tensor, rtol=1e-5, atol=1e-5), name
+        # two steps of AdamW: where the true gradient is about 0 the order of sums decides (measured: 1.9e-5 at most)
+        assert torch.allclose(weights(got)[name], tensor, rtol=1e-5, atol=5e-5), name
     first, other = (journal.steps(run / "metrics.jsonl")[1] for run in (got, wanted))
     assert first["loss"] == pytest.approx(other["loss"], rel=1e-5)
     assert first["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
