@@ -194,3 +194,4 @@ def build(config: settings.Config, context: Any) -> Method:
 if __name__ == "__main__":
     folder = RunPaths(Path(sys.argv[1]))
     session.run(settings.resolve(settings.from_file(folder.config)), folder, build)
+    session.leave()  # as the worker does: a group that is left to the interpreter's end may abort there
