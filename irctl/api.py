@@ -98,10 +98,11 @@ class Index:
 
         if isinstance(queries, str):
             raise ConfigError("queries: expected a list of texts, found one text", hint=f"[{queries[:40]!r}]")
-        queries = queries if hasattr(queries, "dtype") else list(queries)  # read twice below: a generator once alone
-        if any(isinstance(q, bytes) or q is None for q in queries):
+        is_vectors = getattr(getattr(queries, "dtype", None), "kind", "") in tuple("fiub")  # of numbers, not of texts
+        queries = queries if is_vectors else list(queries)  # read more than once below: a generator once alone
+        if not is_vectors and any(isinstance(q, bytes) or q is None for q in queries):
             raise ConfigError("queries: expected texts or vectors, found bytes or None", hint="Decode them first")
-        if not all(isinstance(q, str) for q in queries):
+        if is_vectors or not all(isinstance(q, str) for q in queries):
             asked: NDArray[np.float32] = self._searched.of_queries(as_rows(queries, self.dim, "queries"))
             return asked
         used, name = self._opened.encoder(self._config)

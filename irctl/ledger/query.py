@@ -59,10 +59,13 @@ class SeveralRuns(DataError):
 
 
 def ask(work: Callable[[sqlite3.Connection], T]) -> T:
-    """What `work` reads, spool drained; from the folders, in memory, where the file is damaged or cannot be read."""
+    """What `work` reads, spool drained; from the folders, in memory, where the file is damaged or cannot be read.
+
+    A file of an earlier version is brought up to date first: reading thousands of folders takes minutes, each time.
+    """
     ledger = Ledger()
     try:
-        if publish.list_waiting() or not ledger.path.is_file():
+        if publish.list_waiting() or not ledger.path.is_file() or ledger.is_older():
             publish.drain(DRAIN_PATIENCE_S)
         with ledger.read() as connection:
             return work(connection)

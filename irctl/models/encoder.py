@@ -213,7 +213,7 @@ class TextEncoder:
         try:
             with guard, arithmetic.compute_in(self.dtype, self.device):
                 batch_tokens = pieces.batch_tokens if pieces else self.batch_tokens
-                for rows, prepare in self._batches(list(texts), side, batch_tokens):
+                for rows, prepare in self._batches(texts, side, batch_tokens):
                     piece = pieces.find(rows) if pieces else None
                     if piece is None:
                         features, tokens = prepare()

@@ -75,6 +75,11 @@ class Ledger:
                 )
             yield connection
 
+    def is_older(self) -> bool:
+        """Whether the file is of an earlier version, which the next writer brings up to date."""
+        with closing(self._open_for_reading()) as connection:
+            return 0 < schema.version(connection) < len(schema.MIGRATIONS)
+
     def _open_for_reading(self) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)

@@ -82,6 +82,12 @@ def test_an_older_file_is_backed_up_then_migrated(old_ledger: Path, monkeypatch:
     assert not list(old_ledger.parent.glob("*.tmp"))
 
 
+def test_who_asks_an_older_file_brings_it_up_to_date(old_ledger: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert query.find_run("paper").id == "20260101-120000000-aaaa"  # from the file: there are no folders
+    assert not Ledger().is_older() and old_ledger.with_name("ledger.v1.backup.db").is_file()
+    assert not caplog.records
+
+
 def test_a_migration_that_fails_leaves_the_old_file(old_ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = dump(old_ledger)
     broken = (*schema.MIGRATIONS, ("ALTER TABLE tags ADD COLUMN at TEXT", "UPDATE nothing SET at = 1"))
