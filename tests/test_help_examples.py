@@ -35,6 +35,7 @@ def short(in_process: None, shares_here: list[str], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(session, "run", lambda config, *more: train(config.replace(steps, derived("test")), *more))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run(page: str, place: Workspace, short: None) -> None:
     lines = examples(place.ok(f"irctl {page} --help").out)

@@ -70,6 +70,7 @@ def two_processes(tmp_path_factory) -> tuple[dict[str, torch.Tensor], float]:
     return safetensors.torch.load_file(folder / "grads"), first_loss(paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(pair.CASES)))
 def test_two_processes_equal_one(two_processes, number: int) -> None:
     results, _ = two_processes
@@ -158,6 +159,7 @@ def test_untrained_loss_is_ln_2_in_one_process(tmp_path: Path, loss_batch: int, 
     assert first_loss(paths) == pytest.approx(math.log(2), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_untrained_loss_is_ln_2_in_two_processes_with_accumulation(two_processes) -> None:
     assert two_processes[1] == pytest.approx(math.log(2), abs=1e-6)
 
