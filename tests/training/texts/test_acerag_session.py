@@ -84,10 +84,12 @@ def test_the_loss_held_out_is_measured_at_each_ratio_and_without_a_context_and_c
 
 @pytest.mark.slow
 def test_chunks_and_several_losses_a_step_give_the_weights_of_one(made: Path, tmp_path: Path) -> None:
-    one = weights(trained(tmp_path / "one", tiny.configuration(made)) / "model")
+    # ten times this rate and one of 51,584 weights differs by 1.9e-5: AdamW steps by noise where a gradient is about 0
+    rate = {"train.lr": 1e-3}
+    one = weights(trained(tmp_path / "one", tiny.configuration(made, **rate)) / "model")
     for name, more in {"chunks": {"batch.micro": 3}, "losses": {"batch.loss": 4}, "recomputed": {
         "train.gradient_checkpointing": "true"}}.items():  # fmt: skip
-        other = weights(trained(tmp_path / name, tiny.configuration(made, **more)) / "model")
+        other = weights(trained(tmp_path / name, tiny.configuration(made, **rate, **more)) / "model")
         for key, value in one.items():
             assert torch.allclose(value, other[key], atol=1e-5), (name, key)
 
