@@ -163,7 +163,7 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
 
 
 def _ask(call: Callable[[], T], repo: str) -> T:
-    """The hub's answer; its refusals in one line. huggingface_hub's are those of httpx, a missing token an OSError."""
+    """The hub's answer, or its refusal in one line. A missing token is an OSError, a refused file a cause."""
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     try:
@@ -172,12 +172,14 @@ def _ask(call: Callable[[], T], repo: str) -> T:
         raise EnvironmentUnfit(
             f"--repo {repo}: the hub is switched off (HF_HUB_OFFLINE)", hint="Unset it, or look with --dry-run"
         ) from e
-    except (HTTPError, OSError) as e:
-        status = getattr(getattr(e, "response", None), "status_code", 0)
-        lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+    except (HTTPError, OSError, RuntimeError, ValueError) as e:  # a file that was refused; a card that is not valid
+        refused = e.__cause__ if isinstance(e, RuntimeError) and e.__cause__ else e
+        status = getattr(getattr(refused, "response", None), "status_code", 0)
+        lines = [line.strip() for line in str(refused).splitlines() if line.strip()]
+        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or type(refused).__name__
         raise EnvironmentUnfit(
-            f"--repo {repo}: nothing was uploaded ({lines[0] if lines else type(e).__name__})",
+            f"--repo {repo}: nothing was uploaded ({said})",
             hint="Log in with hf auth login, or set HF_TOKEN to a token that may write there"
-            if status in (401, 403) or "token" in str(e).lower()
+            if status in (401, 403) or "token" in str(refused).lower()
             else "Try again where the hub can be reached, or look with --dry-run",
         ) from e

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
 
 import pytest
 from conftest import train_here
-from huggingface_hub import DatasetCard, HfApi, ModelCard
+from huggingface_hub import DatasetCard, ModelCard
+from local_hub import LocalHub, local_hub
 from word_collection import word_collection
 from workspace import Workspace
 
@@ -97,47 +96,36 @@ def test_a_dry_run_lists_every_file_and_the_card_and_asks_nobody(made: Workspace
     assert 'SentenceTransformer("me/toy")' in "\n".join(plan["card"])
 
 
-class Hub:
-    """HfApi as far as an upload needs it; keeps what it was asked."""
-
-    asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
-
-    def __init__(self, **_: object) -> None:
-        Hub.asked.clear()
-
-    def create_repo(self, repo: str, **more: Any) -> str:
-        self.asked.append((f"create {repo}", more))
-        return f"https://hub/{repo}"
-
-    def create_commit(self, repo: str, operations: list[Any], **more: Any) -> SimpleNamespace:
-        files = {o.path_in_repo: o.path_or_fileobj for o in operations}
-        self.asked.append((f"commit {repo}", {**more, "files": files}))
-        return SimpleNamespace(oid="c0ffee")
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with local_hub(monkeypatch) as hub:
+        yield hub
 
 
-def test_a_model_goes_up_in_one_commit_with_its_card(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+def test_a_model_goes_up_in_one_commit_with_its_card(made: Workspace, hub: LocalHub) -> None:
     payload = made.ok("export latest:train --to hub --repo me/toy --private --json").json
-    (created, how), (committed, sent) = Hub.asked
-    assert (created, how) == ("create me/toy", {"repo_type": "model", "private": True, "exist_ok": True})
-    assert committed == "commit me/toy" and sent["repo_type"] == "model"
-    assert Path(sent["files"]["model.safetensors"]) == model_of(made) / "model.safetensors"
-    assert ModelCard(sent["files"]["README.md"].decode()).data.model_name == "toy"
-    assert payload["commit"] == "c0ffee" and payload["files"] == len(sent["files"])
+    assert hub.created == [{"name": "toy", "organization": "me", "visibility": "private", "type": "model"}]
+    ((said, sent),) = hub.commits
+    folder = model_of(made)
+    below = {p.relative_to(folder).as_posix(): p for p in hashing.files_below(folder)}
+    assert {name: sent[name] for name in below if name != "README.md"} == {
+        name: path.read_bytes() for name, path in below.items() if name != "README.md"
+    }
+    assert list(hub.stored.values()) == [sent["model.safetensors"]] and set(sent) == {*below, "README.md"}
+    assert ModelCard(sent["README.md"].decode()).data.model_name == "toy"
     run = query.find_run(payload["run"])
-    assert [a["kind"] for a in query.artifacts(run, role="in")] == ["model"]
+    (model,) = query.artifacts(run, role="in")
+    assert model["kind"] == "model" and said == f"irctl: model {model['sha256'][:12]}"
+    assert payload["commit"] == "c0ffee" and payload["files"] == len(sent)
 
 
-def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(
-    made: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(made: Workspace, hub: LocalHub) -> None:
     made.ok("export latest:sq --to hub --repo me/codes")
-    (_, how), (_, sent) = Hub.asked
-    assert how["repo_type"] == sent["repo_type"] == "dataset" and how["private"] is None
-    manifest = json.loads(Path(sent["files"]["manifest.json"]).read_text())
-    assert {part["file"] for part in manifest["parts"]} <= set(sent["files"])
-    card = str(DatasetCard(sent["files"]["README.md"].decode()))
+    assert hub.created == [{"name": "codes", "organization": "me", "type": "dataset"}]
+    ((_, sent),) = hub.commits
+    manifest = json.loads(sent["manifest.json"])
+    assert {part["file"] for part in manifest["parts"]} <= set(sent)
+    card = str(DatasetCard(sent["README.md"].decode()))
     trained = query.find_run("latest:train")
     assert "| bytes a vector | 32 of 128 in float32 (32 dimensions) |" in card
     assert f"| encoder of the documents | {trained.id} |" in card and manifest["quantizer"]["sha256"] in card
@@ -166,17 +154,27 @@ def test_what_cannot_go_up_is_said_in_one_line(made: Workspace, line: str, code:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "hf auth login"), (403, "hf auth login"), (500, "where the hub can be reached")]
+    ("part", "status", "said"),
+    [
+        ("/create", 401, "hf auth login"),
+        ("/preupload/", 403, "hf auth login"),
+        ("/store/", 403, "hf auth login"),
+        ("/objects/batch", 400, "Bad request: not today"),
+        ("/validate-yaml", 400, "Invalid metadata in README.md"),
+        ("/commit/", 500, "500 Internal Server Error"),
+    ],
 )
 def test_a_refusal_of_the_hub_is_an_unfit_environment(
-    made: Workspace, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+    made: Workspace, hub: LocalHub, part: str, status: int, said: str
 ) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    def refuse(*_: object, **__: object) -> None:
-        response = SimpleNamespace(status_code=status, headers={}, request=None)
-        raise HfHubHTTPError(f"{status} from the hub\nsecond line", response=response)
-
-    monkeypatch.setattr(HfApi, "create_repo", refuse)
+    hub.refused[part] = status
     done = made.run("export latest:train --to hub --repo me/x")
-    assert done.code == 4 and f"{status} from the hub" in done.err and said in done.err
+    assert done.code == 4 and said in done.err and "nothing was uploaded" in done.err, done.err
+    assert not [files for _, files in hub.commits] or part == "/commit/"
+
+
+def test_a_hub_that_cannot_be_reached_is_one_too(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_hub(monkeypatch):
+        pass  # gone again
+    done = made.run("export latest:train --to hub --repo me/x")
+    assert done.code == 4 and "nothing was uploaded" in done.err and "where the hub can be reached" in done.err
