@@ -78,16 +78,20 @@ def write(path: Path, text: str) -> None:
 
 
 def draw(kind: str, folder: Path, wanted: Wanted, *, json_: bool) -> None:
-    """Save a figure and name its files."""
+    """Save a figure and name its files; what it leaves out, on stderr."""
     from irctl import console
     from irctl.pipelines.report import figures
 
-    written = [str(p) for p in figures.draw_figure(kind, folder, wanted)]
+    left_out: list[str] = []
+    written = [str(p) for p in figures.draw_figure(kind, folder, wanted, left_out)]
     if json_:
-        console.emit_json({"schema": "irctl/report-figure/1", "figure": kind, "files": written})
+        payload = {"schema": "irctl/report-figure/1", "figure": kind, "files": written, "left_out": left_out}
+        console.emit_json(payload)
         return
     for path in written:
         console.out(path)
+    for line in left_out:
+        console.err(line)
 
 
 def show_checklist(wanted: Wanted, group: str, *, json_: bool) -> None:

@@ -45,7 +45,7 @@ def report_group(
     tables = list(_tables(run.id, chains, meta))
     notes = [*([note] if note else []), *(f"Left out: {name}: {why}." for name, why in together(absent or {}).items())]
     text = [markdown.render(replace(t, notes=(*t.notes, *notes))) for t in tables]
-    text += [f"![{kind}]({kind}.png)\n" for kind in _figures(run, evals, meta)]
+    text += _figures(run, evals, meta)
     if text:
         write_atomic(run.out / "report.md", "\n".join(text))
     return "\n".join(text).splitlines()
@@ -116,9 +116,11 @@ def _known(baseline: str, records: Sequence[Record]) -> str:
 
 
 def _figures(run: RunHandle, evals: Sequence[str], meta: dict[str, Any]) -> list[str]:
-    """Names, without an ending, of the figures that were drawn into the group's folder."""
+    """Draw the figures into the group's folder; Markdown that shows them, with what they leave out."""
     from irctl.pipelines.report.figures import draw_figure
     from irctl.pipelines.report.report import Wanted
 
-    drawn = [p for kind in meta.get("figures", ()) if evals for p in draw_figure(kind, run.out, Wanted(runs=evals))]
-    return [p.stem for p in drawn if p.suffix == ".png"]
+    left_out: list[str] = []
+    kinds = meta.get("figures", ()) if evals else ()
+    drawn = [p for kind in kinds for p in draw_figure(kind, run.out, Wanted(runs=evals), left_out)]
+    return [*(f"![{p.stem}]({p.stem}.png)\n" for p in drawn if p.suffix == ".png"), *(f"{line}\n" for line in left_out)]

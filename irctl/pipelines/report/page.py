@@ -103,7 +103,9 @@ def _draw(tables: Sequence[Table], wanted: Wanted, trainings: Sequence[str]) -> 
     drawn: list[Drawn] = []
     for kind, of in asked:
         with suppress(DataError, ConfigError):  # what is missing is said where the figure is asked for by name
-            for name, figure, data in figures.draw(kind, of):
-                drawn.append(Drawn(name, encode(figure, "svg").decode(), data))
+            for name, figure, data, left_out in figures.draw(kind, of):
+                more = len(trainings) - MOST_CURVES if kind == "curves" else 0
+                older = (f"left out: {more} older trainings",) if more > 0 else ()
+                drawn.append(Drawn(name, encode(figure, "svg").decode(), data, (*left_out, *older)))
                 close(figure)
     return drawn

@@ -68,18 +68,22 @@ class Wanted:
         for name, words in legal.items():
             if (value := getattr(self, name)) not in words:
                 known = [w for w in words if w]
-                message = f"--{name.replace('_', '-')} {value}: expected {', '.join(known)}"
+                message = f"{option_of(name)} {value}: expected {', '.join(known)}"
                 raise ConfigError(message, hint=plugins.nearest(value, known))
         unfit, why = UNFIT.get(self.table, ((), ""))
         for name in unfit:
             if getattr(self, name) != getattr(Wanted(), name):
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{option}: not with --table {self.table}: {why}", hint="Drop it")
+                raise ConfigError(f"{option_of(name)}: not with --table {self.table}: {why}", hint="Drop it")
         if self.table in ALONE and len(named := read_measures(self)) > 1:
             raise ConfigError(
                 f"--measures {self.measures}: expected one with --table {self.table}, found {len(named)}",
                 hint=f"--measures {named[0]}",
             )
+
+
+def option_of(field: str) -> str:
+    """How a user names a field of Wanted."""
+    return f"--{'dataset' if field == 'datasets' else field.replace('_', '-')}"
 
 
 def make_tables(wanted: Wanted) -> list[Table]:

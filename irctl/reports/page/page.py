@@ -22,11 +22,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure: the name of its files, its SVG, its data as CSV."""
+    """A figure: the name of its files, its SVG, its data as CSV, what it leaves out."""
 
     name: str
     svg: str
     data: str
+    left_out: Sequence[str] = ()
 
 
 def render(
@@ -73,6 +74,7 @@ def _figure(number: int, drawn: Drawn) -> str:
     name = markup.text(drawn.name)
     shown = svg.inline(drawn.svg, f"f{number}-")
     shown = shown.replace("<svg", f'<svg role="img" aria-label="Figure: {name}"', 1)
+    told = markup.text("; ".join([drawn.name, *drawn.left_out]))
     return (
-        f'<figure id="f{number}" data-n="{number}" data-name="{name}">{shown}<figcaption>{name}</figcaption></figure>'
+        f'<figure id="f{number}" data-n="{number}" data-name="{name}">{shown}<figcaption>{told}</figcaption></figure>'
     )
