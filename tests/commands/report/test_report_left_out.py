@@ -38,8 +38,9 @@ def train(name: str, measured: Mapping[str, float], group: str | None = None, fa
 
 
 @pytest.fixture
-def trainings(own_folders: Path) -> dict[str, str]:
-    """Name -> run id; the last three are of one group."""
+def trainings(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Name -> run id; the last three are of one group. Figures come into the test's own folder."""
+    monkeypatch.chdir(own_folders)
     return {
         "old": train("old", {"loss": 3.0}),
         "ranks": train("ranks", {"loss": 1.0, "RR@10": 0.3}),
@@ -69,7 +70,7 @@ def test_curves_name_the_trainings_that_they_do_not_show_and_why(trainings: dict
     assert names("--run", trainings["ranks"]) == []
 
 
-def test_curves_say_it_on_stderr_beside_the_files(trainings: dict[str, str], own_folders: Path) -> None:
+def test_curves_say_it_on_stderr_beside_the_files(trainings: dict[str, str]) -> None:
     result = irctl("--figure", "curves", "-o", "figures")
     assert "left out, nothing measured at a step: silent" in result.stderr
     assert [Path(line).suffix for line in result.stdout.split()] == [".pdf", ".svg", ".png", ".csv"]
