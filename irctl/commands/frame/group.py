@@ -23,8 +23,8 @@ from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
+    from irctl.pipelines.arms.asked import Asked
     from irctl.pipelines.arms.chains import Chain
-    from irctl.pipelines.arms.steps import Asked
 
 
 def run_group(options: Options, *, named: Mapping[str, object], names: Mapping[str, str], seeds: str) -> None:
@@ -72,7 +72,7 @@ def evaluate_arms(options: Options, group: RunRecord, *, named: Mapping[str, obj
 
 
 def _read_asked(options: Options, seeds: str) -> Asked:
-    from irctl.pipelines.arms.steps import Asked
+    from irctl.pipelines.arms.asked import Asked
 
     read = reader(options.root)
     return Asked(
@@ -127,7 +127,8 @@ def run_alone(options: Options) -> None:
 def check_arms(root: Any, recipe: str) -> list[str]:
     """What is wrong with the command lines of a group recipe, with and without [tiny]: the first error of each."""
     from irctl import config, recipes_index
-    from irctl.pipelines.arms.steps import Asked, plan
+    from irctl.pipelines.arms.asked import Asked
+    from irctl.pipelines.arms.steps import plan
 
     if not recipes_index.arms(recipe):
         return []

@@ -60,7 +60,7 @@ def changed_settings(config: Config) -> list[str]:
 def dry_run(
     command: str, options: Options, config: Config, describe: Callable[[Config], dict[str, Any]] | None
 ) -> None:
-    """--dry-run: the settings that are not defaults, and what the command would do."""
+    """--dry-run: the settings that are not defaults, and what the command would do. A plan says its own `settings`."""
     from irctl import console
     from irctl.data.files import hub
 
@@ -75,7 +75,7 @@ def dry_run(
         )
         return
     console.out("settings (others are defaults; --show prints all)")
-    for line in changed_settings(config):
+    for line in plan.pop("settings", None) or changed_settings(config):
         console.out(f"  {line}")
     _outline(plan, console.out)
 

@@ -37,8 +37,9 @@ def find(options: Options, names: dict[str, str]) -> Trainings:
 
 
 def _of_group(options: Options, names: dict[str, str], whole: Config) -> Trainings:
+    from irctl.pipelines.arms.asked import Asked
     from irctl.pipelines.arms.chains import BRACES
-    from irctl.pipelines.arms.steps import Asked, plan
+    from irctl.pipelines.arms.steps import plan
 
     read = reader(options.root)
     line = read(("recipes", "run", options.recipe, "--profile", options.profile))

@@ -23,6 +23,11 @@ from irctl.errors import DataError
 
 FORMAT = 2
 FIELDS = ("query", "positive", "negative")
+NO_PAIRS = (
+    "A file as --data holds training pairs, {query, positive, negative?} a record. Passages to encode, compress or "
+    "search: a folder with corpus.jsonl, {_id, title?, text} a line. Questions with their contexts: irctl eval --task"
+)
+"""What to do with a file of other records."""
 
 
 def is_pairs(path: Path) -> bool:
@@ -37,8 +42,10 @@ def is_pairs(path: Path) -> bool:
 
 
 def read_pairs(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
-    """(line, query, positive, negative or None). Raises DataError with file:line for null, empty and equal texts."""
+    """(line, query, positive, negative or None). DataError with file:line for other records, null and equal texts."""
     for line, record in _records(path):
+        if not {"query", "positive"} <= record.keys():
+            raise line_error(path, line, "a record of query and positive", ", ".join(record) or "no field", NO_PAIRS)
         texts = {}
         for name in FIELDS:
             value = record.get(name)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths, recipes_index
 from irctl.errors import PartlyDone, RunFailed
 from irctl.ledger.recording import GROUP
-from irctl.pipelines.arms import estimate, held_out, members
+from irctl.pipelines.arms import arm_settings, estimate, held_out, members
+from irctl.pipelines.arms.asked import Asked
 from irctl.pipelines.arms.chains import BRACES, Chain, DoneLines, Pool
 from irctl.pipelines.arms.group_report import report_group, together
-from irctl.pipelines.arms.steps import Asked, left_out, plan
+from irctl.pipelines.arms.steps import left_out, plan
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def tell_failed(chains: Sequence[Chain], lines: Sequence[str], reporter: Reporte
 
 
 def describe(config: Config, asked: Asked) -> dict[str, Any]:
-    """What --dry-run prints: every command line; {run} and {ARM} are ids that lines before it print.
+    """What --dry-run prints: the arms' settings; each command line; {run} and {ARM} are ids that lines before it print.
 
     Where the collection is not on this machine, the lines as its usual splits would make them, and what is missing.
     """
@@ -90,4 +91,5 @@ def describe(config: Config, asked: Asked) -> dict[str, Any]:
     waits = {c.name: ", ".join(p.name for p in c.after.values()) for c in chains if c.after}
     more = {"after": waits, "left out": together(absent), "missing": missing}
     more["estimate"] = estimate.describe(config, asked, chains)
+    more["settings"] = arm_settings.lines(config, asked, list(dict.fromkeys(c.arm for c in chains if c.arm)))
     return {"command lines": f"{len(lines)}, {pace}", "lines": lines, **{k: v for k, v in more.items() if v}}

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from irctl import slurm
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.origins import derived
+from irctl.pipelines.arms.arm_settings import settings_of
+from irctl.pipelines.arms.asked import Asked
 from irctl.pipelines.arms.chains import Chain
-from irctl.pipelines.arms.steps import Asked, settings_of
 from irctl.training import batch_plan
 from irctl.training.run_files import journal
 
@@ -76,10 +77,9 @@ def check_devices(config: Config, asked: Asked, chains: Sequence[Chain]) -> None
 
 
 def _on_its_device(config: Config, asked: Asked, arm: str) -> Config:
-    """The settings of an arm on the group's hardware, of which --devices gives it one device."""
-    hardware = {k: v for k, v in config.flat().items() if k.startswith("hardware.")}
-    one = {"hardware.devices": 1} if asked.devices else {}
-    return settings_of(config, asked, arm).replace(hardware | one, derived("--profile"))
+    """The settings of an arm; --devices gives it one device."""
+    own = settings_of(config, asked, arm)
+    return own.replace({"hardware.devices": 1}, derived("--devices")) if asked.devices else own
 
 
 def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Training:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from irctl import config as schema
 from irctl import plugins, recipes_index
-from irctl.command_line import CommandLine, Read, Role
+from irctl.command_line import CommandLine, Role
 from irctl.errors import ConfigError
-from irctl.origins import CHOSEN, Kind
+from irctl.origins import Kind
 from irctl.pipelines.arms import code_sizes, held_out
+from irctl.pipelines.arms.arm_settings import settings_of
+from irctl.pipelines.arms.asked import TRAINED, Asked
 from irctl.pipelines.arms.chains import BRACES, MEASURING, RUN, Chain
 
 if TYPE_CHECKING:
@@ -31,45 +31,8 @@ ALSO_MEASURING = ("eval.", "search.", "hardware.", "data.root")
 """Settings of --set that steps which only measure get too."""
 FOR_ALL = ("--data", "--model")
 """Options that every step gets that takes them and has none of its own; of those that measure --data alone."""
-TRAINED = "trained"
-"""The option, and the word in braces, of a model that the user trained; without it arms that read it are left out."""
 PATTERNS = ("dataset", "split")
 """Braces that are `irctl eval`'s own, in names of run files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a user asked for, and how irctl reads and checks a line. seeds: '1,2,3' or empty. devices: one run on each.
-
-    line: the whole command line. check raises ConfigError for settings that its command refuses.
-    """
-
-    recipe: str = ""
-    tiny: bool = False
-    seeds: str = ""
-    devices: Sequence[int] = ()
-    line: CommandLine
-    read: Read
-    check: Callable[[CommandLine], None] = lambda line: None
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """[meta] of the recipe or of the group that an arm belongs to."""
-        group, colon, _ = self.recipe.rpartition(":")
-        table = recipes_index.read(group if colon else self.recipe) if self.recipe else {}
-        return dict(table.get("meta", {}))
-
-    @property
-    def trained(self) -> str:
-        """The model, or its run, that --trained names; empty without it."""
-        return next(iter(self.line.values(f"--{TRAINED}")[-1:]), "")
-
-    @property
-    def forwarded(self) -> CommandLine:
-        """What of the line its steps get."""
-        if self.line.has("--out"):
-            raise ConfigError("--out: the models of a group would overwrite each other", hint="Drop it")
-        return self.line.without(Role.START, Role.DISPLAY, "--recipe", "--tiny", "--seed", "--seeds", f"--{TRAINED}")
 
 
 def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]:
@@ -310,15 +273,6 @@ def _unused_label(arm: Config, others: int) -> str:
 def in_words(value: Any) -> str:
     """A setting as it is typed."""
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-def settings_of(config: Config, asked: Asked, arm: str) -> Config:
-    """The group's settings with those of an arm, which --config, options and --set outrank."""
-    if not arm:
-        return config
-    layer = recipes_index.layer(f"{asked.recipe}:{arm}", tiny=asked.tiny)
-    high = {k: (v, config.origin(k)) for k, v in config.flat().items() if config.origin(k).kind in CHOSEN}
-    return schema.resolve(layer, high)
 
 
 def _evaluations(config: Config, asked: Sequence[str] | None) -> list[tuple[str, ...]]:

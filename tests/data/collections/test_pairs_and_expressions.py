@@ -67,6 +67,15 @@ def test_wrong_pairs_are_named_with_their_line(tmp_path: Path, row: dict[str, An
         open_collection(str(path))
 
 
+def test_rows_of_another_kind_are_told_what_a_file_holds_and_where_passages_stand(tmp_path: Path) -> None:
+    folders.jsonl(tmp_path / "key.jsonl", [{"query": "a", "key": ["passage"], "answers": ["b"]}])
+    with pytest.raises(
+        DataError, match=r"key.jsonl:1: expected a record of query and positive, found query, key, a"
+    ) as e:
+        open_collection(str(tmp_path / "key.jsonl"))
+    assert "training pairs" in e.value.hint and "a folder with corpus.jsonl" in e.value.hint
+
+
 def test_dev_json_beside_train_json_is_its_split_dev_over_the_texts_of_both(tmp_path: Path) -> None:
     folders.jsonl(tmp_path / "my_train.jsonl", [{"query": "a", "positive": "x", "negative": "y"}])
     assert open_collection(str(tmp_path / "my_train.jsonl")).splits() == ("train",)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from workspace import line_of
 
-from irctl import config, recipes_index
+from irctl import config, profiles, recipes_index
 from irctl.ledger import query
 from irctl.ledger.recording import start_run
-from irctl.origins import Kind, Origin
 from irctl.pipelines.arms import arms, steps
 from irctl.training.run_files import journal
 
@@ -25,6 +24,7 @@ evaluate = ["dev"]
 
 [batch]
 global = 27
+micro = 9
 
 [train]
 epochs = 2
@@ -38,7 +38,7 @@ loss.name = "kl"
 """
 
 
-PROFILE = {"hardware.micro_batch": (9, Origin(Kind.PROFILE, "of a test"))}
+PROFILE = profiles.layer("cpu", "sycl")
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from irctl.ledger.recording import start_run
 from irctl.origins import Kind, Origin
 from irctl.pipelines.arms import arms
 from irctl.pipelines.arms import chains as arms_chains
-from irctl.pipelines.arms.steps import Asked, left_out, plan, settings_of
+from irctl.pipelines.arms.arm_settings import settings_of
+from irctl.pipelines.arms.steps import Asked, left_out, plan
 from irctl.types import Silent
 
 META = '[meta]\ntitle = "t"\nsource = "s"\ncommand = "irctl recipes run codes.toml"\nseeds = [1, 2]\n'
@@ -367,7 +368,7 @@ def test_a_dry_run_without_the_collection_prints_the_plan_and_says_what_is_missi
 def test_a_file_of_settings_stands_above_the_arms_of_a_group() -> None:
     """Its steps get --config too, so that the plan and they say the same."""
     file, recipe = Origin(Kind.FILE, "own.toml", line=2), Origin(Kind.RECIPE, "isotropy-paper.toml")
-    asked: Any = SimpleNamespace(recipe="isotropy-paper", tiny=True)
+    asked: Any = SimpleNamespace(recipe="isotropy-paper", tiny=True, profile="cpu")
     group = config.resolve({"train.projection_lr": (3e-3, file), "train.base_lr": (3e-6, recipe)})
     arm = settings_of(group, asked, "no-head").train
     assert (arm.projection_lr, arm.base_lr) == (3e-3, 0.0)
