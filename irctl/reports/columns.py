@@ -186,11 +186,13 @@ def choose(
     measures: Sequence[str] = (),
     columns: Sequence[str] = (),
     datasets: Sequence[str] = (),
+    elsewhere: Sequence[str] = (),
 ) -> list[Column]:
     """Columns of a table over these records. Raises ConfigError for a name that is no column of them.
 
     datasets: those that an average must have, evaluated or not. Without them the average of a table by data set is over
-    all that are there, shown or not; of any other table, over those that it shows.
+    all that are there, shown or not; of any other table, over those that it shows. elsewhere: measures of the other
+    tables of the same report, which may be named for this one too.
 
     A preset's own measures, and facts that no record has, are left out silently; what the user names never is.
     """
@@ -225,7 +227,7 @@ def choose(
                 chosen.append(column)
         elif hits := _places(name, cells):
             chosen += [_measure_column(*cell, first, cells, single=False) for cell in hits]
-        elif name in present:
+        elif name in present or name in elsewhere:
             chosen += [_measure_column(*cell, name, cells, single=len(cells) == 1) for cell in cells]
         else:
             known = ["avg", *FACTS, *dict.fromkeys(c[0] for c in cells), *present]
@@ -233,6 +235,13 @@ def choose(
             hint = f"Did you mean '{close[0]}'?" if close else f"Measured: {', '.join(present)}"
             raise ConfigError(f"no column '{name}': no evaluation has it", hint=hint)
     return chosen
+
+
+def list_filled(records: Sequence[Record]) -> list[str]:
+    """Columns that some record has a value for: measures first, then facts."""
+    wholes = index_wholes(records)
+    read = [name for name, (_, reader) in FACTS.items() if any(reader(r, wholes) is not None for r in records)]
+    return list(dict.fromkeys((*(r.measure for r in records if r.measure), *read)))
 
 
 def _places(name: str, cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -12,7 +12,17 @@ from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
 from irctl.reports import answers_table, code_pivot, grouping, isotropy_table, neighbour_recall
-from irctl.reports.columns import ACROSS, ANSWERS, CODE_PIVOT, ISOTROPY, PRESETS, choose, headline, is_across
+from irctl.reports.columns import (
+    ACROSS,
+    ANSWERS,
+    CODE_PIVOT,
+    ISOTROPY,
+    PRESETS,
+    choose,
+    headline,
+    is_across,
+    list_filled,
+)
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
 from irctl.reports.footnotes import GROUPS
@@ -144,6 +154,7 @@ def build_tables(
         places = dict.fromkeys(_place(r, wanted.table) for r in keep_newest(records))
         groups = [[r for r in records if _place(r, wanted.table) == place] for place in places]
     commits = sorted({r.commit for r in records if r.commit})
+    measured = list(dict.fromkeys(r.measure for r in records))
     built = []
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.table in ALONE:
@@ -172,9 +183,26 @@ def build_tables(
             remarks=(*((f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else ()), *remark),
         )
         of_groups = [] if set(wanted.datasets.replace(",", " ").split()).isdisjoint(GROUPS) else dataset_names(wanted)
-        chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups)
+        chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups, elsewhere=measured)
         built.append(build(group, chosen, options))
-    return built
+    return _tell_empty(built, records) if columns else built
+
+
+def _tell_empty(tables: Sequence[Table], records: Sequence[Record]) -> list[Table]:
+    """The tables, with a note on named columns in which no row of any has a value. ConfigError where that is all."""
+    filled: dict[str, bool] = {}
+    for table in tables:
+        for i, column in enumerate(table.columns):
+            has_value = any(row.cells[i].value is not None for row in table.rows)
+            filled[column.key] = filled.get(column.key, False) or has_value
+    empty = ", ".join(key for key, has_value in filled.items() if not has_value)
+    if not empty:
+        return list(tables)
+    told = f"With values: {', '.join(list_filled(records))}."
+    if not any(filled.values()):
+        rows = sum(len(t.rows) for t in tables)
+        raise ConfigError(f"--columns: none of the {rows} rows has a value of {empty}", hint=told.rstrip("."))
+    return [replace(t, notes=(*t.notes, f"No row has a value of {empty}. {told}")) for t in tables]
 
 
 def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery) -> Table:
