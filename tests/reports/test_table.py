@@ -240,7 +240,7 @@ def test_a_data_set_without_the_baseline_is_shown_untested() -> None:
     cranfield, toy = report.build_tables(records, report.Wanted(baseline="A"), per_query)
     assert cranfield.comparisons and not any("No row" in note for note in cranfield.notes)
     assert not toy.comparisons and "No row 'A' here: nothing is tested." in toy.notes
-    with pytest.raises(ConfigError, match="no row 'nothing'"):
+    with pytest.raises(ConfigError, match=r"--baseline nothing: no row of this report \(--table main\). Rows: A, B"):
         report.build_tables(records, report.Wanted(baseline="nothing"), per_query)
 
 

@@ -105,6 +105,7 @@ def show_checklist(wanted: Wanted, group: str, *, json_: bool) -> None:
     from irctl.reports import neighbour_recall
     from irctl.reports.checklist import checklist
 
+    wanted.refuse((*report.OF_TABLES, "table", "columns", "measures"), "--checklist")
     arms: list[group_checklist.Member] = []
     if group:
         if (found := members.find_group(group)) is None:

@@ -12,7 +12,7 @@ from irctl import plugins
 from irctl.errors import ConfigError
 from irctl.pipelines.report import report, run_figures
 from irctl.pipelines.report.records import gather, open_per_query
-from irctl.pipelines.report.report import Wanted, option_of
+from irctl.pipelines.report.report import OF_TABLES, Wanted
 from irctl.reports import neighbour_recall
 from irctl.reports.columns import ANSWERS, CODE_PIVOT, ISOTROPY, headline
 from irctl.reports.figures import code_sizes, figures, isotropy, ratios
@@ -34,7 +34,6 @@ LACKING = {
 }
 """Figures of records -> what is true of those that have the measure and are not drawn."""
 
-OF_TABLES = ("baseline", "columns", "group_by", "marks", "test", "correction", "mixed")
 UNFIT = {
     **dict.fromkeys(LACKING, OF_TABLES),
     "delta": (),
@@ -46,9 +45,7 @@ UNFIT = {
 
 def draw_figure(kind: str, folder: Path, wanted: Wanted, left_out: list[str] | None = None) -> list[Path]:
     """Draw a figure and save it in every format; the files written. left_out: takes what it does not show, and why."""
-    for field in UNFIT.get(kind, ()):
-        if getattr(wanted, field) != getattr(Wanted(), field):
-            raise ConfigError(f"{option_of(field)}: not with --figure {kind}", hint="Drop it")
+    wanted.refuse(UNFIT.get(kind, ()), f"--figure {kind}")
     written = []
     for name, figure, data, notes in draw(kind, wanted):
         written += figures.save(figure, data, folder, name)

@@ -9,7 +9,7 @@ from irctl import plugins
 from irctl.data.collections.split_names import ALL, POOL
 from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
-from irctl.pipelines.report import bundle_probes, unjudged
+from irctl.pipelines.report import bundle_probes, remarks, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
 from irctl.reports import answers_table, code_pivot, grouping, isotropy_table, neighbour_recall
 from irctl.reports.columns import (
@@ -21,7 +21,6 @@ from irctl.reports.columns import (
     choose,
     headline,
     is_across,
-    list_filled,
 )
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
@@ -47,10 +46,13 @@ MAKES = {
 """Tables of ALONE -> what there has to be for one."""
 
 UNFIT = {
-    CODE_PIVOT: (("baseline", "columns", "group_by", "marks"), "rows are codes, columns transforms"),
+    CODE_PIVOT: (("baseline", "columns", "group_by", "marks"), "it tests each code against itself untransformed"),
     ISOTROPY: (("columns", "group_by", "marks"), "it has columns of its own, and p in one of them"),
 }
 """Tables -> (what has no meaning in them, why)."""
+
+OF_TABLES = ("baseline", "columns", "group_by", "marks", "test", "correction", "mixed")
+"""What has a meaning in tables alone, not in figures or in the checklist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +83,18 @@ class Wanted:
                 message = f"{option_of(name)} {value}: expected {', '.join(known)}"
                 raise ConfigError(message, hint=plugins.nearest(value, known))
         unfit, why = UNFIT.get(self.table, ((), ""))
-        for name in unfit:
-            if getattr(self, name) != getattr(Wanted(), name):
-                raise ConfigError(f"{option_of(name)}: not with --table {self.table}: {why}", hint="Drop it")
+        self.refuse(unfit, f"--table {self.table}: {why}")
         if self.table in ALONE and len(named := read_measures(self)) > 1:
             raise ConfigError(
                 f"--measures {self.measures}: expected one with --table {self.table}, found {len(named)}",
                 hint=f"--measures {named[0]}",
             )
+
+    def refuse(self, unread: Sequence[str], where: str) -> None:
+        """Raise ConfigError for one of these fields that is set: nothing there reads it."""
+        for name in unread:
+            if getattr(self, name) != getattr(Wanted(), name):
+                raise ConfigError(f"{option_of(name)}: not with {where}", hint="Drop it")
 
 
 def option_of(field: str) -> str:
@@ -136,7 +142,7 @@ def build_tables(
 ) -> list[Table]:
     """The same from records: pure but for per_query and best."""
     every, records = records, narrow(records, wanted)
-    remark = _say_left_out(every, records)
+    remark = remarks.tell_left_out(every, records)
     shown = read_measures(wanted)
     columns = [_column_name(c) for c in split_list(wanted.columns)]
     if wanted.table == COMPRESSION:
@@ -161,14 +167,11 @@ def build_tables(
         alone = [_alone(group, base, wanted, per_query) for group, base in zip(groups, tested, strict=True)]
         if not (shown_alone := [t for t in alone if t.rows]):
             raise DataError(f"--table {wanted.table}: nothing to report", hint=MAKES[wanted.table])
-        return shown_alone
-    if wanted.baseline and not any(tested):
-        find_row(wanted.baseline, keep_newest(records))  # says which rows there are
+        return remarks.tell_untested(shown_alone, tested, wanted.baseline, wanted.table, every)
     for group, base in zip(groups, tested, strict=True):
         places_here = dict.fromkeys(f"{r.dataset} {r.split}".strip() for r in group)
         if wanted.table == COMPRESSION or {GAP, OVERLAP} & set(columns):
             group = add_gap(add_overlap(keep_newest(group), best), headline(group, shown))
-        untested = wanted.baseline and base is None
         options = TableOptions(
             title=next(iter(places_here)) if len(places_here) == 1 else f"{headline(group, shown)} by data set",
             baseline=base,
@@ -180,29 +183,13 @@ def build_tables(
             own_similarity=wanted.table in ACROSS,
             command=wanted.command,
             commit=commits[-1] if len(commits) == 1 else "",
-            remarks=(*((f"No row '{wanted.baseline}' here: nothing is tested.",) if untested else ()), *remark),
+            remarks=remark,
         )
         of_groups = [] if set(wanted.datasets.replace(",", " ").split()).isdisjoint(GROUPS) else dataset_names(wanted)
         chosen = choose(group, wanted.table, measures=shown, columns=columns, datasets=of_groups, elsewhere=measured)
         built.append(build(group, chosen, options))
-    return _tell_empty(built, records) if columns else built
-
-
-def _tell_empty(tables: Sequence[Table], records: Sequence[Record]) -> list[Table]:
-    """The tables, with a note on named columns in which no row of any has a value. ConfigError where that is all."""
-    filled: dict[str, bool] = {}
-    for table in tables:
-        for i, column in enumerate(table.columns):
-            has_value = any(row.cells[i].value is not None for row in table.rows)
-            filled[column.key] = filled.get(column.key, False) or has_value
-    empty = ", ".join(key for key, has_value in filled.items() if not has_value)
-    if not empty:
-        return list(tables)
-    told = f"With values: {', '.join(list_filled(records))}."
-    if not any(filled.values()):
-        rows = sum(len(t.rows) for t in tables)
-        raise ConfigError(f"--columns: none of the {rows} rows has a value of {empty}", hint=told.rstrip("."))
-    return [replace(t, notes=(*t.notes, f"No row has a value of {empty}. {told}")) for t in tables]
+    built = remarks.tell_untested(built, tested, wanted.baseline, wanted.table, every)
+    return remarks.tell_empty(built, records) if columns else built
 
 
 def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery) -> Table:
@@ -234,16 +221,6 @@ def _without_fronts(records: Sequence[Record], table: str) -> list[Record]:
     records = [r for r in records if r.method != answers_table.METHOD] or answers
     others = [r for r in records if not r.part]
     return others if others and table != ISOTROPY else list(records)
-
-
-def _say_left_out(records: Sequence[Record], shown: Sequence[Record]) -> tuple[str, ...]:
-    here, said = {r.run_id for r in shown}, []
-    for table, is_answer in ((ISOTROPY, False), (ANSWERS, True)):
-        apart = [r for r in records if r.part and (r.method == answers_table.METHOD) == is_answer]
-        runs = dict.fromkeys(r.run_id for r in apart if r.run_id not in here)
-        if runs and not any(r.part for r in shown):
-            said.append(f"Left out, with a table of their own (--table {table}): {', '.join(runs)}.")
-    return tuple(said)
 
 
 def _place(r: Record, table: str) -> tuple[str, str, str]:
