@@ -7,7 +7,6 @@ Each resolved value carries its origin. A key is `section.name`; a plug-in file'
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import types
@@ -223,12 +222,13 @@ def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     if name.startswith(REGULARIZERS) and section != REGULARIZERS.rstrip(".") and cls is None:
         _check_name(name, "regularizers", section.removeprefix(REGULARIZERS), origin)
     legal = list(known_keys())
-    sections = list(dict.fromkeys(k.partition(".")[0] for k in legal))
-    near = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)
-    legal = near or [k for k in legal if cls and k.rpartition(".")[0] == section] or [f"{s}." for s in sections]
+    near = plugins.near_keys(name, legal)
+    shown = [k for k in legal if cls and k.rpartition(".")[0] == section]
+    sections = list(dict.fromkeys(f"{k.partition('.')[0]}." for k in legal))
     formerly = (plugins.literal("methods", method, "FORMERLY") or {} for method in plugins.names("methods"))
     here = next((flags[leaf] for flags in formerly if leaf in flags), "")
-    hint = f"It is {here}" if here else plugins.nearest(name, legal)
+    hint = f"It is {here}" if here else plugins.ask_keys(near) if near else ""
+    hint = hint or (f"Known: {', '.join(shown)}" if shown else plugins.nearest(f"{name.partition('.')[0]}.", sections))
     raise ConfigError(f"no setting named '{name}' (from {origin})", hint=hint)
 
 

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import importlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,10 @@ def names(package: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (HERE / package).glob("*.py") if not p.stem.startswith("_")))
 
 
+MOST_KEYS = 4
+"""Keys of one question."""
+
+
 def nearest(wrong: str, legal: tuple[str, ...] | list[str], otherwise: str = "") -> str:
     """'Did you mean ...?' for a wrong name; where none is near `otherwise`, by default the list of legal ones."""
     return near(wrong, legal) or otherwise or f"Known: {', '.join(legal)}"
@@ -35,6 +40,34 @@ def near(wrong: str, legal: tuple[str, ...] | list[str]) -> str:
     """'Did you mean ...?', or nothing: for messages that list the legal names themselves."""
     close = difflib.get_close_matches(wrong, legal, n=1, cutoff=0.6)
     return f"Did you mean '{close[0]}'?" if close else ""
+
+
+def near_keys(wrong: str, legal: Sequence[str]) -> list[str]:
+    """Keys that somebody may have meant by a wrong one, the likeliest first; none where nothing is near.
+
+    A key that ends in what was typed (`lr`, `infonce.temperature`); a near one of the section, where there is such a
+    section; a near one of the whole; the same last part, or a near one, anywhere. What a section adds to the likeness
+    of two keys says nothing: train.optimiser is not train.base_lr.
+    """
+    section, _, leaf = wrong.rpartition(".")
+    by_leaf: dict[str, list[str]] = {}
+    for key in sorted(legal, key=lambda k: k.count(".")):
+        by_leaf.setdefault(key.rpartition(".")[2], []).append(key)
+    inside = [k.rpartition(".")[2] for k in legal if k.rpartition(".")[0] == section]
+    if ending := [k for k in legal if k.endswith(f".{wrong}")]:
+        return sorted(ending, key=lambda k: k.count("."))
+    if inside and section:
+        return [f"{section}.{near}" for near in difflib.get_close_matches(leaf, inside)] or by_leaf.get(leaf, [])
+    whole = difflib.get_close_matches(wrong, legal, cutoff=0.75) if section else []
+    near_leaves = difflib.get_close_matches(leaf, by_leaf, cutoff=0.75)
+    return whole or [k for near in near_leaves for k in by_leaf[near]]
+
+
+def ask_keys(near: Sequence[str]) -> str:
+    """'Did you mean ...?' for one or several keys, not for dozens."""
+    shown = ", ".join(f"'{key}'" for key in near[:MOST_KEYS])
+    more = f" or one of {len(near) - MOST_KEYS} more of that name" if len(near) > MOST_KEYS else ""
+    return f"Did you mean {shown}{more}?"
 
 
 def check(package: str, name: str) -> str:

@@ -61,6 +61,23 @@ def test_the_stored_configuration_gives_the_same_hash_when_fed_back(tmp_path: Pa
             "pq.zzzz=1",
             "no setting named 'pq.zzzz' (from --set). Known: pq.m, pq.bits, pq.iterations, pq.points_per_centroid",
         ),
+        ("lr=1", "no setting named 'lr' (from --set). Did you mean 'train.lr'?"),
+        ("trian.lr=1", "no setting named 'trian.lr' (from --set). Did you mean 'train.lr'?"),
+        ("loss.nme=1", "no setting named 'loss.nme' (from --set). Did you mean 'loss.name'?"),
+        (
+            "bits=1",
+            "no setting named 'bits' (from --set). "
+            "Did you mean 'learned.bits', 'opq.bits', 'pq.bits', 'rabitq.bits' or one of 3 more of that name?",
+        ),
+        ("tran.x=1", "no setting named 'tran.x' (from --set). Did you mean 'train.'?"),
+        (
+            "infonce.temperature=1",
+            "no setting named 'infonce.temperature' (from --set). Did you mean 'loss.infonce.temperature'?",
+        ),
+        (
+            "warmup_step=1",
+            "no setting named 'warmup_step' (from --set). Did you mean 'train.warmup_steps', 'train.warmup_shape'?",
+        ),
         ("train.lr=fast", "train.lr: expected float (finite), found 'fast' (from --set)"),
         ("train.lr=-1", "train.lr: expected 0 to inf, found '-1' (from --set). The nearest legal value is 0"),
         ("batch.global=2.5", "batch.global: expected int, found '2.5' (from --set)"),
@@ -80,6 +97,11 @@ def test_a_wrong_setting_is_one_line_with_key_value_origin_and_nearest(pair: str
     with pytest.raises(ConfigError) as error:
         config.resolve(config.from_sets([pair]))
     assert str(error.value) == message
+
+
+def test_a_section_does_not_make_two_settings_alike() -> None:
+    with pytest.raises(ConfigError, match=r"no setting named 'train.optimiser' .*\. Known: train.method, train.index,"):
+        config.resolve(config.from_sets(["train.optimiser=adam"]))
 
 
 def test_a_set_without_an_equals_sign_says_how_to_write_it() -> None:
