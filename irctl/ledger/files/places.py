@@ -25,16 +25,16 @@ def stored(path: Path, folder: Path) -> str:
 
 def relative(text: str, run_id: str) -> str:
     """A recorded path of this run as it is recorded now: an absolute one below a folder of its id, from there on."""
-    path = PurePosixPath(text)
-    if not path.is_absolute() or run_id not in path.parts:
+    if not text.startswith("/") or run_id not in text:  # texts as long as they do: a report locates thousands
         return text
-    return _after(path, run_id).as_posix()
+    path = PurePosixPath(text)
+    return _after(path, run_id).as_posix() if run_id in path.parts else text
 
 
 def locate(text: str, folder: Path, run_id: str, role: str = "out") -> str:
     """Where a path that the run in `folder` recorded lies now. Of role `in` it may be a name, which stays as it is."""
     kept = relative(text, run_id)
-    if not Path(kept).is_absolute():
+    if not kept.startswith("/"):
         here = folder.absolute() / kept
         return str(here) if role == "out" or here.exists() else kept
     return str(here_of(kept, folder.parent))
@@ -42,8 +42,8 @@ def locate(text: str, folder: Path, run_id: str, role: str = "out") -> str:
 
 def here_of(text: str, runs: Path | None = None) -> Path:
     """The path, or where it lies among these runs (default: the project's) if it is of a run that is here too."""
-    path, root = PurePosixPath(text), runs or paths.runs()
-    if path.is_absolute():
+    if text.startswith("/") and ID_PATTERN.search(text):
+        path, root = PurePosixPath(text), runs or paths.runs()
         for part in reversed(path.parts):
             if ID_PATTERN.fullmatch(part) and (root / part / run_json.NAME).is_file():
                 return (root / part).absolute() / _after(path, part)

@@ -7,7 +7,10 @@ and a training may write codes, whose first compression is then the one to compa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from irctl.index.shards import read_any_manifest
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -20,8 +23,8 @@ def added_rows(run: RunRecord) -> bool:
     """Whether a run only added rows to a bundle of another run: it wrote the one that it read."""
     from irctl.ledger import query
 
-    written = {a["path"] for a in query.artifacts(run, role="out", kind="bundle")}
-    return bool(written) and any(a["path"] in written for a in query.artifacts(run, role="in", kind="bundle"))
+    read = {a["path"] for a in query.artifacts(run, role="in", kind="bundle")}
+    return bool(read) and any(a["path"] in read for a in query.artifacts(run, role="out", kind="bundle"))
 
 
 def find_codes(search: Mapping[str, Any], line: Sequence[RunRecord]) -> RunRecord | None:
@@ -49,6 +52,16 @@ def find_compression(codes: RunRecord | None, line: Sequence[RunRecord]) -> RunR
         return codes
     first = (r for r in reversed(line) if r.columns.get("command") == "compress" and not added_rows(r))
     return next(first, codes)
+
+
+def manifests_of(run: RunRecord) -> Sequence[Mapping[str, Any]]:
+    """The manifests of the bundles that a run wrote, in their order; empty ones of bundles that are gone."""
+    from irctl.ledger import query
+
+    def read() -> list[Mapping[str, Any]]:
+        return [read_any_manifest(Path(a["path"])) for a in query.artifacts(run, role="out", kind="bundle")]
+
+    return query.once(("manifests", run.id), read)
 
 
 def line_of(run: RunRecord) -> list[RunRecord]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
-from irctl.index.shards import read_any_manifest
+from irctl.pipelines.lineage.codes import manifests_of
 from irctl.pipelines.lineage.run_settings import settings
 
 if TYPE_CHECKING:
@@ -117,9 +116,7 @@ def measures_of(record: RunRecord, part: str = "") -> dict[str, float]:
 
 def _shape(compress: RunRecord, compression: str) -> dict[str, float]:
     """Slices (m) and bits a slice of product codes, by the bundle that was written; else by the settings."""
-    from irctl.ledger import query
-
-    bundles = [read_any_manifest(Path(a["path"])) for a in query.artifacts(compress, role="out", kind="bundle")]
+    bundles = manifests_of(compress)
     fitting = [b for b in bundles if b.get("method") == compression] or bundles[:1]
     known: dict[str, Any] = next((b["settings"] for b in fitting if b.get("settings")), {})
     if not known and compress.columns.get("command") == "compress":

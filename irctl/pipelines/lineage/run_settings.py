@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.split_names import POOL
@@ -31,9 +32,9 @@ NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED)
 """Origins of values that nobody chose."""
 
 
-def settings(record: RunRecord) -> dict[str, Any]:
+def settings(record: RunRecord) -> Mapping[str, Any]:
     """Resolved settings of a run by key."""
-    return dict(_stored(record.columns.get("config_json"))[0])
+    return _stored(record.columns.get("config_json"))[0]
 
 
 def changed(record: RunRecord) -> dict[str, Any]:
@@ -44,12 +45,13 @@ def changed(record: RunRecord) -> dict[str, Any]:
     return dict(_stored(record.columns.get("config_json"))[1])
 
 
-@lru_cache(maxsize=32)  # the runs of one lineage are asked many times; the text is of some kilobytes
-def _stored(text: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(every value, values that somebody chose and that belong to the science) of a config.json; not to be changed."""
+@lru_cache(maxsize=256)  # the runs of one lineage are asked many times, and a grid has few texts, of some kilobytes
+def _stored(text: str | None) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """(every value, values that somebody chose and that belong to the science) of a config.json."""
     stored: dict[str, dict[str, Any]] = json.loads(text or "{}")
     chosen = [k for k, v in stored.items() if _is_chosen(v["origin"]) and not k.startswith(NOT_SCIENCE)]
-    return {k: v["value"] for k, v in stored.items()}, {k: stored[k]["value"] for k in chosen}
+    every = MappingProxyType({k: v["value"] for k, v in stored.items()})  # every caller has the same
+    return every, {k: stored[k]["value"] for k in chosen}
 
 
 @cache

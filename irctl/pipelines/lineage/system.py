@@ -6,12 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.index.shards import read_any_manifest
-from irctl.pipelines.lineage.codes import added_rows, find_codes, find_compression, line_of
+from irctl.pipelines.lineage.codes import added_rows, find_codes, find_compression, line_of, manifests_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports import answers_table, isotropy
@@ -55,6 +53,10 @@ class System:
     lineage: tuple[str, ...]
 
 
+SHARED = tuple(f.name for f in fields(System) if f.name != "label")
+"""What a record has of its system under the same name."""
+
+
 def measured(
     run: RunRecord, made: System, *, dataset: str, split: str, measure: str, value: float, **more: Any
 ) -> Record:
@@ -70,7 +72,7 @@ def measured(
         command=str(columns.get("argv_json") or ""),
         commit=str(columns.get("git_commit") or ""),
         system=made.label,
-        **{f.name: getattr(made, f.name) for f in fields(made) if f.name != "label"},
+        **{name: getattr(made, name) for name in SHARED},
         **more,
     )
 
@@ -217,13 +219,8 @@ def model_of(compress: RunRecord, line: Sequence[RunRecord]) -> str:
 
 def _about(compress: RunRecord, what: str = "about") -> dict[str, Any]:
     """What a bundle of this compression says of its vectors, as long as it is there. what: a key of its manifest."""
-    from irctl.ledger import query
-
-    for made in query.artifacts(compress, role="out", kind="bundle"):
-        about = read_any_manifest(Path(made["path"])).get(what)
-        if isinstance(about, dict):
-            return about
-    return {}
+    known = (manifest.get(what) for manifest in manifests_of(compress))
+    return next((about for about in known if isinstance(about, dict)), {})
 
 
 def _transform_of(compress: RunRecord | None, search: Mapping[str, Any]) -> str:

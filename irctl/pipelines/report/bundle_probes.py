@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl.index.shards import read_any_manifest
+from irctl.pipelines.lineage.codes import line_of, manifests_of
 from irctl.pipelines.lineage.facts import MEASURED, measures_of
 from irctl.pipelines.lineage.run_settings import settings
 from irctl.pipelines.lineage.system import measured, system
@@ -24,12 +23,9 @@ def read_probes(runs: Sequence[RunRecord]) -> list[Record]:
 
 
 def _of(run: RunRecord) -> Iterator[Record]:
-    from irctl.ledger import query
-
-    line = [run, *query.ancestors(run.id)]
-    bundles = query.artifacts(run, role="out", kind="bundle")
-    for bundle in bundles:
-        manifest = read_any_manifest(Path(bundle["path"]))  # empty where the bundle is gone
+    line = line_of(run)
+    bundles = manifests_of(run)
+    for manifest in bundles:
         method = str(manifest.get("method") or settings(run).get("compress.method", ""))
         about = manifest.get("about", {})
         vectors = str(manifest.get("source", {}).get("name") or run.columns.get("dataset") or "")

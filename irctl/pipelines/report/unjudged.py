@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl.index.shards import read_any_manifest
+from irctl.pipelines.lineage.codes import manifests_of
 from irctl.pipelines.lineage.run_settings import settings, short_name
 from irctl.reports.columns import Column, fact_column
 from irctl.reports.table import Cell, Row, Table
@@ -65,12 +64,9 @@ def _row(run: RunRecord) -> Row:
 
 def list_next_steps(runs: Sequence[RunRecord]) -> Iterator[str]:
     """For each bundle the command that evaluates it: by its collection, or by query vectors where it has none."""
-    from irctl.ledger import query
-
     for run in runs:
-        bundles = query.artifacts(run, role="out", kind="bundle")
-        for bundle in bundles:
-            manifest = read_any_manifest(Path(bundle["path"]))
+        bundles = manifests_of(run)
+        for manifest in bundles:
             name = f"{run.id}:{manifest['method']}" if len(bundles) > 1 and manifest.get("method") else run.id
             line = f"irctl eval --index {name}"
             if not manifest.get("about", {}).get("model"):

@@ -1,0 +1,81 @@
+"""What a report asks the ledger and reads from disk does not grow with the runs that it is about."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from irctl.config import from_sets, resolve
+from irctl.index import shards
+from irctl.ledger import query
+from irctl.ledger.recording import RunHandle, start_run
+from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.lineage import codes
+from irctl.pipelines.report import report
+from irctl.pipelines.report.report import Wanted
+
+
+def compression() -> RunHandle:
+    run = start_run(command="compress", argv=["irctl", "compress"], config=resolve(from_sets(["compress.method=pq"])))
+    with run:
+        (run.out / shards.MANIFEST).write_text(json.dumps({"method": "pq", "about": {"model": "m"}}))
+        run.artifact("out", "bundle", run.out, sha256=run.id)
+    return run
+
+
+def evaluation(of: RunHandle) -> RunHandle:
+    place = {"dataset": "cranfield", "split": "test"}
+    result = {**place, "measure": "nDCG@10", "value": 0.5, "n_queries": 1, "n_missing": 0}
+    result |= {"self_match": "keep", "qrels_sha256": "q"}
+    run = start_run(command="eval", argv=["irctl", "eval"], config=resolve({}), dataset="cranfield")
+    with run:
+        run.artifact("in", "bundle", of.out, sha256=of.id)
+        (run.out / store.EVAL).write_text(json.dumps({"results": [result], "searches": [{**place, "method": "dense"}]}))
+    return run
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the ledger was asked, and manifests read."""
+    calls: Counter[str] = Counter()
+
+    def counting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any) -> Any:
+            calls[name] += 1
+            return work(*args)
+
+        return count
+
+    monkeypatch.setattr(query, "ask", counting("asked", query.ask))
+    monkeypatch.setattr(codes, "read_any_manifest", counting("manifests", codes.read_any_manifest))
+    return calls
+
+
+@pytest.mark.parametrize("table", ["main", "compression"])
+def test_evaluations_of_one_bundle_read_its_manifest_once_and_ask_no_more_than_one_does(
+    table: str, own_folders: Any, counted: Counter[str]
+) -> None:
+    of, wanted = compression(), Wanted(table=table, group_by="run")
+    evaluation(of)
+    counted.clear()
+    report.make_tables(wanted)
+    alone = dict(counted)
+    assert alone["manifests"] == 1
+    evaluation(of), evaluation(of)
+    counted.clear()
+    report.make_tables(wanted)
+    assert dict(counted) == alone
+
+
+def test_what_is_found_while_many_runs_are_asked_for_is_forgotten_after() -> None:
+    from irctl.ledger import many_runs
+
+    values = iter(range(9))
+    with many_runs.at_once([]):
+        assert [query.once("a", lambda: next(values)), query.once("a", lambda: next(values))] == [0, 0]
+        assert query.once("b", lambda: next(values)) == 1
+    assert query.once("a", lambda: next(values)) == 2
