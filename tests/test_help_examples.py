@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -17,11 +18,13 @@ PAGES = (
     "profiles ls|profiles show|doctor|demo|settings|help"
 ).split("|")
 NETWORK = ("data fetch",)
+MOST_COLUMNS = 78
+"""Of an example: a terminal has 80, and breaks what is longer so that it is pasted in two."""
 
 
 def examples(help_text: str) -> list[str]:
-    """The command lines under `Examples:`."""
-    block = help_text.split("Examples:", 1)[1]  # the last block of every page
+    """The command lines under `Examples:`, continued ones as a shell reads them."""
+    block = re.sub(r"\\\n\s*", "", help_text.split("Examples:", 1)[1])  # the last block of every page
     return [line.strip() for line in block.splitlines() if line.strip().startswith("irctl ")]
 
 
@@ -42,6 +45,20 @@ def test_the_examples_of_a_page_run(page: str, place: Workspace, short: None) ->
     assert lines, f"irctl {page} --help has no examples"
     for line in lines:
         place.ok(line)
+
+
+@pytest.mark.parametrize("page", (*PAGES, *NETWORK))
+def test_the_examples_of_a_page_can_be_copied_from_a_terminal_of_80_columns(
+    page: str, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = place.ok(f"irctl {page} --help").out
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert examples(text) == examples(place.ok(f"irctl {page} --help").out)
+    lines = text.split("Examples:", 1)[1].splitlines()
+    assert all(len(line) <= MOST_COLUMNS for line in lines)
+    for before, line in itertools.pairwise(lines):
+        assert not line.strip() or line.strip().startswith("irctl ") or before.endswith(" \\"), line
 
 
 @pytest.mark.parametrize("page", NETWORK)

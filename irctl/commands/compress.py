@@ -55,7 +55,8 @@ def compress(
 
     \b
     Examples:
-      irctl compress --method opq --data synthetic:2000,64,0.5 --set opq.m=8 --set opq.bits=4
+      irctl compress --method opq --data synthetic:2000,64,0.5 --set opq.m=8 \\
+        --set opq.bits=4
       irctl compress --method pq,sq --set pq.m=32 --set pq.bits=4
       irctl compress --method rabitq --set rabitq.bits=4
       irctl compress --method binary --set binary.threshold=median

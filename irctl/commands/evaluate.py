@@ -113,11 +113,16 @@ def evaluate(
       irctl eval
       irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev
       irctl eval --measures "nDCG@10 AP@100 R@50" --per-query
-      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --export mteb
-      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev,test --export repconc
-      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev --set transform.name=soft_whiten
-      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev+test --isotropy
-      irctl eval --index latest --transforms front --similarities cosine,euclid --split dev+test
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev \\
+        --export mteb
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 \\
+        --split dev,test --export repconc
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 --split dev \\
+        --set transform.name=soft_whiten
+      irctl eval --model sentence-transformers/all-MiniLM-L6-v2 \\
+        --split dev+test --isotropy
+      irctl eval --index latest --transforms front \\
+        --similarities cosine,euclid --split dev+test
       irctl eval --index latest --recall-against exact --rerank 200
       irctl eval --dry-run
     """

@@ -68,7 +68,8 @@ def train(
       irctl train --method sycl --loss ws2
       irctl train --loss infonce --max-steps 4 --set encoder.passage_max_len=64
       irctl train --method sycl --loss ws2 --dry-run
-      irctl train --method isotropic --max-steps 4 --set model.freeze_base=true --set train.regularizer=sigreg:0.02
+      irctl train --method isotropic --max-steps 4 \\
+        --set model.freeze_base=true --set train.regularizer=sigreg:0.02
       irctl train --loss listnet --profile v100x8 --dry-run
       irctl train --set train.regularizer=gor:.1,sigreg:.02 --dry-run
       irctl train --recipe sycl-compare --seeds 1,2,3 --dry-run

@@ -63,7 +63,8 @@ def report(
     Examples:
       irctl report
       irctl report --format latex --baseline dense
-      irctl report --format latex --wide --width 469 --table compression -o table.tex
+      irctl report --format latex --wide --width 469 --table compression \\
+        -o table.tex
       irctl report --table beir --ids
       irctl report --format markdown --columns nDCG@10,R@100,bytes
       irctl report --format html --baseline dense -o report.html

@@ -39,7 +39,8 @@ def ls(
     \b
     Examples:
       irctl runs ls --dataset cranfield --status completed
-      irctl runs ls --where "params.'search.k'>=10 and metrics.'RR@10'>0.33" --sort -RR@10
+      irctl runs ls --where "params.'search.k'>=10 and metrics.'RR@10'>0.33" \\
+        --sort -RR@10
       irctl runs ls --where "tag='paper' or not status='failed'" --format csv
     """
     from irctl import console
@@ -151,8 +152,9 @@ def sql(
 
     \b
     Examples:
-      irctl runs sql "SELECT * FROM runs WHERE dataset='msmarco-streaming'" --format csv
-      irctl runs sql "SELECT dataset, name, max(value) FROM measures GROUP BY dataset, name"
+      irctl runs sql "SELECT * FROM runs WHERE dataset='msmarco-streaming'" \\
+        --format csv
+      irctl runs sql "SELECT name, max(value) FROM measures GROUP BY name"
     """
     from irctl import console
     from irctl.commands.runs import view

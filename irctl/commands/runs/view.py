@@ -81,8 +81,8 @@ def print_run(run: RunRecord) -> None:
         "time": f"{c['started_at']} to {c['ended_at'] or 'now'}, {console.cell(c['duration_s'])} s, "
         f"CPU {console.cell(c['cpu_s'])} s",
         "where": f"{c['user']}@{c['host']}, process {c['pid']}, profile {c['profile'] or 'none'}, {c['runner']}",
-        "code": f"irctl {c['irctl_version']}, commit {(c['git_commit'] or 'none')[:12]}"
-        f"{' and changes' if c['git_dirty'] else ''}",
+        "code": f"irctl {c['irctl_version']}{'' if '+g' in (c['irctl_version'] or '') else ' (installed)'}",
+        "working folder": _checkout(c),
         "error": c["error_msg"] and f"{c['error_kind']}: {c['error_msg']} (exit code {c['exit_code']})",
         "notes": c["notes"],
     }
@@ -110,6 +110,13 @@ def print_diff(found: Mapping[str, Any]) -> None:
         console.out(f"paired t-test over queries, Holm-corrected, family of {len(found['tests'])}: the measures above")
     for line in found["warnings"]:
         console.err(f"warning: {line}")
+
+
+def _checkout(columns: Mapping[str, Any]) -> str:
+    """The folder in which the command ran, and the commit of the checkout that it is in."""
+    changes = " and changes" if columns["git_dirty"] else ""
+    commit = f"commit {columns['git_commit'][:12]}{changes}" if columns["git_commit"] else "in no git checkout"
+    return f"{columns['cwd']}, {commit}"
 
 
 def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

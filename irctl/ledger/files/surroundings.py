@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -10,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,18 +43,17 @@ def packages() -> dict[str, str]:
             name, _, version = entry.removesuffix(".dist-info").partition("-")
             # the first on the path wins, as in an import
             installed.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
-    if "irctl" in installed:
-        installed["irctl"] += _own_commit()
+    installed["irctl"] = versions()["irctl_version"]
     return dict(sorted(installed.items()))
 
 
 def versions() -> dict[str, str]:
-    """Columns with the versions of irctl and Python."""
+    """Columns with the versions of irctl, with the commit that it runs from, and Python."""
     try:
         own = metadata.version("irctl")
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         own = "unknown"
-    return {"irctl_version": own, "python": platform.python_version()}
+    return {"irctl_version": own + own_commit(paths.PACKAGE.resolve()), "python": platform.python_version()}
 
 
 def git(folder: Path) -> dict[str, Any]:
@@ -70,14 +71,29 @@ def git(folder: Path) -> dict[str, Any]:
     }
 
 
-def _own_commit() -> str:
-    """`+g<commit>` of the checkout that irctl itself runs from, with `.changed` for uncommitted changes; or empty."""
-    here = str(paths.PACKAGE.resolve())
+@cache
+def own_commit(package: Path) -> str:
+    """`+g<commit>` of the checkout that irctl runs from, with `.changed` for uncommitted changes; or that it was
+    installed from; empty where that is unknown.
+
+    Asked once in a process, which runs what it imported.
+    """
+    here = str(package)
     if not _output("git", "-C", here, "ls-files", "__init__.py"):  # an environment inside another checkout
-        return ""
+        return _installed_commit()
     commit = _output("git", "-C", here, "rev-parse", "--short=12", "HEAD").strip()
     changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", ".").strip()
     return f"+g{commit}{'.changed' if changed else ''}" if commit else ""
+
+
+def _installed_commit() -> str:
+    """Of `pip install git+URL`, which writes it beside the package; of a wheel none is known."""
+    try:
+        told = json.loads(metadata.distribution("irctl").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, json.JSONDecodeError):
+        return ""
+    commit = told.get("vcs_info", {}).get("commit_id", "")
+    return f"+g{commit[:12]}" if commit else ""
 
 
 def device_use() -> dict[str, float]:

@@ -75,9 +75,10 @@ def command(run: RunRecord) -> str:
 
 
 def made_by(run: RunRecord) -> str:
-    """The run, the program and its commit, in one line."""
+    """The program with its commit, the run, and the commit of the folder that it ran in, in one line."""
     c = run.columns
-    commit = f", commit {c['git_commit'][:12]}{' with changes' if c['git_dirty'] else ''}" if c["git_commit"] else ""
+    commit = f", in a checkout at {c['git_commit'][:12]}" if c["git_commit"] else ""
+    commit += " with changes" if c["git_commit"] and c["git_dirty"] else ""
     return f"irctl {c['irctl_version']}{commit}, run `{run.id}`, {str(c['started_at'])[:10]}."
 
 

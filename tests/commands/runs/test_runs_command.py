@@ -20,7 +20,7 @@ from workspace import Workspace
 from irctl import config, paths, stopping, tables
 from irctl.cli import app
 from irctl.ledger import query
-from irctl.ledger.files import run_folder
+from irctl.ledger.files import run_folder, surroundings
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
 
@@ -111,6 +111,20 @@ def test_show_prints_settings_measures_and_lineage() -> None:
     assert payload["lineage"]["from"][0]["id"] == train.id
     assert payload["artifacts"][0]["role"] == "in"
     assert "failed: no corpus" in typed("show", "latest", "--follow")
+
+
+def test_show_tells_the_code_that_ran_from_the_checkout_that_it_ran_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = made("eval")
+    page = typed("show", run.id)
+    assert f"code: irctl {surroundings.versions()['irctl_version']}" in page
+    assert f"working folder: {tmp_path}, in no git checkout" in page
+    monkeypatch.chdir(paths.PACKAGE)
+    commit = surroundings.git(paths.PACKAGE).get("git_commit")
+    shown = f"commit {commit[:12]}" if commit else "in no git checkout"
+    assert f"working folder: {paths.PACKAGE}, {shown}" in typed("show", made("eval").id)
 
 
 def test_diff_shows_settings_with_origins_and_warns_when_negatives_differ() -> None:
