@@ -8,7 +8,10 @@ import pytest
 from workspace import Workspace, workspace
 
 from irctl import paths
+from irctl.errors import DataError
+from irctl.ledger import query
 from irctl.pipelines.arms import reproductions
+from irctl.pipelines.arms.reproductions import Reproduction
 
 RECIPE = """
 [meta]
@@ -31,6 +34,31 @@ def test_the_page_is_what_the_recipes_say() -> None:
     assert (paths.shipped("recipes") / reproductions.PAGE).read_text() == reproductions.page()
 
 
+def test_every_line_begins_with_irctl_and_runs_its_recipe_small() -> None:
+    for one in reproductions.listed():
+        assert all(line.startswith("irctl ") for line in one.lines), one.recipe
+        assert any(f" {one.recipe} --tiny" in line for line in one.lines), one.recipe
+
+
+def test_a_figure_names_its_split_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(split: str, value: float) -> dict[str, object]:
+        return {"split": split, "name": "nDCG@10", "value": value}
+
+    measured = {"own": [row("dev", 0.5)], "arm's": [row("dev", 0.4), row("test: whiten, cosine", 0.3)]}
+    monkeypatch.setattr(query, "measures", measured.__getitem__)
+    payload = {"run": "own", "runs": [{"name": "arm", "train": "own", "evals": ["other", "arm's"]}]}
+
+    def found(figure: str) -> float:
+        return reproductions.compare(Reproduction("r", (), {figure: 0.0}, 1.0, 1), payload)[0]["found"]
+
+    assert found("nDCG@10") == 0.5
+    assert found("arm: nDCG@10 on test: whiten, cosine") == 0.3
+    with pytest.raises(DataError, match="measured it on dev, test: whiten, cosine; say 'arm: nDCG@10 on SPLIT'"):
+        found("arm: nDCG@10")
+    with pytest.raises(DataError, match="no such measure; it has nDCG@10 on dev"):
+        found("RR@10 on dev")
+
+
 def test_figures_within_the_tolerance_hold_and_others_are_an_error(place: Workspace, tmp_path: Path) -> None:
     (right := tmp_path / "right.toml").write_text(RECIPE.format(size=16))
     (wrong := tmp_path / "wrong.toml").write_text(RECIPE.format(size=15))
@@ -41,9 +69,10 @@ def test_figures_within_the_tolerance_hold_and_others_are_an_error(place: Worksp
     assert "code_size: expected 15 within 0.05, found 16.0 (1 of 2 figures differ)" in failed.err
 
 
-def test_a_recipe_without_figures_is_refused_by_name(place: Workspace) -> None:
-    done = place.run("recipes reproduce repconc-stage1")
-    assert done.code == 2 and "repconc-stage1: has no [meta.reproduced]" in done.err
+def test_a_recipe_without_figures_is_refused_by_name(place: Workspace, tmp_path: Path) -> None:
+    (own := tmp_path / "own.toml").write_text("[train]\nmethod = 'dense'\n")
+    done = place.run(f"recipes reproduce {own}")
+    assert done.code == 2 and "own.toml: has no [meta.reproduced]" in done.err
 
 
 @pytest.mark.slow

@@ -37,7 +37,8 @@ def is_group(recipe: str, seeds: str = "") -> bool:
 
 
 def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) -> dict[str, Any]:
-    """Run the group and report it. Payload: group, runs (name, run by command, evals), report; markdown lines.
+    """Run the group and report it. Payload: group, runs (name, run by command, evals; of an arm that only measures the
+    latter), report; markdown lines.
 
     Raises PartlyDone if a run failed and others did not, RunFailed if all did; the table of the rest is printed first.
     """
@@ -52,7 +53,11 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
     pool.run(chains, reporter)
     lines = report_group(run, chains, asked.meta, partial(held_out.splits, config), absent)
     tell_failed(chains, lines, reporter)
-    runs = [{"name": c.name, c.main_command: c.main, "evals": c.runs_of("eval")} for c in chains if c.main]
+    runs = [
+        {"name": c.name, **({c.main_command: c.main} if c.main else {}), "evals": c.runs_of("eval")}
+        for c in chains
+        if any(c.runs)
+    ]
     return {"group": run.id, "runs": runs, "report": str(run.out / "report.md"), "lines": lines}
 
 

@@ -200,6 +200,13 @@ def test_a_later_arm_gets_the_run_of_the_last_step_that_does_more_than_measure(f
     ]
 
 
+def test_the_payload_names_the_evaluations_of_an_arm_that_only_measures(file: Path) -> None:
+    only = '[[arms]]\nname = "front"\nseeds = []\nsteps = ["eval --index {vectors} --split test"]\n'
+    write(file, VECTORS, only, meta=META + "report = []\n")
+    payload, _ = run_group(file)
+    assert payload["runs"][1] == {"name": "front", "evals": ["20260801-120000000-0002"]}  # type: ignore[index]
+
+
 def test_arms_behind_a_failed_one_have_failed_for_it_and_run_when_it_is_tried_again(file: Path) -> None:
     write(file, VECTORS, PQ.replace(', "eval --model x --seed {seed}"', ""), TUNED, meta=META + "report = []\n")
     (file.parent / "fail").write_text("2")
