@@ -117,7 +117,8 @@ def command(name: str, reading: Read) -> CommandLine:
 def layer(name: str, *, tiny: bool = False) -> config.Layer:
     """The configuration layer of a recipe, with file:line origins. `GROUP:ARM`: the group's settings, then the arm's.
 
-    An arm's `recipe` lies below both: what another recipe says, where neither the group nor the arm does.
+    An arm's `recipe` lies below both: what another recipe says, where neither the group nor the arm does. The group's
+    [tiny] lies above its arms: an arm of 225 steps would not be small.
     """
     if ":" not in name or Path(name).is_file():
         file = _path(name)
@@ -131,7 +132,8 @@ def layer(name: str, *, tiny: bool = False) -> config.Layer:
     common = layer(group, tiny=tiny and (not below or "tiny" in read(group)))
     own = {k: v for k, v in table.items() if k not in {n.removesuffix("?") for n in NO_SETTINGS}}
     origin = Origin(Kind.RECIPE, _path(group).name, arm=arm)
-    return {**below, **common, **{k: (v, origin) for k, v in config.flatten(own)}}
+    small = {k for k, (_, of) in common.items() if of.tiny}
+    return {**below, **common, **{k: (v, origin) for k, v in config.flatten(own) if k not in small}}
 
 
 def check(name: str) -> list[str]:
