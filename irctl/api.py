@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.commands.frame.arguments import checked
 from irctl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ Settings = Mapping[str, Any]
 """Values by `section.key`, as after --set; `irctl settings` lists the keys."""
 
 
-def encoder(model: str | Path = "", *, data: str = "", settings: Settings | None = None) -> TextEncoder:
+@checked
+def encoder(model: str | Path = "", *, data: str | Path = "", settings: Settings | None = None) -> TextEncoder:
     """The encoder of that name, ready to use: a folder, a run, `latest`, or a hub id; default: all-MiniLM-L6-v2.
 
     `encoder.encode(texts, side)` gives float32 vectors [N, D] of passages, or of queries with side="query", with the
@@ -45,10 +47,11 @@ def encoder(model: str | Path = "", *, data: str = "", settings: Settings | None
     from irctl.models.encoder import load_encoder
     from irctl.models.locate import resolve_run_name
 
-    named = {"model.name": resolve_run_name(str(model)) if model else None, "data.source": data or None}
+    named = {"model.name": resolve_run_name(str(model)) if model else None, "data.source": _text(data) or None}
     return load_encoder(_settings(named, settings)).freeze()
 
 
+@checked
 def index(reference: str | Path = "latest", *, model: str | Path = "", settings: Settings | None = None) -> Index:
     """Codes or vectors, opened once and searched often: a folder, a run, RUN:METHOD, or the `latest` made.
 
@@ -70,6 +73,7 @@ class Index:
         self.rows, self.dim = searched.rows, searched.raw_dim
         self.similarity = str(searched.facts["similarity"])
 
+    @checked
     def search(self, queries: Sequence[str] | NDArray[np.float32], k: int = 10) -> list[list[tuple[str, float]]]:
         """The k best (document id, score) of each query, best first; ids are row numbers where the index has none.
 
@@ -82,7 +86,7 @@ class Index:
         from irctl.pipelines.search.rank import rank, to_lists
         from irctl.types import Silent
 
-        config = self._config.replace({"search.k": _whole("k", k)}, _called("k"))
+        config = self._config.replace({"search.k": _whole(k)}, _called("k"))
         searched, place = self._searched, paths.cache() / "search"
         ranking = rank(searched, self._vectors(queries), k, config, place, Silent())
         has_collection = searched.about.get("data") or searched.about.get("collection")
@@ -100,6 +104,8 @@ class Index:
             raise ConfigError("queries: expected a list of texts, found one text", hint=f"[{queries[:40]!r}]")
         is_vectors = getattr(getattr(queries, "dtype", None), "kind", "") in tuple("fiub")  # of numbers, not of texts
         queries = queries if is_vectors else list(queries)  # read more than once below: a generator once alone
+        if not is_vectors and any(isinstance(q, str) for q in queries) and not all(isinstance(q, str) for q in queries):
+            raise ConfigError("queries: expected texts or vectors, found texts among other things")
         if not is_vectors and any(isinstance(q, bytes) or q is None for q in queries):
             raise ConfigError("queries: expected texts or vectors, found bytes or None", hint="Decode them first")
         if is_vectors or not all(isinstance(q, str) for q in queries):
@@ -111,6 +117,7 @@ class Index:
         return encode_queries(used, Queries([str(i) for i in range(len(texts))], texts), self._config, self._searched)
 
 
+@checked
 def compress(
     data: str | Path | NDArray[np.float32] = "",
     *,
@@ -139,11 +146,12 @@ def compress(
     return _run("compress", named, NAMES, {"--out": out}, settings, profile, progress, work)
 
 
+@checked
 def search(
     *,
     model: str | Path | None = None,
     index: str | Path | None = None,
-    data: str | None = None,
+    data: str | Path | None = None,
     split: str | None = None,
     k: int | None = None,
     retriever: str = "dense",
@@ -160,21 +168,24 @@ def search(
     from irctl.pipelines.search.request import SearchRequest, answer
 
     request = SearchRequest(model=_text(model), index=_text(index), retriever=retriever, out=_text(out))
-    named = {"model.name": _text(model), "data.source": data, "data.split": split, "search.k": _whole("k", k)}
+    if conflict := request.find_conflict():
+        raise ConfigError(f"search: {conflict[0].lstrip('-')}: {conflict[1]}")
+    named = {"model.name": _text(model), "data.source": _text(data), "data.split": split, "search.k": _whole(k)}
     flags = {"--index": index, "--retriever": retriever if retriever != "dense" else None, "--out": out}
     return _run("search", named, NAMES, flags, settings, profile, progress,
                 lambda job: answer(job.config, job.run, job.reporter, request))  # fmt: skip
 
 
+@checked
 def evaluate(
     *run_files: str | Path,
     qrels: str | Path | None = None,
     model: str | Path | None = None,
     index: str | Path | None = None,
-    data: str | None = None,
+    data: str | Path | None = None,
     split: str | None = None,
     measures: str | None = None,
-    baseline: str | None = None,
+    baseline: str | Path | None = None,
     k: int | None = None,
     settings: Settings | None = None,
     profile: str = "cpu",
@@ -191,7 +202,12 @@ def evaluate(
 
     files = tuple(map(str, run_files))
     request = EvalRequest(
-        run_files=files, qrels=_text(qrels), model=_text(model), index=_text(index), split=split, baseline=baseline
+        run_files=files,
+        qrels=_text(qrels),
+        model=_text(model),
+        index=_text(index),
+        split=split,
+        baseline=_text(baseline),
     )
 
     def work(job: Job) -> dict[str, Any]:
@@ -199,13 +215,14 @@ def evaluate(
 
         return pipeline.evaluate(job.config, job.run, job.reporter, request)
 
-    named = {"model.name": _text(model), "data.source": data, "data.split": split, "eval.measures": measures}
-    named |= {"search.k": _whole("k", k)}
+    named = {"model.name": _text(model), "data.source": _text(data), "data.split": split, "eval.measures": measures}
+    named |= {"search.k": _whole(k)}
     flags = {"--qrels": qrels, "--index": index, "--baseline": baseline}
     return _run("eval", named, NAMES, flags, settings, profile, progress, work, files)
 
 
-def run(reference: str = "latest") -> dict[str, Any]:
+@checked
+def run(reference: str | Path = "latest") -> dict[str, Any]:
     """One run of the ledger, as `irctl runs show` takes it: `latest`, an id or its beginning, a folder, latest:NAME.
 
     Its row of the table `runs`, with argv (its command line), tags and measures (those it ended with). Or DataError.
@@ -213,9 +230,10 @@ def run(reference: str = "latest") -> dict[str, Any]:
     from irctl.commands.runs import view
     from irctl.ledger import query
 
-    return view.as_json(query.find_run(reference))
+    return view.as_json(query.find_run(str(reference)))
 
 
+@checked
 def runs(
     *, dataset: str = "", status: str = "", command: str = "", where: str = "", sort: str = "", limit: int = 0
 ) -> list[dict[str, Any]]:
@@ -227,7 +245,9 @@ def runs(
     from irctl.commands.runs import view
     from irctl.ledger import query
 
-    most = _whole("limit", limit)
+    most = _whole(limit)
+    if most < 0:
+        raise ConfigError(f"runs: limit: expected 0 or more, found {most}", hint="0: all")
     found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=most)
     return [view.as_json(one) for one in found]
 
@@ -302,12 +322,9 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _whole(name: str, value: Any) -> Any:
-    """A number of numpy as Python's own. ConfigError for what is no whole number."""
-    try:
-        return None if value is None else operator.index(value)
-    except TypeError:
-        raise ConfigError(f"{name}: expected a whole number, found {value!r}") from None
+def _whole(value: Any) -> Any:
+    """A number of numpy as Python's own."""
+    return None if value is None else operator.index(value)
 
 
 def _called(name: str) -> Any:

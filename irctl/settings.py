@@ -307,5 +307,7 @@ class Prompts:
     passage: str | None = key(None, "text put before a passage of this data set; unset: encoder.passage_prompt")
 
 
+SIDES = ("passage", "query")
+"""What a text is to an encoder."""
 PROMPTS = "prompts."
 """What a section of prompts begins with; the rest is the name of a data set."""

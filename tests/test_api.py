@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import signal
@@ -14,7 +15,8 @@ import pytest
 from workspace import Workspace
 
 from irctl import api
-from irctl.errors import ConfigError, DataError
+from irctl.commands.frame import arguments
+from irctl.errors import ConfigError, DataError, IrctlError
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -105,11 +107,77 @@ def test_errors_are_raised_and_say_what(place: Workspace, ask: Any, kind: Any, s
     assert said in str(told.value)
 
 
+X_ND = np.ones((3, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (
+            lambda: api.compress([[1.0, 2.0]] * 3),
+            "compress: data: expected a text, a path or an array of vectors, found a list of 3",
+        ),
+        (
+            lambda: api.compress(X_ND[0]),
+            "found ndarray of shape (8,), float32. numpy.asarray(rows, dtype=numpy.float32)",
+        ),
+        (lambda: api.compress(np.array([["a"]])), "found ndarray of shape (1, 1), <U1"),
+        (lambda: api.compress(np.array([[None]])), "found ndarray of shape (1, 1), object"),
+        (
+            lambda: api.compress(X_ND, settings=["pq.m=4"]),
+            "compress: settings: expected a dict of settings, found a list of 1",
+        ),
+        (
+            lambda: api.compress(X_ND, settings={3: 4}),
+            "settings: expected a dict of settings, found a dict with the key 3",
+        ),
+        (lambda: api.compress(X_ND, method=["pq", "sq"]), "compress: method: expected a text, found a list of 2"),
+        (lambda: api.compress(X_ND, out=3), "compress: out: expected a text or a path, found 3 (int)"),
+        (lambda: api.compress(X_ND, progress="yes"), "compress: progress: expected True or False, found 'yes' (str)"),
+        (lambda: api.encoder(5), "encoder: model: expected a text or a path, found 5 (int)"),
+        (
+            lambda: api.encoder(settings="pq.m=4"),
+            "encoder: settings: expected a dict of settings, found 'pq.m=4' (str)",
+        ),
+        (
+            lambda: api.index({"run": "x"}),
+            "index: reference: expected a text or a path, found a dict with the key 'run'",
+        ),
+        (lambda: api.search(split=["dev", "test"]), "search: split: expected a text, found a list of 2"),
+        (lambda: api.search(k=True), "search: k: expected a whole number, found True (bool)"),
+        (lambda: api.search(retriever="bm26"), "search: retriever: expected dense or bm25, found 'bm26'"),
+        (lambda: api.search(index="x", retriever="bm25"), "search: index: goes with a dense search"),
+        (lambda: api.evaluate(["a.trec"]), "evaluate: run_files: expected a text or a path, found a list of 1"),
+        (lambda: api.evaluate(measures=["nDCG@10"]), "evaluate: measures: expected a text, found a list of 1"),
+        (lambda: api.run(5), "run: reference: expected a text or a path, found 5 (int)"),
+        (lambda: api.runs(where={"a": 1}), "runs: where: expected a text, found a dict with the key 'a'"),
+        (lambda: api.runs(limit=-1), "runs: limit: expected 0 or more, found -1. 0: all"),
+        (lambda: api.encoder().encode(5), "texts: expected a list of texts"),
+        (lambda: api.encoder().encode(["a"], "queries"), "side: expected passage or query, found 'queries'"),
+    ],
+)
+def test_an_argument_of_another_type_is_named_with_what_is_expected(place: Workspace, ask: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        ask()
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+def test_every_argument_of_the_door_has_a_kind_that_is_checked() -> None:
+    functions = [getattr(api, name) for name in ("encoder", "index", "compress", "search", "evaluate", "run", "runs")]
+    for function in (*functions, api.Index.search):
+        parameters = inspect.signature(function).parameters.values()
+        kinds = {kind for p in parameters if p.name != "self" for kind in str(p.annotation).split(" | ")}
+        assert kinds <= arguments.KINDS.keys() and hasattr(function, "__wrapped__"), function
+
+
 def test_queries_that_are_none_are_refused(place: Workspace, said: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected a list of texts"):
         said["codes"].search("flow past a flat plate")
     with pytest.raises(DataError, match="queries: expected shape"):
         said["codes"].search(np.zeros((2, 7), np.float32))
+    for wrong in (5, {"a": 1}, [["a"]], [[1, 2], [1]], ["a", 1], [None]):
+        with pytest.raises(IrctlError, match="queries: expected"):
+            said["codes"].search(wrong)
 
 
 def test_signals_of_the_program_stay_its_own_and_threads_may_call(place: Workspace, said: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from irctl.commands.frame.execute import execute
 from irctl.commands.frame.options import Options, with_options
-from irctl.pipelines.search.request import RETRIEVERS, SearchRequest, answer, describe
+from irctl.pipelines.search.request import SearchRequest, answer, describe
 
 NAMES = {
     "data.source": "--data",
@@ -63,7 +63,8 @@ def search(
         run_files=tuple(runs or ()),
         out=out,
     )
-    _check(request, rerank)
+    if conflict := request.find_conflict(rerank):
+        raise typer.BadParameter(conflict[1], param_hint=conflict[0])
     named = {"model.name": model, "data.source": data, "data.split": split, "search.k": k, "search.rerank": rerank}
     execute(
         "search",
@@ -73,23 +74,3 @@ def search(
         work=lambda job: answer(job.config, job.run, job.reporter, request),
         describe=lambda config: describe(config, request),
     )
-
-
-def _check(request: SearchRequest, rerank: int | None) -> None:
-    """Raise BadParameter for options that do not go together."""
-    if request.retriever not in RETRIEVERS:
-        raise typer.BadParameter(f"expected dense or bm25, found {request.retriever!r}", param_hint="--retriever")
-    of_dense = {
-        "--model": request.model,
-        "--index": request.index,
-        "--queries": request.queries,
-        "--rerank": rerank,
-    }
-    for name, given in of_dense.items():
-        if given is not None and (request.retriever == "bm25" or request.fuse):
-            other = f"--fuse {request.fuse}" if request.fuse else "--retriever bm25"
-            raise typer.BadParameter(f"goes with a dense search, not with {other}", param_hint=name)
-    if request.run_files and not request.fuse:
-        raise typer.BadParameter(
-            f"run files are fused: found {request.run_files[0]!r} without --fuse", param_hint="RUNS"
-        )

@@ -38,7 +38,10 @@ class TooLong(NotFinite):
 def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.float32]:
     """The rows as float32 [N, dim], copied only if need be. Raises DataError for another width, NotFinite for NaN."""
     with np.errstate(over="ignore"):  # an infinity is refused below
-        rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
+        try:
+            rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
+        except (TypeError, ValueError) as e:  # rows of several lengths, or what is no number
+            raise DataError(f"{what}: expected numbers of shape (rows, {dim}): {e}") from None
     if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
         raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")
     # one pass without a temporary: a NaN, an infinity and too long a row survive into the sum of squares

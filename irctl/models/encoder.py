@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from irctl.models.locate import LocatedModel, locate
 from irctl.models.pieces import Piece, Pieces
 from irctl.models.token_batches import Prepared, Tokens, move_to_device, run_by_length, split_batches
 from irctl.models.trainable import adapters, freezing
-from irctl.settings import PROMPTS
+from irctl.settings import PROMPTS, SIDES
 from irctl.settings import Encoder as EncoderSettings
 
 if TYPE_CHECKING:
@@ -200,9 +200,12 @@ class TextEncoder:
         Runs in evaluation mode without gradients, and puts the modes back. Raises RunFailed for values not finite,
         ConfigError for what is no list of texts.
         """
-        texts = texts if isinstance(texts, str) else list(texts)
-        if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+        is_list = isinstance(texts, Iterable) and not isinstance(texts, str | bytes)
+        texts = list(texts) if is_list else []
+        if not is_list or not all(isinstance(t, str) for t in texts):
             raise ConfigError("texts: expected a list of texts, found one text or other things", hint='["a text"]')
+        if side not in SIDES:
+            raise ConfigError(f"side: expected {' or '.join(SIDES)}, found {side!r}")
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
         if self.device.type == "cpu":
             allocator.keep_freed_memory()

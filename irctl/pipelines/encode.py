@@ -19,6 +19,7 @@ from irctl.pipelines import outputs
 from irctl.pipelines.references import kept_transforms, transforms
 from irctl.pipelines.references.trained_models import hash_of_training
 from irctl.pipelines.workers import worker
+from irctl.settings import SIDES
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from irctl.models.embedding_folder import EmbeddingFolder
     from irctl.models.encoder import TextEncoder
 
-SIDES = ("passage", "query")
 SHARE = "irctl.pipelines.encode:encode_share"
 
 

@@ -29,6 +29,19 @@ class SearchRequest:
     run_files: tuple[str, ...] = ()
     out: str | None = None
 
+    def find_conflict(self, rerank: int | None = None) -> tuple[str, str] | None:
+        """(option, what is wrong with it) where options do not go together."""
+        if self.retriever not in RETRIEVERS:
+            return "--retriever", f"expected dense or bm25, found {self.retriever!r}"
+        of_dense = {"--model": self.model, "--index": self.index, "--queries": self.queries, "--rerank": rerank}
+        other = f"--fuse {self.fuse}" if self.fuse else "--retriever bm25"
+        for name, given in of_dense.items():
+            if given is not None and (self.retriever == "bm25" or self.fuse):
+                return name, f"goes with a dense search, not with {other}"
+        if self.run_files and not self.fuse:
+            return "RUNS", f"run files are fused: found {self.run_files[0]!r} without --fuse"
+        return None
+
 
 def answer(config: Config, run: RunHandle, reporter: Reporter, request: SearchRequest) -> dict[str, Any]:
     """Search, or fuse, and write the run files; the payload of --json."""
