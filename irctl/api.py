@@ -230,7 +230,7 @@ def run(reference: str | Path = "latest") -> dict[str, Any]:
     from irctl.commands.runs import view
     from irctl.ledger import query
 
-    return view.as_json(query.find_run(str(reference)))
+    return view.as_json([query.find_run(str(reference))])[0]
 
 
 @checked
@@ -249,7 +249,7 @@ def runs(
     if most < 0:
         raise ConfigError(f"runs: limit: expected 0 or more, found {most}", hint="0: all")
     found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=most)
-    return [view.as_json(one) for one in found]
+    return view.as_json(found)
 
 
 def _settings(named: Settings, settings: Settings | None) -> Any:

@@ -36,18 +36,26 @@ def at_once(runs: Iterable[RunRecord]) -> Iterator[dict[str, list[RunRecord]]]:
     first = {run: r for run, r in given.items() if folders.get(run) == r.folder}
     above = ancestors(first)
     every = first | {r.id: r for of in above.values() for r in of}
-    ids = json.dumps(list(every))
-    last: dict[str, list[dict[str, Any]]] = {run: [] for run in every}
-    artifacts: dict[str, list[dict[str, Any]]] = {run: [] for run in every}
-    for row in query.rows(f"SELECT * FROM measures WHERE run_id IN {LISTED} ORDER BY run_id, row", (ids,)):
-        last[row.pop("run_id")].append({k: v for k, v in row.items() if k != "row"})
-    for row in query.rows(f"SELECT * FROM artifacts WHERE run_id IN {LISTED} ORDER BY rowid", (ids,)):
-        artifacts[row.pop("run_id")].append(row)
-    query.known.append(query.AskedAtOnce(every, last, artifacts, above))
+    artifacts = _by_run(every, f"SELECT * FROM artifacts WHERE run_id IN {LISTED} ORDER BY rowid")
+    query.known.append(query.AskedAtOnce(every, measures(every), artifacts, above))
     try:
         yield above
     finally:
         query.known.pop()
+
+
+def measures(ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The last values of the series of each run, as query.measures gives them for one."""
+    columns = f"run_id, {query.MEASURE_COLUMNS}"
+    return _by_run(ids, f"SELECT {columns} FROM measures WHERE run_id IN {LISTED} ORDER BY run_id, row")
+
+
+def _by_run(ids: Iterable[str], sql: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows that a statement finds for these ids, in its order, without their run_id."""
+    found: dict[str, list[dict[str, Any]]] = {run: [] for run in ids}
+    for row in query.rows(sql, (json.dumps(list(found)),)):
+        found[row.pop("run_id")].append(row)
+    return found
 
 
 def ancestors(ids: Iterable[str]) -> dict[str, list[RunRecord]]:

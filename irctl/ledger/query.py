@@ -6,13 +6,13 @@ Where the database cannot be read, the run folders are indexed in memory, so a b
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from irctl import paths, plugins, recipes_index, shipped_files
+from irctl import paths, plugins, shipped_files
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.database import indexing, publish, schema
 from irctl.ledger.database.conditions import Condition, order_by, translate
@@ -22,6 +22,7 @@ from irctl.paths import RunPaths
 
 DRAIN_PATIENCE_S = 1.0
 SHOWN_CANDIDATES = 5
+MEASURE_COLUMNS = "dataset, split, name, step, epoch, value, at"
 T = TypeVar("T")
 OWNER = ("host", "pid", "pid_start_ticks", "boot_id")
 
@@ -157,6 +158,8 @@ def find_newest_named(
     others, mine = _others(completed)
     newest_of = {k: r for k in kinds for r in select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
     if RECIPE in kinds:
+        from irctl import recipes_index  # which reads the schema of all settings
+
         found = [newest_of[RECIPE]] if RECIPE in newest_of else []
         for arm in recipes_index.arms_of(name):
             found += select(f"{NAMED[RECIPE]} AND {others}", (arm, *mine), limit=1)
@@ -189,11 +192,11 @@ def list_runs(
     where: str = "",
     sort: str = "",
     limit: int = 0,
-    with_settings: bool = True,
+    columns: Sequence[str] = run_columns.RUN_COLUMNS,
 ) -> list[RunRecord]:
     """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort.
 
-    with_settings: also config_json, of some kB a run.
+    columns: what is read of each, id and run_dir among them; config_json alone is of some kB a run.
     """
     if status and status not in run_columns.STATUSES:
         raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, run_columns.STATUSES))
@@ -208,7 +211,7 @@ def list_runs(
     order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
     if sort:
         _check_sort(sort.lstrip("+-"))
-    return select(" AND ".join(parts) or "1", tuple(values), order, limit, with_settings=with_settings)
+    return select(" AND ".join(parts) or "1", tuple(values), order, limit, columns=columns)
 
 
 def _check_sort(name: str) -> None:
@@ -262,10 +265,10 @@ def metrics(run_id: str) -> list[dict[str, Any]]:
 
 
 def measures(run_id: str) -> list[dict[str, Any]]:
-    """The last value of every series of a run: {dataset, split, name, step, epoch, value, at}."""
+    """The last value of every series of a run, a dict of MEASURE_COLUMNS each."""
     if known and run_id in known[-1].measures:
         return known[-1].measures[run_id]
-    sql = "SELECT dataset, split, name, step, epoch, value, at FROM measures WHERE run_id = ? ORDER BY row"
+    sql = f"SELECT {MEASURE_COLUMNS} FROM measures WHERE run_id = ? ORDER BY row"
     return rows(sql, (run_id,))
 
 
@@ -316,12 +319,11 @@ def select(
     order: Condition | None = None,
     limit: int = 0,
     *,
-    with_settings: bool = True,
+    columns: Sequence[str] = run_columns.RUN_COLUMNS,
 ) -> list[RunRecord]:
     """Runs by a condition of our own SQL, newest first unless ordered."""
     order = order or Condition("created_at DESC, id DESC")
-    columns = "*" if with_settings else ", ".join(c for c in run_columns.RUN_COLUMNS if c != "config_json")
-    sql = f"SELECT {columns} FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
+    sql = f"SELECT {', '.join(columns)} FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
 
     def read(connection: sqlite3.Connection) -> list[RunRecord]:
         selected = _dicts(connection, sql, (*values, *order.values, limit or -1))

@@ -46,7 +46,7 @@ def make(runs: Path, *, seeds: int = 5, collections: int = 5, logged: int = TRAI
             folder = runs / run
             (folder / "out").mkdir(parents=True)
             made = {"role": "out", "kind": kind, "path": "out", "sha256": _hash(f"{run} {kind}"), "size": 9}
-            chosen = {"run.seed": seed, "data.name": collection, "data.split": "test"}
+            chosen = {"run.seed": seed, "data.source": collection, "data.split": "test"}
             chosen |= {"loss.name": loss, "train.lr": float(rate), "model.name": MODEL} if command == "train" else {}
             chosen |= {"compress.method": "pq", "pq.m": slices} if command == "compress" else {}
             config = base[command] | {k: {"value": v, "origin": "--set"} for k, v in chosen.items()}

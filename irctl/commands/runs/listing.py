@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import console, plugins
 from irctl.ledger.files.identity import ID_PATTERN
+from irctl.ledger.files.run_columns import RUN_COLUMNS
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
+COLUMNS = ("id", "run_dir", "name", "command", "method", "dataset", "status", "model", "seed", "parent_id",
+           "argv_json", "duration_s")  # fmt: skip
+"""What a row is made of."""
 SEARCHES = ("search", "eval")
 MEASURED = ("eval", "train")
 """Commands whose measures are of quality."""
@@ -40,7 +44,12 @@ class Lineage:
         from irctl.ledger import query
 
         self.parents: dict[str, list[str]] = {}
-        for row in query.rows("SELECT src_run, dst_run FROM links ORDER BY src_run DESC"):
+        above = (
+            "WITH RECURSIVE above(id) AS (SELECT value FROM json_each(?1)"
+            " UNION SELECT l.src_run FROM above a JOIN links l ON l.dst_run = a.id)"
+            " SELECT l.src_run, l.dst_run FROM above a JOIN links l ON l.dst_run = a.id ORDER BY l.src_run DESC"
+        )
+        for row in query.rows(above, (json.dumps([run.id for run in runs]),)):
             self.parents.setdefault(row["dst_run"], []).append(row["src_run"])
         self.above = {run.id: list(self._above(run.id)) for run in runs}
         known = _one_of({*self.above, *(i for ids in self.above.values() for i in ids)})
@@ -48,11 +57,11 @@ class Lineage:
         bundles = {(r["run_id"], r["role"]) for r in query.rows(*known(of_bundles))}
         self.writers = {run_id for run_id, role in bundles if role == "out"}
         self.readers = {run_id for run_id, role in bundles if role == "in"}
-        sizes = "SELECT run_id, split, value FROM metrics WHERE name = 'code_size' AND run_id IN {} ORDER BY rowid"
+        sizes = "SELECT run_id, split, value FROM measures WHERE name = 'code_size' AND run_id IN {} ORDER BY row"
         self.sizes: dict[str, dict[str, float]] = {}
         for row in query.rows(*known(sizes)):
             self.sizes.setdefault(row["run_id"], {})[row["split"]] = row["value"]
-        keys = "('loss.name', 'transform.name', 'train.method', 'data.split')"
+        keys = "('loss.name', 'transform.name')"
         self.settings: dict[str, dict[str, str]] = {}
         for row in query.rows(
             *known(f"SELECT run_id, key, value_text FROM params WHERE key IN {keys} AND run_id IN {{}}")
@@ -89,7 +98,7 @@ def list_rows(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]
     lineage = Lineage(runs)
     measured = _measures([r.id for r in runs if r.columns["command"] in MEASURED])
     sorted_by = sort.lstrip("+-")
-    also = _largest(runs, sorted_by) if sorted_by and sorted_by not in runs[0].columns else {}
+    also = _largest(runs, sorted_by) if sorted_by and sorted_by not in RUN_COLUMNS else {}
     rows = []
     for run in runs:
         c = run.columns

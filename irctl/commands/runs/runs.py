@@ -52,10 +52,17 @@ def ls(
 
         view.check_format(format)
         reap.reap()
+        is_json = json_ or format == "json"
         found = query.list_runs(
-            dataset=dataset, status=status, command=command, where=where, sort=sort, limit=limit, with_settings=False
+            dataset=dataset,
+            status=status,
+            command=command,
+            where=where,
+            sort=sort,
+            limit=limit,
+            columns=view.COLUMNS if is_json else listing.COLUMNS,
         )
-        if quiet and not json_ and format != "json":
+        if quiet and not is_json:
             for run in found:
                 console.out(run.id)
             return
@@ -63,8 +70,8 @@ def ls(
             asked = dataset or status or command or where
             console.err("no run fits these conditions; irctl runs ls lists all" if asked else "no runs yet")
         rows = listing.list_rows(found, sort)
-        if json_ or format == "json":
-            runs = [{**row, **view.as_json(run)} for run, row in zip(found, rows, strict=True)]
+        if is_json:
+            runs = [{**row, **told} for told, row in zip(view.as_json(found), rows, strict=True)]
             console.emit_json({"schema": "irctl/runs/1", "runs": runs})
         elif format == "table":
             listing.print_table(rows, sort)
@@ -106,7 +113,7 @@ def show(
                 "lineage": query.lineage(found.id),
                 "events": query.events(found.id),
             }
-            console.emit_json({"schema": "irctl/runs-show/1", **view.as_json(found), **more})
+            console.emit_json({"schema": "irctl/runs-show/1", **view.as_json([found])[0], **more})
         else:
             view.print_run(found)
 

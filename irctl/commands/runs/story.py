@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.commands.runs import listing, outcome
 from irctl.commands.runs.outcome import count, eval_json, known_config, measure, named
-from irctl.errors import DataError
+from irctl.errors import ConfigError, DataError
 from irctl.ledger.files.identity import ID_PATTERN
 from irctl.origins import COMMAND_LINE, Kind, parse
 
@@ -137,7 +137,6 @@ def _arms(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
 
 def _settings(run: RunRecord) -> str:
     """Settings of the science that somebody chose and that are not said already, and differ from the default."""
-    from irctl import config
     from irctl.pipelines.lineage import run_settings
 
     is_training = run.columns["command"] in ("train", "arms")
@@ -146,13 +145,23 @@ def _settings(run: RunRecord) -> str:
     for key, value in run_settings.changed(run).items():
         kind = parse(stored[key]["origin"]).kind
         of_others = not is_training and key.startswith(OF_TRAINING) and kind not in COMMAND_LINE
-        if key in SAID or kind in FOLLOWING or of_others or value == config.default(key):
+        if key in SAID or kind in FOLLOWING or of_others or _is_default(key, value):
             continue
         made_by = ID_PATTERN.search(value) if isinstance(value, str) else None
         shown = f"run {made_by[0]}" if made_by else str(value).lower() if isinstance(value, bool) else value
         words.append(f"{key}={shown}")
     more = f" and {len(words) - SETTINGS} more below" if len(words) > SETTINGS else ""
     return f"Not by default: {', '.join(words[:SETTINGS])}{more}" if words else "All settings by default"
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether a value is what nothing sets; never that of a setting of another version, which has none here."""
+    from irctl import config
+
+    try:
+        return bool(value == config.default(key))
+    except ConfigError:
+        return False
 
 
 def _searcher(run: RunRecord) -> str:

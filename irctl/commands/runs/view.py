@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import console, origins
 from irctl.commands.runs import story
 from irctl.errors import ConfigError
+from irctl.ledger.files.run_columns import RUN_COLUMNS
 from irctl.reports.formats.formulas import make_inert
 
 if TYPE_CHECKING:
@@ -18,15 +19,21 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json", "md")
 LAST_EVENTS = 10
+COLUMNS = tuple(c for c in RUN_COLUMNS if c != "config_json")
+"""What a run's row as JSON is made of."""
 
 
-def as_json(run: RunRecord) -> dict[str, Any]:
-    """A run's row with its texts of JSON opened, its tags and its last measures."""
-    from irctl.ledger import query
+def as_json(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """The rows of runs with their texts of JSON opened, their tags and their last measures."""
+    from irctl.ledger import many_runs
 
-    row = {k: v for k, v in run.columns.items() if k not in ("argv_json", "config_json")}
-    row["argv"] = json.loads(run.columns["argv_json"] or "[]")
-    return {**row, "tags": list(run.tags), "measures": query.measures(run.id)}
+    measured = many_runs.measures([run.id for run in runs])
+    told = []
+    for run in runs:
+        row = {c: run.columns[c] for c in COLUMNS if c != "argv_json"}
+        row["argv"] = json.loads(run.columns["argv_json"] or "[]")
+        told.append({**row, "tags": list(run.tags), "measures": measured[run.id]})
+    return told
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format: str) -> None:

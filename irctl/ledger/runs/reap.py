@@ -19,6 +19,8 @@ from irctl.ledger.files import run_folder as files
 from irctl.paths import RunPaths
 
 SACCT_TIMEOUT_S = 10.0
+NOT_ENDED = "rowid IN (SELECT rowid FROM runs WHERE status IN ('running', 'queued'))"
+"""A condition that an index answers; that of the inner SELECT alone would read every run whole."""
 # What a scheduler says of a job -> (status, error_kind); states that are not here are no end.
 SLURM_ENDS = {
     "OUT_OF_MEMORY": ("killed", "OutOfMemory"),
@@ -36,7 +38,7 @@ SLURM_ALIVE = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "CONFIGURING", "CO
 
 def reap(*, now: float | None = None) -> list[str]:
     """Mark running runs whose process is gone; returns their ids. `now` in seconds since 1970."""
-    candidates = query.select("status IN ('running', 'queued')", (), with_settings=False)
+    candidates = query.select(NOT_ENDED, ())
     return [run.id for run in candidates if _reap(run.folder, now)]
 
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from irctl import config, console
 from irctl.cli import app
-from irctl.commands.runs import listing
+from irctl.commands.runs import listing, view
 from irctl.ledger import query
 from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle, start_run
+from irctl.ledger.runs import reap
 
 WIDTH = 100
 
@@ -179,6 +180,24 @@ def test_a_listing_asks_the_ledger_a_fixed_number_of_times(monkeypatch: pytest.M
     few = listing.list_rows(query.list_runs(limit=1))
     count = len(asked)
     assert len(listing.list_rows(query.list_runs())) > len(few) and len(asked) == 2 * count
+    asked.clear()
+    view.as_json(query.list_runs())
+    assert len(asked) == 1
+
+
+def test_a_row_is_the_same_of_the_columns_that_a_listing_reads_and_of_all() -> None:
+    chain()
+    few = listing.list_rows(query.list_runs(columns=listing.COLUMNS))
+    assert few == listing.list_rows(query.list_runs()) and len(few) > 3
+
+
+def test_runs_that_have_not_ended_are_found_without_reading_the_others() -> None:
+    """Each run is a page or more of the ledger; an index of a hundredth of that has the states."""
+    chain()
+    plan = query.rows(f"EXPLAIN QUERY PLAN SELECT * FROM runs WHERE {reap.NOT_ENDED}")
+    assert not [
+        p["detail"] for p in plan if p["detail"].startswith("SCAN runs") and "COVERING INDEX" not in p["detail"]
+    ]
 
 
 @pytest.mark.parametrize(

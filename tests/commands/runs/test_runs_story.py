@@ -57,6 +57,14 @@ def test_a_training_says_its_data_steps_and_dev_score() -> None:
     )
 
 
+def test_a_run_of_another_version_is_shown_with_the_settings_that_this_one_has_not() -> None:
+    run = start("train", ("train.lr=1e-5",), method="dense", model="a/b")
+    stored = json.loads(run.paths.config.read_text())
+    run.paths.config.write_text(json.dumps(stored | {"train.gone": {"value": 7, "origin": "--set"}}))
+    run.finish("completed")
+    assert "Not by default: train.lr=1e-05, train.gone=7." in told(run)
+
+
 def test_an_evaluation_gives_its_result_with_its_queries_and_the_test_against_its_base() -> None:
     base, run = start("eval", method="bm25"), start("eval", method="dense", model="a/b")
     base.finish("completed")
