@@ -18,7 +18,7 @@ from irctl.ledger.recording import GROUP
 from irctl.pipelines.arms import arm_settings, estimate, held_out, members
 from irctl.pipelines.arms.asked import Asked
 from irctl.pipelines.arms.chains import BRACES, Chain, DoneLines, Pool
-from irctl.pipelines.arms.group_report import report_group, together
+from irctl.pipelines.arms.group_report import REPORT, report_group, together
 from irctl.pipelines.arms.steps import left_out, plan
 from irctl.types import Reporter
 
@@ -38,7 +38,7 @@ def is_group(recipe: str, seeds: str = "") -> bool:
 
 def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) -> dict[str, Any]:
     """Run the group and report it. Payload: group, runs (name, run by command, evals; of an arm that only measures the
-    latter), report; markdown lines.
+    latter), report where anything was measured; markdown lines.
 
     Raises PartlyDone if a run failed and others did not, RunFailed if all did; the table of the rest is printed first.
     """
@@ -58,7 +58,8 @@ def run_group(config: Config, run: RunHandle, reporter: Reporter, asked: Asked) 
         for c in chains
         if any(c.runs)
     ]
-    return {"group": run.id, "runs": runs, "report": str(run.out / "report.md"), "lines": lines}
+    written = {"report": str(report)} if (report := run.out / REPORT).is_file() else {}
+    return {"group": run.id, "runs": runs, **written, "lines": lines}
 
 
 def tell_failed(chains: Sequence[Chain], lines: Sequence[str], reporter: Reporter) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from irctl.reports.records import Record
     from irctl.reports.table import Table
 
+REPORT = "report.md"
 COMPRESSION = "compression"
 WHOLE = (COMPRESSION, CODE_PIVOT, ISOTROPY)
 """Tables of all sizes in one."""
@@ -47,7 +48,7 @@ def report_group(
     text = [markdown.render(replace(t, notes=(*t.notes, *notes))) for t in tables]
     text += _figures(run, evals, meta)
     if text:
-        write_atomic(run.out / "report.md", "\n".join(text))
+        write_atomic(run.out / REPORT, "\n".join(text))
     return "\n".join(text).splitlines()
 
 
