@@ -165,13 +165,16 @@ def reproduce(
 ) -> None:
     """Run the small form of recipes and compare what it gives with what was measured, within a tolerance.
 
-    Exit code 1: a figure differs. Without names: what was measured of every recipe.
+    The lines run in a folder of runs of their own, so that what you encoded or trained does not matter to them; it is
+    removed where every figure holds. Exit code 1: a figure differs. Without names: what was measured of every recipe.
 
     \b
     Examples:
       irctl recipes reproduce
       irctl recipes reproduce jpq-distill --dry-run
     """
+    import shutil
+
     from irctl import console, errors
     from irctl.pipelines.arms import reproductions
 
@@ -193,7 +196,17 @@ def reproduce(
                 console.out(line)
             return None
         root = context.find_root().command
-        found = [row for one in asked for row in reproductions.compare(one, _run_lines(root, one.lines))]
+        found: list[dict[str, Any]] = []
+        kept: list[str] = []
+        for one in asked:
+            with reproductions.runs_apart(one.recipe) as folder:
+                console.err(f"runs of {one.recipe}: {folder}")
+                rows = reproductions.compare(one, _run_lines(root, one.lines))
+            found += rows
+            if all(row["holds"] == "yes" for row in rows):
+                shutil.rmtree(folder)
+            else:
+                kept.append(str(folder))
         if json_:
             console.emit_json({"schema": "irctl/reproduced/1", "figures": found})
         else:
@@ -203,7 +216,8 @@ def reproduce(
             raise errors.RunFailed(
                 f"{row['recipe']}: {row['figure']}: expected {row['expected']} within {row['tolerance']}, "
                 f"found {row['found']} ({len(differ)} of {len(found)} figures differ)",
-                hint="irctl doctor says which versions differ from those that were tested",
+                hint=f"Its runs are in {', '.join(kept)}. Versions other than those that were tested (irctl doctor "
+                "lists them), another processor, or changed code or recipe can be the cause",
             )
 
 

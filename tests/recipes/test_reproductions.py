@@ -67,6 +67,19 @@ def test_figures_within_the_tolerance_hold_and_others_are_an_error(place: Worksp
     failed = place.run(f"recipes reproduce {wrong}")
     assert failed.code == 1
     assert "code_size: expected 15 within 0.05, found 16.0 (1 of 2 figures differ)" in failed.err
+    (kept,) = (paths.cache() / "reproduced").iterdir()
+    assert f"Its runs are in {kept}" in failed.err and list(kept.glob("*/run.json")), "those that held are gone"
+
+
+def test_what_was_encoded_last_does_not_matter_to_the_lines_of_a_recipe(place: Workspace, tmp_path: Path) -> None:
+    line = "irctl compress --method sq --data latest"
+    (own := tmp_path / "own.toml").write_text(
+        RECIPE.format(size=32).replace("irctl compress --method sq --data synthetic:300,16,0.5", line)
+    )
+    place.ok("encode --set encoder.passage_max_len=8")
+    failed = place.run(f"recipes reproduce {own}")
+    assert failed.code == 3 and "latest: no encoded corpus in the ledger" in failed.err
+    assert query.newest("encode") is not None, "the ledger is the user's again"
 
 
 def test_a_recipe_without_figures_is_refused_by_name(place: Workspace, tmp_path: Path) -> None:

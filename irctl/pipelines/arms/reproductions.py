@@ -7,11 +7,15 @@ line by the name of a measure, of an arm of a group as `ARM: MEASURE`, of one sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from irctl import recipes_index, shipped_files
+from irctl import paths, recipes_index, shipped_files
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
 
@@ -50,6 +54,23 @@ def named(name: str) -> Reproduction:
 def listed() -> list[Reproduction]:
     """All that were measured, by name."""
     return [r for name in shipped_files.names("recipes") if (r := of_recipe(name)) is not None]
+
+
+@contextmanager
+def runs_apart(recipe: str) -> Iterator[Path]:
+    """A new folder of runs, with a ledger of its own, for lines that run meanwhile: what was made elsewhere is not the
+    newest there. It is the caller's to remove.
+    """
+    above = paths.cache() / "reproduced"
+    above.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{Path(recipe).stem}-", dir=above))
+    before = {name: os.environ.get(name) for name in ("IRCTL_RUNS", "IRCTL_LEDGER")}
+    os.environ.update(IRCTL_RUNS=str(folder), IRCTL_LEDGER="")
+    try:
+        yield folder
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def compare(expected: Reproduction, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
