@@ -7,7 +7,6 @@ import io
 import json
 from pathlib import Path
 
-import answering
 import pytest
 from workspace import Workspace
 
@@ -17,13 +16,6 @@ from irctl.pipelines.evaluate import files
 
 EVAL = "irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json"
 FAST = "--set acerag.new_tokens=2 --set acerag.ratios=2,4"
-
-
-@pytest.fixture(scope="module")
-def made(place: Workspace) -> Path:
-    folder = answering.make_models(place.folder / "models")
-    answering.write_questions(folder / "recall.json")
-    return folder
 
 
 @pytest.fixture(scope="module")

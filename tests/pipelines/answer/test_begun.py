@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import answering
 import pytest
 from workspace import Workspace
 
@@ -16,13 +15,6 @@ from irctl.pipelines.answer import answer
 from irctl.pipelines.answer.begun import KIND
 
 FAST = "--set acerag.new_tokens=2 --set acerag.ratios=4"
-
-
-@pytest.fixture(scope="module")
-def made(place: Workspace) -> Path:
-    folder = answering.make_models(place.folder / "models")
-    answering.write_questions(folder / "recall.json")
-    return folder
 
 
 @pytest.fixture
