@@ -43,7 +43,7 @@ def list_inputs(run: RunRecord) -> list[dict[str, object]]:
     return [
         {
             "what": a["kind"],
-            "name": _without_folder(model) if a["kind"] == "model" and model else short_name(a["path"]),
+            "name": without_folder(model) if a["kind"] == "model" and model else short_name(a["path"]),
             "rows": a["n_rows"] or "",
             "sha256": f"`{a['sha256']}`",
         }
@@ -51,7 +51,7 @@ def list_inputs(run: RunRecord) -> list[dict[str, object]]:
     ]
 
 
-def _without_folder(value: str) -> str:
+def without_folder(value: str) -> str:
     """A value with no more of a path of this machine than its last part."""
     return short_name(value) if Path(value).is_absolute() else value
 
@@ -63,7 +63,7 @@ def list_settings(run: RunRecord) -> list[dict[str, object]]:
     if run.columns["command"] != "train":
         left_out.add(origins.Kind.COLLECTION)
     return [
-        {"setting": f"`{k}`", "value": f"`{_without_folder(str(v['value']))}`", "from": v["origin"]}
+        {"setting": f"`{k}`", "value": f"`{without_folder(str(v['value']))}`", "from": v["origin"]}
         for k, v in sorted(stored.items())
         if origins.parse(v["origin"]).kind not in left_out and not k.startswith(NOT_SCIENCE)
     ]

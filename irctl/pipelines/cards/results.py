@@ -44,12 +44,23 @@ def of_model(run: RunRecord, base: str, records: Sequence[Record], per_query: Pe
 
 def of_bundle(fingerprint: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
     """Of searches in a bundle, beside the same vectors uncompressed."""
-    read = query.rows(
-        "SELECT run_id FROM artifacts WHERE role = 'in' AND kind = 'bundle' AND sha256 = ?", (fingerprint,)
-    )
-    readers = {str(row["run_id"]) for row in read}
+    return _of_searched("bundle", fingerprint, [r for r in keep_newest(records) if r.compression], records, per_query)
+
+
+def of_transformed(fingerprint: str, label: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
+    """Of searches in encoded vectors behind a transform, beside the same vectors as encoded."""
+    mine = [r for r in keep_newest(records) if r.transform == label and not r.compression]
+    return _of_searched("embeddings", fingerprint, mine, records, per_query)
+
+
+def _of_searched(
+    kind: str, fingerprint: str, among: Sequence[Record], records: Sequence[Record], per_query: PerQuery
+) -> list[Result]:
+    """Those that read this artifact, or whose search did, beside the same vectors uncompressed and as encoded."""
+    sql = "SELECT run_id FROM artifacts WHERE role = 'in' AND kind = ? AND sha256 = ?"
+    readers = {str(row["run_id"]) for row in query.rows(sql, (kind, fingerprint))}
     newest = keep_newest(records)
-    mine = [r for r in newest if r.compression and {r.run_id, *r.lineage[:1]} & readers]
+    mine = [r for r in among if {r.run_id, *r.lineage[:1]} & readers]
     wholes = index_wholes(newest)
     return _test(mine, lambda record: find_uncompressed(record, wholes), per_query)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irctl import files, stopping
+from irctl import files, hashing, stopping
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index import export as writing
@@ -115,18 +115,25 @@ def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRe
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
     run.note(dataset=dataset, method=f"export {to}")
     rows, dim, folder = searched.rows, searched.dim, searched.folder
-    if folder is not None:
-        kind = "bundle" if searched.bundle is not None else "embeddings"
-        run.artifact("in", kind, folder, sha256=searched.fingerprint, n_rows=rows, dim=dim)
+    _record_input(searched, run)
     run.artifact("out", "export", target, n_rows=rows, dim=dim, format=to)
     payload = {"export": str(target), "format": to, "rows": rows, "bytes": size, "source": str(folder)}
     return {**payload, "ids": [str(target)]}
 
 
+def _record_input(searched: Searched, run: RunHandle) -> None:
+    if searched.folder is not None:
+        kind = "bundle" if searched.bundle is not None else "embeddings"
+        run.artifact("in", kind, searched.folder, sha256=searched.fingerprint, n_rows=searched.rows, dim=searched.dim)
+
+
 def _write_model(searched: Searched, config: Config, target: Path, run: RunHandle) -> dict[str, Any]:
-    size = model_folder.write(searched, config, target)
+    base = model_folder.write(searched, config, target)
     dataset = dataset_name(config.run.dataset, str(searched.about.get("collection") or ""), "vectors")
     run.note(dataset=dataset, method="export model")
+    _record_input(searched, run)
+    model_folder.write_card(searched, base, target, run)
+    size = sum(file.stat().st_size for file in hashing.files_below(target))
     run.artifact("out", "export", target, dim=searched.dim, format="model")
     payload = {
         "schema": "irctl/export-model/1",

@@ -106,6 +106,21 @@ def test_a_command_writes_it_from_a_bundle_and_it_ranks_as_the_bundle_does(place
     by_model = place.ok("eval --model routed --data toy --split test --json").json
     values = [{r["measure"]: r["value"] for r in done["results"]} for done in (by_codes, by_model)]
     assert values[0] == values[1]
+    card = (place.folder / "routed" / "README.md").read_text()
+    assert (
+        card.startswith("---\nbase_model: sentence-transformers/all-MiniLM-L6-v2\n")
+        and str(place.folder) not in (card.partition("## Command")[0])
+    )
+    for said in (
+        "transformed by soft_whiten a=0.25: two routes",
+        "| fitted on the rows of | toy |",
+        "| vectors | 32 dimensions, compared by",
+        "| bundle | ",
+        "Not evaluated when this was written: `irctl eval --model FOLDER",
+        f"run `{made['run']}`",
+    ):
+        assert said in card, card
+    by_vectors = place.ok(f"eval --index {encoded['run']} --data toy --split test --json").json
     every = place.ok("eval --model routed --data toy --split all --json")
     assert {r["n_queries"] for r in every.json["results"]} == {3} and "2 of 5 queries gave" in every.err
     of_vectors = place.ok(f"export {encoded['run']} --to model --out {place.folder / 'same'} --json").json
@@ -114,6 +129,9 @@ def test_a_command_writes_it_from_a_bundle_and_it_ranks_as_the_bundle_does(place
         for name in ("routed", "same")
     )
     assert one == two and of_vectors["transform"] == made["transform"]
+    results = (place.folder / "same" / "README.md").read_text().partition("## Results")[2]
+    assert f"`{by_vectors['run']}`" in results
+    assert all(f"| {r['measure']} | {r['value']:.4f} | not evaluated |" in results for r in by_vectors["results"])
     plain = place.ok("encode --data toy --json").json
     refused = place.run(f"export {plain['run']} --to model")
     assert refused.code == 2 and "has no transform" in refused.err and "transform.name=soft_whiten" in refused.err
