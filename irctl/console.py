@@ -136,21 +136,35 @@ def table(
 
 
 def _draw_plain(heads: list[str], texts: list[list[str]], numeric: list[bool], no_color: bool) -> bool:
-    """Print columns as rich does where each row fits on a line, a character in a place; False where one does not."""
-    columns = [[head, *of] for head, of in zip(heads, texts, strict=True)]
-    if not all(text.isascii() and text.isprintable() for of in columns for text in of):
-        return False
+    """Print columns as rich does where each row fits on a line; False where one does not."""
     console = _console(stderr=False, no_color=no_color) if sys.stdout.isatty() else None
-    widths = [max(map(len, of)) for of in columns]
-    if sum(widths) + COLUMN_GAP * (len(widths) - 1) > (console.width if console else PIPE_WIDTH):
+    lines = align(heads, texts, numeric, console.width if console else PIPE_WIDTH)
+    if not lines:
         return False
-    places = [f"{{:{'>' if right else '<'}{width}}}" for right, width in zip(numeric, widths, strict=True)]
-    line = (" " * COLUMN_GAP).join(places).format
-    lines = [line(*row) for row in zip(*columns, strict=True)]
     if console:
         console.print(lines.pop(0), style="bold")
     print("\n".join(lines), file=sys.stdout)  # noqa: T201
     return True
+
+
+def align(heads: list[str], texts: list[list[str]], numeric: list[bool], width: int) -> list[str]:
+    """The lines of a table's columns, as rich draws them; none where a row needs several or a character two places."""
+    columns = [[head, *of] for head, of in zip(heads, texts, strict=True)]
+    if not all(text.isprintable() and (text.isascii() or _cells(text) == len(text)) for of in columns for text in of):
+        return []
+    widths = [max(map(len, of)) for of in columns]
+    if sum(widths) + COLUMN_GAP * (len(widths) - 1) > width:
+        return []
+    places = [f"{{:{'>' if right else '<'}{wide}}}" for right, wide in zip(numeric, widths, strict=True)]
+    line = (" " * COLUMN_GAP).join(places).format
+    columns = [[t.rstrip() for t in of] if right else of for right, of in zip(numeric, columns, strict=True)]
+    return [line(*row) for row in zip(*columns, strict=True)]
+
+
+def _cells(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 class ConsoleReporter:

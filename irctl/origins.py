@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 
 class Kind(Enum):
@@ -65,6 +66,7 @@ def derived(name: str) -> Origin:
     return Origin(Kind.DERIVED, name)
 
 
+@lru_cache(maxsize=4096)  # of a few origins, a report asks hundreds of times a run
 def parse(text: str) -> Origin:
     """The origin whose text is `text`, as a run's config.json has it; what none of the kinds writes is derived."""
     if text in _ALONE:

@@ -18,7 +18,9 @@ LISTED = "(SELECT value FROM json_each(?))"
 def find(ids: Iterable[str]) -> dict[str, RunRecord]:
     """The runs of these ids, in their order; ids that the ledger does not know are left out."""
     wanted = list(dict.fromkeys(ids))
-    known = {r.id: r for r in query.select(f"id IN {LISTED}", (json.dumps(wanted),))}
+    known = query.known[-1].runs if query.known else {}
+    if not known.keys() >= set(wanted):
+        known = {r.id: r for r in query.select(f"id IN {LISTED}", (json.dumps(wanted),))}
     return {run: known[run] for run in wanted if run in known}
 
 

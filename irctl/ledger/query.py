@@ -227,10 +227,12 @@ def _check_sort(name: str) -> None:
     raise ConfigError(f"--sort {name}: no run has it", hint=hint)
 
 
-def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) -> list[dict[str, Any]]:
+def artifacts(
+    run: RunRecord, role: str | None = None, kind: str | None = None, *, located: bool = True
+) -> list[dict[str, Any]]:
     """Artifacts of a run, in the order they were recorded, each with the path where it lies now.
 
-    As its folder has them; as the ledger has them where the folder is gone or spoilt.
+    As its folder has them; as the ledger has them where the folder is gone or spoilt. located: else paths as recorded.
     """
     recorded: list[dict[str, Any]]
     if known and run.id in known[-1].artifacts:
@@ -246,6 +248,8 @@ def artifacts(run: RunRecord, role: str | None = None, kind: str | None = None) 
     listed: list[dict[str, Any]] = [
         {"run_id": run.id, **{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS}} for a in kept
     ]
+    if not located:
+        return listed
     return [a | {"path": places.locate(a["path"], run.folder, run.id, a["role"])} for a in listed]
 
 

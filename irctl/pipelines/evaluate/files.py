@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
-from irctl.data.files.arrow import reading
+from irctl.data.files.arrow import open_parquet, reading
 from irctl.errors import DataError
 from irctl.files import write_atomic
 from irctl.pipelines.search.splits import STABLE
@@ -72,12 +72,11 @@ def write_per_query(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a per-query file. Raises DataError if it is missing."""
-    from pyarrow import parquet
-
     if not path.is_file():
         raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
+    file = open_parquet(path, str(path))
     with reading(str(path)):
-        table = parquet.read_table(path)
+        table = file.read(use_threads=False)  # small files, of which a page reads thousands
         table.select(["dataset", "split", "query_id", "measure", "value"])  # what every reader needs
         rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ def _describe(above: Mapping[str, Sequence[RunRecord]], here: Path) -> dict[str,
     every = many_runs.find(above) | behind
     found = {}
     for run, record in every.items():
-        read = [(a["kind"], Path(a["path"]).name, str(a["sha256"] or "")) for a in query.artifacts(record, role="in")]
+        inputs = query.artifacts(record, role="in", located=False)
+        read = [(a["kind"], Path(a["path"]).name, str(a["sha256"] or "")) for a in inputs]
         found[run] = _detail(record, tuple(read), tuple(a.id for a in above.get(run, ())), here)
     return found
 
@@ -67,7 +69,7 @@ def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tup
         id=run.id,
         line=shlex.join(json.loads(columns.get("argv_json") or "[]")),
         href=os.path.relpath(run.folder, here),
-        settings=_chosen(json.loads(columns.get("config_json") or "{}")),
+        settings=_chosen(columns.get("config_json") or "{}"),
         commit=str(columns.get("git_commit") or ""),
         dirty=bool(columns.get("git_dirty")),
         dataset_sha256=str(columns.get("dataset_fingerprint") or ""),
@@ -79,8 +81,10 @@ def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tup
     )
 
 
-def _chosen(config: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, str, str], ...]:
+@lru_cache(maxsize=256)  # the runs of a grid share few texts
+def _chosen(config_json: str) -> tuple[tuple[str, str, str], ...]:
     """(key, value, origin) of the settings that are not at their default, those of a machine last."""
+    config: dict[str, dict[str, Any]] = json.loads(config_json)
     origins = {k: parse(v["origin"]).kind for k, v in config.items()}
     chosen = [k for k, kind in origins.items() if kind is not Kind.DEFAULT]
     ordered = sorted(chosen, key=lambda k: origins[k] is Kind.PROFILE)

@@ -11,7 +11,7 @@ import json
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from irctl.reports.comparisons import PerQuery
@@ -58,7 +58,7 @@ def write(
     numbers = {run: i for i, run in enumerate(runs)}
     kept = _Values(numbers, per_query)
     packed = {
-        "runs": [asdict(r) | {"above": [numbers[a] for a in r.above if a in numbers]} for r in runs.values()],
+        "runs": [vars(r) | {"above": [numbers[a] for a in r.above if a in numbers]} for r in runs.values()],
         "tables": [_table(t, numbers, kept) for t in tables],
         "queries": list(map(list, kept.queries)),
         "series": kept.series,

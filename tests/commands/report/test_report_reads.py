@@ -15,7 +15,7 @@ from irctl.ledger import query
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.lineage import codes
-from irctl.pipelines.report import report
+from irctl.pipelines.report import page, report
 from irctl.pipelines.report.report import Wanted
 
 
@@ -69,6 +69,21 @@ def test_evaluations_of_one_bundle_read_its_manifest_once_and_ask_no_more_than_o
     counted.clear()
     report.make_tables(wanted)
     assert dict(counted) == alone
+
+
+def test_the_page_of_many_runs_asks_the_ledger_no_more_than_that_of_one(
+    own_folders: Any, counted: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "_draw", lambda *_: [])
+    of, wanted = compression(), Wanted(group_by="run")
+    told = []
+    for _ in range(2):
+        evaluation(of)
+        tables = report.make_tables(wanted)
+        counted.clear()
+        page.make_page(tables, wanted, target=None, mask=str)
+        told.append(counted["asked"])
+    assert told[0] == told[1]
 
 
 def test_what_is_found_while_many_runs_are_asked_for_is_forgotten_after() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from irctl.commands.report import terminal
 from irctl.reports.columns import fact_column
 from irctl.reports.table import Cell, Row, Table
@@ -29,3 +33,29 @@ def test_a_table_that_fits_is_one_part() -> None:
     assert terminal.split_columns(wide(3), 200) == [[0, 1, 2]]
     assert terminal.split_columns(wide(3), 20) == [[0], [1], [2]]  # too narrow for any: one at a time
     assert terminal.render(wide(3), ids=False).count("System") == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_of_one_line_are_drawn_as_rich_draws_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs beside numbers, letters, marks, ids, a title, names longer than most, and a character of two places."""
+    rng = random.Random(seed)
+    names = ["BM25", "dense ws2 + pq m=48 lr=0.0001", "x" * rng.choice([3, 70]), "日本" if seed == 3 else "MiniLM"]
+    signs = ["", "†", "abc"] if seed % 2 else [""]
+
+    def cell() -> Cell:
+        text = rng.choice(["--", "58.8 ± 3.8", "0.4321", "1,400", ""])
+        return Cell(1.0, text, rng.choice(["best", ""]), rng.choice(signs), (f"run-{rng.random()}",))
+
+    heads = rng.sample(["nDCG@10", "R@100", "Bytes a vector", "Δ", "Kept"], rng.randint(1, 5))
+    letter = rng.choice(["", "a"])
+    rows = tuple(Row((n, ""), n, tuple(cell() for _ in heads), letter) for n in names[: rng.randint(0, 4)])
+    title = rng.choice(["", "cranfield test", "a title that is wider than a narrow table of two columns", "± test"])
+    table = Table(title, tuple(fact_column(h, h) for h in heads), rows, ("A note.",))
+    ours = [terminal.render(table, ids=ids) for ids in (False, True)]
+    monkeypatch.setattr(terminal, "_align", lambda *_, **__: [])
+    assert ours == [terminal.render(table, ids=ids) for ids in (False, True)]
+
+
+def test_a_wide_report_draws_its_rows_itself() -> None:
+    """500 rows took rich a third of a second."""
+    assert terminal._align(wide(3), [0, 1, 2], ids=False, title="cranfield test", width=200)
