@@ -109,15 +109,16 @@ The recipe of a group (GROUP) means its arms (GROUP:ARM), which hold the models,
 recipe that is an arm of a group too means those runs as well.
 """
 
-
 RECIPE = "recipe"
 
 
-def find_run(ref: str, *, completed: bool = False) -> RunRecord:
+def find_run(ref: str, *, completed: bool = False, made: Sequence[str] = (), command: str = "") -> RunRecord:
     """The run that `ref` names: a folder, `latest`, an id or its beginning, or (the newest of) a name or tag.
 
     `latest:NAME` is the newest with that name, tag, recipe, command or method, in this order of kinds (NAMED). The run
     that asks is none of them. completed: `latest` and `latest:NAME` skip runs that did not complete, as inputs must.
+    made: kinds of artifacts; command: of the run that is wanted. What several runs are called then means one of these
+    runs, as the model does that its evaluations are named after; where there is none, any, and the caller says why not.
 
     Raises DataError if there is none, or if the beginning of an id fits several.
     """
@@ -129,11 +130,13 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
             return _from_folder(path)
         if path.is_dir():
             raise DataError(f"{ref}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
+    fits = _fitting(made, command)
+    others, mine = _others(completed)
     if ref == "latest":
-        return _only(*_others(completed), ref)
+        return _only(others, mine, ref, fits)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
-        if named := find_newest_named(name, completed=completed):
+        if named := find_newest_named(name, completed=completed, made=made, command=command):
             return named[1]
         if completed and (other := find_newest_named(name)):
             raise DataError(
@@ -148,31 +151,50 @@ def find_run(ref: str, *, completed: bool = False) -> RunRecord:
         raise SeveralRuns(f"run '{ref}': several begin so: {shown}{more}", hint="Write more of the id")
     if starting:
         return starting[0]
-    return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref)
+    return _only("name = ? OR id IN (SELECT run_id FROM tags WHERE tag = ?)", (ref, ref), ref, fits)
 
 
 def find_newest_named(
-    name: str, *, completed: bool = False, kinds: Collection[str] = tuple(NAMED)
+    name: str, *, completed: bool = False, kinds: Collection[str] = tuple(NAMED), **wanted: Any
 ) -> tuple[str, RunRecord] | None:
-    """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean."""
-    others, mine = _others(completed)
-    newest_of = {k: r for k in kinds for r in select(f"{NAMED[k]} AND {others}", (name, *mine), limit=1)}
-    if RECIPE in kinds:
-        from irctl import recipes_index  # which reads the schema of all settings
+    """(kind, the newest run of it) of a name, or None. A warning tells of another run that a later kind would mean.
 
-        found = [newest_of[RECIPE]] if RECIPE in newest_of else []
-        for arm in recipes_index.arms_of(name):
-            found += select(f"{NAMED[RECIPE]} AND {others}", (arm, *mine), limit=1)
-        if found:
-            newest = max(found, key=lambda r: (str(r.columns["created_at"]), r.id))
-            newest_of = {k: newest if k == RECIPE else newest_of[k] for k in kinds if k == RECIPE or k in newest_of}
-    if not newest_of:
+    wanted: `made` and `command` of find_run.
+    """
+    others, mine = _others(completed)
+    for fits in dict.fromkeys((_fitting(**wanted), "1")):
+        condition = f"{others} AND {fits}"
+        newest_of = {k: r for k in kinds for r in select(f"{NAMED[k]} AND {condition}", (name, *mine), limit=1)}
+        if RECIPE in kinds and (of_recipe := _newest_of_recipe(name, condition, mine, newest_of.get(RECIPE))):
+            newest_of[RECIPE] = of_recipe
+        if found := [(k, newest_of[k]) for k in kinds if k in newest_of]:
+            break
+    else:
         return None
-    kind, run = next(iter(newest_of.items()))
-    for other, record in newest_of.items():
+    kind, run = found[0]
+    for other, record in found:
         if record.id != run.id:
             warn_once(f"latest:{name}: run {run.id}, by its {kind}; by its {other} it would be run {record.id}")
     return kind, run
+
+
+def _newest_of_recipe(name: str, condition: str, values: tuple[Any, ...], own: RunRecord | None) -> RunRecord | None:
+    """The newest run of a recipe: `own`, by its name, or one of an arm of a group that it is."""
+    from irctl import recipes_index  # which reads the schema of all settings
+
+    found = [own] if own else []
+    for arm in recipes_index.arms_of(name):
+        found += select(f"{NAMED[RECIPE]} AND {condition}", (arm, *values), limit=1)
+    return max(found, key=lambda r: (str(r.columns["created_at"]), r.id), default=None)
+
+
+def _fitting(made: Sequence[str] = (), command: str = "") -> str:
+    """The condition of runs that made such artifacts, and are of this command; all runs where nothing is asked."""
+    parts = [f"command = '{command}'"] if command else []
+    if made:
+        listed = ", ".join(f"'{kind}'" for kind in made)
+        parts.append(f"id IN (SELECT run_id FROM artifacts WHERE role = 'out' AND kind IN ({listed}))")
+    return " AND ".join(parts) or "1"
 
 
 def newest(command: str | None = None, status: str | None = "completed", **columns: Any) -> RunRecord | None:
@@ -353,8 +375,8 @@ def _others(completed: bool = False) -> tuple[str, tuple[Any, ...]]:
     return f"NOT (status = 'running' AND {same}){done}", tuple(me[k] for k in OWNER)
 
 
-def _only(condition: str, values: tuple[Any, ...], ref: str) -> RunRecord:
-    runs = select(condition, values, limit=1)
+def _only(condition: str, values: tuple[Any, ...], ref: str, fits: str = "1") -> RunRecord:
+    runs = select(f"({condition}) AND {fits}", values, limit=1) or select(condition, values, limit=1)
     if not runs:
         hint = "irctl runs ls lists runs; an id, its beginning, a name or a tag"
         if (name := ref.removeprefix("latest:")) != ref and name in shipped_files.names("recipes"):

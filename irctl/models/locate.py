@@ -99,7 +99,7 @@ def _find_run(name: str) -> RunRecord | None:
             raise DataError("model 'latest': no finished training run", hint="irctl train makes one")
         return newest
     try:
-        return query.find_run(name, completed=True)
+        return query.find_run(name, completed=True, made=("model",))
     except query.SeveralRuns:
         raise
     except DataError:

@@ -85,3 +85,34 @@ def test_a_name_that_only_failed_runs_have_says_so() -> None:
     bad.finish("failed")
     with pytest.raises(DataError, match=f"no completed run named 'latest:teacher': run {bad.id} is failed"):
         meant("teacher", completed=True)
+
+
+def made(kind: str, command: str = "train", **columns: str) -> str:
+    """A completed run with an output of this kind; its id."""
+    run = start(command, **columns)
+    (run.out / kind).write_text(run.id)
+    run.artifact("out", kind, run.out / kind)
+    run.finish("completed")
+    return run.id
+
+
+def test_an_input_is_of_the_newest_run_that_made_one_whatever_is_called_so_since() -> None:
+    model = made("model", method="jpq", name="teacher")
+    vectors = made("embeddings", "encode", method="jpq")
+    made("eval", "eval", method="jpq", name="teacher")
+    for ref in ("latest:jpq", "latest:teacher", "teacher", "latest"):
+        assert query.find_run(ref, completed=True, made=("model",)).id == model, ref
+    assert query.find_run("latest:jpq", made=("bundle", "embeddings")).id == vectors
+    assert query.find_run("latest:jpq", command="train").id == model
+
+
+def test_where_no_run_of_the_name_made_one_it_is_the_newest_so_that_its_reader_says_what_it_is() -> None:
+    evaluation = made("eval", "eval", method="dense")
+    made("model", method="sycl")
+    assert query.find_run("latest:dense", completed=True, made=("model",)).id == evaluation
+
+
+def test_an_earlier_kind_of_name_that_made_nothing_gives_way_to_a_later_one_that_did() -> None:
+    model = made("model", method="jpq")
+    made("eval", "eval", name="jpq")
+    assert query.find_run("latest:jpq", made=("model",)).id == model

@@ -25,7 +25,7 @@ def find_named_run(command: str, options: Options, check_resume: Callable[[Path]
     """Folder of the run that --resume names. Raises DataError where there is none, ConfigError for another command."""
     from irctl.ledger import query
 
-    record = query.find_run(options.resume)
+    record = query.find_run(options.resume, command=command)
     if record.columns.get("command") != command:
         raise errors.ConfigError(
             f"--resume {options.resume}: is a run of '{record.columns.get('command')}', not of '{command}'",

@@ -84,7 +84,7 @@ def find_encoder(model: str) -> tuple[Path, list[str]]:
     path = Path(model).expanduser()
     if path.is_dir() and not (path / "run.json").is_file():
         return folders.find(path)
-    run = query.newest("train") if model == "latest" else query.find_run(model)
+    run = query.newest("train") if model == "latest" else query.find_run(model, completed=True, made=("model",))
     return folders.find(
         run.paths.model if run is not None and run.paths.model.is_dir() else (run.folder if run else path)
     )

@@ -27,7 +27,8 @@ def find_baseline(baseline: str) -> RunRecord:
     """
     from irctl.ledger import query
 
-    record = query.newest(command="eval") if baseline == "latest" else query.find_run(baseline, completed=True)
+    is_newest = baseline == "latest"
+    record = query.newest("eval") if is_newest else query.find_run(baseline, completed=True, made=("eval",))
     if record is None:
         raise DataError("--baseline latest: no evaluation before this one", hint="Drop --baseline, or name a run")
     if not _file(record).is_file():

@@ -75,7 +75,7 @@ def _identify(reference: str, kind: str) -> list[str]:
         from irctl.ledger import query
 
         try:
-            record = query.find_run(reference, completed=True) if reference else None
+            record = query.find_run(reference, completed=True, made=(kind,)) if reference else None
         except DataError:  # a name of the hub: its revision is among the settings
             record = None
         if record is None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 CARD, HUB = "card", "hub"
+MADE = ("model", "bundle")
+"""Kinds of artifacts that are handed on."""
 T = TypeVar("T")
 
 
@@ -72,7 +74,7 @@ def find(source: str, repo: str = "") -> Outgoing:
     run_name, method = bundles.method_named(source)
     if method:
         return _of_bundle(bundles.folder_of(source), repo)
-    run = _newest() if source == "latest" else query.find_run(run_name, completed=True)
+    run = _newest() if source == "latest" else query.find_run(run_name, completed=True, made=MADE)
     if query.artifacts(run, role="out", kind="model"):
         return _of_model(run, repo)
     if query.artifacts(run, role="out", kind="bundle"):

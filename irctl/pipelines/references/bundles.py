@@ -35,17 +35,18 @@ def folder_of(reference: str) -> Path:
     if path.is_dir() and not run_json.is_run(path):
         return path
     run, method = method_named(reference)
-    if run == "latest" and method and (named := query.find_newest_named(method, completed=True, kinds=BEFORE_METHOD)):
-        _tell_of_codes(method, named)
-        return of_run(named[1])
     if run == "latest":
+        kinds = BEFORE_METHOD if method else ()
+        if named := query.find_newest_named(method, completed=True, kinds=kinds, made=("bundle",)):
+            _tell_of_codes(method, named)
+            return of_run(named[1])
         newest = newest_run(method)
         if newest is None:
             of = f" of {method} codes" if method else ""
             raise DataError(f"no finished compression{of} in the ledger", hint="irctl compress makes one")
         record = newest
     else:
-        record = query.find_run(run, completed=True)
+        record = query.find_run(run, completed=True, made=("bundle",))
     return of_run(record, method)
 
 

@@ -15,7 +15,7 @@ def given_negatives(name: str) -> Path:
     if (file := here_of(name)).is_file():
         return file
     try:
-        record = find_run(name, completed=True)
+        record = find_run(name, completed=True, made=("negatives",))
     except DataError as e:
         raise DataError(f"data.negatives={name}: neither a file nor a run ({e.message})", hint=e.hint) from None
     found = artifacts(record, role="out", kind="negatives")

@@ -15,7 +15,7 @@ def run_file_of(reference: str, dataset: str = "", split: str = "") -> Path:
     """The run file that a run wrote; of several, that of the data set and split. Raises DataError."""
     from irctl.ledger import query
 
-    record = query.find_run(reference, completed=True)
+    record = query.find_run(reference, completed=True, made=("run_file",))
     found = [Path(a["path"]) for a in query.artifacts(record, role="out", kind="run_file")]
     if len(found) > 1:
         wanted = (f"{dataset}.{split}".replace("/", "-"), f"run.{split}.trec.gz")
@@ -46,7 +46,7 @@ def run_behind(file: str) -> RunRecord | None:
     path = Path(file)
     if path.is_file():
         return search_that_wrote(path)
-    return None if "{" in file or path.suffix else query.find_run(file, completed=True)
+    return None if "{" in file or path.suffix else query.find_run(file, completed=True, made=("run_file",))
 
 
 def search_that_wrote(path: Path) -> RunRecord | None:

@@ -76,11 +76,11 @@ def named(source: str, config: Config) -> Input:
     if not (path.exists() or is_remote_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query
 
-        return of_run(query.find_run(source, completed=True))
+        return of_run(query.find_run(source, completed=True, made=("embeddings",)))
     if run_json.is_run(path):
         from irctl.ledger import query
 
-        return of_run(query.find_run(source, completed=True))
+        return of_run(query.find_run(source, completed=True, made=("embeddings",)))
     if path.exists():
         return of_folder(path, source)
     if not is_remote_name(source):  # PLACE#COLUMN is no folder of the ledger: its name alone must find it from anywhere

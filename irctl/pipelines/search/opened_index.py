@@ -226,7 +226,7 @@ def _resolve(reference: str) -> Path:
         return path  # synthetic:..., hf://... or what lies here
     elif bundles.method_named(reference)[1]:
         return bundles.folder_of(reference)
-    record = query.find_run(reference, completed=True)
+    record = query.find_run(reference, completed=True, made=("bundle", "embeddings"))
     if query.artifacts(record, role="out", kind="bundle"):
         return bundles.of_run(record)
     for artifact in query.artifacts(record, role="out", kind="embeddings"):

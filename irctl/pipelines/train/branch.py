@@ -52,7 +52,7 @@ def find(text: str) -> tuple[RunRecord, checkpoints.Checkpoint]:
         raise ConfigError(
             f"train.resume_from={text}: expected RUN:NAME", hint="Such as latest:checkpoint_epoch_1, or RUN:best"
         )
-    run = query.find_run(ref)
+    run = query.find_run(ref, command="train")
     if run.columns.get("command") != "train":
         raise ConfigError(
             f"--resume {text}: run {run.id} is of '{run.columns.get('command')}', not of 'train'",

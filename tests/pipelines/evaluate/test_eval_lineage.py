@@ -139,6 +139,13 @@ def test_latest_is_the_training_it_meant_when_it_was_evaluated(place: Workspace)
     assert "was selected on the split" in place.run(f"runs diff {by_eval['run']} {later['run']}").err
 
 
+def test_a_model_is_found_by_its_method_after_its_evaluation(place: Workspace) -> None:
+    trained = place.ok(f"{TRAIN} --json").json["run"]
+    for _ in range(2):
+        run = place.ok("eval --model latest:dense --data cranfield --split dev -k 20 --json").json["run"]
+        assert query.find_run(run).columns["model"] == trained
+
+
 def test_reproduce_names_the_sources_that_were_measured(place: Workspace) -> None:
     first = place.ok(f"{TRAIN} --json").json
     by_model = place.ok("eval --model latest --data cranfield --split dev -k 20 --json").json

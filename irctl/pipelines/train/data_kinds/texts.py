@@ -57,7 +57,7 @@ def find_init(name: str) -> Path:
 
     place = Path(name).expanduser()
     if not place.is_dir() or run_json.is_run(place):
-        place = query.find_run(name, completed=True).folder
+        place = query.find_run(name, completed=True, made=("model",)).folder
     found, passed = folders.find(place)
     for line in passed:
         warn_once(f"passed over: {line}")
