@@ -230,7 +230,7 @@ def list_runs(
         condition = translate(where)
         parts.append(condition.sql)
         values += condition.values
-    order = order_by(sort) if sort else Condition("created_at DESC, id DESC")
+    order = order_by(sort) if sort else None
     if sort:
         _check_sort(sort.lstrip("+-"))
     return select(" AND ".join(parts) or "1", tuple(values), order, limit, columns=columns)
@@ -348,8 +348,10 @@ def select(
     columns: Sequence[str] = run_columns.RUN_COLUMNS,
 ) -> list[RunRecord]:
     """Runs by a condition of our own SQL, newest first unless ordered."""
+    sorted_here = order is None and not limit and "config_json" in columns  # SQLite would sort kilobytes a run, on disk
     order = order or Condition("created_at DESC, id DESC")
-    sql = f"SELECT {', '.join(columns)} FROM runs WHERE {condition} ORDER BY {order.sql} LIMIT ?"
+    ordered = "" if sorted_here else f" ORDER BY {order.sql}"
+    sql = f"SELECT {', '.join(columns)} FROM runs WHERE {condition}{ordered} LIMIT ?"
 
     def read(connection: sqlite3.Connection) -> list[RunRecord]:
         selected = _dicts(connection, sql, (*values, *order.values, limit or -1))
@@ -362,6 +364,8 @@ def select(
             at = places.run_folder(row["id"], row["run_dir"], here)
             row["run_dir"] = str(at)
             records.append(RunRecord(row["id"], at, row, tuple(tags.get(row["id"], ()))))
+        if sorted_here:
+            records.sort(key=lambda r: (r.columns["created_at"], r.id), reverse=True)
         return records
 
     return ask(read)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ledger_runs import finished, start
 
 from irctl import paths
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
-from irctl.ledger.database import conditions, read_only_sql
+from irctl.ledger.database import conditions, read_only_sql, reindex
 from irctl.ledger.runs import tags_and_notes
 
 
@@ -222,3 +224,16 @@ def test_sql_names_the_tables_when_one_is_wrong() -> None:
     finished()
     with pytest.raises(ConfigError, match=r"no such table: run\. Tables: artifacts, env, events"):
         read_only_sql.select("SELECT * FROM run")
+
+
+def test_runs_are_newest_first_whoever_sorts_them() -> None:
+    """Two of one moment by id, the later first; SQLite sorts narrow rows and a few, irctl itself rows with settings."""
+    runs = [finished() for _ in range(4)]
+    for run in runs[:2]:
+        record = json.loads(run.paths.run_json.read_text())
+        run.paths.run_json.write_text(json.dumps(record | {"created_at": "2030-01-01T00:00:00.000Z"}))
+    reindex.reindex()
+    expected = [runs[i].id for i in (1, 0, 3, 2)]
+    assert [r.id for r in query.list_runs()] == expected
+    assert [r.id for r in query.list_runs(limit=4)] == expected
+    assert [r.id for r in query.list_runs(columns=("id", "run_dir"))] == expected
