@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
+from typing import Any
 
 from irctl.errors import ConfigError
 
@@ -48,6 +49,7 @@ class Record:
     selected_on_eval: bool = False
     n_queries: int = 0
     n_missing: int = 0
+    reading: Mapping[str, Any] = field(default_factory=dict)  # irctl/models/how_read.py; empty: not recorded, no texts
     lineage: tuple[str, ...] = ()  # runs behind the evaluation, nearest first
     command: str = ""
     commit: str = ""

@@ -15,7 +15,7 @@ from irctl import files, tables
 from irctl.errors import DataError
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
-from irctl.models import pair
+from irctl.models import how_read, pair
 from irctl.models.compressive import folder as compressors
 from irctl.models.reading import FILE as SETTINGS
 from irctl.pipelines.cards import page
@@ -38,12 +38,19 @@ def folder_of(run: RunRecord) -> Path:
     raise DataError(f"run {run.id} ({run.columns.get('command')}) has no model", hint="irctl runs ls --command train")
 
 
-def base_of(run: RunRecord) -> str:
-    """The model that a training began with: the training that made it, or its name."""
+def base_of(run: RunRecord) -> known.Base:
+    """The model that a training began with."""
+    name = _value(run, "acerag.lm" if run.columns.get("method") == "acerag" else "model.name")
     for read in query.artifacts(run, role="in", kind="model"):
         for made in query.rows(TRAINED, (read["sha256"], run.id)):
-            return str(made["run_id"])
-    return _value(run, "acerag.lm" if run.columns.get("method") == "acerag" else "model.name")
+            return known.Base(str(made["run_id"]), run=str(made["run_id"]))
+    return known.Base(name, files=_own(run).get(how_read.BEGAN_WITH) or {})
+
+
+def _own(run: RunRecord) -> dict[str, Any]:
+    """What the folder of an encoder says of its training; empty for a compressor."""
+    path = folder_of(run) / SETTINGS
+    return tables.json_object(path) if path.is_file() and path.parent.name != compressors.NAME else {}
 
 
 def write(run: RunRecord, results: Sequence[Result] = ()) -> None:
@@ -59,9 +66,8 @@ def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", whic
     """The card. repo: OWNER/NAME where it will be. which: the folder beside the checkpoints that it is of."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    folder, base = folder_of(run), base_of(run)
-    is_compressor = folder.name == compressors.NAME
-    own = {} if is_compressor else tables.json_object(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    folder, base = folder_of(run), base_of(run).name
+    is_compressor, own = folder.name == compressors.NAME, _own(run)
     root = page.name_on_hub(str(own.get("base_model") or base))
     name = (repo or f"{_value(run, 'run.name') or run.columns['method']}-{run.id}").rpartition("/")[2]
     tags = ["irctl", *([] if is_compressor else ["sentence-transformers", "sentence-similarity"]), *_methods(run)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
-from irctl.reports.records import Record, find_uncompressed, index_wholes, keep_newest
+from irctl.models import how_read
+from irctl.reports.records import FACETS, Record, find_mixed, find_uncompressed, index_wholes, keep_newest
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
@@ -16,30 +17,70 @@ if TYPE_CHECKING:
 
 PerQuery = Callable[[Record], Mapping[str, float] | None]
 TASK = "information-retrieval"
+NEGATIVES = "negatives_per_query"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One mean; before: that of what it was made from, and test: the paired one of the two, where there are both."""
+    """One mean; before: that of what it was made from, and test: the paired one of the two, where there are both.
+
+    unlike: in what the two were measured otherwise; then there is no test.
+    """
 
     record: Record
     before: Record | None = None
+    unlike: tuple[str, ...] = ()
     test: Comparison | None = None
 
 
-def of_model(run: RunRecord, base: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
-    """Of the model of a training, with its vectors as they are. base: the name of the model that it began with."""
-    trainings = _trainings()
-    plain = [r for r in keep_newest(records) if r.base and not (r.compression or r.transform)]
-    mine = [r for r in plain if _made_by(r, trainings) == run.id]
-    other = trainings.get(base, "")
-    start = [r for r in plain if _made_by(r, trainings) == other and (other or r.model == base)]
+@dataclass(frozen=True)
+class Base:
+    """What a training began with: its name, and the training that made it, else its files of weights by name."""
+
+    name: str
+    run: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_model(run: RunRecord, base: Base, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
+    """Of the model of a training, with its vectors as they are, beside the model that it began with."""
+    trainings = {train.id for train in query.list_runs(command="train")}
+    plain = [r for r in records if r.base and not (r.compression or r.transform)]
+    made_by = {r.run_id: next((i for i in r.lineage if i in trainings), "") for r in plain}  # the newest training
+    mine = [r for r in keep_newest(plain) if made_by[r.run_id] == run.id]
+    start = [r for r in plain if made_by[r.run_id] == base.run and (base.run or _is_of(base, r))]
+    start.sort(key=lambda r: (r.created_at, r.run_id), reverse=True)
 
     def find(record: Record) -> Record | None:
-        fitting = (r for r in reversed(start) if r.cell == record.cell and r.qrels_sha256 == record.qrels_sha256)
-        return next(fitting, None)
+        fitting = [r for r in start if r.cell == record.cell and r.qrels_sha256 == record.qrels_sha256]
+        apart = [differences(record, r, of_texts=True) for r in fitting]
+        order = sorted(range(len(fitting)), key=lambda i: (len(apart[i]), apart[i], i))  # not by which was run last
+        return fitting[order[0]] if order else None
 
-    return _test(mine, find, per_query)
+    return _test(mine, find, per_query, of_texts=True)
+
+
+def _is_of(base: Base, record: Record) -> bool:
+    """By the weights that were read; by its name where an evaluation did not keep them."""
+    files = record.reading.get(how_read.FILES)
+    return files == base.files if files and base.files else record.model == base.name
+
+
+def differences(record: Record, other: Record, *, of_texts: bool) -> tuple[str, ...]:
+    """In what two evaluations of one cell were measured otherwise: by what they were compared, how texts were read.
+
+    of_texts: that neither says how it read them is a difference too.
+    """
+    shown = [
+        f"{FACETS[facet]} {', here '.join(value[:12] for value in values)}"
+        for facet, values in find_mixed([other, record]).items()
+        if facet != NEGATIVES  # of the training
+    ]
+    if record.reading and other.reading:
+        return (*shown, *how_read.list_differences(record.reading, other.reading))
+    lost = [r.run_id for r in (record, other) if not r.reading]
+    said = f"run {lost[0]} did not record how texts were read: evaluate again"
+    return (*shown, said) if of_texts or len(lost) == 1 else tuple(shown)
 
 
 def of_bundle(fingerprint: str, records: Sequence[Record], per_query: PerQuery) -> list[Result]:
@@ -65,20 +106,14 @@ def _of_searched(
     return _test(mine, lambda record: find_uncompressed(record, wholes), per_query)
 
 
-def _trainings() -> dict[str, str]:
-    return {run.id: run.id for run in query.list_runs(command="train")}
-
-
-def _made_by(record: Record, trainings: Mapping[str, str]) -> str:
-    """The newest training behind a record; empty where nobody trained."""
-    return next((run for run in record.lineage if run in trainings), "")
-
-
-def _test(mine: Iterable[Record], find: Callable[[Record], Record | None], per_query: PerQuery) -> list[Result]:
-    results = [Result(record, find(record)) for record in mine]
+def _test(
+    mine: Iterable[Record], find: Callable[[Record], Record | None], per_query: PerQuery, *, of_texts: bool = False
+) -> list[Result]:
+    found = [(record, find(record)) for record in mine]
+    results = [Result(r, o, differences(r, o, of_texts=of_texts) if o else ()) for r, o in found]
     family, tested = [], []
     for place, result in enumerate(results):
-        if result.before is None:
+        if result.before is None or result.unlike:
             continue
         values, baseline = per_query(result.record), per_query(result.before)
         if values and baseline and values.keys() == baseline.keys():
@@ -102,7 +137,7 @@ def rows(results: Sequence[Result], before: str) -> list[dict[str, object]]:
             "value": f"{r.value:.4f}",
             before: f"{result.before.value:.4f}" if result.before else "not evaluated",
             "difference, 95 % interval": f"{t.delta:+.4f} ({t.ci_low:+.4f} to {t.ci_high:+.4f})" if t else "",
-            "p": _p(t) if t else "not tested",
+            "p": _p(t) if t else f"not tested{': ' if result.unlike else ''}{'; '.join(result.unlike)}",
             "run": f"`{r.run_id}`",
         }
         shown.append(row)

@@ -106,6 +106,7 @@ def read_records(record: RunRecord) -> list[Record]:
                 or (not is_trained and bool(record.columns.get("selected_on_eval"))),
                 n_queries=r["n_queries"],
                 n_missing=r["n_missing"],
+                reading=searches.get(place, {}).get("reading") or {},
             )
         )
     return records

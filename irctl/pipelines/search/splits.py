@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STABLE = tuple(
     "dataset split method model model_fingerprint vectors k similarity rerank bytes_per_vector code_size dim "
-    "boundary_ties run compression rows truth name run_sha256 transform gave_mean isotropy part is_own".split()
+    "boundary_ties run compression rows truth name run_sha256 transform gave_mean isotropy part is_own reading".split()
 )
 
 SEARCH = "search.json"

@@ -16,7 +16,8 @@ from workspace import Workspace
 from irctl import hashing
 from irctl.ledger import query
 
-SMALL = "--set data.group_size=3 --set batch.global=4 --set encoder.query_max_len=16 --set encoder.passage_max_len=24"
+LENGTHS = "--set encoder.query_max_len=16 --set encoder.passage_max_len=24"
+SMALL = f"--set data.group_size=3 --set batch.global=4 {LENGTHS}"
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -28,7 +29,8 @@ def made(place: Workspace) -> Iterator[Workspace]:
         train_here(patch)
         place.ok(f"train --data {toy} {SMALL} --set train.lr=1e-3 --set train.epoch_models=true")
     for line in (
-        f"eval --model {BASE} --data {toy} --split dev",
+        f"eval --model all-MiniLM-L6-v2 --data {toy} --split dev {LENGTHS}",
+        f"eval --model {BASE} --data {toy} --split dev --set encoder.passage_max_len=12",
         f"eval --model latest --data {toy} --split dev",
         f"encode --data {toy} --model latest",
         "compress --method sq",
@@ -77,6 +79,16 @@ def test_a_card_after_evaluations_has_results_and_tests_and_changes_no_key_of_th
     measured = {m["name"]: m["value"] for m in query.measures(newest.id) if m["name"] in told}
     assert told and told == {name: round(value, 6) for name, value in measured.items()}
     assert "(family of 3)" in str(found) and "a checkpoint was chosen on it" in str(found)
+
+
+def test_the_base_of_a_card_is_the_one_that_was_read_alike_by_whatever_name(made: Workspace) -> None:
+    shorter, alike = query.list_runs(command="eval")[-2:]
+    assert alike.columns["model"] == "all-MiniLM-L6-v2" and shorter.columns["model"] == BASE
+    card = "\n".join(made.ok("export latest:train --to card --dry-run --json").json["plan"]["card"])
+    before = {m["name"]: f"{m['value']:.4f}" for m in query.measures(alike.id)}
+    rows = [line.split(" | ") for line in card.splitlines() if line.startswith("| toy | dev")]
+    assert [row[5] for row in rows] == [before[row[3]] for row in rows] and len(rows) == 3
+    assert all("corrected" in row[7] for row in rows)
 
 
 def test_a_licence_of_the_base_that_lies_here_is_that_of_the_card(made: Workspace) -> None:
