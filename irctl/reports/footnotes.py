@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irctl.reports import equal_bytes, isotropy
 from irctl.reports.columns import Column, averaged
-from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed
+from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed, find_uncompressed, index_wholes
 from irctl.reports.significance import Comparison
 
 if TYPE_CHECKING:
@@ -67,10 +67,15 @@ def write_footnotes(
     notes += isotropy.footnotes([c.key for c in columns], used or records)
     for c in columns:
         if c.key == "kept":
-            notes.append(f"Recovery: share of the {c.measure} that the same vectors have uncompressed.")
+            notes += _recovery(c.measure, records)
         if c.key == equal_bytes.GAP:
             notes.append(_gap(c.measure, gaps))
     notes += _compression({c.key for c in columns}, records)
+    if lost := sorted({r.system for r in records if r.lost}):
+        notes.append(
+            f"Codes that no run of this ledger wrote, known by what their evaluation recorded alone, each bundle a row "
+            f"(codes=the beginning of its hash): {', '.join(lost)}."
+        )
     notes += _contamination(used)
     for c in columns:
         of_it = [r for r in records if c.kind == "fact" or (c.kind == "measure" and r.cell == c.cell)]
@@ -78,6 +83,16 @@ def write_footnotes(
         for facet, values in differing.items():
             told = ", ".join(v if facet == QUERIES else v[:12] for v in values)
             notes.append(f"Mixed cells in {c.key}: {FACETS[facet]} {told}.")
+    return notes
+
+
+def _recovery(measure: str, records: Sequence[Record]) -> list[str]:
+    """What it is a share of, and the rows that have none."""
+    notes = [f"Recovery: share of the {measure} that the same vectors have uncompressed."]
+    wholes = index_wholes(records)
+    of_vectors = [r for r in records if r.base and r.measure == measure]
+    if alone := sorted({r.system for r in of_vectors if find_uncompressed(r, wholes) is None}):
+        notes.append(f"No recovery, for no evaluation of the same vectors uncompressed is known: {', '.join(alone)}.")
     return notes
 
 

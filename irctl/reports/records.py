@@ -37,6 +37,7 @@ class Record:
     seed: int | None = None  # of the training
     code_seed: int | None = None  # of the compression: another start of its k-means, another rotation
     start: str = ""  # identity of the compression with its seed; trained codes have that of those they began with
+    lost: str = ""  # what is known of codes that no run of the ledger wrote: their bundle's hash; else empty
     bytes_per_vector: float | None = None
     rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""

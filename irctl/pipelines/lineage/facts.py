@@ -22,7 +22,7 @@ def bytes_of(search: Mapping[str, Any], compress: RunRecord | None, compression:
     found = search.get("bytes_per_vector") or search.get("code_size")
     if found is None and compress is not None:
         found = measures_of(compress, compression).get("code_size")
-    if found is None and compress is None and search.get("dim"):
+    if found is None and not compression and search.get("dim"):
         found = 4 * float(search["dim"])
     return float(found) if found is not None else None
 

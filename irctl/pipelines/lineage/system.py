@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from irctl import plugins
-from irctl.pipelines.lineage.codes import added_rows, find_codes, find_compression, line_of, manifests_of
+from irctl.pipelines.lineage.codes import added_rows, find_origin, line_of, manifests_of
 from irctl.pipelines.lineage.facts import bytes_of, facts_of, speed_of
 from irctl.pipelines.lineage.run_settings import changed, settings, short_name
 from irctl.reports import answers_table, isotropy
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOREIGN = "run"
 """The method of a run file that no search of irctl stands behind."""
 
+SHOWN_HASH = 12
+"""Digits of a bundle's hash that tell it from others."""
 
 ANSWERED_BY = ("acerag.lm", "acerag.tuned_lm", "acerag.ratios", "acerag.selection")
 """Settings of an evaluation of answers that a row says by itself."""
@@ -43,6 +45,7 @@ class System:
     code: str = ""
     code_label: str = ""
     start: str = ""
+    lost: str = ""
     seed: int | None = None
     code_seed: int | None = None
     bytes_per_vector: float | None = None
@@ -88,20 +91,21 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         return _answering(record, search, line, train)
     if method.startswith(("bm25", "fuse", FOREIGN)):
         return _without_vectors(record, method, search, line)
-    codes = find_codes(search, line)
-    compress = find_compression(codes, line)
-    # of codes that were trained, the system below is that of the vectors which were compressed first
-    is_trained = codes is not None and compress is not None and codes.id != compress.id
+    asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
+    origin = find_origin(search, asked, line)
+    codes, compress, is_trained = origin.codes, origin.compress, origin.is_trained
     added = [r for r in line if added_rows(r)] if codes is not None else []
+    # of codes that were trained, the system below is that of the vectors which were compressed first
     below = line_of(compress) if (is_trained or added) and compress is not None else line
+    if is_trained and codes is not None and origin.lost:
+        below = line_of(codes)[1:]
     encoder = next((r for r in below if r.columns.get("command") == "train"), None)
-    model = "" if is_trained else str(search.get("model") or "")
+    model = "" if is_trained and compress is not None else str(search.get("model") or "")
     if not model and compress is not None:
         model = model_of(compress, below)
     if encoder is not None:
         model = str(settings(encoder).get("model.name") or model)
     weights = "" if encoder is not None else _weights(record, search, below, compress)
-    asked = next((r for r in line if r.id == search.get("run")), record)  # whose encoder settings count
     label, parts = _base_label(asked, encoder, model, str(search.get("vectors") or ""), weights)
     if search.get("part") and not search.get("is_own"):  # compared otherwise than the encoder says: another system
         label, parts = f"{label}, {search['similarity']}", {**parts, "compared": {"similarity": search["similarity"]}}
@@ -110,8 +114,8 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         label, parts = f"{label}, {transform}", {**parts, "transform": {"transform": transform}}
     compression = code_label = ""
     of_vectors = parts
-    if compress is not None:
-        compression, own = _compression_of(compress, search)
+    if compress is not None or origin.lost:
+        compression, own = _compression_of(compress, search) if compress is not None else _told_by(search, origin.lost)
         words = [f"{k.rpartition('.')[2]}={_in_words(v)}" for k, v in sorted(own.items())]
         loss = str(settings(train).get("loss.name", "")) if is_trained and train else ""
         code_label = " ".join([compression, *([loss] if loss else []), *words])
@@ -151,6 +155,7 @@ def system(record: RunRecord, search: Mapping[str, Any], line: Sequence[RunRecor
         code=_fingerprint({k: v for k, v in parts.items() if k not in of_vectors}),
         code_label=code_label,
         start=_start_of(compress, of_vectors) if compress is not None else "",
+        lost=origin.lost,
         seed=train.columns.get("seed") if train else None,
         code_seed=compress.columns.get("seed") if compress else None,
         bytes_per_vector=bytes_of(search, compress, compression),
@@ -198,6 +203,13 @@ def _compression_of(compress: RunRecord, search: Mapping[str, Any]) -> tuple[str
     method = str(search.get("compression") or ",".join(known))
     sections = tuple(f"{name}." for name in ([method] if method in known else known))
     return method, {k: v for k, v in changed(compress).items() if k.startswith((*sections, "compress.metric"))}
+
+
+def _told_by(search: Mapping[str, Any], lost: str) -> tuple[str, dict[str, Any]]:
+    """The same of codes that no run of the ledger wrote: the search's own word, and the very bundle, for nobody can say
+    of two that they were made alike.
+    """
+    return str(search["compression"]), {"codes": lost[:SHOWN_HASH]}
 
 
 def _in_words(value: Any) -> str:
