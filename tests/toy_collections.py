@@ -31,3 +31,12 @@ def two_splits(folder: Path, judged: Mapping[str, Qrels] | None = None, word: st
     """One query in dev, two in test, each answered by one of four documents. word: put before every document."""
     documents = {d: f"{word} {text}".strip() for d, text in DOCUMENTS.items()}
     return beir_folder(folder, documents, QUERIES, **(judged or JUDGED))
+
+
+def word_pairs(folder: Path) -> Path:
+    """64 documents of two words, as many as 4 bits can be trained on; a query a word: four train, two dev, two test."""
+    words = "wing flow shock heat drag lift cone plate".split()
+    texts = {f"d{8 * i + k}": f"{a} of a {b}" for i, a in enumerate(words) for k, b in enumerate(words)}
+    parts = {"train": range(4), "dev": (4, 5), "test": (6, 7)}
+    judged = {split: {f"q{i}": {f"d{8 * i}": 1} for i in at} for split, at in parts.items()}
+    return beir_folder(folder, texts, {f"q{i}": f"what is {word}" for i, word in enumerate(words)}, **judged)

@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling, Transformer
 from tokenizers import ByteLevelBPETokenizer
+from toy_collections import word_pairs
 from transformers import AutoTokenizer, RobertaConfig, RobertaModel, RobertaTokenizerFast
 from workspace import Workspace
 
@@ -118,8 +119,9 @@ def test_encoder_and_bundle_record_how_titles_are_joined_and_what_is_lower_cased
     plain: Path, place: Workspace, tmp_path: Path
 ) -> None:
     folder = built(plain, tmp_path / "ance", do_lower_case=True)
+    toy = word_pairs(place.folder / "Toy")
     short = "--set encoder.passage_max_len=16 --set encoder.query_max_len=16"
-    line = f"--model {folder} --set data.title_join=sentence --set encoder.normalize=false {short}"
+    line = f"--model {folder} --data {toy} --set data.title_join=sentence --set encoder.normalize=false {short}"
     vectors = place.ok(f"encode {line} --json").json["folder"]
     made = place.ok(f"compress --method opq --set opq.m=4 --set opq.bits=4 --data {vectors} --json")
     bundle = Path(made.json["bundle"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_collections import word_pairs
 from workspace import Workspace
 
 from irctl import hashing
@@ -17,7 +18,7 @@ from irctl.ledger import query
 
 pytestmark = pytest.mark.usefixtures("in_process")
 TRAIN = (
-    "train --data cranfield --set data.negatives=none --max-steps 2 --batch 4 --set batch.micro=4 "
+    "train --data toy --set data.negatives=none --max-steps 2 --batch 4 --set batch.micro=4 "
     "--set train.warmup_ratio=0 --set eval.during=candidates --set data.group_size=2"
 )
 
@@ -36,7 +37,8 @@ def ranked(place: Workspace, command: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def empty(place: Workspace) -> None:
-    """Every test starts with an empty ledger."""
+    """Every test starts with an empty ledger; TOY is a collection whose texts are encoded at once."""
+    word_pairs(place.folder / "toy")
     shutil.rmtree(os.environ["IRCTL_RUNS"], ignore_errors=True)
 
 
@@ -113,17 +115,17 @@ def test_two_models_in_folders_of_one_name_are_two_rows(place: Workspace, tiny_e
         next(model.parameters()).normal_(std=0.5)
     model.save(str(place.folder / "y" / "final"))
     for folder in ("x", "y"):
-        place.ok(f"eval --data cranfield --model {folder}/final -k 20")
+        place.ok(f"eval --data toy --model {folder}/final -k 20")
     assert set(table(place)) == {"x/final", "y/final"}
 
 
 def test_latest_is_the_training_it_meant_when_it_was_evaluated(place: Workspace) -> None:
     first = place.ok(f"{TRAIN} --loss infonce --json").json
-    by_eval = place.ok("eval --model latest --data cranfield --split dev -k 20 --json").json
-    place.ok("search --model latest --data cranfield --split dev -k 20")
+    by_eval = place.ok("eval --model latest --data toy --split dev -k 20 --json").json
+    place.ok("search --model latest --data toy --split dev -k 20")
     by_search = place.ok("eval --json").json
     second = place.ok(f"{TRAIN} --loss infonce --set train.lr=1e-3 --json").json
-    later = place.ok("eval --model latest --data cranfield --split dev -k 20 --json").json
+    later = place.ok("eval --model latest --data toy --split dev -k 20 --json").json
     for run, training in ((by_eval, first), (by_search, first), (later, second)):
         record = query.find_run(run["run"])
         assert record.columns["model"] == training["run"] and record.columns["selected_on_eval"] == 1
@@ -148,8 +150,8 @@ def test_a_model_is_found_by_its_method_after_its_evaluation(place: Workspace) -
 
 def test_reproduce_names_the_sources_that_were_measured(place: Workspace) -> None:
     first = place.ok(f"{TRAIN} --json").json
-    by_model = place.ok("eval --model latest --data cranfield --split dev -k 20 --json").json
-    searched = place.ok("search --retriever bm25 --data cranfield --split dev -k 20 --json").json
+    by_model = place.ok("eval --model latest --data toy --split dev -k 20 --json").json
+    searched = place.ok("search --retriever bm25 --data toy --split dev -k 20 --json").json
     bare = place.ok("eval --json").json
     line = place.ok(f"runs reproduce {by_model['run']}").out
     assert f"--model {first['run']}" in line and "latest" not in line
