@@ -73,6 +73,11 @@ def runs_apart(recipe: str) -> Iterator[Path]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def missing() -> list[str]:
+    """Recipes with a small form of which nothing was measured."""
+    return [n for n in shipped_files.names("recipes") if recipes_index.has_tiny(n) and of_recipe(n) is None]
+
+
 def compare(expected: Reproduction, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row a figure: recipe, figure, expected, found, tolerance, holds. payload: --json of the last line."""
     rows = []
@@ -114,6 +119,7 @@ def page() -> str:
         f"| {'<br>'.join(f'{name} {value:g}' for name, value in r.figures.items())} | {r.tolerance:g} | {r.cpu_s} |"
         for r in listed()
     )
+    without = f"\nNot measured yet: {', '.join(missing())}.\n" if missing() else ""
     return f"""# Reproductions
 
 What the small form of each recipe gave here: on a CPU, with one thread (`OMP_NUM_THREADS=1`) and the versions of
@@ -125,9 +131,10 @@ their rounding moves near ties alone, more where k-means may end in another mini
 (repconc-warmup: nDCG@10 .357 to .375 over four). `ARM: MEASURE` is of an arm, by its last evaluation; `on dev`, without
 a line that evaluates, is what the training measured, over candidates or, where the passages stay, over the corpus.
 
+CPU seconds are of a machine that others used too: up to three times those of a quiet one.
 This page is written from the recipes' [meta.reproduced] by `irctl recipes reproduce --page`.
 
 | recipe | lines | figures | tolerance | CPU seconds |
 |---|---|---|---|---|
 {rows}
-"""
+{without}"""
