@@ -17,10 +17,12 @@ NARROWEST = 150
 """Points that a table in LaTeX needs at least, for names and a column."""
 
 
-def check_format(format: str) -> None:
-    """Raise ConfigError for a format that there is not."""
+def check_format(format: str, other: str = "") -> None:
+    """Raise ConfigError for a format that there is not, or beside another option that says what is printed."""
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}", hint=plugins.near(format, FORMATS))
+    if other and format not in ("table", other.lstrip("-")):
+        raise ConfigError(f"--format {format}: not with {other}", hint="Drop one")
 
 
 def check_lines(format: str, *, is_wide: bool, width: float | None) -> None:

@@ -103,7 +103,7 @@ def report(
             group_by=group_by,
             command=shlex.join(("irctl", *sys.argv[1:])),
         )
-        output.check_format(format)
+        output.check_format(format, "--json" if json_ else f"--figure {figure}" if figure else "")
         output.check_lines("json" if json_ else "figure" if figure else format, is_wide=wide, width=width)
         wanted.check()
         if group and not checklist:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.commands.runs import listing
+from irctl.errors import DATA, ENVIRONMENT, USAGE
 from irctl.ledger.files.identity import ID_PATTERN
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def ending(run: RunRecord) -> tuple[str, str]:
     signal = f" by signal {c['signal']}" if c["signal"] else ""
     why = f": {c['error_msg'].rstrip('.')}" if c["error_msg"] else ""
     code = "" if c["exit_code"] is None else f" (exit code {c['exit_code']})"
+    if status == "failed" and c["exit_code"] in (USAGE, DATA, ENVIRONMENT):  # the same line fails again
+        again = f"Mend that first, then: {_line(run)}"
     word = {"failed": "It failed", "preempted": "It was preempted"}.get(status, f"It was {status}")
     return f"{word}{signal}{why}{code}", again
 

@@ -168,9 +168,12 @@ def sql(
 
     with guarded(json_, debug):
         from irctl import stopping
+        from irctl.errors import ConfigError
         from irctl.ledger.database import read_only_sql
 
         view.check_format(format)
+        if not statement.strip():
+            raise ConfigError("runs sql: expected a SELECT, found nothing", hint="irctl runs sql --help has examples")
         stopping.install()
         try:
             names, rows, cut = read_only_sql.select(statement)

@@ -73,7 +73,13 @@ def _compress(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     _, codes, size = listing.Lineage([run]).codes(run)
     method = codes or run.columns["method"] or known_config(run).get("compress.method") or "codes"
     to = f" to {method}" + (f", {size:g} bytes each" if size else "")
-    return f"Compressed {what} of {run.columns['dataset'] or 'a file'}{to}{of}{_by_run(run)}"
+    return f"Compressed {what} of {_source(run)}{to}{of}{_by_run(run)}"
+
+
+def _source(run: RunRecord) -> str:
+    """What a compression read, as far as it came: a data set, a run, or a file."""
+    source = str(known_config(run).get("compress.source") or "")
+    return run.columns["dataset"] or (named(source) if ID_PATTERN.fullmatch(source) else source or "a file")
 
 
 def _search(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:

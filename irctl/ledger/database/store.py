@@ -69,10 +69,11 @@ class Ledger:
             connection.row_factory = sqlite3.Row
             current = schema.check_version(connection, self.path)
             if current < len(schema.MIGRATIONS):
-                raise EnvironmentUnfit(
-                    f"{self.path}: ledger of version {current}, expected {len(schema.MIGRATIONS)}",
-                    hint="irctl runs reindex brings it up to date",
+                found = (
+                    f"ledger of version {current}, expected {len(schema.MIGRATIONS)}" if current else "an empty file"
                 )
+                hint = f"irctl runs reindex {'brings it up to date' if current else 'makes it from the run folders'}"
+                raise EnvironmentUnfit.of(self.path, found, hint=hint)
             yield connection
 
     def is_older(self) -> bool:
@@ -127,7 +128,8 @@ def warn_once(text: str, about: object = None) -> None:
 
 def reason(e: Exception) -> str:
     """Why the ledger could not be used, in one line, with the way out where its file is damaged."""
-    text = " ".join(str(e).rstrip(".").split())
+    said = f"{e.reason}. {e.hint}" if isinstance(e, EnvironmentUnfit) else str(e)  # the path is said by who asks
+    text = " ".join(said.rstrip(".").split())
     return f"{text}; irctl runs reindex makes it again" if is_damage(e) else text
 
 

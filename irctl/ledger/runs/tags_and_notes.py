@@ -12,13 +12,17 @@ from irctl.ledger.files import run_folder as files
 from irctl.ledger.query import RunRecord
 
 _TAG = re.compile(r"[\w][\w.+:-]*")
+_BEGINS_ID = re.compile(r"\d{1,8}|\d{8}-\d{0,9}|\d{8}-\d{9}-[0-9a-z]{0,4}")  # of identity.ID_PATTERN
 
 
 def tag(run: RunRecord, *names: str) -> None:
     """Add tags. Raises ConfigError for one that could not be written on a command line."""
     for name in names:
-        if not _TAG.fullmatch(name) or name == "latest":
+        if not _TAG.fullmatch(name):
             raise ConfigError(f"tag '{name}': expected letters, digits, . + : - _", hint="For example: paper-table-2")
+        if name == "latest" or _BEGINS_ID.fullmatch(name):
+            why = "means the newest run" if name == "latest" else "reads as the beginning of a run's id"
+            raise ConfigError(f"tag '{name}': {why}, so no run could be found by it", hint="For example: paper-table-2")
     _append(run, *(("tag", name) for name in names))
 
 

@@ -40,6 +40,10 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
             probed.append(named)
             continue
         members = [r for r in evals if r.columns.get("group_id") == named.id]
+        if not members and (status := named.columns.get("status")) != "completed":
+            why = f": {named.columns['error_msg']}" if named.columns.get("error_msg") else ""
+            raise DataError(f"run {named.id} ({named.columns.get('command')}) is {status}{why}",
+                            hint=f"irctl runs show {named.id}")  # fmt: skip
         evaluations += members or [named]
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
     lost_ids = {r.id for r in gone}

@@ -76,6 +76,9 @@ class Wanted:
     def check(self) -> None:
         """Raise ConfigError for a word that is none of the legal ones, or has no meaning in the table."""
         legal = {"table": tuple(PRESETS), "marks": MARKS, "test": TESTS, "correction": CORRECTIONS}
+        for name in ("columns", "measures", "datasets"):
+            if (text := getattr(self, name)) and not text.replace(",", " ").split():
+                raise ConfigError(f"{option_of(name)} {text!r}: expected names, found none", hint="Drop it")
         legal["group_by"] = ("", *grouping.LEGAL)
         for name, words in legal.items():
             if (value := getattr(self, name)) not in words:

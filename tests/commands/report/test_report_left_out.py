@@ -102,3 +102,22 @@ def test_an_option_that_a_figure_does_not_read_is_refused(figure: str, option: s
     result = irctl("--figure", figure, *option.split())
     assert result.exit_code == 2, result.output
     assert f"{option.split()[0]}: not with --figure {figure}. Drop it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--json --format csv", "--format csv: not with --json. Drop one"),
+        ("--figure pareto --format csv", "--format csv: not with --figure pareto. Drop one"),
+        ("--columns ,", "--columns ',': expected names, found none"),
+        ("--measures ,", "--measures ',': expected names, found none"),
+    ],
+)
+def test_options_that_say_nothing_or_two_things_are_refused(line: str, said: str, own_folders: Path) -> None:
+    result = irctl(*line.split())
+    assert result.exit_code == 2 and said in result.stderr, result.output
+
+
+def test_a_run_that_failed_is_said_to_have_failed_and_why(trainings: dict[str, str]) -> None:
+    result = irctl("--run", trainings["broken"])
+    assert result.exit_code == 3 and f"run {trainings['broken']} (train) is failed: " in result.stderr

@@ -113,6 +113,33 @@ def test_show_prints_settings_measures_and_lineage() -> None:
     assert "failed: no corpus" in typed("show", "latest", "--follow")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("latest", "means the newest run"),
+        ("2026", "reads as the beginning of a run's id"),
+        ("20261128-200957499-964s", "reads as the beginning of a run's id"),
+        ("a b", "expected letters, digits"),
+    ],
+)
+def test_a_tag_by_which_no_run_could_be_found_is_refused_with_the_reason(name: str, why: str) -> None:
+    assert f"tag '{name}': {why}" in typed("tag", made("eval").id, name, code=2)
+
+
+def test_sql_without_a_statement_is_refused() -> None:
+    assert "expected a SELECT, found nothing" in typed("sql", " ", code=2)
+
+
+def test_an_empty_ledger_is_called_empty_under_its_path_once() -> None:
+    made("eval")
+    paths.ledger().unlink()
+    for beside in paths.ledger().parent.glob("ledger.db-*"):
+        beside.unlink()
+    paths.ledger().touch()
+    done = CliRunner().invoke(app, ["runs", "sql", "SELECT 1"], prog_name="irctl")
+    assert done.stderr.count(str(paths.ledger())) <= 1 and "version 0" not in done.stderr
+
+
 def test_show_tells_the_code_that_ran_from_the_checkout_that_it_ran_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

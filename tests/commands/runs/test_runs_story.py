@@ -161,7 +161,14 @@ def test_a_run_that_did_not_complete_says_why_and_what_continues_it(
     paragraph, again = told(run).splitlines()
     assert paragraph.startswith(why) and "Its work: encoded cranfield with a/b" in paragraph
     here = "" if Path.cwd() == tmp_path else f"cd {tmp_path} && "
-    assert again == f"Continue it: {here}irctl encode --data 'my data'"
+    begins = "Mend that first, then" if more.get("exit_code") == 3 else "Continue it"
+    assert again == f"{begins}: {here}irctl encode --data 'my data'"
+
+
+def test_a_compression_that_failed_says_what_it_was_to_read() -> None:
+    run = start("compress", dataset="", sets=["compress.source=vectors.npy"])
+    run.finish("failed", exit_code=3, error_msg="no vectors")
+    assert "Its work: compressed vectors of vectors.npy to" in told(run)
 
 
 def test_a_run_that_goes_on_names_its_process_and_a_waiting_one_its_job() -> None:
