@@ -42,7 +42,8 @@ def encoder(model: str | Path = "", *, data: str | Path = "", settings: Settings
 
     `encoder.encode(texts, side)` gives float32 vectors [N, D] of passages, or of queries with side="query", with the
     model's own prompts, lengths and pooling. data: the data set whose prompts it takes, where it has some of its own.
-    Raises DataError where the model is absent or malformed, ConfigError where settings contradict it.
+    Raises DataError where the model is absent or malformed or no data set is called so, ConfigError where settings
+    contradict it.
     """
     from irctl.models.encoder import load_encoder
     from irctl.models.locate import resolve_run_name
@@ -256,8 +257,11 @@ def _settings(named: Settings, settings: Settings | None) -> Any:
     """Settings as a command line without other options would have them."""
     from irctl.commands.frame.options import Options
     from irctl.commands.frame.settings import settings as of_command
+    from irctl.data.collections.open import check_named
 
-    return of_command(Options(set_=_sets(settings)), named, {})
+    config = of_command(Options(set_=_sets(settings)), named, {})
+    check_named(config.data.source, config.data.root)  # the commands open it; here it only says which prompts
+    return config
 
 
 def _run(

@@ -90,6 +90,8 @@ def test_an_array_is_compressed_and_searched_by_row(place: Workspace) -> None:
     [
         (lambda: api.encoder("no-such-model-here"), DataError, "no-such-model-here"),
         (lambda: api.index("no-such-run"), DataError, "no-such-run"),
+        (lambda: api.encoder(data="nope/x"), DataError, "data.source: no collection, folder or file 'nope/x'"),
+        (lambda: api.encoder(settings={"data.source": "nope"}), DataError, "no collection, folder or file 'nope'"),
         (lambda: api.compress(np.zeros((4, 8), np.float32), method="qp"), ConfigError, "qp"),
         (lambda: api.evaluate(model="all-MiniLM-L6-v2", measures="nCDG@10"), ConfigError, "nCDG"),
         (lambda: api.search(k=0), ConfigError, "search.k"),
@@ -154,6 +156,11 @@ X_ND = np.ones((3, 8), np.float32)
         (lambda: api.runs(limit=-1), "runs: limit: expected 0 or more, found -1. 0: all"),
         (lambda: api.encoder().encode(5), "texts: expected a list of texts"),
         (lambda: api.encoder().encode(["a"], "queries"), "side: expected passage or query, found 'queries'"),
+        (lambda: api.encoder().encode(["a"], "document"), "found 'document'. A document is a passage"),
+        (lambda: api.encoder().encode([], None), "side: expected passage or query, found None"),
+        (lambda: api.encoder().prompt("Query"), "side: expected passage or query, found 'Query'"),
+        (lambda: api.encoder().key("queries"), "side: expected passage or query, found 'queries'"),
+        (lambda: api.encoder().max_len(""), "side: expected passage or query, found ''"),
     ],
 )
 def test_an_argument_of_another_type_is_named_with_what_is_expected(place: Workspace, ask: Any, said: str) -> None:
@@ -178,6 +185,27 @@ def test_queries_that_are_none_are_refused(place: Workspace, said: dict[str, Any
     for wrong in (5, {"a": 1}, [["a"]], [[1, 2], [1]], ["a", 1], [None]):
         with pytest.raises(IrctlError, match="queries: expected"):
             said["codes"].search(wrong)
+
+
+def test_a_data_set_that_is_not_here_still_says_its_prompts(place: Workspace) -> None:
+    prompts = {"prompts.scifact.query": "claim: ", "prompts.own.query": "own: "}
+    (place.folder / "own").mkdir(exist_ok=True)
+    for data, prompt in {"beir/scifact": "claim: ", "hf://datasets/some/own": "own: ", "cranfield": ""}.items():
+        assert api.encoder(data=data, settings=prompts).prompt("query") == prompt
+
+
+def test_texts_are_no_queries_of_vectors_that_nobody_knows_the_encoder_of(place: Workspace) -> None:
+    """The default encoder's vectors have as many dimensions, and would be answered with noise."""
+    x_ND = np.random.default_rng(0).standard_normal((300, 32)).astype(np.float32)
+    made = api.compress(x_ND, method="flat")
+    unknown = "nothing says which encoder made its rows"
+    with pytest.raises(DataError, match=unknown):
+        api.index(made["run"]).search(["a"], k=2)
+    for line in (f"search --index {made['run']}", f"eval --index {made['run']} --data cranfield"):
+        done = place.run(line)
+        assert done.code == 3 and unknown in done.err and "--model" in done.err, done.err
+    assert len(api.index(made["run"], model="all-MiniLM-L6-v2").search(["a"], k=2)[0]) == 2
+    assert api.index(made["run"]).search(x_ND[:1], k=1)[0][0][0] == "0"
 
 
 def test_signals_of_the_program_stay_its_own_and_threads_may_call(place: Workspace, said: dict[str, Any]) -> None:

@@ -142,9 +142,11 @@ class TextEncoder:
         return next((p.device for p in self.module.parameters()), torch.device("cpu"))
 
     def max_len(self, side: str) -> int:
+        _check_side(side)
         return self.query_max_len if side == "query" else self.passage_max_len
 
     def prompt(self, side: str) -> str:
+        _check_side(side)
         return self.settings.prompt(side, self.names)
 
     def features(self, texts: Sequence[str], side: str = "passage", pad_multiple: int | None = None) -> dict[str, Any]:
@@ -204,8 +206,7 @@ class TextEncoder:
         texts = list(texts) if is_list else []
         if not is_list or not all(isinstance(t, str) for t in texts):
             raise ConfigError("texts: expected a list of texts, found one text or other things", hint='["a text"]')
-        if side not in SIDES:
-            raise ConfigError(f"side: expected {' or '.join(SIDES)}, found {side!r}")
+        _check_side(side)
         vectors_ND = np.empty((len(texts), getattr(self, "dim", 0)), np.float32)
         if self.device.type == "cpu":
             allocator.keep_freed_memory()
@@ -355,6 +356,15 @@ class TextEncoder:
         files.open_modes(staged)
         shutil.rmtree(folder, ignore_errors=True)
         staged.rename(folder)
+
+
+def _check_side(side: str) -> None:
+    """ConfigError for what is no side: every other word would be read as a passage."""
+    if not (isinstance(side, str) and side in SIDES):
+        raise ConfigError(
+            f"side: expected {' or '.join(SIDES)}, found {side!r}",
+            hint="A document is a passage" if str(side).startswith("doc") else "",
+        )
 
 
 def _fingerprint_model(module: SentenceTransformer) -> dict[str, str]:

@@ -73,6 +73,13 @@ def open_collection(
     )
 
 
+def check_named(source: str, root: str = "") -> None:
+    """DataError where no data set is called so; one that is known need not be on this machine."""
+    is_elsewhere = source.startswith("irds:") or hub.is_hub(source)
+    if not (is_elsewhere or cards.key_of(source) or mqrel_file(source)):
+        _find(_shipped(source), root, fix_encoding=False)
+
+
 def mqrel_file(source: str) -> Path | None:
     """The training configuration that a source names (training_source.py opens it); None for a collection."""
     path = Path(_shipped(source))

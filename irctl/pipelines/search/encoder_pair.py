@@ -10,6 +10,7 @@ from irctl.index.learned_bundle import are_copies, find_encoder
 from irctl.models import pair
 
 if TYPE_CHECKING:
+    from irctl.config import Config
     from irctl.pipelines.search.opened_index import Searched
 
 WITHOUT = "Leave out --model"
@@ -18,6 +19,18 @@ WITHOUT = "Leave out --model"
 def find_own(searched: Searched | None) -> Path | None:
     """The query encoder that belongs to the codes searched, if they have one of their own (learned_bundle.py)."""
     return find_encoder(searched.bundle) if searched is not None and searched.bundle is not None else None
+
+
+def check_known(searched: Searched, config: Config) -> None:
+    """DataError where nothing says which encoder made the rows, and the default model would be taken for it."""
+    about = searched.about
+    if about.get("encoder") or about.get("model") or find_own(searched) or "model.name" in config.origins:
+        return
+    raise DataError(
+        f"{searched.folder or searched.reference}: nothing says which encoder made its rows, so texts cannot be "
+        "compared with them",
+        hint="Name that encoder with --model, or give query vectors",
+    )
 
 
 def check_encoder(searched: Searched, encoder: Any, name: str) -> None:

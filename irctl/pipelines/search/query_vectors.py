@@ -57,7 +57,8 @@ def open_encoder(
     A query encoder that was trained with the codes yields only to one that the command line names: in a file of
     --config stands the model that training began with.
 
-    The name of a run's model is the run's id, also where it was asked for as the latest.
+    The name of a run's model is the run's id, also where it was asked for as the latest. DataError for an index of
+    which nothing says by whom it was encoded, where no model is named.
     """
     from irctl.models.locate import resolve_run_name
 
@@ -68,6 +69,8 @@ def open_encoder(
         name = str(own)
     if not name and searched is not None:
         name = str(searched.about.get("model") or "")
+    if not name and searched is not None:
+        encoder_pair.check_known(searched, config)
     if searched is not None and name == str(searched.about.get("model") or ""):
         config = _read_alike(config, searched)
     name = resolve_run_name(name or config.model.name)

@@ -147,6 +147,7 @@ def _checked_encoder(config: Config, bundle: Bundle) -> Any:
     encoder = load_encoder(config).freeze()
     if not config.train.init:
         searched = opened_index.open_index(str(bundle.folder), config)
+        encoder_pair.check_known(searched, config)
         encoder_pair.check_encoder(searched, encoder, config.model.name)
     return encoder
 

@@ -63,6 +63,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
         given = _named(config, split)
         searched = opened_index.of_vectors(given, config.search)
         if not config.train.init:  # weights that were asked for may be another training's
+            encoder_pair.check_known(searched, config)
             encoder_pair.check_encoder(searched, encoder, config.model.name)
         about = dict(given.about.get("encoder") or {})
         model = str(given.about.get("model") or ("" if config.train.init else config.model.name))
