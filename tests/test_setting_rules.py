@@ -185,6 +185,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_run_in_a_dry_run_
         done = place.run(line)
         assert done.code == 4 and done.err.splitlines()[-1].startswith("error: train.report_to=wandb"), line
     monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    monkeypatch.setattr(trackers, "import_module", lambda name: object())
     trackers.check(config.train.report_to, config.origin("train.report_to"))
 
 

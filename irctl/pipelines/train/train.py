@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from irctl import paths, stopping
 from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
-from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
 from irctl.pipelines.train.follow import MEASURE, Follow, dev_measure
@@ -72,7 +71,7 @@ def train(
     done = _follow_to_the_end(config, run, reporter, command, data.for_workers)
     stopping.forget()  # asked after the last step: the training is whole
     if preparation.trains_encoder(config):
-        config = replace_measured(config, done["state"])
+        config = terms.replace_measured(config, done["state"])
     write_json(run.paths.config, run.scrub_value(config.to_json()))
     if warning := collapse_warning(done["dev_before"], done["dev_after"], _measure_of(config)):
         reporter.warn(warning)
@@ -204,14 +203,3 @@ def collapse_warning(before: float | None, after: float | None, measure: str = M
         f"dev {measure} fell from {before:.4f} before training to {after:.4f}, below half: the model forgot what "
         "it knew. Lower train.lr or the weights of regularizers, or begin a head by model.head_init=pca"
     )
-
-
-def replace_measured(config: Config, state: Mapping[str, Any]) -> Config:
-    """The configuration with the temperatures that were measured, so that it reruns exactly."""
-    measured = [part.name for part in terms.parts(config) if part.temperature is None]
-    values = state.get("temperatures", {})
-    if not measured or not values:
-        return config
-    if len(config.loss.name.split(",")) == 1:
-        return config.replace({"loss.temperature": values[measured[0]]}, MEASURED)
-    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, MEASURED)

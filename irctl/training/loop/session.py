@@ -25,7 +25,7 @@ from irctl.models import embed
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
 from irctl.training import batch_plan, learning_rates, precision
-from irctl.training.loop import epoch_models
+from irctl.training.loop import epoch_models, tracking
 from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow, Times
 from irctl.training.loop.trainer import BEST, MethodModule, Trainer, arguments
@@ -114,7 +114,8 @@ def _train(run: TrainingRun, method: Method) -> None:
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config.hardneg.every, paths))
     if not is_over and not flow.mines:
-        trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+        with tracking.marks_failure():
+            trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
     if not run.is_first:
         return

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -16,6 +19,8 @@ from irctl.config import Config
 from irctl.ledger.files.secrets import Masker
 from irctl.paths import RunPaths
 from irctl.training import trackers
+from irctl.training.loop.save_and_stop import Flow
+from irctl.training.objective.terms import replace_measured
 
 if TYPE_CHECKING:
     from transformers.trainer_callback import CallbackHandler
@@ -23,20 +28,33 @@ if TYPE_CHECKING:
 PROJECT = "irctl"
 AT_ONCE = 100  # parameters that mlflow takes in one call
 PREFIX = "eval_"  # by which transformers tells scores from the values of steps
+RUN_ID = "irctl.run_id"  # a tag by which a run that is continued is found again
 
 
 def arguments(config: Config, paths: RunPaths) -> dict[str, Any]:
     """Arguments of transformers for the trackers; their places are set where the user has not set them."""
     names = trackers.names(config.train.report_to)
-    run_id = paths.folder.name
+    run_id, folder = paths.folder.name, paths.folder.absolute()
     if names:
         os.environ.setdefault("WANDB_PROJECT", PROJECT)
         os.environ.setdefault("WANDB_RUN_ID", run_id)  # a run that is continued goes on there too
         os.environ.setdefault("WANDB_RESUME", "allow")
+        if not Path("wandb/settings").is_file():  # `wandb offline` wrote it for this folder
+            os.environ.setdefault("WANDB_DIR", str(folder))
         os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", PROJECT)
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(paths.folder / "tensorboard"))
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
     title = f"{config.run.name} {run_id}".strip()
     return {"report_to": names or trackers.NONE, "run_name": title, "project": PROJECT}
+
+
+class Arguments(TrainingArguments):
+    """Those of transformers; trackers get none of them, for their defaults (num_train_epochs) contradict the settings
+    that `TrackedSettings` gives.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
 
 
 class TrackedSettings(TrainerCallback):
@@ -44,16 +62,18 @@ class TrackedSettings(TrainerCallback):
     them with.
     """
 
-    def __init__(self, config: Config, paths: RunPaths) -> None:
+    def __init__(self, config: Config, paths: RunPaths, state: Callable[[], Mapping[str, Any]]) -> None:
         self.names = trackers.names(config.train.report_to)
-        flat = {**config.flat(), "irctl.run_id": paths.folder.name}
-        self.settings: dict[str, Any] = Masker((), os.environ).value(flat)
+        self.config, self.run_id, self.state = config, paths.folder.name, state
+        self.settings: dict[str, Any] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if not state.is_world_process_zero:
             return
+        flat = replace_measured(self.config, self.state()).flat()  # temperatures are measured by now
+        self.settings = Masker((), os.environ).value({**flat, RUN_ID: self.run_id})
         if "trackio" in self.names:
             import trackio
 
@@ -65,29 +85,70 @@ class TrackedSettings(TrainerCallback):
         if "mlflow" in self.names:
             import mlflow
 
-            listed = list(self.settings.items())
+            known = mlflow.get_run(mlflow.active_run().info.run_id).data.params  # it lets no value be changed
+            listed = [(key, value) for key, value in self.settings.items() if key not in known]
             for start in range(0, len(listed), AT_ONCE):
                 mlflow.log_params(dict(listed[start : start + AT_ONCE]))
-            mlflow.set_tag("irctl.run_id", self.settings["irctl.run_id"])
         if "tensorboard" in self.names:
-            from torch.utils.tensorboard import SummaryWriter
-
-            with SummaryWriter(os.environ["TENSORBOARD_LOGGING_DIR"]) as writer:
+            with trackers.load("tensorboard").SummaryWriter(os.environ["TENSORBOARD_LOGGING_DIR"]) as writer:
                 writer.add_text("irctl", json.dumps(self.settings, indent=1))
 
 
-class FinalScores(TrainerCallback):
-    """Gives every tracker the dev score before training and the best, with its step: first of the callbacks."""
+class MlflowRun(TrainerCallback):
+    """Opens the run of mlflow before transformers does, which then leaves it alone: one run also where a training is
+    continued, and finished only where the training is.
+    """
 
-    def __init__(self, handler: CallbackHandler, measure: str) -> None:
-        self.handler, self.measure = handler, measure
+    def __init__(self, config: Config, paths: RunPaths, flow: Flow) -> None:
+        self.run_id, self.flow = paths.folder.name, flow
+        self.title = f"{config.run.name} {self.run_id}".strip()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        import mlflow
+
+        experiment = mlflow.set_experiment(os.environ["MLFLOW_EXPERIMENT_NAME"])
+        begun = mlflow.MlflowClient().search_runs(
+            [experiment.experiment_id], f"tags.`{RUN_ID}` = '{self.run_id}'", max_results=1
+        )
+        own = begun[0].info.run_id if begun else None
+        mlflow.start_run(own, run_name=None if own else self.title, tags={RUN_ID: self.run_id})
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            import mlflow
+
+            mlflow.end_run("KILLED" if self.flow.is_stopped else "SCHEDULED" if self.flow.mines else "FINISHED")
+
+
+@contextmanager
+def marks_failure() -> Iterator[None]:
+    """mlflow would call a run finished whose process ends by an error."""
+    try:
+        yield
+    except BaseException:
+        if (mlflow := sys.modules.get("mlflow")) is not None:
+            mlflow.end_run("FAILED")
+        raise
+
+
+class FinalScores(TrainerCallback):
+    """Gives every tracker the dev score before training and the best, with its step, once the training is whole."""
+
+    def __init__(self, handler: CallbackHandler, measure: str, flow: Flow) -> None:
+        self.handler, self.measure, self.flow = handler, measure, flow
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         dev = {row["step"]: row[f"dev_{self.measure}"] for row in state.log_history if f"dev_{self.measure}" in row}
         trained = {step: value for step, value in dev.items() if step}
-        if not trained:
+        if not trained or self.flow.is_stopped or self.flow.mines:
             return
         best = max(trained, key=lambda step: trained[step])
         final = {f"best_{self.measure}": trained[best], "best_step": float(best)}
@@ -108,6 +169,15 @@ def tell(
         handler.on_log(args, state, control, {f"{PREFIX}{name}": float(value) for name, value in scores.items()})
 
 
-def callbacks(config: Config, paths: RunPaths) -> Sequence[TrainerCallback]:
-    """Those that begin after the trackers' own and before others; none without trackers."""
-    return [TrackedSettings(config, paths)] if trackers.names(config.train.report_to) else []
+def callbacks(config: Config, paths: RunPaths, state: Callable[[], Mapping[str, Any]]) -> Sequence[TrainerCallback]:
+    """Those that begin after the trackers' own and before others; none without trackers. state: of the method."""
+    return [TrackedSettings(config, paths, state)] if trackers.names(config.train.report_to) else []
+
+
+def first_callbacks(
+    config: Config, paths: RunPaths, handler: CallbackHandler, measure: str, flow: Flow
+) -> Sequence[TrainerCallback]:
+    """Those that come before the trackers' own, which close their runs as training ends; none without trackers."""
+    names = trackers.names(config.train.report_to)
+    runs = [MlflowRun(config, paths, flow)] if "mlflow" in names else []
+    return [FinalScores(handler, measure, flow), *runs] if names else []

@@ -38,7 +38,7 @@ BEST = "nDCG@10"
 def arguments(config: Config, plan: BatchPlan, paths: RunPaths) -> transformers.TrainingArguments:
     """Arguments for transformers; making them joins this process to the others of the run. max_steps is set later."""
     hardware = config.hardware
-    return transformers.TrainingArguments(
+    return tracking.Arguments(
         output_dir=str(paths.checkpoints),
         per_device_train_batch_size=plan.local,
         gradient_accumulation_steps=plan.losses,
@@ -99,11 +99,12 @@ class Trainer(transformers.Trainer):
         self.time_left = TimeLeft(flow.times, self._tell_time_left)
         run.args.max_steps = steps.total
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
-        tracked = tracking.callbacks(run.config, run.context.paths)
+        paths = run.context.paths
+        tracked = tracking.callbacks(run.config, paths, method.state)
         super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, flow, self.time_left])
         self.remove_callback(PrinterCallback)
-        if tracked:  # before the trackers close their runs
-            self.callback_handler.callbacks.insert(0, tracking.FinalScores(self.callback_handler, BEST))
+        handler = self.callback_handler
+        handler.callbacks[:0] = tracking.first_callbacks(run.config, paths, handler, BEST, flow)
         self.method, self.run, self.config, self.steps = method, run, run.config, steps
         self.flow, self.identity = flow, dict(identity)
         self._parts: dict[str, float] = {}

@@ -6,6 +6,7 @@ Combinations that would be wrong without an error later are refused here, each w
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from irctl import plugins
 from irctl.config import Config
 from irctl.data.groups import positives
 from irctl.errors import ConfigError
-from irctl.origins import Kind
+from irctl.origins import MEASURED, Kind
 from irctl.training.objective import weighted_names
 
 VIEWS = ("own", "all", "masked")
@@ -206,3 +207,14 @@ def _check_inbatch(config: Config, views: set[str]) -> None:
                 f"{key} (from {config.origins[key]}) does something only with {what}",
                 hint=f"Drop it, or use {what} and a loss that reads it",
             )
+
+
+def replace_measured(config: Config, state: Mapping[str, Any]) -> Config:
+    """The configuration with the temperatures that were measured, so that it reruns exactly. state: of the method."""
+    values = state.get("temperatures")
+    measured = [part.name for part in parts(config) if part.temperature is None] if values else []
+    if not measured or not values:
+        return config
+    if len(config.loss.name.split(",")) == 1:
+        return config.replace({"loss.temperature": values[measured[0]]}, MEASURED)
+    return config.replace({f"loss.{name}.temperature": values[name] for name in measured}, MEASURED)

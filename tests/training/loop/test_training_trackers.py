@@ -11,7 +11,7 @@ import pytest
 import tiny_training as tiny
 
 from irctl import config as settings
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, EnvironmentUnfit
 from irctl.origins import SET
 from irctl.paths import RunPaths
 from irctl.training import trackers
@@ -23,17 +23,18 @@ RUN_ID = "20261128-100000000-abcd"
 @pytest.fixture(autouse=True)
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where trackers write; what the worker sets for them does not outlive the test."""
-    for name in ("WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_RESUME", "MLFLOW_EXPERIMENT_NAME", "TENSORBOARD_LOGGING_DIR"):
+    for name in ("WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_RESUME", "WANDB_DIR", "WANDB_MODE", "WANDB_API_KEY",
+                 "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "TENSORBOARD_LOGGING_DIR"):  # fmt: skip
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
 
 
 def trained(folder: Path, report_to: str) -> RunPaths:
-    """Three steps of the tiny model with a dev score at each."""
+    """Three steps of the tiny model with a dev score at each; asked to stop after the first where a stop file lies."""
     paths = RunPaths(folder / RUN_ID)
-    paths.folder.mkdir()
+    paths.folder.mkdir(exist_ok=True)
     config = tiny.configuration(
         train__report_to=report_to, train__max_steps=3, train__save="1", eval__during="candidates", train__lr=0.01
     )
@@ -44,17 +45,64 @@ def trained(folder: Path, report_to: str) -> RunPaths:
 def test_names_are_a_list_checked_before_a_run_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trackers.names("none") == [] and trackers.names("trackio, wandb,trackio") == ["trackio", "wandb"]
     monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    monkeypatch.setattr(trackers, "import_module", lambda name: object())
     trackers.check("trackio,mlflow", SET)
     with pytest.raises(ConfigError, match=r"from --set.*no tracker named 'mlfow'.*Did you mean 'mlflow'"):
         trackers.check("trackio,mlfow", SET)
 
 
+@pytest.mark.parametrize("name", ["trackio", "wandb", "tensorboard", "mlflow"])
+def test_a_package_that_does_not_import_is_said_with_the_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(module: str) -> None:
+        raise ModuleNotFoundError("No module named 'platformdirs'")
+
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    monkeypatch.setattr(trackers, "import_module", broken)
+    with pytest.raises(
+        EnvironmentUnfit, match=rf"train.report_to={name} .*{name} does not import .*platformdirs.*none"
+    ):
+        trackers.check(name, SET)
+
+
+def test_wandb_without_a_login_is_refused_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    monkeypatch.setattr(trackers, "import_module", lambda name: object())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    with pytest.raises(EnvironmentUnfit, match=r"report_to=wandb .*no login.*wandb login, or WANDB_MODE=offline"):
+        trackers.check("wandb", SET)
+    for name, value in {"WANDB_MODE": "offline", "WANDB_API_KEY": "k"}.items():
+        with monkeypatch.context() as given:
+            given.setenv(name, value)
+            trackers.check("wandb", SET)
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine api.wandb.ai login user password 0123\n")
+    netrc.chmod(0o600)
+    trackers.check("wandb", SET)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://other.example")
+    assert not trackers.has_login(trackers.os.environ)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nmode = offline\n")
+    assert trackers.has_login(trackers.os.environ)
+
+
+def test_a_training_that_fails_is_no_finished_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(end_run=ended.append))
+    with pytest.raises(KeyError), tracking.marks_failure():
+        raise KeyError
+    assert ended == ["FAILED"]
+
+
 def test_places_the_user_set_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://own")
     config = settings.resolve(settings.from_sets(["train.report_to=wandb", "run.name=big"]))
     made = tracking.arguments(config, RunPaths(tmp_path / RUN_ID))
     assert made == {"report_to": ["wandb"], "run_name": f"big {RUN_ID}", "project": "irctl"}
     assert (tracking.os.environ["WANDB_PROJECT"], tracking.os.environ["WANDB_RUN_ID"]) == ("mine", RUN_ID)
+    assert tracking.os.environ["MLFLOW_TRACKING_URI"] == "http://own"
+    assert tracking.os.environ["WANDB_DIR"] == str(tmp_path / RUN_ID)
 
 
 def test_wandb_gets_the_flat_settings_and_the_run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,22 +110,33 @@ def test_wandb_gets_the_flat_settings_and_the_run_id(tmp_path: Path, monkeypatch
     stub = SimpleNamespace(config=SimpleNamespace(update=lambda values, **_: given.update(values)))
     monkeypatch.setitem(sys.modules, "wandb", stub)
     config = settings.resolve(settings.from_sets(["train.report_to=wandb", "train.lr=0.25"]))
-    (callback,) = tracking.callbacks(config, RunPaths(tmp_path / RUN_ID))
+    (callback,) = tracking.callbacks(config, RunPaths(tmp_path / RUN_ID), lambda: {"temperatures": {"infonce": 0.25}})
     callback.on_train_begin(None, SimpleNamespace(is_world_process_zero=False), None)
     assert given == {}
     callback.on_train_begin(None, SimpleNamespace(is_world_process_zero=True), None)
     assert given["train.lr"] == 0.25 and given["irctl.run_id"] == RUN_ID
+    assert given["loss.temperature"] == 0.25  # as it was measured, not as it was asked for
 
 
 @pytest.mark.slow  # it makes a database of all its tables
 def test_mlflow_has_settings_steps_dev_scores_and_the_best(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
+    paths = RunPaths(tmp_path / RUN_ID)
+    paths.stop.parent.mkdir(parents=True)
+    paths.stop.touch()
     trained(tmp_path, "mlflow")
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [RUN_ID]  # nothing in the current folder
+    client = mlflow.MlflowClient(f"sqlite:///{paths.folder}/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'irctl'")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.data.tags["irctl.run_id"] == RUN_ID and run.info.run_name == RUN_ID
+    assert run.info.status == "KILLED" and "eval_best_nDCG_10" not in run.data.metrics
+    paths.stop.unlink()
+    trained(tmp_path, "mlflow")
+    (experiment,) = client.search_experiments(filter_string="name = 'irctl'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED" and run.info.run_name == RUN_ID
+    assert run.data.tags["irctl.run_id"] == RUN_ID and "num_train_epochs" not in run.data.params
     assert run.data.params["train.lr"] == "0.01" and run.data.params["train.max_steps"] == "3"
     dev = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "eval_nDCG_10")}
     assert sorted(dev) == [0, 1, 2, 3] and len(client.get_metric_history(run.info.run_id, "loss")) == 3
