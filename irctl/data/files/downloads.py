@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import shutil
+import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -66,11 +68,13 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
             self._advance(n)
 
     told: Any = Progress
+    logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)  # the error says what its warnings say
     with part.open("ab") as file:
 
         def get() -> None:
             if file.tell():
                 reporter.say(f"{url}: going on at byte {file.tell()}")
+            _resolve(url)
             try:
                 http_get(url, file, resume_size=file.tell(), tqdm_class=told)
             except HfHubHTTPError as e:
@@ -85,6 +89,15 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
             if e.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise made_once.cannot_write(part, e) from e
             raise
+
+
+def _resolve(url: str) -> None:
+    """socket.gaierror where the server's name does not resolve, which http_get would try six times; by a proxy it may."""
+    from huggingface_hub import constants
+
+    place = urllib.parse.urlsplit(url)
+    if place.hostname and not constants.HF_HUB_OFFLINE and place.scheme not in urllib.request.getproxies():
+        socket.getaddrinfo(place.hostname, place.port)
 
 
 def _not_fetched(url: str, cause: BaseException) -> DataError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from irctl.errors import DataError
 
 T = TypeVar("T")
 TRIES = 5
+TRIES_OF_A_NAME = 2
+"""At a server whose name does not resolve: there is no network, and waiting longer brings none."""
 FIRST_WAIT_S = 1.0
 PREFIX = "hf://"
 PATTERN = re.compile(r"hf://(?:datasets/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?")
@@ -149,6 +152,7 @@ def find_beir_folder(source: str, root: str = "") -> Path:
 def call_hub(call: Callable[[], T], source: str) -> T:
     """Call the hub; at a busy or failing server (429, 5xx) or a broken connection, wait and try again, 5 times in all.
 
+    At a name that does not resolve, once.
     Every way in which it can fail is one DataError naming the source. huggingface_hub stands on httpx, whose errors are
     neither OSError nor ConnectionError nor TimeoutError.
     """
@@ -171,7 +175,10 @@ def call_hub(call: Callable[[], T], source: str) -> T:
             status = getattr(getattr(first, "response", None), "status_code", 0)
             may_pass = isinstance(first, (HTTPError, ConnectionError, TimeoutError)) and not 0 < status < 500
             may_pass &= not isinstance(first, OfflineModeIsEnabled)
-            if attempt < TRIES - 1 and (may_pass or status == 429):
+            tries = TRIES
+            if _is_unresolved(e):
+                may_pass, tries = True, TRIES_OF_A_NAME
+            if attempt < tries - 1 and (may_pass or status == 429):
                 time.sleep(FIRST_WAIT_S * 2**attempt)
                 continue
             if isinstance(e, (LocalEntryNotFoundError, OfflineModeIsEnabled)):
@@ -179,6 +186,15 @@ def call_hub(call: Callable[[], T], source: str) -> T:
                 raise DataError(f"{source}: {why}", hint="Set data.root to a folder that holds OWNER/NAME/PATH") from e
             raise DataError(f"{source}: {_reason(e)}", hint=_hint(status)) from e
     raise AssertionError("unreachable")
+
+
+def _is_unresolved(e: BaseException | None) -> bool:
+    """Whether the name of the server did not resolve, by what an error was raised from."""
+    while e is not None:
+        if isinstance(e, socket.gaierror):
+            return True
+        e = e.__cause__ or e.__context__
+    return False
 
 
 def _reason(e: Exception) -> str:

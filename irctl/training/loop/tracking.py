@@ -85,7 +85,9 @@ class TrackedSettings(TrainerCallback):
         if "mlflow" in self.names:
             import mlflow
 
-            known = mlflow.get_run(mlflow.active_run().info.run_id).data.params  # it lets no value be changed
+            own = mlflow.active_run()
+            assert own is not None, "opened by MlflowRun"
+            known = mlflow.get_run(own.info.run_id).data.params  # it lets no value be changed
             listed = [(key, value) for key, value in self.settings.items() if key not in known]
             for start in range(0, len(listed), AT_ONCE):
                 mlflow.log_params(dict(listed[start : start + AT_ONCE]))

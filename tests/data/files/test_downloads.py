@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +119,23 @@ def test_a_server_that_stays_broken_is_one_line_and_what_came_is_kept(
     with pytest.raises(DataError, match="404"):
         download(server.url, tmp_path / "x.zip", MD5, Silent())
     assert len(server.asked) == hub.TRIES + 1, "what is not there is asked for once"
+
+
+def test_without_a_network_it_is_said_after_one_more_try_and_nothing_stray(
+    tmp_path: Path, server: Breaking, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
+
+    def unknown(*place: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(downloads.socket, "getaddrinfo", unknown)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError, match=r"nowhere.*cannot be fetched \(.*Temporary failure.*The same command goes on"):
+        download("http://nowhere.example/x.zip", tmp_path / "x.zip", MD5, Silent())
+    assert waits == [1.0] and capfd.readouterr() == ("", "")
 
 
 def test_offline_is_said_at_once(tmp_path: Path) -> None:
