@@ -55,18 +55,33 @@ app.command("settings")(settings.show_settings)
 app.command("help")(help.show_help)
 
 
+EXAMPLES = "\b\nExamples:"
+
+
 def _finish(group: typer.Typer) -> None:
-    """Give every command the options of display and a page in groups, its `Examples:` below, where an eye ends."""
+    """Give every command the options of display and a page in groups, its `Examples:` below, where an eye ends.
+
+    A group has the first of each of its commands.
+    """
     for command in group.registered_commands:
         if command.callback is not None:
             command.callback = with_display(command.callback)
-        text, mark, examples = (inspect.getdoc(command.callback) or "").partition("\b\nExamples:")
+        text, mark, examples = (inspect.getdoc(command.callback) or "").partition(EXAMPLES)
         command.help, command.epilog, command.cls = text.strip(), mark + examples, pages.Page
         command.short_help = " ".join(text.strip().partition("\n\n")[0].split())  # whole: Typer cuts its own
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
             inner.short_help = inner.typer_instance.info.help
             _finish(inner.typer_instance)
+            first = [_first_example(command.epilog or "") for command in inner.typer_instance.registered_commands]
+            inner.epilog = inner.typer_instance.info.epilog = f"{EXAMPLES}\n" + "\n".join(first)
+
+
+def _first_example(epilog: str) -> str:
+    """The first line under `Examples:`, with those that it goes on in."""
+    lines = epilog.partition(EXAMPLES)[2].lstrip("\n").splitlines()
+    ends = next((i for i, line in enumerate(lines) if not line.endswith("\\")), 0)
+    return "\n".join(lines[: ends + 1])
 
 
 _finish(app)

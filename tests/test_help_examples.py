@@ -18,6 +18,7 @@ PAGES = (
     "profiles ls|profiles show|doctor|demo|settings|help"
 ).split("|")
 NETWORK = ("data fetch",)
+GROUPS = ("data", "runs", "recipes", "profiles")
 MOST_COLUMNS = 78
 """Of an example: a terminal has 80, and breaks what is longer so that it is pasted in two."""
 
@@ -47,7 +48,14 @@ def test_the_examples_of_a_page_run(page: str, place: Workspace, short: None) ->
         place.ok(line)
 
 
-@pytest.mark.parametrize("page", (*PAGES, *NETWORK))
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_page_of_a_group_has_the_first_example_of_each_of_its_commands(group: str, place: Workspace) -> None:
+    pages = [page for page in (*PAGES, *NETWORK) if page.startswith(f"{group} ")]
+    firsts = [examples(place.ok(f"irctl {page} --help").out)[0] for page in pages]
+    assert sorted(examples(place.ok(f"irctl {group} --help").out)) == sorted(firsts)
+
+
+@pytest.mark.parametrize("page", (*PAGES, *NETWORK, *GROUPS))
 def test_the_examples_of_a_page_can_be_copied_from_a_terminal_of_80_columns(
     page: str, place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from irctl import config, recipes_index
+from irctl import config, plugins, recipes_index
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -86,3 +86,8 @@ def test_no_class_name_names_two_things() -> None:
     contracts = {"Config", "Method", "Quantizer"}
     names = [n for p in (ROOT / "irctl").rglob("*.py") for n in re.findall(r"^class (\w+)", p.read_text(), flags=re.M)]
     assert {n for n in names if names.count(n) > 1} <= contracts
+
+
+def test_the_tree_names_every_method() -> None:
+    line = next(line for line in README.splitlines() if line.startswith("  methods/"))
+    assert set(plugins.names("methods")) == set(line.rpartition(": ")[2].split(", "))

@@ -92,7 +92,7 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
 
 
 def _resolve(url: str) -> None:
-    """socket.gaierror where the server's name does not resolve, which http_get would try six times; by a proxy it may."""
+    """socket.gaierror where the server's name does not resolve, where http_get waits; a proxy may know it."""
     from huggingface_hub import constants
 
     place = urllib.parse.urlsplit(url)
