@@ -24,6 +24,7 @@ from irctl.training.objective import terms
 DEFAULTS: dict[str, Any] = {"loss.name": "infonce", "loss.inbatch": "own", "train.regularizer_rows": "queries"}
 DATA = "index_queries"
 READS_INDEX = True
+MAKES_CODES = True
 ROWS = ("queries",)
 """What it moves (irctl/training/objective/regularizer_terms.py): documents stay as they are indexed."""
 
@@ -70,4 +71,4 @@ class Method:
         return kind(NamedIndex.read(context.paths), own, config, context)
 
 
-__all__ = ["DATA", "DEFAULTS", "READS_INDEX", "ROWS", "Config", "Method"]
+__all__ = ["DATA", "DEFAULTS", "MAKES_CODES", "READS_INDEX", "ROWS", "Config", "Method"]

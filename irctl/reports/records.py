@@ -41,6 +41,9 @@ class Record:
     bytes_per_vector: float | None = None
     rerank: int = 0  # how many of the best exact vectors re-scored
     qrels_sha256: str = ""
+    documents: str = ""  # hash of the collection that was searched; empty where the evaluation read none
+    data_path: str = ""  # where that lay
+    called: str = ""  # the data set as the files of the run call it, where tables have to say more; else empty
     queries: str = ""  # the file that they are of; empty for those of a collection
     k: int | None = None
     similarity: str = ""
@@ -78,6 +81,7 @@ QUERIES = "queries"
 # What must agree within one column, and how a message names it.
 FACETS = {
     "qrels_sha256": "judgements",
+    "documents": "documents",
     QUERIES: "queries",
     "k": "depth k",
     "similarity": "similarity",

@@ -75,7 +75,9 @@ def plan(config: Config, asked: Asked, *, is_check: bool = False) -> list[Chain]
         seeds = chosen_seeds or own_seeds or meta.get("seeds") or [config.run.seed]
         for seed in [None] if own_seeds == [] else seeds:
             lines = (
-                _given_steps(name, table, seed, asked, splits) if "steps" in table else _training(name, evals, asked)
+                _given_steps(name, table, seed, asked, splits)
+                if "steps" in table
+                else _training(name, evals, asked, arm)
             )
             lines = [_completed(line, name, seed, asked, arm) for line in lines]
             after = {p: _paired(made[p], seed, f"{asked.recipe} [{name}]: after {p}") for p in parents[name]}
@@ -194,11 +196,22 @@ def _given_steps(
     return lines
 
 
-def _training(name: str, evals: Sequence[tuple[str, ...]], asked: Asked) -> list[CommandLine]:
-    """The lines of an arm that has only settings: a training and its evaluations."""
+def _training(name: str, evals: Sequence[tuple[str, ...]], asked: Asked, arm: Config) -> list[CommandLine]:
+    """The lines of an arm that has only settings: a training and its evaluations.
+
+    A method file says by `MAKES_CODES = True` that a bundle is what it makes: that is searched, not its encoder's
+    vectors, and holds the documents of the training collection alone.
+    """
+    makes_codes = plugins.literal("methods", arm.train.method, "MAKES_CODES")
+    if makes_codes and (others := [where for where in evals if where[1] != arm.data.source]):
+        raise ConfigError(
+            f"{asked.recipe} [meta]: evaluate: {others[0][1]}: {arm.train.method} codes {arm.data.source} alone",
+            hint="Name splits of that one",
+        )
+    option = "--index" if makes_codes else "--model"
     recipe = ("--recipe", f"{asked.recipe}:{name}" if name else asked.recipe) if asked.recipe else ()
     train = asked.read(("train", *recipe, *(("--tiny",) if asked.tiny else ())))
-    return [train, *(asked.read(("eval", "--model", RUN, *where)) for where in evals)]
+    return [train, *(asked.read(("eval", option, RUN, *where)) for where in evals)]
 
 
 def _completed(line: CommandLine, arm: str, seed: int | None, asked: Asked, settings: Config) -> CommandLine:

@@ -15,6 +15,7 @@ from irctl.pipelines.evaluate.ranking_origin import describe_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
 from irctl.pipelines.report import bundle_probes
+from irctl.reports import same_names
 from irctl.settings import Model
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
     if not evaluations and not records:
         is_probed = bool(probed) or (not runs and query.newest("compress") is not None)
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=is_probed))
-    return records
+    return same_names.tell_apart(records)
 
 
 def _how_to_get_one(*, is_probed: bool) -> str:
@@ -84,6 +85,7 @@ def read_records(record: RunRecord) -> list[Record]:
     line = query.ancestors(record.id)
     selected = selected_on(line)
     is_trained = any(r.columns.get("command") == "train" for r in line)  # else only the run itself can say it
+    collections = _collections_of(record, line)
     systems: dict[tuple[str, str, str], System] = {}
     records = []
     for r in payload["results"]:
@@ -101,6 +103,7 @@ def read_records(record: RunRecord) -> list[Record]:
                 measure=r["measure"],
                 value=float(r["value"]),
                 qrels_sha256=r["qrels_sha256"],
+                **collections.get(r["dataset"], collections.get("", {})),
                 queries=str(r.get("queries") or ""),
                 k=r.get("k"),
                 similarity=SIMILARITY.get(str(r.get("similarity") or ""), str(r.get("similarity") or "")),
@@ -116,6 +119,24 @@ def read_records(record: RunRecord) -> list[Record]:
     return records
 
 
+def _collections_of(record: RunRecord, line: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
+    """Data set -> hash and folder of the collection that the evaluation, else its search, read; of one alone as ""."""
+    from irctl.ledger import query
+
+    for run in (record, *(r for r in line if r.columns.get("command") == "search")):
+        if read := query.artifacts(run, role="in", kind="collection"):
+            told = [{"documents": str(a["sha256"] or ""), "data_path": str(a["path"])} for a in read]
+            if len(told) == 1:
+                return {"": told[0]}
+            return {name: t for t in told for name in _names_of(Path(t["data_path"]))}
+    return {}
+
+
+def _names_of(folder: Path) -> tuple[str, str]:
+    """What a data set in this folder may be called: `nq`, `cqadupstack/english`."""
+    return folder.name, f"{folder.parent.name}/{folder.name}"
+
+
 def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
     """Per-query values of a record, from its run folder; each file is read once."""
     from irctl.ledger import query
@@ -126,7 +147,7 @@ def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
         return read_per_query(path) if path.is_file() else {}
 
     def find(r: Record) -> Mapping[str, float] | None:
-        return file(r.run_id).get((r.dataset, split_of(r.split, r.part), r.measure))
+        return file(r.run_id).get((r.called or r.dataset, split_of(r.split, r.part), r.measure))
 
     return find
 
@@ -139,4 +160,4 @@ def open_best() -> Callable[[Record], Mapping[str, Sequence[str]] | None]:
     def file(run_id: str) -> dict[tuple[str, str], dict[str, list[str]]]:
         return best_documents.read(Path(query.find_run(run_id).folder) / "out" / best_documents.FILE)
 
-    return lambda record: file(record.run_id).get((record.dataset, record.split))
+    return lambda record: file(record.run_id).get((record.called or record.dataset, record.split))

@@ -23,6 +23,15 @@ def tell_left_out(records: Sequence[Record], shown: Sequence[Record]) -> tuple[s
     return tuple(said)
 
 
+def tell_replaced(records: Sequence[Record], named: Sequence[str]) -> tuple[str, ...]:
+    """Runs that were asked for by name and that no row shows, for a newer one measured the same."""
+    kept = {r.run_id for r in keep_newest(records)}
+    replaced = dict.fromkeys(r.run_id for r in records if named and r.run_id not in kept)
+    if not replaced:
+        return ()
+    return (f"Left out, replaced by a newer evaluation of the same system on the same data: {', '.join(replaced)}.",)
+
+
 def tell_untested(
     tables: Sequence[Table], bases: Sequence[RowKey | None], baseline: str, kind: str, every: Sequence[Record]
 ) -> list[Table]:

@@ -11,7 +11,7 @@ from irctl.errors import ConfigError, DataError
 from irctl.metrics.ranking.parsing import parse, parse_one, split_list
 from irctl.pipelines.report import bundle_probes, remarks, unjudged
 from irctl.pipelines.report.records import gather, open_best, open_per_query
-from irctl.reports import answers_table, code_pivot, grouping, isotropy_table, neighbour_recall
+from irctl.reports import answers_table, code_pivot, grouping, isotropy_table, neighbour_recall, same_names
 from irctl.reports.columns import (
     ACROSS,
     ANSWERS,
@@ -145,7 +145,11 @@ def build_tables(
 ) -> list[Table]:
     """The same from records: pure but for per_query and best."""
     every, records = records, narrow(records, wanted)
-    remark = remarks.tell_left_out(every, records)
+    remark = (
+        *same_names.describe(records),
+        *remarks.tell_left_out(every, records),
+        *remarks.tell_replaced(records, wanted.runs),
+    )
     shown = read_measures(wanted)
     columns = [_column_name(c) for c in split_list(wanted.columns)]
     if wanted.table == COMPRESSION:
@@ -167,7 +171,7 @@ def build_tables(
     built = []
     tested = [_find_baseline(wanted.baseline, group, records) for group in groups]
     if wanted.table in ALONE:
-        alone = [_alone(group, base, wanted, per_query) for group, base in zip(groups, tested, strict=True)]
+        alone = [_alone(group, base, wanted, per_query, remark) for group, base in zip(groups, tested, strict=True)]
         if not (shown_alone := [t for t in alone if t.rows]):
             raise DataError(f"--table {wanted.table}: nothing to report", hint=MAKES[wanted.table])
         return remarks.tell_untested(shown_alone, tested, wanted.baseline, wanted.table, every)
@@ -195,7 +199,9 @@ def build_tables(
     return remarks.tell_empty(built, records) if columns else built
 
 
-def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery) -> Table:
+def _alone(
+    group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per_query: PerQuery, remark: tuple[str, ...]
+) -> Table:
     """One data set and split in a table that chooses its rows and columns itself."""
     measure, (words, build_alone) = headline(group, read_measures(wanted)), ALONE[wanted.table]
     commits = sorted({r.commit for r in group if r.commit})
@@ -209,6 +215,7 @@ def _alone(group: Sequence[Record], baseline: RowKey | None, wanted: Wanted, per
         allow_mixed=wanted.mixed,
         command=wanted.command,
         commit=commits[-1] if len(commits) == 1 else "",
+        remarks=remark,
     )
     return build_alone(group, measure, options)
 
@@ -251,13 +258,13 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     kept = _without_fronts(records, wanted.table)
     if wanted.datasets:
         names = dataset_names(wanted)
-        known = sorted({r.dataset for r in kept})
+        known = sorted({name for r in kept for name in (r.dataset, r.called) if name})
         if not set(names) & set(known):
             raise DataError(f"no evaluation on {wanted.datasets}", hint=f"Evaluated: {', '.join(known)}")
         for name in wanted.datasets.replace(",", " ").split():
             if name not in known and name not in GROUPS:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
-        kept = [r for r in kept if r.dataset in names]
+        kept = [r for r in kept if r.dataset in names or r.called in names]
     codes = [r for r in kept if r.split in neighbour_recall.OF_CODES]
     kept = [r for r in kept if r.split not in neighbour_recall.OF_CODES]
     if wanted.split:

@@ -158,6 +158,21 @@ def test_seeds_make_a_group_of_a_plain_training() -> None:
     assert chains[1].lines[1] == ("eval", "--model", RUN, "--data", "cranfield", "--split", "dev,test")
 
 
+@pytest.mark.parametrize("line", ["--recipe jpq-distill", "--recipe jpq-distill --tiny", "--method jpq"])
+def test_seeds_of_a_training_that_makes_codes_evaluate_the_codes(line: str) -> None:
+    """They were once evaluated by the encoder's float vectors, which stay what they were."""
+    recipe = line.partition("--recipe ")[2].partition(" ")[0]
+    settled = (
+        config.resolve(recipes_index.layer(recipe))
+        if recipe
+        else config.resolve(config.from_sets(["train.method=jpq"]))
+    )
+    asked = steps.Asked(recipe=recipe, seeds="1,2", line=line_of(f"train {line} --seeds 1,2"), read=line_of)
+    untouched, *trained = steps.plan(settled, asked)
+    assert untouched.lines[0][:2] == ("eval", "--model")
+    assert [c.lines[1] for c in trained] == [("eval", "--index", RUN, "--data", "cranfield", "--split", "dev,test")] * 2
+
+
 @pytest.mark.parametrize("text", ["1,1", "a", "1,,2", "1-3"])
 def test_seeds_that_are_no_numbers_or_repeat_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--seeds"):
