@@ -13,7 +13,7 @@ from irctl.reports.columns import Column, fact_column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct, tell_power
-from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best
 
 METHOD = "answers"
 """The method of the records that are of it."""
@@ -142,9 +142,8 @@ def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell
     if compared is None:
         return Cell(runs=runs)
     if column.key == "delta":
-        c = compared
-        return Cell(text=f"{100 * c.delta:+.1f} [{100 * c.ci_low:+.1f}, {100 * c.ci_high:+.1f}]", runs=runs)
-    return Cell(text="undefined" if compared.p_adj is None else f"{compared.p_adj:.2g}", runs=runs)
+        return fill_difference(compared, runs)
+    return fill_p(compared.p_adj, runs)
 
 
 def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: Sequence[Record]) -> list[str]:

@@ -15,7 +15,7 @@ from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
 from irctl.reports.records import Record, RowKey, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct, tell_power
-from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best
+from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best
 
 FACT_KEYS = ("iso", "1-cos", "erank/d", "params")
 
@@ -36,7 +36,9 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
     compared = _compare(systems, base, options) if base is not None else []
     by_name = {c.system: c for c in compared}
     columns, left_out = _drop_mixed(_choose(systems, measure), every, allow_mixed=options.allow_mixed)
-    rows = [Row(s.key, s.label, tuple(_cell(c, s, by_name.get(s.name)) for c in columns)) for s in systems]
+    rows = [
+        Row(s.key, s.label, tuple(_cell(c, s, by_name.get(s.name)) for c in columns), tested_as=s.name) for s in systems
+    ]
     return Table(
         title=options.title,
         columns=columns,
@@ -122,11 +124,9 @@ def _cell(column: Column, system: IsotropyRow, compared: Comparison | None) -> C
         return Cell(text=system.records[-1].similarity, runs=runs)
     if compared is None:
         return Cell(runs=runs)
-    c = compared
     if column.key == "delta":
-        return Cell(text=f"{100 * c.delta:+.1f} [{100 * c.ci_low:+.1f}, {100 * c.ci_high:+.1f}]", runs=runs)
-    p = c.p_raw if column.key == "p" else c.p_adj
-    return Cell(text="undefined" if p is None else f"{p:.2g}", runs=runs)
+        return fill_difference(compared, runs)
+    return fill_p(compared.p_raw if column.key == "p" else compared.p_adj, runs)
 
 
 def _notes(

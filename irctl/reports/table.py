@@ -23,6 +23,8 @@ from irctl.reports.records import (
 )
 from irctl.reports.significance import Comparison, letters
 
+MISSING = "--"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -32,7 +34,7 @@ class Cell:
     """
 
     value: float | None = None
-    text: str = "--"
+    text: str = MISSING
     mark: str = ""
     sign: str = ""
     runs: tuple[str, ...] = ()
@@ -46,6 +48,11 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     letter: str = ""
+    tested_as: str = ""  # what comparisons call it, where that is not its label
+
+    def is_of(self, name: str) -> bool:
+        """Whether a comparison of this name is the row's."""
+        return name == (self.tested_as or self.label)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,15 @@ def fill(column: Column, values: Sequence[float], runs: tuple[str, ...], *, seed
     sd = statistics.stdev(values) if seeds and len(values) >= SEEDS_FOR_SD else None
     text = column.format(mean) + (f" ± {column.format(sd)}" if sd is not None else "")
     return Cell(mean, text, runs=runs, sd=sd)
+
+
+def fill_difference(c: Comparison, runs: tuple[str, ...]) -> Cell:
+    """A difference with its interval, of which the difference is the value."""
+    return Cell(c.delta, f"{100 * c.delta:+.1f} [{100 * c.ci_low:+.1f}, {100 * c.ci_high:+.1f}]", runs=runs)
+
+
+def fill_p(p: float | None, runs: tuple[str, ...]) -> Cell:
+    return Cell(p, "undefined" if p is None else f"{p:.2g}", runs=runs)
 
 
 def _fact(column: Column, mine: Sequence[Record], wholes: Wholes) -> Cell:

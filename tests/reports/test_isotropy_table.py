@@ -8,11 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reading_pages import read
 
 from irctl.errors import ConfigError
 from irctl.reports import isotropy_rows
 from irctl.reports.figures.isotropy import isotropy, isotropy_points
+from irctl.reports.formats import csv_json
 from irctl.reports.isotropy_table import build
+from irctl.reports.page import page
 from irctl.reports.records import Record
 from irctl.reports.table import Table, TableOptions
 
@@ -183,3 +186,21 @@ def test_what_has_no_isotropy_or_is_compressed_is_no_row() -> None:
     codes = record("c", BASE, 0.2, compression="pq")
     bare = record("b", BASE, 0.2, facts={})
     assert isotropy_rows.find_systems([codes, bare], "nDCG@10", OPTIONS) == []
+
+
+def test_programs_and_the_page_have_the_tests_as_numbers() -> None:
+    """They were once rounded texts, which a page sorted by their letters and a CSV wrote with an apostrophe before."""
+    table = build(front(), "nDCG@10", TableOptions(per_query=per_query))
+    rows = list(csv.DictReader(io.StringIO(csv_json.render_csv([table]))))
+    of_page = {g["id"]: g.get("data-v") for _, g in read(page.render([table])).elements if "id" in g}
+    by_name = {c.system: c for c in table.comparisons}
+    assert len(by_name) == len(rows) - 1
+    for r, (row, read_row) in enumerate(zip(table.rows, rows, strict=True)):
+        one = by_name.get(row.tested_as)
+        for at, key in enumerate(c.key for c in table.columns):
+            if key in ("delta", "p", "p_adj"):
+                wanted = one and getattr(one, "p_raw" if key == "p" else key)
+                assert read_row[key] == ("" if wanted is None else repr(wanted))
+                assert of_page[f"t0-r{r}-c{at}"] == (None if wanted is None else repr(wanted))
+        for part in ("delta", "ci_low", "ci_high", "p_raw", "p_adj", "family"):
+            assert read_row[f"nDCG@10 {part}"] == ("" if one is None else repr(getattr(one, part)))

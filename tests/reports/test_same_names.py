@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from report_records import record
-from toy_collections import JUDGED, two_splits
-from workspace import Workspace
+import json
+from pathlib import Path
 
-from irctl.pipelines.report.report import Wanted, build_tables
+from report_records import record
+
+from irctl.config import resolve
+from irctl.ledger.recording import start_run
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, write_per_query
+from irctl.pipelines.report.records import open_per_query
+from irctl.pipelines.report.report import Wanted, build_tables, make_tables
 from irctl.reports.same_names import tell_apart
 
 
@@ -48,21 +52,30 @@ def test_a_named_run_that_a_newer_one_replaces_is_said() -> None:
     assert not any("2025-1" in note for note in table.notes)
 
 
-@pytest.fixture
-def evaluated(place: Workspace) -> list[str]:
-    """One run file evaluated on two folders called `mine`, of one and of two judged queries."""
-    (place.folder / "their.trec").write_text("b Q0 d2 1 9 them\nc Q0 d1 1 9 them\n")
-    two_splits(place.folder / "v1" / "mine")
-    two_splits(place.folder / "v2" / "mine", JUDGED | {"test": {"b": {"d2": 1}}})
-    line = "eval their.trec --split test --data {}/mine --json"
-    return [place.ok(line.format(version)).json["run"] for version in ("v1", "v2")]
+def evaluated(version: str, n_queries: int) -> str:
+    """A recorded evaluation of one model on a folder called `mine`, with other judgements in each version."""
+    run = start_run(command="eval", argv=["irctl", "eval"], config=resolve(), dataset="mine")
+    cell = {"dataset": "mine", "split": "test"}
+    told = {"n_queries": n_queries, "n_missing": 0, "self_match": "keep", "qrels_sha256": version * 8, "k": 1000}
+    results = [{**cell, **told, "measure": "nDCG@10", "value": 0.01 * n_queries}]
+    queries = [{**cell, "measure": "nDCG@10", "query_id": str(q), "value": 0.01 * n_queries} for q in range(n_queries)]
+    search = {**cell, "method": "dense", "model": "m", "dim": 4, "k": 1000}
+    with run:
+        run.artifact("in", "collection", run.out.parents[1] / version / "mine", sha256="of the documents", n_rows=9)
+        write_per_query(run.out / PER_QUERY, [q | {"n_relevant": 1, "n_retrieved": 1} for q in queries])
+        (run.out / EVAL).write_text(json.dumps({"results": results, "searches": [search]}))
+    return run.id
 
 
-def test_a_report_over_both_shows_both_and_says_so(place: Workspace, evaluated: list[str]) -> None:
+def test_a_report_over_both_shows_both_and_says_so(own_folders: Path) -> None:
     """The later once replaced the earlier without a word, also where both were named."""
-    for options in ("", " ".join(f"--run {run}" for run in evaluated), "--dataset mine"):
-        tables = place.ok(f"report --json {options}").json["tables"]
-        cells = [t["rows"][0]["cells"]["R@100"] for t in tables]
-        assert [(c["value"], c["runs"]) for c in cells] == [(0.5, [evaluated[0]]), (1.0, [evaluated[1]])]
-        said = [n for t in tables for n in t["notes"] if n.startswith("2 data sets are called mine (test)")]
-        assert len(said) == 2 and "2 queries" in said[0] and "1 query," in said[0]
+    runs = [evaluated("v1", 33), evaluated("v2", 10)]
+    for asked in (Wanted(), Wanted(runs=runs), Wanted(datasets="mine")):
+        tables = make_tables(asked)
+        assert [t.title for t in tables] == ["v1/mine test", "v2/mine test"]
+        cells = [t.rows[0].cells[0] for t in tables]
+        assert [(c.text, c.runs) for c in cells] == [("33.0", (runs[0],)), ("10.0", (runs[1],))]
+        (said,) = {n for t in tables for n in t.notes if n.startswith("2 data sets are called mine (test)")}
+        assert "v1/mine: 33 queries, judgements v1v1v1v1" in said and "v2/mine: 10 queries" in said
+        assert len(open_per_query()(cells[0].records[0]) or ()) == 33
+    assert [t.title for t in make_tables(Wanted(datasets="v2/mine"))] == ["v2/mine test"]

@@ -11,15 +11,16 @@ from typing import Any
 from irctl.reports.columns import Column
 from irctl.reports.formats.formulas import make_inert
 from irctl.reports.significance import Comparison
-from irctl.reports.table import Table
+from irctl.reports.table import MISSING, Table
 
-TESTED = ("delta", "p_raw", "p_adj", "family")
+TESTED = ("delta", "ci_low", "ci_high", "p_raw", "p_adj", "family")
 
 
 def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     """One row a system and table, full precision, empty where missing; ids adds the runs behind each row.
 
-    Measures that were tested against a baseline are followed by their difference, p, corrected p and its family.
+    Measures tested against a baseline are followed by the difference, its interval, p, corrected p and its family.
+    A column of words, such as a similarity, is one in which no row has a number.
     """
     keys = list(dict.fromkeys(c.key for t in tables for c in t.columns))
     tested = {c.key for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
@@ -28,13 +29,18 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["table", "system", *map(make_inert, wide), *(["runs"] if ids else [])])
     for table in tables:
+        of_numbers = {
+            c.key for i, c in enumerate(table.columns) if any(r.cells[i].value is not None for r in table.rows)
+        }
         for row in table.rows:
             values: dict[str, float | int | str | None] = {
-                c.key: cell.text if c.kind == "text" else cell.value
+                c.key: cell.text
+                if c.kind == "text" and c.key not in of_numbers and cell.text != MISSING
+                else cell.value
                 for c, cell in zip(table.columns, row.cells, strict=True)
             }
             runs = dict.fromkeys(run for cell in row.cells for run in cell.runs)
-            mine = [one for one in _against_one(table) if one.system == row.label]
+            mine = [one for one in _against_one(table) if row.is_of(one.system)]
             for c in table.columns:
                 for one in (o for o in mine if _is_of(o, c)):
                     values |= {f"{c.key} {part}": getattr(one, part) for part in TESTED}

@@ -101,7 +101,11 @@ def of_cell(table: Table) -> Callable[[Row, Column], Sequence[Interval]]:
 
     def find(row: Row, column: Column) -> Sequence[Interval]:
         kind = GAP if column.key == GAP else column.kind
-        mine = [one for one in by_system.get(row.label, ()) if one.kind == kind and one.column in ("", column.key)]
+        mine = [
+            one
+            for one in by_system.get(row.tested_as or row.label, ())
+            if one.kind == kind and one.column in ("", column.key)
+        ]
         if kind != "measure":
             return mine
         whole = [one for one in mine if one.cell == column.cell]

@@ -18,9 +18,10 @@ function make(tag, inside = [], given = {}) {
 }
 
 // Sorting: numbers by their unrounded value, missing ones last either way, equal ones in the order of the table.
+const MISSING = ["--", "undefined"];
 const value = (row, column) => {
   const cell = row.cells[column];
-  return cell.dataset.v !== undefined ? Number(cell.dataset.v) : cell.textContent === "--" ? null : cell.textContent;
+  return cell.dataset.v !== undefined ? Number(cell.dataset.v) : MISSING.includes(cell.textContent) ? null : cell.textContent;
 };
 
 function compare(a, b) {
