@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import errors, hashing
+from irctl.commands.frame import next_step
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options
 from irctl.commands.frame.output import dry_run, present, show_settings
@@ -43,6 +44,7 @@ def execute(
     work returns the --json payload; its "table" (rows), "lines" and "ids" are what people see.
     describe returns what --dry-run prints beside the configuration. check_resume refuses a folder named by --resume.
     """
+    from irctl import console
     from irctl.console import ConsoleReporter
     from irctl.ledger import stored
 
@@ -76,6 +78,8 @@ def execute(
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, device_numbers(options.devices)))
         payload = record_run(command, options, config, reporter, work, check_resume)
         present(command, options, payload)
+        if not (options.json_ or options.quiet) and (line := next_step.after(command, payload)):
+            console.out(f"next: {line}")
         if left_out := payload.get("left_out"):
             first = next(iter(left_out.items()))
             raise errors.PartlyDone(f"{len(left_out)} left out, such as {first[0]}: {first[1]}")
