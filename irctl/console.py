@@ -198,6 +198,7 @@ class ConsoleReporter:
             MofNCompleteColumn,
             Progress,
             ProgressColumn,
+            SpinnerColumn,
             Task,
             TextColumn,
             TimeRemainingColumn,
@@ -211,6 +212,7 @@ class ConsoleReporter:
                 return Text(_describe_rate(task.speed, task.fields["unit"]) if task.speed else "")
 
         columns = (
+            SpinnerColumn("line"),  # moves while the first of what is counted is still in work
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),

@@ -27,11 +27,16 @@ def dev_measure(method: str, during: str) -> str:
     return f"{MEASURE} {RANKED[during]}" if is_of_groups and during in RANKED else MEASURE
 
 
+def count(n: int, what: str) -> str:
+    """How many, in words: 1 step, 2 steps."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     """How long a training takes from a step on, as its first one was timed. evaluations: in or not, or ''."""
     hours, minutes = divmod(round(seconds / 60), 60)
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
-    which = f"the last {steps - step} of {steps} steps" if step else f"{steps} step{'s' * (steps != 1)}"
+    which = f"the last {steps - step} of {steps} steps" if step else count(steps, "step")
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
@@ -69,6 +74,8 @@ class Follow:
             self._run.event("warning", "training", row["message"])
         elif event == "encoding":
             self._reporter.say(f"encoding {row['texts']} texts through the frozen base, once; kept in the cache")
+        elif event == "evaluating" and self._advance:
+            self._advance(0, note="evaluating on dev")  # until the next step is shown
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "regularizers":

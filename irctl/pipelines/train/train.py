@@ -13,7 +13,7 @@ from irctl.errors import DataError, RunFailed
 from irctl.ledger.files.run_folder import write_json
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
-from irctl.pipelines.train.follow import MEASURE, Follow, dev_measure
+from irctl.pipelines.train.follow import MEASURE, Follow, count, dev_measure
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
@@ -152,7 +152,7 @@ def _record(
     for name, value in journal.last_measures(run.paths.metrics).items():
         run.metric(name, value)
     lines = [f"{kind}: {payload[kind]}" for kind in ("model", "bundle") if payload.get(kind)]
-    lines.append(f"{done['steps']} steps")
+    lines.append(count(done["steps"], "step"))
     if done["first_loss"] is not None:
         lines[-1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:

@@ -199,6 +199,8 @@ class Trainer(transformers.Trainer):
         scores: dict[str, float] = {}
         first = self.is_world_process_zero()
         if first or self.config.hardware.zero_stage == 3:  # sliced parameters come together only if all take part
+            if first:
+                self.run.journal.event("evaluating")
             began, was_training = time.monotonic(), self.step_module.training
             self.step_module.eval()
             with torch.no_grad():

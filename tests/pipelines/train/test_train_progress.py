@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from irctl.pipelines.train.follow import Follow
+from irctl.pipelines.train.follow import Follow, count
 from irctl.types import Silent
 
 
@@ -34,9 +34,15 @@ def test_loss_and_learning_rate_of_a_step_are_shown_as_they_come_and_steps_count
             follow({"name": "lr", "value": 1e-5 * step, "step": step})
             follow({"name": "grad_norm", "value": 3.0, "step": step})
         follow({"name": "loss", "value": 9.0, "step": 3})  # of an earlier start
+        follow({"event": "evaluating"})
     assert seen.told == [
         (2, "loss 0.2500"),
         (0, "loss 0.2500, lr 6.00e-05"),
         (2, "loss 0.1250, lr 6.00e-05"),
         (0, "loss 0.1250, lr 8.00e-05"),
+        (0, "evaluating on dev"),
     ]
+
+
+def test_one_step_is_no_steps() -> None:
+    assert [count(n, "step") for n in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
