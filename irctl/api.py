@@ -185,7 +185,7 @@ def evaluate(
     index: str | Path | None = None,
     data: str | Path | None = None,
     split: str | None = None,
-    measures: str | None = None,
+    measures: str | Sequence[str] | None = None,
     baseline: str | Path | None = None,
     k: int | None = None,
     settings: Settings | None = None,
@@ -195,7 +195,8 @@ def evaluate(
     """`irctl eval`: measures of run files, a model or an index, in `results`, one dict a data set, split and measure.
 
     Each holds dataset, split, measure, value and n_queries; per_query.parquet lies in the folder `out` of `run_dir`.
-    baseline: a run to compare with; adds `comparisons`, with their paired tests. Others as the options of that name.
+    measures: a preset, or names in one text or a list. baseline: a run to compare with; adds `comparisons`, with their
+    paired tests. Others as the options of that name.
     Nothing given: the newest search, else the newest model.
     """
     from irctl.commands.evaluate import NAMES
@@ -216,8 +217,9 @@ def evaluate(
 
         return pipeline.evaluate(job.config, job.run, job.reporter, request)
 
-    named = {"model.name": _text(model), "data.source": _text(data), "data.split": split, "eval.measures": measures}
-    named |= {"search.k": _whole(k)}
+    named = {"model.name": _text(model), "data.source": _text(data), "data.split": split}
+    wanted = measures if isinstance(measures, str | None) else " ".join(map(str, measures))
+    named |= {"eval.measures": wanted, "search.k": _whole(k)}
     flags = {"--qrels": qrels, "--index": index, "--baseline": baseline}
     return _run("eval", named, NAMES, flags, settings, profile, progress, work, files)
 

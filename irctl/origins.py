@@ -21,10 +21,11 @@ class Kind(Enum):
     SET = "--set"
     MEASURED = "measured"  # on the run's own data
     MINED = "mined"  # by the run itself
+    TAKEN = "taken"  # the newest that fitted, where nothing was named
     DERIVED = "derived"  # by irctl from other values, or from a run or index that was named
 
 
-_ALONE = {k.value: k for k in (Kind.DEFAULT, Kind.SET, Kind.MEASURED, Kind.MINED)}
+_ALONE = {k.value: k for k in (Kind.DEFAULT, Kind.SET, Kind.MEASURED, Kind.MINED, Kind.TAKEN)}
 _NAMED = {k.value: k for k in (Kind.METHOD, Kind.COLLECTION, Kind.PROFILE, Kind.OPTION)}
 _ARM = re.compile(r"(?P<name>.+?) \[(?P<arm>.+)\]", re.DOTALL)
 _LINE = re.compile(r"(?P<name>.+):(?P<line>[1-9][0-9]*)(?P<tiny> \[tiny\])?", re.DOTALL)
@@ -53,7 +54,7 @@ class Origin:
 COMMAND_LINE = (Kind.OPTION, Kind.SET)
 CHOSEN = (*COMMAND_LINE, Kind.FILE)
 """Origins of a value that somebody wrote for what runs now. A recipe's, a profile's and a collection's are for many."""
-DEFAULT, SET, MEASURED, MINED = (Origin(k) for k in _ALONE.values())
+DEFAULT, SET, MEASURED, MINED, TAKEN = (Origin(k) for k in _ALONE.values())
 
 
 def outranks(one: Origin, other: Origin) -> bool:

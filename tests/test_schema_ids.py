@@ -16,7 +16,7 @@ OF_FAMILIES = {"irctl/{command}/1": 1, "irctl/{schema}/1": 1}
 SITES = {
     **dict.fromkeys(
         "error show dry-run submitted data-fetch data-check data-convert recipes-show recipes-cp recipes-check "
-        "reproductions reproduced "
+        "reproductions reproduced demo-plan "
         "profiles-show demo demo-rag doctor report report-figure report-checklist runs runs-show runs-diff runs-sql "
         "settings settings-of help eval-file answers-file answers comparisons searches compress-train compress-shard "
         "export-model arms-eval".split(),
@@ -43,6 +43,7 @@ def test_every_id_of_the_code_is_written_in_one_place() -> None:
         ("recipes ls", "recipes", "recipes"),
         ("recipes show stream-pq", "recipes-show", "name meta"),
         ("recipes cp stream-pq mine.toml", "recipes-cp", "name file command"),
+        ("demo --dry-run", "demo-plan", "lines"),
         ("profiles ls", "profiles", "profiles"),
         ("profiles show cpu", "profiles-show", "name meta hardware"),
         ("train --show", "show", "config sha256"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ def reopen(folder: Path, given: Mapping[str, Any], masker: Masker, config: Confi
     started = record.get("started_at") or now
     kept = {k: v for k, v in given.items() if v not in ("", None)}
     record |= {**dict.fromkeys(ENDED), **kept, "status": "running", **_process(now), "started_at": started}
-    files.append_lines(at.events, {"at": now, "level": "info", "code": "resumed", "msg": " ".join(masker.argv)})
+    files.append_lines(at.events, {"at": now, "level": "info", "code": "resumed", "msg": shlex.join(masker.argv)})
     if config is not None and config.sha256() != record.get("config_sha256"):
         changed = _list_changes(indexing.read_config(at), masker.value(config.to_json()))
         files.append_lines(at.events, {"at": now, "level": "warning", "code": "config", "msg": changed})

@@ -32,6 +32,11 @@ def read_lines_with(read: Read) -> None:
     _read = read
 
 
+def line_reader() -> Read | None:
+    """What `read_lines_with` was given last."""
+    return _read
+
+
 def trust() -> None:
     """Check nothing more in this process: the one that started it has."""
     global _trusted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from irctl import files, paths, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
 from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.ledger import taken
 from irctl.models import locate
 from irctl.origins import derived
 from irctl.pipelines import outputs
@@ -123,8 +124,9 @@ def _encode_codes(config: Config, run: RunHandle, reporter: Reporter, request: E
     """--codes: a bundle of a collection's documents, or more of them for one that is there."""
     from irctl.models.encoder import load_encoder
     from irctl.pipelines.compress import append, encode_codes
-    from irctl.pipelines.references import fitting
+    from irctl.pipelines.references import fitting, newest
 
+    request = replace(request, index=newest.settle_bundle(request.index, run))
     if request.append is not None:
         if "data.source" in config.origins:
             raise ConfigError("--append: names the documents, and so does --data", hint="Leave out --data")
@@ -132,7 +134,10 @@ def _encode_codes(config: Config, run: RunHandle, reporter: Reporter, request: E
             given = config.replace({"compress.source": request.append}, derived("--append"))
             return append.append(given, run, reporter, str(request.index))
         config = config.replace({"data.source": request.append}, derived("--append"))
-    config = encode_codes.settle_model(config, request.index, reporter)
+    named = encode_codes.settle_model(config, request.index, reporter)
+    if request.index is None and named is not config:
+        taken.record(run, "--model", named.model.name)
+    config = named
     collection = open_for(config)
     encoder = load_encoder(config).freeze()
     for line in encoder.notices:

@@ -238,7 +238,7 @@ def find_row(name: str, records: Sequence[Record]) -> RowKey:
     if len(named) > 1:
         raise ConfigError(
             f"'{name}' names {len(named)} rows: {', '.join(labels[key] for key in named)}",
-            hint="Write one of them whole",
+            hint="Write one of them whole, in quotes, or the id of its run (--ids prints them)",
         )
     return named[0]
 
@@ -246,13 +246,15 @@ def find_row(name: str, records: Sequence[Record]) -> RowKey:
 def find_rows(name: str, records: Sequence[Record]) -> list[RowKey]:
     """Rows with this run id (or its beginning), label, method, compression or loss, or part of a label; none or more.
 
-    Where a name fits several, the uncompressed ones are meant, and of these the ones that nobody trained.
+    Where a name fits several, the uncompressed ones are meant, and of these the ones that nobody trained; but of a
+    method those that were trained by it, since an encoder as it came is called dense too.
     """
     labels = label_rows(records)
     tests: tuple[Callable[[Record], bool], ...] = (
         lambda r: labels[r.system, r.variant] == name,
         lambda r: r.run_id == name or name in r.lineage,
         lambda r: r.system == name,
+        lambda r: name == r.method and bool(r.loss) and not r.compression and bool(name),
         lambda r: name in (r.compression or "none", r.method, r.loss) and bool(name),
         lambda r: len(name) > 3 and any(i.startswith(name) for i in (r.run_id, *r.lineage)),
         lambda r: name.lower() in labels[r.system, r.variant].lower(),

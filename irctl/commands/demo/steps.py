@@ -31,13 +31,14 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
         started, number = time.monotonic(), 0
         steps = (rag_demo if rag else demo).plan(quick=quick)
         payload: Any = None
+        lines: list[str] = []
         try:
             while True:
                 step = steps.send(payload)
                 number += 1
                 line = shlex.join(("irctl", *step.argv))
                 if dry_run:
-                    console.out(line)
+                    lines.append(line)
                     payload = demo.Placeholder()
                     continue
                 console.err(f"[{number}] {step.about}\n    $ {line}")
@@ -51,8 +52,10 @@ def run(main: Main, *, fresh: bool, quick: bool, dry_run: bool, json_: bool, deb
                     console.err(f"    {outcome(payload)} (done before: run {payload['run']})")
         except StopIteration as finished:
             summary = finished.value
+        if dry_run and json_:
+            return console.emit_json({"schema": "irctl/demo-plan/1", "lines": lines})
         if dry_run:
-            return
+            return console.out("\n".join(lines))
         seconds = time.monotonic() - started
         if rag:
             finish_rag(summary, json_=json_, seconds=seconds)

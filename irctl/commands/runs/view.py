@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def print_run(run: RunRecord) -> None:
         "dataset": c["dataset"],
         "model": c["model"],
         "folder": f"{run.folder} ({here / 2**20:.1f} MiB)",
-        "command line": " ".join(json.loads(c["argv_json"] or "[]")),
+        "command line": shlex.join(json.loads(c["argv_json"] or "[]")),
         "time": f"{c['started_at']} to {c['ended_at'] or 'now'}, {console.cell(c['duration_s'])} s, "
         f"CPU {console.cell(c['cpu_s'])} s",
         "where": f"{c['user']}@{c['host']}, process {c['pid']}, profile {c['profile'] or 'none'}, {c['runner']}",

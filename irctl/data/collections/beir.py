@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from irctl.data.files.lines import stem
@@ -39,7 +40,9 @@ class BeirFolder:
     def _file(self, *names: str) -> Path:
         path = find_in_folder(self.folder, *names)
         if path is None:
-            raise DataError.of(self.folder, f"no {names[0]} or {names[0]}.gz", hint=f"irctl data check {self.folder}")
+            raise DataError.of(
+                self.folder, f"no {names[0]} or {names[0]}.gz", hint=f"irctl data check {shlex.quote(str(self.folder))}"
+            )
         return path
 
     @property

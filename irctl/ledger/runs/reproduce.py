@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from irctl import hashing
-from irctl.command_line import CommandLine, Read
+from irctl.command_line import Read
 from irctl.errors import ConfigError, DataError
-from irctl.ledger import query
-from irctl.ledger.database import indexing
+from irctl.ledger import query, taken
 from irctl.ledger.files import surroundings
 from irctl.ledger.query import RunRecord
 
-TAKEN = "taken"
-"""Code of the event that says, in words of the command line, what a run took when its command named nothing."""
 WHOLE_FILES = ("run_file", "negatives")
 """Kinds of input that are known by the hash of their bytes."""
-WRITERS = (
-    "SELECT r.id FROM artifacts o JOIN runs r ON r.id = o.run_id WHERE o.role = 'out' AND o.kind = 'run_file' "
-    f"AND o.sha256 = ?1 ORDER BY {indexing.IS_AT.format('?2')} DESC, r.created_at DESC, r.id DESC"
-)
 REPLACED = ("--recipe", "--config", "--resume", "--tiny")
 """Options that the settings file makes needless."""
 
@@ -38,7 +30,7 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
     argv = json.loads(stored["argv_json"] or "[]")
     config = run.paths.config
     try:
-        command = _pin(run, read(argv), read)
+        command = taken.pin(run, read(argv), read, settings=not config.is_file())
     except ConfigError as e:  # the line of an older irctl
         raise DataError(
             f"run {run.id}: its command line is none any more: {e.message}",
@@ -63,34 +55,6 @@ def recipe(run: RunRecord, read: Read) -> dict[str, Any]:
         "config": str(config) if config.is_file() else None,
         "checks": checks,
     }
-
-
-def _pin(run: RunRecord, line: CommandLine, read: Read) -> CommandLine:
-    """The line with `latest` as the run or path that it meant, and with what was taken when nothing was named."""
-    sources = _sources(run)
-
-    def resolve(name: str, given: str) -> str:
-        return sources.get(name, given) if given == "latest" or given.startswith("latest:") else given
-
-    options = (replace(o, value=resolve(o.name, o.value)) if o.value is not None else o for o in line.options)
-    said = next((e["msg"] for e in query.events(run.id) if e["code"] == TAKEN), "")
-    taken = read((*line.command, *shlex.split(said)))
-    arguments = tuple(resolve("", a) for a in line.arguments)
-    return replace(line, options=(*taken.options, *options), arguments=(*taken.arguments, *arguments))
-
-
-def _sources(run: RunRecord) -> dict[str, str]:
-    """What was measured or searched, by the option that names it; by "" the run file, or the run that wrote it."""
-    by_option: dict[str, str] = {}
-    for a in query.artifacts(run, role="in"):
-        if a["kind"] == "run_file":
-            writers = [f["id"] for f in query.rows(WRITERS, (a["sha256"], a["path"]))]
-            by_option[""] = str(writers[0]) if writers else str(a["path"])
-        elif a["kind"] in ("bundle", "embeddings"):
-            by_option["--index"] = str(a["path"])
-        elif a["kind"] == "model":
-            by_option["--model"] = str(run.columns["model"] or a["path"])
-    return by_option
 
 
 def _list_changed_inputs(run: RunRecord) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: AnswerRequest) -> dict[str, Any]:
     """Answer every question by every system, and measure; the payload of --json."""
     asked = request.check(config)
-    baseline = paired_tests.find_baseline(request.baseline) if request.baseline else None
+    baseline = paired_tests.find_baseline(request.baseline, run) if request.baseline else None
     answerer = opening.open_answerer(config, asked.own, str(request.model), reporter)
     every = questions.read(config, asked, answerer.words, answerer.tokenizer)
     check_measurable(asked, every, reporter)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from irctl import origins
 from irctl.data.files import hub
-from irctl.ledger import query
+from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
 from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, short_name
 
@@ -59,7 +58,7 @@ def without_folder(value: str) -> str:
 def list_settings(run: RunRecord) -> list[dict[str, object]]:
     """Settings of the science that are not the defaults, with where they came from; of a training alone, its own."""
     stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")
-    left_out = {origins.Kind.DEFAULT, origins.Kind.MINED}
+    left_out = {origins.Kind.DEFAULT, origins.Kind.MINED, origins.Kind.TAKEN}
     if run.columns["command"] != "train":
         left_out.add(origins.Kind.COLLECTION)
     return [
@@ -70,8 +69,8 @@ def list_settings(run: RunRecord) -> list[dict[str, object]]:
 
 
 def command(run: RunRecord) -> str:
-    """The command line of a run, as it was typed, without secrets."""
-    return code(shlex.join(json.loads(run.columns.get("argv_json") or "[]")))
+    """The command line of a run without secrets, with what it took where nothing was named."""
+    return code(taken.line_of(run))
 
 
 def made_by(run: RunRecord) -> str:

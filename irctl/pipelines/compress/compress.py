@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from irctl.pipelines.compress.finalize import finalize
 from irctl.pipelines.compress.request import CompressRequest
 from irctl.pipelines.compress.verify import is_whole, verify
 from irctl.pipelines.compress.work import Work
-from irctl.pipelines.references import bundles, kept_transforms, transforms, vectors
+from irctl.pipelines.references import bundles, kept_transforms, newest, transforms, vectors
 from irctl.types import Reporter
 
 if TYPE_CHECKING:
@@ -36,12 +37,18 @@ WHOLE = CompressRequest()
 def compress(config: Config, run: RunHandle, reporter: Reporter, request: CompressRequest = WHOLE) -> dict[str, Any]:
     """Compress the input into one bundle a method; the payload of --json."""
     request.check(config.compress)
+    request = replace(
+        request,
+        init=newest.settle_bundle(request.init, run, "--init"),
+        append=newest.settle_bundle(request.append, run, "--append"),
+    )
     if is_faiss(config.compress.source):
         return import_codes(config, run, reporter, request)
     if request.append is not None:
         from irctl.pipelines.compress.append import append
 
-        return append(config, run, reporter, request.append)
+        named = vectors.settle(config, run, reporter) if config.compress.source else config
+        return append(named, run, reporter, request.append)
     if request.out:
         files.check_folder(Path(request.out), goes_on=True)
     methods = _split_methods(config.compress.method)
@@ -55,6 +62,7 @@ def compress(config: Config, run: RunHandle, reporter: Reporter, request: Compre
         return verify(begun, config, reporter)
     is_alone = worker is not None or request.train_only or request.runner != "local"
     here = 1 if is_alone else workers
+    config = vectors.settle(config, run, reporter)
     given = _open_input(config, reporter, next(iter(folders.values())), request.init)
     work = Work(config, run, reporter, given, folders, init=request.init, workers=workers, here=here)
     if request.train_only:

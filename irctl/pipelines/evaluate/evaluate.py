@@ -28,6 +28,7 @@ from irctl.pipelines.evaluate.front import front, shown
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.request import EvalRequest
 from irctl.pipelines.evaluate.targets import find_targets
+from irctl.pipelines.references import newest
 from irctl.pipelines.search import opened_index
 from irctl.types import Reporter
 
@@ -43,9 +44,11 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
     """
     started = time.monotonic()
     request.check(config)
-    baseline = paired_tests.find_baseline(request.baseline) if request.baseline else None
+    baseline = paired_tests.find_baseline(request.baseline, run) if request.baseline else None
     if request.model:
         request = replace(request, model=resolve_run_name(request.model))  # once: a training may end meanwhile
+    if request.index and not (request.is_front or request.recall_against):  # of vectors, and of codes, alone
+        request = replace(request, index=newest.settle_index(request.index, run))
     measure = neighbour_recall.measure if request.recall_against else rankings.measure
     measured = (front.measure if request.is_front else measure)(config, run, reporter, request)
     results, rows, searches = measured.results, measured.per_query, measured.searches

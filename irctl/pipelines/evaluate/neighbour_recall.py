@@ -18,6 +18,7 @@ from irctl import stopping
 from irctl.errors import ConfigError, DataError
 from irctl.index.rerank import check_depth
 from irctl.index.topk import Rows
+from irctl.ledger import taken
 from irctl.metrics.vectors.neighbour_recall import shares
 from irctl.pipelines.evaluate import exact_neighbours, held_out_queries
 from irctl.pipelines.evaluate.held_out_queries import HeldOutQueries, source_name
@@ -59,7 +60,10 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
     Raises ConfigError if the index holds no codes, or if nothing says which queries; DataError if the vectors are gone.
     """
     index = request.index or next(iter(request.run_files), None)
-    searched = opened_index.open_index(index if index not in (None, "latest") else _find_newest(), config, reporter)
+    if index in (None, "latest"):
+        index = taken.name_of(bundles.folder_of("latest"))
+        taken.record(run, "--index", index)
+    searched = opened_index.open_index(str(index), config, reporter)
     if searched.bundle is None:
         raise ConfigError(
             f"{index}: holds vectors, so its search is exact", hint="Name a bundle; irctl compress makes one"
@@ -84,10 +88,6 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
         reporter.say(f"recall of the exact {nearest} nearest, {queries.dataset} {queries.split}")
         measured.add(_measure_queries(queries, task))
     return measured
-
-
-def _find_newest() -> str:
-    return str(bundles.folder_of("latest"))
 
 
 def _choose_depths(asked: int, rerank: int, rows: int) -> list[int]:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.index.shards import write_json
+from irctl.ledger import taken
 from irctl.pipelines.evaluate.files import PER_QUERY, read_per_query
 from irctl.reports.significance import Comparison, compare, correct
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
+    from irctl.ledger.recording import RunHandle
 
 COMPARISONS = "comparisons.json"
 PerQuery = Mapping[tuple[str, str, str], Mapping[str, float]]
 """(data set, split, measure) -> query id -> value."""
 
 
-def find_baseline(baseline: str) -> RunRecord:
-    """The evaluation to compare with, looked up before anything is measured.
+def find_baseline(baseline: str, run: RunHandle | None = None) -> RunRecord:
+    """The evaluation to compare with, looked up before anything is measured. run: whose record says what was meant.
 
     Raises DataError if there is no such run, or if it is no evaluation with per-query values.
     """
@@ -36,6 +38,8 @@ def find_baseline(baseline: str) -> RunRecord:
             f"--baseline {baseline}: run {record.id} (irctl {record.columns['command']}) has no per-query values",
             hint="Name a run of irctl eval",
         )
+    if run is not None and taken.is_open(baseline):
+        taken.record(run, "--baseline", record.id)
     return record
 
 

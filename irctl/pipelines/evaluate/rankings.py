@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from irctl import stopping
 from irctl.data.judgements.qrels import ERROR
 from irctl.errors import DataError
 from irctl.index.shards import write_json
-from irctl.ledger.runs.reproduce import TAKEN
+from irctl.ledger import taken
 from irctl.pipelines.evaluate import best_documents, files, isotropy, populations, ranking_origin, reuse, summary
 from irctl.pipelines.evaluate.measurements import Measurements
 from irctl.pipelines.evaluate.targets import RankingSource, Target, find_newest_source, find_targets
@@ -50,7 +49,7 @@ def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalReq
 
     source = choose_source(request)
     if request.is_open:
-        run.event("info", TAKEN, shlex.join(source.words()))
+        taken.record(run, *source.words())
     asked, left_out = find_targets(config, source, request)
     asked = [replace(t, dataset=run.scrub(t.dataset), split=run.scrub(t.split)) for t in asked]
     opened = Opened(source.model, source.index, reporter)

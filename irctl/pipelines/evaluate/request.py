@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,9 @@ class EvalRequest:
         from irctl.pipelines.references import bundles
 
         if codes := [f for f in self.run_files if bundles.method_named(f)[1] and not Path(f).exists()]:
-            raise ConfigError(f"{codes[0]}: names codes, not a run file", hint=f"irctl eval --index {codes[0]}")
+            raise ConfigError(
+                f"{codes[0]}: names codes, not a run file", hint=f"irctl eval --index {shlex.quote(codes[0])}"
+            )
         if self.queries:
             raise ConfigError("--queries: query vectors have no judgements", hint="Add --recall-against exact")
         if self.isotropy and (self.run_files or self.qrels):

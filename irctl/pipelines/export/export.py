@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from irctl.models.transforms import faiss_chain
 from irctl.models.transforms import files as transform_files
 from irctl.pipelines import outputs
 from irctl.pipelines.export import hub, model_folder
+from irctl.pipelines.references import newest
 from irctl.pipelines.search import opened_index
 from irctl.pipelines.search.document_ids import Documents
 from irctl.pipelines.search.opened_index import Searched
@@ -99,6 +100,7 @@ def export(config: Config, run: RunHandle, reporter: Reporter, request: ExportRe
         return hub.write_card(request.source, request.out, run)
     if request.to == hub.HUB:
         return hub.upload(request.source, request.repo, request.private, run, reporter)
+    request = replace(request, source=str(newest.settle_index(request.source, run, "")))
     searched, to = _open(config, request, reporter), request.to
     target = Path(request.out) if request.out else run.out / FILES[to]
     outputs.check(target)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from irctl import files, hashing
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
-from irctl.ledger import query
+from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
 from irctl.pipelines.cards import bundle_card, model_card, page
 from irctl.pipelines.cards import results as known
@@ -85,6 +85,14 @@ def find(source: str, repo: str = "") -> Outgoing:
     )
 
 
+def _find_for(run: RunHandle, source: str, repo: str = "") -> Outgoing:
+    """As find; what was meant by `latest` goes into the run's record."""
+    shared = find(source, repo)
+    if taken.is_open(source):
+        taken.record(run, taken.name_of(shared.folder))
+    return shared
+
+
 def _newest() -> RunRecord:
     """The newest run that made a model or a bundle."""
     made = "SELECT DISTINCT run_id FROM artifacts WHERE role = 'out' AND kind IN ('model', 'bundle')"
@@ -129,7 +137,7 @@ def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
 
 def write_card(source: str, out: str | None, run: RunHandle) -> dict[str, Any]:
     """README.md with what the ledger knows now, in the folder of the model or bundle; the payload of --json."""
-    shared = find(source)
+    shared = _find_for(run, source)
     target = Path(out) if out else shared.folder / page.FILE
     written = (files.write_out if out else files.write_atomic)(target, shared.card)
     run.note(method="export card")
@@ -145,7 +153,7 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    shared = find(source, repo)
+    shared = _find_for(run, source, repo)
     files.write_out(run.out / page.FILE, shared.card)
     run.note(method="export hub")
     run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)

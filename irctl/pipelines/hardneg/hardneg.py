@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
 from irctl.errors import ConfigError, DataError
 from irctl.hashing import sha256_file
+from irctl.ledger import taken
 from irctl.pipelines.hardneg import rescore
 from irctl.pipelines.hardneg.judged_split import MiningSplit, open_split, refuse_evaluated
 from irctl.pipelines.hardneg.mine import mine_to_file
@@ -49,7 +50,10 @@ BY_BM25 = MiningRequest()
 def hardneg(config: Config, run: RunHandle, reporter: Reporter, request: MiningRequest = BY_BM25) -> dict[str, Any]:
     """Mine negatives for one split into a grouped JSONL (or tsv) file with its provenance beside it."""
     from irctl.data.collections.open import open_for
+    from irctl.pipelines.references import newest
 
+    if not request.is_by_lineage:
+        request = replace(request, index=newest.settle_index(request.index, run))
     config = _with_data_of(request, config)
     collection = open_for(config)
     read_rules(config.hardneg)  # before an index is built or a model loaded
@@ -128,7 +132,10 @@ def _open_ranker(
     from irctl.pipelines.hardneg.dense_rankers import rank_by_encoder, rank_by_index
 
     if request.retriever == "index":
-        return rank_by_index(_index_of(request, config, reporter), split, config, run, reporter)
+        index = _index_of(request, config, reporter)
+        if request.is_by_lineage:
+            taken.record(run, "--index", taken.name_of(Path(index)))
+        return rank_by_index(index, split, config, run, reporter)
     return rank_by_encoder(split, config, run, reporter)
 
 

@@ -28,7 +28,7 @@ NOT_SCIENCE = (
     "compress.workers",
 )
 
-NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED)
+NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED, Kind.TAKEN)
 """Origins of values that nobody chose."""
 
 

@@ -5,6 +5,7 @@ Dimension key: N rows, D dimensions.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,5 +117,7 @@ def _again(about: Mapping[str, Any], *, never: bool) -> str:
     """The command that makes them again, where they were an encoding; and how to say where they are. never: stored."""
     model, data = about.get("model"), about.get("data") or about.get("collection")
     if model and data:
-        return f"irctl encode --model {model} --data {data} makes them again" + ("" if never else f". {MOVED}")
+        return f"irctl encode --model {shlex.quote(model)} --data {shlex.quote(data)} makes them again" + (
+            "" if never else f". {MOVED}"
+        )
     return MOVED

@@ -7,6 +7,7 @@ command that makes one.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -142,14 +143,14 @@ def _is_of(manifest: Mapping[str, Any], corpus: CorpusIdentity) -> bool:
 def _compress_it(config: Config, method: str, m: int, bits: int, corpus: CorpusIdentity) -> str:
     """The command, or the two, that make such a bundle."""
     sets = "".join(f" --set {method}.{key}={value}" for key, value in (("m", m), ("bits", bits)) if value)
-    compress = f"irctl compress --method {method}{sets} --data"
+    compress, source = f"irctl compress --method {method}{sets} --data", shlex.quote(config.data.source)
     if not corpus.collection:
-        return f"{compress} {config.data.source}"
+        return f"{compress} {source}"
     encoded = vectors.newest(corpus.collection)
     if encoded is not None:
         return f"{compress} {encoded.id}"
-    model = f" --model {config.model.name}" if "model.name" in config.origins else ""
-    return f"irctl encode --data {config.data.source}{model}, then {compress} latest"
+    model = f" --model {shlex.quote(config.model.name)}" if "model.name" in config.origins else ""
+    return f"irctl encode --data {source}{model}, then {compress} latest"
 
 
 def fitting_model(
@@ -180,7 +181,7 @@ def fitting_model(
         sets = "".join(f" --set {methods[0]}.{k}={v}" for k, v in (("m", m), ("bits", bits)) if v)
         raise DataError(
             f"no finished training by {' or '.join(methods)} on {corpus.name} in the ledger",
-            hint=f"irctl train --method {methods[0]} --data {config.data.source}{sets}",
+            hint=f"irctl train --method {methods[0]} --data {shlex.quote(config.data.source)}{sets}",
         )
     return found
 
@@ -210,10 +211,10 @@ def fitting_negatives(config: Config, reporter: Reporter, *, index: Bundle | Non
     found = _first(files(), "negatives", "--negatives", reporter)
     if found is None:
         of = f" from {index.folder}" if index is not None else ""
-        option = f" --index {index.folder}" if index is not None else ""
+        option = f" --index {shlex.quote(str(index.folder))}" if index is not None else ""
         raise DataError(
             f"no negatives of {corpus.name}/{split} mined{of} in the ledger",
-            hint=f"irctl hardneg{option} --split {split} --data {config.data.source}",
+            hint=f"irctl hardneg{option} --split {shlex.quote(split)} --data {shlex.quote(config.data.source)}",
         )
     return found
 

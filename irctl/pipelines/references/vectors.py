@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Any
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.vectors.embedding_folder import read_manifest
 from irctl.errors import DataError
+from irctl.ledger import taken
 from irctl.ledger.files import run_json
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.files import FittedTransform
 from irctl.models.transforms.stream import TransformedStream
-from irctl.origins import Kind, Origin
+from irctl.origins import TAKEN, Kind, Origin
 from irctl.settings import Encoder
 from irctl.types import Reporter, Stream
 
 if TYPE_CHECKING:
     from irctl.config import Config
     from irctl.ledger.query import RunRecord
+    from irctl.ledger.recording import RunHandle
 
 DEFAULT_TEXT = str(Origin(Kind.DEFAULT))
 READING = tuple(f"encoder.{f.name}" for f in fields(Encoder) if f.name not in ("batch_tokens", "store", "shard_rows"))
 """Settings that say how the model reads texts; where they were set, queries are read by the same."""
+HOW_ENCODED = (*READING, "encoder.store")
+OPEN = ("compress.source", "data.source", "model.name")
+"""Settings that name the vectors of a compression; the last two where it encodes them first."""
 STORED = ("content", "store", "shard_rows")
 """Keys of an embedding folder that are not of its encoder."""
 
@@ -68,10 +73,7 @@ def named(source: str, config: Config) -> Input:
     from irctl.data.vectors.open import is_remote_name, open_vectors, split_columns
 
     if source == "latest":
-        record = newest()
-        if record is None:
-            raise DataError("latest: no encoded corpus in the ledger", hint="irctl encode makes one")
-        return of_run(record)
+        return of_run(_latest(source))
     path, (place, column, _) = Path(source), split_columns(source)
     if not (path.exists() or is_remote_name(source) or column or "/" in source or path.suffix):
         from irctl.ledger import query
@@ -162,14 +164,17 @@ def _folder_of(record: RunRecord) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
-def newest(collection: str = "", model: str = "") -> RunRecord | None:
+def newest(collection: str = "", model: str = "", wanted: Mapping[str, Any] | None = None) -> RunRecord | None:
     """The newest encode run whose corpus vectors are still there.
 
-    collection: fingerprint of the one it must be of. model: the name of the one it must be by.
+    collection: fingerprint of the one it must be of. model: the name of the one it must be by. wanted: settings that it
+    must have had.
     """
     from irctl.ledger import query
 
     for record in query.list_runs(command="encode", status="completed"):
+        if wanted and not _reads_as(record, wanted):
+            continue
         if collection and record.columns.get("dataset_fingerprint") != collection:
             continue
         if model and record.columns.get("model") != model:
@@ -183,12 +188,55 @@ def newest(collection: str = "", model: str = "") -> RunRecord | None:
     return None
 
 
+def _reads_as(record: RunRecord, wanted: Mapping[str, Any]) -> bool:
+    stored = json.loads(record.columns.get("config_json") or "{}")
+    return all(stored.get(key, {}).get("value") == value for key, value in wanted.items())
+
+
 def newest_named(config: Config) -> RunRecord | None:
-    """The newest of the collection, and by the model, that the settings name, if they name one."""
+    """The newest of the collection, by the model and read as the settings name, as far as they name any."""
     from irctl.data.collections.open import open_for
 
     collection = open_for(config).fingerprint if "data.source" in config.origins else ""
-    return newest(collection, config.model.name if "model.name" in config.origins else "")
+    is_settled = config.origin("model.name") == TAKEN  # by a run that encoded them first: nothing else will do
+    wanted = {k: v for k, v in config.flat().items() if k in HOW_ENCODED and (is_settled or k in config.origins)}
+    return newest(collection, config.model.name if "model.name" in config.origins else "", wanted)
+
+
+def settle(config: Config, run: RunHandle, reporter: Reporter) -> Config:
+    """The configuration with the vectors named that compress.source leaves open, in the run's settings and record too.
+
+    Where nothing is encoded yet, the collection and the encoder are named. A run that is resumed keeps what it took.
+    """
+    from irctl.ledger.database.indexing import read_config
+    from irctl.ledger.files.run_folder import write_json
+
+    source = config.compress.source
+    if not taken.is_open(source):
+        return config
+    stored = read_config(run.paths)
+    named = {k: stored[k]["value"] for k in OPEN if stored.get(k, {}).get("origin") == str(TAKEN)}
+    if not named:
+        record = _latest(source) if source else newest_named(config)
+        named = {"compress.source": record.id} if record else {k: config.flat()[k] for k in OPEN[1:]}
+    config = config.replace(named, TAKEN)
+    if OPEN[0] in named:
+        reporter.say(f"compressing the vectors of run {named[OPEN[0]]}")
+    write_json(run.paths.config, run.scrub_value(config.to_json()))
+    sets = [word for key, value in named.items() for word in ("--set", f"{key}={value}")]
+    taken.record(run, *(["--data", str(named[OPEN[0]])] if OPEN[0] in named else sets))
+    return config
+
+
+def _latest(source: str) -> RunRecord:
+    """The run that `latest` or latest:NAME means. Raises DataError where there is none."""
+    from irctl.ledger import query
+
+    if source != "latest":
+        return query.find_run(source, completed=True, made=("embeddings",))
+    if (record := newest()) is None:
+        raise DataError("latest: no encoded corpus in the ledger", hint="irctl encode makes one")
+    return record
 
 
 def default(config: Config, reporter: Reporter) -> Input:
@@ -197,7 +245,6 @@ def default(config: Config, reporter: Reporter) -> Input:
 
     record = newest_named(config)
     if record is not None:
-        reporter.say(f"compressing the vectors of run {record.id}")
         return of_run(record)
     from irctl.models.embed import embed_corpus
     from irctl.models.encoder import load_encoder

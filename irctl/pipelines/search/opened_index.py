@@ -5,6 +5,7 @@ Dimension key: Q queries, N rows, D dimensions, k results.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from irctl.index.scoring import METRIC, SIMILARITY
 from irctl.models.transforms import files as transform_files
 from irctl.models.transforms.files import FittedTransform
 from irctl.origins import derived
-from irctl.pipelines.references import bundles, compared_by, kept_transforms, transforms, vectors
+from irctl.pipelines.references import bundles, compared_by, kept_transforms, newest, transforms, vectors
 from irctl.types import Reporter, Silent, Stream
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def open_index(
     transform: the folder of that of the vectors, where another process has fitted it. fits: False for dry runs, which
     get vectors as they lie there. Raises ConfigError for settings of a transform that are not those of the bundle.
     """
+    reference = newest.resolve_index(reference)
     folder = _resolve(reference)
     if is_bundle(folder):
         bundle = open_bundle(folder, bundles.load_quantizer)
@@ -143,7 +145,7 @@ def open_index(
             transform=own,
         )
     _refuse_unfinished(folder)
-    given = vectors.named(reference, config) if reference != "latest" else vectors.of_folder(folder, str(folder))
+    given = vectors.named(reference, config)
     if transform is not None:
         return of_vectors(transforms.with_transform(given, transform_files.load(transform)), config.search)
     if fits:
@@ -161,7 +163,7 @@ def _refuse_unfinished(folder: Path) -> None:
         again = "--finalize, once every --shard is done" if plan.read(folder).workers > 1 else "the same options"
         raise DataError(
             f"{folder}: this compression is not finished: {plan.FILE} is there, {shards.MANIFEST} is not",
-            hint=f"Run irctl compress --out {folder} again with {again}",
+            hint=f"Run irctl compress --out {shlex.quote(str(folder))} again with {again}",
         )
     begun = sorted(p.parent for p in folder.glob(f"*/{plan.FILE}"))
     bundles = [p for p in begun if is_bundle(p)]
@@ -211,18 +213,13 @@ def choose_similarity(given: vectors.Input, search: Search) -> str:
 
 
 def _resolve(reference: str) -> Path:
-    """The folder behind `latest`, a run, one bundle of a run (RUN:METHOD) or a path."""
+    """The folder behind a run, one bundle of a run (RUN:METHOD) or a path."""
     from irctl.data.vectors.open import is_remote_name
     from irctl.ledger import query
     from irctl.ledger.files import run_json
 
     path = Path(reference)
-    if reference == "latest":
-        newest = [r for r in (bundles.newest_run(), vectors.newest()) if r is not None]
-        if not newest:
-            raise DataError("--index latest: nothing encoded or compressed yet", hint="irctl compress makes a bundle")
-        reference = max(newest, key=lambda r: str(r.columns.get("created_at", ""))).id
-    elif is_remote_name(reference) or (path.exists() and not run_json.is_run(path)):
+    if is_remote_name(reference) or (path.exists() and not run_json.is_run(path)):
         return path  # synthetic:..., hf://... or what lies here
     elif bundles.method_named(reference)[1]:
         return bundles.folder_of(reference)

@@ -45,12 +45,14 @@ class SearchRequest:
 
 def answer(config: Config, run: RunHandle, reporter: Reporter, request: SearchRequest) -> dict[str, Any]:
     """Search, or fuse, and write the run files; the payload of --json."""
+    from irctl.pipelines.references import newest
     from irctl.pipelines.search import bm25, fuse, search, splits
     from irctl.pipelines.search.opened import Opened
 
     if request.fuse:
         return fuse.fuse(run, config.search.k, how=request.fuse, run_files=request.run_files, out=request.out)
-    opened, lexical = Opened(request.model, request.index, reporter), bm25.Indexed(config)
+    index = newest.settle_index(request.index or ("latest" if request.queries else None), run)
+    opened, lexical = Opened(request.model, index, reporter), bm25.Indexed(config)
 
     def search_split(config: Config, out: str | None) -> dict[str, Any]:
         if request.retriever == "bm25":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def describe(config: Config, *, probe: bool = False, out: str | None = None) -> 
     if said_of := regularizer_lines.notices(config, plan, data.sizes):
         described["notices"] = [*described.get("notices", ()), *said_of]
     folder = Path("runs/ID")
-    described["launch"] = " ".join(launch.argv(config, folder))
+    described["launch"] = shlex.join(launch.argv(config, folder))
     uses = deepspeed_settings.uses_deepspeed(config.hardware)
     described["deepspeed"] = (
         json.dumps(deepspeed_settings.settings(config.hardware), indent=1) if uses else "not used: plain data parallel"

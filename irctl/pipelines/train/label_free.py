@@ -11,7 +11,7 @@ from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, DataError
 from irctl.index.bundle import Bundle
 from irctl.ledger.files.run_folder import write_json
-from irctl.origins import derived
+from irctl.origins import TAKEN, derived
 from irctl.pipelines.references import bundle_vectors, fitting, vectors
 from irctl.pipelines.train import encoder_side
 from irctl.pipelines.train.method_settings import is_asked, settings_of
@@ -226,7 +226,7 @@ def find_bundle(config: Config, reporter: Reporter) -> tuple[Config, Bundle]:
             hint="irctl compress --set compress.metric=ip, or cosine",
         )
     encoder_side.check(config, bundle)
-    origin = config.origins.get("train.index", derived("the newest that fits"))
+    origin = config.origins.get("train.index", TAKEN)
     return config.replace({"train.index": str(bundle.folder.absolute())}, origin), bundle
 
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths, stopping
 from irctl.errors import DataError, RunFailed
+from irctl.ledger import taken
 from irctl.ledger.files.run_folder import write_json
+from irctl.models import locate
+from irctl.origins import TAKEN
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
 from irctl.pipelines.train.follow import MEASURE, Follow, count, dev_measure
@@ -47,7 +50,7 @@ def train(
     Payload: model, steps, dev scores before and after, temperatures, negatives_per_query, and the mean loss of the
     first and the last whole epoch, over full batches (None where there is one epoch, or negatives changed).
     """
-    started = time.monotonic()
+    started, asked = time.monotonic(), config
     if resume:
         check_resume(run.paths.folder)
     config, plan = checks.check(config, reporter, out)
@@ -59,6 +62,7 @@ def train(
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     data = preparation.kind_of(config.train.method).prepare(config, run, reporter)
     config = data.config
+    _record_taken(asked, config, run)
     if data.sizes:
         plan = batch_plan.plan(config, data.sizes)
         run.note(negatives_per_query=plan.negatives_per_query)
@@ -76,6 +80,18 @@ def train(
     if warning := collapse_warning(done["dev_before"], done["dev_after"], _measure_of(config)):
         reporter.warn(warning)
     return _record(config, run, plan, done, out, time.monotonic() - started)
+
+
+def _record_taken(asked: Config, config: Config, run: RunHandle) -> None:
+    """Say which index, negatives and start were meant by their absence, or by `latest`."""
+    if config.train.index and (
+        config.origin("train.index") == TAKEN or (asked.train.index and taken.is_open(asked.train.index))
+    ):
+        taken.record(run, "--index", taken.name_of(Path(config.train.index)))
+    if asked.data.negatives and taken.is_open(asked.data.negatives):
+        taken.record(run, "--negatives", config.data.negatives)
+    if asked.train.init and taken.is_open(asked.train.init):
+        taken.record(run, "--init", locate.resolve_run_name(asked.train.init))
 
 
 def _follow_to_the_end(

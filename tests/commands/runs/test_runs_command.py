@@ -154,6 +154,14 @@ def test_show_tells_the_code_that_ran_from_the_checkout_that_it_ran_in(
     assert f"working folder: {paths.PACKAGE}, {shown}" in typed("show", made("eval").id)
 
 
+def test_the_command_line_of_a_page_can_be_pasted() -> None:
+    run = start_run(
+        command="train", argv=["irctl", "train", "--model", "my base (v1) | x", "--set", "run.name=a b"], config=None
+    )
+    run.finish("completed")
+    assert "command line: irctl train --model 'my base (v1) | x' --set 'run.name=a b'" in typed("show", run.id)
+
+
 def test_diff_shows_settings_with_origins_and_warns_when_negatives_differ() -> None:
     a = made("train", {"RR@10": 0.25}, ("train.lr=1e-5",), negatives_per_query=31)
     b = made("train", {"RR@10": 0.40}, ("train.lr=3e-5",), negatives_per_query=7)

@@ -20,6 +20,7 @@ from irctl import stopping
 from irctl.data.collections import check
 from irctl.errors import DataError
 from irctl.index.scoring import METRIC, SIMILARITY
+from irctl.ledger import taken
 from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 from irctl.metrics.ranking.parsing import parse
 from irctl.models import how_read
@@ -157,6 +158,8 @@ class FrontJob:
 def measure(config: Config, run: RunHandle, reporter: Reporter, request: EvalRequest) -> Measurements:
     """A row for every transform, similarity, data set, split and measure. Raises ConfigError, DataError."""
     index = find_index(request, config)
+    if taken.is_open(request.index) and not request.model:
+        taken.record(run, *(("--index", index) if index else ("--model", config.model.name)))
     raw = open_rows(index, config, run, reporter, request.model)
     wanted = asked.transforms(request.transforms or asked.NONE, config, raw.raw_dim)
     similarities = asked.similarities(request.similarities, SIMILARITY[raw.metric])

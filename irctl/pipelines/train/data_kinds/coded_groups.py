@@ -16,7 +16,7 @@ from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups.one_positive_views import one_positive_views
 from irctl.errors import ConfigError
 from irctl.models.codes import sinkhorn
-from irctl.origins import MINED, Kind, derived
+from irctl.origins import MINED, TAKEN, Kind, derived
 from irctl.pipelines.references.bundle_vectors import open_source as open_vectors
 from irctl.pipelines.references.fitting import fitting_bundle, fitting_negatives
 from irctl.pipelines.search import encoder_pair, opened_index
@@ -101,7 +101,7 @@ def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
     settings, batch = settings_of(config), config.batch
     bundle = fitting_bundle(config, reporter, m=settings.m, bits=settings.bits, warm_up=True)
     named = {"train.index": str(bundle.folder.absolute())}
-    config = config.replace(named, config.origins.get("train.index") or derived("the newest that fits"))
+    config = config.replace(named, config.origins.get("train.index") or TAKEN)
     _check_start(config, bundle, settings.similarity)
     group = {"data.group_size": settings.negatives + 1}
     config = config.replace(group, derived(f"{config.train.method}.negatives"))
