@@ -99,18 +99,26 @@ def root(version: bool = typer.Option(False, "--version", help="print the versio
 
 
 def main() -> None:
-    """Entry point of the `irctl` script. Under --json a usage error is one object, like every other."""
-    if "--json" not in sys.argv:
-        app()
+    """Entry point of the `irctl` script. A usage error is one line; under --json one object too, like every other."""
     try:
         code = app(standalone_mode=False)
     except Exception as e:
-        if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
-            raise
         from irctl import console
 
-        guard.emit_error("UsageError", e.format_message(), f"{app.info.name} --help lists the options", errors.USAGE)
-        console.error(e.format_message())
+        if type(e).__name__ == "NoArgsIsHelpError":  # a group alone: its page
+            e.show()  # type: ignore[attr-defined]
+            sys.exit(errors.USAGE)
+        if type(e).__name__ == "Abort":
+            console.error("interrupted")
+            sys.exit(errors.SIGINT)
+        if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
+            raise
+        message, context = " ".join(e.format_message().split()), getattr(e, "ctx", None)
+        hint = f"{context.command_path if context else app.info.name} --help lists the options"
+        if "--json" in sys.argv:
+            guard.emit_error("UsageError", message, hint, errors.USAGE)
+        end = "" if message.endswith((".", "?")) else "."
+        console.error(message if "--json" in sys.argv else f"{message}{end} {hint}")
         code = errors.USAGE
     sys.exit(code if isinstance(code, int) else errors.OK)
 

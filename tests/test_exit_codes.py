@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from workspace import Workspace
 
-from irctl import errors
+from irctl import cli, errors
 from irctl.pipelines.search import bm25
 
 SEARCH = "search --retriever bm25 -k 3"
@@ -137,6 +137,24 @@ def test_a_usage_error_under_json_is_one_object(words: list[str]) -> None:
     assert done.stderr == f"error: {found['message']}\n" and words[1 if len(words) > 1 else 0] in found["message"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("trian", "No such command 'trian'. Did you mean 'train'? irctl --help lists the options"),
+        ("search --retriever foo", "expected dense or bm25, found 'foo'. irctl search --help lists the options"),
+        ("train --max-steps x", "unable to parse string as an integer. irctl train --help lists the options"),
+    ],
+)
+def test_a_usage_error_is_one_line(
+    words: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["irctl", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == errors.USAGE and line.startswith("error: ") and line.endswith(said)
+
+
 def test_other_lines_under_json_end_as_they_do_without(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "irctl.cli"]
     done = subprocess.run([*argv, "profiles", "ls", "--json"], capture_output=True, text=True, check=False)
@@ -150,3 +168,21 @@ def test_verbose_says_where_the_run_is_and_which_settings_are_not_defaults(place
     assert f"run folder {done.json['run_dir']}" in done.err
     assert "run.seed = 5  (option --seed)" in done.err
     assert "run folder" not in place.ok(f"{SEARCH} --seed 6").err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train --set train.report_to=foo",
+        "train --set train.report_to=none,mlflow",
+        "export --to hub --repo foo",
+        "encode --side both",
+        "compress --train-only --finalize",
+        "eval --trust-rank",
+        "eval --task rag-qa",
+    ],
+)
+def test_what_options_alone_show_to_be_wrong_leaves_no_failed_run(line: str, place: Workspace) -> None:
+    before = place.ok("runs ls --json").json["runs"]
+    assert place.run(line).code == errors.USAGE
+    assert place.ok("runs ls --json").json["runs"] == before

@@ -96,4 +96,12 @@ def compress(
         "compress.train_size": train_size,
         "compress.max_batches": max_batches,
     }
-    execute("compress", options, named=named, names=NAMES, work=work, describe=describe)
+    execute(
+        "compress",
+        options,
+        named=named,
+        names=NAMES,
+        work=work,
+        describe=describe,
+        check=lambda c: request.check(c.compress),
+    )

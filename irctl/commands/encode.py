@@ -73,7 +73,11 @@ def encode(
         return pipeline.describe(config, request)
 
     named = {"data.source": data, "model.name": model, "data.split": split, "encoder.store": dtype}
-    execute("encode", options, named=named, names=NAMES, work=work, describe=describe)
+
+    def check(config: Config) -> None:
+        request.check()
+
+    execute("encode", options, named=named, names=NAMES, work=work, describe=describe, check=check)
 
 
 def _compress(options: Options, method: str, unfit: list[str], model: str | None, data: str | None) -> None:

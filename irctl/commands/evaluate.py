@@ -196,7 +196,7 @@ def evaluate(
         group = find_group(model) if model else None
     if group is not None:
         return evaluate_arms(options, group, named=named, names=NAMES)
-    execute("eval", options, named=named, names=NAMES, work=work, describe=describe)
+    execute("eval", options, named=named, names=NAMES, work=work, describe=describe, check=request.check)
 
 
 def _answer(options: Options, *, unfit: list[str], named: dict[str, str | None], **asked: Any) -> None:
@@ -224,4 +224,4 @@ def _answer(options: Options, *, unfit: list[str], named: dict[str, str | None],
 
         return answer.describe(config, request)
 
-    execute("eval", options, named=named, names=NAMES, work=work, describe=describe)
+    execute("eval", options, named=named, names=NAMES, work=work, describe=describe, check=request.check)

@@ -70,4 +70,7 @@ def export(
     def describe(config: Config) -> dict[str, object]:
         return pipeline.describe(config, request)
 
-    execute("export", options, named={}, names={}, work=work, describe=describe)
+    def check(config: Config) -> None:
+        request.check()
+
+    execute("export", options, named={}, names={}, work=work, describe=describe, check=check)

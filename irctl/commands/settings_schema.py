@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from irctl import config, plugins
+from irctl.errors import ConfigError
 from irctl.settings import LARGEST, SECTIONS, Prompts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -97,7 +99,20 @@ def _section(cls: type[Any], name: str, comments: Mapping[str, str] | None = Non
     settings = {
         f.name.rstrip("_"): _setting(f, hints[f.name], name, known.get(f.name, "")) for f in dataclasses.fields(cls)
     }
+    for f in dataclasses.fields(cls):
+        part = settings[f.name.rstrip("_")]
+        if part.get("minimum") == -LARGEST:
+            part["minimum"] = _find_minimum(cls, f.name)
     return {"type": "object", "properties": settings, "additionalProperties": False}
+
+
+def _find_minimum(cls: type[Any], name: str) -> int:
+    """The smallest whole number that a class takes, of those that classes begin at."""
+    for value in (-LARGEST, *range(-1, 17)):
+        with contextlib.suppress(ConfigError):
+            cls(**{name: value})
+            return int(value)
+    return int(-LARGEST)
 
 
 def _setting(spec: dataclasses.Field[Any], hint: Any, section: str, comment: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Options, complete, with_options
 from irctl.commands.frame.record import Job
 from irctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from irctl.config import Config
 
 NAMES = {
     "train.method": "--method",
@@ -86,6 +89,11 @@ def train(
 
         return dry_run.describe(config, probe=probe, out=out)  # type: ignore[arg-type]
 
+    def check(config: Config) -> None:
+        from irctl.training import precision
+
+        precision.check_declared(config)
+
     def check_resume(folder: Path) -> None:
         from irctl.pipelines.train import train as pipeline
 
@@ -121,4 +129,6 @@ def train(
             raise ConfigError("--probe: goes with --dry-run of one training", hint="Add --dry-run, and name one arm")
     if has_arms:
         return run_group(options, named=named, names=NAMES, seeds=seeds)
-    execute("train", options, named=named, names=NAMES, work=work, describe=describe, check_resume=check_resume)
+    execute(
+        "train", options, named=named, names=NAMES, work=work, describe=describe, check=check, check_resume=check_resume
+    )

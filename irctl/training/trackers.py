@@ -39,6 +39,11 @@ def check(report_to: str, origin: Origin) -> None:
     """ConfigError where train.report_to names no tracker, EnvironmentUnfit where one cannot be used here: it is not
     installed, does not import, or waits for a login. Needs no network. origin: of that setting.
     """
+    asked = [part.strip() for part in report_to.split(",")]
+    if NONE in asked and len(set(asked)) > 1:
+        raise ConfigError(
+            f"train.report_to={report_to} (from {origin}): {NONE} goes with no tracker", hint=f"Leave out {NONE}"
+        )
     for name in names(report_to):
         if name not in PACKAGES:
             raise ConfigError(

@@ -94,3 +94,13 @@ def test_one_setting_is_explained_and_a_section_listed(place: Workspace) -> None
     assert printed["$schema"].endswith("2020-12/schema") and printed["schema"] == "irctl/settings/1"
     done = place.run("settings train.lrr")
     assert done.code == 2 and "no setting named 'train.lrr' (from irctl settings). Did you mean 'train.lr'?" in done.err
+
+
+def test_the_minimum_of_a_whole_number_is_the_least_that_a_command_takes(schema: dict[str, Any]) -> None:
+    parts = dict(settings_schema.list_settings(schema))
+    assert parts["pq.m"]["minimum"] == 1 and parts["run.seed"]["minimum"] == 0
+    for key in ("pq.m", "sq.bits", "jpq.k", "regularizer.sigreg.knots"):
+        least = parts[key]["minimum"]
+        config.resolve(config.from_sets([f"{key}={least}"]))
+        with pytest.raises(ConfigError):
+            config.resolve(config.from_sets([f"{key}={least - 1}"]))

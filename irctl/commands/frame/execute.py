@@ -36,13 +36,16 @@ def execute(
     names: Mapping[str, str],
     work: Callable[[Job], dict[str, Any]],
     describe: Callable[[Config], dict[str, Any]] | None = None,
+    check: Callable[[Config], object] | None = None,
     check_resume: Callable[[Path], None] | None = None,
 ) -> None:
     """Run a working command from its options to its output and exit code.
 
     named: configuration values by key, None where the option was not given. names: option names by key.
     work returns the --json payload; its "table" (rows), "lines" and "ids" are what people see.
-    describe returns what --dry-run prints beside the configuration. check_resume refuses a folder named by --resume.
+    describe returns what --dry-run prints beside the configuration. check refuses what options and settings alone show
+    to be wrong, before there is a run or a job: what never began did not fail. check_resume refuses a folder named by
+    --resume.
     """
     from irctl import console
     from irctl.console import ConsoleReporter
@@ -55,6 +58,8 @@ def execute(
         stored.read_lines_with(reader(options.root))
         if options.show:
             return show_settings(config, options)
+        if check:
+            check(config)
         runners = (*RUNNERS, "ray") if command in SHARED else RUNNERS
         if options.runner not in runners:
             raise errors.ConfigError(

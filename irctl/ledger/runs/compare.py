@@ -67,7 +67,8 @@ def _warnings(a: RunRecord, b: RunRecord) -> list[str]:
     x, y = a.columns["negatives_per_query"], b.columns["negatives_per_query"]
     if x != y:
         warnings.append(f"negatives per query differ ({x} and {y}): losses and measures are not comparable as they are")
-    if a.columns["dataset_fingerprint"] != b.columns["dataset_fingerprint"]:
+    data = [run.columns["dataset_fingerprint"] for run in (a, b)]
+    if all(data) and data[0] != data[1]:  # an export, for one, reads none
         warnings.append("the data sets differ in content")
     for run in (a, b):
         if run.columns["selected_on_eval"]:

@@ -135,7 +135,7 @@ def test_two_runs_side_by_side() -> None:
     assert found["packages"] == []
     measure = next(m for m in found["measures"] if m["name"] == "RR@10")
     assert measure["delta"] == pytest.approx(0.15)
-    assert found["warnings"] == [
+    assert found["warnings"] == [  # nothing of the data: neither says what it read
         "negatives per query differ (31 and 7): losses and measures are not comparable as they are"
     ]
 
@@ -230,3 +230,12 @@ def test_an_exported_file_is_plain_json(tmp_path: Path) -> None:
     transfer.export_runs([query.find_run(run.id)], tmp_path / "x.jsonl")
     row = json.loads((tmp_path / "x.jsonl").read_text())
     assert row["id"] == run.id and json.loads(row["files"]["run.json"])["status"] == "completed"
+
+
+def test_other_data_are_warned_of_where_both_runs_read_some() -> None:
+    def warnings(*fingerprints: str) -> list[str]:
+        a, b = (finished("eval", dataset_fingerprint=f) for f in fingerprints)
+        return compare.diff(query.find_run(a.id), query.find_run(b.id))["warnings"]
+
+    assert warnings("one", "two") == ["the data sets differ in content"]
+    assert warnings("one", "") == []

@@ -168,3 +168,9 @@ def test_tensorboard_has_settings_steps_and_dev_scores(tmp_path: Path) -> None:
     seen.Reload()
     assert [e.step for e in seen.Scalars("eval/nDCG@10")] == [0, 1, 2, 3] and len(seen.Scalars("train/loss")) == 3
     assert any("irctl" in tag for tag in seen.Tags()["tensors"])
+
+
+def test_none_beside_a_tracker_is_refused() -> None:
+    with pytest.raises(ConfigError, match="none goes with no tracker"):
+        trackers.check("none,mlflow", SET)
+    trackers.check("none", SET)
