@@ -101,7 +101,7 @@ def root(version: bool = typer.Option(False, "--version", help="print the versio
 def main() -> None:
     """Entry point of the `irctl` script. A usage error is one line; under --json one object too, like every other."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="irctl")
     except Exception as e:
         from irctl import console
 
