@@ -108,7 +108,6 @@ NAMED = {
 The recipe of a group (GROUP) means its arms (GROUP:ARM), which hold the models, not the run that started them; a
 recipe that is an arm of a group too means those runs as well.
 """
-
 RECIPE = "recipe"
 
 
@@ -117,8 +116,7 @@ def find_run(ref: str, *, completed: bool = False, made: Sequence[str] = (), com
 
     `latest:NAME` is the newest with that name, tag, recipe, command or method, in this order of kinds (NAMED). The run
     that asks is none of them. completed: `latest` and `latest:NAME` skip runs that did not complete, as inputs must.
-    made: kinds of artifacts; command: of the run that is wanted. What several runs are called then means one of these
-    runs, as the model does that its evaluations are named after; where there is none, any, and the caller says why not.
+    made: kinds of artifacts; command: of the run wanted. A name then means one of these runs, where there is any.
 
     Raises DataError if there is none, or if the beginning of an id fits several.
     """
@@ -131,9 +129,8 @@ def find_run(ref: str, *, completed: bool = False, made: Sequence[str] = (), com
         if path.is_dir():
             raise DataError(f"{ref}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
     fits = _fitting(made, command)
-    others, mine = _others(completed)
     if ref == "latest":
-        return _only(others, mine, ref, fits)
+        return _only(*_others(completed), ref, fits)
     if ref.startswith("latest:"):
         name = ref.removeprefix("latest:")
         if named := find_newest_named(name, completed=completed, made=made, command=command):
@@ -182,18 +179,17 @@ def _newest_of_recipe(name: str, condition: str, values: tuple[Any, ...], own: R
     """The newest run of a recipe: `own`, by its name, or one of an arm of a group that it is."""
     from irctl import recipes_index  # which reads the schema of all settings
 
-    found = [own] if own else []
-    for arm in recipes_index.arms_of(name):
-        found += select(f"{NAMED[RECIPE]} AND {condition}", (arm, *values), limit=1)
+    arms = recipes_index.arms_of(name)
+    found = [r for a in arms for r in select(f"{NAMED[RECIPE]} AND {condition}", (a, *values), limit=1)]
+    found += [own] if own else []
     return max(found, key=lambda r: (str(r.columns["created_at"]), r.id), default=None)
 
 
 def _fitting(made: Sequence[str] = (), command: str = "") -> str:
     """The condition of runs that made such artifacts, and are of this command; all runs where nothing is asked."""
-    parts = [f"command = '{command}'"] if command else []
+    parts, kinds = [f"command = '{command}'"] if command else [], ", ".join(f"'{kind}'" for kind in made)
     if made:
-        listed = ", ".join(f"'{kind}'" for kind in made)
-        parts.append(f"id IN (SELECT run_id FROM artifacts WHERE role = 'out' AND kind IN ({listed}))")
+        parts.append(f"id IN (SELECT run_id FROM artifacts WHERE role = 'out' AND kind IN ({kinds}))")
     return " AND ".join(parts) or "1"
 
 
