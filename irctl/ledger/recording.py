@@ -25,6 +25,7 @@ from irctl.ledger.database.publish import hand_home, publish
 from irctl.ledger.database.store import PATIENCE_S, log, warn_once
 from irctl.ledger.files import identity, places, surroundings
 from irctl.ledger.files import run_folder as files
+from irctl.ledger.files.peak_memory import PeakMemory
 from irctl.ledger.files.run_columns import RUN_COLUMNS, STATUSES
 from irctl.ledger.files.secrets import Masker
 from irctl.paths import RunPaths
@@ -75,6 +76,7 @@ class RunHandle:
         self._dirty: set[str] = set()
         self._clock = time.monotonic()
         self._cpu_s = surroundings.cpu_s()
+        self._memory = PeakMemory()
         self._earlier = {k: float(record.get(k) or 0.0) for k in ("duration_s", "cpu_s", "gpu_s")}
         self._uses_gpu = indexing.read_config(self.paths).get("hardware.device_kind", {}).get("value") == "cuda"
         self._save(indexing.PARTS)
@@ -181,7 +183,8 @@ class RunHandle:
             self._record.update(status=status, exit_code=exit_code, signal=signal, error_kind=error_kind)
             self._record.update(error_msg=error_msg, heartbeat_at=files.utc_now(), ended_at=files.utc_now())
             self._record.update(self._measure_use())
-            files.append_metric(self.paths, "peak_memory_gib", surroundings.peak_memory_gib())
+            if (peak := self._memory.gib()) is not None:
+                files.append_metric(self.paths, "peak_memory_gib", peak)
             self.event("info" if status == "completed" else "error", status, error_msg or f"exit code {exit_code}")
             self._save(("run", "events", "metrics", "artifacts"))
             hand_home(self.paths.folder)

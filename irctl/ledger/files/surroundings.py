@@ -115,13 +115,6 @@ def cpu_s() -> float:
     return sum(u.ru_utime + u.ru_stime for u in uses)
 
 
-def peak_memory_gib(*, children: bool = True) -> float:
-    """Largest resident size of this process or one of its children."""
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if children else (resource.RUSAGE_SELF,)
-    kib = max(resource.getrusage(who).ru_maxrss for who in whose)
-    return round(kib / 2**20, 3)
-
-
 def _devices() -> dict[str, Any]:
     text = _nvidia("name,memory.total,driver_version,compute_cap")
     rows = [[part.strip() for part in line.split(",")] for line in text.splitlines() if line.count(",") == 3]

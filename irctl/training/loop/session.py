@@ -20,7 +20,7 @@ from irctl import tables
 from irctl.config import Config
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.errors import ConfigError, RunFailed
-from irctl.ledger.files import surroundings
+from irctl.ledger.files import peak_memory
 from irctl.models import embed
 from irctl.origins import MEASURED
 from irctl.paths import RunPaths
@@ -174,7 +174,7 @@ def _peak_memory_gib() -> float:
     """The most that this process had on its CUDA device so far, or in memory where it has none."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return round(torch.cuda.max_memory_allocated() / 2**30, 3)
-    return surroundings.peak_memory_gib(children=False)
+    return round(peak_memory.of_process(), 3)
 
 
 def _finish(trainer: Trainer, history: list[dict[str, Any]]) -> None:
