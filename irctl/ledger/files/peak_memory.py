@@ -31,10 +31,10 @@ class PeakMemory:
     """Watches from now on."""
 
     def __init__(self) -> None:
+        self._before = 0.0
         earlier = of_process()
         for outer in _open:  # whose process it is too
             outer._before = max(outer._before, earlier)
-        self._before = 0.0
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._is_set_back = _set_back()
         _open.append(self)
