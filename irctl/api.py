@@ -96,6 +96,8 @@ class Index:
 
     def _vectors(self, queries: Sequence[str] | NDArray[np.float32]) -> NDArray[np.float32]:
         """The queries as they are compared with the rows."""
+        import numpy as np
+
         from irctl.data.collections.collection import Queries
         from irctl.index.arrays import as_rows
         from irctl.pipelines.search.encoder_pair import check_encoder
@@ -103,6 +105,10 @@ class Index:
 
         if isinstance(queries, str):
             raise ConfigError("queries: expected a list of texts, found one text", hint=f"[{queries[:40]!r}]")
+        if hasattr(queries, "columns"):  # a table gives the names of its columns where its rows are asked for
+            raise ConfigError(
+                f"queries: expected texts or vectors, found a {type(queries).__name__}", hint=".to_numpy()"
+            )
         is_vectors = getattr(getattr(queries, "dtype", None), "kind", "") in tuple("fiub")  # of numbers, not of texts
         queries = queries if is_vectors else list(queries)  # read more than once below: a generator once alone
         if not is_vectors and any(isinstance(q, str) for q in queries) and not all(isinstance(q, str) for q in queries):
@@ -112,6 +118,8 @@ class Index:
         if is_vectors or not all(isinstance(q, str) for q in queries):
             asked: NDArray[np.float32] = self._searched.of_queries(as_rows(queries, self.dim, "queries"))
             return asked
+        if not len(queries):
+            return np.empty((0, self._searched.dim), np.float32)
         used, name = self._opened.encoder(self._config)
         check_encoder(self._searched, used, name)
         texts = [q.strip() for q in queries]

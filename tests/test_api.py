@@ -178,11 +178,20 @@ def test_every_argument_of_the_door_has_a_kind_that_is_checked() -> None:
         assert kinds <= arguments.KINDS.keys() and hasattr(function, "__wrapped__"), function
 
 
+class DataFrame(list[str]):
+    """As pandas' own: what it gives one by one are the names of its columns."""
+
+    columns = ("a", "b")
+
+
 def test_queries_that_are_none_are_refused(place: Workspace, said: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected a list of texts"):
         said["codes"].search("flow past a flat plate")
     with pytest.raises(DataError, match="queries: expected shape"):
         said["codes"].search(np.zeros((2, 7), np.float32))
+    with pytest.raises(ConfigError, match=r"found a DataFrame. .to_numpy"):
+        said["codes"].search(DataFrame("ab"))
+    assert said["codes"].search([]) == []
     for wrong in (5, {"a": 1}, [["a"]], [[1, 2], [1]], ["a", 1], [None]):
         with pytest.raises(IrctlError, match="queries: expected"):
             said["codes"].search(wrong)
