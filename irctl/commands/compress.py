@@ -45,7 +45,7 @@ def compress(
     shard: Annotated[str | None, typer.Option(help="i/n: only this worker's batches")] = None,
     train_only: Annotated[bool, typer.Option("--train-only", help="train the quantizer and stop")] = False,
     finalize: Annotated[bool, typer.Option("--finalize", help="merge the workers' journals into the manifest")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="re-hash every shard")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="re-hash every file of the bundle in --out")] = False,
 ) -> None:
     """Compress vectors into a searchable bundle: codes, ids, quantizer and manifest.
 

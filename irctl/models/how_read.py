@@ -28,10 +28,15 @@ COMPARED = {
 CHOSEN = {"normalize": "scaling to length 1"}
 
 
+def name_files(folder: Path) -> list[str]:
+    """Files of weights below a model's folder."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob(WEIGHTS) if p.is_file())
+
+
 def list_files(folder: Path) -> dict[str, str]:
     """Files of weights below a model's folder by name, with their sha256 (of large ones: `hashing.identities`)."""
-    found = sorted(p for p in folder.rglob(WEIGHTS) if p.is_file())
-    return dict(zip((p.relative_to(folder).as_posix() for p in found), hashing.identities(found), strict=True))
+    names = name_files(folder)
+    return dict(zip(names, hashing.identities([folder / name for name in names]), strict=True))
 
 
 def describe(encoder: Any, documents: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

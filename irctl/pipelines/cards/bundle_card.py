@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from irctl.index.bundle import Bundle
+from irctl.index import shards
+from irctl.index.bundle import QUANTIZER, Bundle
 from irctl.index.learned_bundle import ENCODER
 from irctl.index.scoring import SIMILARITY
+from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models.fingerprints import fingerprint_of
+from irctl.models.locate import find_local
 from irctl.pipelines.cards import page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
+from irctl.pipelines.lineage.run_settings import short_name
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCard
@@ -28,7 +33,8 @@ def make(bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), 
     from huggingface_hub import DatasetCard, DatasetCardData
 
     about = bundle.manifest.get("about", {})
-    of = str(about.get("collection") or (bundle.manifest.get("source") or {}).get("name") or "vectors")
+    source = (bundle.manifest.get("source") or {}).get("name")
+    of = page.without_folders(str(about.get("collection") or source or "vectors"))
     name = (repo or f"{of.rpartition('/')[2]}-{bundle.method}-{bundle.code_size}").rpartition("/")[2]
     data = DatasetCardData(
         task_categories=["text-retrieval"],
@@ -36,11 +42,12 @@ def make(bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), 
         size_categories=[next((word for rows, word in SIZES.items() if bundle.rows < rows), "n>1T")],
         pretty_name=name,
     )
+    encoder = _find_encoder(str(about.get("model") or ""))
     said = f"Codes of {bundle.rows:,} vectors of {of}: {bundle.method}, {bundle.code_size} bytes a vector."
     table = page.table(known.rows(results, UNCOMPRESSED)) if results else ""
     body = page.sections(
-        ("Use", _use(bundle, repo or "FOLDER")),
-        ("What is in it", page.table(_facts(bundle))),
+        ("Use", _use(bundle, encoder, repo or "FOLDER")),
+        ("What is in it", page.table(_facts(bundle, encoder, run))),
         ("Made from", page.table(page.list_inputs(run)) if run else ""),
         ("Settings that are not defaults", page.table(page.list_settings(run)) if run else ""),
         ("Command", page.command(run) if run else ""),
@@ -50,36 +57,68 @@ def make(bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), 
     return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{said}\n\n{body}")
 
 
-def _facts(bundle: Bundle) -> list[dict[str, object]]:
+@dataclass(frozen=True)
+class NamedEncoder:
+    """The encoder of the documents as a reader elsewhere can find it. name: on the hub, else in words."""
+
+    name: str
+    on_hub: bool
+    weights: Mapping[str, str]
+
+
+def _find_encoder(model: str) -> NamedEncoder:
+    located = find_local(model) if model else None
+    if located is None or located.origin not in ("run", "package", "hub"):  # a folder may be another by now
+        name = page.name_on_hub(model, ".") if located is None else f"a local folder ({short_name(model)})"
+        return NamedEncoder(name or page.without_folders(model), bool(name) and located is None, {})
+    words = f"the encoder that run {model} trained" if located.origin == "run" else model
+    return NamedEncoder(words, located.origin != "run", page.list_weights(located.folder))
+
+
+def _key_of_encoder(bundle: Bundle, run: RunRecord | None) -> str:
+    """The key of the documents' encoder, as the card of that model and the run that encoded them have it."""
+    about = bundle.manifest.get("about", {})
+    trained = query.select("id = ?", (str(about.get("model") or ""),))
+    line = [*trained, *(r for r in query.ancestors(run.id) if r.columns.get("command") == "encode")] if run else trained
+    known = (str(r.columns.get("model_fingerprint") or "") for r in line)
+    encoder = {k: v for k, v in (about.get("encoder") or {}).items() if k != "dtype"}
+    return next(filter(None, known), fingerprint_of(encoder) if encoder else "")
+
+
+def _facts(bundle: Bundle, encoder: NamedEncoder, run: RunRecord | None) -> list[dict[str, object]]:
     about, manifest = bundle.manifest.get("about", {}), bundle.manifest
-    encoder: dict[str, Any] = about.get("encoder") or {}
     trained: dict[str, Any] = about.get("trained") or {}
     transform: dict[str, Any] = manifest.get("transform") or {}
+    key, quantizer = _key_of_encoder(bundle, run), manifest["quantizer"]
     facts = {
         "codes": bundle.method,
         "rows": f"{bundle.rows:,}",
         "bytes a vector": f"{bundle.code_size} of {4 * bundle.dim} in float32 ({bundle.dim} dimensions)",
         "compared by": SIMILARITY[bundle.metric],
         "collection": about.get("collection"),
-        "documents, sha256": f"`{about['corpus']}`" if about.get("corpus") else "",
-        "encoder of the documents": about.get("model"),
-        "its weights, sha256": f"`{encoder['weights']}`" if encoder.get("weights") else "",
-        "its settings, sha256": f"`{fingerprint_of(encoder)}`" if encoder else "",
+        "documents, key in the ledger": f"`{about['corpus']}`" if about.get("corpus") else "",
+        "encoder of the documents": encoder.name,
+        **{f"its `{name}`, sha256": f"`{sha256}`" for name, sha256 in encoder.weights.items()},
+        "its key in the ledger": f"`{key}`" if key else "",
         "transform": transform.get("label"),
         "query side": f"trained by {trained.get('method')}, loss {trained.get('loss')}" if trained else "",
-        "quantizer, sha256": f"`{manifest['quantizer']['sha256']}`",
-        "bundle, sha256 of its manifest": f"`{bundle.fingerprint}`",
+        f"`{quantizer['folder']}/{QUANTIZER}`, sha256": f"`{quantizer['sha256']}`",
+        f"`{shards.MANIFEST}`, sha256": f"`{bundle.fingerprint}`",
     }
     return [{"": name, "value": value} for name, value in facts.items() if value]
 
 
-def _use(bundle: Bundle, repo: str) -> str:
-    model = bundle.manifest.get("about", {}).get("model") or "its encoder"
-    asked = "the encoder in it" if ENCODER in bundle.manifest else str(model)
+def _use(bundle: Bundle, encoder: NamedEncoder, repo: str) -> str:
     fetch = f"hf download {repo} --repo-type dataset --local-dir bundle\n" if "/" in repo else ""
-    place = "bundle" if fetch else repo
+    place, named, asked = "bundle" if fetch else repo, "", encoder.name or "its encoder"
+    if ENCODER in bundle.manifest:
+        asked = "the encoder in it"
+    elif encoder.name and not encoder.on_hub:
+        named = " --model ENCODER"
+        asked += " (its weights below): name its folder in place of ENCODER"
+    search = f"irctl search --index {place}{named} --data COLLECTION\nirctl export {place} --to faiss"
     return (
         f"Queries are encoded by {asked}; irctl refuses another.\n\n"
-        + page.code(f"{fetch}irctl search --index {place} --data COLLECTION\nirctl export {place} --to faiss")
-        + "\n\nmanifest.json names every file with its size and sha256; `irctl compress --verify` reads them all."
+        + page.code(f"{fetch}{search}\nirctl compress --verify --out {place}")
+        + f"\n\n{shards.MANIFEST} names every file with its size and sha256; the last command reads them all."
     )

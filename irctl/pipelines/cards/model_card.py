@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,20 @@ from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models import how_read, pair
 from irctl.models.compressive import folder as compressors
+from irctl.models.locate import find_local
 from irctl.models.reading import FILE as SETTINGS
+from irctl.models.similarity import SIMILARITIES
 from irctl.pipelines.cards import page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
+from irctl.pipelines.train.follow import dev_measure
 from irctl.training.run_files import epoch_folders, journal
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
 
 BEGUN_WITH = "the model that it began with"
+TRAIN = "train"
 TRAINED = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'model' AND sha256 = ? AND run_id <> ?"
 
 
@@ -66,14 +71,14 @@ def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", whic
     """The card. repo: OWNER/NAME where it will be. which: the folder beside the checkpoints that it is of."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    folder, base = folder_of(run), base_of(run).name
+    folder, base, cwd = folder_of(run), base_of(run).name, str(run.columns.get("cwd") or "")
     is_compressor, own = folder.name == compressors.NAME, _own(run)
-    root = page.name_on_hub(str(own.get("base_model") or base))
-    name = (repo or f"{_value(run, 'run.name') or run.columns['method']}-{run.id}").rpartition("/")[2]
+    root = page.name_on_hub(str(own.get("base_model") or base), cwd)
+    name = repo.rpartition("/")[2] or page.title(f"{_value(run, 'run.name') or run.columns['method']}-{run.id}")
     tags = ["irctl", *([] if is_compressor else ["sentence-transformers", "sentence-similarity"]), *_methods(run)]
     data = ModelCardData(
         base_model=root or None,
-        license=_licence_of_base(run),
+        license=_licence_of_base(run, base),
         library_name="transformers" if is_compressor else "sentence-transformers",
         pipeline_tag=None if is_compressor else "sentence-similarity",
         tags=list(dict.fromkeys(tags)),
@@ -89,7 +94,9 @@ def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", whic
         ("Results", _results(run, results)),
         ("Made by", page.made_by(run)),
     )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{_says(run, base, is_compressor)}\n\n{body}")
+    return ModelCard(
+        f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{_says(run, page.name_model(base, cwd), is_compressor)}\n\n{body}"
+    )
 
 
 def _says(run: RunRecord, base: str, is_compressor: bool) -> str:
@@ -107,22 +114,59 @@ def _facts(run: RunRecord, own: Mapping[str, Any], which: str) -> list[dict[str,
     """What the training was, by its settings and its own last words."""
     said = [e for e in journal.events(run.paths.metrics) if e["event"] == "done"]
     done: dict[str, Any] = said[-1] if said else {}
-    dev = " -> ".join(f"{done[k]:.4f}" for k in ("dev_before", "dev_after") if done.get(k) is not None)
+    folder = run.paths.checkpoints / which if which else folder_of(run)
+    loss = own.get("loss") or (_value(run, "loss.name") if own else "")
+    temperatures: Mapping[str, float] = own.get("temperatures") or {}
     facts = {
         "method": run.columns["method"],
-        "loss": own.get("loss") or (_value(run, "loss.name") if own else ""),
-        "temperatures": own.get("temperatures") or "",
+        "trained on": _trained_on(run),
+        "loss": " + ".join(filter(None, [loss, _value(run, "train.regularizer")])),
+        "temperatures": ", ".join(f"{name} {value:g}" for name, value in temperatures.items()),
         "queries a step": run.columns.get("global_batch") or "",
         "negatives a query": run.columns.get("negatives_per_query") or "",
         "seed": run.columns.get("seed"),
         "steps": done.get("steps", ""),
+        "resumed": ", ".join(f"at step {step}" for step in _resumed_at(run)),
         "step of this model": which or done.get("model_step", ""),
-        "dev score, before and after": dev,
-        "trained parameters": done.get("params", ""),
-        "vectors": f"{done.get('dim')} dimensions, compared by {own['similarity']}" if own.get("similarity") else "",
-        "weights, sha256": "" if which else f"`{run.columns.get('model_fingerprint')}`",
+        **_dev(run, done),
+        "trained parameters": f"{done['params']:,}" if done.get("params") else "",
+        "vectors": f"{done.get('dim')} dimensions, compared by {_similarity(folder, own)}" if own else "",
+        **{f"`{name}`, sha256": f"`{sha256}`" for name, sha256 in page.list_weights(folder).items()},
+        "key in the ledger": "" if which else f"`{run.columns.get('model_fingerprint')}`",
     }
-    return [{"": name, "value": value} for name, value in facts.items() if value not in ("", None, {})]
+    return [{"": name, "value": value} for name, value in facts.items() if value not in ("", None)]
+
+
+def _trained_on(run: RunRecord) -> str:
+    counted = {m["name"]: int(m["value"]) for m in query.measures(run.id)}.get("training_queries")
+    data = str(run.columns.get("dataset") or "")
+    if not data:
+        return ""
+    return f"{data}, split {_value(run, 'data.split') or TRAIN}" + (f", {counted:,} queries" if counted else "")
+
+
+def _dev(run: RunRecord, done: Mapping[str, Any]) -> dict[str, str]:
+    """The score by which the step was chosen, called by its measure, what was ranked, and the split."""
+    values = [f"{done[k]:.4f}" for k in ("dev_before", "dev_after") if done.get(k) is not None]
+    if not values:
+        return {}
+    splits = {m["split"]: m["dataset"] for m in query.measures(run.id) if m["split"]}
+    measure = dev_measure(_value(run, "train.method"), _value(run, "eval.during"))
+    on = "".join(f", {dataset} {split}" for split, dataset in splits.items())
+    return {f"{measure}{on}, before and after": " -> ".join(values)}
+
+
+def _resumed_at(run: RunRecord) -> list[int]:
+    """Steps at which the training was taken up again; not those at which it went on after mining negatives."""
+    events = [e for e in journal.events(run.paths.metrics) if e["event"] in ("plan", "mine")]
+    return [int(e["step"]) for before, e in pairwise(events) if e["event"] == "plan" and before["event"] != "mine"]
+
+
+def _similarity(folder: Path, own: Mapping[str, Any]) -> str:
+    """By the folder's own word, as sentence-transformers reads it."""
+    path = folder / "config_sentence_transformers.json"
+    said = tables.json_object(path).get("similarity_fn_name") if path.is_file() else None
+    return SIMILARITIES.get(str(said), str(said)) if said else str(own["similarity"])
 
 
 def _use(repo: str, own: Mapping[str, Any]) -> str:
@@ -135,7 +179,7 @@ def _use(repo: str, own: Mapping[str, Any]) -> str:
     if not alone:
         lines += ['documents = model.encode_document(["a passage"])', "scores = model.similarity(queries, documents)"]
         return page.code("\n".join(lines), "python")
-    theirs = alone.get("model") or "another encoder"
+    theirs = page.without_folders(str(alone.get("model") or "another encoder"))
     said = f"An encoder of queries alone: documents are encoded by {theirs}"
     return f"{said}{', and its codes are in a bundle of irctl' if alone.get('codes') else ''}.\n\n" + page.code(
         "\n".join(lines), "python"
@@ -156,12 +200,14 @@ def _methods(run: RunRecord) -> Iterable[str]:
     return [str(run.columns["method"]), *(f"loss:{part.rpartition('*')[2]}" for part in loss.split(",") if part)]
 
 
-def _licence_of_base(run: RunRecord) -> str | None:
+def _licence_of_base(run: RunRecord, base: str) -> str | None:
     """What the card of the model that a training began with says, where it lies on this machine."""
     from huggingface_hub import ModelCard
 
-    for read in query.artifacts(run, role="in", kind="model"):
-        path = Path(read["path"]) / page.FILE
+    folders = [Path(read["path"]) for read in query.artifacts(run, role="in", kind="model")]
+    if not folders and (located := find_local(base)) is not None:  # trained against codes, whose encoder it took
+        folders = [located.folder]
+    for path in (folder / page.FILE for folder in folders):
         if path.is_file():
             try:
                 data = ModelCard.load(path, ignore_metadata_errors=True).data

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from irctl import origins
+from irctl import config, hashing, origins, tables
 from irctl.data.files import hub
+from irctl.errors import ConfigError
+from irctl.index import shards
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
+from irctl.models import how_read, reading
 from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, short_name
 
 FILE = "README.md"
 ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 """OWNER/NAME."""
+LOCAL = re.compile(r"(^|[=,]|:(?!//))(~?/(?!/)[^,]*)")
+"""A path of this machine: at the beginning, or after a sign that parts values."""
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
@@ -36,23 +42,62 @@ def code(text: str, language: str = "sh") -> str:
     return f"```{language}\n{text}\n```"
 
 
+def title(text: str) -> str:
+    """In one line."""
+    return " ".join(text.split())
+
+
 def list_inputs(run: RunRecord) -> list[dict[str, object]]:
-    """Everything that a run read: what it is, its name, its rows and its hash. Folders of this machine stay out."""
+    """Everything that a run read: what it is, its name, its rows, irctl's key of it, sha256 of files where known."""
     model = str(run.columns.get("model") or "")
     return [
         {
             "what": a["kind"],
-            "name": without_folder(model) if a["kind"] == "model" and model else short_name(a["path"]),
+            "name": without_folders(model) if a["kind"] == "model" and model else _name_of(a),
             "rows": a["n_rows"] or "",
-            "sha256": f"`{a['sha256']}`",
+            "key in the ledger": f"`{a['sha256']}`",
+            "sha256": ", ".join(f"`{name}` `{sha256}`" for name, sha256 in _files_of(run, a).items()),
         }
         for a in query.artifacts(run, role="in")
     ]
 
 
-def without_folder(value: str) -> str:
-    """A value with no more of a path of this machine than its last part."""
-    return short_name(value) if Path(value).is_absolute() else value
+def _name_of(artifact: Mapping[str, Any]) -> str:
+    """What an input is called; of a bundle what its codes are, for its folder is called alike in every run."""
+    about = shards.read_any_manifest(Path(artifact["path"])) if artifact["kind"] == "bundle" else {}
+    if not about:
+        return short_name(artifact["path"])
+    of = about.get("about", {}).get("collection") or without_folders(
+        str(about.get("source", {}).get("name", "vectors"))
+    )
+    return f"{about['method']}, {about['code_size']} bytes a vector, of {of}"
+
+
+def _files_of(run: RunRecord, artifact: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 of an input's files, as far as it is known to be still what was read."""
+    path = Path(artifact["path"])
+    if artifact["kind"] == "model":
+        saved = run.paths.model / reading.FILE
+        files = tables.json_object(saved).get(how_read.BEGAN_WITH, {}) if saved.is_file() else {}
+        return {name: sha256 for name, sha256 in files.items() if hashing.mode_of(sha256) == "full"}
+    small = path.is_file() and path.stat().st_size <= hashing.WHOLE_UP_TO
+    is_same = small and hashing.sha256_file(path) == artifact["sha256"]
+    return {path.name: artifact["sha256"]} if is_same else {}
+
+
+def list_weights(folder: Path) -> dict[str, str]:
+    """sha256 of a model's files of weights by name, of every byte."""
+    return {name: hashing.sha256_file(folder / name) for name in how_read.name_files(folder)}
+
+
+def without_folders(text: str) -> str:
+    """A value or a word of a command line with no more of paths of this machine than their last parts."""
+    return LOCAL.sub(lambda m: m[1] + short_name(m[2]), text)
+
+
+def name_model(model: str, cwd: str) -> str:
+    """A model as a reader elsewhere may know it. cwd: where the run worked, in which a relative path is one."""
+    return f"a local folder ({short_name(model)})" if model and Path(cwd, model).is_dir() else without_folders(model)
 
 
 def list_settings(run: RunRecord) -> list[dict[str, object]]:
@@ -62,15 +107,23 @@ def list_settings(run: RunRecord) -> list[dict[str, object]]:
     if run.columns["command"] != "train":
         left_out.add(origins.Kind.COLLECTION)
     return [
-        {"setting": f"`{k}`", "value": f"`{without_folder(str(v['value']))}`", "from": v["origin"]}
+        {"setting": f"`{k}`", "value": f"`{without_folders(str(v['value']))}`", "from": without_folders(v["origin"])}
         for k, v in sorted(stored.items())
-        if origins.parse(v["origin"]).kind not in left_out and not k.startswith(NOT_SCIENCE)
+        if origins.parse(v["origin"]).kind not in left_out and not k.startswith(NOT_SCIENCE) and not _is_default(k, v)
     ]
 
 
+def _is_default(key: str, stored: Mapping[str, Any]) -> bool:
+    """Whether somebody chose what holds anyway; settings that this version does not have are shown."""
+    try:
+        return bool(config.default(key) == stored["value"])
+    except ConfigError:
+        return False
+
+
 def command(run: RunRecord) -> str:
-    """The command line of a run without secrets, with what it took where nothing was named."""
-    return code(taken.line_of(run))
+    """The command line of a run without secrets or folders of this machine, with what it took where nothing was named."""
+    return code(shlex.join(map(without_folders, shlex.split(taken.line_of(run)))))
 
 
 def made_by(run: RunRecord) -> str:
@@ -88,6 +141,6 @@ def data_on_hub(run: RunRecord) -> list[str]:
     return [hub.parse_source(source).repo for source in sources if hub.is_hub(source)]
 
 
-def name_on_hub(model: str) -> str:
+def name_on_hub(model: str, cwd: str) -> str:
     """The model's name where the hub may know it; empty for a folder or a run."""
-    return model if ON_HUB.fullmatch(model) and not Path(model).exists() else ""
+    return model if ON_HUB.fullmatch(model) and not Path(cwd, model).exists() else ""

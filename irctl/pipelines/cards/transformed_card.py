@@ -9,6 +9,7 @@ from irctl.ledger.query import RunRecord
 from irctl.pipelines.cards import page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
+from irctl.pipelines.lineage.run_settings import short_name
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -26,10 +27,11 @@ def make(run: RunRecord, base: str, facts: Mapping[str, Any], results: Sequence[
     """The card. run: the export. base: the encoder's name. facts: of the vectors that the transform was fitted on."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    short = page.without_folder(base).rpartition("/")[2]
+    cwd = str(run.columns.get("cwd") or "")
+    short = short_name(base)
     name = f"{short}-{str(facts['transform']).partition(' ')[0]}-{run.id}"
     data = ModelCardData(
-        base_model=page.name_on_hub(base) or None,
+        base_model=page.name_on_hub(base, cwd) or None,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=["irctl", "sentence-transformers", "sentence-similarity"],
@@ -48,4 +50,4 @@ def make(run: RunRecord, base: str, facts: Mapping[str, Any], results: Sequence[
         ("Made by", page.made_by(run)),
     )
     what = f"its vectors transformed by {facts['transform']}: two routes, for queries and documents."
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{page.without_folder(base)}, {what}\n\n{body}")
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{page.name_model(base, cwd)}, {what}\n\n{body}")

@@ -7,7 +7,7 @@ batch has a journal line; the manifest comes last. Several methods read the inpu
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files
 from irctl.errors import ConfigError
 from irctl.index import plan as planning
+from irctl.index import shards
 from irctl.index.plan import parse_shard
 from irctl.models.transforms.files import FOLDER
 from irctl.pipelines.compress import results
@@ -58,6 +59,8 @@ def compress(config: Config, run: RunHandle, reporter: Reporter, request: Compre
     if request.finalize:  # always hashes what the workers wrote
         return finalize(begun, config.compress, config.run.dataset, run, reporter)
     repairs = bool(config.compress.source)  # the input is named, so lost files can be made again
+    if request.verify and not repairs:
+        _refuse_without_bundle(begun)
     if request.verify and not request.train_only and all(is_whole(f, files=repairs) for f in begun.values()):
         return verify(begun, config, reporter)
     is_alone = worker is not None or request.train_only or request.runner != "local"
@@ -70,6 +73,15 @@ def compress(config: Config, run: RunHandle, reporter: Reporter, request: Compre
     if worker is not None:
         return _encode_shard(work, worker, request)
     return _encode_all(work, request)
+
+
+def _refuse_without_bundle(folders: Mapping[str, Path]) -> None:
+    """ConfigError where there is nothing to verify: what a default names would be compressed instead."""
+    if not any((folder / name).is_file() for folder in folders.values() for name in (shards.MANIFEST, planning.FILE)):
+        raise ConfigError(
+            f"--verify: no bundle in {' or '.join(map(str, folders.values()))}",
+            hint="Name its folder with --out; to compress, name the vectors with --data",
+        )
 
 
 def _train(work: Work) -> dict[str, Any]:

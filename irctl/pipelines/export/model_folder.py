@@ -51,8 +51,8 @@ def write_card(searched: Searched, base: str, folder: Path, run: RunHandle) -> N
         "fitted on the rows of": about.get("collection"),
         "rows": f"{searched.rows:,}",
         "vectors": f"{searched.dim} dimensions, compared by {SIMILARITY[searched.metric]}",
-        "documents, sha256": f"`{about['corpus']}`" if about.get("corpus") else "",
-        "encoder": page.without_folder(base),
+        "documents, key in the ledger": f"`{about['corpus']}`" if about.get("corpus") else "",
+        "encoder": page.without_folders(base),
     }
     found = []
     if searched.bundle is None and query.newest("eval"):

@@ -116,3 +116,11 @@ def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"x\.parquet: cannot be read"):
         compressed(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("where", [None, "nowhere"])
+def test_verify_without_a_bundle_compresses_nothing(tmp_path: Path, where: str | None) -> None:
+    out = tmp_path / where if where else None
+    with pytest.raises(ConfigError, match="--verify: no bundle in"):
+        compressed("", out, verify=True)
+    assert not (tmp_path / "nowhere").exists() or not list((tmp_path / "nowhere").iterdir())

