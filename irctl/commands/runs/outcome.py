@@ -62,8 +62,8 @@ def _queries(result: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _trained(run: RunRecord) -> str:
-    from irctl.pipelines.train.follow import MEASURE, dev_measure
     from irctl.training.run_files import journal
+    from irctl.training.run_files.dev_measure import MEASURE, dev_measure
 
     done = next((e for e in reversed(journal.events(run.paths.metrics)) if e["event"] == "done"), None)
     if done is None:

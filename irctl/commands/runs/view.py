@@ -148,7 +148,7 @@ def _tested(measures: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, 
 def _measures(run: RunRecord, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Measures of one run; a training's dev score by its full name, with the step that it is of."""
     from irctl.ledger import query
-    from irctl.pipelines.train.follow import MEASURE, dev_measure
+    from irctl.training.run_files.dev_measure import MEASURE, dev_measure
 
     rows = query.measures(run.id)
     found = [{k: m[k] for k in ("dataset", "split", "name", "value")} for m in rows]

@@ -24,8 +24,8 @@ from irctl.models.similarity import SIMILARITIES
 from irctl.pipelines.cards import page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
-from irctl.pipelines.train.follow import dev_measure
 from irctl.training.run_files import epoch_folders, journal
+from irctl.training.run_files.dev_measure import dev_measure
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard

@@ -5,26 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from irctl import plugins
 from irctl.pipelines.train import regularizer_lines
+from irctl.training.run_files.dev_measure import MEASURE
 from irctl.types import Advance, Reporter
 
 if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 
-MEASURE = "nDCG@10"
-GROUPS = ("groups", "coded_groups")
 SHOWN = {"loss": "loss {:.4f}", "lr": "lr {:.2e}"}
 """What of a step is shown as it comes, and how."""
-RANKED = {"candidates": "over candidates", "corpus": "over the corpus"}
-"""What each value of eval.during ranks, where the method trains on groups; others rank the whole of their index."""
-
-
-def dev_measure(method: str, during: str) -> str:
-    """The dev score of a training by its full name: judged and mined candidates are far easier than the corpus."""
-    is_of_groups = method in plugins.names("methods") and plugins.literal("methods", method, "DATA") in GROUPS
-    return f"{MEASURE} {RANKED[during]}" if is_of_groups and during in RANKED else MEASURE
 
 
 def count(n: int, what: str) -> str:

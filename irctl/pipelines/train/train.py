@@ -16,12 +16,13 @@ from irctl.models import locate
 from irctl.origins import TAKEN
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
-from irctl.pipelines.train.follow import MEASURE, Follow, count, dev_measure
+from irctl.pipelines.train.follow import Follow, count
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
 from irctl.training.processes import launch
 from irctl.training.run_files import checkpoints, journal, refreshed_negatives
+from irctl.training.run_files.dev_measure import MEASURE, dev_measure
 from irctl.types import Reporter
 
 COLLAPSED = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from irctl.pipelines.train.follow import dev_measure
 from irctl.pipelines.train.train import collapse_warning, dev_line
+from irctl.training.run_files.dev_measure import dev_measure
 
 
 @pytest.mark.parametrize(
