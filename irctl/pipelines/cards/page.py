@@ -122,7 +122,7 @@ def _is_default(key: str, stored: Mapping[str, Any]) -> bool:
 
 
 def command(run: RunRecord) -> str:
-    """The command line of a run without secrets or folders of this machine, with what it took where nothing was named."""
+    """The command line of a run, with what it took where nothing was named; no secrets, no folders of this machine."""
     return code(shlex.join(map(without_folders, shlex.split(taken.line_of(run)))))
 
 
