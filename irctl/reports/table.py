@@ -57,6 +57,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """kind: which of the tables of a report it is."""
+
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -66,6 +68,7 @@ class Table:
     gaps: tuple[Gap, ...] = ()
     command: str = ""
     commit: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from irctl.reports import neighbour_recall
 from irctl.reports.columns import ANSWERS, CODE_PIVOT, ISOTROPY, headline
 from irctl.reports.figures import code_sizes, figures, isotropy, ratios
 from irctl.reports.figures.absent import Picture, tell_absent
+from irctl.reports.figures.fonts import find_undrawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +70,7 @@ def draw(kind: str, wanted: Wanted) -> Iterable[Picture]:
     if kind not in kinds:
         raise ConfigError(f"--figure {kind}: expected {', '.join(kinds)}", hint=plugins.near(kind, list(kinds)))
     wanted.check()
-    return kinds[kind](wanted)
+    return (p._replace(left_out=(*p.left_out, *find_undrawn(p.figure))) for p in kinds[kind](wanted))
 
 
 def _delta(wanted: Wanted) -> Iterable[Picture]:

@@ -115,7 +115,8 @@ def make_tables(wanted: Wanted) -> list[Table]:
         return unjudged_tables
     lost: list[str] = []
     records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
-    shown = build_tables(records, wanted, open_per_query(), open_best())
+    built = build_tables(records, wanted, open_per_query(), open_best())
+    shown = [replace(t, kind=wanted.table) for t in built]
     remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
     return [replace(t, notes=(*t.notes, remark)) for t in shown] if lost else shown
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from irctl.errors import DataError
+from irctl.pipelines.lineage.codes import line_of
 from irctl.pipelines.lineage.run_settings import settings
+from irctl.pipelines.lineage.system import system
 from irctl.pipelines.report.report import Wanted, read_measures
 from irctl.reports.figures import curves
 from irctl.reports.figures.absent import Picture
@@ -73,7 +75,7 @@ def draw_curves(wanted: Wanted) -> Iterable[Picture]:
         points += [
             p for p in _points(run, name, groups[run.id]) if not measures or p.measure in (curves.LOSS, *measures)
         ]
-    left_out = (*_tell_unmeasured(runs, names, points), *_tell_others(wanted, runs))
+    left_out = (*_tell_unmeasured(runs, names, points), *_tell_others(wanted, runs, "train"))
     if runs and not points:
         raise DataError(f"nothing to draw: {left_out[0]}", hint="--run RUN names another training; irctl runs ls")
     return [Picture("curves", *curves.curves(points), left_out)]
@@ -104,12 +106,12 @@ def _tell_unmeasured(runs: Sequence[RunRecord], names: Sequence[str], points: Se
     return [f"{why}: {', '.join(of)}" for why, of in missing if of]
 
 
-def _tell_others(wanted: Wanted, runs: Sequence[RunRecord]) -> list[str]:
-    """Trainings of the same groups that did not complete; without --run, how many others there are."""
+def _tell_others(wanted: Wanted, runs: Sequence[RunRecord], command: str) -> list[str]:
+    """Runs of the same groups that did not complete; without --run, how many others of the command there are."""
     from irctl.ledger import query
 
     here, groups = {r.id for r in runs}, {r.columns.get("group_id") for r in runs} - {None}
-    every = [r for r in query.list_runs(command="train") if r.id not in here]
+    every = [r for r in query.list_runs(command=command) if r.id not in here]
     alike = [r for r in every if r.columns.get("group_id") in groups]
     members = alike if not wanted.runs else []
     for named in wanted.runs:
@@ -118,9 +120,8 @@ def _tell_others(wanted: Wanted, runs: Sequence[RunRecord]) -> list[str]:
     others = sum(r.columns.get("status") == "completed" for r in every)
     said = [f"left out, of the same group: {', '.join(told)}"] if told else []
     if not wanted.runs and others:
-        said.append(
-            f"left out, for it is of the newest training and its group: {others} others (--run RUN, repeatable)"
-        )
+        newest = "training and its group" if command == "train" else "encoding"
+        said.append(f"left out, for it is of the newest {newest}: {others} others (--run RUN, repeatable)")
     return said
 
 
@@ -131,13 +132,13 @@ def draw_spectrum(wanted: Wanted) -> Iterable[Picture]:
     from irctl.pipelines.references import vectors
 
     runs = _runs(wanted, "encode", "embeddings")  # an encoding may have kept codes alone
-    names = _make_distinct([str(r.columns.get("model") or "").rstrip("/").rpartition("/")[2] for r in runs], runs)
+    names = _make_distinct([system(r, {"model": r.columns.get("model") or ""}, line_of(r)).label for r in runs], runs)
     points: list[curves.SpectrumPoint] = []
     for run, name in zip(runs, names, strict=True):
         stream = vectors.of_run(run).stream
         x_ND = stream.take(draw(stream.rows, min(stream.rows, SPECTRUM_ROWS), 0))
         points += curves.spectrum_points(name, run.id, moments.of_rows(x_ND).eigenvalues().tolist(), len(x_ND))
-    return [Picture("spectrum", *curves.spectrum(points))]
+    return [Picture("spectrum", *curves.spectrum(points), tuple(_tell_others(wanted, runs, "encode")))]
 
 
 def _make_distinct(names: Sequence[str], runs: Sequence[RunRecord]) -> list[str]:

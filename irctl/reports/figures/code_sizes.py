@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from irctl.reports.code_pivot import UNCOMPRESSED, arrange
+from irctl.reports.figures import labels
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.figures.looks import look, quality_axis
+from irctl.reports.figures.looks import look, quality_axis, use_logarithm
 from irctl.reports.figures.room import put_legend
 from irctl.reports.records import Record
 
@@ -56,9 +57,10 @@ def code_points(records: Sequence[Record], measure: str) -> list[CodePoint]:
 def code_sizes(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
     """(figure, CSV): quality over bytes a vector (log), a line a column through the best of each size.
 
-    Whiskers are one standard deviation of the starts; codes off the line stand hollow.
+    Whiskers are one standard deviation of the starts; codes off the line stand hollow, with their names.
     """
     points = code_points(records, measure)
+    named: list[labels.Named] = []
     with use_style() as plt:
         figure, axes = plt.subplots(figsize=(6.4, 4.2))
         for i, line in enumerate(dict.fromkeys(p.line for p in points)):
@@ -70,12 +72,13 @@ def code_sizes(records: Sequence[Record], measure: str, *, title: str = "") -> t
                 at, height = [p.bytes_per_vector], [100 * p.value]
                 if not p.best:
                     axes.plot(at, height, fillstyle="none", **(drawn | {"linestyle": "none"}))
+                    named.append(labels.Named(at[0], height[0], p.code, drawn["color"]))
                 if p.sd is not None:
                     axes.errorbar(
                         at, height, [100 * p.sd], fmt="none", ecolor=drawn["color"], elinewidth=0.8, capsize=2
                     )
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        use_logarithm(axes.xaxis, 2)
         axes.set(xlabel="Bytes a vector", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
-        put_legend(axes, "lower right")
+        put_legend(axes, "lower right", title="hollow: not the best of its size" if named else "")
+        labels.place(axes, named)
     return figure, to_csv(points)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from irctl.errors import DataError
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.figures.looks import look
+from irctl.reports.figures.looks import look, use_logarithm
 from irctl.reports.figures.room import put_legend
 
 if TYPE_CHECKING:
@@ -51,17 +51,19 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
 
     Trainings of one group are one line, their mean, in a band from the smallest to the largest, over the steps of all.
 
-    The values of two losses, or of one loss with other batches, have scales of their own: the axis says so.
+    The values of two losses, or of one loss with other batches, have scales of their own: of several lines each is
+    drawn over its first value.
     """
     if not points:
         raise DataError("no training with measured steps to draw", hint="irctl train makes one; name it with --run")
     measures = sorted({p.measure for p in points}, key=lambda m: (m != LOSS, m))
-    loss_label = "Loss" if len({p.system for p in points}) == 1 else "Loss (each line has its own scale)"
+    lines = list(dict.fromkeys(p.group or p.system for p in points))
+    loss_label = "Loss" if len(lines) == 1 else "Loss, over its first value"
     with use_style() as plt:
         size = (4.2 * len(measures), 3.2)
         figure, panels = plt.subplots(1, len(measures), figsize=size, squeeze=False)
         for axes, measure in zip(panels[0], measures, strict=True):
-            for i, line in enumerate(dict.fromkeys(p.group or p.system for p in points)):
+            for i, line in enumerate(lines):
                 mine = [p for p in points if (p.group or p.system, p.measure) == (line, measure)]
                 seeds = len({p.run_id for p in mine})
                 by_step: dict[int, list[float]] = {}
@@ -70,9 +72,11 @@ def curves(points: Sequence[CurvePoint], *, title: str = "") -> tuple[Figure, st
                 x = sorted(step for step, values in by_step.items() if len(values) == seeds)
                 drawn = look(i, markers=measure != LOSS)
                 label = line if seeds < 2 else f"{line}: mean of {seeds} seeds, smallest to largest"
-                axes.plot(x, [fmean(by_step[step]) for step in x], linewidth=1.2, label=label, **drawn)
+                unit = abs(fmean(by_step[x[0]])) if measure == LOSS and len(lines) > 1 and x else 1.0
+                unit = unit or 1.0  # a loss that begins at 0 is drawn as it is
+                axes.plot(x, [fmean(by_step[step]) / unit for step in x], linewidth=1.2, label=label, **drawn)
                 if seeds > 1:
-                    low, high = [min(by_step[s]) for s in x], [max(by_step[s]) for s in x]
+                    low, high = [min(by_step[s]) / unit for s in x], [max(by_step[s]) / unit for s in x]
                     axes.fill_between(x, low, high, color=drawn["color"], alpha=0.2, linewidth=0)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set(xlabel="Step", ylabel=loss_label if measure == LOSS else f"{measure} (dev)", title=title)
@@ -102,8 +106,8 @@ def spectrum(points: Sequence[SpectrumPoint], *, title: str = "") -> tuple[Figur
             shown = [p for p in mine if p.share > _ROUNDING]
             left.plot([p.direction for p in shown], [p.share for p in shown], linewidth=1.2, label=system, **drawn)
             right.plot(x, [100 * p.cumulative for p in mine], linewidth=1.2, label=system, **drawn)
-        left.set_xscale("log")
-        left.set_yscale("log")
+        use_logarithm(left.xaxis)
+        use_logarithm(left.yaxis)
         left.set(xlabel="Principal direction", ylabel="Share of the variance", title=title)
         right.set(xlabel="Directions kept", ylabel="Variance held, %", ylim=(0, 102))
         put_legend(left, "lower left")

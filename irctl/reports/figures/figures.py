@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.files import check_folder, write_out
 from irctl.reports.figures import labels
-from irctl.reports.figures.looks import COLORS, look, quality_axis
+from irctl.reports.figures.fonts import find_fonts
+from irctl.reports.figures.looks import COLORS, look, quality_axis, use_logarithm
 from irctl.reports.figures.room import put_legend
 from irctl.reports.formats.formulas import make_inert
 from irctl.reports.records import Record, average_seeds, gather_seeds, label_rows, spread
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = "uncompressed"
 
-# The embedded font is the one matplotlib brings along, so that every machine draws the same.
 SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,  # a name may hold dollar signs
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "irctl",
@@ -71,6 +72,14 @@ def line_of(r: Record) -> str:
     return f"{of}{', re-ranked' if r.rerank else ''}"
 
 
+def find_unjoined(records: Sequence[Record]) -> set[str]:
+    """Lines whose points are not joined: other encoders and depths of re-ranking are not one more setting."""
+    encoders: dict[str, set[str]] = {}
+    for r in records:
+        encoders.setdefault(line_of(r), set()).add(r.vectors)
+    return {line_of(r) for r in records if r.rerank or not r.compression or len(encoders[line_of(r)]) > 1}
+
+
 def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
     """Systems with a known size, ordered by size, each in the mean of its seeds; raises DataError if there is none."""
     sized = [r for r in records if r.measure == measure and size_of(r)]
@@ -95,16 +104,18 @@ def pareto_points(records: Sequence[Record], measure: str) -> list[Point]:
 
 
 def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
-    """(figure, CSV): quality over bytes a document (log), every point with its name as in tables, the frontier marked.
+    """(figure, CSV): quality over bytes a vector (log), every point with its name as in tables, the frontier marked.
 
     A colour, marker and dash a compression method, and a line through its best of each size; whiskers are one standard
     deviation of the seeds. Points far below the others stand hollow at the lower edge, with their value.
     """
     points = pareto_points(records, measure)
-    # other encoders and depths of re-ranking are not one more setting of a method
-    unjoined = {line_of(r) for r in records if r.rerank or not r.compression}
+    unjoined = find_unjoined(records)
     floor = find_floor([100 * p.value for p in points])
-    names = dict(zip([p.system for p in points], labels.shorten([p.system for p in points]), strict=True))
+    systems = [p.system for p in points]
+    short, encoder = labels.shorten(systems)
+    names = dict(zip(systems, short, strict=True))
+    title = labels.tell_codes(title, encoder, systems)
     named: list[labels.Named] = []
     with use_style() as plt:
         figure, axes = plt.subplots(figsize=(7.2, 4.8))
@@ -128,10 +139,9 @@ def pareto(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
         stairs = [(x[i], y[max(0, i - k)]) for i in range(len(x)) for k in (1, 0)]
         axes.plot(*zip(*stairs, strict=True), color="0.85", linewidth=4, zorder=1, label="frontier")
         axes.scatter(x, y, s=90, facecolors="none", edgecolors="black", linewidths=1, zorder=3)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        use_logarithm(axes.xaxis, 2)
         axes.margins(x=0.12, y=0.1)
-        axes.set(xlabel="Bytes a document", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
+        axes.set(xlabel="Bytes a vector", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
         put_legend(axes, "lower right")
         labels.place(axes, named)
     return figure, to_csv(points)
@@ -179,17 +189,27 @@ def speed_points(records: Sequence[Record], measure: str) -> list[SpeedPoint]:
 
 
 def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[Figure, str]:
-    """(figure, CSV): queries a second (log) over quality, one line a compression method."""
+    """(figure, CSV): queries a second (log) over quality, every point with its name, one line a compression method."""
     points = speed_points(records, measure)
+    unjoined = find_unjoined(records)
+    systems = [p.system for p in points]
+    short, encoder = labels.shorten(systems)
+    names = dict(zip(systems, short, strict=True))
+    named: list[labels.Named] = []
     with use_style() as plt:
-        figure, axes = plt.subplots(figsize=(5.0, 3.4))
+        figure, axes = plt.subplots(figsize=(7.2, 4.8))
         for i, line in enumerate(sorted({p.line for p in points})):
             mine = sorted((p for p in points if p.line == line), key=lambda p: p.value)
+            drawn = look(i) | ({"linestyle": "none"} if line in unjoined else {})
             x, y = [100 * p.value for p in mine], [p.queries_per_s for p in mine]
-            axes.plot(x, y, linewidth=1, label=line, **look(i))
-        axes.set_yscale("log")
-        axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second", title=title)
-        put_legend(axes)
+            axes.plot(x, y, linewidth=1, **drawn)
+            for at, height, p in zip(x, y, mine, strict=True):
+                named.append(labels.Named(at, height, names[p.system], drawn["color"]))
+        use_logarithm(axes.yaxis)
+        axes.margins(x=0.12, y=0.1)
+        axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second")
+        axes.set_title(labels.tell_codes(title, encoder, systems))
+        labels.place(axes, named)
     return figure, to_csv(points)
 
 
@@ -198,7 +218,7 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
     if not comparisons:
         raise DataError("no comparison to draw", hint="Add --baseline RUN")
     shown = list(reversed(comparisons))
-    names = labels.shorten([c.name for c in shown])
+    names, encoder = labels.shorten([c.name for c in shown])
     places = [f"{c.dataset} {c.measure}" for c in shown]
     with use_style() as plt:
         figure, axes = plt.subplots(figsize=(7.2, 0.8 + 0.2 * len(shown)))
@@ -212,7 +232,11 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
         axes.set_yticks(range(len(shown)), told, fontsize=8)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         of = f"{title or places[0]} " if len(set(places)) == 1 else title
-        axes.set(xlabel="Difference ×100 (filled: p < .05)", title=f"{of}against {comparisons[0].baseline}".strip())
+        axes.set_xlabel(
+            "Difference ×100; bars: 95 % by bootstrap, not corrected\nfilled: p < .05, corrected as in the table"
+        )
+        against = f"{of}against {comparisons[0].baseline}".strip()
+        axes.set_title(labels.tell_codes(against, encoder, [c.name for c in shown]))
     return figure, to_csv(comparisons)
 
 
@@ -250,7 +274,8 @@ def use_style() -> Iterator[Any]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with pyplot.rc_context(SETTINGS):
+    with pyplot.rc_context(SETTINGS | {"font.family": find_fonts()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # fonts.find_undrawn says it
         yield pyplot
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +35,22 @@ class Named:
     color: Any
 
 
-def shorten(labels: Sequence[str]) -> list[str]:
-    """The labels without the encoder before `+`, where one encoder is behind all that have one.
+def shorten(labels: Sequence[str]) -> tuple[list[str], str]:
+    """(labels without the encoder before `+`, that encoder) where one is behind all that have one, else as they are.
 
     What stands between, such as a transform of its vectors, stays.
     """
     heads = {label.partition(_JOINT)[0].partition(_MORE)[0] for label in labels if _JOINT in label}
     if len(heads) != 1:
-        return list(labels)
+        return list(labels), ""
     head = next(iter(heads))
-    return [label.removeprefix(f"{head}{_JOINT}").removeprefix(f"{head}{_MORE}") for label in labels]
+    return [label.removeprefix(f"{head}{_JOINT}").removeprefix(f"{head}{_MORE}") for label in labels], head
+
+
+def tell_codes(title: str, encoder: str, systems: Collection[str]) -> str:
+    """The title, with whose codes the short names are of where other encoders are in the figure."""
+    others = any(_JOINT not in s and s != encoder for s in systems)
+    return f"{title}; codes of {encoder}".removeprefix("; ") if encoder and others else title
 
 
 def place(axes: Axes, points: Sequence[Named]) -> list[Box]:

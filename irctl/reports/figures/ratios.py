@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from irctl.errors import DataError
 from irctl.reports.answers_table import NONE, WHOLE, find_rows, mean_tokens
 from irctl.reports.figures.figures import to_csv, use_style
-from irctl.reports.figures.looks import look, quality_axis
+from irctl.reports.figures.looks import look, quality_axis, use_logarithm
 from irctl.reports.figures.room import put_legend
 from irctl.reports.records import Record
 
@@ -66,8 +66,7 @@ def ratios(records: Sequence[Record], measure: str, *, title: str = "") -> tuple
             place, side = (1, 100 * p.value), "bottom" if is_whole else "top"
             axes.annotate(p.line, place, xycoords=("axes fraction", "data"), ha="right", va=side)
         axes.margins(y=0.08)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        use_logarithm(axes.xaxis, 2)
         axes.set(xlabel="Tokens of the context", ylabel=quality_axis(measure, [p.sd for p in points]), title=title)
         put_legend(axes, "upper left")
     return figure, to_csv(points)

@@ -13,6 +13,9 @@ from irctl.reports.formats.latex_layout import TableLayout, TabularPart
 from irctl.reports.formats.latex_text import begin_line, escape, escape_long, escape_number, raise_sign
 from irctl.reports.table import Cell, Table
 
+LAST_LATIN = 0x24F
+"""The last letter of what pdflatex reads by itself."""
+
 
 def render(table: Table, *, is_wide: bool = False, width: float | None = None) -> str:
     """The table as one `table` environment, or as many as its pages; is_wide: `table*`, over both columns of a page.
@@ -23,20 +26,25 @@ def render(table: Table, *, is_wide: bool = False, width: float | None = None) -
     layout = latex_layout.lay_out(table, available)
     notes = [*(escape_long(n) for n in (" ".join(table.notes),) if n), *_legend(table, layout)]
     lines = sum(layout.count_lines(note) for note in notes)
-    is_apart = layout.height(layout.floats[-1]) + lines * latex_layout.FOOTNOTE.leading > latex_layout.HEIGHT
+    is_apart = layout.height(layout.floats[-1]) + lines * latex_layout.FOOTNOTE.leading > latex_layout.HEIGHT and bool(
+        notes
+    )
     floats = []
     for number, parts in enumerate(layout.floats, 1):
         below = notes if number == len(layout.floats) and not is_apart else []
         floats += _float(table, layout, parts, number, below, "table*" if is_wide else "table")
     said = _one_line("; ".join(_describe(layout, is_wide=is_wide, is_apart=is_apart)))
+    apart = [rf"\emph{{Notes to Table~\ref{{tab:{_label(table)}}}.}} {notes[0]}", *notes[1:]] if is_apart else []
+    shown = "\n".join(line for line in floats if not line.startswith("%")) + "".join(notes)
     return "\n".join(
         [
             "% packages: booktabs",
             f"% {said}",
+            *_foreign(shown),
             *_origin(table),
             *(f"% {_one_line(one.line)}" for one in table.comparisons),
             *floats,
-            *([r"{\footnotesize\raggedright\noindent", *_paragraphs(notes), r"\par}"] if is_apart and notes else []),
+            *([r"{\footnotesize\raggedright\noindent", *_paragraphs(apart), r"\par}"] if apart else []),
             "",
         ]
     )
@@ -46,12 +54,12 @@ def _float(
     table: Table, layout: TableLayout, parts: Sequence[TabularPart], number: int, notes: Sequence[str], environment: str
 ) -> list[str]:
     which = f" ({number} of {len(layout.floats)})" if len(layout.floats) > 1 else ""
-    label = f"{_label(table.title)}{f'-{number}' if number > 1 else ''}"
+    label = f"{_label(table)}{f'-{number}' if number > 1 else ''}"
     block = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright", *_paragraphs(notes)]
     return [
         rf"\begin{{{environment}}}[t]",
         r"\centering",
-        rf"\caption{{{escape_long(table.title)}{which}}}",
+        rf"\caption{{{escape_long(_caption(table))}{which}}}",
         rf"\label{{tab:{label}}}\par\smallskip",
         rf"\{layout.size.name}\setlength{{\tabcolsep}}{{{layout.size.separation:g}pt}}%",
         *(line for i, part in enumerate(parts) for line in _tabular(table, layout, part, is_first=i == 0)),
@@ -148,5 +156,19 @@ def _origin(table: Table) -> list[str]:
     return [*lines, f"% commit: {table.commit}"] if table.commit else lines
 
 
-def _label(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "results"
+def _caption(table: Table) -> str:
+    """The title, and which table it is of those that a data set has; what stands alone says so in its title."""
+    return table.title if table.kind in ("", "main") or ", " in table.title else f"{table.title}, {table.kind}"
+
+
+def _label(table: Table) -> str:
+    """Of its own among the tables of a paper."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{table.kind} {table.title}".lower()).strip("-") or "results"
+
+
+def _foreign(text: str) -> list[str]:
+    """A comment on characters that LaTeX has no letters for unless it is told a font."""
+    lacking = sorted({c for c in text if ord(c) > LAST_LATIN})
+    if not lacking:
+        return []
+    return [f"% pdflatex has no {' '.join(lacking)}: lualatex or xelatex, and fontspec with a font that has them"]

@@ -136,9 +136,10 @@ class _Measured:
 
 
 def _arrange(measured: _Measured, columns: Sequence[tuple[int, ...]], available: float) -> TableLayout:
-    """Parts on pages: rows that are more than one holds are cut too."""
-    rows = max(1, int(HEIGHT / measured.size.leading) - 3)
+    """Parts on pages: rows that are more than one holds are cut too, as evenly as can be."""
     every = range(len(measured.table.rows))
+    most = max(1, int(HEIGHT / measured.size.leading) - 3)
+    rows = ceil(len(every) / ceil(len(every) / most)) if every else 1
     chunks = [tuple(every[i : i + rows]) for i in range(0, len(every), rows)] or [()]
     parts = [TabularPart(c, chunk, measured.width(c)) for c in columns for chunk in chunks]
     layout = TableLayout(measured.size, measured.names, tuple(measured.headers), (), available)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 from matplotlib.text import Text
 from report_records import record
 
-from irctl.reports.figures import figures, labels
+from irctl.reports.figures import figures, fonts, labels
 from irctl.reports.figures.room import length_inside
 from irctl.reports.records import Record
 
@@ -29,10 +30,32 @@ def systems_at_few_sizes() -> list[Record]:
 
 
 def test_names_are_those_of_the_table_without_the_encoder_that_all_share() -> None:
-    assert labels.shorten([BASE, f"{BASE} + pq m=4", f"{BASE} + sq"]) == [BASE, "pq m=4", "sq"]
-    assert labels.shorten([f"{BASE}, soft_whiten + opq", f"{BASE} + opq"]) == ["soft_whiten + opq", "opq"]
-    two = ["a + pq", "b + pq"]
-    assert labels.shorten(two) == two and labels.shorten(["opq-16", "pq-16"]) == ["opq-16", "pq-16"]
+    systems = [BASE, f"{BASE} + pq m=4", f"{BASE} + sq"]
+    assert labels.shorten(systems) == ([BASE, "pq m=4", "sq"], BASE)
+    assert labels.tell_codes("cranfield test", BASE, systems) == "cranfield test"
+    assert labels.tell_codes("cranfield test", BASE, [*systems, "other"]) == f"cranfield test; codes of {BASE}"
+    assert labels.shorten([f"{BASE}, soft_whiten + opq", f"{BASE} + opq"])[0] == ["soft_whiten + opq", "opq"]
+    for two in (["a + pq", "b + pq"], ["opq-16", "pq-16"]):
+        assert labels.shorten(two) == (two, "") and labels.tell_codes("t", "", two) == "t"
+
+
+def test_a_name_is_drawn_as_it_is_and_letters_without_a_font_are_told() -> None:
+    shown = [record("cost $5 & $6 {x}_y^2 中", 0.5, bytes_per_vector=8), record("$\\frac{", 0.4, bytes_per_vector=4)]
+    figure, _ = figures.pareto(shown, "nDCG@10", title="100%&$#_{}~^\\x")
+    assert {text.get_text() for text in figure.axes[0].texts} == {r.system for r in shown}
+    assert b"<svg" in figures.encode(figure, "svg")
+    lacking = fonts.find_undrawn(figure)
+    assert lacking == () if len(fonts.find_fonts()) > 1 else "no font here has 中: boxes" in lacking[0]
+    figures.close(figure)
+
+
+def test_points_of_unlike_encoders_are_not_joined() -> None:
+    shown = [
+        record(f"{m} + pq m={b}", v, bytes_per_vector=b, compression="pq", vectors=m)
+        for m, b, v in [("a", 4, 0.3), ("b", 8, 0.4)]
+    ]
+    assert figures.find_unjoined(shown) == {"pq"}
+    assert figures.find_unjoined([replace(r, vectors="a") for r in shown]) == set()
 
 
 def test_every_point_has_its_name_and_no_two_names_lie_on_each_other() -> None:

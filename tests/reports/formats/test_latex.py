@@ -79,8 +79,29 @@ def test_more_rows_than_a_page_has_go_on_a_second_one() -> None:
     long = replace(table, rows=tuple(replace(table.rows[0], label=f"row {i}") for i in range(70)))
     layout = lay_out(long, COLUMN)
     assert [n for part in layout.parts for n in part.rows] == list(range(70)) and len(layout.floats) == 2
+    assert [len(part.rows) for part in layout.parts] == [35, 35]
     text = latex.render(long)
     assert "(1 of 2)}" in text and text.count(r"\caption") == text.count(r"\label") == 2
+
+
+def test_tables_of_one_data_set_have_labels_and_captions_of_their_own() -> None:
+    tables = [replace(paper_tables.make(kind), title="cranfield test", kind=kind) for kind in paper_tables.TABLES]
+    said = [re.findall(r"\\caption\{(.*)\}\n\\label\{(.*?)\}", latex.render(t))[0] for t in tables]
+    assert len({caption for caption, _ in said}) == len({label for _, label in said}) == len(tables)
+
+
+def test_notes_that_find_no_room_name_their_table() -> None:
+    table = replace(paper_tables.make("compression"), kind="compression", title="cranfield test")
+    text = latex.render(replace(table, notes=("A note. " * 600,)))
+    assert r"\emph{Notes to Table~\ref{tab:compression-cranfield-test}.} A note." in text
+    assert r"\label{tab:compression-cranfield-test}" in text
+
+
+def test_letters_that_need_another_font_are_named_in_a_comment() -> None:
+    table = paper_tables.make("losses")
+    rows = (replace(table.rows[0], label="中文 é"), *table.rows[1:])
+    assert "% pdflatex has no 中 文: lualatex or xelatex" in latex.render(replace(table, rows=rows))
+    assert "pdflatex has no" not in latex.render(table)
 
 
 def test_systems_are_named_by_what_tells_them_apart() -> None:
