@@ -122,7 +122,7 @@ def _columns(every: Sequence[Record], measures: Sequence[str]) -> tuple[Column, 
     for name in measures:
         columns.append(Column(key=name, header=name, kind="measure", better="high", scale=100.0, measure=name))
         columns.append(fact_column(f"kept {name}", f"{name} kept %", decimals=1, scale=100.0))
-    columns += [Column(key="delta", header="Against truncation [95 %]", kind="text")]
+    columns += [Column(key="delta", header="Against truncation [95 %]", kind="text", scale=100.0)]
     columns += [Column(key="p_adj", header="p, corrected", kind="text")]
     costs = [
         fact_column("flops", "Prefill, counted", decimals=3),

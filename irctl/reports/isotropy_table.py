@@ -92,7 +92,7 @@ def _choose(systems: Sequence[IsotropyRow], measure: str) -> tuple[Column, ...]:
             split=cell[1],
             measure=measure,
         ),
-        Column(key="delta", header="Difference [95 %]", kind="text"),
+        Column(key="delta", header="Difference [95 %]", kind="text", scale=100.0),
         Column(key="p", header="p", kind="text"),
         Column(key="p_adj", header="p, corrected", kind="text"),
         *(replace(c, decimals=3) if c.key == "iso" else c for c in facts if c.key in known),
