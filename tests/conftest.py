@@ -157,3 +157,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, short_tokenizer: Path
     model.save(str(folder))
     gc.freeze()  # as after collection, with what these imports added
     return folder
+
+
+@pytest.fixture(scope="module")
+def asked(place: Workspace) -> Path:
+    """Folder of a language model, of its encoder, and of questions about what their contexts say."""
+    import answering
+
+    folder = answering.make_models(place.folder / "models")
+    answering.write_questions(folder / "recall.json")
+    return folder

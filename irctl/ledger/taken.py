@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import paths
+from irctl import paths, plugins
 from irctl.command_line import CommandLine, Option, Read
 from irctl.errors import ConfigError
 from irctl.ledger import query, stored
@@ -52,8 +52,8 @@ def name_of(folder: Path) -> str:
         out = paths.RunPaths(run).out.resolve()
         if folder.resolve() in (out, paths.RunPaths(run).model.resolve()):
             return run.name
-        if folder.resolve().parent == out:
-            return f"{run.name}:{folder.name}"
+        if folder.resolve().parent == out:  # a training's only bundle is called otherwise
+            return f"{run.name}:{folder.name}" if folder.name in plugins.names("quantizers") else run.name
     return str(folder.absolute())
 
 

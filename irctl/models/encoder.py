@@ -24,7 +24,7 @@ from torch import Tensor
 from irctl import files
 from irctl.data.vectors import allocator
 from irctl.errors import ConfigError, RunFailed
-from irctl.models import arithmetic, fingerprints, fitted_rows, how_read, modules, reading
+from irctl.models import arithmetic, fingerprints, fitted_rows, modules, reading
 from irctl.models.head_settings import HEAD
 from irctl.models.locate import LocatedModel, locate
 from irctl.models.pieces import Piece, Pieces
@@ -347,7 +347,7 @@ class TextEncoder:
         about |= {
             "base_model": self.about.get("base_model") or self.located.name,
             "base_revision": self.about.get("base_revision") or self.located.revision,
-            how_read.BEGAN_WITH: how_read.list_files(self.located.folder),
+            fingerprints.BEGAN_WITH: fingerprints.list_files(self.located.folder),
             "dtype": self.dtype,
             **{key: self.about[key] for key in (HEAD, fitted_rows.TRANSFORM) if key in self.about},
         }

@@ -1,4 +1,4 @@
-"""What a model is, as hashes of its content: names, types, shapes and bytes of its tensors, never its path."""
+"""What a model is, as hashes of its content, never its path: of its tensors, of its files; and how it reads texts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import tables
+from irctl import hashing, tables
 from irctl.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+WEIGHTS = "*.safetensors"
+FILES = "files"
+BEGAN_WITH = "began_with"
+"""Key of irctl.json: the files of weights of the model that was opened before it was trained."""
+# What must agree, and how a message names it. Scaling to length 1 is the model's own, unless somebody chose it.
+COMPARED = {
+    "query_max_len": "tokens of a query",
+    "passage_max_len": "tokens of a passage",
+    "query_prompt": "prompt of queries",
+    "passage_prompt": "prompt of passages",
+    "title_join": "join of title and text",
+    "pooling": "pooling",
+    "truncate_dim": "dimensions kept",
+}
+CHOSEN = {"normalize": "scaling to length 1"}
 
 HEADER_BYTES = 8
 HEADER = {"*": {"dtype": str, "shape": [int], "data_offsets": [int]}, "__metadata__?": dict}
@@ -77,3 +93,35 @@ def fingerprint_tokenizer(tokenizer: Any) -> str:
         words = sorted(tokenizer.get_vocab().items())
     special = {k: str(v) for k, v in getattr(tokenizer, "special_tokens_map", {}).items()}
     return fingerprint_of({"words": words, "special": special, "side": getattr(tokenizer, "padding_side", "right")})
+
+
+def name_files(folder: Path) -> list[str]:
+    """Files of weights below a model's folder."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob(WEIGHTS) if p.is_file())
+
+
+def list_files(folder: Path) -> dict[str, str]:
+    """Files of weights below a model's folder by name, with their sha256 (of large ones: `hashing.identities`)."""
+    names = name_files(folder)
+    return dict(zip(names, hashing.identities([folder / name for name in names]), strict=True))
+
+
+def describe_reading(encoder: Any, documents: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model reads the texts of a search: what evaluations must share to be compared.
+
+    documents: what is known of the encoder of what was searched; empty: the same one. chosen: origins of settings.
+    """
+    query, passage = encoder.key("query"), {**encoder.key("passage"), **documents}
+    return {
+        FILES: list_files(Path(encoder.located.folder)),
+        **{f"{side}_max_len": key["max_len"] for side, key in (("query", query), ("passage", passage))},
+        **{f"{side}_prompt": key["prompt"] for side, key in (("query", query), ("passage", passage))},
+        **{name: passage[name] for name in ("title_join", "pooling", "truncate_dim", "normalize")},
+        "chosen": sorted(name for name in CHOSEN if f"encoder.{name}" in chosen),
+    }
+
+
+def list_differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """`WHAT: OTHER, here MINE` of everything in which two of them differ, by `describe_reading`."""
+    names = {**COMPARED, **{k: v for k, v in CHOSEN.items() if k in {*mine["chosen"], *other["chosen"]}}}
+    return [f"{word} {other[k]!r}, here {mine[k]!r}" for k, word in names.items() if mine[k] != other[k]]

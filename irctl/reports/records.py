@@ -53,7 +53,9 @@ class Record:
     selected_on_eval: bool = False
     n_queries: int = 0
     n_missing: int = 0
-    reading: Mapping[str, Any] = field(default_factory=dict)  # irctl/models/how_read.py; empty: not recorded, no texts
+    reading: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # irctl/models/fingerprints.py; empty: not recorded, no texts
     lineage: tuple[str, ...] = ()  # runs behind the evaluation, nearest first
     command: str = ""
     commit: str = ""

@@ -16,7 +16,7 @@ from irctl import files, tables
 from irctl.errors import DataError
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
-from irctl.models import how_read, pair
+from irctl.models import fingerprints, pair
 from irctl.models.compressive import folder as compressors
 from irctl.models.locate import find_local
 from irctl.models.reading import FILE as SETTINGS
@@ -49,7 +49,7 @@ def base_of(run: RunRecord) -> known.Base:
     for read in query.artifacts(run, role="in", kind="model"):
         for made in query.rows(TRAINED, (read["sha256"], run.id)):
             return known.Base(str(made["run_id"]), run=str(made["run_id"]))
-    return known.Base(name, files=_own(run).get(how_read.BEGAN_WITH) or {})
+    return known.Base(name, files=_own(run).get(fingerprints.BEGAN_WITH) or {})
 
 
 def _own(run: RunRecord) -> dict[str, Any]:

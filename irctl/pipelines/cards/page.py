@@ -15,7 +15,7 @@ from irctl.errors import ConfigError
 from irctl.index import shards
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
-from irctl.models import how_read, reading
+from irctl.models import fingerprints, reading
 from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, short_name
 
 FILE = "README.md"
@@ -78,7 +78,7 @@ def _files_of(run: RunRecord, artifact: Mapping[str, Any]) -> dict[str, str]:
     path = Path(artifact["path"])
     if artifact["kind"] == "model":
         saved = run.paths.model / reading.FILE
-        files = tables.json_object(saved).get(how_read.BEGAN_WITH, {}) if saved.is_file() else {}
+        files = tables.json_object(saved).get(fingerprints.BEGAN_WITH, {}) if saved.is_file() else {}
         return {name: sha256 for name, sha256 in files.items() if hashing.mode_of(sha256) == "full"}
     small = path.is_file() and path.stat().st_size <= hashing.WHOLE_UP_TO
     is_same = small and hashing.sha256_file(path) == artifact["sha256"]
@@ -87,7 +87,7 @@ def _files_of(run: RunRecord, artifact: Mapping[str, Any]) -> dict[str, str]:
 
 def list_weights(folder: Path) -> dict[str, str]:
     """sha256 of a model's files of weights by name, of every byte."""
-    return {name: hashing.sha256_file(folder / name) for name in how_read.name_files(folder)}
+    return {name: hashing.sha256_file(folder / name) for name in fingerprints.name_files(folder)}
 
 
 def without_folders(text: str) -> str:

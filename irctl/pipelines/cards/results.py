@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
-from irctl.models import how_read
+from irctl.models import fingerprints
 from irctl.reports.records import FACETS, Record, find_mixed, find_uncompressed, index_wholes, keep_newest
 from irctl.reports.significance import Comparison, compare, correct
 
@@ -62,7 +62,7 @@ def of_model(run: RunRecord, base: Base, records: Sequence[Record], per_query: P
 
 def _is_of(base: Base, record: Record) -> bool:
     """By the weights that were read; by its name where an evaluation did not keep them."""
-    files = record.reading.get(how_read.FILES)
+    files = record.reading.get(fingerprints.FILES)
     return files == base.files if files and base.files else record.model == base.name
 
 
@@ -77,7 +77,7 @@ def differences(record: Record, other: Record, *, of_texts: bool) -> tuple[str, 
         if facet != NEGATIVES  # of the training
     ]
     if record.reading and other.reading:
-        return (*shown, *how_read.list_differences(record.reading, other.reading))
+        return (*shown, *fingerprints.list_differences(record.reading, other.reading))
     lost = [r.run_id for r in (record, other) if not r.reading]
     said = f"run {lost[0]} did not record how texts were read: evaluate again"
     return (*shown, said) if of_texts or len(lost) == 1 else tuple(shown)

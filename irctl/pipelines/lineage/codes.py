@@ -29,7 +29,7 @@ def added_rows(run: RunRecord) -> bool:
 
 
 @dataclass(frozen=True)
-class Origin:
+class CodesOrigin:
     """Where the codes of a search are from.
 
     codes: the run that wrote them, None where there are none, or where no run of the ledger did. compress: the
@@ -48,20 +48,20 @@ class Origin:
         return bool(self.lost) or (self.compress is not None and self.codes.id != self.compress.id)
 
 
-def find_origin(search: Mapping[str, Any], asked: RunRecord, line: Sequence[RunRecord]) -> Origin:
+def find_origin(search: Mapping[str, Any], asked: RunRecord, line: Sequence[RunRecord]) -> CodesOrigin:
     """Whether codes were searched is for the search to say; the ledger says who wrote them, if it knows.
 
     asked: the run that searched. line: newest first.
     """
     is_code = bool(search.get("compression"))
     if is_code and (bundle := _unwritten(asked, line)):
-        return Origin(lost=bundle)
+        return CodesOrigin(lost=bundle)
     codes = _find_codes(line, is_code=is_code)
     if codes is None:
-        return Origin(lost=str(search.get("run") or asked.id) if is_code else "")
+        return CodesOrigin(lost=str(search.get("run") or asked.id) if is_code else "")
     if codes.columns.get("command") == "train" and (bundle := _unwritten(codes, line)):
-        return Origin(codes, None, bundle)
-    return Origin(codes, _find_compression(codes, line))
+        return CodesOrigin(codes, None, bundle)
+    return CodesOrigin(codes, _find_compression(codes, line))
 
 
 def _unwritten(run: RunRecord, line: Sequence[RunRecord]) -> str:

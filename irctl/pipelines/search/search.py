@@ -17,7 +17,7 @@ from irctl.data.collections.self_match import say_self_match
 from irctl.errors import DataError
 from irctl.index import scan_block
 from irctl.index.rerank import check_depth
-from irctl.models import how_read
+from irctl.models import fingerprints
 from irctl.pipelines import outputs
 from irctl.pipelines.references import transforms
 from irctl.pipelines.references.trained_models import hash_of_training
@@ -120,7 +120,7 @@ def _search_texts(
     run.artifact("in", "collection", collection.folder, sha256=collection.fingerprint, n_rows=len(collection.corpus))
     about = {"dataset": collection.name, "split": split, "model": name, "model_fingerprint": fingerprint}
     about |= {"k": config.search.k, "queries": len(queries.ids), **watched}
-    about["reading"] = how_read.describe(encoder, searched.about.get("encoder") or {}, config.origins)
+    about["reading"] = fingerprints.describe_reading(encoder, searched.about.get("encoder") or {}, config.origins)
     about |= {"gave_mean": gave_mean} if gave_mean else {}
     return _finish(config.search.rerank, run, target, searched, ranking, about)
 

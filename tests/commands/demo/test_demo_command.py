@@ -99,7 +99,7 @@ def test_a_memory_that_cannot_be_read_names_fresh(capsys: pytest.CaptureFixture[
 
 def test_a_dry_run_prints_the_commands_and_runs_none(capsys: pytest.CaptureFixture[str]) -> None:
     program = Program()
-    run(program, dry_run=True)
+    run(program, dry_run=True, json_=False)
     lines = capsys.readouterr().out.splitlines()
     assert program.lines == [] and len(lines) > 20 and all(line.startswith("irctl ") for line in lines)
     assert sum("irctl compress" in line for line in lines) == len(demo.CODES)

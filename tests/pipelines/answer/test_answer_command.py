@@ -14,14 +14,14 @@ from irctl.ledger import query
 from irctl.metrics.answers import em, f1
 from irctl.pipelines.evaluate import files
 
-EVAL = "irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json"
+EVAL = "irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json"
 FAST = "--set acerag.new_tokens=2 --set acerag.ratios=2,4"
 
 
 @pytest.fixture(scope="module")
-def evaluated(place: Workspace, made: Path) -> dict:
+def evaluated(place: Workspace, asked: Path) -> dict:
     done = place.run(
-        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json --controls {FAST} --json"
+        f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json --controls {FAST} --json"
     )
     assert done.code == 0, done.err
     return done.json
@@ -41,11 +41,13 @@ def test_each_system_is_a_result_of_the_ledger_with_its_values_by_question(place
         assert metrics[r["measure"], f"all: {r['part']}"] == pytest.approx(r["value"])
 
 
-def test_every_score_can_be_computed_again_from_the_answers_file(place: Workspace, made: Path, evaluated: dict) -> None:
+def test_every_score_can_be_computed_again_from_the_answers_file(
+    place: Workspace, asked: Path, evaluated: dict
+) -> None:
     folder = query.find_run(evaluated["run"]).folder / "out"
     lines = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
     assert len(lines) == 24 * len({r["part"] for r in evaluated["results"]}) and lines[0]["tokens"] == 32
-    asked = (made / "recall.json").read_text().splitlines()
+    asked = (asked / "recall.json").read_text().splitlines()
     per_query = files.read_per_query(folder / files.PER_QUERY)
     for line in lines:
         name, number = line["row"].split(":")
@@ -58,9 +60,9 @@ def test_every_score_can_be_computed_again_from_the_answers_file(place: Workspac
 
 
 @pytest.mark.parametrize("more", ["", " --dry-run"])
-def test_a_baseline_is_looked_up_before_anything_is_answered(place: Workspace, made: Path, more: str) -> None:
+def test_a_baseline_is_looked_up_before_anything_is_answered(place: Workspace, asked: Path, more: str) -> None:
     before = len(query.list_runs(status="completed"))
-    done = place.run(EVAL.format(made=made) + f" {FAST} --baseline nothing{more}")
+    done = place.run(EVAL.format(asked=asked) + f" {FAST} --baseline nothing{more}")
     assert done.code == 3 and "nothing" in done.err and "questions of" not in done.err, done.err
     assert len(query.list_runs(status="completed")) == before
 
@@ -74,10 +76,10 @@ def test_tokens_used_are_printed_and_equal_at_a_ratio(evaluated: dict) -> None:
 
 
 def test_two_evaluations_answer_alike_and_are_compared_question_by_question(
-    place: Workspace, made: Path, evaluated: dict
+    place: Workspace, asked: Path, evaluated: dict
 ) -> None:
     done = place.run(
-        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST} --json "
+        f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json {FAST} --json "
         f"--baseline {evaluated['run']}"
     )
     assert done.code == 0, done.err
@@ -87,7 +89,7 @@ def test_two_evaluations_answer_alike_and_are_compared_question_by_question(
     assert any(c["baseline"] == evaluated["run"] for c in done.json["comparisons"])
 
 
-def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Path) -> None:
+def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, asked: Path) -> None:
     folder = place.folder / "toy"
     (folder / "qrels").mkdir(parents=True)
     texts = {f"d{i}": f"k{i}v1 n1 n2" for i in range(7)}
@@ -103,7 +105,7 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
         )
     )
     answers.write_text(json.dumps({"q1": ["k0v1"], "q2": ["k3v1", "k3"]}))
-    line = f"irctl eval --task rag-qa --model {made}/encoder --data {folder} --run {run} --answers {answers} {FAST}"
+    line = f"irctl eval --task rag-qa --model {asked}/encoder --data {folder} --run {run} --answers {answers} {FAST}"
     done = place.run(f"{line} --cached --json")
     assert done.code == 0, done.err
     facts = {s["part"]: s["facts"] for s in done.json["searches"]}
@@ -124,10 +126,26 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
     "line, code, words",
     [
         ("irctl eval --controls", 2, "--controls: is of --task"),
-        ("irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json -k 5", 2, "-k: is of rankings"),
-        ("irctl eval --task rag-qa --model {made}/encoder --data {made}/nothing.json", 3, "no such file of questions"),
-        ("irctl eval --task rag-qa --model {made}/lm --data {made}/recall.json", 2, "names no language model"),
-        ("irctl eval --task summary --model {made}/encoder --data {made}/recall.json", 2, "expected rag-qa, sum"),
+        (
+            "irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json -k 5",
+            2,
+            "-k: is of rankings",
+        ),
+        (
+            "irctl eval --task rag-qa --model {asked}/encoder --data {asked}/nothing.json",
+            3,
+            "no such file of questions",
+        ),
+        (
+            "irctl eval --task rag-qa --model {asked}/lm --data {asked}/recall.json",
+            2,
+            "names no language model",
+        ),
+        (
+            "irctl eval --task summary --model {asked}/encoder --data {asked}/recall.json",
+            2,
+            "expected rag-qa, sum",
+        ),
         ("irctl train --method acerag --set acerag.ratio=4", 2, "acerag.ratio: is not of training"),
         (f"{EVAL} --set acerag.layers=2", 2, "acerag.layers (from --set): irctl eval --task does not read it"),
         (f"{EVAL} --set acerag.ratio=4", 2, "acerag.ratio (from --set): irctl eval --task does not read it"),
@@ -135,7 +153,7 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
         (f"{EVAL} --split dev", 2, "--split dev: a file of questions has none"),
         (f"{EVAL} --set acerag.new_tokens=512 --set acerag.lm_tokens=256", 2, "leaves no room for a prompt in the 256"),
         (
-            "irctl eval --task rag-qa --model {made}/encoder --data {made}/none.json --dry-run",
+            "irctl eval --task rag-qa --model {asked}/encoder --data {asked}/none.json --dry-run",
             3,
             "no such file of quest",
         ),
@@ -145,14 +163,14 @@ def test_passages_of_a_retrieval_run_are_the_context(place: Workspace, made: Pat
             "recall.json:1: --task reasoning measures Choice, and no answer has a",
         ),
         (
-            "irctl encode --method acerag --model {made}/encoder --set acerag.stage=ft --dry-run",
+            "irctl encode --method acerag --model {asked}/encoder --set acerag.stage=ft --dry-run",
             2,
             "acerag.stage (from --set): irctl encode --method acerag does not read it",
         ),
     ],
 )
-def test_what_is_refused(place: Workspace, made: Path, line: str, code: int, words: str) -> None:
-    done = place.run(line.format(made=made))
+def test_what_is_refused(place: Workspace, asked: Path, line: str, code: int, words: str) -> None:
+    done = place.run(line.format(asked=asked))
     assert done.code == code, done.err
     assert words in done.err and "internal error" not in done.err
 
@@ -162,21 +180,21 @@ def test_legal_names_of_tasks_are_said_once(place: Workspace) -> None:
     assert far.count("reasoning") == 1 and "Did you mean 'reasoning'?" in near
 
 
-def test_a_dry_run_says_what_would_be_answered(place: Workspace, made: Path) -> None:
-    done = place.run(f"irctl eval --task icl --model {made}/encoder --data {made}/recall.json --dry-run")
+def test_a_dry_run_says_what_would_be_answered(place: Workspace, asked: Path) -> None:
+    done = place.run(f"irctl eval --task icl --model {asked}/encoder --data {asked}/recall.json --dry-run")
     assert done.code == 0, done.err
     assert "compressed 8x" in done.out and "Class-match" in done.out
 
 
-def test_passages_that_were_encoded_cost_an_evaluation_no_encoder(place: Workspace, made: Path) -> None:
-    line = f"irctl encode --method acerag --model {made}/encoder --data {place.folder}/toy --set acerag.ratio=8 --json"
+def test_passages_that_were_encoded_cost_an_evaluation_no_encoder(place: Workspace, asked: Path) -> None:
+    line = f"irctl encode --method acerag --model {asked}/encoder --data {place.folder}/toy --set acerag.ratio=8 --json"
     first, again = place.run(line), place.run(line)
     assert first.code == 0, first.err
     assert first.json["passages"] == 7 and first.json["encoded"] == 7 and first.json["rows"] == 7
     assert again.json["encoded"] == 0 and again.json["folder"] == first.json["folder"]
     (place.folder / "toy-answers.json").write_text(json.dumps({"q1": ["k0v1"]}))
     done = place.run(
-        f"irctl eval --task rag-qa --model {made}/encoder --data {place.folder}/toy --run {place.folder}/toy.trec "
+        f"irctl eval --task rag-qa --model {asked}/encoder --data {place.folder}/toy --run {place.folder}/toy.trec "
         f"--answers {place.folder}/toy-answers.json --set acerag.ratios=8 --set acerag.new_tokens=2 --cached --json"
     )
     facts = {s["part"]: s["facts"] for s in done.json["searches"]}
@@ -192,8 +210,8 @@ def test_passages_that_were_encoded_cost_an_evaluation_no_encoder(place: Workspa
         ("--method acerag --set acerag.ratios=2", "at one ratio"),
     ],
 )
-def test_what_encode_refuses(place: Workspace, made: Path, more: str, words: str) -> None:
-    done = place.run(f"irctl encode --model {made}/encoder {more}")
+def test_what_encode_refuses(place: Workspace, asked: Path, more: str, words: str) -> None:
+    done = place.run(f"irctl encode --model {asked}/encoder {more}")
     assert done.code == 2 and words in done.err, done.err
 
 
@@ -210,10 +228,10 @@ def test_the_report_shows_each_system_once(place: Workspace, evaluated: dict) ->
 
 @pytest.mark.parametrize("scoring", ["sentence", "token"])
 def test_adaptive_rows_are_scored_and_are_as_many(
-    place: Workspace, made: Path, tiny_encoder: Path, scoring: str
+    place: Workspace, asked: Path, tiny_encoder: Path, scoring: str
 ) -> None:
     done = place.run(
-        f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST} --json "
+        f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json {FAST} --json "
         f"--set acerag.selection=adaptive --set acerag.scoring={scoring} --set acerag.scorer={tiny_encoder} "
         "--set acerag.rows_per_file=4"
     )

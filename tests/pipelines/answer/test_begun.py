@@ -36,9 +36,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_was_generated_before_a_stop_is_not_generated_again(
-    place: Workspace, made: Path, calls: list[int]
+    place: Workspace, asked: Path, calls: list[int]
 ) -> None:
-    line = f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json --controls {FAST} --json"
+    line = f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json --controls {FAST} --json"
     systems = 2 + 2 + 2 + 6  # without a ratio; at 1x compressed, untrained and their controls; at 4x two more
     stopped = place.run(line)
     assert stopped.code == 1 and len(calls) == 10, stopped.err
@@ -59,28 +59,28 @@ def test_what_was_generated_before_a_stop_is_not_generated_again(
     assert facts[0] == facts[1]
 
 
-def test_a_tuned_language_model_is_a_row_and_none_is_a_row_of_dashes(place: Workspace, made: Path) -> None:
-    line = f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST}"
+def test_a_tuned_language_model_is_a_row_and_none_is_a_row_of_dashes(place: Workspace, asked: Path) -> None:
+    line = f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json {FAST}"
     none = place.run(line)
     assert none.code == 0, none.err
     (row,) = [r for r in none.out.splitlines() if "tuned uncompressed LM" in r]
     assert row.split("LM")[1].split().count("--") >= 5
     table = place.run("irctl report --table acerag")
     assert "tuned uncompressed LM" in table.out and "none was named" in table.out, table.out
-    own = place.run(f"{line} --set acerag.tuned_lm={made}/lm --json")
+    own = place.run(f"{line} --set acerag.tuned_lm={asked}/lm --json")
     assert own.code == 0, own.err
     values = {(r["part"], r["measure"]): r["value"] for r in own.json["results"]}
     for measure in ("EM", "F1"):  # the frozen model itself: the row of the whole context
         assert values["tuned uncompressed LM", measure] == values["whole context", measure]
     (search,) = [s for s in own.json["searches"] if s["part"] == "tuned uncompressed LM"]
-    assert search["facts"]["tokens"] == 32 and search["model"] == f"{made}/lm" and not search["encoder"]
+    assert search["facts"]["tokens"] == 32 and search["model"] == f"{asked}/lm" and not search["encoder"]
 
 
-def test_a_tuned_language_model_with_other_tokens_is_refused(place: Workspace, made: Path) -> None:
+def test_a_tuned_language_model_with_other_tokens_is_refused(place: Workspace, asked: Path) -> None:
     other = place.folder / "other"
     tiny_lm._make_model("llama", 1, 40).save_pretrained(other)
     tiny_lm.make_tokenizer(tiny_lm.ENTITIES).save_pretrained(other)
-    line = f"irctl eval --task rag-qa --model {made}/encoder --data {made}/recall.json {FAST}"
+    line = f"irctl eval --task rag-qa --model {asked}/encoder --data {asked}/recall.json {FAST}"
     done = place.run(f"{line} --set acerag.tuned_lm={other}")
     assert done.code == 3 and "acerag.tuned_lm" in done.err and "tokens, expected the" in done.err, done.err
     assert place.run(f"{line} --set acerag.tuned_lm={other}/none").code == 3

@@ -37,7 +37,10 @@ def test_of_a_path_of_this_machine_its_last_part_is_shown(text: str, shown: str)
     assert page.without_folders(text) == shown
 
 
-def test_a_command_is_quoted_for_the_shell_and_names_no_folder_of_this_machine() -> None:
+def test_a_command_is_quoted_for_the_shell_and_names_no_folder_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(query, "artifacts", lambda *_, **__: [])
     argv = ["irctl", "train", "--model", "/tmp/my base", "--set", "run.name=a|b"]
     assert "irctl train --model 'my base' --set 'run.name=a|b'" in page.command(run(argv_json=json.dumps(argv)))
 

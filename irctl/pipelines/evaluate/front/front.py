@@ -23,7 +23,7 @@ from irctl.index.scoring import METRIC, SIMILARITY
 from irctl.ledger import taken
 from irctl.metrics.ranking.evaluate import canonicalize, evaluate, run_sha256
 from irctl.metrics.ranking.parsing import parse
-from irctl.models import how_read
+from irctl.models import fingerprints
 from irctl.models.embed import embed_queries
 from irctl.models.locate import resolve_run_name
 from irctl.models.transforms import affine
@@ -260,7 +260,9 @@ def _add(
         "boundary_ties": found.boundary_ties,
         "is_own": part.is_own,
         "run_sha256": sha256,
-        "reading": how_read.describe(job.opened.encoder, job.raw.about.get("encoder") or {}, job.config.origins),
+        "reading": fingerprints.describe_reading(
+            job.opened.encoder, job.raw.about.get("encoder") or {}, job.config.origins
+        ),
         **about,
     }
     assert target.collection is not None
