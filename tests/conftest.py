@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training_here import train_here
 from workspace import Workspace, workspace
 
 from irctl import stopping
@@ -53,25 +54,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Itera
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The training processes run here: what differs from production is only where."""
     train_here(monkeypatch)
-
-
-def train_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """in_process for a fixture of a wider scope."""
-    from irctl import config as settings
-    from irctl import plugins
-    from irctl.training.loop import session
-    from irctl.training.processes import launch
-    from irctl.training.run_files import journal
-
-    def run(command: Any, extra: Any, paths: Any, *, on_row: Any, also: Any = None) -> None:
-        paths.launch.write_text(json.dumps({"argv": command, **(also or {})}))
-        follower = journal.Follower(paths.metrics, from_end=True)
-        config = settings.resolve(settings.from_file(paths.config))
-        session.run(config, paths, plugins.load("methods", config.train.method).Method.build)
-        for row in follower.rows():
-            on_row(row)
-
-    monkeypatch.setattr(launch, "run", run)
 
 
 @pytest.fixture

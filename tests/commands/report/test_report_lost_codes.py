@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from training_here import train_here
 from workspace import Workspace
 
 METHODS = ("opq", "pq")
@@ -26,8 +27,6 @@ def made(place: Workspace) -> dict[str, str]:
         runs[method] = place.ok(f"compress --method {method} --data x.npy {settings} --json").json["run"]
         place.ok(f"eval --index {runs[method]} --recall-against exact --queries q.npy")
     with pytest.MonkeyPatch.context() as patch:
-        from conftest import train_here
-
         train_here(patch)
         line = f"train --method jpq --loss distill --data x.npy --index {runs['opq']} --max-steps 2 --batch 16 --json"
         runs["jpq"] = place.ok(line).json["run"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import train_here
 from huggingface_hub import DatasetCard, ModelCard
 from local_hub import LocalHub, local_hub
+from training_here import train_here
 from word_collection import word_collection
 from workspace import Workspace
 
