@@ -13,8 +13,7 @@ from irctl.ledger.files.peak_memory import PeakMemory
 
 MIB = 2**20
 MEASURED = f"""
-import subprocess
-import sys
+import mmap
 from irctl.ledger.files import peak_memory
 outer = peak_memory.PeakMemory()
 with mmap.mmap(-1, 256 * {MIB}) as large:
