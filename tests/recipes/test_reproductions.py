@@ -37,13 +37,9 @@ def test_the_page_is_what_the_recipes_say() -> None:
 NOT_YET = {"repconc", "repconc-eval", "repconc-paper", "repconc-stage1", "isotropy-paper", "isotropy-trained"}
 NOT_YET |= {
     "sycl-compare",
-    "sycl-synth-binary",
-    "sycl-synth-multilevel",
-    "sycl-synth-plus-real",
     "acerag-arms",
     "acerag-recall",
 }
-NOT_YET |= {f"acerag-{f}" for f in ("llama2", "llama2-pretrain", "llama2-longalpaca", "llama2-multitask")}
 
 
 def test_every_recipe_with_a_small_form_says_what_it_gives() -> None:
