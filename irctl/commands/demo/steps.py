@@ -128,7 +128,7 @@ def finish(main: Main, summary: dict[str, Any], *, json_: bool, seconds: float) 
         code = main([*base, "--format", "latex"])
     write_atomic(folder / "table.tex", captured.getvalue())
     with contextlib.redirect_stdout(io.StringIO()):
-        code = code or main([*base, "--figure", "pareto", "-o", str(folder)])
+        code = code or main(["report", *chosen, "--figure", "pareto", "-o", str(folder)])
     if code:
         raise typer.Exit(code)
     if json_:

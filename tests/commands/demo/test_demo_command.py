@@ -72,6 +72,8 @@ def test_a_finished_demo_only_reports_and_fresh_does_it_all_again(whole: list[li
     again, fresh = Program(), Program()
     run(again)
     assert again.steps == [] and again.lines[0][0] == "report"
+    (figure,) = [line for line in again.lines if "--figure" in line]
+    assert "--baseline" not in figure  # which no figure but delta reads
     run(fresh, fresh=True)
     assert len(fresh.steps) == len(whole)
 
