@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 
 import typer
@@ -111,6 +112,8 @@ def main() -> None:
         if type(e).__name__ == "Abort":
             console.error("interrupted")
             sys.exit(errors.SIGINT)
+        if isinstance(e, OSError):  # of a help page; commands say theirs themselves
+            sys.exit(_leave(e))
         if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
             raise
         message, context = " ".join(e.format_message().split()), getattr(e, "ctx", None)
@@ -120,7 +123,27 @@ def main() -> None:
         end = "" if message.endswith((".", "?")) else "."
         console.error(message if "--json" in sys.argv else f"{message}{end} {hint}")
         code = errors.USAGE
-    sys.exit(code if isinstance(code, int) else errors.OK)
+    sys.exit(_flush(code if isinstance(code, int) else errors.OK))
+
+
+def _flush(code: int) -> int:
+    """The exit code, once what was printed is out."""
+    try:
+        sys.stdout.flush()
+    except OSError as e:
+        return _leave(e, code)
+    return code
+
+
+def _leave(e: OSError, code: int = errors.OK) -> int:
+    """The exit code where standard output failed: 1, unless something else was wrong before or its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter would flush once more
+    if isinstance(e, BrokenPipeError) or code != errors.OK:
+        return code
+    from irctl import console
+
+    console.error(f"standard output: {e.strerror}. Free some space, or write elsewhere")
+    return errors.RUN_FAILED
 
 
 if __name__ == "__main__":

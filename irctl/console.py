@@ -63,7 +63,16 @@ def visible(text: str) -> str:
 
 def out(line: str, *, is_drawn: bool = False) -> None:
     """One result line to stdout; is_drawn: with the colours of a drawn table, whose cells are visible() already."""
-    print(line if is_drawn else visible(line), file=sys.stdout)  # noqa: T201
+    _print(line if is_drawn else visible(line))
+
+
+def _print(text: str) -> None:
+    """To stdout; its errors name it."""
+    try:
+        print(text, file=sys.stdout)  # noqa: T201
+    except OSError as e:
+        e.filename = e.filename or "standard output"
+        raise
 
 
 def err(line: str) -> None:
@@ -86,7 +95,7 @@ def as_json(payload: Any) -> str:
 
 def emit_json(payload: Any) -> None:
     """The one JSON object of a command, to stdout."""
-    print(as_json(payload), file=sys.stdout)  # noqa: T201
+    _print(as_json(payload))
 
 
 def _describe_rate(per_s: float, unit: str = "") -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 from workspace import Workspace
 
 from irctl import cli, errors
@@ -186,3 +187,20 @@ def test_what_options_alone_show_to_be_wrong_leaves_no_failed_run(line: str, pla
     before = place.ok("runs ls --json").json["runs"]
     assert place.run(line).code == errors.USAGE
     assert place.ok("runs ls --json").json["runs"] == before
+
+
+@pytest.mark.parametrize("line", ["settings --json", "--version", "--help"])
+def test_results_that_cannot_be_printed_are_one_line(line: str) -> None:
+    script = "from irctl.cli import main; main()"
+    words = [sys.executable, "-c", script, *line.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: standard output: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_ledger_that_cannot_be_made_again_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs" / "ledger.db").mkdir(parents=True)
+    done = CliRunner().invoke(cli.app, ["runs", "reindex"])
+    assert done.exit_code == 4 and f"{tmp_path}/runs/ledger.db: cannot be written" in done.stderr

@@ -115,7 +115,10 @@ def emit_error(kind: str, message: str, hint: str, code: int) -> None:
     """The one JSON object of a command that failed."""
     from irctl import console
 
-    console.emit_json({"schema": "irctl/error/1", "kind": kind, "message": message, "hint": hint, "exit_code": code})
+    with suppress(OSError):  # standard output may be what failed; the line on stderr still comes
+        console.emit_json(
+            {"schema": "irctl/error/1", "kind": kind, "message": message, "hint": hint, "exit_code": code}
+        )
 
 
 def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def check_lines(format: str, *, is_wide: bool, width: float | None) -> None:
         raise ConfigError(
             f"{'--wide' if is_wide else '--width'}: with --format latex alone, found {format}", hint="Drop it"
         )
-    if width is not None and width < NARROWEST:
+    if width is not None and not NARROWEST <= width < inf:
         raise ConfigError(f"--width {width:g}: expected points of a column, from {NARROWEST} up", hint="article: 345")
 
 

@@ -45,6 +45,10 @@ def reindex() -> tuple[int, list[str]]:
     try:
         ledger.write(rebuild)
     except (sqlite3.DatabaseError, EnvironmentUnfit, _Damaged) as e:
+        if isinstance(e, sqlite3.OperationalError) and not is_damage(e):
+            raise EnvironmentUnfit(
+                f"{ledger.path}: cannot be written ({e})", hint="Its folder must be writable, and it a file"
+            ) from e
         if isinstance(e, sqlite3.Error) and not is_damage(e):
             raise
         _move_aside(ledger.path, str(e))

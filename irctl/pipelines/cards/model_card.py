@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import files, tables
+from irctl import tables
 from irctl.errors import DataError
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
@@ -64,7 +64,7 @@ def write(run: RunRecord, results: Sequence[Result] = ()) -> None:
     others = [run.paths.checkpoints / name for name in (epoch_folders.BEST_MODEL, epoch_folders.FINAL_MODEL)]
     for folder in [folder_of(run), *epochs, *(p for p in others if p.is_dir())]:
         which = "" if folder.is_relative_to(run.paths.model) else folder.name
-        files.write_atomic(folder / page.FILE, str(make(run, results if not which else (), which=which)))
+        page.put(folder, str(make(run, results if not which else (), which=which)))
 
 
 def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", which: str = "") -> ModelCard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -11,7 +12,8 @@ from typing import Any
 
 from irctl import config, hashing, origins, tables
 from irctl.data.files import hub
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
+from irctl.files import Written, write_atomic
 from irctl.index import shards
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
@@ -23,6 +25,28 @@ ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 """OWNER/NAME."""
 LOCAL = re.compile(r"(^|[=,]|:(?!//))(~?/(?!/)[^,]*)")
 """A path of this machine: at the beginning, or after a sign that parts values."""
+
+
+MARK = re.compile(r"\n<!-- card by irctl, ([0-9a-f]{64}) -->\n\Z")
+"""The last line of a card in a folder: the hash of what stands above, by which a card that was edited is known."""
+
+
+def put(folder: Path, card: str) -> Written:
+    """Write the card into a folder, over the one that irctl wrote there. DataError for a README.md of somebody else."""
+    path, text = folder / FILE, f"{card.rstrip()}\n"
+    if path.is_file():
+        before = path.read_text(errors="replace")
+        mark = MARK.search(before)
+        if mark is None or _hash(before[: mark.start()]) != mark[1]:
+            raise DataError(
+                f"{path}: changed by hand, or not by this irctl, since it was written; it stays as it is",
+                hint="--out FILE writes the card elsewhere, or move this one away",
+            )
+    return write_atomic(path, f"{text}\n<!-- card by irctl, {_hash(text)} -->\n")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:

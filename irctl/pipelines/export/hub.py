@@ -139,7 +139,7 @@ def write_card(source: str, out: str | None, run: RunHandle) -> dict[str, Any]:
     """README.md with what the ledger knows now, in the folder of the model or bundle; the payload of --json."""
     shared = _find_for(run, source)
     target = Path(out) if out else shared.folder / page.FILE
-    written = (files.write_out if out else files.write_atomic)(target, shared.card)
+    written = files.write_out(target, shared.card) if out else page.put(shared.folder, shared.card)
     run.note(method="export card")
     run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
     payload = {"export": str(target), "format": CARD, "bytes": written.bytes, "source": str(shared.folder)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irctl import files
 from irctl.errors import ConfigError
 from irctl.index.scoring import SIMILARITY
 from irctl.pipelines.cards import page, results, transformed_card
@@ -58,4 +57,4 @@ def write_card(searched: Searched, base: str, folder: Path, run: RunHandle) -> N
     if searched.bundle is None and query.newest("eval"):
         found = results.of_transformed(searched.fingerprint, fitted.label, gather(lost=[]), open_per_query())
     card = transformed_card.make(query.find_run(str(run.paths.folder.absolute())), base, facts, found)
-    files.write_atomic(folder / page.FILE, str(card))
+    page.put(folder, str(card))

@@ -258,11 +258,11 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     """
     kept = _without_fronts(records, wanted.table)
     if wanted.datasets:
-        names = dataset_names(wanted)
         known = sorted({name for r in kept for name in (r.dataset, r.called) if name})
+        names = dataset_names(wanted, known)
         if not set(names) & set(known):
             raise DataError(f"no evaluation on {wanted.datasets}", hint=f"Evaluated: {', '.join(known)}")
-        for name in wanted.datasets.replace(",", " ").split():
+        for name in _words(wanted.datasets, known):
             if name not in known and name not in GROUPS:
                 raise DataError(f"no evaluation on '{name}'", hint=plugins.nearest(name, known))
         kept = [r for r in kept if r.dataset in names or r.called in names]
@@ -272,16 +272,27 @@ def narrow(records: Sequence[Record], wanted: Wanted) -> list[Record]:
         kept = [r for r in kept if _is_split(r, wanted.split, kept)]
         if not kept:
             known = sorted({r.split for r in records})
-            raise DataError(f"no evaluation on split '{wanted.split}'", hint=plugins.nearest(wanted.split, known))
+            hint = plugins.nearest(wanted.split, known)
+            if any(_is_split(r, wanted.split, records) for r in records):
+                hint = f"Transform fronts have it (--table {ISOTROPY}), or answers by contexts (--table {ANSWERS})"
+            raise DataError(f"no evaluation on split '{wanted.split}' in --table {wanted.table}", hint=hint)
         return kept + codes
     reported = {r.dataset for r in kept if not _chooses(r.split) and not neighbour_recall.is_recall(r.measure)}
     return [r for r in kept if not _chooses(r.split) or r.dataset not in reported] + codes
 
 
-def dataset_names(wanted: Wanted) -> list[str]:
+def dataset_names(wanted: Wanted, known: Sequence[str] = ()) -> list[str]:
     """The data sets of --dataset, groups such as beir-14 taken apart, by their names in the ledger."""
-    words = wanted.datasets.replace(",", " ").split()
+    words = _words(wanted.datasets, known)
     return list(dict.fromkeys(name for word in words for name in sorted(GROUPS.get(word, (word,)))))
+
+
+def _words(text: str, known: Sequence[str]) -> list[str]:
+    """Names between commas or blanks; a known name may hold either."""
+    if text.strip() in known:
+        return [text.strip()]
+    parts = [part.strip() for part in text.split(",")]
+    return [word for part in parts for word in ([part] if part in known else part.split())]
 
 
 def _chooses(split: str) -> bool:

@@ -143,6 +143,21 @@ def test_a_licence_of_the_base_that_lies_here_is_that_of_the_card(made: Workspac
     base.unlink()
 
 
+def test_a_card_that_somebody_edited_stays_as_it_is(made: Workspace) -> None:
+    made.ok("export latest:train --to card")
+    made.ok("export latest:train --to card")  # its own is written again
+    card = model_of(made) / "README.md"
+    written = card.read_text()
+    for edited in (written + "\n## My notes\n", written.replace("## ", "## My ", 1), "mine\n"):
+        card.write_text(edited)
+        done = made.run("export latest:train --to card")
+        assert done.code == 3 and "changed by hand" in done.err and "--out FILE" in done.err
+        assert card.read_text() == edited
+    made.ok("export latest:train --to card --out elsewhere.md")
+    card.write_text(written)
+    made.ok("export latest:train --to card")
+
+
 def test_a_dry_run_lists_every_file_and_the_card_and_asks_nobody(made: Workspace) -> None:
     plan = made.ok("export latest:train --to hub --repo me/toy --private --dry-run --json").json["plan"]
     assert plan["export"]["to"] == "private model me/toy"
