@@ -29,7 +29,8 @@ def test_what_was_freed_before_a_run_is_not_its_own() -> None:
     before, inner, whole = done.stdout.split()
     if "None" in (inner, whole):
         pytest.skip("this system does not set back the largest size of a process")
-    assert float(inner) < float(before) - 0.2 and float(whole) >= round(float(before), 3)
+    # the kernel counts pages by processor and adds them up now and then: a few hundred are within its rounding
+    assert float(inner) < float(before) - 0.2 and float(whole) > float(before) - 0.01
 
 
 @pytest.mark.parametrize(("before", "after", "known"), [(0, 2**30, 1024.0), (2**30, 2**30, None)])
