@@ -73,14 +73,6 @@ class Config:
             )
 
 
-def convert_mse_weight(weight: float, passages: int, chunk: int = 64) -> float:
-    """repconc.mse_weight that does what a weight of the original does, which adds one mean for each cached chunk.
-
-    passages: of a step, over all devices. 1e-4 with 4096 queries of 12 passages is .0768.
-    """
-    return weight * passages / chunk
-
-
 class Method(GroupMethod):
     """A method over groups of one positive. metric: of the codes. seed: kept with the quantizer."""
 

@@ -8,7 +8,7 @@ import pytest
 from workspace import Workspace
 
 from irctl import config, recipes_index
-from irctl.methods.repconc import Config, convert_mse_weight
+from irctl.methods.repconc import Config
 
 
 def resolved(name: str) -> config.Config:
@@ -20,7 +20,7 @@ def test_stage_1_has_the_published_values_of_eight_devices() -> None:
     own = Config(**c.plugin("repconc"))
     assert (c.train.lr, own.centroid_lr, c.batch.global_, own.negatives, c.train.epochs) == (2e-5, 5e-4, 4096, 11, 6)
     assert (own.eps, own.rounds, own.top_negatives, c.run.seed) == (0.003, 100, 11, 2022)
-    assert own.mse_weight == pytest.approx(convert_mse_weight(1e-4, c.batch.global_ * (own.negatives + 1)))
+    assert own.mse_weight == pytest.approx(1e-4 * c.batch.global_ * (own.negatives + 1) / 64)
     assert c.train.clip == 8.0, "the norm of gradients that eight devices averaged to an eighth was cut at 1"
     assert (c.train.schedule, c.train.warmup_ratio, c.train.weight_decay) == ("constant", 0, 0)
     assert (c.encoder.query_max_len, c.encoder.passage_max_len, c.loss.temperature) == (16, 128, 1.0)

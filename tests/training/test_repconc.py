@@ -93,12 +93,11 @@ def test_the_squared_distance_is_a_mean_over_the_batch_whatever_the_chunks_and_i
 
 
 def test_the_originals_weight_is_one_mean_a_chunk_and_so_grows_with_the_batch() -> None:
-    assert repconc.convert_mse_weight(1e-4, 4096 * 12) == pytest.approx(0.0768)
-    assert repconc.Config().mse_weight == pytest.approx(0.0768)
+    assert repconc.Config().mse_weight == pytest.approx(1e-4 * 4096 * 12 / 64)
     # the original: for each chunk of 64 of its passages, weight x the mean of the chunk
     distances_N = torch.rand(640, generator=torch.Generator().manual_seed(1))
     original = sum(1e-4 * chunk.mean() for chunk in distances_N.split(64))
-    assert float(original) == pytest.approx(float(repconc.convert_mse_weight(1e-4, 640) * distances_N.mean()), rel=1e-6)
+    assert float(original) == pytest.approx(1e-4 * 640 / 64 * float(distances_N.mean()), rel=1e-6)
 
 
 def test_only_the_hardest_of_the_others_count_and_the_own_positive_always() -> None:

@@ -15,11 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from irctl.models.compressive import row_selection
 from irctl.models.compressive.chunks import EncodedChunk
 from irctl.models.compressive.language_model import check_whole
 from irctl.models.compressive.sizes import check_layers
@@ -81,24 +79,6 @@ class CompressiveEncoder(nn.Module):
         device = next(self.parameters()).device
         rows_BSH: Tensor = self(input_ids_BS.to(device), mask_BS.to(device))
         return rows_BSH
-
-
-def keep_rows(
-    rows_SH: Tensor,
-    chunk: EncodedChunk,
-    ratio: int,
-    selection: str,
-    *,
-    grid: str = "content",
-    generator: np.random.Generator | None = None,
-) -> Tensor:
-    """The rows that stand for a chunk [R, H], out of those of all its tokens. See row_selection for the words."""
-    if selection == "mean":
-        row_selection.check(selection, grid, ratio)
-        groups_R2 = torch.from_numpy(row_selection.group_rows(chunk.shape, ratio))
-        return torch.stack([rows_SH[begin:end].mean(0) for begin, end in groups_R2.tolist()])
-    kept_R = row_selection.select(chunk.shape, ratio, selection, grid=grid, generator=generator)
-    return rows_SH[torch.from_numpy(kept_R).to(rows_SH.device)]
 
 
 def _of_layers(config: Any, layers: int) -> Any:

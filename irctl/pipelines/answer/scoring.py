@@ -42,16 +42,15 @@ def split_sentences(tokenizer: Any, ids: Sequence[int]) -> list[tuple[int, int]]
 
 
 class SentenceScorer:
-    """Scores by one encoder. calls: texts encoded."""
+    """Scores by one encoder."""
 
     def __init__(self, encoder: TextEncoder, tokenizer: Any) -> None:
-        self.encoder, self.tokenizer, self.calls = encoder, tokenizer, 0
+        self.encoder, self.tokenizer = encoder, tokenizer
 
     def __call__(self, question: str, ids: Sequence[int]) -> NDArray[np.float32]:
         """Cosine of the question and each token's sentence [S]."""
         sentences = split_sentences(self.tokenizer, ids)
         texts = [self.tokenizer.decode(list(ids[a:b])) for a, b in sentences]
-        self.calls += len(texts) + 1
         vectors_ND = _normalized(self.encoder.encode(texts))
         query_1D = _normalized(self.encoder.encode([question], side="query"))
         values = vectors_ND @ query_1D[0]
@@ -59,20 +58,19 @@ class SentenceScorer:
 
 
 class TokenScorer:
-    """Scores by the state that one encoder gives each of its tokens. calls: texts encoded."""
+    """Scores by the state that one encoder gives each of its tokens."""
 
     def __init__(self, encoder: TextEncoder, tokenizer: Any) -> None:
         from irctl.pipelines.answer import token_states
 
         token_states.check(encoder)
-        self.encoder, self.tokenizer, self.calls = encoder, tokenizer, 0
+        self.encoder, self.tokenizer = encoder, tokenizer
 
     def __call__(self, question: str, ids: Sequence[int]) -> NDArray[np.float32]:
         """Cosine of the question and each token [S]; -1 for a token without a letter, such as a blank."""
         from irctl.pipelines.answer.token_states import encode_tokens
 
         text, spans_S2 = find_letters(self.tokenizer, ids)
-        self.calls += 2
         found = encode_tokens(self.encoder, text)
         query_1D = _normalized(self.encoder.encode([question], side="query"))
         values_T = _normalized(found.states_TD) @ query_1D[0]

@@ -58,24 +58,13 @@ def to_lists(found: Ranking, documents: Documents) -> Any:
         yield scores_k[real_k].tolist(), documents.of(rows_k[real_k])
 
 
-def search_index(
-    index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
-) -> tuple[list[list[float]], list[list[str]], dict[str, Any]]:
-    """(scores, document ids, facts) of the k best documents of each query by the codes or vectors of an index.
-
-    place: folder for the logs of several processes; default: the cache.
-    """
-    ranking, documents, _, about = search_rows(index, queries, config, reporter, k=k, place=place)
-    pairs = list(to_lists(ranking, documents))
-    return [s for s, _ in pairs], [d for _, d in pairs], about
-
-
 def search_rows(
     index: str, queries: Queries, config: Config, reporter: Reporter, *, k: int, place: Path | None = None
 ) -> tuple[Ranking, Documents, Searched, dict[str, Any]]:
-    """(rows, their documents, what was searched, facts): as search_index, in arrays.
+    """(the k best rows of each query, their documents, what was searched, facts). In arrays: half a million queries
+    have 100 million results.
 
-    Half a million queries have 100 million results.
+    place: folder for the logs of several processes; default: the cache.
     """
     searched = opened_index.open_index(index, config, reporter)
     encoder, name = open_encoder(config, None, searched, reporter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from random_lm import LAYERS, make_lm
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from irctl.errors import ConfigError, DataError
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.chunks import split_context
-from irctl.models.compressive.encoder import CompressiveEncoder, keep_rows
+from irctl.models.compressive.encoder import CompressiveEncoder
 from irctl.models.compressive.language_model import open_language_model
 from irctl.models.locate import LocatedModel
 
@@ -71,15 +70,6 @@ def test_chunks_of_a_batch_are_those_encoded_alone(located: LocatedModel) -> Non
         for chunk, rows_SH in zip(chunks, rows_BSH, strict=True):
             alone = encoder.encode([chunk])[0]
             assert torch.allclose(rows_SH[: len(chunk.ids)], alone, atol=1e-5)
-
-
-def test_kept_rows_are_content_rows_or_means_of_them(located: LocatedModel) -> None:
-    (chunk,) = split_context(list(range(3, 13)), chunk_tokens=12, instruction_ids=(50,), bos=0)
-    rows_SH = torch.arange(12.0)[:, None].expand(12, 3)
-    assert keep_rows(rows_SH, chunk, 4, "stride")[:, 0].tolist() == [5, 9, 11]
-    assert keep_rows(rows_SH, chunk, 4, "mean")[:, 0].tolist() == [3.5, 7.5, 10.5]
-    drawn = keep_rows(rows_SH, chunk, 4, "random", generator=np.random.default_rng(0))[:, 0]
-    assert len(drawn) == 3 and (drawn.diff() > 0).all() and drawn.min() >= 2
 
 
 def test_a_prefix_that_leaves_no_room_is_refused_and_no_context_has_no_chunks() -> None:

@@ -214,8 +214,9 @@ def test_codes_that_lose_nothing_rank_like_the_encoder(collection: Path, tiny_en
     assert ranking(by_codes) == ranking(plain) and by_codes["compression"] == "flat"
     assert list(read_run(Path(plain["run_file"]))) == ["q9", "q1", "3", "q4", "q0"]
     assert {"dataset", "split", "queries", "k", "method", "model", "similarity", "run_file"} <= set(plain)
-    lists = rank.search_index(bundle, _queries(config), config, Silent(), k=4)
-    assert lists[1] == [docs[:4] for docs in ranking(plain).values()] and len(lists[0][0]) == 4
+    best, documents, *_ = rank.search_rows(bundle, _queries(config), config, Silent(), k=4)
+    lists = list(rank.to_lists(best, documents))
+    assert [ids for _, ids in lists] == [docs[:4] for docs in ranking(plain).values()] and len(lists[0][0]) == 4
 
 
 def _queries(config: Config) -> Any:
