@@ -53,7 +53,12 @@ def _console(stderr: bool, no_color: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(stderr=stderr, no_color=plain, highlight=False, markup=False, emoji=False, width=width,
-                   soft_wrap=not stream.isatty())  # fmt: skip
+                   soft_wrap=not stream.isatty(), color_system=None if no_color or _plain else "auto")  # fmt: skip
+
+
+def is_styled() -> bool:
+    """Whether what stdout is shows weights: a terminal that knows them, without --no-color. NO_COLOR keeps them."""
+    return sys.stdout.isatty() and _console(stderr=False, no_color=False).color_system is not None
 
 
 def visible(text: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from irctl.reports.equal_bytes import Gap
 
 SEEDS_FOR_SD = 3
+BEST = "best bold, second best underlined"
+"""How cells are marked; where nothing can be bold, a format says its own."""
 TEST_NAMES = {"t": "paired t-test", "randomisation": "paired randomisation test, 10,000 sign flips"}
 
 _OPEN = frozenset(
@@ -49,7 +51,7 @@ def write_footnotes(
     used = [r for r in records if (r.dataset, r.split) in cells]
     notes = _datasets(cells, next((averaged(c, columns) for c in columns if c.kind == "average"), []))
     if any(c.kind == "measure" for c in columns):
-        notes.append("Measures ×100; best bold, second best underlined, decided on the rounded value.")
+        notes.append(f"Measures ×100; {BEST}, decided on the rounded value.")
     notes += _seeds(used)
     notes += _comparisons(compared, baseline, correction, marks)
     if rules := sorted({f"{r.self_match} ({r.dataset})" for r in used if r.self_match}):

@@ -70,7 +70,7 @@ def render(
     if format == "json":
         payload: dict[str, Any] = {"schema": "irctl/report/1", "tables": [csv_json.to_json(t) for t in tables]}
         return console.as_json(payload)
-    return "\n".join(terminal.render(t, ids=ids) for t in tables)
+    return "\n".join(terminal.render(t, ids=ids, for_file=target is not None) for t in tables)
 
 
 def write(path: Path, text: str) -> None:

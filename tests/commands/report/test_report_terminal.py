@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 
+from irctl import console
 from irctl.commands.report import terminal
 from irctl.reports.columns import fact_column
+from irctl.reports.footnotes import BEST
 from irctl.reports.table import Cell, Row, Table
 
 NAMES = ("all-MiniLM-L6-v2 + jpq distill bits=4 m=48", "all-MiniLM-L6-v2 + binary threshold=median")
@@ -59,3 +62,33 @@ def test_rows_of_one_line_are_drawn_as_rich_draws_them(seed: int, monkeypatch: p
 def test_a_wide_report_draws_its_rows_itself() -> None:
     """500 rows took rich a third of a second."""
     assert terminal._align(wide(3), [0, 1, 2], ids=False, title="cranfield test", width=200)
+
+
+def of_two(note: str) -> Table:
+    """One column whose second row is the best."""
+    rows = [
+        Row((n, ""), n, (Cell(v, str(v), mark),)) for n, v, mark in zip("ab", (4.0, 5.0), ("", "best"), strict=True)
+    ]
+    return Table("", (fact_column("x", "X"),), tuple(rows), (note,) if note else ())
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_the_best_has_a_star_where_nothing_can_be_bold(monkeypatch, is_terminal: bool, term: str) -> None:
+    """The note spoke of bold in text that had none. A file of a terminal's report has no weights either."""
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("NO_COLOR", "1")  # bold is no colour
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    table = of_two(f"Measures ×100; {BEST}.")
+    shown = terminal.render(table, ids=False)
+    if is_terminal and term != "dumb":
+        assert "\x1b[1m5.0\x1b[0m" in shown and BEST in shown
+        with console.display(no_color=True):
+            shown = terminal.render(table, ids=False)
+    plain = ["System     X", "a       4.0", "b       5.0*", "Measures ×100; * best."]
+    assert shown.splitlines() == plain
+    assert terminal.render(table, ids=False, for_file=True).splitlines() == plain
+
+
+def test_a_star_is_explained_in_tables_whose_notes_name_no_marks() -> None:
+    assert terminal.render(of_two(""), ids=False).splitlines()[-1] == "* best of its column."
