@@ -10,7 +10,7 @@ from irctl.commands.runs import listing, outcome
 from irctl.commands.runs.outcome import count, eval_json, known_config, measure, named
 from irctl.errors import ConfigError, DataError
 from irctl.ledger.files.identity import ID_PATTERN
-from irctl.origins import COMMAND_LINE, Kind, parse
+from irctl.origins import Kind, parse
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -24,8 +24,8 @@ SAID = tuple(
     "eval.measures".split()
 )
 """Settings that the sentences say themselves."""
-OF_TRAINING = ("batch.", "train.", "loss.", "data.group_size")
-"""Settings that a profile, a collection or a recipe gives to every command, and that only a training reads."""
+FOUND = (Kind.METHOD, Kind.MEASURED)
+"""Origins of values that nobody chose and that say how a training was done."""
 
 
 def paragraph(run: RunRecord) -> str:
@@ -142,22 +142,35 @@ def _arms(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _settings(run: RunRecord) -> str:
-    """Settings of the science that somebody chose and that are not said already, and differ from the default."""
+    """Settings of the science that are not said already and differ from the default: chosen ones, then found ones."""
     from irctl.pipelines.lineage import run_settings
 
-    is_training = run.columns["command"] in ("train", "arms")
+    command = str(run.columns["command"])
     stored: dict[str, Any] = json.loads(run.columns["config_json"] or "{}")
-    words = []
+    chosen, found = [], []
     for key, value in run_settings.changed(run).items():
         kind = parse(stored[key]["origin"]).kind
-        of_others = not is_training and key.startswith(OF_TRAINING) and kind not in COMMAND_LINE
-        if key in SAID or kind in FOLLOWING or of_others or _is_default(key, value):
+        if kind not in FOLLOWING and run_settings.concerns(command, key, stored[key]["origin"]):
+            chosen.append((key, value))
+    if command in run_settings.TRAININGS:
+        found = [(k, v["value"]) for k, v in stored.items() if parse(v["origin"]).kind in FOUND]
+    words, more = _listed(chosen)
+    beside, _ = _listed(found)
+    told = [f"Not by default: {words}{more}"] if words else []
+    told += [f"By the method, or measured: {beside}"] if beside else []
+    return ". ".join(told) or "No other setting was changed by hand"
+
+
+def _listed(settings: Sequence[tuple[str, Any]]) -> tuple[str, str]:
+    """(as many as a paragraph holds, how many more there are): those that are not said and differ from the default."""
+    words = []
+    for key, value in settings:
+        if key in SAID or _is_default(key, value):
             continue
         made_by = ID_PATTERN.search(value) if isinstance(value, str) else None
         shown = f"run {made_by[0]}" if made_by else str(value).lower() if isinstance(value, bool) else value
         words.append(f"{key}={shown}")
-    more = f" and {len(words) - SETTINGS} more below" if len(words) > SETTINGS else ""
-    return f"Not by default: {', '.join(words[:SETTINGS])}{more}" if words else "All settings by default"
+    return ", ".join(words[:SETTINGS]), f" and {len(words) - SETTINGS} more below" if len(words) > SETTINGS else ""
 
 
 def _is_default(key: str, value: Any) -> bool:

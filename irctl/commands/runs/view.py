@@ -98,7 +98,7 @@ def print_run(run: RunRecord) -> None:
         if value:
             console.out(f"  {name}: {value}")
     config = indexing.read_config(run.paths)
-    _section("settings that are not defaults", _settings(config))
+    _section("settings that are not defaults", _settings(config, str(c["command"])))
     _section("measures", _measures(run, config))
     keep = ("role", "kind", "path", "size", "sha256")
     made = query.artifacts(run)
@@ -160,9 +160,15 @@ def _measures(run: RunRecord, config: Mapping[str, Any]) -> list[dict[str, Any]]
     return found
 
 
-def _settings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _settings(config: Mapping[str, Any], command: str) -> list[dict[str, Any]]:
+    from irctl.pipelines.lineage import run_settings
+
     changed = {k: v for k, v in config.items() if origins.parse(v["origin"]) != origins.DEFAULT}
-    return [{"key": k, "value": str(v["value"]), "origin": v["origin"]} for k, v in changed.items()]
+    return [
+        {"key": k, "value": str(v["value"]), "origin": v["origin"]}
+        for k, v in changed.items()
+        if run_settings.concerns(command, k, v["origin"])
+    ]
 
 
 def _section(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

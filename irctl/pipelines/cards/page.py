@@ -18,7 +18,7 @@ from irctl.index import shards
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
 from irctl.models import fingerprints, reading
-from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, short_name
+from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, concerns, short_name
 
 FILE = "README.md"
 ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -127,13 +127,14 @@ def name_model(model: str, cwd: str) -> str:
 def list_settings(run: RunRecord) -> list[dict[str, object]]:
     """Settings of the science that are not the defaults, with where they came from; of a training alone, its own."""
     stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")
-    left_out = {origins.Kind.DEFAULT, origins.Kind.MINED, origins.Kind.TAKEN}
-    if run.columns["command"] != "train":
-        left_out.add(origins.Kind.COLLECTION)
+    left_out, command = {origins.Kind.DEFAULT, origins.Kind.MINED, origins.Kind.TAKEN}, str(run.columns["command"])
     return [
         {"setting": f"`{k}`", "value": f"`{without_folders(str(v['value']))}`", "from": without_folders(v["origin"])}
         for k, v in sorted(stored.items())
-        if origins.parse(v["origin"]).kind not in left_out and not k.startswith(NOT_SCIENCE) and not _is_default(k, v)
+        if origins.parse(v["origin"]).kind not in left_out
+        and not k.startswith(NOT_SCIENCE)
+        and concerns(command, k, v["origin"])
+        and not _is_default(k, v)
     ]
 
 

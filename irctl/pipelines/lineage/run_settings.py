@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from irctl.data.collections.split_names import POOL
-from irctl.origins import Kind, parse
+from irctl.origins import COMMAND_LINE, Kind, parse
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -28,6 +28,9 @@ NOT_SCIENCE = (
     "compress.workers",
 )
 
+OF_TRAINING = ("batch.", "train.", "loss.", "data.group_size")
+"""Settings that a profile, a collection or a recipe gives to every command, and that only a training reads."""
+TRAININGS = ("train", "arms")
 NOT_CHOSEN = (Kind.DEFAULT, Kind.MEASURED, Kind.MINED, Kind.TAKEN)
 """Origins of values that nobody chose."""
 
@@ -52,6 +55,11 @@ def _stored(text: str | None) -> tuple[Mapping[str, Any], dict[str, Any]]:
     chosen = [k for k, v in stored.items() if _is_chosen(v["origin"]) and not k.startswith(NOT_SCIENCE)]
     every = MappingProxyType({k: v["value"] for k, v in stored.items()})  # every caller has the same
     return every, {k: stored[k]["value"] for k in chosen}
+
+
+def concerns(command: str, key: str, origin: str) -> bool:
+    """Whether a setting says something of a run of this command: what only a training reads, of others where typed."""
+    return command in TRAININGS or not key.startswith(OF_TRAINING) or parse(origin).kind in COMMAND_LINE
 
 
 @cache

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import ConfigError, DataError
+from irctl.ledger.files.identity import ID_PATTERN
 from irctl.origins import Kind, parse
+from irctl.pipelines.lineage import run_settings
 from irctl.pipelines.report import figures
 from irctl.pipelines.report.records import open_per_query
 from irctl.pipelines.report.report import Wanted
@@ -55,11 +57,34 @@ def _describe(above: Mapping[str, Sequence[RunRecord]], here: Path) -> dict[str,
     behind = {r.id: r for of in above.values() for r in of}
     every = many_runs.find(above) | behind
     found = {}
+    made = {
+        (a["kind"], a["sha256"]): run
+        for run, record in every.items()
+        for a in query.artifacts(record, role="out", located=False)
+    }
     for run, record in every.items():
         inputs = query.artifacts(record, role="in", located=False)
-        read = [(a["kind"], Path(a["path"]).name, str(a["sha256"] or "")) for a in inputs]
+        read = [(a["kind"], _name_input(a, record, made, every), str(a["sha256"] or "")) for a in inputs]
         found[run] = _detail(record, tuple(read), tuple(a.id for a in above.get(run, ())), here)
     return found
+
+
+def _name_input(
+    read: Mapping[str, Any], by: RunRecord, made: Mapping[tuple[str, str], str], runs: Mapping[str, RunRecord]
+) -> str:
+    """What an input is called: of what a run made, whose folders are called alike, the run and what it was.
+
+    made: (kind, sha256) of outputs -> run; the last part of a cache's path says nothing.
+    """
+    path, inside = str(read["path"]), ""
+    if found := ID_PATTERN.search(path):
+        run, inside = found[0], path[found.end() :].strip("/")
+    elif not (run := made.get((read["kind"], read["sha256"]), "")):
+        return str(by.columns.get("model") or "") if read["kind"] == "model" else Path(path).name
+    known = runs[run].columns if run in runs else {}
+    what = " ".join(str(known[k]) for k in ("command", "method") if known.get(k))
+    within = f"{inside} of " if "/" in inside else ""
+    return f"{within}run {run}{f' ({what})' if what else ''}"
 
 
 def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tuple[str, ...], here: Path) -> RunDetail:
@@ -69,7 +94,7 @@ def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tup
         id=run.id,
         line=shlex.join(json.loads(columns.get("argv_json") or "[]")),
         href=os.path.relpath(run.folder, here),
-        settings=_chosen(columns.get("config_json") or "{}"),
+        settings=_chosen(columns.get("config_json") or "{}", texts["command"]),
         commit=str(columns.get("git_commit") or ""),
         dirty=bool(columns.get("git_dirty")),
         dataset_sha256=str(columns.get("dataset_fingerprint") or ""),
@@ -82,11 +107,15 @@ def _detail(run: RunRecord, inputs: tuple[tuple[str, str, str], ...], above: tup
 
 
 @lru_cache(maxsize=256)  # the runs of a grid share few texts
-def _chosen(config_json: str) -> tuple[tuple[str, str, str], ...]:
-    """(key, value, origin) of the settings that are not at their default, those of a machine last."""
+def _chosen(config_json: str, command: str) -> tuple[tuple[str, str, str], ...]:
+    """(key, value, origin) of the settings of a run that are not at their default, those of a machine last."""
     config: dict[str, dict[str, Any]] = json.loads(config_json)
     origins = {k: parse(v["origin"]).kind for k, v in config.items()}
-    chosen = [k for k, kind in origins.items() if kind is not Kind.DEFAULT]
+    chosen = [
+        k
+        for k, kind in origins.items()
+        if kind is not Kind.DEFAULT and run_settings.concerns(command, k, config[k]["origin"])
+    ]
     ordered = sorted(chosen, key=lambda k: origins[k] is Kind.PROFILE)
     return tuple((k, _in_words(config[k]["value"]), config[k]["origin"]) for k in ordered)
 

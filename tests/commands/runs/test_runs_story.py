@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_runs_listing import chain, journal, start
 
-from irctl.commands.runs import story
+from irctl.commands.runs import story, view
 from irctl.ledger import query
 from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle
@@ -32,7 +32,8 @@ def test_the_runs_of_a_chain_say_what_they_did_and_from_which_run() -> None:
         "Trained sentence-transformers/all-MiniLM-L6-v2 by sycl, loss ws2 on cranfield"
     )
     assert told(runs["encode"]).startswith(
-        f"Encoded cranfield with run {train} (train sycl): 1,400 vectors of 384 dimensions. All settings by default."
+        f"Encoded cranfield with run {train} (train sycl): 1,400 vectors of 384 dimensions. "
+        "No other setting was changed by hand."
     )
     assert told(runs["compress"]).startswith(
         f"Compressed 1,400 vectors of cranfield to opq soft_whiten, 24 bytes each, encoded by run {train} "
@@ -55,6 +56,25 @@ def test_a_training_says_its_data_steps_and_dev_score() -> None:
         "3 steps of 8 queries; the model is of step 2. "
         "Result on dev: nDCG@10 over candidates 0.5000, 0.1000 before training."
     )
+
+
+def test_a_training_says_what_its_method_set_and_it_measured_and_an_evaluation_not_what_a_collection_sets(
+    capsys,
+) -> None:
+    train = start("train", ("train.lr=1e-5",), method="sycl", model="a/b")
+    stored = json.loads(train.paths.config.read_text())
+    stored |= {"data.selection": {"value": "spread", "origin": "method sycl"}}
+    stored |= {"loss.temperature": {"value": 0.148716, "origin": "measured"}}
+    stored |= {"train.epochs": {"value": 2.0, "origin": "collection cranfield"}}
+    for run in (train, evaluation := start("eval", method="dense", model="a/b")):
+        run.paths.config.write_text(json.dumps(stored))
+        run.finish("completed")
+    told_of = "By the method, or measured: data.selection=spread, loss.temperature=0.148716."
+    assert f"Not by default: train.lr=1e-05, train.epochs=2.0. {told_of}" in told(train)
+    view.print_run(query.find_run(evaluation.id))
+    shown = capsys.readouterr().out
+    assert "Not by default: train.lr=1e-05. " in shown and "measured:" not in shown
+    assert "data.selection" in shown and "train.epochs" not in shown and "loss.temperature" not in shown
 
 
 def test_a_run_of_another_version_is_shown_with_the_settings_that_this_one_has_not() -> None:
