@@ -12,7 +12,7 @@ from statistics import fmean
 from irctl.reports.columns import Column, fact_column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
-from irctl.reports.significance import Comparison, compare, correct, tell_power
+from irctl.reports.significance import CORRECTED, Comparison, compare, correct, tell_power
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best
 
 METHOD = "answers"
@@ -74,7 +74,7 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
             refuse_mixed(name, [r for r in every if r.measure == name])
     compared = _compare(rows, measure, options)
     by_name = {c.system: c for c in compared}
-    columns = _columns(every, measures)
+    columns = _columns(every, measures, options.correction)
     body = [Row(row.key, row.label, tuple(_cell(c, row, by_name.get(row.label)) for c in columns)) for row in rows]
     has_tuned = any(row.kind == TUNED for row in rows)
     if rows and not has_tuned:
@@ -116,14 +116,14 @@ def _baseline(row: AnsweredRow, rows: Sequence[AnsweredRow], asked: RowKey | Non
     return next((r for r in alike if abs(r.records[-1].facts["tokens"] - tokens) <= 1), None)
 
 
-def _columns(every: Sequence[Record], measures: Sequence[str]) -> tuple[Column, ...]:
+def _columns(every: Sequence[Record], measures: Sequence[str], correction: str) -> tuple[Column, ...]:
     known = {name for r in every for name in r.facts}
     columns = [fact_column("tokens", "Tokens", decimals=1)]
     for name in measures:
         columns.append(Column(key=name, header=name, kind="measure", better="high", scale=100.0, measure=name))
         columns.append(fact_column(f"kept {name}", f"{name} kept %", decimals=1, scale=100.0))
     columns += [Column(key="delta", header="Against truncation [95 %]", kind="text", scale=100.0)]
-    columns += [Column(key="p_adj", header="p, corrected", kind="text")]
+    columns += [Column(key="p_adj", header=f"p, {CORRECTED[correction]}", kind="text")]
     costs = [
         fact_column("flops", "Prefill, counted", decimals=3),
         fact_column("law", "By the law", decimals=3),
@@ -164,7 +164,9 @@ def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: S
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over questions"
         against = {c.baseline for c in compared}
         what = next(iter(against)) if len(against) == 1 else "truncation to as many tokens"
-        notes.append(f"Difference from {what}: {rule}, corrected over a family of {len(compared)}.")
+        notes.append(
+            f"Difference from {what}: {rule}, {CORRECTED[compared[0].correction]} over a family of {len(compared)}."
+        )
         notes += tell_power(compared)
     if any("law" in r.facts for r in every):
         notes.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from irctl.reports import equal_bytes, isotropy
 from irctl.reports.columns import Column, averaged
 from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed, find_uncompressed, index_wholes
-from irctl.reports.significance import Comparison
+from irctl.reports.significance import CORRECTED, Comparison
 
 if TYPE_CHECKING:
     from irctl.reports.comparisons import Macro
@@ -54,8 +54,7 @@ def write_footnotes(
         notes.append(f"Measures ×100; {BEST}, decided on the rounded value.")
     notes += _seeds(used)
     notes += _comparisons(compared, baseline, correction, marks)
-    if rules := sorted({f"{r.self_match} ({r.dataset})" for r in used if r.self_match}):
-        notes.append(f"Documents with the query's own id: {', '.join(rules)}.")
+    notes += _self_match(used)
     judged = {c.cell for c in columns if c.kind == "measure"}
     scales = {
         f"{r.measure} up to {r.top_grade} ({r.dataset} {r.split})" for r in used if r.top_grade and r.cell in judged
@@ -134,6 +133,10 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         )
     if "mse" in keys:
         notes.append("Held-out MSE: over the squared length, of rows that were not trained on.")
+        transforms = {r.transform for r in records if "mse" in r.facts}
+        if len(transforms) > 1:
+            behind = sorted({r.system for r in records if "mse" in r.facts and r.transform})
+            notes.append(f"MSE of each transform is of a space of its own, not to be compared: {', '.join(behind)}.")
         if of_others := sorted({r.system for r in records if "mse" in r.facts and "held_out_rows" not in r.facts}):
             notes.append(f"MSE of rows that may have been trained on: {', '.join(of_others)}.")
     if keys & {"probe_recall@10", "probe_recall@100"}:
@@ -177,6 +180,16 @@ def _datasets(cells: Sequence[tuple[str, str]], averaged_over: Sequence[tuple[st
     return notes
 
 
+def _self_match(records: Sequence[Record]) -> list[str]:
+    """What was done with documents of the query's own id: once where all agree."""
+    data: dict[str, set[str]] = {}
+    for r in records:
+        if r.self_match:
+            data.setdefault(r.self_match, set()).add(r.dataset)
+    told = [rule + (f" ({', '.join(sorted(of))})" if len(data) > 1 else "") for rule, of in sorted(data.items())]
+    return [f"Documents with the query's own id: {'; '.join(told)}."] if told else []
+
+
 def _shown(cells: Sequence[tuple[str, str]]) -> str:
     """Data sets with their splits, and the group that they are."""
     names = frozenset(d for d, _ in cells)
@@ -206,7 +219,7 @@ def _count(seeds: Sequence[tuple[Record, int | None]]) -> str:
 def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str, marks: str) -> list[str]:
     if not compared:
         return []
-    rule = {"holm": "Holm-corrected", "bonferroni": "Bonferroni-corrected", "none": "uncorrected"}[correction]
+    rule = CORRECTED[correction]
     claim = f"Differs from {baseline}: † p < .05, †† p < .01"
     if marks == "letters":
         claim = "Letters name the rows beaten, p < .05"

@@ -14,7 +14,7 @@ from irctl.reports import front, isotropy
 from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
 from irctl.reports.records import Record, RowKey, refuse_mixed
-from irctl.reports.significance import Comparison, compare, correct, tell_power
+from irctl.reports.significance import CORRECTED, Comparison, compare, correct, tell_power
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best
 
 FACT_KEYS = ("iso", "1-cos", "erank/d", "params")
@@ -35,7 +35,9 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
     systems.sort(key=lambda s: (s is not base, s.records[-1].seed is not None, similarity_of(s), s.iso))
     compared = _compare(systems, base, options) if base is not None else []
     by_name = {c.system: c for c in compared}
-    columns, left_out = _drop_mixed(_choose(systems, measure), every, allow_mixed=options.allow_mixed)
+    columns, left_out = _drop_mixed(
+        _choose(systems, measure, options.correction), every, allow_mixed=options.allow_mixed
+    )
     rows = [
         Row(s.key, s.label, tuple(_cell(c, s, by_name.get(s.name)) for c in columns), tested_as=s.name) for s in systems
     ]
@@ -76,7 +78,7 @@ def _compare(systems: Sequence[IsotropyRow], base: IsotropyRow, options: TableOp
     return correct(family, options.correction)
 
 
-def _choose(systems: Sequence[IsotropyRow], measure: str) -> tuple[Column, ...]:
+def _choose(systems: Sequence[IsotropyRow], measure: str, correction: str) -> tuple[Column, ...]:
     cell = systems[0].records[-1].cell if systems else ("", "", measure)
     known = {name for s in systems for r in s.records for name in r.facts}
     facts = [replace(FACTS[k][0], better="") if k in FACTS else fact_column(k, k, decimals=3) for k in FACT_KEYS]
@@ -94,7 +96,7 @@ def _choose(systems: Sequence[IsotropyRow], measure: str) -> tuple[Column, ...]:
         ),
         Column(key="delta", header="Difference [95 %]", kind="text", scale=100.0),
         Column(key="p", header="p", kind="text"),
-        Column(key="p_adj", header="p, corrected", kind="text"),
+        Column(key="p_adj", header=f"p, {CORRECTED[correction]}", kind="text"),
         *(replace(c, decimals=3) if c.key == "iso" else c for c in facts if c.key in known),
     )
 
@@ -141,7 +143,8 @@ def _notes(
         notes.append(f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} queries. Measures ×100.")
     if base is not None and compared:
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over queries"
-        notes.append(f"Difference from {base.name}: {rule}, corrected over a family of {len(compared)}.")
+        corrected = f"{CORRECTED[compared[0].correction]} over a family of {len(compared)}"
+        notes.append(f"Difference from {base.name}: {rule}, {corrected}.")
         untold = [s.label for s in systems if s.key != base.key and s.values.keys() != base.values.keys()]
         if untold:
             notes.append(f"Not tested, for they were evaluated on other queries: {', '.join(untold)}.")

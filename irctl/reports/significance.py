@@ -26,6 +26,8 @@ BLOCK = 2_000_000  # random draws held at once
 
 TESTS = ("t", "randomisation")
 CORRECTIONS = ("holm", "bonferroni", "none")
+CORRECTED = {"holm": "Holm-corrected", "bonferroni": "Bonferroni-corrected", "none": "uncorrected"}
+"""What a p-value after each is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Comparison:
     p_raw: float | None
     p_adj: float | None
     family: int = 1  # comparisons that p_adj is corrected over
+    correction: str = "none"
     ci_low: float
     ci_high: float
     wins: int
@@ -60,11 +63,7 @@ class Comparison:
     @property
     def line(self) -> str:
         """The comparison in words, for formats that have no place for its numbers."""
-        p = (
-            "undefined"
-            if self.p_raw is None or self.p_adj is None
-            else f"{self.p_raw:.3g}, corrected {self.p_adj:.3g} (family of {self.family})"
-        )
+        p = describe_p(self.p_raw, self.p_adj, self.family, self.correction)
         return (
             f"{self.dataset} {self.split} {self.measure}: {self.name} - {self.baseline} = {self.delta:+.4f} "
             f"[{self.ci_low:+.4f}, {self.ci_high:+.4f}], p {p}, n {self.n}"
@@ -75,6 +74,13 @@ class Comparison:
         """One dagger below .05, two below .01, after correction."""
         p = self.p_adj
         return "" if p is None or p >= 0.05 else "†" if p >= 0.01 else "††"
+
+
+def describe_p(raw: float | None, adjusted: float | None, family: int, correction: str) -> str:
+    """A p-value with what it is after its correction, by name."""
+    if raw is None or adjusted is None:
+        return "undefined"
+    return f"{raw:.3g}, {CORRECTED[correction]} {adjusted:.3g} (family of {family})"
 
 
 def differences(values: Mapping[str, float], baseline: Mapping[str, float]) -> Array:
@@ -238,7 +244,8 @@ def correct(family: Sequence[Comparison], correction: str = "holm") -> list[Comp
     adjusted = rules[correction]([1.0 if c.p_raw is None else c.p_raw for c in family])
     size = len(family)
     return [
-        replace(c, p_adj=None if c.p_raw is None else p, family=size) for c, p in zip(family, adjusted, strict=True)
+        replace(c, p_adj=None if c.p_raw is None else p, family=size, correction=correction)
+        for c, p in zip(family, adjusted, strict=True)
     ]
 
 

@@ -177,6 +177,30 @@ def test_daggers_mark_what_differs_from_the_baseline_after_correction() -> None:
     assert any("Holm-corrected, family of 9" in note and "Differs from MiniLM" in note for note in table.notes)
 
 
+@pytest.mark.parametrize(("rule", "word"), [("holm", "Holm-corrected"), ("none", "uncorrected")])
+def test_a_corrected_p_names_its_correction(rule: str, word: str) -> None:
+    options = TableOptions(baseline=find_row("MiniLM", systems()), per_query=per_query, correction=rule)
+    table = build(systems(), choose(systems()), options)
+    c = table.comparisons[0]
+    assert c.correction == rule and f"p {c.p_raw:.3g}, {word} {c.p_adj:.3g} (family of 9), n 45" in c.line
+
+
+def test_what_was_done_with_documents_of_the_querys_own_id_is_said_once_where_all_agree() -> None:
+    records = [record("A", 0.5, dataset=d) for d in ("scifact", "fiqa")]
+    rules = lambda found: [n for n in build(found, choose(found)).notes if "own id" in n]  # noqa: E731
+    assert rules([replace(r, self_match="keep") for r in records]) == ["Documents with the query's own id: keep."]
+    differing = [replace(r, self_match=m) for r, m in zip(records, ("keep", "drop"), strict=True)]
+    assert rules(differing) == ["Documents with the query's own id: drop (fiqa); keep (scifact)."]
+
+
+def test_mse_of_transformed_vectors_is_not_compared_with_that_of_others() -> None:
+    records = [replace(record("A", 0.5), facts={"mse": 0.25}), replace(record("B", 0.5), facts={"mse": 0.48})]
+    said = lambda found: [n for n in build(found, choose(found, columns=("mse",))).notes if "space" in n]  # noqa: E731
+    assert said(records) == []
+    records[1] = replace(records[1], transform="soft_whiten")
+    assert said(records) == ["MSE of each transform is of a space of its own, not to be compared: B."]
+
+
 def test_letters_name_the_rows_that_are_beaten() -> None:
     table = build(systems(), choose(systems(), columns=["nDCG@10"]), TableOptions(marks="letters", per_query=per_query))
     letters = {row.label: row.letter for row in table.rows}

@@ -120,7 +120,6 @@ def _draw(table: Table, columns: Sequence[int], *, ids: bool, title: str) -> Any
     from rich.table import Table as Drawn
     from rich.text import Text
 
-
     drawn = Drawn(title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold")
     longest = max((len(row.label) for row in table.rows), default=0)
     drawn.add_column("System", overflow="fold", min_width=min(LONGEST, longest))

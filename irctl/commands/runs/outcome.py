@@ -27,7 +27,7 @@ def result(run: RunRecord) -> Iterator[str]:
     if command == "eval":
         yield _measured(eval_json(run))
         for c in comparisons(run)[:FORMS]:
-            p = "p undefined" if c["p_adj"] is None else f"p {c['p_adj']:.3g}, corrected over {c['family']}"
+            p = "p undefined" if c["p_adj"] is None else f"p {c['p_adj']:.3g}, {_corrected(c)} over {c['family']}"
             yield (
                 f"Against {named(c['baseline'])}, {c['split']}: {c['measure']} {c['delta']:+.4f} "
                 f"(95 % {c['ci_low']:+.4f} to {c['ci_high']:+.4f}, {p})"
@@ -38,6 +38,12 @@ def result(run: RunRecord) -> Iterator[str]:
         yield f"Held-out error {error:.4f} of the vectors' variance"
     elif command == "arms" and run.columns["status"] == "completed":
         yield f"Its tables: irctl report --run {run.id}"
+
+
+def _corrected(comparison: Mapping[str, Any]) -> str:
+    from irctl.reports.significance import CORRECTED
+
+    return CORRECTED[comparison.get("correction", "holm")]  # evaluations knew no other before they said which
 
 
 def _measured(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models import fingerprints
 from irctl.reports.records import FACETS, Record, find_mixed, find_uncompressed, index_wholes, keep_newest
-from irctl.reports.significance import Comparison, compare, correct
+from irctl.reports.significance import Comparison, compare, correct, describe_p
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -137,17 +137,13 @@ def rows(results: Sequence[Result], before: str) -> list[dict[str, object]]:
             "value": f"{r.value:.4f}",
             before: f"{result.before.value:.4f}" if result.before else "not evaluated",
             "difference, 95 % interval": f"{t.delta:+.4f} ({t.ci_low:+.4f} to {t.ci_high:+.4f})" if t else "",
-            "p": _p(t) if t else f"not tested{': ' if result.unlike else ''}{'; '.join(result.unlike)}",
+            "p": describe_p(t.p_raw, t.p_adj, t.family, t.correction)
+            if t
+            else f"not tested{': ' if result.unlike else ''}{'; '.join(result.unlike)}",
             "run": f"`{r.run_id}`",
         }
         shown.append(row)
     return shown
-
-
-def _p(test: Comparison) -> str:
-    if test.p_raw is None or test.p_adj is None:
-        return "undefined"
-    return f"{test.p_raw:.3g}, corrected {test.p_adj:.3g} (family of {test.family})"
 
 
 def notes(results: Sequence[Result]) -> str:

@@ -11,7 +11,7 @@ from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.ledger import taken
 from irctl.pipelines.evaluate.files import PER_QUERY, read_per_query
-from irctl.reports.significance import Comparison, compare, correct
+from irctl.reports.significance import Comparison, compare, correct, describe_p
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -99,12 +99,8 @@ def keep(out: Path, comparisons: Sequence[Mapping[str, Any]]) -> None:
 
 def write_line(c: Mapping[str, Any]) -> str:
     """One comparison as a line of text."""
-    p = (
-        "p undefined"
-        if c["p_adj"] is None
-        else f"p {c['p_raw']:.4g}, corrected {c['p_adj']:.4g} (family of {c['family']})"
-    )
+    p = describe_p(c["p_raw"], c["p_adj"], c["family"], c["correction"])
     counts = f"{c['wins']}/{c['ties']}/{c['losses']} won/tied/lost"
     interval = f"95% {c['ci_low']:+.4f} to {c['ci_high']:+.4f}"
     cell = f"{c['dataset']} {c['split']} {c['measure']}"
-    return f"{cell}: {c['delta']:+.4f} ({interval}), {p}, {counts} against {c['baseline']}"
+    return f"{cell}: {c['delta']:+.4f} ({interval}), p {p}, {counts} against {c['baseline']}"

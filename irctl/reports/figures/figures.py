@@ -19,11 +19,10 @@ from irctl.reports.figures.looks import COLORS, look, quality_axis, use_logarith
 from irctl.reports.figures.room import put_legend
 from irctl.reports.formats.formulas import make_inert
 from irctl.reports.records import Record, average_seeds, gather_seeds, label_rows, spread
+from irctl.reports.significance import CORRECTED, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from irctl.reports.significance import Comparison
 
 UNCOMPRESSED = "uncompressed"
 
@@ -232,9 +231,8 @@ def delta(comparisons: Sequence[Comparison], *, title: str = "") -> tuple[Figure
         axes.set_yticks(range(len(shown)), told, fontsize=8)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         of = f"{title or places[0]} " if len(set(places)) == 1 else title
-        axes.set_xlabel(
-            "Difference ×100; bars: 95 % by bootstrap, not corrected\nfilled: p < .05, corrected as in the table"
-        )
+        rule = f"{CORRECTED[comparisons[0].correction]} over {comparisons[0].family}"
+        axes.set_xlabel(f"Difference ×100; bars: 95 % by bootstrap, uncorrected\nfilled: p < .05, {rule}")
         against = f"{of}against {comparisons[0].baseline}".strip()
         axes.set_title(labels.tell_codes(against, encoder, [c.name for c in shown]))
     return figure, to_csv(comparisons)

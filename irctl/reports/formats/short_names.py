@@ -11,7 +11,8 @@ LONGEST_WORD = 7
 _CUT = 5
 _HEADERS = {
     "Bytes a vector": "Bytes",
-    "p, corrected": "p corr.",
+    "p, Holm-corrected": "p Holm",
+    "p, Bonferroni-corrected": "p Bonf.",
     "IsoScore (debiased)": "Iso",
     "Difference [95 %]": "Diff. [95 %]",
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from irctl.reports.columns import Column
 from irctl.reports.page.intervals import Interval, list_intervals, of_cell
 from irctl.reports.page.payload import RunDetail
+from irctl.reports.significance import CORRECTED
 from irctl.reports.table import Cell, Table
 
 TAGS = {"best": "b", "second": "u"}
@@ -29,6 +30,7 @@ def section(number: int, table: Table, runs: Mapping[str, RunDetail]) -> str:
         )
         body.append(f'<tr><th scope="row">{text(row.label)}{letter}</th>{"".join(cells)}</tr>')
     notes = "".join(f"<li>{text(n)}</li>" for n in table.notes)
+    correction = table.comparisons[0].correction if table.comparisons else "none"
     names = list(dict.fromkeys(c.dataset for c in table.columns if c.dataset))
     names = names or list(dict.fromkeys(r.dataset for row in table.rows for c in row.cells for r in c.records))
     return (
@@ -36,7 +38,7 @@ def section(number: int, table: Table, runs: Mapping[str, RunDetail]) -> str:
         f'<h2 id="t{number}-title">{text(table.title or "Results")}</h2>\n'
         f'{_scroll(f"t{number}-title")}<table class="main" aria-labelledby="t{number}-title">\n'
         f'<thead><tr><th scope="col">System</th>{head}</tr></thead>\n<tbody>\n' + "\n".join(body) + "\n</tbody>\n"
-        f'</table></div>\n<ul class="notes">{notes}</ul>\n{_tests(number, list_intervals(table))}</section>'
+        f'</table></div>\n<ul class="notes">{notes}</ul>\n{_tests(number, list_intervals(table), correction)}</section>'
     )
 
 
@@ -75,10 +77,11 @@ def _value(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f' data-v="{value!r}"'
 
 
-def _tests(number: int, found: list[Interval]) -> str:
+def _tests(number: int, found: list[Interval], correction: str) -> str:
     if not found:
         return ""
-    heads = ("System", "Against", "Of", "Difference x100", "95 % from", "to", "p", "p, corrected", "n", "W/T/L")
+    corrected = f"p, {CORRECTED[correction]}"
+    heads = ("System", "Against", "Of", "Difference x100", "95 % from", "to", "p", corrected, "n", "W/T/L")
     body = []
     for one in found:
         numbers = [(100 * v if v is not None else None, "+.2f") for v in (one.value, one.low, one.high)]

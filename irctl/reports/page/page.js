@@ -73,10 +73,8 @@ function filter() {
 
 // The panel of one number.
 const field = (name, text) => (text ? [make("dt", name), make("dd", make("code", String(text)))] : []);
-const quoted = (text) => {
-  const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text; // no spreadsheet runs it
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-};
+// No apostrophe before what a spreadsheet takes for a formula: ids must join with those of qrels.
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 function download(name, text) {
   const link = make("a", [], { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
@@ -136,7 +134,10 @@ async function show(cell) {
       `${s.ids.length ? s.values.reduce((a, b) => a + b, 0) / s.ids.length : "--"} (run ${page.runs[s.run].id})`)),
   ])];
   if (tests.length) body.push(make("h3", "Tests and intervals"), make("ul", tests.map((x) => make("li", x)), { className: "notes" }));
-  if (found.length) body.push(button("Download values by query (CSV)", `${cell.id}.csv`, () => list(found, page)));
+  if (found.length) {
+    body.push(button("Download values by query (CSV)", `${cell.id}.csv`, () => list(found, page)));
+    body.push(make("p", "Ids are as in the judgements. Import them into a spreadsheet as text.", { className: "notes" }));
+  }
   if (leftOut.length) {
     body.push(make("p", `Values by query left out, to keep the page small: out/per_query.parquet of ${leftOut.map((i) => page.runs[i].id).join(", ")}.`, { className: "notes" }));
   }

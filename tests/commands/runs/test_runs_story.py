@@ -98,7 +98,7 @@ def test_an_evaluation_gives_its_result_with_its_queries_and_the_test_against_it
     assert "Result on test (45 queries): nDCG@10 0.4800, RR@10 0.7600." in paragraph
     assert paragraph.endswith(
         f"Against run {base.id} (eval bm25), test: nDCG@10 +0.0200 (95 % -0.0100 to +0.0500, p 0.031, "
-        "corrected over 3)."
+        "Holm-corrected over 3)."
     )
 
 

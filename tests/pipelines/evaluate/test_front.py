@@ -172,7 +172,7 @@ def test_the_isotropy_table_has_a_row_for_each_form_and_what_it_gains(place: Wor
     (name,) = (n for n in mine if n.endswith("soft_whiten a=0.25, cosine"))
     assert mine[name] == pytest.approx(soft - untouched)
     notes = " ".join(table["notes"])
-    assert "corrected over a family of 5" in notes and "Power: " in notes and "N=60, D=32" in notes
+    assert "Holm-corrected over a family of 5" in notes and "Power: " in notes and "N=60, D=32" in notes
     plain = Path(place.ok("eval --index latest --data toy --split dev+test --json").json["run_dir"]).name
     main = place.ok(f"report --run {run} --run {plain}").out
     assert f"Left out, with a table of their own (--table isotropy): {run}" in main and "whiten" not in main

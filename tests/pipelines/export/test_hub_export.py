@@ -131,7 +131,7 @@ def test_the_base_of_a_card_is_the_one_that_was_read_alike_by_whatever_name(made
     before = {m["name"]: f"{m['value']:.4f}" for m in query.measures(alike.id)}
     rows = [line.split(" | ") for line in card.splitlines() if line.startswith("| toy | dev")]
     assert [row[5] for row in rows] == [before[row[3]] for row in rows] and len(rows) == 3
-    assert all("corrected" in row[7] for row in rows)
+    assert all("Holm-corrected" in row[7] for row in rows)
 
 
 def test_a_licence_of_the_base_that_lies_here_is_that_of_the_card(made: Workspace) -> None:

@@ -31,10 +31,10 @@ SVG = (
 
 
 def per_query(r: Record) -> dict[str, float]:
-    """45 values whose mean is the record's, another spread for each system."""
+    """45 values whose mean is the record's, another spread for each system; an id that begins like a formula."""
     raw = [((i * 7) % 11 - 5) * 0.01 * (1 + len(r.system) % 3) for i in range(45)]
     shift = r.value - sum(raw) / 45
-    return {f"{r.dataset[0]}{i}": v + shift for i, v in enumerate(raw)}
+    return {f"{'=' if i == 7 else ''}{r.dataset[0]}{i}": v + shift for i, v in enumerate(raw)}
 
 
 def two_sets() -> list[Table]:

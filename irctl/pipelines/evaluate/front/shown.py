@@ -9,9 +9,10 @@ from typing import Any
 from irctl.pipelines.evaluate import isotropy
 from irctl.pipelines.evaluate.front.asked import NONE
 from irctl.pipelines.evaluate.measurements import Measurements
-from irctl.reports.significance import Comparison, compare, correct, tell_power
+from irctl.reports.significance import CORRECTED, Comparison, compare, correct, tell_power
 
 Place = tuple[str, str]
+P = f"p, {CORRECTED['holm']}"
 
 
 def compare_parts(measured: Measurements) -> list[Comparison]:
@@ -57,10 +58,10 @@ def make_table(
     for row in rows:
         key = (row["dataset"], row["split"], f"{row['transform']}, {row['similarity']}")
         c = tests.get(key)
-        gain = {"difference": "--", "p, corrected": "--"}
+        gain = {"difference": "--", P: "--"}
         if c is not None:
             p = "undefined" if c.p_adj is None else f"{c.p_adj:.2g}"
-            gain = {"difference": f"{c.delta:+.4f} [{c.ci_low:+.4f}, {c.ci_high:+.4f}]", "p, corrected": p}
+            gain = {"difference": f"{c.delta:+.4f} [{c.ci_low:+.4f}, {c.ci_high:+.4f}]", P: p}
         shown.append({**row, **gain, **values[key]})
     return shown
 
