@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from irctl.reports.records import Record
 
+NAMED = 4
+"""As many systems that lack something as a line names."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -46,7 +49,10 @@ def checklist(records: Sequence[Record]) -> list[Item]:
         Item("every judged query answered", not any(r.n_missing for r in records), "missing ones count 0"),
         _fact(records, "bytes a vector", lambda r: r.bytes_per_vector, "irctl compress"),
         _fact(records, "size of the index", lambda r: r.facts.get("index_bytes"), "irctl compress"),
-        _fact(records, "query latency", lambda r: r.facts.get("latency_ms"), "irctl search"),
+        _fact(records, "queries a second, all at once", lambda r: r.facts.get("queries_per_s"), "irctl search"),
+        _fact(
+            records, "latency of one query", lambda r: r.facts.get("latency_ms"), "irctl eval --set search.latency=100"
+        ),
         _fact(records, "trained parameters", lambda r: r.facts.get("params"), "irctl train"),
         _fact(records, "device hours", lambda r: r.facts.get("gpu_hours") or r.facts.get("cpu_hours"), "irctl train"),
         _fact(records, "isotropy with N and D", lambda r: r.facts.get("iso"), "an isotropic arm"),
@@ -56,4 +62,9 @@ def checklist(records: Sequence[Record]) -> list[Item]:
 def _fact(records: Sequence[Record], question: str, of: Callable[[Record], float | None], source: str) -> Item:
     have = {r.system for r in records if of(r) is not None}
     every = {r.system for r in records}
-    return Item(question, bool(have), f"{len(have)} of {len(every)} rows" if have else f"recorded by {source}")
+    if not have:
+        return Item(question, False, f"recorded by {source}")
+    lacking = sorted(every - have)
+    more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+    without = f", not of {', '.join(lacking[:NAMED])}{more}" if lacking else ""
+    return Item(question, True, f"{len(have)} of {len(every)} systems{without}")

@@ -374,6 +374,7 @@ def test_the_table_goes_to_a_file_when_one_is_named(ledger: dict[str, RunHandle]
 
 def test_the_checklist_says_what_is_there_and_what_would_add_the_rest(ledger: dict[str, RunHandle]) -> None:
     lines = irctl("--checklist").stdout.splitlines()
+    assert "no   latency of one query: recorded by irctl eval --set search.latency=100" in lines
     assert "yes  lexical baseline: BM25" in lines and "no   three training seeds or more: 1 at least" in lines
 
 
