@@ -83,15 +83,16 @@ class Index:
         Raises DataError for vectors of another width, or where nothing says which encoder made the rows.
         """
         from irctl import paths
-        from irctl.pipelines.search.document_ids import Documents
+        from irctl.pipelines.search.document_ids import Documents, own_ids
         from irctl.pipelines.search.rank import rank, to_lists
         from irctl.types import Silent
 
         config = self._config.replace({"search.k": _whole(k)}, _called("k"))
         searched, place = self._searched, paths.cache() / "search"
         ranking = rank(searched, self._vectors(queries), k, config, place, Silent())
-        has_collection = searched.about.get("data") or searched.about.get("collection")
-        documents = Documents(searched, self._opened.collection(config) if has_collection else None, Silent())
+        named = searched.about.get("data") or searched.about.get("collection")
+        collection = self._opened.collection(config) if named and own_ids(searched) is None else None
+        documents = Documents(searched, collection, Silent())
         return [list(zip(ids, scores, strict=True)) for scores, ids in to_lists(ranking, documents)]
 
     def _vectors(self, queries: Sequence[str] | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -150,9 +150,13 @@ def fingerprint_folder(folder: Path, without: str = "") -> str:
 
     without: the name of a file that does not count.
     """
+    files = [file for file in hashing.files_below(folder) if file.name != without]
+    return fingerprint_files({file.relative_to(folder).as_posix(): hashing.sha256_file(file) for file in files})
+
+
+def fingerprint_files(files: Mapping[str, str]) -> str:
+    """The same of files by name with their sha256, in the order in which a folder lists them."""
     tree = hashlib.sha256()
-    for file in hashing.files_below(folder):
-        if file.name == without:
-            continue
-        tree.update(f"{file.relative_to(folder).as_posix()}\0{hashing.sha256_file(file)}\n".encode())
+    for name, sha256 in files.items():
+        tree.update(f"{name}\0{sha256}\n".encode())
     return tree.hexdigest()

@@ -28,8 +28,13 @@ SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "1
 """Rows below which the hub's word for a size holds."""
 
 
-def make(bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), *, repo: str = "") -> DatasetCard:
-    """The card. run: that wrote the bundle, where it is known. repo: OWNER/NAME where it will be."""
+def make(
+    bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), *, repo: str = "", manifest: str = ""
+) -> DatasetCard:
+    """The card. run: that wrote the bundle, where it is known. repo: OWNER/NAME where it will be.
+
+    manifest: sha256 of the manifest there; default: that of this one.
+    """
     from huggingface_hub import DatasetCard, DatasetCardData
 
     about = bundle.manifest.get("about", {})
@@ -47,7 +52,7 @@ def make(bundle: Bundle, run: RunRecord | None, results: Sequence[Result] = (), 
     table = page.table(known.rows(results, UNCOMPRESSED)) if results else ""
     body = page.sections(
         ("Use", _use(bundle, encoder, repo or "FOLDER")),
-        ("What is in it", page.table(_facts(bundle, encoder, run))),
+        ("What is in it", page.table(_facts(bundle, encoder, run, manifest or bundle.fingerprint))),
         ("Made from", page.table(page.list_inputs(run)) if run else ""),
         ("Settings that are not defaults", page.table(page.list_settings(run)) if run else ""),
         ("Command", page.command(run) if run else ""),
@@ -85,7 +90,8 @@ def _key_of_encoder(bundle: Bundle, run: RunRecord | None) -> str:
     return next(filter(None, known), fingerprint_of(encoder) if encoder else "")
 
 
-def _facts(bundle: Bundle, encoder: NamedEncoder, run: RunRecord | None) -> list[dict[str, object]]:
+def _facts(bundle: Bundle, encoder: NamedEncoder, run: RunRecord | None, sha256: str) -> list[dict[str, object]]:
+    """What it is, by its manifest. sha256: of the manifest that goes with the card."""
     about, manifest = bundle.manifest.get("about", {}), bundle.manifest
     trained: dict[str, Any] = about.get("trained") or {}
     transform: dict[str, Any] = manifest.get("transform") or {}
@@ -103,7 +109,8 @@ def _facts(bundle: Bundle, encoder: NamedEncoder, run: RunRecord | None) -> list
         "transform": transform.get("label"),
         "query side": f"trained by {trained.get('method')}, loss {trained.get('loss')}" if trained else "",
         f"`{quantizer['folder']}/{QUANTIZER}`, sha256": f"`{quantizer['sha256']}`",
-        f"`{shards.MANIFEST}`, sha256": f"`{bundle.fingerprint}`",
+        f"`{shards.MANIFEST}`, sha256": f"`{sha256}`",
+        "key in the ledger": f"`{bundle.fingerprint}`" if sha256 != bundle.fingerprint else "",
     }
     return [{"": name, "value": value} for name, value in facts.items() if value]
 

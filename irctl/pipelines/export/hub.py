@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from irctl import files, hashing
 from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.index import shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
 from irctl.pipelines.cards import bundle_card, model_card, page
 from irctl.pipelines.cards import results as known
+from irctl.pipelines.export import local_paths
+from irctl.pipelines.export.local_paths import Content
 from irctl.pipelines.references import bundles
 from irctl.pipelines.report.records import gather, open_per_query
 from irctl.training.run_files.epoch_folders import STATE
@@ -30,22 +33,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What is to be handed on. sha256: what the ledger knows it by."""
+    """What is to be handed on. sha256: what the ledger knows it by. files: what goes to a hub beside the card."""
 
     kind: str  # model or bundle
     folder: Path
     sha256: str
     card: str
+    files: Mapping[str, Content] = field(default_factory=dict)
 
     @property
     def repo_type(self) -> str:
         return "model" if self.kind == "model" else "dataset"
-
-    @property
-    def files(self) -> list[Path]:
-        """What goes to the hub beside the card: no checkpoint's state."""
-        below = hashing.files_below(self.folder)
-        return [p for p in below if p != self.folder / page.FILE and STATE not in p.relative_to(self.folder).parts]
 
 
 def check(repo: str, to: str, *, private: bool = False) -> None:
@@ -67,7 +65,10 @@ def check(repo: str, to: str, *, private: bool = False) -> None:
 
 
 def find(source: str, repo: str = "") -> Outgoing:
-    """The model that a run trained, else the bundle that it wrote. RUN:METHOD and a folder name a bundle."""
+    """The model that a run trained, else the bundle that it wrote. RUN:METHOD and a folder name a bundle.
+
+    repo: OWNER/NAME where it is to go; its files are those for there.
+    """
     path = Path(source)
     if is_bundle(path):
         return _of_bundle(path, repo)
@@ -106,7 +107,12 @@ def _newest() -> RunRecord:
 def _of_model(run: RunRecord, repo: str) -> Outgoing:
     found = known.of_model(run, model_card.base_of(run), _evaluations(), open_per_query())
     card = model_card.make(run, found, repo=repo)
-    return Outgoing("model", model_card.folder_of(run), str(run.columns["model_fingerprint"]), str(card))
+    folder, given = model_card.folder_of(run), {}
+    if repo:
+        below = [p for p in hashing.files_below(folder) if p != folder / page.FILE]
+        below = [p for p in below if STATE not in p.relative_to(folder).parts]  # no checkpoint's state
+        given = local_paths.of_folder(folder, below)
+    return Outgoing("model", folder, str(run.columns["model_fingerprint"]), str(card), given)
 
 
 def _of_bundle(folder: Path, repo: str) -> Outgoing:
@@ -114,8 +120,10 @@ def _of_bundle(folder: Path, repo: str) -> Outgoing:
     found = known.of_bundle(bundle.fingerprint, _evaluations(), open_per_query())
     sql = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle' AND sha256 = ? ORDER BY rowid"
     writers = [query.find_run(str(row["run_id"])) for row in query.rows(sql, (bundle.fingerprint,))]
-    card = bundle_card.make(bundle, writers[-1] if writers else None, found, repo=repo)
-    return Outgoing("bundle", folder, bundle.fingerprint, str(card))
+    given = local_paths.of_bundle(bundle) if repo else {}
+    sha256 = local_paths.sha256(given[shards.MANIFEST]) if given else ""
+    card = bundle_card.make(bundle, writers[-1] if writers else None, found, repo=repo, manifest=sha256)
+    return Outgoing("bundle", folder, bundle.fingerprint, str(card), given)
 
 
 def _evaluations() -> list[Any]:
@@ -125,7 +133,7 @@ def _evaluations() -> list[Any]:
 def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
     """What --dry-run prints: where it would go, every file with its size, and the card. Asks no network."""
     shared = find(source, repo)
-    sizes = {str(p.relative_to(shared.folder)): p.stat().st_size for p in shared.files} if to == HUB else {}
+    sizes = {name: local_paths.size(content) for name, content in shared.files.items()}
     sizes[page.FILE] = len(shared.card.encode())
     where = f"{'private ' if private else ''}{shared.repo_type} {repo}" if to == HUB else str(shared.folder)
     return {
@@ -157,10 +165,9 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     files.write_out(run.out / page.FILE, shared.card)
     run.note(method="export hub")
     run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
-    given: Sequence[tuple[str, Path]] = [(p.relative_to(shared.folder).as_posix(), p) for p in shared.files]
-    adds = [CommitOperationAdd(name, path) for name, path in given]
+    adds = [CommitOperationAdd(name, content) for name, content in shared.files.items()]
     adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
-    size = sum(path.stat().st_size for _, path in given)
+    size = sum(map(local_paths.size, shared.files.values()))
     reporter.say(f"{len(adds)} files, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
     api = HfApi(library_name="irctl")
     made = _ask(lambda: api.create_repo(repo, repo_type=shared.repo_type, private=private or None, exist_ok=True), repo)

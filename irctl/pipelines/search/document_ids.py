@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +19,9 @@ class Documents:
     """Document ids of rows: the index's own, the collection's where it has none, or row numbers."""
 
     def __init__(self, searched: Searched, collection: Collection | None, reporter: Reporter) -> None:
-        self._ids: Any = None
+        self._ids = own_ids(searched)
         self._count = searched.rows
-        if searched.bundle is not None and not searched.bundle.ids.are_rows:
-            self._ids = searched.bundle.ids
-        elif (known := _stream_ids(searched)) is not None:
-            self._ids = known
-        elif collection is not None:
+        if self._ids is None and collection is not None:
             if searched.rows != len(collection.corpus):
                 raise DataError(
                     f"{searched.folder}: {searched.rows} rows without ids, {collection.name} has "
@@ -49,8 +44,9 @@ class Documents:
         return {str(name): row for row, name in enumerate(self._ids) if name in names}
 
 
-def _stream_ids(searched: Searched) -> Sequence[str] | None:
-    """Ids of vectors that have some; None where rows are all there is."""
+def own_ids(searched: Searched) -> Any:
+    """Ids of the rows by number, of codes or vectors that have some; None where rows are all there is."""
+    if searched.bundle is not None:
+        return None if searched.bundle.ids.are_rows else searched.bundle.ids
     stream = searched.stream
-    ids: Sequence[str] | None = stream.document_ids() if stream and hasattr(stream, "document_ids") else None
-    return ids
+    return stream.document_ids() if stream and hasattr(stream, "document_ids") else None

@@ -30,6 +30,19 @@ def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
+def stop_line(step: int | None, seconds: float | None, saved: int, gives_up: bool) -> str:
+    """What becomes of the work under way. step: under way, if one is. seconds: that it still takes. saved: a step."""
+    kept = f"last save: step {saved}" if saved else "nothing is saved yet"
+    if step is None:
+        return f"stopping: the evaluation or save under way is finished first; {kept}"
+    left = "" if seconds is None else f", about {seconds:.0f} s"
+    if not gives_up:
+        return f"stopping: step {step} is finished first{left}; {kept}"
+    return f"stopping: step {step} is given up{left} before its end; " + (
+        f"the state after step {step - 1} is kept" if step > 1 else kept
+    )
+
+
 class Follow:
     """Turns the worker's rows into progress, warnings and ledger entries."""
 
@@ -68,6 +81,8 @@ class Follow:
             self._advance(0, note="evaluating on dev")  # until the next step is shown
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
+        elif event == "stopping":
+            self._reporter.say(stop_line(row["step"], row["seconds"], row["saved"], row["gives_up"]))
         elif event == "regularizers":
             self._reporter.say(regularizer_lines.line(row["shares"]))
         elif event == "done":

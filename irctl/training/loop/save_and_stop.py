@@ -1,11 +1,13 @@
 """When training evaluates, saves and stops: by epochs, steps or minutes, when dev stops rising, when asked.
 
 A stop is asked for by a file, so that it reaches the worker without a signal that torchrun would turn into orphans. The
-first process looks at most every five seconds, at a step's end, and tells the others: all save and stop together.
+first process looks at most every five seconds, at a step's end, and tells the others: all save and stop together. What
+happens to a step that takes longer than a scheduler waits is in step_under_way.py.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -51,7 +53,7 @@ class Flow(TrainerCallback):
         self.evaluate: Callable[[], object] | None = None  # the trainer's own, once it is built
         self.is_stopped = False  # asked to, before the end
         self.mines = False  # the negatives are to be mined again before training goes on
-        self._looked = -STOP_POLL_S
+        self._looked = -math.inf
         self._saved = time.monotonic()
         self._launcher = int(os.environ.get("IRCTL_LAUNCHER_PID", "0"))
 
@@ -97,6 +99,10 @@ class Flow(TrainerCallback):
         if not self.is_stopped and self.has_stalled(state.log_history):
             control.should_training_stop = True
             self.mines = False
+
+    def look_at_once(self) -> None:
+        """Look for the stop file at the next step's end, whenever the last look was."""
+        self._looked = -math.inf
 
     def _word(self, args: TrainingArguments) -> int:
         """What all processes do now. Costs one small broadcast a step where there are several."""

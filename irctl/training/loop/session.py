@@ -114,7 +114,7 @@ def _train(run: TrainingRun, method: Method) -> None:
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config.hardneg.every, paths))
     if not is_over and not flow.mines:
-        with tracking.marks_failure():
+        with tracking.marks_failure(), trainer.under_way.watched():
             trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
     if not run.is_first:

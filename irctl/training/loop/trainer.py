@@ -6,9 +6,12 @@ for transformers would otherwise multiply loss and gradient by accumulation x pr
 
 from __future__ import annotations
 
+import copy
 import math
+import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from irctl.training.batch_plan import BatchPlan, StepPlan
 from irctl.training.loop import epoch_models, schedule, tracking
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
+from irctl.training.loop.step_under_way import StateCopy, StepUnderWay, copy_buffers
 from irctl.training.loop.time_left import TimeLeft
 from irctl.training.loop.training_run import TrainingRun
 from irctl.training.method import Method
@@ -96,12 +100,15 @@ class Trainer(transformers.Trainer):
         flow: Flow,
         identity: Mapping[str, Any],
     ) -> None:
-        self.time_left = TimeLeft(flow.times, self._tell_time_left)
+        self.time_left = TimeLeft(flow.times, partial(self._tell, "estimate"))
         run.args.max_steps = steps.total
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
         paths = run.context.paths
         tracked = tracking.callbacks(run.config, paths, method.state)
-        super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, flow, self.time_left])
+        self.under_way = StepUnderWay(flow, self._copy, self._write_checkpoint, self._tell)
+        self.under_way.may_give_up = run.args.world_size == 1 and not run.config.hardware.zero_stage
+        own = [flow, self.time_left, self.under_way]
+        super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, *own])
         self.remove_callback(PrinterCallback)
         handler = self.callback_handler
         handler.callbacks[:0] = tracking.first_callbacks(run.config, paths, handler, BEST, flow)
@@ -216,9 +223,9 @@ class Trainer(transformers.Trainer):
             self.state.log_history.append({"step": self.state.global_step, f"dev_{BEST}": value})
         return {f"eval_{BEST}": value}
 
-    def _tell_time_left(self, **words: Any) -> None:
+    def _tell(self, event: str, **words: Any) -> None:
         if self.is_world_process_zero():
-            self.run.journal.event("estimate", **words)
+            self.run.journal.event(event, **words)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Keep the step with the highest score; of equals, the earliest. The untrained model does not take part."""
@@ -228,7 +235,17 @@ class Trainer(transformers.Trainer):
         self.state.best_metric, self.state.best_global_step = value, self.state.global_step
         return True
 
+    def _copy(self) -> StateCopy:
+        """Random states are in transformers' own files: it reads them again, too."""
+        random = self.run.context.paths.control / "random"
+        self._save_rng_state(str(random))
+        return StateCopy(copy_buffers(self.step_module), copy.deepcopy(self.method.state()), random)
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._write_checkpoint()
+
+    def _write_checkpoint(self, copies: StateCopy | None = None) -> None:
+        """The checkpoint of the last step. copies: in place of what the next one has changed since."""
         folder, step = self.run.context.paths.checkpoints, self.state.global_step
         first = self.is_world_process_zero()
         if first:
@@ -236,12 +253,16 @@ class Trainer(transformers.Trainer):
         gather.barrier()
         staged = checkpoints.staging(folder, step)
         weights = self.accelerator.get_state_dict(self.model_wrapped)  # collective under ZeRO-3
+        weights |= copies.buffers if copies else {}
         if first:
             write_weights(staged / checkpoints.WEIGHTS, weights)
         if self.config.train.save_state:
             self._save_optimizer_and_scheduler(str(staged))
             self._save_scaler(str(staged))
-            self._save_rng_state(str(staged))
+            if copies:
+                shutil.copytree(copies.random, staged, dirs_exist_ok=True)
+            else:
+                self._save_rng_state(str(staged))
         if first:
             self.state.save_to_json(str(staged / "trainer_state.json"))
         gather.barrier()
@@ -253,7 +274,7 @@ class Trainer(transformers.Trainer):
                     **self.identity,
                     "epoch": self.state.epoch,
                     "best": {"step": self.state.best_global_step, BEST: self.state.best_metric},
-                    "method": self.method.state(),
+                    "method": copies.method if copies else self.method.state(),
                     "has_state": self.config.train.save_state,
                     "processes": self.args.world_size,
                 },

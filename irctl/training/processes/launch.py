@@ -149,7 +149,10 @@ def run(
         raise _as_error(error)
     if stopped := ends.get("stopped"):
         number = asked[0] if asked else _signal_in(paths.stop)
-        raise stopping.stopped(number, f"saved at step {stopped['step']} of {stopped['steps']}")
+        saved = f"saved at step {stopped['step']} of {stopped['steps']}"
+        raise stopping.stopped(
+            number, saved if stopped["step"] else "before the first step was done, so nothing is kept"
+        )
     if code and asked:
         raise stopping.stopped(asked[0], "its processes ended before they could save; the last checkpoint is kept")
     if code:

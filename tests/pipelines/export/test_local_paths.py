@@ -1,0 +1,98 @@
+"""What goes to a hub has no path of the machine that it comes from, and is the same model and the same codes there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from local_hub import LocalHub, local_hub
+from training_here import train_here
+from word_collection import WORDS, word_collection
+from workspace import Workspace
+
+from irctl import api
+from irctl.ledger import query
+
+TELLING = "thesis of jane (v1) | draft"
+SHORT = "--set encoder.query_max_len=16 --set encoder.passage_max_len=24"
+KINDS = {
+    "dense": "latest:dense",
+    "codes": "latest:pq",
+    "query encoder": "latest:jpq",
+    "trained codes": "latest:learned",
+}
+
+
+@pytest.fixture(scope="module")
+def home(place: Workspace, tiny_encoder: Path) -> Path:
+    """A folder with a telling name, where all is made: base, texts, a training, codes, a trained query side."""
+    folder = place.folder / TELLING
+    shutil.copytree(tiny_encoder, folder / "base")
+    words = word_collection(folder / "words", train=range(0, 12, 2), test=range(1, 12, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        for line in (
+            f"train --method dense --data '{words}' --model '{folder}/base' --batch 4 --max-steps 1 {SHORT}"
+            " --set data.group_size=3 --set eval.during=off",
+            f"encode --data '{words}' --model latest",
+            "compress --method pq --set pq.m=8 --set pq.bits=3 --set compress.probe=0",
+            f"train --method jpq --loss distill --set jpq.query=encoder --data '{words}' --batch 8 --max-steps 1",
+        ):
+            place.ok(line)
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with local_hub(monkeypatch) as hub:
+        yield hub
+
+
+def download(hub: LocalHub, folder: Path) -> Path:
+    """The last commit as files."""
+    for name, content in hub.commits[-1][1].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_file_of_an_upload_has_a_path_of_this_machine(
+    place: Workspace, home: Path, hub: LocalHub, kind: str
+) -> None:
+    place.ok(f"export {KINDS[kind]} --to hub --repo me/it")
+    sent = hub.commits[-1][1]
+    for told in (str(place.folder), str(place.folder.parent), TELLING):
+        assert [name for name, content in sent.items() if told.encode() in content] == []
+    assert not [name for name in sent if name == "plan.json" or name.startswith("journal")]
+
+
+def test_a_model_from_there_makes_the_same_vectors(place: Workspace, home: Path, hub: LocalHub, tmp_path: Path) -> None:
+    place.ok("export latest:dense --to hub --repo me/it")
+    there, here = download(hub, tmp_path / "it"), query.find_run("latest:dense").paths.model
+    said = [json.loads((folder / "irctl.json").read_text()) for folder in (here, there)]
+    assert [s["base_model"] for s in said] == [str(home / "base"), "base"]
+    encoders = [api.encoder(folder) for folder in (here, there)]
+    assert encoders[0].fingerprint() == encoders[1].fingerprint()
+    for side in ("query", "passage"):
+        np.testing.assert_array_equal(*(e.encode(WORDS, side) for e in encoders))
+
+
+@pytest.mark.parametrize("kind", ("codes", "trained codes"))
+def test_a_bundle_from_there_is_whole_and_ranks_alike(
+    place: Workspace, home: Path, hub: LocalHub, tmp_path: Path, kind: str
+) -> None:
+    place.ok(f"export {KINDS[kind]} --to hub --repo me/it")
+    there = download(hub, tmp_path / "it")
+    assert place.ok(f"compress --verify --out {there} --json").json["verified"]
+    model = "" if kind == "trained codes" else query.find_run("latest:dense").paths.model
+    found = [api.index(of, model=model).search(WORDS, k=3) for of in (KINDS[kind], there)]
+    assert found[0] == found[1]
+    encoder = there / "query_encoder" / "irctl.json"
+    if kind == "trained codes":
+        encoder.write_text(encoder.read_text().replace("irctl-encoder", "another"))
+        assert "expected the query encoder of" in place.run(f"compress --verify --out {there}").err

@@ -1,0 +1,110 @@
+"""A stop in the middle of a long step: what is saved is the state before it, so that the training goes on unbroken."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_training as tiny
+import torch
+
+from irctl.paths import RunPaths
+from irctl.pipelines.train.follow import stop_line
+from irctl.training.loop import session, step_under_way
+from irctl.training.run_files import checkpoints, journal
+
+
+class Left(Exception):
+    """In place of the end of the process."""
+
+
+def config() -> Any:
+    """Two steps an epoch, four in all; saved at the ends of epochs."""
+    given = {"batch.global": 10, "batch.micro": 3, "train.lr": 0.01, "train.epochs": 2.0}
+    return tiny.configuration(**given, **{"loss.name": "infonce", "train.regularizer": "sigreg"})
+
+
+class Slow:
+    """Builds the tiny method with a buffer that every forward changes. halts: this step takes so long."""
+
+    def __init__(self, paths: RunPaths, halts: int = 0, lasts_s: float = 20) -> None:
+        self.paths, self.halts, self.lasts_s, self.left, self.forwards = paths, halts, lasts_s, threading.Event(), 0
+
+    def __call__(self, settings: Any, context: Any) -> Any:
+        method = tiny.build(settings, context)
+        method.register_buffer("seen", torch.zeros(()))
+        inner = method.step
+
+        def step(batch: dict[str, Any]) -> Any:
+            self.forwards += 1
+            method.seen += 1
+            output = inner(batch)
+            output.measures["seen"] = method.seen.clone()
+            if self.forwards == self.halts:
+                self.paths.control.mkdir(exist_ok=True)
+                self.paths.stop.write_text("{}")
+                if self.left.wait(self.lasts_s):
+                    raise Left
+            return output
+
+        method.step = step
+        return method
+
+
+def losses(folder: Path) -> dict[int, Any]:
+    return journal.steps(RunPaths(folder).metrics)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    session.run(config(), RunPaths(folder), Slow(RunPaths(folder)))
+    return folder
+
+
+@pytest.mark.parametrize(("halts", "saved"), [(1, 0), (3, 2), (4, 3)])
+def test_a_step_that_is_given_up_never_was(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, halts: int, saved: int
+) -> None:
+    """Step 1: nothing is saved. Step 3: the epoch before it was. Step 4: step 3 is, by what was copied at its end."""
+    paths = RunPaths(tmp_path)
+    slow = Slow(paths, halts)
+    for name, value in {"POLL_S": 0.01, "PATIENCE_S": 0.05, "LONG_S": 0.0, "leave": slow.left.set}.items():
+        monkeypatch.setattr(step_under_way, name, value)
+    with pytest.raises(Left):
+        session.run(config(), paths, slow)
+    assert journal.events(paths.metrics)[-1] == {"event": "stopped", "step": saved, "steps": 4}
+    assert [c.step for c in checkpoints.whole(paths.checkpoints)][-1:] == ([saved] if saved else [])
+    paths.stop.unlink()
+    session.run(config(), paths, Slow(paths))
+    assert losses(tmp_path) == losses(whole)
+    one, other = (RunPaths(f).model / "model.safetensors" for f in (whole, tmp_path))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_step_after_a_short_one_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was copied as that one ended, however long this one takes."""
+    paths = RunPaths(tmp_path)
+    slow = Slow(paths, halts=2, lasts_s=0.2)
+    for name, value in {"POLL_S": 0.01, "PATIENCE_S": 0.05, "leave": slow.left.set}.items():
+        monkeypatch.setattr(step_under_way, name, value)
+    session.run(config(), paths, slow)
+    stopping, stopped = journal.events(paths.metrics)[-2:]
+    assert (stopping["step"], stopping["saved"], stopping["gives_up"]) == (2, 0, False)
+    assert stopped == {"event": "stopped", "step": 2, "steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ((12, 41.2, 10, False), "step 12 is finished first, about 41 s; last save: step 10"),
+        ((1, None, 0, False), "step 1 is finished first; nothing is saved yet"),
+        ((12, 200.0, 10, True), "step 12 is given up, about 200 s before its end; the state after step 11 is kept"),
+        ((1, None, 0, True), "step 1 is given up before its end; nothing is saved yet"),
+        ((None, None, 10, False), "the evaluation or save under way is finished first; last save: step 10"),
+    ],
+)
+def test_what_happens_is_said_at_once(row: tuple[Any, ...], said: str) -> None:
+    assert stop_line(*row) == f"stopping: {said}"
