@@ -263,9 +263,7 @@ def artifacts(
                 warn_once(str(e))
             recorded = rows("SELECT * FROM artifacts WHERE run_id = ? ORDER BY rowid", (run.id,))
     kept = [a for a in recorded if role in (None, a["role"]) and kind in (None, a["kind"])]
-    listed: list[dict[str, Any]] = [
-        {"run_id": run.id, **{c: a.get(c) for c in indexing.ARTIFACT_COLUMNS}} for a in kept
-    ]
+    listed: list[dict[str, Any]] = [{"run_id": run.id, **indexing.NO_ARTIFACT, **a} for a in kept]
     if not located:
         return listed
     return [a | {"path": places.locate(a["path"], run.folder, run.id, a["role"])} for a in listed]

@@ -14,6 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
+from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.records import Record, RowKey, Wholes, find_uncompressed, index_wholes, label_rows
 from irctl.reports.significance import bootstrap_ratio
@@ -32,7 +33,8 @@ class Gap:
     """One row against OPQ and uncompressed vectors. low, high: 95 %, queries resampled in pairs; None: unbounded.
 
     starts: OPQs that opq is the mean of. pairs: how many of the row's starts began with them and are compared; 0: none
-    did, and the whole row is compared. n: queries of the interval, 0 where per-query values are missing.
+    did, and the whole row is compared. n: queries of the interval, 0 where per-query values are missing; why: they
+    cannot be read.
     """
 
     system: str
@@ -49,6 +51,7 @@ class Gap:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    why: str = ""
 
     @property
     def line(self) -> str:
@@ -199,7 +202,10 @@ def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -
 
 
 def _add_interval(gap: Gap, of: References, per_query: PerQuery) -> Gap:
-    sides = [list(map(per_query, side)) for side in (of.mine, of.opq, [of.dense])]
+    try:
+        sides = [list(map(per_query, side)) for side in (of.mine, of.opq, [of.dense])]
+    except DataError as e:
+        return replace(gap, why=str(e))
     known = [v for side in sides for v in side if v]
     if len(known) < sum(map(len, sides)) or len({frozenset(v) for v in known}) > 1:
         return gap

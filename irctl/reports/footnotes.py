@@ -99,6 +99,8 @@ def _recovery(measure: str, records: Sequence[Record]) -> list[str]:
 
 def _gap(measure: str, gaps: Sequence[Gap]) -> str:
     against = f" Compared with: {equal_bytes.describe_references(gaps)}." if gaps else ""
+    unread = {g.why: g for g in gaps if g.why}
+    against += "".join(f" No interval for {g.system}: {why}." for why, g in unread.items())
     return (
         f"Gap closed: (x - OPQ) / (uncompressed - OPQ) in {measure}, over the same vectors, as encoded; OPQ of as many "
         f"slices and bits, for other codes of as many bytes, the best in its mean where there are several; codes that "

@@ -28,6 +28,7 @@ SEEDS = (1, 2, 3, 4, 5)
 QUERIES = 50
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 STEPS = (("train", "model"), ("encode", "embeddings"), ("compress", "bundle"), ("eval", "eval"))
+EVALUATION = {"eval.json": "eval", "per_query.parquet": "per_query"}
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINING = 390
 """Values that a training logs: with 6 of a compression and 4 of an evaluation, 100 a run."""
@@ -51,8 +52,6 @@ def make(runs: Path, *, seeds: int = 5, collections: int = 5, logged: int = TRAI
             chosen |= {"compress.method": "pq", "pq.m": slices} if command == "compress" else {}
             config = base[command] | {k: {"value": v, "origin": "--set"} for k, v in chosen.items()}
             (folder / "config.json").write_text(json.dumps(config))
-            record = _record(run, command, clock, collection, seed) | {"artifacts": [{"role": "in", **before}, made]}
-            (folder / "run.json").write_text(json.dumps(record))
             value = 0.3 + 0.05 * math.log2(slices) + rng.uniform(-0.03, 0.03)
             lines = list(_measured(command, collection, slices, value, logged, rng))
             (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
@@ -61,8 +60,17 @@ def make(runs: Path, *, seeds: int = 5, collections: int = 5, logged: int = TRAI
                 (folder / "out" / "manifest.json").write_text(json.dumps({"format": "irctl-bundle", **about}))
             if command == "eval":
                 _evaluate(folder / "out", collection, slices, value, rng)
+            files = [made] if command != "eval" else [_file(folder / "out" / n, k) for n, k in EVALUATION.items()]
+            record = _record(run, command, clock, collection, seed) | {"artifacts": [{"role": "in", **before}, *files]}
+            (folder / "run.json").write_text(json.dumps(record))
             before = {k: v for k, v in made.items() if k != "role"} | {"path": str((folder / "out").absolute())}
     return Ledger().write(lambda c: int(c.execute("SELECT count(*) FROM runs").fetchone()[0]))  # indexes what is there
+
+
+def _file(path: Path, kind: str) -> dict[str, Any]:
+    content = path.read_bytes()
+    known = {"path": f"out/{path.name}", "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    return {"role": "out", "kind": kind, **known}
 
 
 def _hash(text: str) -> str:

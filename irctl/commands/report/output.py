@@ -65,7 +65,9 @@ def render(
         from irctl.pipelines.report import page
 
         return page.make_page(tables, wanted, target=target, mask=mask)
-    if format == "csv":
+    if format == "csv":  # it has no room for notes
+        for line in dict.fromkeys(n for t in tables for n in t.notes if n.startswith("Left out")):
+            console.err(line)
         return csv_json.render_csv(tables, ids=ids)
     if format == "json":
         payload: dict[str, Any] = {"schema": "irctl/report/1", "tables": [csv_json.to_json(t) for t in tables]}

@@ -169,12 +169,18 @@ def known_config(run: RunRecord) -> dict[str, Any]:
 
 
 def eval_json(run: RunRecord) -> dict[str, Any]:
+    """What the run found; nothing where its file is gone, or is not what it wrote."""
+    from irctl.ledger import altered
+
     file = run.paths.out / "eval.json"
-    return tables.json_object(file) if file.is_file() else {}
+    return tables.json_object(file) if file.is_file() and not altered.find(run, ("eval",)) else {}
 
 
 def comparisons(run: RunRecord) -> list[dict[str, Any]]:
-    """What the paired tests of an evaluation said: those of its main measure."""
+    """What the paired tests of an evaluation said: those of its main measure. As above."""
+    from irctl.ledger import altered
+
     file = run.paths.out / "comparisons.json"
-    found: list[dict[str, Any]] = tables.json_object(file).get("comparisons", []) if file.is_file() else []
+    is_there = file.is_file() and not altered.find(run, ("comparisons",))
+    found: list[dict[str, Any]] = tables.json_object(file).get("comparisons", []) if is_there else []
     return found[:1] if len({c["split"] for c in found}) == 1 else found

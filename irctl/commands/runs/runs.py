@@ -98,7 +98,7 @@ def show(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import query
+        from irctl.ledger import altered, query
         from irctl.ledger.database import indexing
         from irctl.ledger.runs import follow as following
 
@@ -112,6 +112,7 @@ def show(
                 "artifacts": query.artifacts(found),
                 "lineage": query.lineage(found.id),
                 "events": query.events(found.id),
+                "altered": [one.line for one in altered.find(found)],
             }
             console.emit_json({"schema": "irctl/runs-show/1", **view.as_json([found])[0], **more})
         else:

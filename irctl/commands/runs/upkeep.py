@@ -18,19 +18,25 @@ Run = Annotated[
 
 
 def reindex(json_: Json = False, debug: Debug = False) -> None:
-    """Make the ledger again from the run folders, which are the truth.
+    """Make the ledger again from the run folders, which are the truth. Evaluations that are not what their run wrote
+    are named.
 
     \b
     Examples:
       irctl runs reindex
     """
     with guarded(json_, debug):
-        from irctl import paths
+        from irctl import console, paths
         from irctl.errors import PartlyDone
+        from irctl.ledger import altered
         from irctl.ledger.database import reindex as rebuilding
 
         count, skipped = rebuilding.reindex()
-        say(json_, "runs-reindex", {"runs": count, "skipped": skipped}, f"{paths.ledger()}: {count} runs")
+        spoilt = [one.line for one in altered.find_all()]
+        payload = {"runs": count, "skipped": skipped, "altered": spoilt}
+        say(json_, "runs-reindex", payload, f"{paths.ledger()}: {count} runs")
+        for line in spoilt:
+            console.err(f"warning: {line}")
         if skipped:
             raise PartlyDone(f"{len(skipped)} folders left out: {'; '.join(skipped)}")
 

@@ -71,12 +71,15 @@ def check_format(format: str) -> str:
 
 def print_run(run: RunRecord) -> None:
     """The page of one run."""
-    from irctl.ledger import query
+    from irctl.ledger import altered, query
     from irctl.ledger.database import indexing
     from irctl.ledger.runs import cleanup
 
     c = run.columns
-    console.out(f"{story.paragraph(run)}\n")
+    console.out(story.paragraph(run))
+    for one in altered.find(run):
+        console.out(f"{one.line}. What stands there is not shown")
+    console.out("")
     console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")
     here = cleanup.size(run.folder) if run.folder.is_dir() else 0
     facts = {

@@ -19,6 +19,7 @@ from irctl.ledger.files.run_columns import RUN_COLUMNS
 PARTS = ("run", "params", "env", "artifacts", "events", "metrics")
 POINTS_A_SERIES = 1000  # a longer series is thinned evenly in the ledger; metrics.jsonl keeps every point
 ARTIFACT_COLUMNS = ("role", "kind", "path", "size", "sha256", "mtime_ns", "n_rows", "dim", "format")
+NO_ARTIFACT = dict.fromkeys(ARTIFACT_COLUMNS)
 METRIC_COLUMNS = ("dataset", "split", "name", "step", "epoch", "value", "at")
 SERIES = 3  # of the columns of a metric, those that say which series it is of
 EVENT_COLUMNS = ("at", "level", "code", "msg")

@@ -15,7 +15,7 @@ from irctl.pipelines.answer import answers_file, tasks
 from irctl.pipelines.answer.request import ADAPTIVE
 from irctl.pipelines.answer.scoring import name_scorer
 from irctl.pipelines.answer.systems import OF_ENCODER, Answered, ContextSystem
-from irctl.pipelines.evaluate import files, paired_tests
+from irctl.pipelines.evaluate import files, paired_tests, written
 from irctl.reports.answers_table import BY_PASSAGE, COMPRESSED, NONE, TRUNCATED, TUNED, UNTRAINED, WHOLE
 from irctl.reports.answers_table import METHOD as ANSWERS
 from irctl.reports.significance import Comparison, compare, correct
@@ -73,7 +73,7 @@ def record(
     write_json(run.out / files.EVAL, run.scrub_value({**about, **payload}))
     for r in rows:
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=files.split_of(r["split"], r["part"]))
-    run.artifact("out", "eval", run.out / files.EVAL)
+    written.record(run)
     run.note(dataset=every.dataset, method=ANSWERS, model=config.model.name)
     lines = _lines(asked, answerer, prompter, means, every)
     payload["comparisons"] = [asdict(c) for c in _against_truncation(place, found)]
@@ -82,7 +82,7 @@ def record(
         others = paired_tests.compare_with(baseline, run.out / files.PER_QUERY, run.id)
         payload["comparisons"] += others
         lines += [paired_tests.write_line(c) for c in others]
-    paired_tests.keep(run.out, payload["comparisons"])
+    paired_tests.keep(run, payload["comparisons"])
     table = [_row(s, means[s], kept[s], facts[s]) for s in found]
     if answerer.tuned is None:
         table.insert(1, {**dict.fromkeys(table[0], "--"), "context": TUNED})

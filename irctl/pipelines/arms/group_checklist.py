@@ -19,7 +19,8 @@ from irctl.models.fingerprints import read_header
 from irctl.pipelines.arms import members
 from irctl.pipelines.arms.chains import Chain
 from irctl.pipelines.arms.every_arm import FRONT, measured_by
-from irctl.pipelines.evaluate.files import EVAL, read_json
+from irctl.pipelines.evaluate import written
+from irctl.pipelines.evaluate.files import EVAL
 from irctl.reports.columns import is_forum
 from irctl.reports.footnotes import GROUPS
 
@@ -92,7 +93,7 @@ def _places(run: RunRecord) -> Iterator[tuple[tuple[str, str], str]]:
     if not file.is_file():
         return
     source = str(json.loads(run.columns.get("config_json") or "{}").get("data.source", {}).get("value", ""))
-    for r in read_json(file)["results"]:
+    for r in written.read_means(run)["results"]:
         if not is_forum(r["dataset"]):
             yield (r["dataset"], r["split"]), source if "," not in source and source not in GROUPS else r["dataset"]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from irctl.errors import DataError
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models import fingerprints
@@ -115,7 +116,11 @@ def _test(
     for place, result in enumerate(results):
         if result.before is None or result.unlike:
             continue
-        values, baseline = per_query(result.record), per_query(result.before)
+        try:
+            values, baseline = per_query(result.record), per_query(result.before)
+        except DataError as e:
+            results[place] = replace(result, unlike=(str(e),))
+            continue
         if values and baseline and values.keys() == baseline.keys():
             family.append(compare(values, baseline))
             tested.append(place)

@@ -23,6 +23,7 @@ from irctl.pipelines.evaluate import (
     rankings,
     repconc_files,
     summary,
+    written,
 )
 from irctl.pipelines.evaluate.front import front, shown
 from irctl.pipelines.evaluate.measurements import Measurements
@@ -71,7 +72,7 @@ def evaluate(config: Config, run: RunHandle, reporter: Reporter, request: EvalRe
         table = shown.make_table(table, measured, compared)
         lines += shown.lines(measured, compared)
     if "comparisons" in payload:
-        paired_tests.keep(run.out, payload["comparisons"])
+        paired_tests.keep(run, payload["comparisons"])
     if request.per_query:
         payload["per_query"], table = rows, summary.to_query_table(rows)
     return {**payload, "table": table, "lines": lines}
@@ -153,7 +154,7 @@ def _record(
         run.metric(r["measure"], r["value"], dataset=r["dataset"], split=split)
     for search in searches:
         isotropy.record(run, search)
-    run.artifact("out", "eval", run.out / files.EVAL)
+    written.record(run)
     datasets = list(dict.fromkeys(s["dataset"] for s in searches))
     columns: dict[str, Any] = {"dataset": dataset_name(dataset, ",".join(datasets))}
     for name in ("method", "model"):  # an empty model too: a run file of others has none

@@ -70,25 +70,26 @@ def write_per_query(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomic(path, lambda sink: parquet.write_table(table, sink, compression="zstd"))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a per-query file. Raises DataError if it is missing."""
+def read_rows(path: Path, name: str = "") -> list[dict[str, Any]]:
+    """Rows of a per-query file, which errors call `name`. Raises DataError if it is missing or damaged."""
+    name = name or str(path)
     if not path.is_file():
-        raise DataError(f"{path}: no per-query values", hint="Evaluate the run again with irctl eval")
-    file = open_parquet(path, str(path))
-    with reading(str(path)):
+        raise DataError(f"{name}: no per-query values", hint="Evaluate the run again with irctl eval")
+    file = open_parquet(path, name)
+    with reading(name):
         table = file.read(use_threads=False)  # small files, of which a page reads thousands
         table.select(["dataset", "split", "query_id", "measure", "value"])  # what every reader needs
         rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
-def read_per_query(path: Path) -> dict[tuple[str, str, str], dict[str, float]]:
-    """(dataset, split, measure) -> query id -> value. Raises DataError if the file is missing.
+def read_per_query(path: Path, name: str = "") -> dict[tuple[str, str, str], dict[str, float]]:
+    """(dataset, split, measure) -> query id -> value, of a file that errors call `name`. Raises DataError as above.
 
     A split of a run that measured several things is one for each of them: `split_of`.
     """
     values: dict[tuple[str, str, str], dict[str, float]] = {}
-    for row in read_rows(path):
+    for row in read_rows(path, name):
         cell = (row["dataset"], split_of(row["split"], row.get("part") or ""), row["measure"])
         values.setdefault(cell, {})[row["query_id"]] = row["value"]
     return values

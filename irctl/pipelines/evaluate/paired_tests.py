@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from irctl.errors import DataError
 from irctl.index.shards import write_json
 from irctl.ledger import taken
+from irctl.pipelines.evaluate import written
 from irctl.pipelines.evaluate.files import PER_QUERY, read_per_query
+from irctl.pipelines.evaluate.written import Values
 from irctl.reports.significance import Comparison, compare, correct, describe_p
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from irctl.ledger.recording import RunHandle
 
 COMPARISONS = "comparisons.json"
-PerQuery = Mapping[tuple[str, str, str], Mapping[str, float]]
-"""(data set, split, measure) -> query id -> value."""
 
 
 def find_baseline(baseline: str, run: RunHandle | None = None) -> RunRecord:
@@ -48,7 +48,7 @@ def compare_with(record: RunRecord, per_query: Path, run_id: str) -> list[dict[s
 
     Raises DataError if it shares no data set and measure with this one.
     """
-    theirs = read_per_query(_file(record))
+    theirs = written.read_values(record)
     ours = read_per_query(per_query)
     if not ours.keys() & theirs.keys():
         places = ", ".join(sorted({f"{d} {s}" for d, s, _ in ours}))
@@ -61,13 +61,21 @@ def compare_with(record: RunRecord, per_query: Path, run_id: str) -> list[dict[s
 
 
 def compare_runs(a: RunRecord, b: RunRecord) -> tuple[list[dict[str, Any]], list[str]]:
-    """(tests of b against a, Holm-corrected over all of them; why a data set that both have was not tested).
+    """(tests of b against a, Holm-corrected over all of them; why nothing, or a data set of both, was not tested).
 
     Nothing where one of the two is no evaluation.
     """
-    if not (_file(a).is_file() and _file(b).is_file()):
+    if any(run.columns["command"] != "eval" for run in (a, b)):
         return [], []
-    ours, theirs = read_per_query(_file(b)), read_per_query(_file(a))
+    read, unread = [], []
+    for run in (b, a):
+        try:
+            read.append(written.read_values(run))
+        except DataError as e:
+            unread.append(f"nothing is tested: {e}")
+    if unread:
+        return [], unread
+    ours, theirs = read
     family: list[Comparison] = []
     untested: dict[tuple[str, str], str] = {}
     for cell in ours:
@@ -84,17 +92,16 @@ def _file(record: RunRecord) -> Path:
     return record.folder / "out" / PER_QUERY
 
 
-def _compare_cell(
-    cell: tuple[str, str, str], ours: PerQuery, theirs: PerQuery, system: str, baseline: str
-) -> Comparison:
+def _compare_cell(cell: tuple[str, str, str], ours: Values, theirs: Values, system: str, baseline: str) -> Comparison:
     dataset, split, measure = cell
     comparison = replace(compare(ours[cell], theirs[cell]), system=system, baseline=baseline)
     return replace(comparison, dataset=dataset, split=split, measure=measure)
 
 
-def keep(out: Path, comparisons: Sequence[Mapping[str, Any]]) -> None:
+def keep(run: RunHandle, comparisons: Sequence[Mapping[str, Any]]) -> None:
     """Keep what the tests of an evaluation said beside it."""
-    write_json(out / COMPARISONS, {"schema": "irctl/comparisons/1", "comparisons": list(comparisons)})
+    write_json(run.out / COMPARISONS, {"schema": "irctl/comparisons/1", "comparisons": list(comparisons)})
+    run.artifact("out", "comparisons", run.out / COMPARISONS)
 
 
 def write_line(c: Mapping[str, Any]) -> str:

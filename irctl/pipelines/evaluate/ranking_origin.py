@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irctl.pipelines.evaluate import written
 from irctl.pipelines.evaluate.files import EVAL, read_json
 from irctl.pipelines.evaluate.targets import RankingSource, Target
 from irctl.pipelines.lineage.system import FOREIGN
@@ -67,7 +68,8 @@ def _read_search(made: RunRecord, dataset: str, split: str) -> dict[str, Any]:
     for name in (splits.SEARCH, EVAL):
         path = made.folder / "out" / name
         if path.is_file():
-            searches: list[dict[str, Any]] = read_json(path).get("searches", [])
+            told = written.read_means(made) if name == EVAL else read_json(path)
+            searches: list[dict[str, Any]] = told.get("searches", [])
             fits = [s for s in searches if s.get("split", "") == split and s.get("dataset") == dataset]
             fits = fits or [s for s in searches if s.get("split", "") == split] or searches
             return {k: v for k, v in (fits[0] if fits else {}).items() if k in OF_SEARCH}

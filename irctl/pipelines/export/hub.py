@@ -127,7 +127,7 @@ def _of_bundle(folder: Path, repo: str) -> Outgoing:
 
 
 def _evaluations() -> list[Any]:
-    return gather(lost=[]) if query.newest("eval") else []
+    return gather() if query.newest("eval") else []
 
 
 def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:

@@ -55,6 +55,6 @@ def write_card(searched: Searched, base: str, folder: Path, run: RunHandle) -> N
     }
     found = []
     if searched.bundle is None and query.newest("eval"):
-        found = results.of_transformed(searched.fingerprint, fitted.label, gather(lost=[]), open_per_query())
+        found = results.of_transformed(searched.fingerprint, fitted.label, gather(), open_per_query())
     card = transformed_card.make(query.find_run(str(run.paths.folder.absolute())), base, facts, found)
     page.put(folder, str(card))

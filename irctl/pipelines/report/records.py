@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import paths
 from irctl.errors import DataError
-from irctl.pipelines.evaluate import best_documents
-from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query, split_of
+from irctl.pipelines.evaluate import written
+from irctl.pipelines.evaluate.files import EVAL, split_of
 from irctl.pipelines.evaluate.ranking_origin import describe_record
 from irctl.pipelines.lineage.run_settings import is_selected, selected_on
 from irctl.pipelines.lineage.system import System, measured, system
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 SIMILARITY = {"ip": "dot", "l2": "euclid"}
 
 
-def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | None = None) -> list[Record]:
+def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str] | None = None) -> list[Record]:
     """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
 
-    probes: those of compressions too, by what they measured on their own rows. lost: takes the ids of evaluations whose
-    values are not in their run folders any more. Raises DataError if there is none, or if one that was named is lost.
+    probes: those of compressions too, by what they measured on their own rows. left_out: takes what is said of
+    evaluations whose values are not in their run folders any more, or not what the run wrote; without it they are
+    warned of. Raises DataError if there is none, or if one that was named is such.
     """
-    from irctl.ledger import many_runs, query
+    from irctl.ledger import altered, many_runs, query
+    from irctl.ledger.database.store import warn_once
 
     evals = query.list_runs(command="eval", status="completed")
     evaluations = evals if not runs else []
@@ -47,16 +49,26 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, lost: list[str] | 
                             hint=f"irctl runs show {named.id}")  # fmt: skip
         evaluations += members or [named]
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
-    lost_ids = {r.id for r in gone}
+    lost_ids = dict.fromkeys(r.id for r in gone)
     there = [r for r in evaluations if r.id not in lost_ids]
+    said = [f"Left out, for their values are not in their run folders any more: {', '.join(lost_ids)}."] if gone else []
+    records = []
     with many_runs.at_once([*there, *probed]):
-        records = [r for record in there for r in read_records(record)]
+        for record in there:
+            try:
+                records += read_records(record)
+            except altered.AlteredFile as e:
+                if runs:
+                    raise
+                said.append(f"Left out: {e.message}.")
         if probes:
             records += bundle_probes.read_probes(probed)
-    if lost is not None:
-        lost += [r.id for r in gone]
-    if gone and not records:
-        raise DataError(f"{gone[0].folder / 'out' / EVAL}: no evaluation there any more", hint="irctl eval again")
+    for line in said if left_out is None else ():
+        warn_once(line)
+    if left_out is not None:
+        left_out += said
+    if said and not records:
+        raise DataError(said[0].rstrip("."), hint="Restore the file, or irctl eval again")
     if not evaluations and not records:
         is_probed = bool(probed) or (not runs and query.newest("compress") is not None)
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=is_probed))
@@ -75,10 +87,10 @@ def _how_to_get_one(*, is_probed: bool) -> str:
 
 
 def read_records(record: RunRecord) -> list[Record]:
-    """Records of one evaluation run, from its eval.json and its lineage."""
+    """Records of one evaluation run, from its eval.json and its lineage. DataError where that is not what it wrote."""
     from irctl.ledger import query
 
-    payload = read_json(Path(record.folder) / "out" / EVAL)
+    payload = written.read_means(record)
     searches: dict[Any, dict[str, Any]] = {
         (s["dataset"], s["split"], s.get("part", "")): s for s in payload.get("searches", [])
     }
@@ -138,13 +150,12 @@ def _names_of(folder: Path) -> tuple[str, str]:
 
 
 def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
-    """Per-query values of a record, from its run folder; each file is read once."""
+    """Per-query values of a record, from its run folder; each file is read once. DataError as written.read_values."""
     from irctl.ledger import query
 
     @cache
-    def file(run_id: str) -> dict[tuple[str, str, str], dict[str, float]]:
-        path = Path(query.find_run(run_id).folder) / "out" / PER_QUERY
-        return read_per_query(path) if path.is_file() else {}
+    def file(run_id: str) -> written.Values:
+        return written.read_values(query.find_run(run_id))
 
     def find(r: Record) -> Mapping[str, float] | None:
         return file(r.run_id).get((r.called or r.dataset, split_of(r.split, r.part), r.measure))
@@ -152,12 +163,19 @@ def open_per_query() -> Callable[[Record], Mapping[str, float] | None]:
     return find
 
 
-def open_best() -> Callable[[Record], Mapping[str, Sequence[str]] | None]:
-    """The best documents of a record's ranking by query, from its run folder; each file is read once."""
+def open_best(unread: list[str]) -> Callable[[Record], Mapping[str, Sequence[str]] | None]:
+    """The best documents of a record's ranking by query, from its run folder; each file is read once.
+
+    unread: takes what is said of files that cannot be read, whose records have none.
+    """
     from irctl.ledger import query
 
     @cache
-    def file(run_id: str) -> dict[tuple[str, str], dict[str, list[str]]]:
-        return best_documents.read(Path(query.find_run(run_id).folder) / "out" / best_documents.FILE)
+    def file(run_id: str) -> Mapping[tuple[str, str], Mapping[str, Sequence[str]]]:
+        try:
+            return written.read_best(query.find_run(run_id))
+        except DataError as e:
+            unread.append(f"No overlap@10: {e.message}.")
+            return {}
 
     return lambda record: file(record.run_id).get((record.called or record.dataset, record.split))

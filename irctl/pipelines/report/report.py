@@ -113,12 +113,10 @@ def make_tables(wanted: Wanted) -> list[Table]:
     wanted.check()
     if wanted == Wanted(command=wanted.command) and (unjudged_tables := _build_unjudged(wanted)):
         return unjudged_tables
-    lost: list[str] = []
-    records = gather(wanted.runs, probes=wanted.table == COMPRESSION, lost=lost)
-    built = build_tables(records, wanted, open_per_query(), open_best())
-    shown = [replace(t, kind=wanted.table) for t in built]
-    remark = f"Left out, for their values are not in their run folders any more: {', '.join(lost)}."
-    return [replace(t, notes=(*t.notes, remark)) for t in shown] if lost else shown
+    left_out: list[str] = []
+    records = gather(wanted.runs, probes=wanted.table == COMPRESSION, left_out=left_out)
+    built = build_tables(records, wanted, open_per_query(), open_best(left_out))
+    return [replace(t, kind=wanted.table, notes=(*t.notes, *left_out)) for t in built]
 
 
 def _build_unjudged(wanted: Wanted) -> list[Table]:

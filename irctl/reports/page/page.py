@@ -43,6 +43,9 @@ def render(
     script = (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     sections = [markup.section(i, t, runs) for i, t in enumerate(tables)]
+    packed, unread = payload.write(tables, runs, per_query, [f.data for f in figures], mask)
+    if unread:
+        sections.append(f'<p class="notes">Values by query left out: {markup.text("; ".join(unread))}.</p>')
     if figures:
         sections.append("<section>\n<h2>Figures</h2>\n" + "\n".join(map(_figure, range(len(figures)), figures)))
         sections[-1] += "\n</section>"
@@ -52,7 +55,7 @@ def render(
         hash=f"sha256-{digest}",
         style=(HERE / "page.css").read_text("utf-8"),
         sections="\n".join(sections),
-        payload=payload.write(tables, runs, per_query, [f.data for f in figures], mask),
+        payload=packed,
         script=script,
     )
 

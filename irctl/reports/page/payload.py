@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.page.intervals import Interval, of_cell
 from irctl.reports.records import Record
@@ -53,8 +54,11 @@ def write(
     per_query: PerQuery,
     data: Sequence[str],
     mask: Callable[[str], str],
-) -> str:
-    """The payload as JSON that may stand in a script element. data: CSV of the figures. mask: hides secrets."""
+) -> tuple[str, list[str]]:
+    """(the payload as JSON that may stand in a script element, why values by query of some runs are not in it).
+
+    data: CSV of the figures. mask: hides secrets.
+    """
     numbers = {run: i for i, run in enumerate(runs)}
     kept = _Values(numbers, per_query)
     packed = {
@@ -65,7 +69,8 @@ def write(
         "figures": list(data),
     }
     text = json.dumps(packed, ensure_ascii=False, separators=(",", ":"))
-    return json.dumps({"schema": SCHEMA, "packed": pack(mask(text).encode()), "values": pack(kept.numbers.tobytes())})
+    packed_text = {"packed": pack(mask(text).encode()), "values": pack(kept.numbers.tobytes())}
+    return json.dumps({"schema": SCHEMA, **packed_text}), list(kept.unread.values())
 
 
 def pack(content: bytes) -> str:
@@ -102,6 +107,7 @@ class _Values:
     series: list[dict[str, Any]] = field(default_factory=list)
     queries: dict[tuple[str, ...], int] = field(default_factory=dict)
     known: dict[tuple[str, ...], int | None] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)  # run -> why its file cannot be read
     is_full: bool = False
 
     def add(self, records: Sequence[Record]) -> tuple[list[int], list[int]]:
@@ -120,7 +126,13 @@ class _Values:
 
     def _store(self, r: Record) -> int | None:
         """The number of a new series; None where none was kept, or there is no more room."""
-        values = None if self.is_full or r.run_id not in self.runs else self.per_query(r)
+        if self.is_full or r.run_id not in self.runs or r.run_id in self.unread:
+            return None
+        try:
+            values = self.per_query(r)
+        except DataError as e:  # the numbers of the page stand without them
+            self.unread[r.run_id] = str(e)
+            return None
         if not values:
             return None
         if len(self.numbers) + len(values) > MOST_VALUES:

@@ -18,6 +18,7 @@ from irctl.commands.report.report import report
 from irctl.config import from_sets, resolve
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.evaluate import written
 from irctl.training.run_files.journal import TrainingJournal
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -85,7 +86,7 @@ def evaluation(
                 run.artifact("in", path.name, path, sha256=f"content of {parent.id} {path.name}")
         store.write_per_query(run.out / store.PER_QUERY, rows)
         (run.out / store.EVAL).write_text(json.dumps({"results": results, "searches": [told]}))
-        run.artifact("out", "eval", run.out / store.EVAL)
+        written.record(run)
     return run
 
 

@@ -91,7 +91,7 @@ def test_an_evaluation_gives_its_result_with_its_queries_and_the_test_against_it
     found = {"results": [result(0.48), result(0.76, measure="RR@10")], "searches": [{"rows": 1400}]}
     (run.out / files.EVAL).write_text(json.dumps(found))
     test = {"split": "test", "measure": "nDCG@10", "delta": 0.02, "ci_low": -0.01, "ci_high": 0.05}
-    paired_tests.keep(run.out, [{**test, "p_adj": 0.031, "family": 3, "baseline": base.id}])
+    paired_tests.keep(run, [{**test, "p_adj": 0.031, "family": 3, "baseline": base.id}])
     run.finish("completed")
     paragraph = told(run)
     assert paragraph.startswith("Evaluated a/b on cranfield test (45 queries) over 1,400 documents.")

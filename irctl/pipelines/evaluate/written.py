@@ -1,0 +1,53 @@
+"""What an evaluation left in its run folder, read back only where it is what the run wrote.
+
+A number whose file has another hash than its run recorded cannot be traced. Errors name the run and not its folder:
+cards repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from irctl.errors import DataError
+from irctl.ledger import altered
+from irctl.pipelines.evaluate import best_documents
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
+
+if TYPE_CHECKING:
+    from irctl.ledger.query import RunRecord
+    from irctl.ledger.recording import RunHandle
+
+Values = Mapping[tuple[str, str, str], Mapping[str, float]]
+"""(data set, split, measure) -> query id -> value."""
+
+
+def record(run: RunHandle) -> None:
+    """Note what was written with its hashes, for what reads it back."""
+    for kind, name in (("eval", EVAL), ("per_query", PER_QUERY), ("best", best_documents.FILE)):
+        if (run.out / name).is_file():
+            run.artifact("out", kind, run.out / name)
+
+
+def read_means(run: RunRecord) -> dict[str, Any]:
+    """eval.json of a run. DataError where it is missing, damaged or altered."""
+    altered.refuse(run, "eval")
+    return read_json(run.folder / "out" / EVAL)
+
+
+def read_values(run: RunRecord) -> Values:
+    """Per-query values of a run; none of one that is no evaluation. DataError as above."""
+    path = run.folder / "out" / PER_QUERY
+    if run.columns.get("command") != "eval" and not path.is_file():
+        return {}
+    name = f"run {run.id}: out/{PER_QUERY}"
+    if not path.is_file():
+        raise DataError(f"{name}: no per-query values there", hint="Evaluate it again with irctl eval")
+    altered.refuse(run, "per_query")
+    return read_per_query(path, name)
+
+
+def read_best(run: RunRecord) -> Mapping[tuple[str, str], Mapping[str, list[str]]]:
+    """(data set, split) -> query id -> best documents of a run; empty where it did not keep them. DataError alike."""
+    altered.refuse(run, "best")
+    return best_documents.read(run.folder / "out" / best_documents.FILE)

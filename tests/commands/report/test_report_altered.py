@@ -1,0 +1,95 @@
+"""Evaluations whose files are not what their run wrote, or are gone: no number of them passes as traced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_report_command import evaluation, irctl
+from typer.testing import CliRunner, Result
+
+from irctl.commands.runs.runs import app
+from irctl.ledger.recording import RunHandle
+from irctl.pipelines.evaluate import files as store
+
+EDITED = "out/eval.json is not what the run wrote: expected sha256 "
+
+
+@pytest.fixture
+def two(own_folders: Path) -> tuple[RunHandle, RunHandle]:
+    """An untouched evaluation of .4, and one of .3 that a test spoils."""
+    return evaluation(None, 0.4, model="sound"), evaluation(None, 0.3, model="spoilt")
+
+
+def runs(*argv: str) -> Result:
+    return CliRunner().invoke(app, list(argv))
+
+
+def edit_means(run: RunHandle) -> None:
+    file = run.out / store.EVAL
+    text = file.read_text()
+    assert '"value": 0.3,' in text or '"value": 0.3}' in text
+    file.write_text(text.replace('"value": 0.3', '"value": 0.9'))
+
+
+def cut_values(run: RunHandle) -> None:
+    file = run.out / store.PER_QUERY
+    file.write_bytes(file.read_bytes()[:200])
+
+
+def forge_values(run: RunHandle) -> None:
+    rows = [r | {"value": 1.0} for r in store.read_rows(run.out / store.PER_QUERY)]
+    store.write_per_query(run.out / store.PER_QUERY, rows)
+
+
+def test_an_edited_evaluation_is_left_out_of_a_report_and_refused_where_it_is_named(two: tuple[RunHandle, ...]) -> None:
+    sound, spoilt = two
+    edit_means(spoilt)
+    assert runs("reindex").exit_code == 0
+    told = irctl("--json")
+    (table,) = json.loads(told.stdout)["tables"]
+    assert [row["cells"]["nDCG@10"]["value"] for row in table["rows"]] == [0.4]
+    (note,) = [n for n in table["notes"] if n.startswith("Left out")]
+    assert f"run {spoilt.id}: {EDITED}" in note and ", found " in note
+    assert f"run {spoilt.id}: {EDITED}" in irctl("--format", "csv").stderr
+    named = irctl("--run", sound.id, "--run", spoilt.id)
+    assert named.exit_code == 3 and named.stderr.count("\n") == 1 and f"run {spoilt.id}: {EDITED}" in named.stderr
+
+
+def test_reindex_and_show_say_what_was_edited_and_show_nothing_of_it(two: tuple[RunHandle, ...]) -> None:
+    sound, spoilt = two
+    edit_means(spoilt)
+    done = runs("reindex", "--json")
+    (line,) = json.loads(done.stdout)["altered"]
+    assert line.startswith(f"run {spoilt.id}: {EDITED}") and f"warning: {line}" in done.stderr
+    shown = runs("show", spoilt.id).stdout
+    assert line in shown and "0.9" not in shown
+    assert json.loads(runs("show", spoilt.id, "--json").stdout)["altered"] == [line]
+    assert json.loads(runs("show", sound.id, "--json").stdout)["altered"] == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (forge_values, "out/per_query.parquet is not what the run wrote: expected sha256 "),
+        (cut_values, "out/per_query.parquet is not what the run wrote: expected sha256 "),
+        (lambda run: (run.out / store.PER_QUERY).unlink(), "out/per_query.parquet: no per-query values there"),
+    ],
+)
+def test_values_by_query_that_are_spoilt_or_gone_are_said_and_test_nothing(
+    spoil: object, why: str, two: tuple[RunHandle, ...]
+) -> None:
+    sound, spoilt = two
+    spoil(spoilt)  # type: ignore[operator]
+    compared = runs("diff", sound.id, spoilt.id, "--json")
+    found = json.loads(compared.stdout)
+    assert found["tests"] == [] and any(
+        f"nothing is tested: run {spoilt.id}" in w and why in w for w in found["warnings"]
+    )
+    tested = irctl("--baseline", "sound")
+    assert tested.exit_code == 3 and tested.stderr.count("\n") == 1 and why in tested.stderr
+    page = irctl("--format", "html")
+    assert page.exit_code == 0, page.output
+    (said,) = [line for line in page.stdout.splitlines() if "Values by query left out:" in line]
+    assert why in said and said.count(spoilt.id) >= 1 and sound.id not in said
