@@ -71,10 +71,16 @@ def out(line: str, *, is_drawn: bool = False) -> None:
     _print(line if is_drawn else visible(line))
 
 
+class ReaderGone(Exception):
+    """Nobody reads standard output any more, as behind `| head`."""
+
+
 def _print(text: str) -> None:
-    """To stdout; its errors name it."""
+    """To stdout; its errors name it. ReaderGone where its reader has left."""
     try:
         print(text, file=sys.stdout)  # noqa: T201
+    except BrokenPipeError as e:
+        raise ReaderGone from e
     except OSError as e:
         e.filename = e.filename or "standard output"
         raise
@@ -146,7 +152,9 @@ def table(
     console = _console(stderr=False, no_color=no_color)
     least = sum((c.min_width or LEAST_WIDTH) + COLUMN_GAP for c in drawn.columns) if whole else 0
     console.width = max(console.width, least)  # on a narrower terminal lines are broken, ids are not cut
-    console.print(drawn)
+    with console.capture() as drawing:
+        console.print(drawn)
+    _print(drawing.get().removesuffix("\n"))
 
 
 def _draw_plain(heads: list[str], texts: list[list[str]], numeric: list[bool], no_color: bool) -> bool:
@@ -156,8 +164,10 @@ def _draw_plain(heads: list[str], texts: list[list[str]], numeric: list[bool], n
     if not lines:
         return False
     if console:
-        console.print(lines.pop(0), style="bold")
-    print("\n".join(lines), file=sys.stdout)  # noqa: T201
+        with console.capture() as head:
+            console.print(lines.pop(0), style="bold", end="")
+        lines.insert(0, head.get())
+    _print("\n".join(lines))
     return True
 
 

@@ -199,6 +199,16 @@ def test_results_that_cannot_be_printed_are_one_line(line: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("line", ["settings --json", "settings", "recipes show sycl-compare", "recipes ls"])
+def test_a_reader_that_leaves_early_is_no_error(line: str) -> None:
+    words = [sys.executable, "-c", "from irctl.cli import main; main()", *line.split()]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_ledger_that_cannot_be_made_again_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
     (tmp_path / "runs" / "ledger.db").mkdir(parents=True)

@@ -44,8 +44,8 @@ def guarded(
             emit_error("Stopped", "interrupted", "The same command continues", errors.SIGINT)
         console.error("interrupted; the same command continues")
         raise typer.Exit(errors.SIGINT) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `| head`
+    except console.ReaderGone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
         raise typer.Exit(errors.OK) from None
     except (typer.Exit, typer.Abort):
         raise
