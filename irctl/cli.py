@@ -25,7 +25,7 @@ from irctl.commands import (
     train,
 )
 from irctl.commands.demo import demo
-from irctl.commands.frame import guard, pages
+from irctl.commands.frame import guard, pages, usage
 from irctl.commands.frame.options import with_display
 from irctl.commands.report import report
 from irctl.commands.runs import runs
@@ -56,9 +56,6 @@ app.command("settings")(settings.show_settings)
 app.command("help")(help.show_help)
 
 
-EXAMPLES = "\b\nExamples:"
-
-
 def _finish(group: typer.Typer) -> None:
     """Give every command the options of display and a page in groups, its `Examples:` below, where an eye ends.
 
@@ -67,22 +64,15 @@ def _finish(group: typer.Typer) -> None:
     for command in group.registered_commands:
         if command.callback is not None:
             command.callback = with_display(command.callback)
-        text, mark, examples = (inspect.getdoc(command.callback) or "").partition(EXAMPLES)
+        text, mark, examples = (inspect.getdoc(command.callback) or "").partition(usage.EXAMPLES)
         command.help, command.epilog, command.cls = text.strip(), mark + examples, pages.Page
         command.short_help = " ".join(text.strip().partition("\n\n")[0].split())  # whole: Typer cuts its own
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
             inner.short_help = inner.typer_instance.info.help
             _finish(inner.typer_instance)
-            first = [_first_example(command.epilog or "") for command in inner.typer_instance.registered_commands]
-            inner.epilog = inner.typer_instance.info.epilog = f"{EXAMPLES}\n" + "\n".join(first)
-
-
-def _first_example(epilog: str) -> str:
-    """The first line under `Examples:`, with those that it goes on in."""
-    lines = epilog.partition(EXAMPLES)[2].lstrip("\n").splitlines()
-    ends = next((i for i, line in enumerate(lines) if not line.endswith("\\")), 0)
-    return "\n".join(lines[: ends + 1])
+            first = [usage.first_example(command.epilog or "") for command in inner.typer_instance.registered_commands]
+            inner.epilog = inner.typer_instance.info.epilog = f"{usage.EXAMPLES}\n" + "\n".join(first)
 
 
 _finish(app)
@@ -114,14 +104,12 @@ def main() -> None:
             sys.exit(errors.SIGINT)
         if isinstance(e, OSError):  # of a help page; commands say theirs themselves
             sys.exit(_leave(e))
-        if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
+        if not usage.is_usage_error(e):
             raise
-        message, context = " ".join(e.format_message().split()), getattr(e, "ctx", None)
-        hint = f"{context.command_path if context else app.info.name} --help lists the options"
+        message, hint = usage.describe(e, typer.main.get_command(app), sys.argv[1:])
         if "--json" in sys.argv:
             guard.emit_error("UsageError", message, hint, errors.USAGE)
-        end = "" if message.endswith((".", "?")) else "."
-        console.error(message if "--json" in sys.argv else f"{message}{end} {hint}")
+        console.error(guard.mask_secrets(str(errors.ConfigError(message, hint=hint))))
         code = errors.USAGE
     sys.exit(_flush(code if isinstance(code, int) else errors.OK))
 

@@ -135,25 +135,40 @@ def test_a_usage_error_under_json_is_one_object(words: list[str]) -> None:
     found = json.loads(done.stdout)
     assert done.returncode == found["exit_code"] == errors.USAGE
     assert (found["schema"], found["kind"]) == ("irctl/error/1", "UsageError")
-    assert done.stderr == f"error: {found['message']}\n" and words[1 if len(words) > 1 else 0] in found["message"]
+    assert (
+        done.stderr == f"error: {found['message']}. {found['hint']}\n"
+        and words[1 if len(words) > 1 else 0] in found["message"]
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("trian", "No such command 'trian'. Did you mean 'train'? irctl --help lists the options"),
-        ("search --retriever foo", "expected dense or bm25, found 'foo'. irctl search --help lists the options"),
-        ("train --max-steps x", "unable to parse string as an integer. irctl train --help lists the options"),
+        ("trian", "no command 'trian'. Did you mean 'train'? irctl --help lists the commands"),
+        ("search --retriever foo", "--retriever: expected dense or bm25, found 'foo'. irctl search --help"),
+        (
+            "train --max-steps x",
+            "--max-steps: expected a whole number, found 'x'. irctl train --help lists the options",
+        ),
+        ("runs diff latest", "irctl runs diff A B: expected B, found nothing. Such as: irctl runs diff latest:search"),
+        ("runs ls --limit -3", "--limit: expected 0 or more, found '-3'. irctl runs ls --help lists the options"),
+        ("report --width=abc", "--width: expected a number, found 'abc'. irctl report --help lists the options"),
+        ("report --figure", "--figure: expected a value, found nothing. irctl report --help lists the options"),
+        ("runs export X -o F", "irctl runs export: no option -o. irctl runs export --help lists the options"),
+        ("search --retreiver x", "irctl search: no option --retreiver. Did you mean --retriever, --recipe?"),
+        ("doctor x", "irctl doctor: expected no more, found x. irctl doctor --help lists the options"),
+        ("encode --json=x", "--json: expected no value. irctl encode --help lists the options"),
+        ("runs gc --older-than inf", "--older-than: expected a finite number, found inf. irctl runs gc --help"),
     ],
 )
-def test_a_usage_error_is_one_line(
+def test_a_usage_error_is_one_line_with_what_was_expected_found_and_comes_next(
     words: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["irctl", *words.split()])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     (line,) = capsys.readouterr().err.splitlines()
-    assert ended.value.code == errors.USAGE and line.startswith("error: ") and line.endswith(said)
+    assert ended.value.code == errors.USAGE and line.startswith(f"error: {said}")
 
 
 def test_other_lines_under_json_end_as_they_do_without(tmp_path: Path) -> None:

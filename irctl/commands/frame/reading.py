@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from irctl.command_line import CommandLine, Option, Read
+from irctl.commands.frame import usage
 from irctl.commands.frame.options import ROLES
 from irctl.errors import ConfigError
 from irctl.plugins import nearest
@@ -27,9 +28,11 @@ def reader(root: Any) -> Read:
         try:
             return _read(root, command, path, rest)
         except Exception as e:
-            if not hasattr(e, "format_message"):  # what Typer's usage errors have in common
+            if not usage.is_usage_error(e):
                 raise
-            raise ConfigError(f"irctl {' '.join(path)}: {e.format_message()}") from None
+            message, hint = usage.describe(e, root, (*path, *rest))
+            where = f"irctl {' '.join(path)}"
+            raise ConfigError(message if message.startswith(where) else f"{where}: {message}", hint=hint) from None
 
     return read
 

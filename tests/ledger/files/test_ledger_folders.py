@@ -153,7 +153,7 @@ def test_repeating_a_run_names_its_settings_file_and_what_differs(monkeypatch: p
 
 def test_a_line_that_irctl_has_no_more_is_shown_with_what_is_wrong_in_it() -> None:
     run = finished("train", argv=["irctl", "train", "--gone", "1"])
-    with pytest.raises(DataError, match=r"its command line is none any more: irctl train: No such option.* ran: irctl"):
+    with pytest.raises(DataError, match=r"its command line is none any more: irctl train: no option.* ran: irctl"):
         reproduce.recipe(query.find_run(run.id), line_of)
 
 

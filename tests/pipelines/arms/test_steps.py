@@ -153,7 +153,7 @@ def test_seeds_that_are_asked_for_outrank_those_of_an_arm_and_of_the_group(file:
             VECTORS.replace("encode", "encod"),
             r"encod: irctl encod: no such command. Did you mean 'encode'",
         ),
-        (VECTORS.replace("encode", "encode --modl x"), r"\[vectors\]: encode --modl x: irctl encode: No such option"),
+        (VECTORS.replace("encode", "encode --modl x"), r"\[vectors\]: encode --modl x: irctl encode: no option --modl"),
         (VECTORS.replace("encode", "encode --dry-run"), "how a step runs is said for the group"),
         (
             VECTORS.replace("encode", "eval --index {run}"),
