@@ -153,7 +153,7 @@ def _comment(table: Table, cells: tuple[Cell, ...], columns: Sequence[int]) -> s
 
 def _origin(table: Table) -> list[str]:
     lines = [f"% made by: {_one_line(table.command)}"] if table.command else []
-    return [*lines, f"% commit: {table.commit}"] if table.commit else lines
+    return [*lines, f"% commit of its runs: {table.commit}"] if table.commit else lines
 
 
 def _caption(table: Table) -> str:

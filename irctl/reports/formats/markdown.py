@@ -21,7 +21,9 @@ def render(table: Table, *, ids: bool = False) -> str:
             lines += ["", f"<details><summary>{title}</summary>", ""]
             lines += [*(f"- {_escape(one.line)}" for one in found), "", "</details>", ""]
     if table.command:
-        lines.append(f"- Made by `{table.command}`" + (f" at {table.commit[:12]}" if table.commit else ""))
+        lines.append(
+            f"- Made by `{table.command}`" + (f"; its runs at commit {table.commit[:12]}" if table.commit else "")
+        )
     return "\n".join(lines) + "\n"
 
 

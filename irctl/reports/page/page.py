@@ -66,10 +66,10 @@ def _title(tables: Sequence[Table]) -> str:
 
 
 def _made(tables: Sequence[Table]) -> str:
-    """The command that makes the page again, and the commit."""
+    """The command that makes the page again, and the commit that its runs were made at, where it is one."""
     command = next((t.command for t in tables if t.command), "")
     commits = sorted({t.commit[:12] for t in tables if t.commit})
-    at = f" at commit {markup.text(commits[0])}" if len(commits) == 1 else ""
+    at = f"; its runs at commit {markup.text(commits[0])}" if len(commits) == 1 else ""
     return f'<p class="made">Made by <code>{markup.text(command)}</code>{at}</p>' if command else ""
 
 

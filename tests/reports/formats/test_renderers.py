@@ -53,7 +53,7 @@ def test_latex_escapes_its_special_characters_and_carries_runs_as_comments(table
     escaped = r"odd\_name 50\% \& \#1 \textasciitilde{}\$\textasciicircum{}\textbackslash{}\{x\}"
     assert escaped in text
     assert "% run run-MiniLM pq-cranfield-0" in text
-    assert "% made by: irctl report --format latex" in text and "% commit: abc123" in text
+    assert "% made by: irctl report --format latex" in text and "% commit of its runs: abc123" in text
 
 
 def test_latex_marks_best_second_and_significance(table: Table) -> None:
