@@ -14,7 +14,7 @@ from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models.fingerprints import fingerprint_of
 from irctl.models.locate import find_local
-from irctl.pipelines.cards import page
+from irctl.pipelines.cards import elsewhere, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
 from irctl.pipelines.lineage.run_settings import short_name
@@ -76,8 +76,8 @@ def _find_encoder(model: str) -> NamedEncoder:
     if located is None or located.origin not in ("run", "package", "hub"):  # a folder may be another by now
         name = page.name_on_hub(model, ".") if located is None else f"a local folder ({short_name(model)})"
         return NamedEncoder(name or page.without_folders(model), bool(name) and located is None, {})
-    words = f"the encoder that run {model} trained" if located.origin == "run" else model
-    return NamedEncoder(words, located.origin != "run", page.list_weights(located.folder))
+    is_there = located.origin != "run" or bool(elsewhere.find_upload(model))
+    return NamedEncoder(elsewhere.name_model(model, "."), is_there, page.list_weights(located.folder))
 
 
 def _key_of_encoder(bundle: Bundle, run: RunRecord | None) -> str:

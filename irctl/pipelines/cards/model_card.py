@@ -21,7 +21,7 @@ from irctl.models.compressive import folder as compressors
 from irctl.models.locate import find_local
 from irctl.models.reading import FILE as SETTINGS
 from irctl.models.similarity import SIMILARITIES
-from irctl.pipelines.cards import page
+from irctl.pipelines.cards import elsewhere, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
 from irctl.training.run_files import epoch_folders, journal
@@ -94,9 +94,8 @@ def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", whic
         ("Results", _results(run, results)),
         ("Made by", page.made_by(run)),
     )
-    return ModelCard(
-        f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{_says(run, page.name_model(base, cwd), is_compressor)}\n\n{body}"
-    )
+    said = _says(run, elsewhere.name_model(base, cwd), is_compressor)
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{said}\n\n{body}")
 
 
 def _says(run: RunRecord, base: str, is_compressor: bool) -> str:
@@ -179,7 +178,7 @@ def _use(repo: str, own: Mapping[str, Any]) -> str:
     if not alone:
         lines += ['documents = model.encode_document(["a passage"])', "scores = model.similarity(queries, documents)"]
         return page.code("\n".join(lines), "python")
-    theirs = page.without_folders(str(alone.get("model") or "another encoder"))
+    theirs = elsewhere.name_model(str(alone.get("model") or "another encoder"), ".")
     said = f"An encoder of queries alone: documents are encoded by {theirs}"
     return f"{said}{', and its codes are in a bundle of irctl' if alone.get('codes') else ''}.\n\n" + page.code(
         "\n".join(lines), "python"
@@ -190,7 +189,7 @@ def _use_of_compressor(folder: Path) -> str:
     about = compressors.read(folder)
     ratios = ", ".join(f"{r}x" for r in about.ratios)
     return (
-        f"Rows in place of the tokens of a context ({ratios}), for {about.lm['name']} alone "
+        f"Rows in place of the tokens of a context ({ratios}), for {elsewhere.name_model(about.lm['name'], '.')} alone "
         f"(weights `{about.lm['weights']}`).\n\n"
     ) + page.code("irctl eval --model FOLDER --task TASK")
 
@@ -204,6 +203,9 @@ def _licence_of_base(run: RunRecord, base: str) -> str | None:
     """What the card of the model that a training began with says, where it lies on this machine."""
     from huggingface_hub import ModelCard
 
+    trained = query.select("id = ?", (base_of(run).run,))  # its card may be older than the licence of its base
+    if trained:
+        return _licence_of_base(trained[0], base_of(trained[0]).name)
     folders = [Path(read["path"]) for read in query.artifacts(run, role="in", kind="model")]
     if not folders and (located := find_local(base)) is not None:  # trained against codes, whose encoder it took
         folders = [located.folder]

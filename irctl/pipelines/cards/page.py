@@ -119,11 +119,6 @@ def without_folders(text: str) -> str:
     return LOCAL.sub(lambda m: m[1] + short_name(m[2]), text)
 
 
-def name_model(model: str, cwd: str) -> str:
-    """A model as a reader elsewhere may know it. cwd: where the run worked, in which a relative path is one."""
-    return f"a local folder ({short_name(model)})" if model and Path(cwd, model).is_dir() else without_folders(model)
-
-
 def list_settings(run: RunRecord) -> list[dict[str, object]]:
     """Settings of the science that are not the defaults, with where they came from; of a training alone, its own."""
     stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")

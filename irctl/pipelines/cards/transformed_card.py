@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irctl.ledger.query import RunRecord
-from irctl.pipelines.cards import page
+from irctl.pipelines.cards import elsewhere, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
 from irctl.pipelines.lineage.run_settings import short_name
@@ -50,4 +50,4 @@ def make(run: RunRecord, base: str, facts: Mapping[str, Any], results: Sequence[
         ("Made by", page.made_by(run)),
     )
     what = f"its vectors transformed by {facts['transform']}: two routes, for queries and documents."
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{page.name_model(base, cwd)}, {what}\n\n{body}")
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{elsewhere.name_model(base, cwd)}, {what}\n\n{body}")

@@ -13,7 +13,7 @@ from irctl.index import shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
-from irctl.pipelines.cards import bundle_card, model_card, page
+from irctl.pipelines.cards import bundle_card, elsewhere, model_card, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.export import local_paths
 from irctl.pipelines.export.local_paths import Content
@@ -173,7 +173,7 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     made = _ask(lambda: api.create_repo(repo, repo_type=shared.repo_type, private=private or None, exist_ok=True), repo)
     message = f"irctl: {shared.kind} {shared.sha256[:12]}"
     done = _ask(lambda: api.create_commit(repo, adds, commit_message=message, repo_type=shared.repo_type), repo)
-    run.event("info", "uploaded", f"{made} at {done.oid}")
+    run.event("info", elsewhere.UPLOADED, f"{repo}: {made} at {done.oid}")
     run.artifact("out", "export", run.out / page.FILE, format=HUB)
     payload = {"export": str(made), "format": HUB, "commit": done.oid, "bytes": size, "files": len(adds)}
     return {**payload, "source": str(shared.folder), "ids": [str(made)]}

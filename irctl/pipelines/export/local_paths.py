@@ -20,13 +20,15 @@ from irctl.index.learned_bundle import ENCODER, fingerprint_files
 from irctl.models import reading
 from irctl.models.compressive import folder as compressors
 from irctl.models.locate import ADAPTER
-from irctl.pipelines.cards import page
+from irctl.pipelines.cards import elsewhere, page
 
 Content = Path | bytes
 """A file as it lies there, or what is sent in its place."""
 OWN = (reading.FILE, compressors.FILE)
 TEXTS = ("encoder", "reading", "prompts", "query_prompt", "passage_prompt", "title_join", "instructions")
 """Keys of irctl's own files whose values are texts for a model, or are compared with those of another."""
+MODELS = ("model", "base_model")
+"""Keys whose value may be a run; a model that was uploaded is named as it is there."""
 FOREIGN = ("config.json", "tokenizer_config.json", ADAPTER)
 NAMED = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 """Keys of files of transformers and peft that may name a folder; their other values may be templates."""
@@ -66,12 +68,14 @@ def _of_file(path: Path) -> Content:
     return path if shared == said else f"{json.dumps(shared, indent=1, ensure_ascii=False)}\n".encode()
 
 
-def _shorten(value: Any) -> Any:
+def _shorten(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {k: v if k in TEXTS else _shorten(v) for k, v in value.items()}
+        return {k: v if k in TEXTS else _shorten(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [_shorten(v) for v in value]
-    return page.without_folders(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return (key in MODELS and elsewhere.find_upload(value)) or page.without_folders(value)
 
 
 def _shorten_named(value: Any) -> Any:

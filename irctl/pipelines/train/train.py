@@ -62,6 +62,8 @@ def train(
         run.note(model=config.model.name)
     run.note(global_batch=plan.global_)  # of its negatives nothing is known before the groups are drawn
     data = preparation.kind_of(config.train.method).prepare(config, run, reporter)
+    if data.config.model.name != config.model.name:
+        run.note(model=data.config.model.name)  # the index says whose queries it takes
     config = data.config
     _record_taken(asked, config, run)
     if data.sizes:

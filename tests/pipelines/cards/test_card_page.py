@@ -11,7 +11,7 @@ import pytest
 
 from irctl import hashing
 from irctl.ledger import query
-from irctl.pipelines.cards import model_card, page
+from irctl.pipelines.cards import elsewhere, model_card, page
 
 
 def run(**columns: Any) -> Any:
@@ -63,9 +63,9 @@ def test_settings_that_were_chosen_but_hold_anyway_are_no_settings_that_are_not_
 def test_a_model_that_lies_here_is_called_a_local_folder_also_by_a_relative_path(tmp_path: Path) -> None:
     (tmp_path / "models" / "mine").mkdir(parents=True)
     for name in ("models/mine", str(tmp_path / "models" / "mine")):
-        assert page.name_model(name, str(tmp_path)) == "a local folder (mine)"
+        assert elsewhere.name_model(name, str(tmp_path)) == "a local folder (mine)"
         assert page.name_on_hub(name, str(tmp_path)) == ""
-    assert page.name_on_hub("models/mine", "/") == page.name_model("models/mine", "/") == "models/mine"
+    assert page.name_on_hub("models/mine", "/") == elsewhere.name_model("models/mine", "/") == "models/mine"
 
 
 def test_a_file_that_changed_since_it_was_read_has_no_sha256_in_the_card(

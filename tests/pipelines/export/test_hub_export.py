@@ -15,6 +15,7 @@ from workspace import Workspace
 
 from irctl import hashing
 from irctl.ledger import query
+from irctl.pipelines.cards import elsewhere
 
 LENGTHS = "--set encoder.query_max_len=16 --set encoder.passage_max_len=24"
 SMALL = f"--set data.group_size=3 --set batch.global=4 {LENGTHS}"
@@ -192,7 +193,7 @@ def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(made: Workspace,
     card = str(DatasetCard(sent["README.md"].decode()))
     trained = query.find_run("latest:train")
     assert "| bytes a vector | 32 of 128 in float32 (32 dimensions) |" in card
-    assert f"| encoder of the documents | the encoder that run {trained.id} trained |" in card
+    assert f"| encoder of the documents | {elsewhere.name_model(trained.id, '.')} |" in card
     assert manifest["quantizer"]["sha256"] in card
     assert "the same vectors uncompressed" in card and "(family of 3)" in card and "`batch.global`" not in card
 

@@ -16,6 +16,7 @@ from workspace import Workspace
 
 from irctl import api
 from irctl.ledger import query
+from irctl.pipelines.cards import elsewhere
 
 TELLING = "thesis of jane (v1) | draft"
 SHORT = "--set encoder.query_max_len=16 --set encoder.passage_max_len=24"
@@ -96,3 +97,35 @@ def test_a_bundle_from_there_is_whole_and_ranks_alike(
     if kind == "trained codes":
         encoder.write_text(encoder.read_text().replace("irctl-encoder", "another"))
         assert "expected the query encoder of" in place.run(f"compress --verify --out {there}").err
+
+
+def card_of(place: Workspace, source: str) -> str:
+    return "\n".join(place.ok(f"export {source} --to hub --repo me/x --dry-run --json").json["plan"]["card"])
+
+
+def test_an_encoder_is_called_as_a_reader_can_find_it(
+    place: Workspace, home: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = query.find_run("latest:dense")
+    with monkeypatch.context() as patch:
+        patch.setattr(elsewhere, "find_upload", lambda _: "")
+        card = card_of(place, query.find_run("latest:pq").id)
+    assert f"Queries are encoded by the encoder that run {run.id} trained (its weights below)" in card
+    place.ok(f"export {run.id} --to hub --repo me/dense")
+    place.ok("export latest:pq --to hub --repo me/codes")
+    sent = hub.commits[-1][1]
+    assert json.loads(sent["manifest.json"])["about"]["model"] == "me/dense"
+    card = sent["README.md"].decode()
+    assert "Queries are encoded by me/dense; irctl" in card and "--index bundle --data COLLECTION" in card
+    assert "documents are encoded by me/dense, and its codes" in card_of(place, "latest:jpq")
+
+
+def test_the_card_of_a_trained_query_side_has_the_licence_its_bundle_and_its_encoder(
+    place: Workspace, home: Path, hub: LocalHub
+) -> None:
+    dense, jpq = query.find_run("latest:dense"), query.find_run("latest:jpq")
+    assert jpq.columns["model"] == dense.id  # that of the index, not the default
+    (home / "base" / "README.md").write_text("---\nlicense: mit\n---\n")
+    card = card_of(place, jpq.id)
+    assert "\nlicense: mit\n" in card and "| bundle | pq, 3 bytes a vector, of words |" in card
+    assert f"| model | {dense.id} |" in card
