@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from irctl.reports import query_counts
 from irctl.reports.columns import Column, fact_column
 from irctl.reports.comparisons import average_queries
 from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
@@ -149,7 +150,7 @@ def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell
 def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: Sequence[Record]) -> list[str]:
     if not every:
         return []
-    notes = [f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} questions. Measures ×100."]
+    notes = [f"Data: {query_counts.tell(every[0].cell[:2], every, 'questions')}. Measures ×100."]
     ends: Mapping[str, float] = rows[0].records[-1].facts
     told = [
         f"{name} closed {100 * ends[f'closed {name}']:.1f}, open {100 * ends[f'open {name}']:.1f}"

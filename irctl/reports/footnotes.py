@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from irctl.reports import equal_bytes, isotropy
+from irctl.reports import equal_bytes, isotropy, query_counts
 from irctl.reports.columns import Column, averaged
 from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed, find_uncompressed, index_wholes
 from irctl.reports.significance import CORRECTED, Comparison
@@ -49,7 +49,7 @@ def write_footnotes(
     """Notes in the order a reader needs them."""
     cells = list(dict.fromkeys((c.dataset, c.split) for c in columns if c.kind == "measure"))
     used = [r for r in records if (r.dataset, r.split) in cells]
-    notes = _datasets(cells, next((averaged(c, columns) for c in columns if c.kind == "average"), []))
+    notes = _datasets(cells, next((averaged(c, columns) for c in columns if c.kind == "average"), []), records)
     if any(c.kind == "measure" for c in columns):
         notes.append(f"Measures ×100; {BEST}, decided on the rounded value.")
     notes += _seeds(used)
@@ -167,16 +167,18 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
     return notes
 
 
-def _datasets(cells: Sequence[tuple[str, str]], averaged_over: Sequence[tuple[str, str, str]]) -> list[str]:
+def _datasets(
+    cells: Sequence[tuple[str, str]], averaged_over: Sequence[tuple[str, str, str]], records: Sequence[Record]
+) -> list[str]:
     """What the columns are of, and what their average is over; sets of it that nobody evaluated are named."""
-    notes = [f"Data: {_shown(cells)}."] if cells else []
+    notes = [f"Data: {_shown(cells, records)}."] if cells else []
     over = [(d, s) for d, s, _ in averaged_over]
     if over and set(over) == set(cells):
         notes[0] += f" Avg: mean over these {len(cells)}, where all are there."
     elif over:
         there = [place for place in over if place[1]]
         lacking = [d for d, s in over if not s]
-        notes.append(f"Avg: mean over {len(over)}, where all are there: {_shown(there)}.")
+        notes.append(f"Avg: mean over {len(over)}, where all are there: {_shown(there, records)}.")
         if lacking:
             notes.append(f"Avg is blank: nothing was evaluated on {', '.join(lacking)}.")
     return notes
@@ -192,11 +194,11 @@ def _self_match(records: Sequence[Record]) -> list[str]:
     return [f"Documents with the query's own id: {'; '.join(told)}."] if told else []
 
 
-def _shown(cells: Sequence[tuple[str, str]]) -> str:
-    """Data sets with their splits, and the group that they are."""
+def _shown(cells: Sequence[tuple[str, str]], records: Sequence[Record]) -> str:
+    """Data sets with their splits and numbers of queries, and the group that they are."""
     names = frozenset(d for d, _ in cells)
     group = next((f" ({g})" for g, members in GROUPS.items() if members == names), "")
-    return ", ".join(f"{d} {s}" for d, s in cells) + group
+    return ", ".join(query_counts.tell(cell, records) for cell in cells) + group
 
 
 def _seeds(records: Sequence[Record]) -> list[str]:

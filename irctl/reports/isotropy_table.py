@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from irctl.errors import ConfigError
-from irctl.reports import front, isotropy
+from irctl.reports import front, isotropy, query_counts
 from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
 from irctl.reports.records import Record, RowKey, refuse_mixed
@@ -140,7 +140,7 @@ def _notes(
 ) -> list[str]:
     notes = []
     if every:
-        notes.append(f"Data: {every[0].dataset} {every[0].split}, {every[0].n_queries} queries. Measures ×100.")
+        notes.append(f"Data: {query_counts.tell(every[0].cell[:2], every)}. Measures ×100.")
     if base is not None and compared:
         rule = f"paired {'t-test' if compared[0].test == 't' else 'randomisation test'} over queries"
         corrected = f"{CORRECTED[compared[0].correction]} over a family of {len(compared)}"

@@ -41,6 +41,11 @@ class Cell:
     sd: float | None = None
     records: tuple[Record, ...] = ()
 
+    @property
+    def queries(self) -> int | None:
+        """How many queries it is the mean over; the fewest where its seeds are of several numbers."""
+        return min((r.n_queries for r in self.records if r.n_queries), default=None)
+
 
 @dataclass(frozen=True)
 class Row:

@@ -110,7 +110,10 @@ def test_an_average_exists_only_where_every_cell_does_and_names_its_data_sets() 
         "A": {"avg": "60.0", "cranfield nDCG@10": "50.0", "scifact nDCG@10": "70.0"},
         "B": {"avg": "--", "cranfield nDCG@10": "60.0", "scifact nDCG@10": "--"},
     }
-    assert "Data: cranfield test, scifact test. Avg: mean over these 2, where all are there." in table.notes
+    assert (
+        "Data: cranfield test (45 queries), scifact test (45 queries). Avg: mean over these 2, where all are there."
+        in table.notes
+    )
 
 
 def test_columns_by_name_as_a_paper_lists_them() -> None:

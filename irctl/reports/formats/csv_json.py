@@ -19,12 +19,19 @@ TESTED = ("delta", "ci_low", "ci_high", "p_raw", "p_adj", "family")
 def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
     """One row a system and table, full precision, empty where missing; ids adds the runs behind each row.
 
-    Measures tested against a baseline are followed by the difference, its interval, p, corrected p and its family.
+    The number of queries is a column: `queries` of tables of one data set, else one after each data set's. Measures
+    tested against a baseline are followed by the difference, its interval, p, corrected p and its family.
     A column of words, such as a similarity, is one in which no row has a number.
     """
     keys = list(dict.fromkeys(c.key for t in tables for c in t.columns))
     tested = {c.key for t in tables for c in t.columns if any(_is_of(one, c) for one in _against_one(t))}
-    wide = [name for key in keys for name in (key, *(f"{key} {part}" for part in TESTED if key in tested))]
+    counts = {c.key: _count_column(c, t) for t in tables for c in t.columns if c.kind == "measure"}
+    wide = [
+        name
+        for key in keys
+        for name in (key, *(f"{key} {part}" for part in TESTED if key in tested), *filter(None, [counts.get(key)]))
+    ]
+    wide = list(dict.fromkeys(wide))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["table", "system", *map(make_inert, wide), *(["runs"] if ids else [])])
@@ -39,6 +46,11 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
                 else cell.value
                 for c, cell in zip(table.columns, row.cells, strict=True)
             }
+            of_count: dict[str, set[int]] = {}
+            for c, cell in zip(table.columns, row.cells, strict=True):
+                if c.key in counts and cell.queries is not None:
+                    of_count.setdefault(counts[c.key], set()).add(cell.queries)
+            values |= {name: ", ".join(map(str, sorted(found))) for name, found in of_count.items()}
             runs = dict.fromkeys(run for cell in row.cells for run in cell.runs)
             mine = [one for one in _against_one(table) if row.is_of(one.system)]
             for c in table.columns:
@@ -47,6 +59,12 @@ def render_csv(tables: Sequence[Table], *, ids: bool = False) -> str:
             cells = ["" if (v := values.get(key)) is None else v if isinstance(v, str) else repr(v) for key in wide]
             writer.writerow(map(make_inert, [table.title, row.label, *cells, *([" ".join(runs)] if ids else [])]))
     return out.getvalue()
+
+
+def _count_column(column: Column, table: Table) -> str:
+    """The name of the column that holds how many queries a measure is the mean over."""
+    places = {(c.dataset, c.split) for c in table.columns if c.kind == "measure"}
+    return f"{column.key} queries" if len(places) > 1 else "queries"
 
 
 def _against_one(table: Table) -> list[Comparison]:
@@ -72,6 +90,7 @@ def to_json(table: Table) -> dict[str, Any]:
                     | ({"mark": cell.mark} if cell.mark else {})
                     | ({"sign": cell.sign} if cell.sign else {})
                     | ({"sd": cell.sd} if cell.sd is not None else {})
+                    | ({"queries": cell.queries} if c.kind == "measure" and cell.queries is not None else {})
                     for c, cell in zip(table.columns, row.cells, strict=True)
                 },
             }

@@ -82,5 +82,6 @@ def test_json_holds_runs_notes_and_comparisons(table: Table) -> None:
         "text": "40.0",
         "runs": ["run-MiniLM-cranfield-0"],
         "mark": "best",
+        "queries": 45,
     }
     assert any(c["p_adj"] is not None for c in found["comparisons"]) and found["notes"]
