@@ -5,7 +5,7 @@ Compressed contexts are tested against truncation to as many tokens, question by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -46,6 +46,11 @@ class AnsweredRow:
     def ratio(self) -> int:
         """0 for a context that has none."""
         return int(self.records[-1].facts.get("ratio", 0))
+
+    @property
+    def model(self) -> str:
+        """The language model that read the contexts."""
+        return self.records[-1].model
 
     def of(self, measure: str) -> list[Record]:
         return [r for r in self.records if r.measure == measure]
@@ -107,13 +112,15 @@ def _compare(rows: Sequence[AnsweredRow], measure: str, options: TableOptions) -
 
 
 def _baseline(row: AnsweredRow, rows: Sequence[AnsweredRow], asked: RowKey | None) -> AnsweredRow | None:
-    """What a row is tested against: the one asked for, else truncation at its ratio where it took as many tokens."""
+    """What a row is tested against: the one asked for, else truncation at its ratio, read by the same language model,
+    where it took as many tokens.
+    """
     if asked is not None:
         return next((r for r in rows if r.key == asked and r.key != row.key), None)
     if row.kind not in TESTED:
         return None
     tokens = row.records[-1].facts["tokens"]
-    alike = [r for r in rows if (r.kind, r.ratio) == (TRUNCATED, row.ratio)]
+    alike = [r for r in rows if (r.kind, r.ratio, r.model) == (TRUNCATED, row.ratio, row.model)]
     return next((r for r in alike if abs(r.records[-1].facts["tokens"] - tokens) <= 1), None)
 
 
@@ -151,11 +158,13 @@ def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: S
     if not every:
         return []
     notes = [f"Data: {query_counts.tell(every[0].cell[:2], every, 'questions')}. Measures ×100."]
-    ends: Mapping[str, float] = rows[0].records[-1].facts
+    ends = {row.model: row.records[-1].facts for row in reversed(rows) if row.kind != TUNED}
     told = [
-        f"{name} closed {100 * ends[f'closed {name}']:.1f}, open {100 * ends[f'open {name}']:.1f}"
+        f"{f'{model} ' * (len(ends) > 1)}{name} closed {100 * facts[f'closed {name}']:.1f}, "
+        f"open {100 * facts[f'open {name}']:.1f}"
+        for model, facts in sorted(ends.items())
         for name in dict.fromkeys(r.measure for r in every)
-        if f"closed {name}" in ends
+        if f"closed {name}" in facts
     ]
     notes.append(f"Kept: (x - closed) / (open - closed), by no and by the whole context: {'; '.join(told)}.")
     notes += _selections(rows)

@@ -75,6 +75,18 @@ def test_contexts_of_other_budgets_are_not_compared() -> None:
     assert build(longer, "EM", TableOptions(per_query=per_query)).comparisons == ()
 
 
+def test_a_context_is_compared_with_what_the_same_language_model_made_of_the_truncated_one() -> None:
+    """Qwen's compressed contexts stood against Llama's truncated ones, the first of as many tokens."""
+    other = [replace(r, model="qwen3", variant=f"{r.variant} qwen3") for r in RECORDS]
+    ends = {"closed EM": 0.2, "open EM": 1.0}
+    other = [replace(r, facts=r.facts | ends, traits=r.traits | {".model": "qwen3"}) for r in other]
+    own = [replace(r, model="llama", traits=r.traits | {".model": "llama"}) for r in RECORDS]
+    table = build([*own, *other], "EM", TableOptions(per_query=per_query))
+    pairs = {(c.system, c.baseline) for c in table.comparisons}
+    assert pairs == {(f"compressed 4x model={m}", f"truncated 4x model={m}") for m in ("llama", "qwen3")}
+    assert "llama EM closed 10.0, open 90.0; qwen3 EM closed 20.0, open 100.0" in " ".join(table.notes)
+
+
 def test_a_row_that_is_named_is_what_the_others_are_tested_against() -> None:
     table = build(RECORDS, "EM", TableOptions(per_query=per_query, baseline=("pruned 4x", "pruned 4x")))
     assert {c.baseline for c in table.comparisons} == {"pruned 4x"} and len(table.comparisons) == 4
