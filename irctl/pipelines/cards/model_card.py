@@ -87,7 +87,7 @@ def make(run: RunRecord, results: Sequence[Result] = (), *, repo: str = "", whic
         eval_results=known.as_metadata(results),
     )
     body = page.sections(
-        ("Use", _use_of_compressor(folder) if is_compressor else _use(repo or "FOLDER", own)),
+        ("Use", _use_of_compressor(folder) if is_compressor else show_use(repo or "FOLDER", own)),
         ("Training", "\n\n".join([page.table(_facts(run, own, which)), page.table(page.list_inputs(run))])),
         ("Settings that are not defaults", page.table(page.list_settings(run))),
         ("Command", page.command(run)),
@@ -168,7 +168,8 @@ def _similarity(folder: Path, own: Mapping[str, Any]) -> str:
     return SIMILARITIES.get(str(said), str(said)) if said else str(own["similarity"])
 
 
-def _use(repo: str, own: Mapping[str, Any]) -> str:
+def show_use(repo: str, own: Mapping[str, Any]) -> str:
+    """How an encoder is used. repo: its folder or OWNER/NAME. own: its irctl.json."""
     alone = own.get(pair.DOCUMENTS)
     lines = [
         "from sentence_transformers import SentenceTransformer",

@@ -34,15 +34,20 @@ MARK = re.compile(r"\n<!-- card by irctl, ([0-9a-f]{64}) -->\n\Z")
 def put(folder: Path, card: str) -> Written:
     """Write the card into a folder, over the one that irctl wrote there. DataError for a README.md of somebody else."""
     path, text = folder / FILE, f"{card.rstrip()}\n"
-    if path.is_file():
-        before = path.read_text(errors="replace")
-        mark = MARK.search(before)
-        if mark is None or _hash(before[: mark.start()]) != mark[1]:
-            raise DataError(
-                f"{path}: changed by hand, or not by this irctl, since it was written; it stays as it is",
-                hint="--out FILE writes the card elsewhere, or move this one away",
-            )
+    if path.is_file() and not read(folder):
+        raise DataError(
+            f"{path}: changed by hand, or not by this irctl, since it was written; it stays as it is",
+            hint="--out FILE writes the card elsewhere, or move this one away",
+        )
     return write_atomic(path, f"{text}\n<!-- card by irctl, {_hash(text)} -->\n")
+
+
+def read(folder: Path) -> str:
+    """The card that irctl wrote into a folder and nobody changed; empty where there is none."""
+    path = folder / FILE
+    before = path.read_text(errors="replace") if path.is_file() else ""
+    mark = MARK.search(before)
+    return before[: mark.start()] if mark is not None and _hash(before[: mark.start()]) == mark[1] else ""
 
 
 def _hash(text: str) -> str:

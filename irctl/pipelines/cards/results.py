@@ -61,6 +61,14 @@ def of_model(run: RunRecord, base: Base, records: Sequence[Record], per_query: P
     return _test(mine, find, per_query, of_texts=True)
 
 
+def of_folder(key: str, records: Sequence[Record]) -> list[Result]:
+    """Of a model whose training is not in the ledger, with its vectors as they are. key: of the model there."""
+    sql = "SELECT id FROM runs WHERE command = 'eval' AND model_fingerprint = ?"
+    mine = {str(row["id"]) for row in query.rows(sql, (key,))}
+    plain = [r for r in records if r.run_id in mine and not (r.compression or r.transform)]
+    return [Result(record) for record in keep_newest(plain)]
+
+
 def _is_of(base: Base, record: Record) -> bool:
     """By the weights that were read; by its name where an evaluation did not keep them."""
     files = record.reading.get(fingerprints.FILES)

@@ -12,8 +12,10 @@ from irctl.errors import ConfigError, DataError, EnvironmentUnfit
 from irctl.index import shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.ledger import query, taken
+from irctl.ledger.files import run_json
 from irctl.ledger.query import RunRecord
-from irctl.pipelines.cards import bundle_card, elsewhere, model_card, page
+from irctl.origins import derived
+from irctl.pipelines.cards import bundle_card, elsewhere, folder_card, model_card, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.export import local_paths
 from irctl.pipelines.export.local_paths import Content
@@ -65,13 +67,15 @@ def check(repo: str, to: str, *, private: bool = False) -> None:
 
 
 def find(source: str, repo: str = "") -> Outgoing:
-    """The model that a run trained, else the bundle that it wrote. RUN:METHOD and a folder name a bundle.
+    """The model that a run trained, else the bundle that it wrote. RUN:METHOD names a bundle, a folder what is in it.
 
     repo: OWNER/NAME where it is to go; its files are those for there.
     """
     path = Path(source)
     if is_bundle(path):
         return _of_bundle(path, repo)
+    if path.is_dir() and not run_json.is_run(path):
+        return _of_folder(path, repo)
     run_name, method = bundles.method_named(source)
     if method:
         return _of_bundle(bundles.folder_of(source), repo)
@@ -104,15 +108,32 @@ def _newest() -> RunRecord:
     return newest
 
 
-def _of_model(run: RunRecord, repo: str) -> Outgoing:
+def _of_model(run: RunRecord, repo: str, folder: Path | None = None) -> Outgoing:
+    """folder: a copy of the model; default: the run's own."""
     found = known.of_model(run, model_card.base_of(run), _evaluations(), open_per_query())
-    card = model_card.make(run, found, repo=repo)
-    folder, given = model_card.folder_of(run), {}
-    if repo:
-        below = [p for p in hashing.files_below(folder) if p != folder / page.FILE]
-        below = [p for p in below if STATE not in p.relative_to(folder).parts]  # no checkpoint's state
-        given = local_paths.of_folder(folder, below)
-    return Outgoing("model", folder, str(run.columns["model_fingerprint"]), str(card), given)
+    card, folder = model_card.make(run, found, repo=repo), folder or model_card.folder_of(run)
+    key = str(run.columns["model_fingerprint"])
+    return Outgoing("model", folder, key, str(card), _list_files(folder) if repo else {})
+
+
+def _of_folder(folder: Path, repo: str) -> Outgoing:
+    """A model by its folder: with its run's card where that is in the ledger, else with what the folder says."""
+    from irctl import config
+    from irctl.models.encoder import load_encoder
+
+    for run in query.select("id = ?", (str(folder_card.read_own(folder).get("run") or ""),)):
+        if run.paths.model.is_dir() and page.list_weights(model_card.folder_of(run)) == page.list_weights(folder):
+            return _of_model(run, repo, folder)
+    named = config.resolve({"model.name": (str(folder.absolute()), derived("the folder"))})
+    key = load_encoder(named).fingerprint()
+    card = folder_card.make(folder, key, known.of_folder(key, _evaluations()), repo=repo)
+    return Outgoing("model", folder, key, str(card), _list_files(folder) if repo else {})
+
+
+def _list_files(folder: Path) -> dict[str, Content]:
+    """What goes to a hub of a model's folder beside its card: no checkpoint's state."""
+    below = [p for p in hashing.files_below(folder) if p != folder / page.FILE]
+    return local_paths.of_folder(folder, [p for p in below if STATE not in p.relative_to(folder).parts])
 
 
 def _of_bundle(folder: Path, repo: str) -> Outgoing:
