@@ -159,7 +159,7 @@ def check_file(path: Path) -> None:
     _check_name(path, "file")
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         _check_place(path)
         return _refuse(path, kept.record_at(path, _own), "file")
     except OSError as e:
@@ -194,10 +194,12 @@ def check_folder(path: Path, *, goes_on: bool = False) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """EnvironmentUnfit where nothing may be made in what is there of `path`: before the work, not after it."""
+    """EnvironmentUnfit where nothing may be made in what is there of `path`, DataError for a file: before the work."""
     there = path
     while not there.exists() and there != there.parent:
         there = there.parent
+    if there != path and there.is_file():
+        raise DataError(f"{path}: expected a folder, found a file: {there}", hint="Name another place")
     if there.is_dir() and not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
         raise write_error(path, OSError(number, os.strerror(number)))

@@ -42,3 +42,24 @@ def test_no_color_reaches_tables(place: Workspace, monkeypatch: pytest.MonkeyPat
     for line in ("recipes ls --no-color", "recipes ls"):
         place.ok(line)
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report -o ''",
+        "report --columns ''",
+        "report --run ''",
+        "runs ls --where=",
+        "eval --resume ''",
+        "search --set ''",
+    ],
+)
+def test_an_option_without_its_text_is_refused(line: str, place: Workspace) -> None:
+    """`--dataset "$D"` where nobody set D gave the report of all."""
+    done = place.run(line)
+    assert done.code == 2 and "expected a value, found an empty text" in done.err
+
+
+def test_a_setting_may_be_empty_which_undoes_a_recipes(place: Workspace) -> None:
+    assert "data.negatives = ''" in place.ok("train --negatives '' --dry-run").out

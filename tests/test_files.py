@@ -16,7 +16,7 @@ from workspace import Workspace
 
 from irctl import files
 from irctl.commands.frame.guard import guarded
-from irctl.errors import DataError, EnvironmentUnfit, RunFailed
+from irctl.errors import DataError, RunFailed
 from irctl.ledger.files import run_folder
 
 
@@ -49,7 +49,7 @@ def test_a_source_that_cannot_be_read_is_not_called_a_target_that_cannot_be_writ
         files.write_out(tmp_path / "runs.jsonl", lambda file: file.write((tmp_path / "source").read_bytes()))
     assert names(tmp_path) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentUnfit, match=r"file/in/runs\.jsonl: cannot be written"):
+    with pytest.raises(DataError, match=r"file/in/runs\.jsonl: expected a folder, found a file"):
         files.write_out(tmp_path / "file" / "in" / "runs.jsonl", "x")
 
 
@@ -173,3 +173,10 @@ def test_files_of_models_and_checkpoints_have_the_mode_of_the_umask(
     made = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {"model.safetensors", checkpoints.WEIGHTS} <= {p.name for p in made}
     assert {oct(p.stat().st_mode & 0o777) for p in made} == {oct(mode)}
+
+
+def test_a_place_below_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    for check in (files.check_file, files.check_folder):
+        with pytest.raises(DataError, match="b/c: expected a folder, found a file: "):
+            check(tmp_path / "a.txt" / "b" / "c")

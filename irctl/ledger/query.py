@@ -127,7 +127,7 @@ def find_run(ref: str, *, completed: bool = False, made: Sequence[str] = (), com
         if run_json.is_run(path):
             return _from_folder(path)
         if path.is_dir():
-            raise DataError(f"{ref}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
+            raise DataError(f"{ref!r}: no run there (no run.json of irctl)", hint="irctl runs ls lists runs")
     fits = _fitting(made, command)
     if ref == "latest":
         return _only(*_others(completed), ref, fits)
@@ -212,12 +212,13 @@ def list_runs(
     limit: int = 0,
     columns: Sequence[str] = run_columns.RUN_COLUMNS,
 ) -> list[RunRecord]:
-    """Runs that meet all conditions, newest first unless sorted. ConfigError for a wrong status, where or sort.
+    """Runs that meet all conditions, newest first unless sorted. ConfigError for a name that there is not.
 
     columns: what is read of each, id and run_dir among them; config_json alone is of some kB a run.
     """
-    if status and status not in run_columns.STATUSES:
-        raise ConfigError(f"no status named '{status}'", hint=plugins.nearest(status, run_columns.STATUSES))
+    for what, name, legal in (("status", status, run_columns.STATUSES), ("command", command, run_columns.COMMANDS)):
+        if name and name not in legal:
+            raise ConfigError(f"no {what} named '{name}'", hint=plugins.nearest(name, legal))
     given = {"dataset": dataset, "status": status, "command": command}
     given = {k: v for k, v in given.items() if v}
     parts = [f"runs.{k} = ?" for k in given]

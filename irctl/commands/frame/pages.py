@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from irctl import plugins, shipped_files
@@ -31,7 +32,22 @@ WIDTH = 100
 
 
 class Page(TyperCommand):
-    """A command whose page has its options in groups."""
+    """A command whose page has its options in groups, and that refuses an option without its text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words that are left. Refuses `--dataset ""`, which is a variable of a script that nobody set.
+
+        An option that is a setting may be empty: that is what undoes a recipe's.
+        """
+        rest = super().parse_args(ctx, args)
+        settings = _settings_of(self.callback)
+        for parameter in self.get_params(ctx):
+            value = ctx.params.get(parameter.name)
+            is_empty = "" in value if isinstance(value, (list, tuple)) else value == ""
+            typed = getattr(ctx.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+            if typed and is_empty and parameter.param_type_name == "option" and not settings.keys() & {*parameter.opts}:
+                raise typer.BadParameter("expected a value, found an empty text. Drop it", ctx, param=parameter)
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         setting_of = _settings_of(self.callback)

@@ -47,8 +47,8 @@ def describe(error: Any, root: Any, words: Sequence[str]) -> tuple[str, str]:
         return _describe_value(error, words, said), lists
     if found := re.fullmatch(r"No such command (.+?)\.(?: (Did you mean .+))?", said):
         return f"no command {found[1]}", f"{found[2] or ''} {path} --help lists the commands".strip()
-    if found := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.+)\)", said):
-        return f"{_usage(command, path)}: expected no more, found {found[1]}", lists
+    if found := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", said):
+        return f"{_usage(command, path)}: expected no more, found {found[1] or 'an empty text'}", lists
     return said.rstrip("."), lists
 
 

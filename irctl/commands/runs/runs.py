@@ -50,7 +50,7 @@ def ls(
         from irctl.ledger import query
         from irctl.ledger.runs import reap
 
-        view.check_format(format)
+        view.check_format(format, json_=json_)
         reap.reap()
         is_json = json_ or format == "json"
         found = query.list_runs(
@@ -172,7 +172,7 @@ def sql(
         from irctl.errors import ConfigError
         from irctl.ledger.database import read_only_sql
 
-        view.check_format(format)
+        view.check_format(format, json_=json_)
         if not statement.strip():
             raise ConfigError("runs sql: expected a SELECT, found nothing", hint="irctl runs sql --help has examples")
         stopping.install()

@@ -63,10 +63,11 @@ def distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def check_format(format: str) -> str:
+def check_format(format: str, *, json_: bool) -> None:
     if format not in FORMATS:
         raise ConfigError(f"--format {format}: expected {', '.join(FORMATS)}")
-    return format
+    if json_ and format not in ("table", "json"):
+        raise ConfigError(f"--format {format}: not with --json", hint="Drop one")
 
 
 def print_run(run: RunRecord) -> None:

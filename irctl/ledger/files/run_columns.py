@@ -4,6 +4,9 @@ from __future__ import annotations
 
 STATUSES = ("queued", "running", "completed", "failed", "killed", "preempted", "interrupted", "lost")
 
+COMMANDS = ("hardneg", "train", "encode", "compress", "search", "eval", "export", "arms")
+"""Those that make runs; arms: a group."""
+
 RUN_COLUMNS = (
     "id", "name", "command", "method", "argv_json", "status", "exit_code", "signal", "error_kind", "error_msg",
     "created_at", "started_at", "heartbeat_at", "ended_at", "duration_s", "cpu_s", "gpu_s",

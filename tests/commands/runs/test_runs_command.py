@@ -126,6 +126,25 @@ def test_a_tag_by_which_no_run_could_be_found_is_refused_with_the_reason(name: s
     assert f"tag '{name}': {why}" in typed("tag", made("eval").id, name, code=2)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("runs ls --command evl", "no command named 'evl'. Did you mean 'eval'?"),
+        ("runs ls --status complete", "no status named 'complete'. Did you mean 'completed'?"),
+        ("runs ls --json --format csv", "--format csv: not with --json. Drop one"),
+        ("runs sql 'SELECT 1' --json --format md", "--format md: not with --json. Drop one"),
+    ],
+)
+def test_a_listing_ignores_nothing_that_was_asked_for(line: str, said: str, place: Workspace) -> None:
+    done = place.run(line)
+    assert done.code == 2 and f"error: {said}" in done.err
+
+
+def test_a_run_without_a_name_is_none(place: Workspace) -> None:
+    done = place.run("runs show ''")
+    assert done.code == 3 and done.err.startswith("error: '': no run there")
+
+
 def test_sql_without_a_statement_is_refused() -> None:
     assert "expected a SELECT, found nothing" in typed("sql", " ", code=2)
 
