@@ -46,7 +46,9 @@ class Page(TyperCommand):
             is_empty = "" in value if isinstance(value, (list, tuple)) else value == ""
             typed = getattr(ctx.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
             if typed and is_empty and parameter.param_type_name == "option" and not settings.keys() & {*parameter.opts}:
-                raise typer.BadParameter("expected a value, found an empty text. Drop it", ctx, param=parameter)
+                raise typer.BadParameter(
+                    "expected a value, found an empty text. Drop it", ctx, param_hint=max(parameter.opts, key=len)
+                )
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
