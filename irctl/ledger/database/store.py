@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from irctl.ledger.database import indexing, journal_mode, schema
 
 BUSY_TIMEOUT_S = 5.0
 PATIENCE_S = 60.0
+SAY_AFTER_S = 2.0
+"""A writer that has more patience than this says then that it waits."""
 LONGEST_PAUSE_S = 2.0
 # Another writer holds the file; SQLITE_PROTOCOL is how write-ahead logging says so when many processes start at once.
 _RETRY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -44,19 +47,24 @@ class Ledger:
         Creates or migrates the file first. Raises one of FAILURES when patience is at an end.
         """
         deadline = time.monotonic() + patience_s
-        pause = 0.02
+        pause, timeout_s = 0.02, min(SAY_AFTER_S, patience_s)
         while True:
             try:
                 # Closing rolls back what was not committed.
-                with closing(self._open(min(BUSY_TIMEOUT_S, patience_s))) as connection:
+                with closing(self._open(timeout_s)) as connection:
                     connection.execute("BEGIN IMMEDIATE")
                     result = work(connection)
                     connection.execute("COMMIT")
                     return result
             except sqlite3.OperationalError as e:
                 # The low byte is the kind of error, the rest says where it arose.
-                if (e.sqlite_errorcode & 0xFF) not in _RETRY or time.monotonic() >= deadline:
+                now = time.monotonic()
+                if (e.sqlite_errorcode & 0xFF) not in _RETRY or now >= deadline:
                     raise
+                if now >= deadline - patience_s + SAY_AFTER_S:
+                    timeout_s = min(BUSY_TIMEOUT_S, deadline - now)
+                    left = f"another process holds it: waiting, {deadline - now:.0f} s at most"
+                    warn_once(f"{self.path}: {left}. fuser {shlex.quote(str(self.path))} names it", (self.path, "wait"))
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, LONGEST_PAUSE_S)
 

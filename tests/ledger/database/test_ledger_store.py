@@ -120,6 +120,23 @@ def test_what_a_locked_ledger_misses_comes_with_the_next_writer(
     assert dump(paths.ledger()) == live
 
 
+def test_a_command_that_waits_for_the_ledger_says_so_soon_and_then_goes_on_without_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`runs tag` waited a minute in silence."""
+    run = finished()
+    monkeypatch.setattr(store, "_warned", set())
+    monkeypatch.setattr(store, "SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.1)
+    with locked(paths.ledger()):
+        assert "locked" in publish.publish(run.paths.folder, patience_s=0.3)
+        assert "locked" in publish.publish(run.paths.folder, patience_s=0.04)
+    said = [r.message for r in caplog.records]
+    assert len(said) == 1 and said[0].startswith(
+        f"{paths.ledger()}: another process holds it: waiting, 0 s at most. fuser"
+    )
+
+
 def test_a_ledger_on_another_disk_hands_its_runs_to_the_one_beside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
