@@ -9,8 +9,9 @@
 the command prints under --json; the run records the command line that does the same, for `irctl runs reproduce`.
 `encoder` and `index` open things and record nothing. `run` and `runs` ask the ledger.
 Wherever a setting is named, `settings={"section.key": value}` is `--set section.key=value`.
-Errors are raised: those of irctl.errors, which say what, where, expected, found and the next step. IRCTL_RUNS,
-IRCTL_LEDGER and IRCTL_CACHE say where runs, ledger and cache are, as for the command line.
+Errors are raised: those of irctl.errors, which say what, where, expected, found and the next step; of a next step that
+is an option, --NAME is the argument of that name, and --set a value of settings. IRCTL_RUNS, IRCTL_LEDGER and
+IRCTL_CACHE say where runs, ledger and cache are, as for the command line.
 Dimension key: N texts or rows, Q queries, D width of a vector.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl.commands.frame.arguments import checked
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from irctl.commands.frame.record import Job
     from irctl.models.encoder import TextEncoder
 
+MOST = 2**63 - 1  # runs that SQLite counts
+ROWS = 65_536
+"""Of an array, looked at together."""
 Settings = Mapping[str, Any]
 """Values by `section.key`, as after --set; `irctl settings` lists the keys."""
 
@@ -49,7 +53,7 @@ def encoder(model: str | Path = "", *, data: str | Path = "", settings: Settings
     from irctl.models.locate import resolve_run_name
 
     named = {"model.name": resolve_run_name(str(model)) if model else None, "data.source": _text(data) or None}
-    return load_encoder(_settings(named, settings)).freeze()
+    return load_encoder(_settings(named, settings, {"model.name": "model", "data.source": "data"})).freeze()
 
 
 @checked
@@ -58,7 +62,7 @@ def index(reference: str | Path = "latest", *, model: str | Path = "", settings:
 
     model: encoder of the queries; default: the index's own. Raises DataError for what is neither codes nor vectors.
     """
-    return Index(str(reference), str(model), _settings({}, settings))
+    return Index(_reference("index", reference), str(model), _settings({}, settings))
 
 
 class Index:
@@ -242,7 +246,7 @@ def run(reference: str | Path = "latest") -> dict[str, Any]:
     from irctl.commands.runs import view
     from irctl.ledger import query
 
-    return view.as_json([query.find_run(str(reference))])[0]
+    return view.as_json([query.find_run(_reference("run", reference))])[0]
 
 
 @checked
@@ -252,25 +256,25 @@ def runs(
     """Runs of the ledger, newest first, each as `run` gives it; pandas.DataFrame(api.runs()) is a table of them.
 
     where, sort: conditions and orders of `irctl runs ls`, such as "metrics.'nDCG@10'>0.5" and "-nDCG@10". limit: so
-    many at most; 0: all. Raises ConfigError for a status or condition that is none.
+    many at most; 0: all. Raises ConfigError for a status, command or condition that is none.
     """
     from irctl.commands.runs import view
     from irctl.ledger import query
 
     most = _whole(limit)
-    if most < 0:
-        raise ConfigError(f"runs: limit: expected 0 or more, found {most}", hint="0: all")
+    if not 0 <= most <= MOST:
+        raise ConfigError(f"runs: limit: expected 0 to {MOST}, found {most}", hint="0: all")
     found = query.list_runs(dataset=dataset, status=status, command=command, where=where, sort=sort, limit=most)
     return view.as_json(found)
 
 
-def _settings(named: Settings, settings: Settings | None) -> Any:
-    """Settings as a command line without other options would have them."""
+def _settings(named: Settings, settings: Settings | None, names: Mapping[str, str] | None = None) -> Any:
+    """Settings as a command line without other options would have them. names: arguments by the key they set."""
     from irctl.commands.frame.options import Options
     from irctl.commands.frame.settings import settings as of_command
     from irctl.data.collections.open import check_named
 
-    config = of_command(Options(set_=_sets(settings)), named, {})
+    config = of_command(Options(set_=_sets(settings)), named, names or {})
     check_named(config.data.source, config.data.root)  # the commands open it; here it only says which prompts
     return config
 
@@ -319,18 +323,34 @@ def _sets(settings: Settings | None) -> list[str]:
 
 
 def _kept(vectors_ND: Any) -> str:
-    """The file in the cache with these vectors, named by their content."""
+    """The file in the cache with these vectors, named by their content. DataError for what is none, by its row."""
     import numpy as np
 
     from irctl import files, paths
+    from irctl.data.vectors.npy import check_vectors
+    from irctl.index.arrays import NotFinite, as_rows
 
     rows_ND = np.ascontiguousarray(vectors_ND)
+    check_vectors("data", rows_ND.shape, rows_ND.dtype)
+    if not rows_ND.size:
+        raise DataError(f"data: holds no vectors, found shape {rows_ND.shape}")
+    for start in range(0, len(rows_ND), ROWS):
+        try:
+            as_rows(rows_ND[start : start + ROWS], rows_ND.shape[1])
+        except NotFinite as e:
+            raise DataError(f"data: row {start + e.row}: {e.said}", hint="Remove or repair it") from None
     content = hashlib.sha256(f"{rows_ND.dtype.str} {rows_ND.shape} ".encode() + rows_ND.tobytes()).hexdigest()
     file = paths.cache() / "arrays" / f"{content[:32]}.npy"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         files.write_atomic(file, rows_ND)
     return str(file)
+
+
+def _reference(door: str, value: Any) -> str:
+    if not str(value):
+        raise ConfigError(f"{door}: reference: expected a folder, a run or latest, found an empty text")
+    return str(value)
 
 
 def _text(value: Any) -> str | None:

@@ -98,6 +98,9 @@ def test_an_array_is_compressed_and_searched_by_row(place: Workspace) -> None:
         (lambda: api.search(k=0), ConfigError, "search.k"),
         (lambda: api.search(k="3"), ConfigError, "k: expected a whole number"),
         (lambda: api.encoder(Path("no-such-folder")), DataError, "no-such-folder"),
+        (lambda: api.encoder("/nope"), DataError, "model '/nope': no such folder. Name a folder, a run"),
+        (lambda: api.encoder(__file__), DataError, "a file, not a folder"),
+        (lambda: api.encoder("a b"), DataError, "no folder or run has that name, and no repository can"),
         (lambda: api.encoder().encode("one text"), ConfigError, "texts: expected a list"),
         (lambda: api.encoder().encode([b"bytes"]), ConfigError, "texts: expected a list"),
         (lambda: api.encoder(settings={"encoder.poling": "mean"}), ConfigError, "encoder.pooling"),
@@ -154,7 +157,14 @@ X_ND = np.ones((3, 8), np.float32)
         (lambda: api.evaluate(measures=5), "evaluate: measures: expected a text or a list of texts, found 5 (int)"),
         (lambda: api.run(5), "run: reference: expected a text or a path, found 5 (int)"),
         (lambda: api.runs(where={"a": 1}), "runs: where: expected a text, found a dict with the key 'a'"),
-        (lambda: api.runs(limit=-1), "runs: limit: expected 0 or more, found -1. 0: all"),
+        (lambda: api.runs(limit=-1), "runs: limit: expected 0 to 9223372036854775807, found -1. 0: all"),
+        (lambda: api.runs(limit=2**70), "runs: limit: expected 0 to"),
+        (lambda: api.runs(command="evaluate"), "no command named 'evaluate'. Did you mean 'eval'?"),
+        (lambda: api.run(""), "run: reference: expected a folder, a run or latest, found an empty text"),
+        (lambda: api.index(""), "index: reference: expected a folder, a run or latest, found an empty text"),
+        (lambda: api.compress(X_ND, settings={"pq.m": "x"}), "pq.m: expected int, found 'x' (from settings)"),
+        (lambda: api.compress(X_ND, method="nope"), "(compress.method, from the argument method)"),
+        (lambda: api.search(model="x", retriever="bm25"), "goes with a dense search, not with retriever bm25"),
         (lambda: api.encoder().encode(5), "texts: expected a list of texts"),
         (lambda: api.encoder().encode(["a"], "queries"), "side: expected passage or query, found 'queries'"),
         (lambda: api.encoder().encode(["a"], "document"), "found 'document'. A document is a passage"),
@@ -168,6 +178,22 @@ def test_an_argument_of_another_type_is_named_with_what_is_expected(place: Works
     with pytest.raises(ConfigError) as told:
         ask()
     assert said in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (np.where(np.arange(24).reshape(3, 8) == 17, np.nan, 1.0), "data: row 2: expected finite numbers"),
+        (X_ND.astype(np.float64) * 1e30, "data: row 0: expected a length of at most 9.0e+18, found"),
+        (X_ND[:0], "data: holds no vectors, found shape (0, 8)"),
+        (X_ND.astype(np.int64), "data: expected a 2-D array of float16, float32, float64, int8 or uint8, found int64"),
+    ],
+)
+def test_a_wrong_array_is_called_by_its_argument_and_not_kept(place: Workspace, wrong: Any, said: str) -> None:
+    kept = sorted((place.folder / "cache" / "arrays").glob("*"))
+    with pytest.raises(DataError) as told:
+        api.compress(wrong, method="sq")
+    assert str(told.value).startswith(said) and sorted((place.folder / "cache" / "arrays").glob("*")) == kept
 
 
 def test_every_argument_of_the_door_has_a_kind_that_is_checked() -> None:
@@ -192,7 +218,8 @@ def test_queries_that_are_none_are_refused(place: Workspace, said: dict[str, Any
     with pytest.raises(ConfigError, match=r"found a DataFrame. .to_numpy"):
         said["codes"].search(DataFrame("ab"))
     assert said["codes"].search([]) == []
-    for wrong in (5, {"a": 1}, [["a"]], [[1, 2], [1]], ["a", 1], [None]):
+    vectors = said["encoder"].encode(["a"], "query")
+    for wrong in (5, {"a": 1}, [["a"]], [[1, 2], [1]], ["a", 1], [None], vectors.astype(complex), [vectors[0] * 1j]):
         with pytest.raises(IrctlError, match="queries: expected"):
             said["codes"].search(wrong)
 

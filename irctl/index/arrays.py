@@ -39,9 +39,15 @@ def as_rows(x_ND: ArrayLike, dim: int, what: str = "vectors") -> NDArray[np.floa
     """The rows as float32 [N, dim], copied only if need be. Raises DataError for another width, NotFinite for NaN."""
     with np.errstate(over="ignore"):  # an infinity is refused below
         try:
-            rows_ND = np.ascontiguousarray(x_ND, dtype=np.float32)
-        except (TypeError, ValueError) as e:  # rows of several lengths, or what is no number
-            raise DataError(f"{what}: expected numbers of shape (rows, {dim}): {e}") from None
+            given_ND = np.asarray(x_ND)
+            is_complex = given_ND.dtype.kind == "c"  # numpy would drop a part of it
+            rows_ND = np.ascontiguousarray([] if is_complex else given_ND, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{what}: expected numbers of shape (rows, {dim}), found rows of several lengths, or what is no number"
+            ) from None
+    if is_complex:
+        raise DataError(f"{what}: expected real numbers, found {given_ND.dtype}")
     if rows_ND.ndim != 2 or rows_ND.shape[1] != dim:
         raise DataError(f"{what}: expected shape (rows, {dim}), found {rows_ND.shape}")
     # one pass without a temporary: a NaN, an infinity and too long a row survive into the sum of squares

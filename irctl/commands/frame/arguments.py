@@ -1,14 +1,18 @@
-"""What a function of the Python door is given, held against its own annotations: one line that names the argument."""
+"""What a function of the Python door is given, held against its own annotations: one line that names the argument.
+
+Errors of what is behind the door speak of options; where they say whence a value came, that becomes the argument.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, IrctlError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +37,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 HINTS = {"Settings": '{"section.key": value}', "NDArray[np.float32]": "numpy.asarray(rows, dtype=numpy.float32)"}
 
 
+ORIGIN = re.compile(r"\b(from|with) (?:option -*([\w.-]+)|--(\w+))")
+"""Whence an error says that a value came, or what with."""
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function; it raises ConfigError for an argument that is not what it is annotated with."""
     signature = inspect.signature(function)
@@ -46,9 +54,20 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 several = parameter.kind is inspect.Parameter.VAR_POSITIONAL
                 for one in value if several else [value]:
                     _check(f"{door}: {name}", one, str(parameter.annotation).split(" | "))
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except IrctlError as e:
+            e.message = ORIGIN.sub(_name_argument, e.message)
+            raise
 
     return call
+
+
+def _name_argument(found: re.Match[str]) -> str:
+    name = found[2] or found[3]
+    if name == "set":
+        return f"{found[1]} settings"
+    return f"from the argument {name}" if found[1] == "from" else f"with {name}"
 
 
 def _check(where: str, value: Any, kinds: list[str]) -> None:
