@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from irctl.reports import query_counts
 from irctl.reports.columns import Column, fact_column
 from irctl.reports.comparisons import average_queries
+from irctl.reports.notes import query_counts
 from irctl.reports.records import Record, RowKey, keep_newest, label_rows, refuse_mixed
 from irctl.reports.significance import CORRECTED, Comparison, compare, correct, tell_power
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from irctl.errors import DataError
-from irctl.reports import footnotes
 from irctl.reports.columns import FACTS, Column
 from irctl.reports.comparisons import average_queries
+from irctl.reports.notes import footnotes
 from irctl.reports.records import Record, keep_newest, refuse_mixed
 from irctl.reports.significance import Comparison, compare, correct
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_measure, mark_best

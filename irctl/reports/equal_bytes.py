@@ -17,6 +17,7 @@ import numpy as np
 from irctl.errors import DataError
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.records import Record, RowKey, Wholes, find_uncompressed, index_wholes, label_rows
+from irctl.reports.reference import Reference
 from irctl.reports.significance import bootstrap_ratio
 
 OPQ = "opq"
@@ -34,7 +35,7 @@ class Gap:
 
     starts: OPQs that opq is the mean of. pairs: how many of the row's starts began with them and are compared; 0: none
     did, and the whole row is compared. n: queries of the interval, 0 where per-query values are missing; why: they
-    cannot be read.
+    cannot be read. compared: the evaluations behind dense and opq.
     """
 
     system: str
@@ -52,6 +53,7 @@ class Gap:
     high: float | None = None
     n: int = 0
     why: str = ""
+    compared: tuple[Reference, ...] = ()
 
     @property
     def line(self) -> str:
@@ -60,16 +62,20 @@ class Gap:
         interval = f" [{', '.join(ends)}], n {self.n}" if self.n else ""
         return (
             f"{self.dataset} {self.split} {self.measure}: {self.system} closes {100 * self.gap:.0f} %{interval} "
-            f"of the gap between {self.reference} ({self.opq:.4f}, {self.of_starts}) and uncompressed "
-            f"({self.dense:.4f})"
+            f"of the gap between {self.of_reference} and uncompressed ({self.dense:.4f}"
+            f"{''.join(f', run {r.run}' for r in self.compared[:1])})"
         )
 
     @property
-    def of_starts(self) -> str:
-        """How many starts, and whether they are those that the row began with."""
+    def of_reference(self) -> str:
+        """The OPQ that it is against: its value, how many starts, whether the row began with them, their runs."""
+        starts = "1 start" if self.starts == 1 else f"mean of {self.starts} starts"
         if self.pairs:
-            return "1 pair of starts" if self.pairs == 1 else f"{self.pairs} pairs of starts"
-        return "1 start" if self.starts == 1 else f"mean of {self.starts} starts"
+            starts = "the start" if self.pairs == 1 else f"mean of the {self.pairs} starts"
+            starts += " that it began with"
+        runs = [r.run for r in self.compared[1:]]
+        told = f", run{'s' if len(runs) > 1 else ''} {' '.join(runs)}" if runs else ""
+        return f"{self.reference} ({self.opq:.4f}, {starts}{told})"
 
 
 def add_overlap(records: Iterable[Record], best: Best) -> list[Record]:
@@ -196,6 +202,7 @@ def compare_gaps(records: Sequence[Record], measure: str, per_query: PerQuery) -
             dense=of.dense.value,
             opq=of.opq_mean,
             gap=of.share(value),
+            compared=tuple(map(Reference.of, (of.dense, *of.opq))),
         )
         gaps.append(_add_interval(one, of, per_query))
     return gaps
@@ -213,11 +220,6 @@ def _add_interval(gap: Gap, of: References, per_query: PerQuery) -> Gap:
     x_N, opq_N, dense_N = (np.array([[v[q] for q in queries] for v in side if v]).mean(axis=0) for side in sides)
     low, high = bootstrap_ratio(x_N - opq_N, dense_N - opq_N)
     return replace(gap, low=low, high=high, n=len(queries))
-
-
-def describe_references(gaps: Sequence[Gap]) -> str:
-    """The OPQs that rows were compared with."""
-    return "; ".join(dict.fromkeys(f"{g.reference} ({g.of_starts})" for g in gaps))
 
 
 def _with_fact(record: Record, name: str, value: float | None) -> Record:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from irctl.errors import ConfigError
-from irctl.reports import front, isotropy, query_counts
+from irctl.reports import front, isotropy
 from irctl.reports.columns import FACTS, Column, fact_column
 from irctl.reports.isotropy_rows import IsotropyRow, find_systems, judge, similarity_of
+from irctl.reports.notes import query_counts
 from irctl.reports.records import Record, RowKey, refuse_mixed
 from irctl.reports.significance import CORRECTED, Comparison, compare, correct, tell_power
 from irctl.reports.table import Cell, Row, Table, TableOptions, fill, fill_difference, fill_measure, fill_p, mark_best

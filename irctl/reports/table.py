@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from irctl.reports import footnotes, isotropy
+from irctl.reports import isotropy
 from irctl.reports.columns import FACTS, Column, averaged
 from irctl.reports.comparisons import Macro, PerQuery, compare_means, compare_rows
 from irctl.reports.equal_bytes import GAP, Gap, compare_gaps
-from irctl.reports.footnotes import SEEDS_FOR_SD
+from irctl.reports.notes import footnotes, shares
+from irctl.reports.notes.footnotes import SEEDS_FOR_SD
 from irctl.reports.records import (
     Record,
     RowKey,
@@ -21,6 +22,7 @@ from irctl.reports.records import (
     label_rows,
     refuse_mixed,
 )
+from irctl.reports.reference import Reference
 from irctl.reports.significance import Comparison, letters
 
 MISSING = "--"
@@ -30,7 +32,8 @@ MISSING = "--"
 class Cell:
     """value: unrounded, None if missing. mark: best, second or empty. sign: dagger or letters. runs: its origin.
 
-    records: the values that it is the mean of, where these are of queries.
+    records: the values that it is the mean of, where these are of queries. over: other evaluations that it is
+    computed with.
     """
 
     value: float | None = None
@@ -40,6 +43,7 @@ class Cell:
     runs: tuple[str, ...] = ()
     sd: float | None = None
     records: tuple[Record, ...] = ()
+    over: tuple[Reference, ...] = ()
 
     @property
     def queries(self) -> int | None:
@@ -119,15 +123,15 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
     keys = sorted(labels, key=lambda key: (key != baseline, *_order(of_row[key])))
     wholes = index_wholes(shown)
     body = [Row(key, labels[key], tuple(_cell(c, of_row[key], wholes, columns) for c in columns)) for key in keys]
-    body = mark_best(body, columns)
+    gap = next((c for c in columns if c.key == GAP), None)
+    gaps = compare_gaps(shown, gap.measure, options.per_query) if gap else []
+    body = mark_best(_add_references(body, columns, gaps), _better(columns, gaps))
     compared: list[Comparison] = []
     macro = compare_means(shown, labels, columns, baseline, options.per_query) if baseline is not None else []
     if baseline is not None or marks == "letters":
         against = baseline if marks != "letters" else None
         compared = compare_rows(shown, labels, columns, against, options.per_query, options.test, options.correction)
         body = _sign(body, columns, compared, marks)
-    gap = next((c for c in columns if c.key == GAP), None)
-    gaps = compare_gaps(shown, gap.measure, options.per_query) if gap else []
     notes = footnotes.write_footnotes(alike, columns, base, compared, options.correction, marks, gaps)
     notes += footnotes.tell_similarities(shown, labels) if options.own_similarity else []
     return Table(
@@ -141,6 +145,27 @@ def build(records: Sequence[Record], columns: Sequence[Column], options: TableOp
         command=options.command,
         commit=options.commit,
     )
+
+
+def _add_references(body: Sequence[Row], columns: Sequence[Column], gaps: Sequence[Gap]) -> list[Row]:
+    """The rows with the evaluations behind their gaps."""
+    over = {g.system: g.compared for g in gaps}
+    return [
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, over=over.get(row.label, ())) if column.key == GAP else cell
+                for column, cell in zip(columns, row.cells, strict=True)
+            ),
+        )
+        for row in body
+    ]
+
+
+def _better(columns: Sequence[Column], gaps: Sequence[Gap]) -> list[Column]:
+    """The columns as they are marked: no gap is the best where one may be anything."""
+    is_open = bool(shares.list_unbounded(gaps))
+    return [replace(c, better="") if is_open and c.key == GAP else c for c in columns]
 
 
 def _order(mine: Sequence[Record]) -> tuple[float, str]:
@@ -187,8 +212,9 @@ def _fact(column: Column, mine: Sequence[Record], wholes: Wholes) -> Cell:
         count = len({r.seeds for r in mine if any(s is not None for s in r.seeds)})
         return fill(column, [float(count)] if count else [], runs)
     if column.key == "kept":
-        shares = [compute_kept(r, wholes) for r in mine if r.measure == column.measure]
-        return fill(column, [s for s in shares if s is not None], runs)
+        kept = [compute_kept(r, wholes) for r in mine if r.measure == column.measure]
+        filled = fill(column, [s for s in kept if s is not None], runs)
+        return replace(filled, over=shares.find_references(column, mine, wholes))
     read = FACTS[column.key][1] if column.key in FACTS else lambda r, _: r.facts.get(column.key)
     known = [r for r in mine if read(r, wholes) is not None]
     by_seed = {
@@ -197,7 +223,8 @@ def _fact(column: Column, mine: Sequence[Record], wholes: Wholes) -> Cell:
         if (value := read(r, wholes)) is not None
     }
     measured = tuple(dict.fromkeys(r.fact_runs.get(column.key, r.run_id) for r in known))
-    return fill(column, list(by_seed.values()), measured)
+    filled = fill(column, list(by_seed.values()), measured)
+    return replace(filled, over=shares.find_references(column, known, wholes))
 
 
 def _average(column: Column, mine: Sequence[Record], columns: Sequence[Column]) -> Cell:

@@ -7,7 +7,7 @@ from functools import cache
 from report_records import record
 
 from irctl.pipelines.report.report import Wanted, build_tables
-from irctl.reports.footnotes import GROUPS
+from irctl.reports.notes.footnotes import GROUPS
 from irctl.reports.records import Record
 from irctl.reports.table import Table
 

@@ -8,8 +8,8 @@ from report_records import record
 from irctl.data.collections import cards
 from irctl.errors import ConfigError, DataError
 from irctl.pipelines.report import report
-from irctl.reports.footnotes import GROUPS
 from irctl.reports.formats import latex
+from irctl.reports.notes.footnotes import GROUPS
 from irctl.reports.records import Record
 from irctl.reports.table import Table
 

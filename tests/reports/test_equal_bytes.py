@@ -110,7 +110,7 @@ def test_the_interval_resamples_queries_in_pairs_and_says_how_many_starts() -> N
     assert (gap.system, gap.reference, gap.starts, gap.n) == ("jpq", "MiniLM opq", 3, 20)
     assert (gap.value, gap.opq, gap.dense, gap.gap) == pytest.approx((0.46, 0.42, 0.50, 0.5))
     assert (gap.low, gap.high) == pytest.approx((0.5, 0.5))  # every resample has the same two differences
-    assert "jpq closes 50 % [50 %, 50 %], n 20 of the gap between MiniLM opq (0.4200, mean of 3 starts)" in gap.line
+    assert "jpq closes 50 % [50 %, 50 %], n 20 of the gap between MiniLM opq (0.4200, mean of 3 starts, " in gap.line
     (without,) = compare_gaps([DENSE, *STARTS, learned[0]], "nDCG@10", lambda r: None if r is DENSE else values(r))
     assert without.n == 0 and without.low is None and "[" not in without.line
 
@@ -126,7 +126,7 @@ def test_codes_trained_from_some_starts_are_compared_with_those_starts_alone() -
     assert found["sign"] == pytest.approx(0.5)  # began with no OPQ: the mean of all
     told = {g.system: g for g in compare_gaps([DENSE, *starts, better, worse], "nDCG@10", values)}
     assert (told["jpq"].pairs, told["jpq"].starts, told["jpq"].opq) == (1, 1, 0.44)
-    assert "(0.4400, 1 pair of starts)" in told["jpq"].line
+    assert "(0.4400, the start that it began with, run opq3)" in told["jpq"].line
     assert told["jpq"].low == pytest.approx(2 / 3)  # the interval is of the same pairs
 
 
@@ -135,7 +135,8 @@ def test_a_start_whose_opq_was_not_evaluated_is_left_out_of_the_gap_and_the_pair
                for n, s, v in ((1, "s1", 0.45), (2, "s2", 0.47), (9, "s9", 0.30))]  # fmt: skip
     starts = [opq(0.40, 1, start="s1"), opq(0.42, 2, start="s2")]
     (gap,) = compare_gaps([DENSE, *starts, *learned], "nDCG@10", values)
-    assert (gap.value, gap.opq, gap.pairs) == pytest.approx((0.46, 0.41, 2)) and "2 pairs of starts" in gap.line
+    assert (gap.value, gap.opq, gap.pairs) == pytest.approx((0.46, 0.41, 2))
+    assert "(0.4100, mean of the 2 starts that it began with, runs opq1 opq2)" in gap.line
     shown = {r.run_id: r.facts.get("gap") for r in add_gap([DENSE, *starts, *learned], "nDCG@10")}
     assert shown["j9"] is None and shown["j1"] == pytest.approx(0.04 / 0.09)
 

@@ -27,7 +27,7 @@ def render(table: Table, *, ids: bool, for_file: bool = False) -> str:
     from rich.text import Text
 
     from irctl.console import is_styled, visible
-    from irctl.reports.footnotes import BEST
+    from irctl.reports.notes.footnotes import BEST
 
     is_terminal, styled = sys.stdout.isatty() and not for_file, is_styled() and not for_file
     console = Console(file=io.StringIO(), force_terminal=styled, width=None if is_terminal else WIDTH,

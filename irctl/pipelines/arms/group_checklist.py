@@ -22,7 +22,7 @@ from irctl.pipelines.arms.every_arm import FRONT, measured_by
 from irctl.pipelines.evaluate import written
 from irctl.pipelines.evaluate.files import EVAL
 from irctl.reports.columns import is_forum
-from irctl.reports.footnotes import GROUPS
+from irctl.reports.notes.footnotes import GROUPS
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord

@@ -24,7 +24,7 @@ from irctl.reports.columns import (
 )
 from irctl.reports.comparisons import PerQuery
 from irctl.reports.equal_bytes import GAP, OVERLAP, Best, add_gap, add_overlap
-from irctl.reports.footnotes import GROUPS
+from irctl.reports.notes.footnotes import GROUPS
 from irctl.reports.records import Record, RowKey, find_row, find_rows, keep_newest, label_rows
 from irctl.reports.significance import CORRECTIONS, TESTS
 from irctl.reports.table import Table, TableOptions, build

@@ -90,6 +90,7 @@ def to_json(table: Table) -> dict[str, Any]:
                     | ({"mark": cell.mark} if cell.mark else {})
                     | ({"sign": cell.sign} if cell.sign else {})
                     | ({"sd": cell.sd} if cell.sd is not None else {})
+                    | ({"over": [asdict(r) for r in cell.over]} if cell.over else {})
                     | ({"queries": cell.queries} if c.kind == "measure" and cell.queries is not None else {})
                     for c, cell in zip(table.columns, row.cells, strict=True)
                 },

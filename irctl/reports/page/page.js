@@ -124,12 +124,13 @@ async function show(cell) {
   const page = await opened;
   const [, t, r, c] = cell.id.match(/^t(\d+)-r(\d+)-c(\d+)$/).map(Number);
   const table = page.tables[t];
-  const [runs, wanted, leftOut, tests] = table.cells[r][c];
+  const [runs, wanted, leftOut, tests, over] = table.cells[r][c];
   const found = await series(page, wanted);
   find("panel-title").textContent = `${table.rows[r]}: ${table.columns[c]}`;
   const body = [make("dl", [
     ...field("Shown", cell.textContent),
     ...field("Unrounded", cell.dataset.v),
+    ...over.flatMap((x) => field("Computed with", x)),
     ...found.flatMap((s) => field("Queries", `${s.dataset} ${s.split} ${s.measure}: ${s.ids.length}, mean ` +
       `${s.ids.length ? s.values.reduce((a, b) => a + b, 0) / s.ids.length : "--"} (run ${page.runs[s.run].id})`)),
   ])];

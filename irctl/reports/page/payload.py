@@ -79,7 +79,7 @@ def pack(content: bytes) -> str:
 
 
 def _table(table: Table, numbers: Mapping[str, int], kept: _Values) -> dict[str, Any]:
-    """cells: [runs, series, runs whose values are left out, tests in words] by row and column."""
+    """cells: [runs, series, runs whose values are left out, tests in words, what it is computed with]."""
     tested = of_cell(table)
     return {
         "rows": [row.label for row in table.rows],
@@ -94,7 +94,7 @@ def _table(table: Table, numbers: Mapping[str, int], kept: _Values) -> dict[str,
 def _cell(cell: Cell, numbers: Mapping[str, int], kept: _Values, tests: Sequence[Interval]) -> list[Any]:
     found, left_out = kept.add(cell.records)
     runs = [numbers[run] for run in dict.fromkeys(cell.runs) if run in numbers]
-    return [runs, found, left_out, [t.line for t in tests]]
+    return [runs, found, left_out, [t.line for t in tests], [r.line for r in cell.over]]
 
 
 @dataclass

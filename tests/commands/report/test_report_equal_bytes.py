@@ -107,7 +107,12 @@ def test_recovery_overlap_and_gap_stand_beside_each_row(ledger: RunHandle) -> No
         "binary": ["96.0", "75.0", "90.0", "384", "48.0", "--"],
     }
     (note,) = [n for n in table["notes"] if n.startswith("Gap closed")]
-    assert "Compared with: all-MiniLM-L6-v2 + opq bits=4 m=96 (mean of 3 starts)." in note
+    name, opq = "all-MiniLM-L6-v2", "opq bits=4 m=96"
+    assert f"OPQ for {name} + pq bits=4 m=96; {name} + binary: {name} + {opq} (0.4200, mean of 3 starts, runs " in note
+    (cell,) = (r["cells"]["gap"] for r in table["rows"] if r["system"].endswith("binary"))
+    assert [(o["system"].rpartition(" + ")[2], o["value"]) for o in cell["over"]] == [
+        (name, 0.5), (opq, 0.4), (opq, 0.42), (opq, 0.44)
+    ]  # fmt: skip
     found = {g["system"].rpartition(" + ")[2]: (g["gap"], g["low"], g["high"], g["starts"]) for g in table["gaps"]}
     assert found["binary"] == pytest.approx((0.75, 0.75, 0.75, 3))  # all queries differ alike
 

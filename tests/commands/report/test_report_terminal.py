@@ -10,7 +10,7 @@ import pytest
 from irctl import console
 from irctl.commands.report import terminal
 from irctl.reports.columns import fact_column
-from irctl.reports.footnotes import BEST
+from irctl.reports.notes.footnotes import BEST
 from irctl.reports.table import Cell, Row, Table
 
 NAMES = ("all-MiniLM-L6-v2 + jpq distill bits=4 m=48", "all-MiniLM-L6-v2 + binary threshold=median")

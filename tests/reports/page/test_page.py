@@ -49,7 +49,7 @@ def test_every_cell_leads_to_its_runs_their_lineage_and_its_values_by_query(text
     for t, table in enumerate(tables):
         for r, row in enumerate(table.rows):
             for c, cell in enumerate(row.cells):
-                known, series, left_out, _ = found["tables"][t]["cells"][r][c]
+                known, series, left_out, _, _ = found["tables"][t]["cells"][r][c]
                 assert [runs[i]["id"] for i in known] == list(cell.runs) and not left_out
                 assert [found["series"][i]["values"] for i in series] == [per_query(x) for x in cell.records]
                 assert all(runs[a]["id"] == "train-1" for i in known for a in runs[i]["above"])

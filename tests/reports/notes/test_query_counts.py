@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from report_records import record, systems
 
-from irctl.reports import query_counts
 from irctl.reports.columns import choose
 from irctl.reports.formats import csv_json, latex, markdown
+from irctl.reports.notes import query_counts
 from irctl.reports.table import Table, build
 
 

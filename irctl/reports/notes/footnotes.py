@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from irctl.reports import equal_bytes, isotropy, query_counts
+from irctl.reports import isotropy
 from irctl.reports.columns import Column, averaged
-from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed, find_uncompressed, index_wholes
+from irctl.reports.notes import query_counts, shares
+from irctl.reports.records import FACETS, QUERIES, Record, RowKey, find_mixed
 from irctl.reports.significance import CORRECTED, Comparison
 
 if TYPE_CHECKING:
@@ -66,11 +67,7 @@ def write_footnotes(
     if selected := sorted({f"{r.system} on {r.dataset} {r.split}" for r in used if r.selected_on_eval}):
         notes.append(f"Selected on the split it is reported on (selected_on_eval): {', '.join(selected)}.")
     notes += isotropy.footnotes([c.key for c in columns], used or records)
-    for c in columns:
-        if c.key == "kept":
-            notes += _recovery(c.measure, records)
-        if c.key == equal_bytes.GAP:
-            notes.append(_gap(c.measure, gaps))
+    notes += shares.tell(columns, records, gaps)
     notes += _compression({c.key for c in columns}, records)
     if lost := sorted({r.system for r in records if r.lost}):
         notes.append(
@@ -87,28 +84,6 @@ def write_footnotes(
     return notes
 
 
-def _recovery(measure: str, records: Sequence[Record]) -> list[str]:
-    """What it is a share of, and the rows that have none."""
-    notes = [f"Recovery: share of the {measure} that the same vectors have uncompressed."]
-    wholes = index_wholes(records)
-    of_vectors = [r for r in records if r.base and r.measure == measure]
-    if alone := sorted({r.system for r in of_vectors if find_uncompressed(r, wholes) is None}):
-        notes.append(f"No recovery, for no evaluation of the same vectors uncompressed is known: {', '.join(alone)}.")
-    return notes
-
-
-def _gap(measure: str, gaps: Sequence[Gap]) -> str:
-    against = f" Compared with: {equal_bytes.describe_references(gaps)}." if gaps else ""
-    unread = {g.why: g for g in gaps if g.why}
-    against += "".join(f" No interval for {g.system}: {why}." for why, g in unread.items())
-    return (
-        f"Gap closed: (x - OPQ) / (uncompressed - OPQ) in {measure}, over the same vectors, as encoded; OPQ of as many "
-        f"slices and bits, for other codes of as many bytes, the best in its mean where there are several; codes that "
-        f"were trained from it start by start, with those that they began with. Blank "
-        f"without one, or where uncompressed - OPQ is below {equal_bytes.SMALLEST}.{against}"
-    )
-
-
 def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
     notes = []
     if (
@@ -123,11 +98,6 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         notes.append("Bytes with ids: of the files of codes and of document ids.")
     if "bits" in keys:
         notes.append("Bits: slices x bits a slice of product codes, else 8 a byte.")
-    if equal_bytes.OVERLAP in keys:
-        notes.append(
-            "Overlap@10: share of the 10 best documents by the same vectors, uncompressed, that are among the 10 best "
-            "here; mean over queries."
-        )
     if keys & {"imbalance", "row_error"}:
         notes.append(
             "Imbalance of the codes of a training's last batches, average over centroids, and row error of their "
