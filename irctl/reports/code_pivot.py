@@ -92,9 +92,10 @@ def build(records: Sequence[Record], measure: str, options: TableOptions = Table
             cell = fill_measure(column, mine) if mine else Cell()
             cells.append(replace(cell, sign=daggers.get((labels[key], column.key), "")))
         body.append(Row((key[0], str(key[1])), labels[key], tuple(cells)))
-    against = f"the same code in column {headers[0]}"
     every = [size, *columns]
-    notes = footnotes.write_footnotes(flat, columns, against, compared, options.correction, options.marks)
+    notes = footnotes.write_footnotes(
+        flat, columns, _tell_references(compared), compared, options.correction, options.marks
+    )
     return Table(
         title=options.title,
         columns=tuple(every),
@@ -140,6 +141,16 @@ def _compare(pivot: Pivot, labels: Mapping[tuple[str, float | None], str], optio
             named = replace(one, system=labels[key], baseline=pivot.headers[other], column=pivot.headers[place])
             family.append(replace(named, dataset=dataset, split=split, measure=measure))
     return correct(family, options.correction)
+
+
+def _tell_references(compared: Sequence[Comparison]) -> str:
+    """What the cells of each column are tested against: the first column's, or its own model's untransformed one."""
+    columns: dict[str, dict[str, None]] = {}
+    for c in compared:
+        columns.setdefault(c.baseline, {})[c.column] = None
+    if len(columns) < 2:
+        return f"the same code in column {next(iter(columns), '')}"
+    return "the same code " + ", ".join(f"in column {base} (in {'; '.join(of)})" for base, of in columns.items())
 
 
 def _average(mine: Sequence[Record], options: TableOptions) -> Mapping[str, float]:

@@ -106,6 +106,8 @@ def test_vectors_of_another_model_are_a_column_that_is_tested_against_the_first_
     assert [c.header for c in table.columns][1:] == ["MiniLM", f"MiniLM, {SOFT}", mine, f"{mine}, {SOFT}"]
     of_float = {c.column: c.baseline for c in table.comparisons if c.system == "float"}
     assert of_float == {f"MiniLM, {SOFT}": "MiniLM", mine: "MiniLM", f"{mine}, {SOFT}": mine}
+    said = f"in column MiniLM (in MiniLM, {SOFT}; {mine}), in column {mine} (in {mine}, {SOFT}): †"
+    assert any(note.startswith(f"Differs from the same code {said}") for note in table.notes)
 
 
 def test_a_trained_model_is_tested_against_the_untrained_one_whichever_was_evaluated_first() -> None:

@@ -177,7 +177,7 @@ def _seeds(records: Sequence[Record]) -> list[str]:
     if trained := _count([(r, r.seed) for r in records if r.seed is not None]):
         notes.append(f"Training seeds a system: {trained}; {how}.")
     if trained == "1":
-        notes = ["One training seed a system: differences between trainings are not tested."]
+        notes = ["One training seed a system: tests are over queries, not over trainings."]
     coded = _count([(r, r.code_seed) for r in records if r.code_seed is not None])
     return [*notes, f"Seeds of codes a system: {coded}; {how}."] if coded not in ("", "1") else notes
 
