@@ -75,15 +75,21 @@ class ReaderGone(Exception):
     """Nobody reads standard output any more, as behind `| head`."""
 
 
-def _print(text: str) -> None:
-    """To stdout; its errors name it. ReaderGone where its reader has left."""
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """Errors of stdout name it. ReaderGone where its reader has left."""
     try:
-        print(text, file=sys.stdout)  # noqa: T201
+        yield
     except BrokenPipeError as e:
         raise ReaderGone from e
     except OSError as e:
         e.filename = e.filename or "standard output"
         raise
+
+
+def _print(text: str) -> None:
+    with _to_stdout():
+        print(text, file=sys.stdout)  # noqa: T201
 
 
 def err(line: str) -> None:
@@ -152,7 +158,7 @@ def table(
     console = _console(stderr=False, no_color=no_color)
     least = sum((c.min_width or LEAST_WIDTH) + COLUMN_GAP for c in drawn.columns) if whole else 0
     console.width = max(console.width, least)  # on a narrower terminal lines are broken, ids are not cut
-    with console.capture() as drawing:
+    with _to_stdout(), console.capture() as drawing:  # rich flushes what was printed before
         console.print(drawn)
     _print(drawing.get().removesuffix("\n"))
 
@@ -164,7 +170,7 @@ def _draw_plain(heads: list[str], texts: list[list[str]], numeric: list[bool], n
     if not lines:
         return False
     if console:
-        with console.capture() as head:
+        with _to_stdout(), console.capture() as head:
             console.print(lines.pop(0), style="bold", end="")
         lines.insert(0, head.get())
     _print("\n".join(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sys
@@ -142,3 +143,15 @@ def test_a_long_table_reads_as_rich_draws_it(monkeypatch, capsys, odd) -> None:
 
 def test_a_learning_rate_is_not_shown_as_zero() -> None:
     assert [console.cell(v) for v in (2.857e-6, 0.0, 0.0123, 12.5)] == ["2.86e-06", "0.0000", "0.0123", "12.5"]
+
+
+class FullDisk(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_the_drawing_of_a_table_flushes_is_of_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    with pytest.raises(OSError, match="No space left") as failed:
+        console.table([{"a": 1}])
+    assert failed.value.filename == "standard output"
