@@ -49,10 +49,10 @@ def test_the_arms_have_as_many_steps_with_or_without_pre_training() -> None:
     assert [line[2] for line in inits] == ["{pt}", "{pt-reconstruction}"]
 
 
-def test_the_small_form_has_five_steps_in_every_arm_and_runs_both_stages() -> None:
+def test_the_small_form_has_100_steps_in_every_arm_and_runs_both_stages() -> None:
     """The arms after a pre-training name their own number of steps, which its small form had too."""
     for arm in recipes_index.arms("acerag-arms"):
-        assert config.resolve(recipes_index.layer(f"acerag-arms:{arm}", tiny=True)).train.max_steps == 5, arm
+        assert config.resolve(recipes_index.layer(f"acerag-arms:{arm}", tiny=True)).train.max_steps == 100, arm
     settings = config.resolve(recipes_index.layer("acerag-arms", tiny=True))
     line = line_of("recipes run acerag-arms --tiny")
     chains = plan(settings, Asked(recipe="acerag-arms", tiny=True, line=line, read=line_of))
