@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ ISOTROPY = "isotropy"
 ANSWERS = "acerag"
 """The table of answers by compressed contexts (answers_table.py)."""
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100")
+TIMED = 3
+"""Significant digits of a rate that was timed once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ class Column:
     better: str = ""
     scale: float = 1.0
     decimals: int = 1
+    digits: int = 0  # significant ones, where the size of a number does not say how well it is known
     dataset: str = ""
     split: str = ""
     measure: str = ""
@@ -44,6 +48,9 @@ class Column:
         if value is None:
             return "--"
         scaled = value * self.scale
+        if self.digits and scaled and math.isfinite(scaled):
+            places = self.digits - 1 - math.floor(math.log10(abs(scaled)))
+            return f"{round(scaled, places):,.{max(0, places)}f}"
         if self.decimals == 0 and abs(scaled - round(scaled)) > 1e-9:
             return f"{scaled:,.1f}"
         return f"{scaled:,.{self.decimals}f}"
@@ -56,9 +63,11 @@ def _fact(name: str) -> Reader:
     return lambda r, _: r.facts.get(name)
 
 
-def fact_column(key: str, header: str, better: str = "", *, decimals: int = 0, scale: float = 1.0) -> Column:
+def fact_column(
+    key: str, header: str, better: str = "", *, decimals: int = 0, digits: int = 0, scale: float = 1.0
+) -> Column:
     """A column of a number that belongs to the system, not to a data set."""
-    return Column(key=key, header=header, kind="fact", better=better, decimals=decimals, scale=scale)
+    return Column(key=key, header=header, kind="fact", better=better, decimals=decimals, digits=digits, scale=scale)
 
 
 def _share(key: str, header: str) -> tuple[Column, Reader]:
@@ -68,7 +77,7 @@ def _share(key: str, header: str) -> tuple[Column, Reader]:
 
 def _rate(part: str, header: str) -> tuple[Column, Reader]:
     key = f"{part}_rows_per_cpu_s"
-    return fact_column(key, header, decimals=1, scale=1e-3), _fact(key)  # none is best: they were not timed alike
+    return fact_column(key, header, digits=TIMED, scale=1e-3), _fact(key)  # none is best: they were not timed alike
 
 
 SHARES = {"kept": "{measure} recovery %", "gap": "Gap closed %"}
@@ -126,7 +135,7 @@ FACTS: dict[str, tuple[Column, Reader]] = {
     "price": (fact_column("price", "Price", "low", decimals=2), _fact("price")),
     "latency_ms": (fact_column("latency_ms", "Query ms", "low", decimals=2), _fact("latency_ms")),
     "latency_p95_ms": (fact_column("latency_p95_ms", "Query ms p95", "low", decimals=2), _fact("latency_p95_ms")),
-    "queries_per_s": (fact_column("queries_per_s", "Queries/s", decimals=0), _fact("queries_per_s")),  # as above
+    "queries_per_s": (fact_column("queries_per_s", "Queries/s", digits=TIMED), _fact("queries_per_s")),  # as above
     "index_bytes": (fact_column("index_bytes", "Index bytes", "low"), _fact("index_bytes")),
     **{key: (fact_column(key, header, decimals=3), _fact(key)) for key, header in isotropy.HEADERS.items()},
 }

@@ -26,7 +26,7 @@ HEADLINES = ("nDCG@10", "RR@10")
 """Measures of evaluations that have a column each in the formats for programs."""
 USUAL = (*HEADLINES, "R@100")
 """What stands for a run where the collection's card names no measure, or another than was measured."""
-ASIDE = ("queries_per_s", "latency_ms", "latency_p95_ms", "boundary_ties")
+ASIDE = ("queries_per_s", "timed_queries", "timed_threads", "latency_ms", "latency_p95_ms", "boundary_ties")
 POPULATIONS = ("corpus", "queries")
 """What isotropy was measured of; it is kept where splits are."""
 WITHOUT_MODEL = ("bm25", "fuse")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
 
-SPEED = ("queries_per_s", "latency_ms", "latency_p95_ms")
-"""How fast a search was."""
+SPEED = ("queries_per_s", "timed_queries", "timed_threads", "latency_ms", "latency_p95_ms")
+"""How fast a search was, by how many queries at once and by how many threads."""
 
 
 def bytes_of(search: Mapping[str, Any], compress: RunRecord | None, compression: str) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from irctl.errors import DataError, RunFailed
 from irctl.index import scan
@@ -35,6 +35,18 @@ QUERIES = "queries.npy"
 def count_processes(rows: int, devices: int, block: int) -> int:
     """How many scan: one a device, but none for less than a block."""
     return max(1, min(devices, -(-rows // block)))
+
+
+def count_threads(processes: int) -> int:
+    """CPU threads that so many processes scan by, all together."""
+    if processes == 1:
+        return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+    return processes * (_threads_of_each(processes) or int(os.environ["OMP_NUM_THREADS"]))
+
+
+def _threads_of_each(processes: int) -> int | None:
+    """The scan is the CPU's also where the devices are GPUs, so the processes part its cores; None: as they are set."""
+    return None if "OMP_NUM_THREADS" in os.environ else max(1, local.count_cores() // processes)
 
 
 def search(
@@ -92,10 +104,8 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
     if searched.fingerprint != job["fingerprint"]:
         raise DataError(f"{job['index']}: changed while it was searched", hint="Search again")
     queries_QD = np.load(folder / QUERIES)
-    # the scan is the CPU's also where the devices are GPUs, so the processes part its cores
-    threads = None if "OMP_NUM_THREADS" in os.environ else max(1, local.count_cores() // count)
     share = scan.share(searched.rows, job["block"], index, count)
-    with threadpool_limits(threads), (folder / f"{index}.rows").open("wb", buffering=0) as seen:
+    with threadpool_limits(_threads_of_each(count)), (folder / f"{index}.rows").open("wb", buffering=0) as seen:
         # one result more than asked for, so that ties at the cut are counted as by one process
         best = searched.search(
             queries_QD, job["k"] + 1, job["block"], lambda rows: seen.write(np.int64(rows).tobytes()), rows=share

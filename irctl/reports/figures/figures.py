@@ -206,7 +206,7 @@ def speed(records: Sequence[Record], measure: str, *, title: str = "") -> tuple[
                 named.append(labels.Named(at, height, names[p.system], drawn["color"]))
         use_logarithm(axes.yaxis)
         axes.margins(x=0.12, y=0.1)
-        axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second")
+        axes.set(xlabel=f"{measure} ×100", ylabel="Queries a second, timed once")
         axes.set_title(labels.tell_codes(title, encoder, systems))
         labels.place(axes, named)
     return figure, to_csv(points)

@@ -69,6 +69,7 @@ def write_footnotes(
     notes += isotropy.footnotes([c.key for c in columns], used or records)
     notes += shares.tell(columns, records, gaps)
     notes += _compression({c.key for c in columns}, records)
+    notes += _speed({c.key for c in columns}, records)
     if lost := sorted({r.system for r in records if r.lost}):
         notes.append(
             f"Codes that no run of this ledger wrote, known by what their evaluation recorded alone, each bundle a row "
@@ -135,6 +136,28 @@ def _compression(keys: set[str], records: Sequence[Record]) -> list[str]:
         if shared := sorted(run for run, variants in together.items() if len(variants) > 1):
             notes.append(f"Methods of one run share its speed, which is of all of them together: {', '.join(shared)}.")
     return notes
+
+
+def _speed(keys: set[str], records: Sequence[Record]) -> list[str]:
+    """What speeds of searches are of, which nothing but their note can tell."""
+    notes = []
+    timed = [r for r in records if "queries_per_s" in r.facts]
+    if "queries_per_s" in keys and timed:
+        told = [_list_counts(timed, "timed_queries", "queries"), _list_counts(timed, "timed_threads", "threads")]
+        notes.append(
+            f"Queries/s: all queries at once, in one pass, by the clock: {', '.join(told)}. "
+            "Runs differ by what else the machine did, too."
+        )
+    if keys & {"latency_ms", "latency_p95_ms"}:
+        notes.append("Query ms: one query at a time, by the clock; median, and 95th percentile.")
+    return notes
+
+
+def _list_counts(records: Sequence[Record], fact: str, noun: str) -> str:
+    known = sorted({int(r.facts[fact]) for r in records if fact in r.facts})
+    shown = f"{' or '.join(f'{n:,}' for n in known)} {noun}" if known else ""
+    lost = "" if all(fact in r.facts for r in records) else f"{noun} not recorded"
+    return " or ".join(filter(None, (shown, lost)))
 
 
 def _datasets(

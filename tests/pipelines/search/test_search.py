@@ -62,6 +62,7 @@ def test_a_search_is_timed_and_one_query_alone_where_asked(tmp_path: Path) -> No
     bundle = compressed(source)["bundle"]
     plain = searched(settings(search__k=5), index=bundle, queries=queries)
     assert plain["queries_per_s"] > 0 and "latency_ms" not in plain
+    assert plain["timed_queries"] == plain["queries"] and plain["timed_threads"] >= 1
     timed = searched(settings(search__k=5, search__latency=4, search__rerank=50), index=bundle, queries=queries)
     assert 0 < timed["latency_ms"] <= timed["latency_p95_ms"]
     assert ranking(plain).keys() == ranking(timed).keys()
