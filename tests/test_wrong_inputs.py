@@ -270,14 +270,13 @@ def test_an_odd_run_json_stops_no_command(line: str, text: str, used: Workspace)
 
 @pytest.mark.parametrize("line", ["runs show {}", "runs diff {} latest", "runs reindex"])
 @pytest.mark.parametrize("text", ["[]", "{", '{"run.name": ["x"]}', '{"run.name": {"value": 5}}'])
-def test_a_run_whose_settings_are_damaged_ends_in_one_line(line: str, text: str, used: Workspace) -> None:
+def test_a_run_whose_settings_are_damaged_ends_in_one_line(
+    line: str, text: str, used: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = used.ok("runs ls --command search --status completed -q").out.split()[-1]
-    path = used.folder / "runs" / run / "config.json"
-    whole = path.read_text()
-    path.write_text(text)
-    try:
-        done = used.run(line.format(run))
-    finally:
-        path.write_text(whole)
-        used.run("runs reindex")
+    shutil.copytree(used.folder / "runs" / run, tmp_path / run)
+    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path))
+    used.ok("runs reindex")
+    (tmp_path / run / "config.json").write_text(text)
+    done = used.run(line.format(run))
     assert "internal error" not in done.err and done.err.count("error: ") == (done.code != 0), done.err
