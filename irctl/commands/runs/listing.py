@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from irctl import console, plugins
+from irctl.commands.runs import differing
 from irctl.ledger.files.identity import ID_PATTERN
 from irctl.ledger.files.run_columns import RUN_COLUMNS
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
 COLUMNS = ("id", "run_dir", "name", "command", "method", "dataset", "status", "model", "seed", "parent_id",
-           "argv_json", "duration_s")  # fmt: skip
+           "argv_json", "duration_s", "dataset_fingerprint", "model_fingerprint")  # fmt: skip
 """What a row is made of."""
 SEARCHES = ("search", "eval")
 MEASURED = ("eval", "train")
@@ -31,6 +32,8 @@ POPULATIONS = ("corpus", "queries")
 """What isotropy was measured of; it is kept where splits are."""
 WITHOUT_MODEL = ("bm25", "fuse")
 """Methods that keep their settings, or what they join, where a model's name is."""
+ALIKE = ("command", "method", "loss", "codes", "bytes_per_vector", "dataset", "split")
+"""What a row shows of how its run was made, beside what it was made from."""
 SHARED = ("dataset", "seed")
 """Columns that are said once where all runs agree."""
 Place = tuple[str, str]
@@ -115,6 +118,9 @@ def list_rows(runs: Sequence[RunRecord], sort: str = "") -> list[dict[str, Any]]
             row["method"] = recipe_of(json.loads(c["argv_json"] or "[]"))
         row |= {"loss": lineage.settings.get(run.id, {}).get("loss.name", "") if reads_loss(run) else ""}
         rows.append(row | {"duration_s": c["duration_s"], "tags": " ".join(run.tags)})
+    shown = [tuple(str(row[k]) for k in ALIKE) + (row["base_run"] or row["model"],) for row in rows]
+    for row, text in zip(rows, differing.find(runs, shown), strict=True):
+        row["differs"] = text
     unknown = [m for m in HEADLINES if m != sorted_by and all(row[m] is None for row in rows)]
     return [{k: v for k, v in row.items() if k not in unknown} for row in rows]
 
@@ -180,6 +186,7 @@ def _drawn(row: Mapping[str, Any], once: Mapping[str, Any], names: set[str], sor
         "seed": "" if "seed" in once else row["seed"],
         (next(iter(names)) if len(names) == 1 else "result"): value if row["status"] == "completed" else row["status"],
         **by,
+        "differs in": row["differs"],
         "time": duration(row["duration_s"]),
         "tags": row["tags"],
     }

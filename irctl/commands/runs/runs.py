@@ -34,7 +34,8 @@ def ls(
     The result is the measure of the collection's card, else the first of nDCG@10, RR@10, R@100 that was measured, else
     the first: of an evaluation, on its split (the card's, of several); of a training, the dev score of the model that
     it saved. A run that has not completed has its status there. "model or run": the run whose codes, model or vectors
-    were read, else the name of a model. --format csv, md and json have every column.
+    were read, else the name of a model. "differs in": what of their command lines runs that look alike do not share.
+    --format csv, md and json have every column.
 
     \b
     Examples:
