@@ -1,4 +1,4 @@
-"""Every error a user can meet, and the exit code that goes with it: the one table of both.
+"""Every error a user can meet, and the exit code that goes with it: the one table of both; and how lines count.
 
 A message is one line: what, where (file:line), expected, found; `hint` is the next step.
 """
@@ -99,3 +99,17 @@ class Stopped(IrctlError):
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
         self.status = status
+
+
+def counted(number: int | float | None, word: str) -> str:
+    """How many, as lines say it: `1 query`, `1,400 documents`. word: one of them."""
+    if number is None:
+        return f"an unknown number of {_plural(word)}"
+    return f"{number:,} {word if number == 1 else _plural(word)}"
+
+
+def _plural(word: str) -> str:
+    if word.endswith(("s", "x", "ch", "sh")):
+        return f"{word}es"
+    is_consonant = word.endswith("y") and word[-2:-1] not in tuple("aeiou")
+    return f"{word[:-1]}ies" if is_consonant else f"{word}s"

@@ -9,6 +9,7 @@ import typer
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Debug, Json, Quiet
 from irctl.commands.frame.output import present_rows
+from irctl.errors import counted
 
 app = typer.Typer(help="Collections: list, fetch, check, convert.", no_args_is_help=True)
 Root = Annotated[str, typer.Option("--root", help="folder that stands for hf://: ROOT/OWNER/NAME/PATH")]
@@ -139,4 +140,6 @@ def convert(
                 shown = ", ".join(f"{count} {what}" for what, count in counts.items())
                 console.out(f"{found['folder']}/{name}.json: {shown or 'empty'}")
         else:
-            console.out(f"{found['folder']}: {found['passages']} passages, {found['queries']} queries")
+            console.out(
+                f"{found['folder']}: {counted(found['passages'], 'passage')}, {counted(found['queries'], 'query')}"
+            )

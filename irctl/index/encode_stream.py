@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from irctl import files, stopping
 from irctl.data.vectors import allocator
-from irctl.errors import DataError, IrctlError, RunFailed, Stopped
+from irctl.errors import DataError, IrctlError, RunFailed, Stopped, counted
 from irctl.index import shards, threads
 from irctl.index.arrays import NotFinite
 from irctl.index.plan import RowBatch
@@ -155,7 +155,7 @@ def run(
     spent.encoder_s = max(time.process_time() - process_s - spent.reader_s - spent.writer_s, time.thread_time() - own_s)
     if failure.error is not None:
         raise failure.error
-    stopping.check(f"{spent.batches} batches of this run are kept")
+    stopping.check(f"kept: {counted(spent.batches, 'batch')} of this run")
     return spent
 
 

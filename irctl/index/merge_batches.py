@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from irctl import hashing
+from irctl.errors import counted
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import measure_rows
@@ -31,7 +32,7 @@ def merge(folder: Path, plan: Plan, manifest: dict[str, Any], reporter: Reporter
         merged += [part for part in manifest["parts"] if part not in parts]  # of --append, in folders of their own
         manifest = {**manifest, "parts": merged, "bytes_per_row": measure_rows(merged)}
         shards.write_manifest(folder, manifest)
-        reporter.say(f"joined {len(parts)} batches into {len(merged)} files")
+        reporter.say(f"joined {counted(len(parts), 'batch')} into {counted(len(merged), 'file')}")
     kept = {str(part[key]) for part in manifest["parts"] for key in ("file", "ids") if part.get(key)}
     for path in (*(folder / "codes").glob("*.npy"), *(folder / "ids").glob("*.arrow")):
         if path.relative_to(folder).as_posix() not in kept:

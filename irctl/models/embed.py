@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from irctl import paths, stopping, tables
 from irctl.data.vectors.embedding_folder import FORMAT, VERSION
-from irctl.errors import DataError, PartlyDone, RunFailed
+from irctl.errors import DataError, PartlyDone, RunFailed, counted
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.ledger import stored
@@ -126,7 +126,7 @@ def embed_corpus(
         for index in todo:
             kept = f"{len(done)} of {plan['shards']} shards"
             if stopping.requested() and (rows := count_pieces(folder, done, encoder.batch_tokens)[0]):
-                stopping.check(f"{kept} and {rows} rows of others are kept in {folder}")
+                stopping.check(f"{kept} and {counted(rows, 'row')} of others are kept in {folder}")
             stopping.check(f"{kept} are kept in {folder}")
             pieces = Pieces(folder, index, plan["batch_tokens"], encoder.batch_tokens)
             done[index] = _write_shard(folder, index, plan, encoder, corpus, side, pieces, kept, advance)
@@ -145,7 +145,7 @@ def _describe_kept(folder: Path, plan: Mapping[str, Any], done: Mapping[int, Any
     rows, others = count_pieces(folder, done, allowed)
     if not (done or rows or others):
         return ""
-    said = f"{len(done)} of {plan['shards']} shards" + f" and {rows} rows of others" * bool(rows)
+    said = f"{len(done)} of {plan['shards']} shards" + f" and {counted(rows, 'row')} of others" * bool(rows)
     again = f"; {others} rows kept in batches of other sizes are encoded again (now at most {allowed} tokens)" * bool(
         others
     )
@@ -258,7 +258,7 @@ def _write_shard(
         encoded, spent = encoded + texts, spent + tokens
         advance(texts)
         if encoded < rows.stop - rows.start:  # else all that is left is to write it
-            stopping.check(f"{kept} and {encoded} rows of the next are kept in {folder}")
+            stopping.check(f"{kept} and {counted(encoded, 'row')} of the next are kept in {folder}")
 
     vectors_ND = encoder.encode(corpus.texts(rows), side, note, pieces)
     with np.errstate(over="ignore"):  # looked for below

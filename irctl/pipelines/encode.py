@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files, paths, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.open import open_for
-from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.errors import ConfigError, DataError, PartlyDone, counted
 from irctl.ledger import taken
 from irctl.models import locate
 from irctl.origins import derived
@@ -97,7 +97,7 @@ def encode(config: Config, run: RunHandle, reporter: Reporter, request: EncodeRe
     seconds = time.monotonic() - started
     fitted = _fit_transform(folder, encoder, collection, config, run, reporter)
     if request.verify:
-        reporter.say(f"{folder.verify()} files hashed again: as written")
+        reporter.say(f"{counted(folder.verify(), 'file')} hashed again: as written")
     if not computed and not taken:
         reporter.say("these vectors are there already: same weights, tokenizer, settings and texts")
     key, rate = folder.fingerprint, computed / seconds if computed else None
@@ -211,8 +211,8 @@ def _take_from_cache(
     taken = from_cache.take(Path(request.out).absolute(), key)
     if taken:
         reporter.say(
-            f"{request.out}: {taken} shards taken from the cache, hashes checked: same weights, tokenizer, settings "
-            f"and texts as {embed.locate_cached(key)}"
+            f"{request.out}: {counted(taken, 'shard')} taken from the cache, hashes checked: same weights, tokenizer, "
+            f"settings and texts as {embed.locate_cached(key)}"
         )
     return taken
 
@@ -293,7 +293,7 @@ def describe(config: Config, request: EncodeRequest = CORPUS) -> dict[str, Any]:
     mib = rows * (4 if config.encoder.store == "float32" else 2) / 2**20
     return {
         "encoding": {
-            "collection": f"{collection.name}, {rows} documents",
+            "collection": f"{collection.name}, {counted(rows, 'document')}",
             "encoder": f"{config.model.name} ({located.folder if located else 'from the hub'})",
             "shards": f"{-(-rows // size)} of {size} rows",
             "similarity": describe_similarity(config.search.similarity, config.encoder.normalize, located),

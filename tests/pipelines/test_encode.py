@@ -89,7 +89,7 @@ def test_a_signal_ends_the_run_after_the_batch_in_hand_with_its_exit_code(
     stopping.install()
     try:
         monkeypatch.setattr(TextEncoder, "forward", forward)
-        with pytest.raises(Stopped, match="SIGTERM: 0 of 2 shards and 1 rows of the next are kept") as e:
+        with pytest.raises(Stopped, match="SIGTERM: 0 of 2 shards and 1 row of the next are kept") as e:
             encoded(config)
     finally:
         stopping.restore()
@@ -165,7 +165,7 @@ def test_a_folder_begun_takes_the_rest_from_the_cache_and_damage_there_is_named(
     (tmp_path / "whole" / "vectors" / "part-00001.npy").unlink()
     said = Silent()
     encoded(config, said, out=str(tmp_path / "whole"))
-    assert "1 shards taken from the cache" in str(said.lines)
+    assert "1 shard taken from the cache" in str(said.lines)
     assert content(tmp_path / "whole") == content(Path(cached["folder"]))
     path = Path(cached["folder"]) / "vectors" / "part-00000.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"x")

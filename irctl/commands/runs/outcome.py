@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl import tables
 from irctl.commands.runs import listing
-from irctl.errors import DATA, ENVIRONMENT, USAGE
+from irctl.errors import DATA, ENVIRONMENT, USAGE, counted
 from irctl.ledger.files.identity import ID_PATTERN
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _measured(found: Mapping[str, Any]) -> str:
 
 
 def _queries(result: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    return count(result["n_queries"], "question" if "task" in found else "query")
+    return counted(result["n_queries"], "question" if "task" in found else "query")
 
 
 def _trained(run: RunRecord) -> str:
@@ -74,7 +74,7 @@ def _trained(run: RunRecord) -> str:
     done = next((e for e in reversed(journal.events(run.paths.metrics)) if e["event"] == "done"), None)
     if done is None:
         return ""
-    steps = f"{count(done['steps'], 'step')} of {count(run.columns['global_batch'], 'query')}"
+    steps = f"{counted(done['steps'], 'step')} of {counted(run.columns['global_batch'], 'query')}"
     after, before = done.get("dev_after"), done.get("dev_before")
     if after is None:
         loss = f", loss {done['last_loss']:.4f} in the last epoch" if done.get("last_loss") is not None else ""
@@ -149,13 +149,6 @@ def named(model: Any) -> str:
         return f"run {short}"
     what = known[0]["name"] or " ".join(filter(None, (known[0]["command"], known[0]["method"])))
     return f"run {short} ({what})"
-
-
-def count(number: Any, word: str) -> str:
-    if number is None:
-        return f"an unknown number of {word}s"
-    many = "" if number == 1 else "s"
-    return f"{number:,} {word[:-1] + 'ies' if word.endswith('y') and many else word + many}"
 
 
 def measure(run: RunRecord, name: str) -> float | None:

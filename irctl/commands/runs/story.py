@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irctl.commands.runs import listing, outcome
-from irctl.commands.runs.outcome import count, eval_json, known_config, measure, named
-from irctl.errors import ConfigError, DataError
+from irctl.commands.runs.outcome import eval_json, known_config, measure, named
+from irctl.errors import ConfigError, DataError, counted
 from irctl.ledger.files.identity import ID_PATTERN
 from irctl.origins import Kind, parse
 
@@ -54,21 +54,21 @@ def _train(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     if codes := _first(made, "in", "bundle"):
         wrote = next((r["id"] for r in query.lineage(run.id)["from"] if r["command"] != "train"), "")
         encoder = f" with the encoder {start}" if start else ""
-        what = count(codes["n_rows"], "code") if codes["n_rows"] else "the codes"
+        what = counted(codes["n_rows"], "code") if codes["n_rows"] else "the codes"
         start = f"{what}{f' of {named(wrote)}' if wrote else ''}{encoder}"
     return f"Trained {start} by {run.columns['method']}{loss}{on}"
 
 
 def _encode(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     wrote = _first(made, "out", "embeddings", "bundle")
-    rows = f": {count(wrote['n_rows'], 'vector')} of {wrote['dim']} dimensions" if wrote and wrote["dim"] else ""
+    rows = f": {counted(wrote['n_rows'], 'vector')} of {wrote['dim']} dimensions" if wrote and wrote["dim"] else ""
     return f"Encoded {run.columns['dataset']} with {named(run.columns['model'])}{_documents(made)}{rows}"
 
 
 def _compress(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     read, wrote = _first(made, "in", "embeddings", "bundle"), _first(made, "out", "bundle")
     rows = (wrote or read or {}).get("n_rows")
-    what = count(rows, "vector") if rows else "vectors"
+    what = counted(rows, "vector") if rows else "vectors"
     of = f", encoded by {named(run.columns['model'])}" if run.columns["model"] else ""
     _, codes, size = listing.Lineage([run]).codes(run)
     method = codes or run.columns["method"] or known_config(run).get("compress.method") or "codes"
@@ -97,10 +97,10 @@ def _eval(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
         ", ".join(f"{d} {s}".strip() for d, s in places) if len(places) < 4 else f"{len(places)} data sets and splits"
     )
     counts = {r["n_queries"] for r in results}
-    queries = f" ({count(counts.pop(), 'question' if 'task' in found else 'query')})" if len(counts) == 1 else ""
+    queries = f" ({counted(counts.pop(), 'question' if 'task' in found else 'query')})" if len(counts) == 1 else ""
     on = f" on {where}{queries}" if where else f" on {run.columns['dataset']}" if run.columns["dataset"] else ""
     rows = next((s["rows"] for s in found.get("searches") or () if s.get("rows")), None)
-    over = f" over {count(rows, 'document')}" if rows else _documents(made, " over {}")
+    over = f" over {counted(rows, 'document')}" if rows else _documents(made, " over {}")
     if "task" in found:
         model = next((s.get("model") for s in found.get("searches") or ()), "")
         by = f"contexts that {named(run.columns['model'])} compresses"
@@ -114,14 +114,14 @@ def _other(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
 
 def _hardneg(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     wrote, kept = _first(made, "out", "negatives"), _first(made, "out", "run_file")
-    found = count(wrote["n_rows"], "hard negative") if wrote and wrote["n_rows"] is not None else "hard negatives"
+    found = counted(wrote["n_rows"], "hard negative") if wrote and wrote["n_rows"] is not None else "hard negatives"
     split = known_config(run).get("data.split") or "train"
     return f"Mined {found}{_data(run, made, split, kept['n_rows'] if kept else None)} by {_searcher(run)}"
 
 
 def _export(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     wrote = _first(made, "out", "export")
-    rows = f"{count(wrote['n_rows'], 'row')} of " if wrote and wrote["n_rows"] else ""
+    rows = f"{counted(wrote['n_rows'], 'row')} of " if wrote and wrote["n_rows"] else ""
     to = f" as {wrote['format']}, {(wrote['size'] or 0) / 2**20:.1f} MiB" if wrote else ""
     return f"Exported {rows}{run.columns['dataset'] or 'vectors'}{_by_run(run)}{to}"
 
@@ -138,7 +138,7 @@ def _arms(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     done = [c for c in chains if c.next_line is None]
     left = [c.name for c in chains if c.next_line is not None]
     short = f"; not done: {', '.join(left[:ARMS])}{f' and {len(left) - ARMS} more' if len(left) > ARMS else ''}"
-    return f"Ran {name or 'a group'}: {len(done)} of {count(len(chains), 'arm')} done{short if left else ''}"
+    return f"Ran {name or 'a group'}: {len(done)} of {counted(len(chains), 'arm')} done{short if left else ''}"
 
 
 def _settings(run: RunRecord) -> str:
@@ -214,15 +214,15 @@ def _data(
 ) -> str:
     dataset = run.columns["dataset"]
     read = _first(made, "in", "collection") or (_first(made, "in", "bundle", "embeddings") if empty else None)
-    counts = [count(read["n_rows"], "document")] if read and read["n_rows"] else []
-    counts += [count(int(queries), "query")] if queries else []
+    counts = [counted(read["n_rows"], "document")] if read and read["n_rows"] else []
+    counts += [counted(int(queries), "query")] if queries else []
     told = f" ({', '.join(counts)})" if counts else ""
     return f"{'' if empty else ' on'} {dataset}{f', split {split}' if split else ''}{told}" if dataset else told
 
 
 def _documents(made: Sequence[Mapping[str, Any]], form: str = " ({})") -> str:
     read = _first(made, "in", "collection")
-    return form.format(count(read["n_rows"], "document")) if read and read["n_rows"] else ""
+    return form.format(counted(read["n_rows"], "document")) if read and read["n_rows"] else ""
 
 
 def _first(made: Sequence[Mapping[str, Any]], role: str, *kinds: str) -> Mapping[str, Any] | None:

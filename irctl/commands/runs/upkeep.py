@@ -11,6 +11,7 @@ import typer
 
 from irctl.commands.frame.guard import guarded
 from irctl.commands.frame.options import Debug, Json, Quiet, complete_runs, finite
+from irctl.errors import counted
 
 Run = Annotated[
     str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)
@@ -34,11 +35,11 @@ def reindex(json_: Json = False, debug: Debug = False) -> None:
         count, skipped = rebuilding.reindex()
         spoilt = [one.line for one in altered.find_all()]
         payload = {"runs": count, "skipped": skipped, "altered": spoilt}
-        say(json_, "runs-reindex", payload, f"{paths.ledger()}: {count} runs")
+        say(json_, "runs-reindex", payload, f"{paths.ledger()}: {counted(count, 'run')}")
         for line in spoilt:
             console.err(f"warning: {line}")
         if skipped:
-            raise PartlyDone(f"{len(skipped)} folders left out: {'; '.join(skipped)}")
+            raise PartlyDone(f"{counted(len(skipped), 'folder')} left out: {'; '.join(skipped)}")
 
 
 def reap(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
@@ -52,7 +53,7 @@ def reap(json_: Json = False, quiet: Quiet = False, debug: Debug = False) -> Non
         from irctl.ledger.runs import reap as reaping
 
         ids = reaping.reap()
-        say(json_, "runs-reap", {"marked": ids}, *(ids if quiet else [f"marked {len(ids)} runs", *ids]))
+        say(json_, "runs-reap", {"marked": ids}, *(ids if quiet else [f"marked {counted(len(ids), 'run')}", *ids]))
 
 
 def tag(
@@ -128,12 +129,17 @@ def export(
         found = [query.find_run(r) for r in runs] if runs else query.list_runs(sort="created_at")
         if to:
             count = transfer.export_runs(found, to)
-            say(json_, "runs-export", {"runs": count, "file": str(to)}, f"{to}: {count} runs")
+            say(json_, "runs-export", {"runs": count, "file": str(to)}, f"{to}: {counted(count, 'run')}")
         else:
             new, present = mlflow_export.export_runs(found, mlflow)
             payload = {"exported": new, "present": present}
             shown = Masker(sys.argv, os.environ).text(mlflow)
-            say(json_, "runs-export", payload, f"{shown}: {len(new)} runs, {len(present)} were there already")
+            say(
+                json_,
+                "runs-export",
+                payload,
+                f"{shown}: {counted(len(new), 'run')}, besides {len(present)} there already",
+            )
 
 
 def import_(
@@ -181,7 +187,7 @@ def gc(
             console.table(rows)
         verb = "would free" if dry_run else "freed"
         payload = {"dry_run": dry_run, "items": rows, "bytes": freed}
-        say(json_, "runs-gc", payload, f"{verb} {freed / 2**20:.1f} MiB in {len(waste)} places")
+        say(json_, "runs-gc", payload, f"{verb} {freed / 2**20:.1f} MiB in {counted(len(waste), 'place')}")
 
 
 def say(json_: bool, schema: str, payload: dict[str, Any], *lines: str) -> None:

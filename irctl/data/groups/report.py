@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from irctl.data.groups.merged_sources import Merged
 from irctl.data.groups.shares import measure_shares
+from irctl.errors import counted
 
 if TYPE_CHECKING:
     from irctl.data.groups.group_source import GroupSource
@@ -51,8 +52,8 @@ def _source_line(part: Merged, i: int, side: str) -> str:
     read, kept = sum(about["read"].values()), sum(about["kept"].values())
     reasons = ", ".join(f"{n} by {reason}" for reason, n in about["dropped"])
     parts = [
-        f"{source.name} ({side}): {about['queries']} queries",
-        f"{read} judgements by score {_counts(about['read'])}",
+        f"{source.name} ({side}): {counted(about['queries'], 'query')}",
+        f"{counted(read, 'judgement')} by score {_counts(about['read'])}",
         f"{kept} kept by label {_counts(about['kept'])}, {read - kept} dropped" + (f" ({reasons})" if reasons else ""),
     ]
     if source.random_k:

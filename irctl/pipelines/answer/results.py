@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from irctl.errors import counted
 from irctl.index.shards import write_json
 from irctl.models.compressive import cost
 from irctl.pipelines.answer import answers_file, tasks
@@ -225,7 +226,7 @@ def _lines(
         closed, opened = means[ContextSystem(NONE)][m], means[ContextSystem(WHOLE)][m]
         of.append(f"{tasks.title(m)} {closed:.4f} without and {opened:.4f} with the whole context")
     lines = [f"context kept = (x - closed) / (open - closed): {'; '.join(of)}"]
-    lines.append(f"{len(every.all)} questions; rows kept by {tell_selection(asked, answerer, prompter)}")
+    lines.append(f"{counted(len(every.all), 'question')}; rows kept by {tell_selection(asked, answerer, prompter)}")
     lines.append(
         "flops and law: prefill against the whole context's, counted with eager attention, and by "
         "(k/L S + S/r + P) / (S + P), which leaves attention out"

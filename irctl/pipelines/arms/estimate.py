@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from irctl import slurm
-from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit, counted
 from irctl.origins import derived
 from irctl.pipelines.arms.arm_settings import settings_of
 from irctl.pipelines.arms.asked import Asked
@@ -85,7 +85,7 @@ def _on_its_device(config: Config, asked: Asked, arm: str) -> Config:
 def _job(config: Config, chain: Chain, known: Sequence[RunRecord]) -> _Training:
     steps, why = _steps(config)
     seconds, run = _seconds(config, known)
-    said = f"{steps:,} steps" if steps is not None else f"steps unknown ({why})"
+    said = counted(steps, "step") if steps is not None else f"steps unknown ({why})"
     if seconds is None:
         train = next(words for words in chain.lines if words[0] == "train")
         named = [w for w in train if w.startswith("{")]

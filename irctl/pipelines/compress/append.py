@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError, DataError, PartlyDone
+from irctl.errors import ConfigError, DataError, PartlyDone, counted
 from irctl.index import shards
 from irctl.index.bundle import Bundle, BundleIds, locate_quantizer, open_bundle
 from irctl.ledger import damaged
@@ -233,5 +233,5 @@ def _join(manifest: Mapping[str, Any], sub: Path, lines: Mapping[int, Mapping[st
 
 
 def _make_payload(folder: Path, rows: int, added: int) -> dict[str, Any]:
-    lines = [f"bundle: {folder} ({rows} rows, {added} of them new)"]
+    lines = [f"bundle: {folder} ({counted(rows, 'row')}, {added:,} of them new)"]
     return {"bundle": str(folder), "rows": rows, "added": added, "lines": lines, "ids": [str(folder)]}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import files
-from irctl.errors import DataError
+from irctl.errors import DataError, counted
 from irctl.index.bundle import QUANTIZER, Bundle, open_bundle
 from irctl.models import pair
 from irctl.models.locate import LocatedModel, resolve_run_name
@@ -143,7 +143,10 @@ def describe(config: Config, *, index: str | None, append: str | None) -> dict[s
         config = config.replace({"data.source": append}, derived("--append"))
     config, collection = settle_model(config, index, Silent()), open_for(config)
     located = locate.find_local(config.model.name, config.model.revision)
-    facts = {"collection": f"{collection.name}, {len(collection.corpus)} documents", "encoder": config.model.name}
+    facts = {
+        "collection": f"{collection.name}, {counted(len(collection.corpus), 'document')}",
+        "encoder": config.model.name,
+    }
     if index is not None:
         init = bundles.folder_of(index)
     elif located is not None:

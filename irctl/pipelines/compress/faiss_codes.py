@@ -14,7 +14,7 @@ import numpy as np
 from irctl import files, hashing, tables
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.files.lines import read_lines
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, counted
 from irctl.index import shards
 from irctl.index.bundle import locate_quantizer, write_bundle
 from irctl.index.distinct_ids import find_repeated
@@ -78,7 +78,8 @@ def import_codes(config: Config, run: RunHandle, reporter: Reporter, request: Co
     run.artifact("in", "export", source, n_rows=len(codes_NC), dim=quantizer.dim, format="faiss")
     run.artifact("out", "bundle", folder, sha256=sha256, n_rows=len(codes_NC), format="irctl-bundle")
     run.metric("code_size", float(quantizer.code_size), dataset=dataset)
-    reporter.say(f"{len(codes_NC)} rows of {quantizer.code_size} bytes, {'with ids' if ids else 'ids are row numbers'}")
+    said = f"{counted(len(codes_NC), 'row')} of {counted(quantizer.code_size, 'byte')}"
+    reporter.say(f"{said}, {'with ids' if ids else 'ids are row numbers'}")
     line = f"bundle: {folder}"
     return {"bundle": str(folder), "rows": len(codes_NC), "lines": [line], "ids": [str(folder)]}
 

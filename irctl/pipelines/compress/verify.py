@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import hashing
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, counted
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
 from irctl.index.learned_bundle import find_encoder
@@ -47,7 +47,7 @@ def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> d
         counts[bundle.method] = bundle.verify()
         find_encoder(bundle)
     lines = [
-        f"{f}: {count} files are as the manifest says"
+        f"{f}: as the manifest says: {counted(count, 'file')}"
         for f, count in zip(folders.values(), counts.values(), strict=True)
     ]
     return {"verified": counts, "lines": lines, "ids": [str(f) for f in folders.values()]}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import stopping
-from irctl.errors import DataError
+from irctl.errors import DataError, counted
 from irctl.index import encode_stream as streaming
 from irctl.index import shards
 from irctl.index.arrays import UNIT, check_taken
@@ -153,7 +153,9 @@ class Work:
 
         stream, plan, folder = self.given.stream, next(iter(self.plans.values())), next(iter(self.folders.values()))
         if wanting and len(train_rows) < min(self.config.compress.train_size, stream.rows - self.config.compress.probe):
-            self.reporter.say(f"training uses {len(train_rows)} rows: more would not change these quantizers")
+            self.reporter.say(
+                f"training uses {counted(len(train_rows), 'row')}: more would not change these quantizers"
+            )
         x_ND = np.empty((len(train_rows) if wanting else 0, stream.dim), np.float32)
         samples: list[tuple[Any, Any]] = [(train_rows, x_ND)] if wanting else []
         load = None
@@ -181,7 +183,7 @@ class Work:
         self._warn_about_metric(x_ND)
         for name in wanting:
             started = time.process_time()
-            self.reporter.say(f"training {name} on {len(x_ND)} rows")
+            self.reporter.say(f"training {name} on {counted(len(x_ND), 'row')}")
             with stopping.at_once(f"what was trained before {name} is kept"):
                 self.quantizers[name].fit(x_ND)
             encode_batches.warn_once(self.quantizers, self.warned, self.reporter)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths
-from irctl.errors import RunFailed
+from irctl.errors import RunFailed, counted
 from irctl.origins import derived
 from irctl.pipelines.train import memory, preparation
 from irctl.pipelines.train.learning_rate import scale_lr
@@ -112,7 +112,8 @@ def check_schedule(trial: Trial) -> str:
     rates = "".join(f", {part} {rate:g}" for part, rate in own.items())
     told = f"; {steps.notice}" if steps.notice else ""
     at = f"at step {steps.warmup}{told}"
-    return f"{steps.total} steps of {plan.global_} queries, peak learning rate {train.lr:g}{rates} {at}"
+    said = f"{counted(steps.total, 'step')} of {counted(plan.global_, 'query')}"
+    return f"{said}, peak learning rate {train.lr:g}{rates} {at}"
 
 
 def check_room(trial: Trial) -> str:

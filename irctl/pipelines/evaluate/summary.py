@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from irctl.errors import counted
 from irctl.metrics.ranking.parsing import parse_one
 from irctl.reports import published_values
 from irctl.reports.columns import is_forum
@@ -78,7 +79,7 @@ def remarks(r: dict[str, Any]) -> list[str]:
             f"{name}: of a scale up to {r['top_grade']}, the highest grade judged; no card says its top_grades"
         )
     if r["k"] and cutoff > r["k"]:
-        lines.append(f"{name}: looks at {cutoff} documents, the run holds k = {r['k']}")
+        lines.append(f"{name}: looks at {counted(cutoff, 'document')}, the run holds k = {r['k']}")
     if r.get("boundary"):
         lines.append(
             f"{name}: looks at exactly the k = {r['k']} documents kept, and {r['boundary']} ties were cut there"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from irctl import files, hashing
-from irctl.errors import ConfigError, DataError, EnvironmentUnfit
+from irctl.errors import ConfigError, DataError, EnvironmentUnfit, counted
 from irctl.index import shards
 from irctl.index.bundle import Bundle, is_bundle, open_bundle
 from irctl.ledger import query, taken
@@ -189,7 +189,7 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     adds = [CommitOperationAdd(name, content) for name, content in shared.files.items()]
     adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
     size = sum(map(local_paths.size, shared.files.values()))
-    reporter.say(f"{len(adds)} files, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
+    reporter.say(f"{counted(len(adds), 'file')}, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
     api = HfApi(library_name="irctl")
     made = _ask(lambda: api.create_repo(repo, repo_type=shared.repo_type, private=private or None, exist_ok=True), repo)
     message = f"irctl: {shared.kind} {shared.sha256[:12]}"

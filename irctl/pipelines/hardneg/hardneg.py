@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files, stopping
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.collections.training_source import train_split
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, counted
 from irctl.hashing import sha256_file
 from irctl.ledger import taken
 from irctl.pipelines.hardneg import rescore
@@ -172,7 +172,7 @@ def describe(config: Config, request: MiningRequest = BY_BM25) -> dict[str, Any]
         retriever = f"index, {_index_of(request, config, Silent())}"
     return {
         "mining": {
-            "collection": f"{collection.name}, {len(collection.corpus)} documents",
+            "collection": f"{collection.name}, {counted(len(collection.corpus), 'document')}",
             "queries": f"{len(collection.queries(name))} of {name}",
             "retriever": retriever,
             "negatives a query": f"{rules.num}, {rules.pick}, from ranks {rules.first} to {rules.last - 1}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files, stopping
 from irctl.data.collections import check
 from irctl.data.collections.dataset_name import dataset_name
+from irctl.errors import counted
 from irctl.index.bm25 import Bm25, Bm25Settings
 from irctl.types import Reporter, Run
 
@@ -58,7 +59,7 @@ def describe(config: Config) -> dict[str, Any]:
     collection = open_for(config)
     return {
         "search": {
-            "in": f"{collection.name}, {len(collection.corpus)} documents",
+            "in": f"{collection.name}, {counted(len(collection.corpus), 'document')}",
             "split": config.data.split or collection.card.headline_split,
             "by": read_settings(config.search).label(),
             "k": config.search.k,

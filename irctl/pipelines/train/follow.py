@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from irctl.errors import counted
 from irctl.pipelines.train import regularizer_lines
 from irctl.training.run_files.dev_measure import MEASURE
 from irctl.types import Advance, Reporter
@@ -17,16 +18,11 @@ SHOWN = {"loss": "loss {:.4f}", "lr": "lr {:.2e}"}
 """What of a step is shown as it comes, and how."""
 
 
-def count(n: int, what: str) -> str:
-    """How many, in words: 1 step, 2 steps."""
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
 def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     """How long a training takes from a step on, as its first one was timed. evaluations: in or not, or ''."""
     hours, minutes = divmod(round(seconds / 60), 60)
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
-    which = f"the last {steps - step} of {steps} steps" if step else count(steps, "step")
+    which = f"the last {steps - step} of {steps} steps" if step else counted(steps, "step")
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
@@ -76,7 +72,9 @@ class Follow:
             self._reporter.warn(row["message"])
             self._run.event("warning", "training", row["message"])
         elif event == "encoding":
-            self._reporter.say(f"encoding {row['texts']} texts through the frozen base, once; kept in the cache")
+            self._reporter.say(
+                f"encoding {counted(row['texts'], 'text')} through the frozen base, once; kept in the cache"
+            )
         elif event == "evaluating" and self._advance:
             self._advance(0, note="evaluating on dev")  # until the next step is shown
         elif event == "estimate":
@@ -91,7 +89,7 @@ class Follow:
             self.wanted = True
             self._stack.close()
             self._reporter.say(
-                f"step {row['step']}: mining negatives again with the model after {row['epochs']} epochs"
+                f"step {row['step']}: mining negatives again with the model after {counted(row['epochs'], 'epoch')}"
             )
         elif row.get("name") in SHOWN and self._advance and row["step"] >= self._step:
             self._shown[row["name"]] = SHOWN[row["name"]].format(row["value"])

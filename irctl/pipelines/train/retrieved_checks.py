@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, counted
 from irctl.pipelines.references import fitting
 from irctl.pipelines.train.method_settings import is_asked
 from irctl.training.groups import label_checks
@@ -73,5 +73,5 @@ def facts(
     if held_out is None:
         found["best checkpoint"] = "not chosen: the last one is kept"
         return found, notices
-    found["best checkpoint"] = f"by {len(held_out.ids)} queries ({held_out.split}) on the whole index"
+    found["best checkpoint"] = f"by {counted(len(held_out.ids), 'query')} ({held_out.split}) on the whole index"
     return found, notices

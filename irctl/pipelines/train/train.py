@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import paths, stopping
-from irctl.errors import DataError, RunFailed
+from irctl.errors import DataError, RunFailed, counted
 from irctl.ledger import taken
 from irctl.ledger.files.run_folder import write_json
 from irctl.models import locate
 from irctl.origins import TAKEN
 from irctl.paths import RunPaths
 from irctl.pipelines.train import branch, checks, memory, preparation, regularizer_lines
-from irctl.pipelines.train.follow import Follow, count
+from irctl.pipelines.train.follow import Follow
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 from irctl.training.parallel import deepspeed_settings
@@ -171,7 +171,7 @@ def _record(
     for name, value in journal.last_measures(run.paths.metrics).items():
         run.metric(name, value)
     lines = [f"{kind}: {payload[kind]}" for kind in ("model", "bundle") if payload.get(kind)]
-    lines.append(count(done["steps"], "step"))
+    lines.append(counted(done["steps"], "step"))
     if done["first_loss"] is not None:
         lines[-1] += f", loss {done['first_loss']:.4f} -> {done['last_loss']:.4f} (means of the first and last epoch)"
     if done["dev_before"] is not None and done["dev_after"] is not None:

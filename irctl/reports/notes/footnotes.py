@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from irctl.errors import counted
 from irctl.reports import isotropy
 from irctl.reports.columns import Column, averaged
 from irctl.reports.notes import query_counts, shares
@@ -222,7 +223,9 @@ def _comparisons(compared: Sequence[Comparison], baseline: str, correction: str,
         claim = "Letters name the rows beaten, p < .05"
     notes = [f"{claim}; {TEST_NAMES[compared[0].test]} over queries, {rule}, family of {len(compared)}."]
     if undefined := sum(c.p_raw is None for c in compared):
-        notes.append(f"{undefined} comparisons undefined: one query, or the same difference for every query.")
+        notes.append(
+            f"Undefined: {counted(undefined, 'comparison')}: one query, or the same difference for every query."
+        )
     return notes
 
 

@@ -242,7 +242,7 @@ def test_tags_notes_and_their_removal() -> None:
 def test_export_import_reindex_and_reap(tmp_path: Path) -> None:
     run = made("eval", {"RR@10": 0.5})
     file = tmp_path / "runs.jsonl"
-    assert "1 runs" in typed("export", "--to", str(file))
+    assert "1 run\n" in typed("export", "--to", str(file))
     assert json.loads(typed("import", str(file), "--json")) == {
         "schema": "irctl/runs-import/1",
         "imported": [],
@@ -268,7 +268,7 @@ def test_gc_says_what_it_would_free_and_frees_it_only_then() -> None:
     run.paths.model.mkdir()
     run.paths.checkpoints.mkdir()
     (run.paths.checkpoints / "state").write_bytes(b"x" * 2**20)
-    assert "would free 1.0 MiB in 1 places" in typed("gc", "--dry-run")
+    assert "would free 1.0 MiB in 1 place" in typed("gc", "--dry-run")
     assert run.paths.checkpoints.exists()
     assert json.loads(typed("gc", "--json"))["bytes"] == 2**20
     assert not run.paths.checkpoints.exists()

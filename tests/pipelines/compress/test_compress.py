@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from compressing import DIM, compressed, new_run, save_vectors, settings, tree, vectors
 
-from irctl.errors import ConfigError, DataError, EnvironmentUnfit, PartlyDone, RunFailed
+from irctl.errors import ConfigError, DataError, PartlyDone, RunFailed
 from irctl.files import write_atomic
 from irctl.index import shards
 from irctl.index.bundle import open_bundle
@@ -313,12 +313,12 @@ def test_a_corrupted_batch_is_not_merged(tmp_path: Path) -> None:
     assert len(list((tmp_path / "a" / "codes").glob("*.npy"))) == 3
 
 
-def test_a_folder_that_cannot_be_written_is_exit_4(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_exit_3(tmp_path: Path) -> None:
     source = save_vectors(tmp_path / "x.npy", 700)
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(EnvironmentUnfit, match="cannot be written") as e:
+    with pytest.raises(DataError, match="expected a folder, found a file") as e:
         compressed(source, tmp_path / "file" / "out")
-    assert e.value.exit_code == 4
+    assert e.value.exit_code == 3
 
 
 def test_a_full_disk_ends_the_run_and_the_same_command_continues(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from irctl import files, paths
 from irctl.data.collections.training_source import JudgedSplit, TrainingSource
 from irctl.data.groups.one_positive_views import one_positive_views
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, counted
 from irctl.models.codes import sinkhorn
 from irctl.origins import MINED, TAKEN, Kind, derived
 from irctl.pipelines.references.bundle_vectors import open_source as open_vectors
@@ -69,7 +69,7 @@ def describe(config: Config) -> Described:
         f"those of {bundle.folder}: {bundle.quantizer.config.m} slices, {k} centroids each, {bundle.code_size} bytes"
     )
     if apart:
-        found.facts["best checkpoint"] = f"by {len(apart.ids)} queries ({apart.split}) on {_reduced(config)}"
+        found.facts["best checkpoint"] = f"by {counted(len(apart.ids), 'query')} ({apart.split}) on {_reduced(config)}"
     return found
 
 
@@ -87,7 +87,9 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     if apart and isinstance(source, JudgedSplit):
         if config.eval.during == "candidates":
             for_workers["dev_negatives"] = str(_rank(config, source, bundle, encoder, apart, reporter))
-        reporter.say(f"the best checkpoint: by {len(apart.ids)} queries ({apart.split}) on {_reduced(config)}")
+        reporter.say(
+            f"the best checkpoint: by {counted(len(apart.ids), 'query')} ({apart.split}) on {_reduced(config)}"
+        )
     return Prepared(config, sizes, for_workers)
 
 
@@ -178,7 +180,7 @@ def _rank(
     target = paths.cache() / "reduced" / f"{name}.jsonl"
     if target.is_file():
         return target
-    reporter.say(f"ranking {stream.rows} documents for {len(apart.ids)} held-out queries, once")
+    reporter.say(f"ranking {counted(stream.rows, 'document')} for {counted(len(apart.ids), 'held-out query')}, once")
     queries_QD = embed_queries(encoder, apart.ids, apart.texts, config.encoder)
     best = search_vectors(queries_QD, stream, min(NEAREST, stream.rows), bundle.metric)
     of_rows = bundle.ids if not bundle.ids.are_rows else source.collection.corpus.ids
