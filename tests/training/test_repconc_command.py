@@ -86,7 +86,7 @@ def test_fewer_passages_than_centroids_are_a_usage_error_with_the_cures(
 ) -> None:
     line = f"{TRAIN} --data {words} --set batch.global=1 --dry-run"
     done = place.run(line)
-    assert done.code == 2 and "1 queries of 3 passages, 3 in all, cannot be spread evenly over 4 centroids" in done.err
+    assert done.code == 2 and "1 query of 3 passages, 3 in all, cannot be spread evenly over 4 centroids" in done.err
     assert "repconc.queue" in done.err and "repconc.constraint=false" in done.err
     place.ok(f"{line} --set repconc.constraint=false")
     place.ok(f"{line} --set repconc.queue=16")

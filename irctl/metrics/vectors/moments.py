@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.errors import DataError
+from irctl.errors import DataError, counted
 from irctl.index.arrays import UNIT
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,9 @@ def directions(x_nD: NDArray[Any]) -> Floats:
 def _of_block(x_nD: Floats) -> Moments:
     squares_n = np.einsum("nd,nd->n", x_nD, x_nD)
     if not np.isfinite(squares_n).all():
-        raise DataError(f"isotropy: {(~np.isfinite(squares_n)).sum()} rows hold values that are not finite")
+        raise DataError(
+            f"isotropy: values that are not finite in {counted(int((~np.isfinite(squares_n)).sum()), 'row')}"
+        )
     n, dim = x_nD.shape
     norms_n, unit_nD = np.sqrt(squares_n), directions(x_nD)
     mean_D = x_nD.mean(axis=0) if n else np.zeros(dim)

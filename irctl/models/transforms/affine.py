@@ -23,7 +23,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.errors import ConfigError, DataError
+from irctl.errors import ConfigError, DataError, counted
 from irctl.index.arrays import UNIT
 from irctl.settings import Transform as Settings
 
@@ -69,7 +69,9 @@ def measure(blocks: Iterable[Vectors]) -> Statistics:
             moment_DD += x_nD.T @ x_nD
             count += len(x_nD)
     if count < 2:
-        raise DataError(f"transform: a corpus of {count} rows has no covariance", hint="Use transform.name=none")
+        raise DataError(
+            f"transform: a corpus of {counted(count, 'row')} has no covariance", hint="Use transform.name=none"
+        )
     mean_D = sum_D / count
     return Statistics(count, shift_D + mean_D, moment_DD / count - np.outer(mean_D, mean_D), are_unit)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irctl.data.groups import positives
-from irctl.errors import ConfigError
+from irctl.errors import ConfigError, counted
 from irctl.training import batch_plan
 from irctl.training.objective import terms
 
@@ -34,7 +34,7 @@ def notices(config: Config, source: GroupSource, found: Shares) -> list[str]:
         if without := len(np.setdiff1d(source.query_rows, mined)):
             said.append(f"{without} of {len(source)} training queries have no mined negative")
         if unknown := len(np.setdiff1d(mined, judged)):
-            said.append(f"{unknown} queries that negatives were mined for have no judgement here: not used")
+            said.append(f"negatives of {counted(unknown, 'query')} without a judgement here: not used")
     if source.short_queries:
         said.append(
             f"{source.short_queries} of {len(source)} training queries have fewer than {size - 1} negatives: "

@@ -248,10 +248,10 @@ def test_export_import_reindex_and_reap(tmp_path: Path) -> None:
         "imported": [],
         "present": [run.id],
     }
-    assert typed("reindex") == f"{paths.ledger()}: 1 runs\n"
+    assert typed("reindex") == f"{paths.ledger()}: 1 run\n"
     (paths.runs() / "broken").mkdir()
     (paths.runs() / "broken" / "run.json").write_text("[]")
-    assert "1 folders left out" in typed("reindex", code=5)
+    assert "1 folder left out" in typed("reindex", code=5)
     assert typed("reap", "--quiet") == ""
 
 

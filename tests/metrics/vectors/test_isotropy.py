@@ -184,6 +184,6 @@ def test_too_few_or_equal_rows_and_values_that_are_no_numbers_are_refused() -> N
         isotropy.measure(np.eye(2))
     with pytest.raises(DataError, match="all 5 rows are equal"):
         isotropy.measure(np.full((5, 3), 0.1))
-    with pytest.raises(DataError, match="1 rows hold values that are not finite"):
+    with pytest.raises(DataError, match="values that are not finite in 1 row"):
         isotropy.measure(np.float32([[1, 2], [np.nan, 0], [3, 1], [2, 2]]))
     assert "IsoScore" not in isotropy.measure(np.eye(3))  # a simplex: as flat as three rows can be

@@ -155,7 +155,7 @@ def test_what_leaves_no_dimension_is_refused(keys: dict[str, object], message: s
 
 
 def test_a_corpus_without_spread_is_refused() -> None:
-    with pytest.raises(DataError, match="a corpus of 1 rows has no covariance"):
+    with pytest.raises(DataError, match="a corpus of 1 row has no covariance"):
         measure([rows(1)])
     with pytest.raises(DataError, match="all rows of the corpus are the same"):
         fitted(np.tile(rows(1), (9, 1)), name="soft_whiten")

@@ -58,7 +58,7 @@ def test_queries_without_mined_negatives_and_negatives_without_judgements_are_co
     notices = described(toy, some)["notices"]
     assert notices == [
         "1 of 4 training queries have no mined negative",
-        "1 queries that negatives were mined for have no judgement here: not used",
+        "negatives of 1 query without a judgement here: not used",
     ]
 
 

@@ -115,7 +115,7 @@ def _start(config: Config, reporter: Reporter) -> tuple[Config, Bundle, str]:
         queries = batch.loss or batch.global_
         rows = queries * (settings.negatives + 1) + settings.queue
         queued = f" and a queue of {settings.queue}" if settings.queue else ""
-        what = f"{queries} queries of {settings.negatives + 1} passages{queued}, {rows} in all,"
+        what = f"{counted(queries, 'query')} of {counted(settings.negatives + 1, 'passage')}{queued}, {rows} in all,"
         warning = sinkhorn.check_rows(rows, 1 << bundle.quantizer.config.bits, what)
     return config, bundle, warning
 
