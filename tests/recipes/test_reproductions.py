@@ -34,7 +34,7 @@ def test_the_page_is_what_the_recipes_say() -> None:
     assert (paths.shipped("recipes") / reproductions.PAGE).read_text() == reproductions.page()
 
 
-NOT_YET = {"repconc-eval", "repconc-paper", "isotropy-paper", "acerag-recall"}
+NOT_YET = {"repconc-paper", "acerag-recall"}
 
 
 def test_every_recipe_with_a_small_form_says_what_it_gives() -> None:
