@@ -26,11 +26,15 @@ def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
-def stop_line(step: int | None, seconds: float | None, saved: int, gives_up: bool) -> str:
-    """What becomes of the work under way. step: under way, if one is. seconds: that it still takes. saved: a step."""
+def stop_line(step: int | None, seconds: float | None, saved: int, *, gives_up: bool, prepares: bool) -> str:
+    """What becomes of the work under way. step: under way, if one is. seconds: that it still takes. saved: a step.
+
+    prepares: no step was begun yet.
+    """
     kept = f"last save: step {saved}" if saved else "nothing is saved yet"
     if step is None:
-        return f"stopping: the evaluation or save under way is finished first; {kept}"
+        what = "what comes before the first step" if prepares else "the evaluation or save under way"
+        return f"stopping: {what} is {'given up' if gives_up else 'finished first'}; {kept}"
     left = "" if seconds is None else f", about {seconds:.0f} s"
     if not gives_up:
         return f"stopping: step {step} is finished first{left}; {kept}"
@@ -80,7 +84,8 @@ class Follow:
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "stopping":
-            self._reporter.say(stop_line(row["step"], row["seconds"], row["saved"], row["gives_up"]))
+            words = {key: row[key] for key in ("step", "seconds", "saved", "gives_up", "prepares")}
+            self._reporter.say(stop_line(**words))
         elif event == "regularizers":
             self._reporter.say(regularizer_lines.line(row["shares"]))
         elif event == "done":

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from irctl.training import batch_plan, learning_rates, precision
 from irctl.training.loop import epoch_models, tracking
 from irctl.training.loop.loss_batches import LossBatches
 from irctl.training.loop.save_and_stop import Flow, Times
+from irctl.training.loop.step_under_way import StepUnderWay
 from irctl.training.loop.trainer import BEST, MethodModule, Trainer, arguments
 from irctl.training.loop.training_run import Build, TrainingRun
 from irctl.training.method import Context, Method
@@ -82,8 +84,16 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
     if deepspeed_settings.uses_deepspeed(config.hardware):
         deepspeed_settings.load_without_pickle()
     args = arguments(config, plan, paths)
-    training = TrainingRun(config, Context(plan, reporter, paths, journal.event), journal, args, build)
-    with _alone(paths, reporter) if training.is_first else nullcontext():
+    under_way = StepUnderWay(
+        paths.stop,
+        journal.event,
+        partial(tracking.mark_killed, config, paths),
+        may_give_up=args.world_size == 1 and not deepspeed_settings.uses_deepspeed(config.hardware),
+        step=checkpoint.step if (checkpoint := _newest(config, paths)) else 0,
+    )
+    training = TrainingRun(config, Context(plan, reporter, paths, journal.event), journal, args, build, under_way)
+    is_first = training.is_first
+    with under_way.watched() if is_first else nullcontext(), _alone(paths, reporter) if is_first else nullcontext():
         transformers.set_seed(config.run.seed)
         method = build(config, training.context)
         groups = method.parameter_groups()
@@ -98,7 +108,7 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
 
 def _train(run: TrainingRun, method: Method) -> None:
     config, paths = run.config, run.context.paths
-    checkpoint = checkpoints.newest(paths.checkpoints) if config.train.save_state else None
+    checkpoint = _newest(config, paths)
     epoch_models.check(run, method)
     trainer = _open_trainer(run, method, checkpoint)
     flow, steps = trainer.flow, trainer.steps
@@ -114,9 +124,10 @@ def _train(run: TrainingRun, method: Method) -> None:
     is_over = checkpoint is not None and (checkpoint.step >= steps.total or flow.has_stalled(history))
     flow.mines = not is_over and bool(refreshed_negatives.is_wanted(config.hardneg.every, paths))
     if not is_over and not flow.mines:
-        with tracking.marks_failure(), trainer.under_way.watched():
+        with tracking.marks_failure():
             trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
         history = trainer.state.log_history
+    run.under_way.end()
     if not run.is_first:
         return
     if flow.is_stopped:
@@ -128,6 +139,11 @@ def _train(run: TrainingRun, method: Method) -> None:
         run.journal.event("mine", epochs=epochs, step=last.step)
     else:
         _finish(trainer, history)
+
+
+def _newest(config: Config, paths: RunPaths) -> checkpoints.Checkpoint | None:
+    """The checkpoint that this training goes on from."""
+    return checkpoints.newest(paths.checkpoints) if config.train.save_state else None
 
 
 def _open_trainer(run: TrainingRun, method: Method, checkpoint: checkpoints.Checkpoint | None) -> Trainer:

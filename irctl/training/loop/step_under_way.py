@@ -4,7 +4,7 @@ Schedulers kill half a minute after their signal (Slurm's KillWait), and a step 
 steps, a step changes nothing that a checkpoint holds but buffers, random states and the method's own state; with copies
 of these, made as a long step ends, a checkpoint is the one that would have been written then. A thread looks for the
 stop file, for the main one may be in one long call of torch; it keeps the optimizer waiting while it saves, and ends
-the process: trackers see a process that was killed, and go on with the run that continues it.
+the process. Trackers go on where the training does.
 
 Of one process alone, and without DeepSpeed, which steps as it goes backward; others only say what they finish first.
 """
@@ -23,11 +23,11 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from irctl.training.loop.save_and_stop import Flow
-
 POLL_S = 1.0
 PATIENCE_S = 10.0
 """How long a step may go on after it was asked to stop."""
+CLOSE_S = 3.0
+"""How long trackers have to hear of it."""
 LONG_S = 2.0
 """Steps of less are finished: nothing is copied at their end."""
 
@@ -53,38 +53,52 @@ def leave() -> None:
 
 
 class StepUnderWay(TrainerCallback):
-    """One of these per trainer.
+    """One of these per training. Before the first step nothing is done that the next start would miss: it ends at once.
 
-    copy: makes a `StateCopy` of now. save: writes the checkpoint of the last step with one. tell: takes rows of the
-    journal.
+    tell: takes rows of the journal. close: tells trackers that the process ends. step: of the newest checkpoint.
     """
 
     def __init__(
-        self,
-        flow: Flow,
-        copy: Callable[[], StateCopy],
-        save: Callable[[StateCopy], None],
-        tell: Callable[..., None],
+        self, stop_file: Path, tell: Callable[..., None], close: Callable[[], None], *, may_give_up: bool, step: int
     ) -> None:
-        self.flow, self.copy, self.save, self.tell = flow, copy, save, tell
-        self.may_give_up = True
+        self.stop_file, self.tell, self.close, self.may_give_up = stop_file, tell, close, may_give_up
+        self._copy: Callable[[], StateCopy] | None = None
+        self._save: Callable[[StateCopy], None] | None = None
+        self._asked: Callable[[], None] | None = None
         self._lock = threading.Lock()  # held while a checkpoint is written, and to let the optimizer step
         self._ended = threading.Event()
+        self._is_preparing = True
         self._began: float | None = None  # monotonic seconds; None while no step is under way
         self._took = 0.0  # the last step; 0: none was timed yet
-        self._step = self._saved = self._last = 0  # finished, in the newest checkpoint, of the whole training
+        self._step = self._saved = step  # finished, in the newest checkpoint
+        self._last: int | None = None  # of the whole training, once that is known
         self._copies: StateCopy | None = None
+
+    def attach(
+        self, copy: Callable[[], StateCopy], save: Callable[[StateCopy], None], asked: Callable[[], None]
+    ) -> StepUnderWay:
+        """This, for a trainer. copy: makes a `StateCopy` of now. save: writes the checkpoint of the last step with one.
+
+        asked: called when a stop was asked for.
+        """
+        self._copy, self._save, self._asked = copy, save, asked
+        return self
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Look for the stop file until the block ends."""
+        """Look for the stop file until the block ends, or the training (`end`)."""
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._ended.set()
+            self.end()
             thread.join()
+
+    def end(self) -> None:
+        """The steps are over: what follows is finished."""
+        with self._lock:
+            self._ended.set()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -95,7 +109,7 @@ class StepUnderWay(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._began = time.monotonic()
+        self._began, self._is_preparing = time.monotonic(), False
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -106,18 +120,19 @@ class StepUnderWay(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._step = state.global_step
-        self._copies = self.copy() if self.may_give_up and self._took >= LONG_S else None
+        self._copies = self._copy() if self._copy and self.may_give_up and self._took >= LONG_S else None
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._saved = state.global_step
 
     def _watch(self) -> None:
-        while not self.flow.stop_file.exists():
+        while not self.stop_file.exists():
             if self._ended.wait(POLL_S):
                 return
         asked, is_told = time.monotonic(), False
-        self.flow.look_at_once()
-        while True:
+        while not self._ended.is_set():
+            if self._asked:
+                self._asked()
             with self._lock:
                 gives_up = self._gives_up(asked)
                 if gives_up or not is_told:
@@ -125,8 +140,7 @@ class StepUnderWay(TrainerCallback):
                     is_told = True
                 if gives_up:
                     return self._give_up()
-            if self._ended.wait(POLL_S):
-                return
+            self._ended.wait(POLL_S)
 
     def _seconds_left(self) -> float | None:
         """Of the step under way, if it takes as long as the last one; None where no step tells."""
@@ -136,15 +150,18 @@ class StepUnderWay(TrainerCallback):
 
     def _gives_up(self, asked: float) -> bool:
         is_kept = self._copies is not None or self._saved == self._step
-        if self._began is None or not self.may_give_up or not is_kept:
+        if self._ended.is_set() or not self.may_give_up or not is_kept:
             return False
+        if self._began is None:
+            return self._is_preparing
         return time.monotonic() - asked > PATIENCE_S or (self._seconds_left() or 0.0) > PATIENCE_S
 
     def _say(self, gives_up: bool) -> None:
         left = self._seconds_left()
         self.tell(
             "stopping",
-            step=self._step + 1 if self._began is not None else None,
+            step=None if self._began is None else self._step + 1,
+            prepares=self._is_preparing,
             seconds=None if left is None else round(left, 1),
             saved=self._saved,
             gives_up=gives_up,
@@ -153,7 +170,10 @@ class StepUnderWay(TrainerCallback):
     def _give_up(self) -> None:
         """The lock is held: the step goes no further than its gradients."""
         if self._saved != self._step:
-            assert self._copies is not None, "else it is not given up"
-            self.save(self._copies)
+            assert self._copies is not None and self._save is not None, "else it is not given up"
+            self._save(self._copies)
         self.tell("stopped", step=self._step, steps=self._last)
+        closing = threading.Thread(target=self.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
         leave()

@@ -112,11 +112,7 @@ class MlflowRun(TrainerCallback):
             return
         import mlflow
 
-        experiment = mlflow.set_experiment(os.environ["MLFLOW_EXPERIMENT_NAME"])
-        begun = mlflow.MlflowClient().search_runs(
-            [experiment.experiment_id], f"tags.`{RUN_ID}` = '{self.run_id}'", max_results=1
-        )
-        own = begun[0].info.run_id if begun else None
+        own = _find_in_mlflow(self.run_id)
         mlflow.start_run(own, run_name=None if own else self.title, tags={RUN_ID: self.run_id})
 
     def on_train_end(
@@ -126,6 +122,25 @@ class MlflowRun(TrainerCallback):
             import mlflow
 
             mlflow.end_run("KILLED" if self.flow.is_stopped else "SCHEDULED" if self.flow.mines else "FINISHED")
+
+
+def _find_in_mlflow(run_id: str) -> str | None:
+    """mlflow's own id of a run of irctl, in the experiment that is set here; None where it has none yet."""
+    import mlflow
+
+    experiment = mlflow.set_experiment(os.environ["MLFLOW_EXPERIMENT_NAME"])
+    found = mlflow.MlflowClient().search_runs(
+        [experiment.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'", max_results=1
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def mark_killed(config: Config, paths: RunPaths) -> None:
+    """Tell mlflow of the end of a process that does not come to `on_train_end`; other trackers see it themselves."""
+    if "mlflow" in trackers.names(config.train.report_to) and (own := _find_in_mlflow(paths.folder.name)):
+        import mlflow
+
+        mlflow.MlflowClient().set_terminated(own, "KILLED")
 
 
 @contextmanager

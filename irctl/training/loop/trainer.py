@@ -28,7 +28,7 @@ from irctl.training.batch_plan import BatchPlan, StepPlan
 from irctl.training.loop import epoch_models, schedule, tracking
 from irctl.training.loop.loss_batches import Loader, LossBatches
 from irctl.training.loop.save_and_stop import Flow
-from irctl.training.loop.step_under_way import StateCopy, StepUnderWay, copy_buffers
+from irctl.training.loop.step_under_way import StateCopy, copy_buffers
 from irctl.training.loop.time_left import TimeLeft
 from irctl.training.loop.training_run import TrainingRun
 from irctl.training.method import Method
@@ -105,9 +105,8 @@ class Trainer(transformers.Trainer):
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
         paths = run.context.paths
         tracked = tracking.callbacks(run.config, paths, method.state)
-        self.under_way = StepUnderWay(flow, self._copy, self._write_checkpoint, self._tell)
-        self.under_way.may_give_up = run.args.world_size == 1 and not run.config.hardware.zero_stage
-        own = [flow, self.time_left, self.under_way]
+        under_way = run.under_way.attach(self._copy, self._write_checkpoint, flow.look_at_once)
+        own = [flow, self.time_left, under_way]
         super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, *own])
         self.remove_callback(PrinterCallback)
         handler = self.callback_handler

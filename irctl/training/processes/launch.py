@@ -149,7 +149,7 @@ def run(
         raise _as_error(error)
     if stopped := ends.get("stopped"):
         number = asked[0] if asked else _signal_in(paths.stop)
-        saved = f"saved at step {stopped['step']} of {stopped['steps']}"
+        saved = f"saved at step {stopped['step']}" + (f" of {stopped['steps']}" if stopped["steps"] else "")
         raise stopping.stopped(
             number, saved if stopped["step"] else "before the first step was done, so nothing is kept"
         )

@@ -96,15 +96,44 @@ def test_a_step_after_a_short_one_is_finished(tmp_path: Path, monkeypatch: pytes
     assert stopped == {"event": "stopped", "step": 2, "steps": 4}
 
 
+@pytest.mark.parametrize("saved", [0, 2])
+def test_what_comes_before_the_first_step_is_given_up_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: int
+) -> None:
+    paths, left = RunPaths(tmp_path), threading.Event()
+    if saved:
+        checkpoints.open_staging(paths.checkpoints, saved)
+        checkpoints.publish(paths.checkpoints, saved, {"has_state": True})
+    for name, value in {"POLL_S": 0.01, "leave": left.set}.items():
+        monkeypatch.setattr(step_under_way, name, value)
+
+    def build(settings: Any, context: Any) -> Any:
+        paths.stop.touch()
+        assert left.wait(20), "nobody gave it up"
+        raise Left
+
+    with pytest.raises(Left):
+        session.run(config(), paths, build)
+    stopping, stopped = journal.events(paths.metrics)
+    assert stopping == {"event": "stopping", "step": None, "seconds": None, "saved": saved, "gives_up": True,
+                        "prepares": True}  # fmt: skip
+    assert stopped == {"event": "stopped", "step": saved, "steps": None}
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ((12, 41.2, 10, False), "step 12 is finished first, about 41 s; last save: step 10"),
-        ((1, None, 0, False), "step 1 is finished first; nothing is saved yet"),
-        ((12, 200.0, 10, True), "step 12 is given up, about 200 s before its end; the state after step 11 is kept"),
-        ((1, None, 0, True), "step 1 is given up before its end; nothing is saved yet"),
-        ((None, None, 10, False), "the evaluation or save under way is finished first; last save: step 10"),
+        ((12, 41.2, 10, False, False), "step 12 is finished first, about 41 s; last save: step 10"),
+        ((1, None, 0, False, False), "step 1 is finished first; nothing is saved yet"),
+        (
+            (12, 200.0, 10, True, False),
+            "step 12 is given up, about 200 s before its end; the state after step 11 is kept",
+        ),
+        ((1, None, 0, True, False), "step 1 is given up before its end; nothing is saved yet"),
+        ((None, None, 10, False, False), "the evaluation or save under way is finished first; last save: step 10"),
+        ((None, None, 10, True, True), "what comes before the first step is given up; last save: step 10"),
     ],
 )
 def test_what_happens_is_said_at_once(row: tuple[Any, ...], said: str) -> None:
-    assert stop_line(*row) == f"stopping: {said}"
+    step, seconds, saved, gives_up, prepares = row
+    assert stop_line(step, seconds, saved, gives_up=gives_up, prepares=prepares) == f"stopping: {said}"

@@ -16,6 +16,7 @@ from irctl.origins import SET
 from irctl.paths import RunPaths
 from irctl.training import trackers
 from irctl.training.loop import session, tracking
+from irctl.training.loop.step_under_way import StepUnderWay
 
 RUN_ID = "20261128-100000000-abcd"
 
@@ -119,12 +120,13 @@ def test_wandb_gets_the_flat_settings_and_the_run_id(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow  # it makes a database of all its tables
-def test_mlflow_has_settings_steps_dev_scores_and_the_best(tmp_path: Path) -> None:
+def test_mlflow_has_settings_steps_dev_scores_and_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     paths = RunPaths(tmp_path / RUN_ID)
     paths.stop.parent.mkdir(parents=True)
     paths.stop.touch()
+    monkeypatch.setattr(StepUnderWay, "_watch", lambda _: None)  # which would end what has not begun
     trained(tmp_path, "mlflow")
     assert sorted(p.name for p in tmp_path.iterdir()) == [RUN_ID]  # nothing in the current folder
     client = mlflow.MlflowClient(f"sqlite:///{paths.folder}/mlflow.db")
@@ -138,6 +140,8 @@ def test_mlflow_has_settings_steps_dev_scores_and_the_best(tmp_path: Path) -> No
     assert run.info.status == "FINISHED" and run.info.run_name == RUN_ID
     assert run.data.tags["irctl.run_id"] == RUN_ID and "num_train_epochs" not in run.data.params
     assert run.data.params["train.lr"] == "0.01" and run.data.params["train.max_steps"] == "3"
+    tracking.mark_killed(tiny.configuration(train__report_to="mlflow"), paths)
+    assert client.get_run(run.info.run_id).info.status == "KILLED"
     dev = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "eval_nDCG_10")}
     assert sorted(dev) == [0, 1, 2, 3] and len(client.get_metric_history(run.info.run_id, "loss")) == 3
     best = max((1, 2, 3), key=lambda step: dev[step])
