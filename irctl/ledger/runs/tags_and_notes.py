@@ -20,8 +20,9 @@ def tag(run: RunRecord, *names: str) -> None:
     for name in names:
         if not _TAG.fullmatch(name):
             raise ConfigError(f"tag '{name}': expected letters, digits, . + : - _", hint="For example: paper-table-2")
-        if name == "latest" or _BEGINS_ID.fullmatch(name):
-            why = "means the newest run" if name == "latest" else "reads as the beginning of a run's id"
+        is_newest = name == "latest" or name.startswith("latest:")
+        if is_newest or _BEGINS_ID.fullmatch(name):
+            why = "means the newest run" if is_newest else "reads as the beginning of a run's id"
             raise ConfigError(f"tag '{name}': {why}, so no run could be found by it", hint="For example: paper-table-2")
     _append(run, *(("tag", name) for name in names))
 

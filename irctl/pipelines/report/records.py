@@ -39,15 +39,15 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str
     evaluations = evals if not runs else []
     probed = query.list_runs(command="compress", status="completed") if probes and not runs else []
     for named in map(query.find_run, runs):
-        if named.columns.get("command") == "compress":
-            probed.append(named)
-            continue
         members = [r for r in evals if r.columns.get("group_id") == named.id]
         if not members and (status := named.columns.get("status")) != "completed":
             why = f": {named.columns['error_msg']}" if named.columns.get("error_msg") else ""
             raise DataError(f"run {named.id} ({named.columns.get('command')}) is {status}{why}",
                             hint=f"irctl runs show {named.id}")  # fmt: skip
-        evaluations += members or [named]
+        if named.columns.get("command") == "compress":
+            probed.append(named)
+        else:
+            evaluations += members or [named]
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
     lost_ids = dict.fromkeys(r.id for r in gone)
     there = [r for r in evaluations if r.id not in lost_ids]

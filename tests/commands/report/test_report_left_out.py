@@ -121,3 +121,11 @@ def test_options_that_say_nothing_or_two_things_are_refused(line: str, said: str
 def test_a_run_that_failed_is_said_to_have_failed_and_why(trainings: dict[str, str]) -> None:
     result = irctl("--run", trainings["broken"])
     assert result.exit_code == 3 and f"run {trainings['broken']} (train) is failed: " in result.stderr
+
+
+def test_so_is_a_compression_that_failed(own_folders: Path) -> None:
+    run = start_run(command="compress", argv=["irctl", "compress"], config=resolve({}))
+    run.finish("failed", exit_code=2, error_kind="ConfigError", error_msg="7 slices do not divide 384")
+    for table in ("main", "compression"):
+        result = irctl("--run", run.id, "--table", table)
+        assert f"run {run.id} (compress) is failed: 7 slices do not divide 384" in result.stderr

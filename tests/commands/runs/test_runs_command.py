@@ -117,6 +117,7 @@ def test_show_prints_settings_measures_and_lineage() -> None:
     ("name", "why"),
     [
         ("latest", "means the newest run"),
+        ("latest:x", "means the newest run"),
         ("2026", "reads as the beginning of a run's id"),
         ("20261128-200957499-964s", "reads as the beginning of a run's id"),
         ("a b", "expected letters, digits"),
