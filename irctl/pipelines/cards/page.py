@@ -121,6 +121,8 @@ def list_weights(folder: Path) -> dict[str, str]:
 
 def without_folders(text: str) -> str:
     """A value or a word of a command line with no more of paths of this machine than their last parts."""
+    if text[:1] in ("/", "~") and Path(text).expanduser().exists():  # whole: a folder's name may hold a comma
+        return short_name(text)
     return LOCAL.sub(lambda m: m[1] + short_name(m[2]), text)
 
 

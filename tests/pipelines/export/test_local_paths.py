@@ -17,8 +17,9 @@ from workspace import Workspace
 from irctl import api
 from irctl.ledger import query
 from irctl.pipelines.cards import elsewhere
+from irctl.pipelines.export import local_paths
 
-TELLING = "thesis of jane (v1) | draft"
+TELLING = "thesis of jane, v1 | draft"
 SHORT = "--set encoder.query_max_len=16 --set encoder.passage_max_len=24"
 KINDS = {
     "dense": "latest:dense",
@@ -129,3 +130,22 @@ def test_the_card_of_a_trained_query_side_has_the_licence_its_bundle_and_its_enc
     card = card_of(place, jpq.id)
     assert "\nlicense: mit\n" in card and "| bundle | pq, 3 bytes a vector, of words |" in card
     assert f"| model | {dense.id} |" in card
+
+
+def test_texts_that_look_like_paths_stay_and_names_give_way(tmp_path: Path) -> None:
+    given = {
+        "irctl.json": {"base_model": "/home/jane/base", "query_prompt": "/search ", "prompts": {"d": {"query": "=/q"}}},
+        "compressor.json": {"lm": {"name": "~/models/lm", "weights": "w"}, "instructions": {"d": "a:/b"}},
+        "tokenizer_config.json": {"name_or_path": "/home/jane/base", "chat_template": "{{x:/y}}"},
+        "config.json": {"_name_or_path": "BAAI/bge-base", "text_config": {"_name_or_path": "/home/jane/base"}},
+        "tokenizer.json": {"vocab": {"/home": 1}},
+    }
+    for name, said in given.items():
+        (tmp_path / name).write_text(json.dumps(said))
+    sent = local_paths.of_folder(tmp_path, sorted(tmp_path.iterdir()))
+    assert sent.pop("tokenizer.json") == tmp_path / "tokenizer.json"
+    given["irctl.json"]["base_model"] = given["tokenizer_config.json"]["name_or_path"] = "base"
+    given["compressor.json"]["lm"] = {"name": "lm", "weights": "w"}
+    given["config.json"]["text_config"] = {"_name_or_path": "base"}
+    for name, content in sent.items():
+        assert isinstance(content, bytes) and json.loads(content) == given[name]
