@@ -30,6 +30,10 @@ PIPE_WIDTH = 200
 """A pipe has no width: long cells are not cut at 80 columns there."""
 MANY_ROWS = 200
 """From here on a table whose rows fit is drawn here: rich takes a millisecond a row."""
+SHORTEST_BAR, LONGEST_BAR, BESIDE_BAR = 4, 40, 61
+"""Characters of a bar, and of what stands beside it: counts, rate, time left, loss and learning rate."""
+SPEED_OVER_S = 600.0
+"""Seconds that a bar's rate is taken over: a step may take minutes, and an evaluation stand between two."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 _silent, _plain = False, False
 
@@ -233,6 +237,7 @@ class ConsoleReporter:
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
         from rich.text import Text
 
         class RateColumn(ProgressColumn):
@@ -241,16 +246,18 @@ class ConsoleReporter:
             def render(self, task: Task) -> Text:
                 return Text(_describe_rate(task.speed, task.fields["unit"]) if task.speed else "")
 
+        whole = Column(no_wrap=True)  # others are cut first, where a line is too short
+        width = min(LONGEST_BAR, max(SHORTEST_BAR, self.console.width - len(label) - BESIDE_BAR))
         columns = (
-            SpinnerColumn("line"),  # moves while the first of what is counted is still in work
+            SpinnerColumn("line", table_column=whole),  # moves while the first of what is counted is still in work
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeRemainingColumn(),
+            BarColumn(width),
+            MofNCompleteColumn(table_column=whole),
+            RateColumn(table_column=whole),
+            TimeRemainingColumn(table_column=whole),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, speed_estimate_period=SPEED_OVER_S) as progress:
             task = progress.add_task(visible(label), total=total, completed=done, unit=unit, note="")
 
             def advance(n: int = 1, *, note: str = "") -> None:

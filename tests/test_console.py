@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -59,6 +60,22 @@ def test_a_bar_shows_its_rate_by_its_unit_and_what_it_is_told(capsys, monkeypatc
     with reporter.bar("training", 2, unit="step") as advance:
         advance(2, note="loss 0.1234, lr 1.00e-05")
     assert "loss 0.1234, lr 1.00e-05" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_of_slow_steps_shows_rate_time_left_and_loss_whole_on_a_line(width: int, capsys, monkeypatch) -> None:
+    """At 80 columns the loss was left out; of steps of 30 s or more there was no rate and no time left."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    clock = [0.0]
+    reporter = console.ConsoleReporter()
+    reporter.console._force_terminal, reporter.console.width = True, width
+    reporter.console.get_time = lambda: clock[0]
+    with reporter.bar("training", 6, unit="step") as advance:
+        for step in range(4):
+            clock[0] += 40
+            advance(note=f"loss 0.123{step}, lr 1.00e-05")
+    last = capsys.readouterr().err.split("\r")[-2]
+    assert "4/6 40.0 s/step 0:01:20 loss 0.1233, lr 1.00e-05" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last)
 
 
 def test_a_piped_bar_is_a_line_every_thirty_seconds_with_rate_time_left_and_note(
