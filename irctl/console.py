@@ -32,8 +32,8 @@ MANY_ROWS = 200
 """From here on a table whose rows fit is drawn here: rich takes a millisecond a row."""
 SHORTEST_BAR, LONGEST_BAR, BESIDE_BAR = 4, 40, 61
 """Characters of a bar, and of what stands beside it: counts, rate, time left, loss and learning rate."""
-SPEED_OVER_S = 600.0
-"""Seconds that a bar's rate is taken over: a step may take minutes, and an evaluation stand between two."""
+SPEED_OVER_S, STEPS_OVER_S = 60.0, 600.0
+"""Seconds that a bar's rate is taken over; of steps, which may take minutes, with an evaluation between two."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 _silent, _plain = False, False
 
@@ -257,7 +257,8 @@ class ConsoleReporter:
             TimeRemainingColumn(table_column=whole),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        with Progress(*columns, console=self.console, transient=True, speed_estimate_period=SPEED_OVER_S) as progress:
+        over_s = STEPS_OVER_S if unit == "step" else SPEED_OVER_S
+        with Progress(*columns, console=self.console, transient=True, speed_estimate_period=over_s) as progress:
             task = progress.add_task(visible(label), total=total, completed=done, unit=unit, note="")
 
             def advance(n: int = 1, *, note: str = "") -> None:
