@@ -93,3 +93,25 @@ def test_values_by_query_that_are_spoilt_or_gone_are_said_and_test_nothing(
     assert page.exit_code == 0, page.output
     (said,) = [line for line in page.stdout.splitlines() if "Values by query left out:" in line]
     assert why in said and said.count(spoilt.id) >= 1 and sound.id not in said
+
+
+def test_values_of_a_run_that_recorded_no_hash_of_them_must_have_the_mean_that_was_written_with_them(
+    two: tuple[RunHandle, ...],
+) -> None:
+    _, spoilt = two
+    told = json.loads(spoilt.paths.run_json.read_text())
+    told["artifacts"] = [a for a in told["artifacts"] if a["kind"] != "per_query"]
+    spoilt.paths.run_json.write_text(json.dumps(told))
+    assert runs("reindex").exit_code == 0 and irctl("--baseline", "sound").exit_code == 0
+    forge_values(spoilt)
+    tested = irctl("--baseline", "sound")
+    assert (
+        tested.exit_code == 3 and "cranfield test nDCG@10: expected the mean 0.300000, found 1.000000" in tested.stderr
+    )
+
+
+def test_two_runs_side_by_side_say_that_one_was_edited(two: tuple[RunHandle, ...]) -> None:
+    sound, spoilt = two
+    edit_means(spoilt)
+    found = json.loads(runs("diff", sound.id, spoilt.id, "--json").stdout)
+    assert any(w.startswith(f"run {spoilt.id}: {EDITED}") for w in found["warnings"])
