@@ -16,7 +16,7 @@ def demo(
         bool, typer.Option("--quick", help="8 training steps and short passages: a minute or two")
     ] = False,
     rag: Annotated[
-        bool, typer.Option("--rag", help="from retrieval to answers by compressed passages, in about five minutes")
+        bool, typer.Option("--rag", help="from retrieval to answers by compressed passages: two CPU minutes")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the commands and stop")] = False,
     json_: Json = False,
