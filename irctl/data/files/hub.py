@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import socket
 import time
@@ -18,6 +19,7 @@ from typing import NamedTuple, TypeVar
 from irctl.errors import DataError
 
 T = TypeVar("T")
+log = logging.getLogger("irctl")
 TRIES = 5
 TRIES_OF_A_NAME = 2
 """At a server whose name does not resolve: there is no network, and waiting longer brings none."""
@@ -179,6 +181,8 @@ def call_hub(call: Callable[[], T], source: str) -> T:
             if _is_unresolved(e):
                 may_pass, tries = True, TRIES_OF_A_NAME
             if attempt < tries - 1 and (may_pass or status == 429):
+                if attempt == 0:
+                    log.warning("%s: %s; trying again, %d times at most", source, _reason(e), tries - 1)
                 time.sleep(FIRST_WAIT_S * 2**attempt)
                 continue
             if isinstance(e, (LocalEntryNotFoundError, OfflineModeIsEnabled)):

@@ -65,7 +65,7 @@ def _measures(a: RunRecord, b: RunRecord) -> list[dict[str, Any]]:
 def _warnings(a: RunRecord, b: RunRecord) -> list[str]:
     warnings = []
     x, y = a.columns["negatives_per_query"], b.columns["negatives_per_query"]
-    if x != y:
+    if None not in (x, y) and x != y:  # BM25, for one, was trained with none
         warnings.append(f"negatives per query differ ({x} and {y}): losses and measures are not comparable as they are")
     data = [run.columns["dataset_fingerprint"] for run in (a, b)]
     if all(data) and data[0] != data[1]:  # an export, for one, reads none

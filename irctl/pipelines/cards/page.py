@@ -131,13 +131,18 @@ def list_settings(run: RunRecord) -> list[dict[str, object]]:
     stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")
     left_out, command = {origins.Kind.DEFAULT, origins.Kind.MINED, origins.Kind.TAKEN}, str(run.columns["command"])
     return [
-        {"setting": f"`{k}`", "value": f"`{without_folders(str(v['value']))}`", "from": without_folders(v["origin"])}
+        {"setting": f"`{k}`", "value": f"`{without_folders(_typed(v['value']))}`", "from": without_folders(v["origin"])}
         for k, v in sorted(stored.items())
         if origins.parse(v["origin"]).kind not in left_out
         and not k.startswith(NOT_SCIENCE)
         and concerns(command, k, v["origin"])
         and not _is_default(k, v)
     ]
+
+
+def _typed(value: object) -> str:
+    """A setting as it is typed: true, not True."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_default(key: str, stored: Mapping[str, Any]) -> bool:

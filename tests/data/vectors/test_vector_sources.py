@@ -207,7 +207,9 @@ def test_files_of_several_splits_are_no_one_corpus(tmp_path: Path) -> None:
     assert open_vectors("hf://o/n/data/train-*.parquet", root=str(tmp_path)).rows == N
 
 
-def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_server_is_asked_again_which_is_said_and_a_refusal_is_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     waits: list[float] = []
     monkeypatch.setattr(hub.time, "sleep", waits.append)
     calls = 0
@@ -220,6 +222,8 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.M
         return 7
 
     assert hub.call_hub(busy, "s") == 7 and waits == [1, 2, 4]
+    (said,) = (r.message for r in caplog.records)
+    assert said.startswith("s: cannot be read (") and said.endswith("; trying again, 4 times at most")
     with pytest.raises(DataError, match="s: cannot be read"):
         hub.call_hub(lambda: (_ for _ in ()).throw(TimeoutError("slow")), "s")
 

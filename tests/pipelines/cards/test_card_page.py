@@ -51,9 +51,11 @@ def test_settings_that_were_chosen_but_hold_anyway_are_no_settings_that_are_not_
         "train.lr": {"value": 1e-3, "origin": "--set"},
         "model.name": {"value": "/tmp/x/base", "origin": "/tmp/x/recipe.toml:2"},
         "gone.setting": {"value": 1, "origin": "--set"},
+        "compress.stream": {"value": True, "origin": "option --stream"},
     }
     shown = page.list_settings(run(config_json=json.dumps(stored)))
     assert [(row["setting"], row["value"], row["from"]) for row in shown] == [
+        ("`compress.stream`", "`true`", "option --stream"),
         ("`gone.setting`", "`1`", "--set"),
         ("`model.name`", "`base`", "recipe.toml:2"),
         ("`train.lr`", "`0.001`", "--set"),
