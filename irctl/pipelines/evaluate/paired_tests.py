@@ -25,7 +25,7 @@ COMPARISONS = "comparisons.json"
 def find_baseline(baseline: str, run: RunHandle | None = None) -> RunRecord:
     """The evaluation to compare with, looked up before anything is measured. run: whose record says what was meant.
 
-    Raises DataError if there is no such run, or if it is no evaluation with per-query values.
+    Raises DataError if there is no such run, or if it is no evaluation with per-query values as it wrote them.
     """
     from irctl.ledger import query
 
@@ -38,6 +38,7 @@ def find_baseline(baseline: str, run: RunHandle | None = None) -> RunRecord:
             f"--baseline {baseline}: run {record.id} (irctl {record.columns['command']}) has no per-query values",
             hint="Name a run of irctl eval",
         )
+    written.read_values(record)  # now, not after hours of measuring
     if run is not None and taken.is_open(baseline):
         taken.record(run, "--baseline", record.id)
     return record

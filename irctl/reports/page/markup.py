@@ -63,6 +63,7 @@ def _cell(name: str, cell: Cell, column: Column, runs: Mapping[str, RunDetail], 
     known = [run for run in cell.runs if run in runs]
     if known:
         told = [repr(cell.value)] if cell.value is not None else []
+        told += [other.line for other in cell.over]
         title = f' title="{text(chr(10).join([*told, *tests]))}"' if told or tests else ""
         shown = f'<a href="{text(runs[known[-1]].href)}"{title}>{shown}</a>'
     if tag := TAGS.get(cell.mark):

@@ -250,6 +250,16 @@ def test_a_baseline_without_values_by_query_is_refused_by_its_command(toy: Path,
         ran(toy, toy_run, baseline=searching.id)
 
 
+def test_a_baseline_whose_values_are_damaged_is_refused_before_anything_is_measured(
+    toy: Path, toy_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, base = ran(toy, toy_run)
+    (base.out / "per_query.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(rankings, "measure", lambda *_: pytest.fail("measured first"))
+    with pytest.raises(DataError, match=f"run {base.id}: out/per_query.parquet is not what the run wrote"):
+        ran(toy, toy_run, baseline=base.id)
+
+
 def test_means_are_in_the_ledger_and_the_run_file_links_to_its_search(toy: Path, tmp_path: Path) -> None:
     from irctl.ledger import query
 

@@ -49,7 +49,8 @@ def test_every_cell_leads_to_its_runs_their_lineage_and_its_values_by_query(text
     for t, table in enumerate(tables):
         for r, row in enumerate(table.rows):
             for c, cell in enumerate(row.cells):
-                known, series, left_out, _, _ = found["tables"][t]["cells"][r][c]
+                known, series, left_out, _, over = found["tables"][t]["cells"][r][c]
+                assert over == [other.line for other in cell.over]
                 assert [runs[i]["id"] for i in known] == list(cell.runs) and not left_out
                 assert [found["series"][i]["values"] for i in series] == [per_query(x) for x in cell.records]
                 assert all(runs[a]["id"] == "train-1" for i in known for a in runs[i]["above"])
@@ -65,6 +66,8 @@ def test_p_and_intervals_are_on_hover_in_the_panel_and_in_a_table(text: str) -> 
     title = text[text.index(f'id="t0-r{row}-c{column}"') :].partition('title="')[2].partition('"')[0]
     assert title == f"{table.rows[row].cells[column].value!r}\n{one.line}"
     assert found.payload["tables"][0]["cells"][row][column][3] == [one.line]
+    kept = next(cell for r in table.rows for cell in r.cells if cell.over)
+    assert f"{kept.value!r}\n{kept.over[0].line}" in text
     below = text[text.index("Tests and intervals") :].partition("</details>")[0]
     assert f'data-v="{one.p_raw!r}"' in below and f'data-v="{100 * one.ci_low!r}"' in below
     assert below.count("<tr") == 1 + len(table.comparisons)
