@@ -80,7 +80,7 @@ class Follow:
                 f"encoding {counted(row['texts'], 'text')} through the frozen base, once; kept in the cache"
             )
         elif event == "evaluating" and self._advance:
-            self._advance(0, note="evaluating on dev")  # until the next step is shown
+            self._advance(0, note="evaluating on dev")
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "stopping":
@@ -102,3 +102,5 @@ class Follow:
             self._step = row["step"]
         elif row.get("name") == MEASURE and row.get("split"):
             self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {self._measure} {row['value']:.4f}")
+            if self._advance:  # it evaluates no longer, and the next step may take minutes
+                self._advance(0, note=", ".join(self._shown.values()) or f"step {self._step + 1} is under way")

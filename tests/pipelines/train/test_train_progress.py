@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from irctl.pipelines.train.follow import Follow, count
+from irctl.pipelines.train.follow import MEASURE, Follow
 from irctl.types import Silent
 
 
@@ -35,14 +35,23 @@ def test_loss_and_learning_rate_of_a_step_are_shown_as_they_come_and_steps_count
             follow({"name": "grad_norm", "value": 3.0, "step": step})
         follow({"name": "loss", "value": 9.0, "step": 3})  # of an earlier start
         follow({"event": "evaluating"})
+        follow({"name": MEASURE, "value": 0.75, "split": "dev", "step": 8})
     assert seen.told == [
         (2, "loss 0.2500"),
         (0, "loss 0.2500, lr 6.00e-05"),
         (2, "loss 0.1250, lr 6.00e-05"),
         (0, "loss 0.1250, lr 8.00e-05"),
         (0, "evaluating on dev"),
+        (0, "loss 0.1250, lr 8.00e-05"),
     ]
 
 
-def test_one_step_is_no_steps() -> None:
-    assert [count(n, "step") for n in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
+def test_after_an_evaluation_before_the_first_step_that_step_is_under_way() -> None:
+    """It went on to say that it evaluates, for as long as the step took."""
+    seen = Watching()
+    run: Any = SimpleNamespace(artifact=None)
+    with Follow(run, seen) as follow:
+        follow({"event": "plan", "steps": 60, "step": 4})
+        follow({"event": "evaluating"})
+        follow({"name": MEASURE, "value": 0.75, "split": "dev", "step": 4})
+    assert seen.told == [(0, "evaluating on dev"), (0, "step 5 is under way")]
