@@ -70,3 +70,8 @@ def test_a_file_of_the_cache_is_read_in_a_dry_run(
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, path, **_: str(suite.folder / path))
     plan = suite.ok("eval --data F.json:toy --dry-run --json").json["plan"]
     assert plan["evaluate"]["data sets"] == 1 and "not here" not in plan
+
+
+def test_a_plan_lists_settings_that_only_trainings_read_of_trainings_alone(place: Workspace) -> None:
+    plans = [place.ok(f"{command} --data cranfield --dry-run").out for command in ("train", "encode")]
+    assert ["train.epochs = 1.0  (collection cranfield)" in plan for plan in plans] == [True, False]

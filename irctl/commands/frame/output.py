@@ -51,10 +51,13 @@ def show_settings(config: Config, options: Options) -> None:
     console.table(rows, no_color=options.no_color)
 
 
-def changed_settings(config: Config) -> list[str]:
-    """Every setting that is not a default, with its origin."""
+def changed_settings(config: Config, command: str) -> list[str]:
+    """Every setting that concerns the command and is not a default, with its origin."""
+    from irctl.pipelines.lineage import run_settings
+
+    origins = {k: str(config.origin(k)) for k in config.flat() if k in config.origins}
     values = config.flat()
-    return [f"{k} = {v!r}  ({config.origin(k)})" for k, v in values.items() if k in config.origins]
+    return [f"{k} = {values[k]!r}  ({o})" for k, o in origins.items() if run_settings.concerns(command, k, o)]
 
 
 def dry_run(
@@ -74,8 +77,8 @@ def dry_run(
             {"schema": "irctl/dry-run/1", "command": command, "dry_run": True, "config": config.to_json(), "plan": plan}
         )
         return
-    console.out("settings (others are defaults; --show prints all)")
-    for line in plan.pop("settings", None) or changed_settings(config):
+    console.out("settings that are not defaults (--show prints all)")
+    for line in plan.pop("settings", None) or changed_settings(config, command):
         console.out(f"  {line}")
     _outline(plan, console.out)
 

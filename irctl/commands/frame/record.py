@@ -51,7 +51,7 @@ def record_run(
         reporter.say(f"continuing {run.id}")
     if options.verbose:
         reporter.say(f"run folder {run.paths.folder}")
-        for line in changed_settings(config):
+        for line in changed_settings(config, command):
             reporter.say(run.scrub(line))
     stopping.install()
     try:
