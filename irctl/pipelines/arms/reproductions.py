@@ -73,11 +73,6 @@ def runs_apart(recipe: str) -> Iterator[Path]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def missing() -> list[str]:
-    """Recipes with a small form of which nothing was measured."""
-    return [n for n in shipped_files.names("recipes") if recipes_index.has_tiny(n) and of_recipe(n) is None]
-
-
 def compare(expected: Reproduction, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row a figure: recipe, figure, expected, found, tolerance, holds. payload: --json of the last line."""
     rows = []
@@ -119,10 +114,9 @@ def page() -> str:
         f"| {'<br>'.join(f'{name} {value:g}' for name, value in r.figures.items())} | {r.tolerance:g} | {r.cpu_s} |"
         for r in listed()
     )
-    without = f"\nNot measured yet: {', '.join(missing())}.\n" if missing() else ""
     return f"""# Reproductions
 
-What the small form of each recipe gave here: on a CPU, with one thread (`OMP_NUM_THREADS=1`) and the versions of
+What the small form of every recipe gave here: on a CPU, with one thread (`OMP_NUM_THREADS=1`) and the versions of
 `.ci/constraints.txt`. They show that a recipe does the same on your machine, not what it gives at full size.
 `irctl recipes reproduce NAME` runs the lines and compares; a figure further away than the tolerance is an error.
 
@@ -137,4 +131,4 @@ This page is written from the recipes' [meta.reproduced] by `irctl recipes repro
 | recipe | lines | figures | tolerance | CPU seconds |
 |---|---|---|---|---|
 {rows}
-{without}"""
+"""
