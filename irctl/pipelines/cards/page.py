@@ -34,7 +34,7 @@ MARK = re.compile(r"\n<!-- card by irctl, ([0-9a-f]{64}) -->\n\Z")
 def put(folder: Path, card: str) -> Written:
     """Write the card into a folder, over the one that irctl wrote there. DataError for a README.md of somebody else."""
     path, text = folder / FILE, f"{card.rstrip()}\n"
-    if path.is_file() and not read(folder):
+    if read_edited(folder):
         raise DataError(
             f"{path}: changed by hand, or not by this irctl, since it was written; it stays as it is",
             hint="--out FILE writes the card elsewhere, or move this one away",
@@ -48,6 +48,12 @@ def read(folder: Path) -> str:
     before = path.read_text(errors="replace") if path.is_file() else ""
     mark = MARK.search(before)
     return before[: mark.start()] if mark is not None and _hash(before[: mark.start()]) == mark[1] else ""
+
+
+def read_edited(folder: Path) -> str:
+    """The README.md of a folder that somebody wrote or changed; empty where there is none, or irctl's own."""
+    path = folder / FILE
+    return path.read_text(errors="replace") if path.is_file() and not read(folder) else ""
 
 
 def _hash(text: str) -> str:

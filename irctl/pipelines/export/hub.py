@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +42,7 @@ class Outgoing:
     sha256: str
     card: str
     files: Mapping[str, Content] = field(default_factory=dict)
+    is_edited: bool = False  # the card, by somebody
 
     @property
     def repo_type(self) -> str:
@@ -92,10 +93,16 @@ def find(source: str, repo: str = "") -> Outgoing:
 
 def _find_for(run: RunHandle, source: str, repo: str = "") -> Outgoing:
     """As find; what was meant by `latest` goes into the run's record."""
-    shared = find(source, repo)
+    shared = _with_own_card(find(source, repo), repo)
     if taken.is_open(source):
         taken.record(run, taken.name_of(shared.folder))
     return shared
+
+
+def _with_own_card(shared: Outgoing, repo: str) -> Outgoing:
+    """To a hub goes the card that somebody edited, where there is one."""
+    edited = page.read_edited(shared.folder) if repo else ""
+    return replace(shared, card=edited, is_edited=True) if edited else shared
 
 
 def _newest() -> RunRecord:
@@ -153,7 +160,7 @@ def _evaluations() -> list[Any]:
 
 def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
     """What --dry-run prints: where it would go, every file with its size, and the card. Asks no network."""
-    shared = find(source, repo)
+    shared = _with_own_card(find(source, repo), repo)
     sizes = {name: local_paths.size(content) for name, content in shared.files.items()}
     sizes[page.FILE] = len(shared.card.encode())
     where = f"{'private ' if private else ''}{shared.repo_type} {repo}" if to == HUB else str(shared.folder)
@@ -189,6 +196,8 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     adds = [CommitOperationAdd(name, content) for name, content in shared.files.items()]
     adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
     size = sum(map(local_paths.size, shared.files.values()))
+    if shared.is_edited:
+        reporter.say(f"{shared.folder / page.FILE} was edited: it goes up as it is, not what the ledger has by now")
     reporter.say(f"{counted(len(adds), 'file')}, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
     api = HfApi(library_name="irctl")
     made = _ask(lambda: api.create_repo(repo, repo_type=shared.repo_type, private=private or None, exist_ok=True), repo)

@@ -144,7 +144,7 @@ def test_a_licence_of_the_base_that_lies_here_is_that_of_the_card(made: Workspac
     base.unlink()
 
 
-def test_a_card_that_somebody_edited_stays_as_it_is(made: Workspace) -> None:
+def test_a_card_that_somebody_edited_stays_as_it_is(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     made.ok("export latest:train --to card")
     made.ok("export latest:train --to card")  # its own is written again
     card = model_of(made) / "README.md"
@@ -154,6 +154,10 @@ def test_a_card_that_somebody_edited_stays_as_it_is(made: Workspace) -> None:
         done = made.run("export latest:train --to card")
         assert done.code == 3 and "changed by hand" in done.err and "--out FILE" in done.err
         assert card.read_text() == edited
+    card.write_text(edited := written + "\n## My notes\n")
+    with local_hub(monkeypatch) as hub:
+        said = made.ok("export latest:train --to hub --repo me/toy").err
+    assert hub.commits[0][1]["README.md"].decode() == edited and "was edited: it goes up as it is" in said
     made.ok("export latest:train --to card --out elsewhere.md")
     card.write_text(written)
     made.ok("export latest:train --to card")
