@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 
 from irctl.reports.columns import Column
+from irctl.reports.equal_bytes import GAP
 from irctl.reports.page.intervals import Interval, list_intervals, of_cell
 from irctl.reports.page.payload import RunDetail
 from irctl.reports.significance import CORRECTED
@@ -85,9 +86,10 @@ def _tests(number: int, found: list[Interval], correction: str) -> str:
     heads = ("System", "Against", "Of", "Difference x100", "95 % from", "to", "p", corrected, "n", "W/T/L")
     body = []
     for one in found:
-        numbers = [(100 * v if v is not None else None, "+.2f") for v in (one.value, one.low, one.high)]
-        numbers += [(one.p, ".3g"), (one.p_adj, ".3g"), (one.n, "d")]
-        cells = "".join(f"<td{_value(v)}>{'--' if v is None else format(v, how)}</td>" for v, how in numbers)
+        lacking = "unbounded" if one.kind == GAP and one.n else "--"  # an end of its interval
+        numbers = [(100 * v if v is not None else None, "+.2f", lacking) for v in (one.value, one.low, one.high)]
+        numbers += [(one.p, ".3g", "--"), (one.p_adj, ".3g", "--"), (one.n, "d", "--")]
+        cells = "".join(f"<td{_value(v)}>{none if v is None else format(v, how)}</td>" for v, how, none in numbers)
         words = "".join(f'<td class="text">{text(w)}</td>' for w in (one.against, one.of))
         of = f' data-d="{text(one.dataset)}"' if one.dataset else ""
         name = f'<th scope="row">{text(one.system)}</th>'

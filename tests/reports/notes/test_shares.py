@@ -70,6 +70,7 @@ def test_a_gap_is_marked_best_only_where_no_interval_is_without_bound(per_query:
     assert marks["jpq"] == mark
     said = "No row is marked best, for these intervals have an end without bound: jpq; MiniLM pq."
     assert any(said in n for n in shown.notes) == (not mark)
+    assert ("<td>unbounded</td>" in page.render([shown])) == (not mark)
 
 
 def test_a_long_list_ends_with_a_count() -> None:
