@@ -52,7 +52,9 @@ def report(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print tables of every evaluation in the ledger: best bold, second underlined, each number traceable to its run.
+    """Print tables of every evaluation in the ledger, each number traceable to its run.
+
+    The best of a column is bold and the second underlined; in plain text the best has a star.
 
     --table compression has every bundle, evaluated or not: bytes, error, recall of exact neighbours, speed.
     --table isotropy-compression: codes by what their vectors went through, each tested against itself untransformed.

@@ -15,6 +15,8 @@ from irctl.origins import Kind, parse
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
+CARD = "export card"
+"""Method of a run that wrote the card of another."""
 SETTINGS, ARMS = 12, 6
 """As many settings, and arms that are not done, as a paragraph holds."""
 FOLLOWING = (Kind.METHOD, Kind.DERIVED)
@@ -123,6 +125,9 @@ def _export(run: RunRecord, made: Sequence[Mapping[str, Any]]) -> str:
     wrote = _first(made, "out", "export")
     rows = f"{counted(wrote['n_rows'], 'row')} of " if wrote and wrote["n_rows"] else ""
     to = f" as {wrote['format']}, {(wrote['size'] or 0) / 2**20:.1f} MiB" if wrote else ""
+    if run.columns["method"] == CARD:
+        base = _base(listing.Lineage([run]), run)
+        return f"Wrote the card{f' of {named(base)}' if base else ''}"
     return f"Exported {rows}{run.columns['dataset'] or 'vectors'}{_by_run(run)}{to}"
 
 

@@ -145,6 +145,14 @@ def test_other_commands_say_how_much_they_made(command: str, artifact: dict[str,
     assert told(run).startswith(f"{beginning}.")
 
 
+def test_an_export_of_a_card_is_none_of_vectors() -> None:
+    runs = chain()
+    card = start("export", method="export card", dataset="")
+    card.artifact("in", "bundle", "codes-of-it", sha256="b1")
+    card.finish("completed")
+    assert told(card).startswith(f"Wrote the card of run {runs['compress'].id} (compress opq). ")
+
+
 def test_a_group_counts_its_arms_and_names_those_that_are_not_done() -> None:
     run = start("arms", argv=["irctl", "recipes", "run", "sycl-compare", "--tiny"])
     lines = [["train", "--seed", "1"]]
