@@ -117,15 +117,25 @@ def _facts(bundle: Bundle, encoder: NamedEncoder, run: RunRecord | None, sha256:
 
 def _use(bundle: Bundle, encoder: NamedEncoder, repo: str) -> str:
     fetch = f"hf download {repo} --repo-type dataset --local-dir bundle\n" if "/" in repo else ""
-    place, named, asked = "bundle" if fetch else repo, "", encoder.name or "its encoder"
+    place, named, said = (
+        "bundle" if fetch else repo,
+        "",
+        f"Queries are encoded by {encoder.name}; irctl refuses another.",
+    )
     if ENCODER in bundle.manifest:
-        asked = "the encoder in it"
-    elif encoder.name and not encoder.on_hub:
+        said = "Queries are encoded by the encoder in it; irctl refuses another."
+    elif not encoder.name:
         named = " --model ENCODER"
-        asked += " (its weights below): name its folder in place of ENCODER"
+        said = "Nothing says which encoder made its vectors: name it in place of ENCODER, or give vectors by --queries."
+    elif not encoder.on_hub:
+        named = " --model ENCODER"
+        said = (
+            f"Queries are encoded by {encoder.name} (its weights below): name its folder in place of ENCODER; irctl "
+            "refuses another."
+        )
     search = f"irctl search --index {place}{named} --data COLLECTION\nirctl export {place} --to faiss"
     return (
-        f"Queries are encoded by {asked}; irctl refuses another.\n\n"
+        f"{said}\n\n"
         + page.code(f"{fetch}{search}\nirctl compress --verify --out {place}")
         + f"\n\n{shards.MANIFEST} names every file with its size and sha256; the last command reads them all."
     )

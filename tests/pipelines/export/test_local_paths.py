@@ -132,6 +132,25 @@ def test_the_card_of_a_trained_query_side_has_the_licence_its_bundle_and_its_enc
     assert f"| model | {dense.id} |" in card
 
 
+def test_of_vectors_whose_encoder_nobody_knows_the_card_says_so_and_all_of_it_goes_up(
+    place: Workspace, home: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    """With a transform, and with rows that were appended."""
+    draw = np.random.default_rng(0).standard_normal
+    for name, rows in {"x.npy": 40, "more.npy": 5}.items():
+        np.save(home / name, draw((rows, 32)).astype("f4"))
+    given = "--set transform.name=soft_whiten --set transform.query_mean=corpus"
+    place.ok(f"compress --method sq --data '{home}/x.npy' {given} --out '{home}/grown'")
+    place.ok(f"compress --append '{home}/grown' --data '{home}/more.npy'")
+    place.ok(f"export '{home}/grown' --to hub --repo me/grown")
+    sent, there = hub.commits[-1][1], download(hub, tmp_path / "it")
+    assert not [name for name, content in sent.items() if b"jane" in content]
+    assert "Nothing says which encoder made its vectors" in sent["README.md"].decode()
+    assert place.ok(f"compress --verify --out {there} --json").json["verified"] == {"sq": 2}
+    queries_QD = draw((3, 32)).astype("f4")
+    assert api.index(there).search(queries_QD) == api.index(home / "grown").search(queries_QD)
+
+
 def test_texts_that_look_like_paths_stay_and_names_give_way(tmp_path: Path) -> None:
     given = {
         "irctl.json": {"base_model": "/home/jane/base", "query_prompt": "/search ", "prompts": {"d": {"query": "=/q"}}},
