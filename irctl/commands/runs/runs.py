@@ -99,7 +99,7 @@ def show(
     from irctl.commands.runs import view
 
     with guarded(json_, debug):
-        from irctl.ledger import altered, query
+        from irctl.ledger import query
         from irctl.ledger.database import indexing
         from irctl.ledger.runs import follow as following
 
@@ -113,7 +113,7 @@ def show(
                 "artifacts": query.artifacts(found),
                 "lineage": query.lineage(found.id),
                 "events": query.events(found.id),
-                "altered": [one.line for one in altered.find(found)],
+                "altered": view.list_altered(found),
             }
             console.emit_json({"schema": "irctl/runs-show/1", **view.as_json([found])[0], **more})
         else:
@@ -136,12 +136,12 @@ def diff(a: Run, b: Run, json_: Json = False, debug: Debug = False) -> None:
     with guarded(json_, debug):
         from irctl.ledger import query
         from irctl.ledger.runs import compare
-        from irctl.pipelines.evaluate import paired_tests
+        from irctl.pipelines.evaluate import paired_tests, written
 
         left, right = query.find_run(a), query.find_run(b)
         tests, untested = paired_tests.compare_runs(left, right)
         found = compare.diff(left, right)
-        found |= {"tests": tests, "warnings": [*found["warnings"], *untested]}
+        found |= {"tests": tests, "warnings": [*found["warnings"], *written.list_edited([left, right]), *untested]}
         if json_:
             console.emit_json({"schema": "irctl/runs-diff/1", **found})
         else:

@@ -29,11 +29,13 @@ def reindex(json_: Json = False, debug: Debug = False) -> None:
     with guarded(json_, debug):
         from irctl import console, paths
         from irctl.errors import PartlyDone
-        from irctl.ledger import altered
+        from irctl.ledger import altered, query
         from irctl.ledger.database import reindex as rebuilding
+        from irctl.pipelines.evaluate import written
 
         count, skipped = rebuilding.reindex()
-        spoilt = [one.line for one in altered.find_all()]
+        evals = query.list_runs(command="eval", columns=("id", "run_dir", "command", "status"))
+        spoilt = [*(one.line for one in altered.find_all()), *written.list_edited(evals)]
         payload = {"runs": count, "skipped": skipped, "altered": spoilt}
         say(json_, "runs-reindex", payload, f"{paths.ledger()}: {counted(count, 'run')}")
         for line in spoilt:

@@ -72,14 +72,14 @@ def check_format(format: str, *, json_: bool) -> None:
 
 def print_run(run: RunRecord) -> None:
     """The page of one run."""
-    from irctl.ledger import altered, query
+    from irctl.ledger import query
     from irctl.ledger.database import indexing
     from irctl.ledger.runs import cleanup
 
     c = run.columns
     console.out(story.paragraph(run))
-    for one in altered.find(run):
-        console.out(f"{one.line}. What stands there is not shown")
+    for told in list_altered(run):
+        console.out(f"{told}. Evaluate again, or restore the file")
     console.out("")
     console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")
     here = cleanup.size(run.folder) if run.folder.is_dir() else 0
@@ -110,6 +110,14 @@ def print_run(run: RunRecord) -> None:
     line = query.lineage(run.id)
     _section("lineage", [{"direction": d, "run": r["id"], "relation": r["relation"]} for d in line for r in line[d]])
     _section("events", query.events(run.id)[-LAST_EVENTS:])
+
+
+def list_altered(run: RunRecord) -> list[str]:
+    """Lines on files of a run that are not what it wrote."""
+    from irctl.ledger import altered
+    from irctl.pipelines.evaluate import written
+
+    return [*(one.line for one in altered.find(run)), *written.list_edited([run])]
 
 
 def print_diff(found: Mapping[str, Any]) -> None:

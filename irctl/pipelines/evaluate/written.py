@@ -6,13 +6,14 @@ cards repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irctl.errors import DataError
 from irctl.ledger import altered
+from irctl.ledger.altered import AlteredFile
 from irctl.pipelines.evaluate import best_documents
-from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query, split_of
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -51,3 +52,30 @@ def read_best(run: RunRecord) -> Mapping[tuple[str, str], Mapping[str, list[str]
     """(data set, split) -> query id -> best documents of a run; empty where it did not keep them. DataError alike."""
     altered.refuse(run, "best")
     return best_documents.read(run.folder / "out" / best_documents.FILE)
+
+
+def list_edited(runs: Sequence[RunRecord]) -> list[str]:
+    """Lines on evaluations of these runs whose metrics.jsonl has another mean than eval.json, whose hash is recorded.
+
+    Listings and comparisons of runs show what metrics.jsonl has.
+    """
+    from irctl.ledger import many_runs
+
+    runs = [r for r in runs if r.columns["command"] == "eval" and r.columns["status"] == "completed"]
+    measures = many_runs.measures([run.id for run in runs])
+    said = []
+    for run in runs:
+        known = {(m["dataset"], m["split"], m["name"]): m["value"] for m in measures[run.id]}
+        try:
+            results = read_means(run)["results"] if (run.folder / "out" / EVAL).is_file() else []
+        except AlteredFile:  # said of the file itself
+            continue
+        for r in results:
+            cell = (r["dataset"], split_of(r["split"], r.get("part", "")), r["measure"])
+            if known.get(cell) not in (None, r["value"]):
+                said.append(
+                    f"run {run.id}: metrics.jsonl is not what the run wrote: {' '.join(cell)}: "
+                    f"expected {r['value']:.6f} (out/{EVAL}), found {known[cell]:.6f}"
+                )
+                break
+    return said

@@ -10,6 +10,7 @@ from test_report_command import evaluation, irctl
 from typer.testing import CliRunner, Result
 
 from irctl.commands.runs.runs import app
+from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle
 from irctl.pipelines.evaluate import files as store
 
@@ -115,3 +116,14 @@ def test_two_runs_side_by_side_say_that_one_was_edited(two: tuple[RunHandle, ...
     edit_means(spoilt)
     found = json.loads(runs("diff", sound.id, spoilt.id, "--json").stdout)
     assert any(w.startswith(f"run {spoilt.id}: {EDITED}") for w in found["warnings"])
+
+
+def test_means_that_were_edited_where_listings_read_them_are_named_too(two: tuple[RunHandle, ...]) -> None:
+    sound, spoilt = two
+    for run in two:
+        value = 0.4 if run is sound else 0.99
+        run_folder.append_metric(run.paths, "nDCG@10", value, dataset="cranfield", split="test")
+    said = f"run {spoilt.id}: metrics.jsonl is not what the run wrote: cranfield test nDCG@10: expected 0.300000 "
+    assert [line.startswith(said) for line in json.loads(runs("reindex", "--json").stdout)["altered"]] == [True]
+    assert any(w.startswith(said) for w in json.loads(runs("diff", sound.id, spoilt.id, "--json").stdout)["warnings"])
+    assert said in runs("show", spoilt.id).stdout and "metrics.jsonl" not in runs("show", sound.id).stdout
