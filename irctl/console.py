@@ -262,7 +262,8 @@ class ConsoleReporter:
             task = progress.add_task(visible(label), total=total, completed=done, unit=unit, note="")
 
             def advance(n: int = 1, *, note: str = "") -> None:
-                progress.advance(task, n)
+                if n:  # a note alone is no beginning of the work, from which the rate is taken
+                    progress.advance(task, n)
                 if note:
                     progress.update(task, note=visible(note))
 
@@ -270,18 +271,22 @@ class ConsoleReporter:
 
     @contextmanager
     def _lines(self, label: str, total: int | None, done: int, unit: str) -> Iterator[Advance]:
-        started, last, count, said = time.monotonic(), time.monotonic(), done, ""
+        last, count, said = time.monotonic(), done, ""
+        first = started = (last, done)  # the rate is taken from the first on: what came before is no part of it
 
         def advance(n: int = 1, *, note: str = "") -> None:
-            nonlocal last, count, said
+            nonlocal last, count, said, first
             count, said = count + n, note or said
             now = time.monotonic()
             if now - last >= LINE_EVERY_S and not self.quiet:
                 last = now
-                rate = (count - done) / (now - started)
+                at, before = first if count > first[1] else started
+                rate = (count - before) / (now - at)
                 words = [f"{label}: {count}{f' of {total}' if total else ''}", _describe_rate(rate, unit)]
                 words += [f"{timedelta(seconds=round((total - count) / rate))} left"] if total and rate else []
                 self.say(", ".join([*words, *([said] if said else [])]))
+            if n and first is started:
+                first = (now, count)
 
         yield advance
 
