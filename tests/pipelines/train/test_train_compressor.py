@@ -88,7 +88,7 @@ def test_a_trained_compressor_has_a_card_and_goes_to_the_hub_as_a_model(models: 
     models.ok(line(models, *small).replace(" --dry-run", ""))
     run = query.find_run("latest:train")
     card = (run.paths.model / "compressive_encoder" / "README.md").read_text()
-    assert "library_name: transformers" in card and "(1x, 2x)" in card and "for lm-llama" in card
+    assert "library_name: transformers" in card and "(1x, 2x)" in card and "for a local folder (lm-llama)" in card
     assert str(run.columns["model_fingerprint"]) in card and "recall-train" in card
     plan = models.ok("export latest:train --to hub --repo me/c --dry-run --json").json["plan"]
     assert plan["export"]["to"] == "model me/c" and {"compressor.json", "README.md"} <= set(plan["files"])
