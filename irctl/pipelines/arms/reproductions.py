@@ -120,10 +120,12 @@ What the small form of every recipe gave here: on a CPU, with one thread (`OMP_N
 `.ci/constraints.txt`. They show that a recipe does the same on your machine, not what it gives at full size.
 `irctl recipes reproduce NAME` runs the lines and compares; a figure further away than the tolerance is an error.
 
-On one machine the same lines give the same figures. The tolerance is for other processors and versions: 0.01 where
-their rounding moves near ties alone, more where k-means may end in another minimum, as it does with another seed
-(repconc-warmup: nDCG@10 .357 to .375 over four). `ARM: MEASURE` is of an arm, by its last evaluation; `on dev`, without
-a line that evaluates, is what the training measured, over candidates or, where the passages stay, over the corpus.
+On one machine the same lines give the same figures. The tolerance is for other processors and versions: 0.01 or less
+where their rounding moves near ties alone (by AVX2 instead of AVX-512, sycl-compare gave the same four digits), more
+where k-means may end in another minimum, as it does with another seed (repconc-warmup: nDCG@10 .357 to .375 over four)
+and by AVX2 (repconc-stage1: nDCG@10 .488 for .499). `ARM: MEASURE` is of an arm, by its last evaluation; `on dev`,
+without a line that evaluates, is what the training measured, over candidates or, where the passages stay, over the
+corpus.
 
 CPU seconds are of a machine that others used too: up to three times those of a quiet one.
 This page is written from the recipes' [meta.reproduced] by `irctl recipes reproduce --page`.
