@@ -33,14 +33,16 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_folders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folders(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Runs, ledger and cache of one test lie in its own temporary folder, or in the workspace of its file."""
     if "place" in request.fixturenames:
-        return tmp_path
-    monkeypatch.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("IRCTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("IRCTL_LEDGER", raising=False)
-    return tmp_path
+        yield tmp_path
+        return
+    with pytest.MonkeyPatch.context() as own:  # a test that undoes what it patched keeps these
+        own.setenv("IRCTL_RUNS", str(tmp_path / "runs"))
+        own.setenv("IRCTL_CACHE", str(tmp_path / "cache"))
+        own.delenv("IRCTL_LEDGER", raising=False)
+        yield tmp_path
 
 
 @pytest.fixture(scope="module")
