@@ -157,7 +157,7 @@ def _cell(column: Column, row: AnsweredRow, compared: Comparison | None) -> Cell
 def _notes(rows: Sequence[AnsweredRow], compared: Sequence[Comparison], every: Sequence[Record]) -> list[str]:
     if not every:
         return []
-    notes = [f"Data: {query_counts.tell(every[0].cell[:2], every, 'questions')}. Measures ×100."]
+    notes = [f"Data: {query_counts.tell(every[0].cell[:2], every, 'question')}. Measures ×100."]
     ends = {row.model: row.records[-1].facts for row in reversed(rows) if row.kind != TUNED}
     told = [
         f"{f'{model} ' * (len(ends) > 1)}{name} closed {100 * facts[f'closed {name}']:.1f}, "

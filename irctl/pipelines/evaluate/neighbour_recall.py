@@ -125,11 +125,12 @@ def _search(queries: HeldOutQueries, task: _Task) -> _Searches:
     if queries.collection is None:
         held_out_queries.check_held_out(queries_QD, truth.rows_Qk, task.exact, reporter)
     started = time.perf_counter()
-    best = spread.search(searched, queries_QD, max(k, rerank + drops), config, task.run.paths.folder, reporter)
+    depth = max(k, rerank + drops)
+    best, threads = spread.search(searched, queries_QD, depth, config, task.run.paths.folder, reporter)
     rows = {CODES if rerank else FOUND: best.rows_Qk}
     if rerank:
         rows[FOUND] = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config)[1]
-    speed = measure_speed(searched, queries_QD, k, time.perf_counter() - started, config)
+    speed = measure_speed(searched, queries_QD, k, time.perf_counter() - started, threads, config)
     if not drops:
         return _Searches(rows, truth.rows_Qk, truth, speed)
     documents = Documents(searched, queries.collection, reporter)

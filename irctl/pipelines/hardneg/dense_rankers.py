@@ -47,7 +47,7 @@ def rank_by_encoder(
     searched = opened_index.of_vectors(given, config.search)
     queries_QD = encode_queries(encoder, queries, config, searched)
     most = min(config.hardneg.depth + split.left_out.most(), vectors.rows)
-    best = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
+    best, _ = spread.search(searched, queries_QD, most, config, run.paths.folder, reporter)
     ids: Any = collection.corpus.ids
 
     def documents_of(rows_k: NDArray[np.int64]) -> list[str]:

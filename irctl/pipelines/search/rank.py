@@ -43,12 +43,12 @@ def rank(
 ) -> Ranking:
     """The k best rows of each query, re-scored where asked. place: folder for the logs of several processes."""
     depth, started = max(k, config.search.rerank), time.perf_counter()
-    best = spread.search(searched, queries_QD, depth, config, place, reporter)
+    best, threads = spread.search(searched, queries_QD, depth, config, place, reporter)
     ranked = (best.scores_Qk, best.rows_Qk, best.boundary_ties)
     if config.search.rerank:
         ranked = exact_vectors.rescore(searched, queries_QD, best.rows_Qk, k, config)
     seconds = time.perf_counter() - started
-    return Ranking(*ranked, measure_speed(searched, queries_QD, k, seconds, config))
+    return Ranking(*ranked, measure_speed(searched, queries_QD, k, seconds, threads, config))
 
 
 def to_lists(found: Ranking, documents: Documents) -> Any:

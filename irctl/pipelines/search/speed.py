@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irctl.pipelines.search import exact_vectors, spread
+from irctl.pipelines.search import exact_vectors
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
 
 
 def measure_speed(
-    searched: Searched, queries_QD: NDArray[np.float32], k: int, seconds: float, config: Config
+    searched: Searched, queries_QD: NDArray[np.float32], k: int, seconds: float, threads: int, config: Config
 ) -> dict[str, float]:
     """{queries_per_s, timed_queries, timed_threads, latency_ms, latency_p95_ms} of a search that took so many seconds.
 
-    It was timed in one pass, by so many queries at once and so many threads of all its processes.
+    It was timed in one pass, of all queries at once, by so many threads of all its processes.
     Latencies are there where search.latency asks for some: the median and the 95th percentile over queries searched one
     at a time in this process.
     """
-    block = searched.choose_block(max(k, config.search.rerank), config.search.block)
-    processes = spread.count_processes(searched.rows, config.hardware.devices, block)
     speed = {"queries_per_s": len(queries_QD) / max(seconds, 1e-9)}
-    speed |= {"timed_queries": float(len(queries_QD)), "timed_threads": float(spread.count_threads(processes))}
+    speed |= {"timed_queries": float(len(queries_QD)), "timed_threads": float(threads)}
     times = [_time_one(searched, query_D[None], k, config) for query_D in queries_QD[: config.search.latency]]
     if times:
         middle, late = np.percentile(times, [50, 95])

@@ -37,11 +37,9 @@ def count_processes(rows: int, devices: int, block: int) -> int:
     return max(1, min(devices, -(-rows // block)))
 
 
-def count_threads(processes: int) -> int:
-    """CPU threads that so many processes scan by, all together."""
-    if processes == 1:
-        return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
-    return processes * (_threads_of_each(processes) or int(os.environ["OMP_NUM_THREADS"]))
+def _count_threads() -> int:
+    """CPU threads that this process scans by, as its libraries have it."""
+    return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
 
 
 def _threads_of_each(processes: int) -> int | None:
@@ -51,8 +49,10 @@ def _threads_of_each(processes: int) -> int | None:
 
 def search(
     searched: Searched, queries_QD: NDArray[np.float32], k: int, config: Config, place: Path, reporter: Reporter
-) -> scan.ScanResult:
-    """The k best rows of each query, by as many processes as there are devices. place: folder of the processes' logs.
+) -> tuple[scan.ScanResult, int]:
+    """(the k best rows of each query, CPU threads), by as many processes as there are devices.
+
+    place: folder of the processes' logs. The threads are those of all processes together, as each found them.
 
     Raises what `workers.spread` raises: RunFailed with the last line of a process that failed, Stopped after a signal.
     """
@@ -60,7 +60,7 @@ def search(
     count = count_processes(searched.rows, config.hardware.devices, block)
     if count == 1:
         with reporter.bar("searching", searched.rows) as advance:
-            return searched.search(queries_QD, k, block, advance)
+            return searched.search(queries_QD, k, block, advance), _count_threads()
     searched.check()
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".search-", dir=place) as name:
@@ -85,7 +85,8 @@ def search(
         if len(answers) < count:  # one was asked to stop by someone else
             raise RunFailed(f"{count - len(answers)} of {count} search processes were ended", hint="Search again")
         shares = [tuple(np.load(folder / f"{part}-{i}.npy") for part in ("scores", "rows")) for i in range(count)]
-        return scan.join([(scores, rows) for scores, rows in shares], min(k, searched.rows))
+        best = scan.join([(scores, rows) for scores, rows in shares], min(k, searched.rows))
+        return best, sum(answer["threads"] for answer in answers)
 
 
 def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, Any]:
@@ -110,6 +111,7 @@ def search_share(job: Mapping[str, Any], index: int, count: int) -> dict[str, An
         best = searched.search(
             queries_QD, job["k"] + 1, job["block"], lambda rows: seen.write(np.int64(rows).tobytes()), rows=share
         )
+        threads = _count_threads()
     np.save(folder / f"scores-{index}.npy", best.scores_Qk)
     np.save(folder / f"rows-{index}.npy", best.rows_Qk)
-    return {"rows": share[1] - share[0]}
+    return {"rows": share[1] - share[0], "threads": threads}

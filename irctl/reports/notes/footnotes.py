@@ -144,7 +144,7 @@ def _speed(keys: set[str], records: Sequence[Record]) -> list[str]:
     notes = []
     timed = [r for r in records if "queries_per_s" in r.facts]
     if "queries_per_s" in keys and timed:
-        told = [_list_counts(timed, "timed_queries", "queries"), _list_counts(timed, "timed_threads", "threads")]
+        told = [_list_counts(timed, "timed_queries", "query"), _list_counts(timed, "timed_threads", "thread")]
         notes.append(
             f"Queries/s: all queries at once, in one pass, by the clock: {', '.join(told)}. "
             "Runs differ by what else the machine did, too."
@@ -156,9 +156,9 @@ def _speed(keys: set[str], records: Sequence[Record]) -> list[str]:
 
 def _list_counts(records: Sequence[Record], fact: str, noun: str) -> str:
     known = sorted({int(r.facts[fact]) for r in records if fact in r.facts})
-    shown = f"{' or '.join(f'{n:,}' for n in known)} {noun}" if known else ""
-    lost = "" if all(fact in r.facts for r in records) else f"{noun} not recorded"
-    return " or ".join(filter(None, (shown, lost)))
+    shown = [*(f"{n:,}" for n in known[:-1]), *(counted(n, noun) for n in known[-1:])]
+    is_lost = any(fact not in r.facts for r in records)
+    return " or ".join([*shown, *([counted(None, noun)] if is_lost else [])])
 
 
 def _datasets(

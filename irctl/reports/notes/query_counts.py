@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from irctl.errors import counted
 from irctl.reports.records import Record, RowKey
 
 
-def tell(place: tuple[str, str], records: Iterable[Record], noun: str = "queries") -> str:
+def tell(place: tuple[str, str], records: Iterable[Record], noun: str = "query") -> str:
     """`cranfield test (45 queries)`; systems that are of another number than most are named with theirs."""
     counts: dict[RowKey, set[int]] = {}
     names: dict[RowKey, str] = {}
@@ -25,5 +26,4 @@ def tell(place: tuple[str, str], records: Iterable[Record], noun: str = "queries
         for key, of_one in counts.items()
         if of_one != {usual}
     ]
-    unit = (noun[:-3] + "y" if noun.endswith("ies") else noun[:-1]) if usual == 1 else noun
-    return f"{shown} ({usual:,} {unit}{'; ' if others else ''}{', '.join(others)})"
+    return f"{shown} ({counted(usual, noun)}{'; ' if others else ''}{', '.join(others)})"

@@ -50,7 +50,7 @@ def searched(bundle: Path, k: int = 3, **keys: object) -> list[str]:
     index = opened_index.open_index(str(bundle), config)
     place = bundle.parent / "logs"
     place.mkdir(exist_ok=True)
-    found = spread.search(index, vectors(2, seed=9), k, config, place, Silent())
+    found, _ = spread.search(index, vectors(2, seed=9), k, config, place, Silent())
     return document_ids.Documents(index, None, Silent()).of(found.rows_Qk.ravel())
 
 

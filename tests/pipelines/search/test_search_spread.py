@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compressing import compressed, new_run, settings, vectors
+from threadpoolctl import threadpool_limits
 
 from irctl import stopping
 from irctl.data.judgements.runs import read_run
@@ -82,6 +83,18 @@ def test_no_process_is_started_for_less_than_a_block(tmp_path: Path) -> None:
     opened = opened_index.open_index(str(tied(tmp_path / "x.npy")), settings())
     counts = [spread.count_processes(opened.rows, 4, b) for b in (100, 1000, 4000)]
     assert counts == [4, 3, 1]
+
+
+@pytest.mark.parametrize("given", ("", "4,2"))
+def test_the_threads_are_what_the_shares_found_whatever_the_environment_says(
+    tmp_path: Path, given: str, shares_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    index = tied(tmp_path / "x.npy")
+    with threadpool_limits(3):  # as hardware.omp_threads sets it for the processes
+        assert searched(tmp_path, index, 2)[0]["timed_threads"] == 6
+        assert searched(tmp_path, index, 1)[0]["timed_threads"] == 3
+    assert shares_here == ["search_share:2"]
 
 
 def test_vectors_without_a_file_are_opened_by_name_in_every_process(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_every_table_says_how_many_queries_it_is_of(table: str) -> None:
 def test_a_row_of_another_number_of_queries_is_named_with_it() -> None:
     records = [replace(r, n_queries=40) if r.system == "bm25" else r for r in systems()]
     assert query_counts.tell(("cranfield", "test"), records) == "cranfield test (45 queries; bm25 40)"
-    assert query_counts.tell(("cranfield", "test"), records[-1:], "questions") == "cranfield test (40 questions)"
+    assert query_counts.tell(("cranfield", "test"), records[-1:], "question") == "cranfield test (40 questions)"
     assert query_counts.tell(("cranfield", "test"), [replace(records[0], n_queries=1)]) == "cranfield test (1 query)"
     text = csv_json.render_csv([build(records, choose(records))])
     assert [row["queries"] for row in csv.DictReader(io.StringIO(text))] == ["40", "45", "45", "45"]

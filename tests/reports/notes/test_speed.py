@@ -28,9 +28,11 @@ def test_the_note_says_of_how_many_queries_by_how_many_threads_in_one_pass() -> 
     assert said.startswith(
         "Queries/s: all queries at once, in one pass, by the clock: 45 queries, 2 threads. Runs differ"
     )
+    (said,) = notes_of(record("A", 0.5, facts=known | {"timed_queries": 1.0, "timed_threads": 1.0}))
+    assert "by the clock: 1 query, 1 thread." in said
     old = record("B", 0.4, facts={"queries_per_s": 900.0})
     (said,) = notes_of(record("A", 0.5, facts=known | {"timed_threads": 4.0}), record("C", 0.5, facts=known), old)
-    assert "45 queries or queries not recorded, 2 or 4 threads or threads not recorded." in said
+    assert "45 queries or an unknown number of queries, 2 or 4 threads or an unknown number of threads." in said
 
 
 def test_the_time_of_one_query_has_its_own_note_and_no_speed_none() -> None:
