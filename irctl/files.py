@@ -112,6 +112,11 @@ def write_out(path: Path, content: bytes | str | NDArray[Any] | Callable[[Any], 
     return write_atomic(path.resolve() if path.is_symlink() else path, content, last=check_file)
 
 
+def expand(name: str) -> Path:
+    """A path as it was typed. One of a user that this machine does not have stays as it is, and is found missing."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises RuntimeError for ~nobody
+
+
 def is_there(path: Path) -> bool:
     """Whether a file or folder exists; none does under a name that is too long for one."""
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from irctl import paths
 from irctl.data.files import hub
 from irctl.errors import DataError
+from irctl.files import expand
 from irctl.ledger.files import run_json
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def locate(name: str, revision: str = "", *, remote_code: bool = False) -> Locat
 
 def refuse_pickle(name: str, asked: str) -> None:
     """DataError for a file of torch.save, such as another code's `checkpoint_epoch_2.pt`. asked: what named it."""
-    if Path(name).suffix in PICKLES and not Path(name).expanduser().is_dir():
+    if Path(name).suffix in PICKLES and not expand(name).is_dir():
         raise DataError(
             f"{asked} {name}: is a pickle, which can run any code as it is read; irctl reads none",
             hint="Save its weights as a folder that SentenceTransformer opens (safetensors), and name the folder",
@@ -57,7 +58,7 @@ def find_local(name: str, revision: str = "") -> LocatedModel | None:
     refuse_pickle(name, "model")
     if name in DEFAULT_NAMES and not revision and (folder := find_bundled_default()):
         return LocatedModel(folder, DEFAULT_NAMES[0], "", "package")
-    path = Path(name).expanduser()
+    path = expand(name)
     if path.is_dir() and not run_json.is_run(path):
         return LocatedModel(_find_model_in(path), name, "", "folder")
     run = _find_run(name)
@@ -76,7 +77,7 @@ def resolve_run_name(name: str) -> str:
 
     A run of another place than this project's is named by its folder.
     """
-    path = Path(name).expanduser()
+    path = expand(name)
     if name in DEFAULT_NAMES or (path.is_dir() and not run_json.is_run(path)):
         return name
     run = _find_run(name)
@@ -90,7 +91,7 @@ def _find_run(name: str) -> RunRecord | None:
     """The run that a name means (`latest`: the newest finished training), or None."""
     from irctl.ledger import query
 
-    path = Path(name).expanduser()
+    path = expand(name)
     if "/" in name and not path.is_dir():
         return None
     if name == "latest":
@@ -159,7 +160,7 @@ def _check_repository(name: str, repository: str) -> None:
         validate_repo_id(repository)
     except HFValidationError:
         is_path = name[:1] in ("/", ".", "~")
-        found = "a file, not a folder" if Path(name).expanduser().is_file() else "no such folder"
+        found = "a file, not a folder" if expand(name).is_file() else "no such folder"
         raise DataError(
             f"model '{name}': {found if is_path else 'no folder or run has that name, and no repository can'}",
             hint="Name a folder, a run (irctl runs ls --command train), or OWNER/NAME of the hub",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from irctl import plugins
 from irctl.errors import ConfigError, EnvironmentUnfit
+from irctl.files import expand
 from irctl.origins import Origin
 
 PACKAGES = {
@@ -92,7 +93,7 @@ def has_login(environment: Mapping[str, str]) -> bool:
     host = urlsplit(server).hostname or server
     for file in [environment["NETRC"]] if environment.get("NETRC") else ["~/.netrc", "~/_netrc"]:
         try:
-            if netrc(str(Path(file).expanduser())).authenticators(host):
+            if netrc(str(expand(file))).authenticators(host):
                 return True
         except (OSError, NetrcParseError):
             continue
@@ -102,7 +103,7 @@ def has_login(environment: Mapping[str, str]) -> bool:
 def _wandb_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """What `wandb offline` and `wandb login` wrote for this folder, else for this user."""
     found: dict[str, str] = {}
-    user = Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    user = expand(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb")
     for file in (user / "settings", Path(environment.get("WANDB_DIR") or ".") / "wandb" / "settings"):
         parsed = ConfigParser(interpolation=None)
         try:

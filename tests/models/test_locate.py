@@ -53,6 +53,11 @@ def test_unknown_name_offline_is_exit_3_with_the_next_step() -> None:
     assert e.value.exit_code == 3 and "name a folder" in e.value.hint
 
 
+def test_a_folder_of_a_user_that_this_machine_does_not_have_is_not_there() -> None:
+    with pytest.raises(DataError, match="'~nobody-here/model': no such folder"):
+        locate.locate("~nobody-here/model")
+
+
 def test_run_id_run_folder_and_latest_mean_the_runs_model(tiny_encoder: Path) -> None:
     run = trained()
     shutil.copytree(tiny_encoder, run.paths.model)

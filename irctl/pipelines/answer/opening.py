@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irctl.data.contexts import prompts
 from irctl.errors import DataError
+from irctl.files import expand
 from irctl.models import arithmetic
 from irctl.models.compressive import folder as folders
 from irctl.models.compressive.encoder import CompressiveEncoder
@@ -81,7 +82,7 @@ def find_encoder(model: str) -> tuple[Path, list[str]]:
     """(the encoder's folder, what was passed over) of a run or a folder. Raises DataError."""
     from irctl.ledger import query
 
-    path = Path(model).expanduser()
+    path = expand(model)
     if path.is_dir() and not (path / "run.json").is_file():
         return folders.find(path)
     run = query.newest("train") if model == "latest" else query.find_run(model, completed=True, made=("model",))

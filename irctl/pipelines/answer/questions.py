@@ -18,6 +18,7 @@ from irctl.data.contexts.split import Split, split_row
 from irctl.data.files import hub
 from irctl.data.files.lines import stem
 from irctl.errors import DataError
+from irctl.files import expand
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -91,13 +92,12 @@ def shuffled(questions: Sequence[Question]) -> list[Question]:
 
 def check_here(source: str) -> None:
     """DataError where `source` is no file of questions; what is made or fetched when it is read counts as one."""
-    if source not in recall_files.FILES and not hub.is_hub(source) and not Path(source).expanduser().is_file():
+    if source not in recall_files.FILES and not hub.is_hub(source) and not expand(source).is_file():
         raise _not_here(source)
 
 
 def _find_file(source: str, root: str) -> Path:
-    path = recall_files.find(source) or (hub.find_file(source, root) if hub.is_hub(source) else Path(source))
-    path = path.expanduser()
+    path = recall_files.find(source) or (hub.find_file(source, root) if hub.is_hub(source) else expand(source))
     if not path.is_file():
         raise _not_here(source)
     return path
@@ -137,10 +137,10 @@ def _collection_rows(
     request = asked.request
     collection = open_for(config)
     split = collection.split_named(asked.request.split or config.data.split or collection.card.headline_split)
-    file = Path(str(request.run)).expanduser()
+    file = expand(str(request.run))
     if not file.is_file():
         file = run_file_of(str(request.run), collection.name, split)
-    answers_file = Path(str(request.answers)).expanduser()
+    answers_file = expand(str(request.answers))
     answers = tables.json_object(answers_file)
     tables.check(answers, {"*": [str]}, str(answers_file))
     run, corpus = read_run(file, corpus=collection.corpus), collection.corpus

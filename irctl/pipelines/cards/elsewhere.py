@@ -30,6 +30,5 @@ def name_model(model: str, cwd: str) -> str:
     """A model as a reader elsewhere may know it. cwd: where the run worked, in which a relative path is one."""
     if ID_PATTERN.fullmatch(model):
         return find_upload(model) or f"the encoder that run {model} trained"
-    return (
-        f"a local folder ({short_name(model)})" if model and Path(cwd, model).is_dir() else page.without_folders(model)
-    )
+    is_folder = bool(model) and page.is_here(Path(cwd, model))
+    return f"a local folder ({short_name(model)})" if is_folder else page.without_folders(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from irctl import config, hashing, origins, tables
 from irctl.data.files import hub
 from irctl.errors import ConfigError, DataError
-from irctl.files import Written, write_atomic
+from irctl.files import Written, expand, write_atomic
 from irctl.index import shards
 from irctl.ledger import query, taken
 from irctl.ledger.query import RunRecord
@@ -125,9 +126,14 @@ def list_weights(folder: Path) -> dict[str, str]:
     return {name: hashing.sha256_file(folder / name) for name in fingerprints.name_files(folder)}
 
 
+def is_here(path: Path) -> bool:
+    """Whether it exists: where one may not look, and under a name that is too long, nothing does."""
+    return os.path.exists(path)  # noqa: PTH110  pathlib's raises for both
+
+
 def without_folders(text: str) -> str:
     """A value or a word of a command line with no more of paths of this machine than their last parts."""
-    if text[:1] in ("/", "~") and Path(text).expanduser().exists():  # whole: a folder's name may hold a comma
+    if text[:1] in ("/", "~") and is_here(expand(text)):  # whole: a folder's name may hold a comma
         return short_name(text)
     return LOCAL.sub(lambda m: m[1] + short_name(m[2]), text)
 
@@ -181,4 +187,4 @@ def data_on_hub(run: RunRecord) -> list[str]:
 
 def name_on_hub(model: str, cwd: str) -> str:
     """The model's name where the hub may know it; empty for a folder or a run."""
-    return model if ON_HUB.fullmatch(model) and not Path(cwd, model).exists() else ""
+    return model if ON_HUB.fullmatch(model) and not is_here(Path(cwd, model)) else ""

@@ -188,8 +188,8 @@ def _record_model(run: RunHandle, done: Mapping[str, Any], out: str | None) -> d
     if not sha256:
         return {}
     run.note(model_fingerprint=sha256)
-    model_card.write(query.find_run(str(run.paths.folder.absolute())))
     run.artifact("out", "model", run.paths.model, sha256=sha256, dim=done["dim"], format=done.get("format", FORMAT))
+    model_card.write(query.find_run(str(run.paths.folder.absolute())))
     model = run.paths.model
     if out:
         model = Path(out).resolve() if Path(out).is_symlink() else Path(out)

@@ -21,6 +21,7 @@ from irctl.data.contexts.stored import StoredRows, store
 from irctl.data.files import hub
 from irctl.data.files.lines import stem
 from irctl.errors import ConfigError, DataError
+from irctl.files import expand
 from irctl.models.fingerprints import fingerprint_tokenizer
 from irctl.training.texts.settings import Compression, least_tokens
 
@@ -73,7 +74,7 @@ def find_files(settings: Compression, root: str) -> list[Path]:
     found = []
     for name in settings.files:
         path = known.get(name) or recall_files.find(name)
-        path = path or (hub.find_file(name, root) if hub.is_hub(name) else Path(name).expanduser())
+        path = path or (hub.find_file(name, root) if hub.is_hub(name) else expand(name))
         if not path.is_file():
             raise DataError(f"acerag.data_files: {name}: no such file")
         found.append(path)

@@ -31,10 +31,18 @@ def run(**columns: Any) -> Any:
         ("sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
         ("runs/1/model", "runs/1/model"),
         ("loss.temperature=0.05", "loss.temperature=0.05"),
+        ("~query: ", "~query: "),  # a prompt, not the home of a user
+        ("/" + "long " * 60, "long " * 60),  # nor a file
     ],
 )
 def test_of_a_path_of_this_machine_its_last_part_is_shown(text: str, shown: str) -> None:
     assert page.without_folders(text) == shown
+
+
+def test_a_name_that_cannot_be_looked_for_is_of_no_folder_here() -> None:
+    for name in (f"owner/{'a' * 300}", "~nobody/x"):
+        assert elsewhere.name_model(name, "/") == page.without_folders(name)
+    assert page.name_on_hub(f"owner/{'a' * 300}", "/") == f"owner/{'a' * 300}"
 
 
 def test_a_command_is_quoted_for_the_shell_and_names_no_folder_of_this_machine(

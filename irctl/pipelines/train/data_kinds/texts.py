@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from irctl.data.collections.dataset_name import dataset_name
 from irctl.data.contexts import prompts
 from irctl.errors import ConfigError
+from irctl.files import expand
 from irctl.origins import derived
 from irctl.pipelines.train.data_kinds import _texts_memory
 from irctl.pipelines.train.method_settings import is_asked
@@ -55,7 +56,7 @@ def find_init(name: str) -> Path:
     from irctl.ledger.files import run_json
     from irctl.models.compressive import folder as folders
 
-    place = Path(name).expanduser()
+    place = expand(name)
     if not place.is_dir() or run_json.is_run(place):
         place = query.find_run(name, completed=True, made=("model",)).folder
     found, passed = folders.find(place)
