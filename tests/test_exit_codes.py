@@ -128,6 +128,17 @@ def test_a_disk_that_is_full_or_closed_is_one_line_and_in_the_ledger(
     assert (run["status"], run["exit_code"]) == ("failed", code)
 
 
+def test_a_usage_error_shows_a_secret_of_its_line_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["irctl", "doctor", "https://me:s3cretpw@host/x", "--json"])
+    with pytest.raises(SystemExit) as e:
+        cli.main()
+    said = capsys.readouterr()
+    assert e.value.code == errors.USAGE and json.loads(said.out)["message"].endswith("found https://***@host/x")
+    assert "https://***@host/x" in said.err and "s3cret" not in said.out + said.err
+
+
 @pytest.mark.parametrize("words", [["train", "--lss", "ws2"], ["train", "--max-steps", "x"], ["nosuch"]])
 def test_a_usage_error_under_json_is_one_object(words: list[str]) -> None:
     argv = [sys.executable, "-m", "irctl.cli", *words, "--json"]

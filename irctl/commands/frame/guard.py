@@ -32,7 +32,7 @@ def guarded(
     except errors.IrctlError as e:
         _keep_traceback(debug, log(), scrub)
         if json_:
-            emit_error(e.kind, mask_secrets(e.message), mask_secrets(e.hint), e.exit_code)
+            emit_error(e.kind, e.message, e.hint, e.exit_code)
         console.error(mask_secrets(str(e)))
         if e.exit_code == errors.PREEMPTED:
             from irctl import slurm
@@ -112,13 +112,12 @@ def _short(name: str) -> str:
 
 
 def emit_error(kind: str, message: str, hint: str, code: int) -> None:
-    """The one JSON object of a command that failed."""
+    """The one JSON object of a command that failed, without secrets."""
     from irctl import console
 
     with suppress(OSError):  # standard output may be what failed; the line on stderr still comes
-        console.emit_json(
-            {"schema": "irctl/error/1", "kind": kind, "message": message, "hint": hint, "exit_code": code}
-        )
+        said = {"message": mask_secrets(message), "hint": mask_secrets(hint)}
+        console.emit_json({"schema": "irctl/error/1", "kind": kind, **said, "exit_code": code})
 
 
 def _keep_traceback(debug: bool, log: Path | None, scrub: Callable[[str], str]) -> None:
