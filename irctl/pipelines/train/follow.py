@@ -26,12 +26,14 @@ def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
-def stop_line(step: int | None, seconds: float | None, saved: int, *, gives_up: bool, prepares: bool) -> str:
+def stop_line(step: int | None, seconds: float | None, saved: int | None, *, gives_up: bool, prepares: bool) -> str:
     """What becomes of the work under way. step: under way, if one is. seconds: that it still takes. saved: a step.
 
-    prepares: no step was begun yet.
+    prepares: no step was begun yet; it is not known then what was saved (None) while another process may still save.
     """
-    kept = f"last save: step {saved}" if saved else "nothing is saved yet"
+    kept = (
+        "what was saved is kept" if saved is None else f"last save: step {saved}" if saved else "nothing is saved yet"
+    )
     if step is None:
         what = "what comes before the first step" if prepares else "the evaluation or save under way"
         return f"stopping: {what} is {'given up' if gives_up else 'finished first'}; {kept}"

@@ -89,11 +89,12 @@ def run(config: Config, paths: RunPaths, build: Build) -> None:
         journal.event,
         partial(tracking.mark_killed, config, paths),
         may_give_up=args.world_size == 1 and not deepspeed_settings.uses_deepspeed(config.hardware),
-        step=checkpoint.step if (checkpoint := _newest(config, paths)) else 0,
     )
     training = TrainingRun(config, Context(plan, reporter, paths, journal.event), journal, args, build, under_way)
     is_first = training.is_first
     with under_way.watched() if is_first else nullcontext(), _alone(paths, reporter) if is_first else nullcontext():
+        if is_first:  # under the lock: to look for checkpoints puts away what is left of one
+            under_way.continues(checkpoint.step if (checkpoint := _newest(config, paths)) else 0)
         transformers.set_seed(config.run.seed)
         method = build(config, training.context)
         groups = method.parameter_groups()

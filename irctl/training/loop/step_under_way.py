@@ -55,11 +55,11 @@ def leave() -> None:
 class StepUnderWay(TrainerCallback):
     """One of these per training. Before the first step nothing is done that the next start would miss: it ends at once.
 
-    tell: takes rows of the journal. close: tells trackers that the process ends. step: of the newest checkpoint.
+    tell: takes rows of the journal. close: tells trackers that the process ends.
     """
 
     def __init__(
-        self, stop_file: Path, tell: Callable[..., None], close: Callable[[], None], *, may_give_up: bool, step: int
+        self, stop_file: Path, tell: Callable[..., None], close: Callable[[], None], *, may_give_up: bool
     ) -> None:
         self.stop_file, self.tell, self.close, self.may_give_up = stop_file, tell, close, may_give_up
         self._copy: Callable[[], StateCopy] | None = None
@@ -70,7 +70,9 @@ class StepUnderWay(TrainerCallback):
         self._is_preparing = True
         self._began: float | None = None  # monotonic seconds; None while no step is under way
         self._took = 0.0  # the last step; 0: none was timed yet
-        self._step = self._saved = step  # finished, in the newest checkpoint
+        # finished, in the newest checkpoint; None: another process may still write one
+        self._step: int | None = None
+        self._saved: int | None = None
         self._last: int | None = None  # of the whole training, once that is known
         self._copies: StateCopy | None = None
 
@@ -83,6 +85,11 @@ class StepUnderWay(TrainerCallback):
         """
         self._copy, self._save, self._asked = copy, save, asked
         return self
+
+    def continues(self, step: int) -> None:
+        """The training is this process's own, and goes on after this step, 0 for none."""
+        with self._lock:
+            self._step = self._saved = step
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -160,7 +167,7 @@ class StepUnderWay(TrainerCallback):
         left = self._seconds_left()
         self.tell(
             "stopping",
-            step=None if self._began is None else self._step + 1,
+            step=None if self._began is None or self._step is None else self._step + 1,
             prepares=self._is_preparing,
             seconds=None if left is None else round(left, 1),
             saved=self._saved,

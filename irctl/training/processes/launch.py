@@ -149,14 +149,20 @@ def run(
         raise _as_error(error)
     if stopped := ends.get("stopped"):
         number = asked[0] if asked else _signal_in(paths.stop)
-        saved = f"saved at step {stopped['step']}" + (f" of {stopped['steps']}" if stopped["steps"] else "")
-        raise stopping.stopped(
-            number, saved if stopped["step"] else "before the first step was done, so nothing is kept"
-        )
+        raise stopping.stopped(number, _tell_kept(stopped["step"], stopped["steps"]))
     if code and asked:
         raise stopping.stopped(asked[0], "its processes ended before they could save; the last checkpoint is kept")
     if code:
         raise _died(code, paths)
+
+
+def _tell_kept(step: int | None, steps: int | None) -> str:
+    """What is left of a training that was stopped after a step; None: before it looked for what was saved."""
+    if step is None:
+        return "before it went on; what was saved is kept"
+    if not step:
+        return "before the first step was done, so nothing is kept"
+    return f"saved at step {step}" + (f" of {steps}" if steps else "")
 
 
 def _record(command: list[str], extra: Mapping[str, str], paths: RunPaths, also: Mapping[str, Any]) -> None:

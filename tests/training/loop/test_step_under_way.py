@@ -10,10 +10,12 @@ import pytest
 import tiny_training as tiny
 import torch
 
+from irctl.errors import RunFailed
 from irctl.paths import RunPaths
 from irctl.pipelines.train.follow import stop_line
 from irctl.training.loop import session, step_under_way
 from irctl.training.run_files import checkpoints, journal
+from irctl.types import Silent
 
 
 class Left(Exception):
@@ -120,6 +122,25 @@ def test_what_comes_before_the_first_step_is_given_up_at_once(
     assert stopped == {"event": "stopped", "step": saved, "steps": None}
 
 
+def test_while_another_process_still_trains_its_checkpoints_are_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks like the rest of a killed one may be in use; and what is newest is not known before that one ends."""
+    paths, left = RunPaths(tmp_path), threading.Event()
+    checkpoints.open_staging(paths.checkpoints, 2)
+    checkpoints.publish(paths.checkpoints, 2, {"has_state": True}).rename(paths.checkpoints / ".old-2")
+    paths.control.mkdir()
+    paths.stop.touch()
+    for name, value in {"POLL_S": 0.01, "leave": left.set}.items():
+        monkeypatch.setattr(step_under_way, name, value)
+    monkeypatch.setattr(session, "LOCK_WAIT_S", 0.1)
+    with session._alone(paths, Silent()), pytest.raises(RunFailed, match="another process still trains"):
+        session.run(config(), paths, tiny.build)
+    stopping, stopped = journal.events(paths.metrics)
+    assert left.is_set() and (stopping["step"], stopping["saved"], stopped["step"]) == (None, None, None)
+    assert [p.name for p in paths.checkpoints.iterdir()] == [".old-2"]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -131,6 +152,7 @@ def test_what_comes_before_the_first_step_is_given_up_at_once(
         ),
         ((1, None, 0, True, False), "step 1 is given up before its end; nothing is saved yet"),
         ((None, None, 10, False, False), "the evaluation or save under way is finished first; last save: step 10"),
+        ((None, None, None, True, True), "what comes before the first step is given up; what was saved is kept"),
         ((None, None, 10, True, True), "what comes before the first step is given up; last save: step 10"),
     ],
 )

@@ -113,6 +113,18 @@ def test_a_killed_rank_is_found_in_what_torchrun_says(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (None, "before it went on; what was saved is kept"),  # another process may have saved more meanwhile
+        (0, "before the first step was done, so nothing is kept"),
+        (3, "saved at step 3 of 9"),
+    ],
+)
+def test_a_stop_says_what_is_kept(step: int | None, said: str) -> None:
+    assert launch._tell_kept(step, 9) == said
+
+
+@pytest.mark.parametrize(
     ("number", "code", "status"),
     [(signal.SIGUSR2, 75, "preempted"), (signal.SIGTERM, 143, "interrupted"), (signal.SIGINT, 130, "interrupted")],
 )
