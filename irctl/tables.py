@@ -42,14 +42,12 @@ def parse_json(
     return _parsed(lambda: _json(text, pairs), "JSON", where, hint, error)
 
 
-def json_object(path: Path, *, hint: str = "", missing: str = "", error: Raised = DataError) -> dict[str, Any]:
-    """The object in a JSON file. missing: the hint where there is no such file."""
-    return as_object(
-        parse_json(_bytes(path, hint, missing, error), str(path), hint=hint, error=error),
-        str(path),
-        hint=hint,
-        error=error,
-    )
+def json_object(
+    path: Path, *, label: str = "", hint: str = "", missing: str = "", error: Raised = DataError
+) -> dict[str, Any]:
+    """The object in a JSON file. label: what messages on its content call it. missing: the hint where it is not."""
+    label, content = label or str(path), _bytes(path, hint, missing, error)
+    return as_object(parse_json(content, label, hint=hint, error=error), label, hint=hint, error=error)
 
 
 def toml_table(path: Path, *, label: str = "", hint: str = "", error: Raised = ConfigError) -> dict[str, Any]:

@@ -163,10 +163,13 @@ def known_config(run: RunRecord) -> dict[str, Any]:
 
 def eval_json(run: RunRecord) -> dict[str, Any]:
     """What the run found; nothing where its file is gone, or is not what it wrote."""
-    from irctl.ledger import altered
+    from irctl.errors import DataError
+    from irctl.pipelines.evaluate import written
 
-    file = run.paths.out / "eval.json"
-    return tables.json_object(file) if file.is_file() and not altered.find(run, ("eval",)) else {}
+    try:
+        return written.read_means(run)
+    except DataError:  # said by view.list_altered
+        return {}
 
 
 def comparisons(run: RunRecord) -> list[dict[str, Any]]:

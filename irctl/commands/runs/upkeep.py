@@ -35,7 +35,7 @@ def reindex(json_: Json = False, debug: Debug = False) -> None:
 
         count, skipped = rebuilding.reindex()
         evals = query.list_runs(command="eval", columns=("id", "run_dir", "command", "status"))
-        spoilt = [*(one.line for one in altered.find_all()), *written.list_edited(evals)]
+        spoilt = [*altered.find_all(), *written.list_edited(evals)]
         payload = {"runs": count, "skipped": skipped, "altered": spoilt}
         say(json_, "runs-reindex", payload, f"{paths.ledger()}: {counted(count, 'run')}")
         for line in spoilt:

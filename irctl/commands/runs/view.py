@@ -72,14 +72,14 @@ def check_format(format: str, *, json_: bool) -> None:
 
 def print_run(run: RunRecord) -> None:
     """The page of one run."""
-    from irctl.ledger import query
+    from irctl.ledger import altered, query
     from irctl.ledger.database import indexing
     from irctl.ledger.runs import cleanup
 
     c = run.columns
     console.out(story.paragraph(run))
     for told in list_altered(run):
-        console.out(f"{told}. Evaluate again, or restore the file")
+        console.out(f"{told}. {altered.remedy(run.id)}")
     console.out("")
     console.out(f"{run.id}  {c['command']}  {c['status']}{'  [' + ' '.join(run.tags) + ']' if run.tags else ''}")
     here = cleanup.size(run.folder) if run.folder.is_dir() else 0
@@ -117,7 +117,7 @@ def list_altered(run: RunRecord) -> list[str]:
     from irctl.ledger import altered
     from irctl.pipelines.evaluate import written
 
-    return [*(one.line for one in altered.find(run)), *written.list_edited([run])]
+    return [*altered.find(run), *written.list_edited([run])]
 
 
 def print_diff(found: Mapping[str, Any]) -> None:

@@ -71,7 +71,7 @@ def _warnings(a: RunRecord, b: RunRecord) -> list[str]:
     if all(data) and data[0] != data[1]:  # an export, for one, reads none
         warnings.append("the data sets differ in content")
     for run in (a, b):
-        warnings += [one.line for one in altered.find(run, ("eval",))]
+        warnings += altered.find(run, ("eval",))
         if run.columns["selected_on_eval"]:
             warnings.append(f"{run.id} was selected on the split it is measured on")
         if run.columns["status"] != "completed":

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from irctl import tables
 from irctl.errors import DataError
 from irctl.ledger import altered
 from irctl.ledger.altered import AlteredFile
 from irctl.pipelines.evaluate import best_documents
-from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_json, read_per_query, split_of
+from irctl.pipelines.evaluate.files import EVAL, PER_QUERY, read_per_query, split_of
 
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 Values = Mapping[tuple[str, str, str], Mapping[str, float]]
 """(data set, split, measure) -> query id -> value."""
+
+MEANS = {
+    "results": [
+        {"dataset": str, "split": str, "part?": str, "measure": str, "value": float, "qrels_sha256": str,
+         "self_match": str, "n_queries": int, "n_missing": int}
+    ]
+}  # fmt: skip
+"""Shape of eval.json, as far as every reader needs it."""
 
 
 def record(run: RunHandle) -> None:
@@ -31,9 +40,19 @@ def record(run: RunHandle) -> None:
 
 
 def read_means(run: RunRecord) -> dict[str, Any]:
-    """eval.json of a run. DataError where it is missing, damaged or altered."""
+    """eval.json of a run. DataError where it is missing, AlteredFile where it is damaged or altered."""
     altered.refuse(run, "eval")
-    return read_json(run.folder / "out" / EVAL)
+    return _read_means(run)
+
+
+def _read_means(run: RunRecord) -> dict[str, Any]:
+    """The same, whatever its hash is."""
+    file, name, hint = run.folder / "out" / EVAL, f"run {run.id}: out/{EVAL}", altered.remedy(run.id)
+    if not file.is_file():
+        raise DataError(f"{name}: no evaluation there", hint="Run irctl eval first")
+    found = tables.json_object(file, label=name, hint=hint, error=AlteredFile)
+    tables.check(found, MEANS, name, hint=hint, error=AlteredFile)
+    return found
 
 
 def read_values(run: RunRecord) -> Values:
@@ -55,9 +74,9 @@ def read_best(run: RunRecord) -> Mapping[tuple[str, str], Mapping[str, list[str]
 
 
 def list_edited(runs: Sequence[RunRecord]) -> list[str]:
-    """Lines on evaluations of these runs whose metrics.jsonl has another mean than eval.json, whose hash is recorded.
+    """Lines on evaluations of these runs whose metrics.jsonl has not the means of eval.json, whose hash is recorded.
 
-    Listings and comparisons of runs show what metrics.jsonl has.
+    Listings and comparisons of runs show what metrics.jsonl has. What has no hash must at least be readable.
     """
     from irctl.ledger import many_runs
 
@@ -66,16 +85,21 @@ def list_edited(runs: Sequence[RunRecord]) -> list[str]:
     said = []
     for run in runs:
         known = {(m["dataset"], m["split"], m["name"]): m["value"] for m in measures[run.id]}
+        if not (run.folder / "out" / EVAL).is_file() or altered.find(run, ("eval",)):  # said of the file itself
+            continue
         try:
-            results = read_means(run)["results"] if (run.folder / "out" / EVAL).is_file() else []
-        except AlteredFile:  # said of the file itself
+            results = _read_means(run)["results"]
+        except DataError as e:
+            said.append(e.message)
             continue
         for r in results:
             cell = (r["dataset"], split_of(r["split"], r.get("part", "")), r["measure"])
-            if known.get(cell) not in (None, r["value"]):
+            value = known.get(cell)
+            if value != r["value"]:
+                found = "no such line" if value is None else f"{value:.6f}"
                 said.append(
                     f"run {run.id}: metrics.jsonl is not what the run wrote: {' '.join(cell)}: "
-                    f"expected {r['value']:.6f} (out/{EVAL}), found {known[cell]:.6f}"
+                    f"expected {r['value']:.6f} (out/{EVAL}), found {found}"
                 )
                 break
     return said

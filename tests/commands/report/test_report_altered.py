@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
-from test_report_command import evaluation, irctl
+from recorded_evaluations import evaluation, irctl
 from typer.testing import CliRunner, Result
 
+from irctl import hashing
 from irctl.commands.runs.runs import app
+from irctl.config import resolve
+from irctl.ledger import altered
 from irctl.ledger.files import run_folder
-from irctl.ledger.recording import RunHandle
+from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
 
 EDITED = "out/eval.json is not what the run wrote: expected sha256 "
@@ -127,3 +131,69 @@ def test_means_that_were_edited_where_listings_read_them_are_named_too(two: tupl
     assert [line.startswith(said) for line in json.loads(runs("reindex", "--json").stdout)["altered"]] == [True]
     assert any(w.startswith(said) for w in json.loads(runs("diff", sound.id, spoilt.id, "--json").stdout)["warnings"])
     assert said in runs("show", spoilt.id).stdout and "metrics.jsonl" not in runs("show", sound.id).stdout
+
+
+def test_a_mean_whose_line_is_gone_from_where_listings_read_it_is_named(two: tuple[RunHandle, ...]) -> None:
+    _, spoilt = two
+    lines = spoilt.paths.metrics.read_text().splitlines(keepends=True)
+    spoilt.paths.metrics.write_text("".join(line for line in lines if '"nDCG@10"' not in line))
+    (said,) = json.loads(runs("reindex", "--json").stdout)["altered"]
+    assert said.endswith("cranfield test nDCG@10: expected 0.300000 (out/eval.json), found no such line")
+
+
+def forget_hashes(run: RunHandle) -> None:
+    told = json.loads(run.paths.run_json.read_text())
+    run.paths.run_json.write_text(json.dumps(told | {"artifacts": []}))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{broken", "not valid JSON: "), ('{"schema": "x"}', "no key 'results'"), ("[]", "expected a JSON object")],
+)
+def test_one_evaluation_of_no_recorded_hash_that_cannot_be_read_leaves_the_others_as_they_are(
+    text: str, why: str, two: tuple[RunHandle, ...]
+) -> None:
+    _, spoilt = two
+    forget_hashes(spoilt)
+    (spoilt.out / store.EVAL).write_text(text)
+    done = runs("reindex", "--json")
+    assert done.exit_code == 0, done.output
+    (line,) = json.loads(done.stdout)["altered"]
+    assert line.startswith(f"run {spoilt.id}: out/eval.json: ") and why in line
+    assert line in runs("show", spoilt.id).stdout
+    (table,) = json.loads(irctl("--json").stdout)["tables"]
+    assert len(table["rows"]) == 1 and f"Left out: {line}." in table["notes"]
+
+
+def test_a_file_that_may_not_be_read_is_a_line_of_its_run(
+    two: tuple[RunHandle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, spoilt = two
+    read = hashing.compute_sha256
+
+    def refuse(path: Path) -> str:
+        if path == spoilt.out / store.EVAL:
+            raise PermissionError(13, "")
+        return read(path)
+
+    monkeypatch.setattr(hashing, "compute_sha256", refuse)
+    (line,) = altered.find_all()
+    assert line.startswith(f"run {spoilt.id}: ") and "cannot be read (Permission denied)" in line
+    done = runs("reindex", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["altered"] == [line]
+
+
+def test_the_remedy_is_one_for_the_command_and_large_outputs_are_read_once(
+    own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start_run(command="search", argv=["irctl", "search"], config=resolve({})) as search:
+        (search.out / "run.trec").write_text("1 Q0 d 1 2.0 a\n")
+        search.artifact("out", "run_file", search.out / "run.trec")
+    (search.out / "run.trec").write_text("1 Q0 d 1 9.0 a\n")
+    os.utime(search.out / "run.trec", (1, 1))  # files of the last seconds are always read
+    read, whole = [], hashing.compute_sha256
+    monkeypatch.setattr(hashing, "compute_sha256", lambda path: read.append(path.name) or whole(path))
+    for _ in range(2):
+        shown = runs("show", search.id).stdout
+        assert f"Restore the file, or do it again: irctl runs reproduce {search.id}" in shown
+    assert read.count("run.trec") == 1

@@ -11,83 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
+from recorded_evaluations import evaluation, irctl, step
 
-from irctl.commands.report.report import report
-from irctl.config import from_sets, resolve
-from irctl.ledger.recording import RunHandle, start_run
+from irctl.ledger.recording import RunHandle
 from irctl.pipelines.evaluate import files as store
-from irctl.pipelines.evaluate import written
-from irctl.training.run_files.journal import TrainingJournal
-
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-QUERIES = 20
-
-
-def irctl(*argv: str) -> Result:
-    app = typer.Typer()
-    app.command()(report)
-    return CliRunner().invoke(app, list(argv))
-
-
-def step(
-    command: str,
-    *sets: str,
-    parents: tuple[RunHandle, ...] = (),
-    kind: str = "",
-    measured_on: str = "",
-    **columns: Any,
-) -> RunHandle:
-    """A finished run whose output is named after it, and which read the outputs of its parents.
-
-    measured_on: the split by which a training chose its checkpoint.
-    """
-    run = start_run(command=command, argv=["irctl", command], config=resolve(from_sets(sets)), **columns)
-    with run:
-        if measured_on:
-            run.metric("nDCG@10", 0.5, dataset="cranfield", split=measured_on, step=1)
-        for parent in parents:
-            for path in parent.out.iterdir():
-                run.artifact("in", path.name, path, sha256=f"content of {parent.id} {path.name}")
-        if kind:
-            (run.out / kind).write_text(run.id)
-            run.artifact("out", kind, run.out / kind, sha256=f"content of {run.id} {kind}")
-    return run
-
-
-def evaluation(
-    parent: RunHandle | None, value: float, *, split: str = "test", k: int = 1000, **search: Any
-) -> RunHandle:
-    """An eval run of one measure whose per-query values average to `value`."""
-    config = resolve(from_sets([f"data.split={split}"]))
-    run = start_run(command="eval", argv=["irctl", "eval"], config=config, dataset="cranfield")
-    told = {"dataset": "cranfield", "split": split, "k": k, "model": MODEL, "method": "dense", **search}
-    cell = {"dataset": "cranfield", "split": split}
-    rows = []
-    results = []
-    for measure, mean in (("nDCG@10", value), ("R@100", min(1.0, value * 1.5))):
-        found = {
-            "n_queries": QUERIES,
-            "n_missing": 0,
-            "self_match": "keep",
-            "qrels_sha256": "q",
-            "k": k,
-            "similarity": "",
-        }
-        results.append({**cell, **found, "measure": measure, "value": mean})
-        for q in range(QUERIES):
-            wave = 0.01 * ((q * 7) % 5 - 2) * (1 + value)
-            row = {**cell, "query_id": str(q), "measure": measure, "value": mean + wave}
-            rows.append({**row, "n_relevant": 1, "n_retrieved": 9})
-    with run:
-        if parent is not None:
-            for path in parent.out.iterdir():
-                run.artifact("in", path.name, path, sha256=f"content of {parent.id} {path.name}")
-        store.write_per_query(run.out / store.PER_QUERY, rows)
-        (run.out / store.EVAL).write_text(json.dumps({"results": results, "searches": [told]}))
-        written.record(run)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -304,59 +231,6 @@ def test_a_figure_is_saved_and_its_files_are_named(ledger: dict[str, RunHandle],
         "pareto.csv",
     ]
     assert irctl("--figure", "pie").exit_code == 2
-
-
-def test_curves_show_the_steps_of_the_newest_training_with_its_group(own_folders: Path) -> None:
-    for seed in (1, 2):
-        config = resolve(from_sets(["loss.name=ws2", f"run.seed={seed}"]))
-        run = start_run(command="train", argv=["irctl", "train"], config=config, seed=seed, group_id="arms")
-        with run:
-            for at in (1, 2, 4):
-                run.metric("loss", seed / at, step=at)
-                run.metric("lr", 1e-5, step=at)
-            run.metric("nDCG@10", 0.3 + seed / 10, dataset="cranfield", split="dev", step=4)
-    step("train", "loss.name=infonce", seed=3)
-    assert irctl("--figure", "curves", "-o", "old").exit_code == 3  # the newest measured no step
-    folder = own_folders / "figures"
-    result = irctl("--figure", "curves", "--run", run.id, "-o", str(folder))
-    assert result.exit_code == 0, result.stderr
-    with (folder / "curves.csv").open() as f:
-        points = list(csv.DictReader(f))
-    assert {(p["system"], p["measure"]) for p in points} == {
-        ("dense ws2 seed 2", "loss"),
-        ("dense ws2 seed 2", "nDCG@10"),
-    }
-    assert [float(p["value"]) for p in points if p["measure"] == "loss"] == [2.0, 1.0, 0.5]
-
-
-def test_trainings_that_differ_in_the_seed_alone_are_one_line_of_the_curves(own_folders: Path) -> None:
-    for loss, lr, seed in (("ws2", 1e-4, 1), ("ws2", 1e-4, 2), ("ws2", 1e-3, 3), ("infonce", 1e-4, 1)):
-        config = resolve(from_sets([f"loss.name={loss}", f"train.lr={lr}", f"run.seed={seed}"]))
-        with start_run(command="train", argv=["irctl", "train"], config=config, seed=seed, group_id="arms") as run:
-            run.metric("loss", float(seed), step=1)
-    folder = own_folders / "figures"
-    assert irctl("--figure", "curves", "-o", str(folder)).exit_code == 0
-    with (folder / "curves.csv").open() as f:
-        groups = [(p["system"].partition(" seed ")[0], p["value"], p["group"]) for p in csv.DictReader(f)]
-    (shared,) = {group for _, value, group in groups if group}
-    assert shared.startswith("dense ws2")
-    assert sorted((value, group == shared) for name, value, group in groups if name == "dense ws2") == [
-        ("1.0", True),
-        ("2.0", True),
-        ("3.0", False),
-    ]
-
-
-def test_curves_leave_out_the_smaller_last_batch_of_an_epoch(own_folders: Path) -> None:
-    with start_run(command="train", argv=["irctl", "train"], config=resolve({})) as run:
-        epochs = {"steps": 3, "even": 2, "logged": 1}
-        TrainingJournal(run.paths).event("plan", steps=6, step=0, epochs=epochs, inputs=[])
-        for at, value in enumerate((4.0, 3.0, 0.1, 2.0, 1.0, 0.1), 1):
-            run.metric("loss", value, step=at)
-    folder = own_folders / "figures"
-    assert irctl("--figure", "curves", "--run", run.id, "-o", str(folder)).exit_code == 0
-    with (folder / "curves.csv").open() as f:
-        assert [float(p["value"]) for p in csv.DictReader(f)] == [4.0, 3.0, 2.0, 1.0]
 
 
 def test_every_evaluation_can_be_a_row_of_its_own(ledger: dict[str, RunHandle]) -> None:

@@ -35,7 +35,9 @@ def started(words: tuple[str, ...], *sets: str) -> RunHandle:
 
 def evaluated(words: tuple[str, ...], *datasets: str) -> str:
     with started(words, f"data.source={','.join(datasets)}") as run:
-        write_json(run.out / "eval.json", {"results": [{"dataset": d, "split": "test"} for d in datasets]})
+        told = {"split": "test", "measure": "nDCG@10", "value": 0.5, "n_queries": 1, "n_missing": 0}
+        told |= {"self_match": "keep", "qrels_sha256": "q"}
+        write_json(run.out / "eval.json", {"results": [{"dataset": d, **told} for d in datasets]})
     return run.id
 
 
