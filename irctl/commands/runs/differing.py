@@ -1,6 +1,6 @@
 """What tells runs apart that a listing would show alike: options of their lines, else the content of what they read.
 
-The lines are read as words, `--name value`, which takes no declaration of the command: a listing has thousands.
+The lines are read as words, `--name value`, without the declaration of their command: a listing has thousands of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
 
-SILENT = ("--json", "--quiet", "--debug", "--no-color", "--resume", "--dry-run", "--out", "--name", "--seed", "--seeds",
-          "run.seed", "run.name", "--hash", "--baseline", "--export", "--per-query")  # fmt: skip
+FLAGS = frozenset(
+    "--cached --checklist --codes --controls --debug --decoded --dry-run --failed --finalize --fix-encoding --follow "
+    "--force --fresh --ids --isotropy --issue --json --keep-going --mixed --no-color --no-stream --oracle --overwrite "
+    "--page --per-query --preflight --private --probe --quick --quiet --rag --remove --show --stream --texts --tiny "
+    "--train-only --trust-rank --verbose --verify --wide".split()
+)
+"""Options that take no value, so that the word after one is an argument."""
+SHORT = {"-f": "--follow", "-k": "--k", "-o": "--out", "-q": "--quiet", "-v": "--verbose"}
+SILENT = ("--", "--json", "--quiet", "--verbose", "--debug", "--no-color", "--resume", "--dry-run", "--out", "--name",
+          "--seed", "--seeds", "run.seed", "run.name", "--hash", "--baseline", "--export", "--per-query")  # fmt: skip
 """Options that decide nothing of what was measured, or that have a column."""
 CONTENT = {"dataset_fingerprint": "data", "model_fingerprint": "model"}
 """Columns -> what they are the content of; told where the lines say the same."""
@@ -50,7 +58,8 @@ def _compare(runs: Sequence[RunRecord]) -> list[str]:
         for run, words in zip(runs, told, strict=True):
             contents.setdefault(" ".join(words), set()).add(str(run.columns[column] or ""))
         for run, words in zip(runs, told, strict=True):
-            if len(contents[" ".join(words)]) > 1 and run.columns["command"] != "train":  # which has its own model's
+            is_made = column == "model_fingerprint" and run.columns["command"] == "train"
+            if len(contents[" ".join(words)]) > 1 and not is_made:
                 words.append(f"{name} [{str(run.columns[column] or '')[:BEGINNING]}]")
     return [" ".join(words[:MOST]) + (f" and {len(words) - MOST} more" if len(words) > MOST else "") for words in told]
 
@@ -61,8 +70,9 @@ def _read(words: Sequence[str]) -> dict[str, str]:
     rest = list(reversed(words[2:]))
     while rest:
         word = rest.pop()
-        name, is_given, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        if name and not is_given and rest and not rest[-1].startswith("--"):
+        name, value = _split(word)
+        takes_one = name not in ("", "--") and name not in FLAGS
+        if takes_one and not value and "=" not in word and rest and not rest[-1].startswith("--"):
             value = rest.pop()
         if name == "--set":
             name, _, value = value.partition("=")
@@ -70,6 +80,14 @@ def _read(words: Sequence[str]) -> dict[str, str]:
             key = name.removeprefix("--")
             read[key] = f"{read[key]},{value}" if read.get(key) else value
     return read
+
+
+def _split(word: str) -> tuple[str, str]:
+    """(option under its long name, value given with it) of one word; an argument is a value without a name."""
+    if word[:2] in SHORT:
+        return SHORT[word[:2]], word[2:]
+    name, _, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return name, value
 
 
 def _shorten(values: set[str]) -> dict[str, str]:

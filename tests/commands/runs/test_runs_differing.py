@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.testing import CliRunner
 
 from irctl.cli import app
@@ -51,6 +53,34 @@ def test_what_says_the_same_of_other_content_is_told_by_the_content() -> None:
     assert told == ["data [01234567]", "data [d]"]
     trainings = [run("train --data mine", command="train", model_fingerprint=made) for made in "ab"]
     assert find(*trainings) == ["", ""]  # it is what they made
+    grown = [run("train --data mine", command="train", dataset_fingerprint=f"a{n}") for n in (1, 2)]
+    assert find(*grown) == ["data [a1]", "data [a2]"]
+
+
+def test_a_flag_takes_no_word_and_a_short_name_is_the_long_one() -> None:
+    for flag in ("--json", "--quiet", "-q", "--"):
+        assert find(run(f"eval {flag} a.trec"), run(f"eval {flag} b.trec")) == ["a.trec", "b.trec"], flag
+    assert find(run("eval --overwrite a.trec"), run("eval a.trec")) == ["overwrite", ""]
+    assert find(run("eval -k 5"), run("eval --k 5")) == find(run("eval -k5"), run("eval --k=5")) == ["", ""]
+    assert find(run("eval -k 5"), run("eval -k 10")) == ["k=5", "k=10"]
+
+
+def test_flags_and_short_names_are_those_of_the_commands() -> None:
+    flags, short, valued = set(), {}, set()
+    for option in options(typer.main.get_command(app)):
+        long = [name for name in option.opts if name.startswith("--")]
+        (flags if option.is_flag else valued).update(long, option.secondary_opts)
+        short |= {name: long[0] for name in option.opts if not name.startswith("--")}
+    assert flags - {"--help"} == differing.FLAGS and not flags & valued
+    assert short == differing.SHORT
+
+
+def options(command: Any) -> Iterator[Any]:
+    """Those of every command below this one."""
+    for inner in getattr(command, "commands", {}).values():
+        yield from options(inner)
+    if not hasattr(command, "commands"):
+        yield from (p for p in command.params if p.param_type_name == "option")
 
 
 def test_a_run_that_is_shown_like_no_other_or_says_the_same_has_nothing_to_tell() -> None:
