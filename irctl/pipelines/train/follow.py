@@ -26,20 +26,30 @@ def time_line(seconds: float, step: int, steps: int, evaluations: str) -> str:
     return f"about {took} for {which}" + (f", dev evaluations {evaluations}" if evaluations else "")
 
 
-def stop_line(step: int | None, seconds: float | None, saved: int | None, *, gives_up: bool, prepares: bool) -> str:
+def stop_line(
+    step: int | None,
+    seconds: float | None,
+    saved: int | None,
+    *,
+    gives_up: bool,
+    prepares: bool,
+    patience: float | None,
+) -> str:
     """What becomes of the work under way. step: under way, if one is. seconds: that it still takes. saved: a step.
 
     prepares: no step was begun yet; it is not known then what was saved (None) while another process may still save.
+    patience: seconds after which the step is given up, if it is not finished by then.
     """
     kept = (
         "what was saved is kept" if saved is None else f"last save: step {saved}" if saved else "nothing is saved yet"
     )
     if step is None:
-        what = "what comes before the first step" if prepares else "the evaluation or save under way"
+        what = "what comes before the first step" if prepares else "what is under way"
         return f"stopping: {what} is {'given up' if gives_up else 'finished first'}; {kept}"
     left = "" if seconds is None else f", about {seconds:.0f} s"
     if not gives_up:
-        return f"stopping: step {step} is finished first{left}; {kept}"
+        until = f", or given up in {patience:.0f} s" if patience else ""
+        return f"stopping: step {step} is finished first{left}{until}; {kept}"
     return f"stopping: step {step} is given up{left} before its end; " + (
         f"the state after step {step - 1} is kept" if step > 1 else kept
     )
@@ -86,7 +96,7 @@ class Follow:
         elif event == "estimate":
             self._reporter.say(time_line(row["seconds"], row["step"], row["steps"], row["evaluations"]))
         elif event == "stopping":
-            words = {key: row[key] for key in ("step", "seconds", "saved", "gives_up", "prepares")}
+            words = {key: row[key] for key in ("step", "seconds", "saved", "gives_up", "prepares", "patience")}
             self._reporter.say(stop_line(**words))
         elif event == "regularizers":
             self._reporter.say(regularizer_lines.line(row["shares"]))
@@ -105,4 +115,6 @@ class Follow:
         elif row.get("name") == MEASURE and row.get("split"):
             self._reporter.say(f"step {row.get('step') or 0}: {row['split']} {self._measure} {row['value']:.4f}")
             if self._advance:  # it evaluates no longer, and the next step may take minutes
-                self._advance(0, note=", ".join(self._shown.values()) or f"step {self._step + 1} is under way")
+                self._advance(
+                    0, note=", ".join(self._shown.values()) or f"step {(row.get('step') or 0) + 1} is under way"
+                )

@@ -145,8 +145,8 @@ class StepUnderWay(TrainerCallback):
                 if gives_up or not is_told:
                     self._say(gives_up)
                     is_told = True
-                if gives_up:
-                    return self._give_up()
+                if gives_up and self._is_saved():
+                    return self._leave()
             self._ended.wait(POLL_S)
 
     def _seconds_left(self) -> float | None:
@@ -155,9 +155,11 @@ class StepUnderWay(TrainerCallback):
             return None
         return max(0.0, self._took - (time.monotonic() - self._began))
 
+    def _may_give_up(self) -> bool:
+        return self.may_give_up and (self._copies is not None or self._saved == self._step)
+
     def _gives_up(self, asked: float) -> bool:
-        is_kept = self._copies is not None or self._saved == self._step
-        if self._ended.is_set() or not self.may_give_up or not is_kept:
+        if self._ended.is_set() or not self._may_give_up():
             return False
         if self._began is None:
             return self._is_preparing
@@ -165,6 +167,7 @@ class StepUnderWay(TrainerCallback):
 
     def _say(self, gives_up: bool) -> None:
         left = self._seconds_left()
+        has_patience = self._began is not None and not gives_up and self._may_give_up()
         self.tell(
             "stopping",
             step=None if self._began is None or self._step is None else self._step + 1,
@@ -172,13 +175,29 @@ class StepUnderWay(TrainerCallback):
             seconds=None if left is None else round(left, 1),
             saved=self._saved,
             gives_up=gives_up,
+            patience=PATIENCE_S if has_patience else None,
         )
 
-    def _give_up(self) -> None:
-        """The lock is held: the step goes no further than its gradients."""
-        if self._saved != self._step:
-            assert self._copies is not None and self._save is not None, "else it is not given up"
+    def _is_saved(self) -> bool:
+        """Save the state before the step under way, unless that was. False, and said, where it cannot be.
+
+        The lock is held: the step goes no further than its gradients.
+        """
+        if self._saved == self._step:
+            return True
+        assert self._copies is not None and self._save is not None, "else it is not given up"
+        try:
             self._save(self._copies)
+        except Exception as e:  # noqa: BLE001  a full disk in any of the libraries' words; the step goes on, and may fit
+            self.may_give_up = False
+            self.tell(
+                "warn",
+                message=f"the state after step {self._step} cannot be saved ({e}): the next is finished first",
+            )
+            return False
+        return True
+
+    def _leave(self) -> None:
         self.tell("stopped", step=self._step, steps=self._last)
         closing = threading.Thread(target=self.close, daemon=True)
         closing.start()

@@ -54,4 +54,11 @@ def test_after_an_evaluation_before_the_first_step_that_step_is_under_way() -> N
         follow({"event": "plan", "steps": 60, "step": 4})
         follow({"event": "evaluating"})
         follow({"name": MEASURE, "value": 0.75, "split": "dev", "step": 4})
-    assert seen.told == [(0, "evaluating on dev"), (0, "step 5 is under way")]
+        follow({"event": "evaluating"})
+        follow({"name": MEASURE, "value": 0.75, "split": "dev", "step": 9})  # its loss comes every tenth step
+    assert seen.told == [
+        (0, "evaluating on dev"),
+        (0, "step 5 is under way"),
+        (0, "evaluating on dev"),
+        (0, "step 10 is under way"),
+    ]

@@ -86,6 +86,34 @@ def test_a_step_that_is_given_up_never_was(
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_step_whose_state_before_it_cannot_be_saved_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of step 2: step 1 was copied as it ended. It was first said that it may be given up."""
+    paths = RunPaths(tmp_path)
+    slow = Slow(paths, halts=2, lasts_s=0.5)
+    write = checkpoints.publish
+
+    def publish(folder: Path, step: int, manifest: dict[str, Any]) -> Path:
+        if step == 1:
+            raise OSError(28, "No space left on device")
+        return write(folder, step, manifest)
+
+    monkeypatch.setattr(checkpoints, "publish", publish)
+    for name, value in {"POLL_S": 0.01, "PATIENCE_S": 0.1, "LONG_S": 0.0, "leave": slow.left.set}.items():
+        monkeypatch.setattr(step_under_way, name, value)
+    session.run(config(), paths, slow)
+    told = journal.events(paths.metrics)[-4:]
+    assert [(row["event"], row.get("patience"), row.get("gives_up")) for row in told] == [
+        ("stopping", 0.1, False),
+        ("stopping", None, True),
+        ("warn", None, None),
+        ("stopped", None, None),
+    ]
+    assert told[2]["message"].startswith("the state after step 1 cannot be saved ([Errno 28] No space left on device)")
+    assert told[3]["step"] == 2 and [c.step for c in checkpoints.whole(paths.checkpoints)] == [2]
+
+
 def test_a_step_after_a_short_one_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was copied as that one ended, however long this one takes."""
     paths = RunPaths(tmp_path)
@@ -118,7 +146,7 @@ def test_what_comes_before_the_first_step_is_given_up_at_once(
         session.run(config(), paths, build)
     stopping, stopped = journal.events(paths.metrics)
     assert stopping == {"event": "stopping", "step": None, "seconds": None, "saved": saved, "gives_up": True,
-                        "prepares": True}  # fmt: skip
+                        "prepares": True, "patience": None}  # fmt: skip
     assert stopped == {"event": "stopped", "step": saved, "steps": None}
 
 
@@ -145,17 +173,22 @@ def test_while_another_process_still_trains_its_checkpoints_are_not_touched(
     ("row", "said"),
     [
         ((12, 41.2, 10, False, False), "step 12 is finished first, about 41 s; last save: step 10"),
+        (
+            (12, 4.2, 10, False, False, 10.0),
+            "step 12 is finished first, about 4 s, or given up in 10 s; last save: step 10",
+        ),
         ((1, None, 0, False, False), "step 1 is finished first; nothing is saved yet"),
         (
             (12, 200.0, 10, True, False),
             "step 12 is given up, about 200 s before its end; the state after step 11 is kept",
         ),
         ((1, None, 0, True, False), "step 1 is given up before its end; nothing is saved yet"),
-        ((None, None, 10, False, False), "the evaluation or save under way is finished first; last save: step 10"),
+        ((None, None, 10, False, False), "what is under way is finished first; last save: step 10"),
         ((None, None, None, True, True), "what comes before the first step is given up; what was saved is kept"),
         ((None, None, 10, True, True), "what comes before the first step is given up; last save: step 10"),
     ],
 )
 def test_what_happens_is_said_at_once(row: tuple[Any, ...], said: str) -> None:
-    step, seconds, saved, gives_up, prepares = row
-    assert stop_line(step, seconds, saved, gives_up=gives_up, prepares=prepares) == f"stopping: {said}"
+    step, seconds, saved, gives_up, prepares, patience = (*row, None)[:6]
+    words = {"gives_up": gives_up, "prepares": prepares, "patience": patience}
+    assert stop_line(step, seconds, saved, **words) == f"stopping: {said}"
