@@ -49,7 +49,8 @@ class Column:
             return "--"
         scaled = value * self.scale
         if self.digits and scaled and math.isfinite(scaled):
-            places = self.digits - 1 - math.floor(math.log10(abs(scaled)))
+            rounded = f"{scaled:.{self.digits - 1}e}"  # before its places are counted: 99.96 has three digits before it
+            places = self.digits - 1 - int(rounded.partition("e")[2])
             return f"{round(scaled, places):,.{max(0, places)}f}"
         if self.decimals == 0 and abs(scaled - round(scaled)) > 1e-9:
             return f"{scaled:,.1f}"

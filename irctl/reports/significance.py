@@ -77,10 +77,11 @@ class Comparison:
 
 
 def describe_p(raw: float | None, adjusted: float | None, family: int, correction: str) -> str:
-    """A p-value with what it is after its correction, by name."""
+    """A p-value with what it is after its correction, by name; one that was not corrected stands there once."""
     if raw is None or adjusted is None:
         return "undefined"
-    return f"{raw:.3g}, {CORRECTED[correction]} {adjusted:.3g} (family of {family})"
+    after = "" if correction == "none" else f" {adjusted:.3g}"
+    return f"{raw:.3g}, {CORRECTED[correction]}{after} (family of {family})"
 
 
 def differences(values: Mapping[str, float], baseline: Mapping[str, float]) -> Array:

@@ -185,7 +185,8 @@ def test_a_corrected_p_names_its_correction(rule: str, word: str) -> None:
     options = TableOptions(baseline=find_row("MiniLM", systems()), per_query=per_query, correction=rule)
     table = build(systems(), choose(systems()), options)
     c = table.comparisons[0]
-    assert c.correction == rule and f"p {c.p_raw:.3g}, {word} {c.p_adj:.3g} (family of 9), n 45" in c.line
+    after = f" {c.p_adj:.3g}" if rule == "holm" else ""  # else it is the same number
+    assert c.correction == rule and f"p {c.p_raw:.3g}, {word}{after} (family of 9), n 45" in c.line
 
 
 def test_what_was_done_with_documents_of_the_querys_own_id_is_said_once_where_all_agree() -> None:

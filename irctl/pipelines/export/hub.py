@@ -117,7 +117,7 @@ def _newest() -> RunRecord:
 
 def _of_model(run: RunRecord, repo: str, folder: Path | None = None) -> Outgoing:
     """folder: a copy of the model; default: the run's own."""
-    found = known.of_model(run, model_card.base_of(run), _evaluations(), open_per_query())
+    found = known.of_model(run, model_card.base_of(run), gather(required=False), open_per_query())
     card, folder = model_card.make(run, found, repo=repo), folder or model_card.folder_of(run)
     key = str(run.columns["model_fingerprint"])
     return Outgoing("model", folder, key, str(card), _list_files(folder) if repo else {})
@@ -133,7 +133,7 @@ def _of_folder(folder: Path, repo: str) -> Outgoing:
             return _of_model(run, repo, folder)
     named = config.resolve({"model.name": (str(folder.absolute()), derived("the folder"))})
     key = load_encoder(named).fingerprint()
-    card = folder_card.make(folder, key, known.of_folder(key, _evaluations()), repo=repo)
+    card = folder_card.make(folder, key, known.of_folder(key, gather(required=False)), repo=repo)
     return Outgoing("model", folder, key, str(card), _list_files(folder) if repo else {})
 
 
@@ -145,17 +145,13 @@ def _list_files(folder: Path) -> dict[str, Content]:
 
 def _of_bundle(folder: Path, repo: str) -> Outgoing:
     bundle: Bundle = open_bundle(folder, bundles.load_quantizer)
-    found = known.of_bundle(bundle.fingerprint, _evaluations(), open_per_query())
+    found = known.of_bundle(bundle.fingerprint, gather(required=False), open_per_query())
     sql = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'bundle' AND sha256 = ? ORDER BY rowid"
     writers = [query.find_run(str(row["run_id"])) for row in query.rows(sql, (bundle.fingerprint,))]
     given = local_paths.of_bundle(bundle) if repo else {}
     sha256 = local_paths.sha256(given[shards.MANIFEST]) if given else ""
     card = bundle_card.make(bundle, writers[-1] if writers else None, found, repo=repo, manifest=sha256)
     return Outgoing("bundle", folder, bundle.fingerprint, str(card), given)
-
-
-def _evaluations() -> list[Any]:
-    return gather() if query.newest("eval") else []
 
 
 def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:

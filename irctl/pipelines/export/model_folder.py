@@ -54,7 +54,7 @@ def write_card(searched: Searched, base: str, folder: Path, run: RunHandle) -> N
         "encoder": page.without_folders(base),
     }
     found = []
-    if searched.bundle is None and query.newest("eval"):
-        found = results.of_transformed(searched.fingerprint, fitted.label, gather(), open_per_query())
+    if searched.bundle is None:
+        found = results.of_transformed(searched.fingerprint, fitted.label, gather(required=False), open_per_query())
     card = transformed_card.make(query.find_run(str(run.paths.folder.absolute())), base, facts, found)
     page.put(folder, str(card))

@@ -29,12 +29,14 @@ SAME = 1e-9
 SIMILARITY = {"ip": "dot", "l2": "euclid"}
 
 
-def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str] | None = None) -> list[Record]:
+def gather(
+    runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str] | None = None, required: bool = True
+) -> list[Record]:
     """Records of every finished evaluation, or of those named; a group's id stands for the evaluations in it.
 
     probes: those of compressions too, by what they measured on their own rows. left_out: takes what is said of
     evaluations whose values are not in their run folders any more, or not what the run wrote; without it they are
-    warned of. Raises DataError if there is none, or if one that was named is such.
+    warned of. Raises DataError if there is none and one is required, or if one that was named is such.
     """
     from irctl.ledger import altered, many_runs, query
     from irctl.ledger.database.store import warn_once
@@ -55,7 +57,8 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str
     gone = [] if runs else [r for r in evaluations if not (r.folder / "out" / EVAL).is_file()]
     lost_ids = dict.fromkeys(r.id for r in gone)
     there = [r for r in evaluations if r.id not in lost_ids]
-    said = [f"Left out, for their values are not in their run folders any more: {', '.join(lost_ids)}."] if gone else []
+    faults = [f"values are not in their run folders any more: {', '.join(lost_ids)}"] if gone else []
+    said = [f"Left out, for their {fault}." for fault in faults]
     records = []
     with many_runs.at_once([*there, *probed]):
         for record in there:
@@ -64,6 +67,7 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str
             except altered.AlteredFile as e:
                 if runs:
                     raise
+                faults.append(e.message)
                 said.append(f"Left out: {e.message}.")
         if probes:
             records += bundle_probes.read_probes(probed)
@@ -71,9 +75,9 @@ def gather(runs: Sequence[str] = (), *, probes: bool = False, left_out: list[str
         warn_once(line)
     if left_out is not None:
         left_out += said
-    if said and not records:
-        raise DataError(said[0].rstrip("."), hint="Restore the file, or irctl eval again")
-    if not evaluations and not records:
+    if faults and not records and required:
+        raise DataError(f"no evaluation to report: {faults[0]}", hint="Restore the file, or irctl eval again")
+    if not evaluations and not records and required:
         is_probed = bool(probed) or (not runs and query.newest("compress") is not None)
         raise DataError(f"{paths.ledger()}: no evaluation to report", hint=_how_to_get_one(is_probed=is_probed))
     return same_names.tell_apart(records)

@@ -17,6 +17,7 @@ from irctl.ledger import altered
 from irctl.ledger.files import run_folder
 from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
+from irctl.pipelines.report import records
 
 EDITED = "out/eval.json is not what the run wrote: expected sha256 "
 
@@ -139,6 +140,22 @@ def test_a_mean_whose_line_is_gone_from_where_listings_read_it_is_named(two: tup
     spoilt.paths.metrics.write_text("".join(line for line in lines if '"nDCG@10"' not in line))
     (said,) = json.loads(runs("reindex", "--json").stdout)["altered"]
     assert said.endswith("cranfield test nDCG@10: expected 0.300000 (out/eval.json), found no such line")
+
+
+def test_where_all_is_left_out_a_report_is_one_line_and_a_card_has_no_results(own_folders: Path) -> None:
+    run = evaluation(None, 0.3)
+    edit_means(run)
+    done = irctl("--format", "csv")
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1].startswith(f"error: no evaluation to report: run {run.id}: {EDITED}")
+    assert records.gather(required=False) == []
+    (run.out / store.EVAL).unlink()
+    gone = f"no evaluation to report: values are not in their run folders any more: {run.id}"
+    assert gone in irctl("--format", "csv").stderr and records.gather(required=False) == []
+
+
+def test_a_card_of_a_ledger_without_evaluations_has_no_results(own_folders: Path) -> None:
+    assert records.gather(required=False) == []
 
 
 def forget_hashes(run: RunHandle) -> None:

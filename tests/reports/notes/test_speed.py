@@ -16,7 +16,17 @@ def notes_of(*records: Record) -> list[str]:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(3786.9, "3,790"), (952.4, "952"), (98.76, "98.8"), (0.01234, "0.0123"), (0.0, "0"), (999.6, "1,000")],
+    [
+        (3786.9, "3,790"),
+        (952.4, "952"),
+        (98.76, "98.8"),
+        (99.96, "100"),
+        (9.996, "10.0"),
+        (0.0999999, "0.100"),
+        (0.01234, "0.0123"),
+        (0.0, "0"),
+        (999.6, "1,000"),
+    ],
 )
 def test_queries_a_second_have_three_digits(value: float, text: str) -> None:
     assert FACTS["queries_per_s"][0].format(value) == text
