@@ -53,13 +53,12 @@ def make(runs: Path, *, seeds: int = 5, collections: int = 5, logged: int = TRAI
             config = base[command] | {k: {"value": v, "origin": "--set"} for k, v in chosen.items()}
             (folder / "config.json").write_text(json.dumps(config))
             value = 0.3 + 0.05 * math.log2(slices) + rng.uniform(-0.03, 0.03)
-            lines = list(_measured(command, collection, slices, value, logged, rng))
+            means = _evaluate(folder / "out", collection, slices, value, rng) if command == "eval" else {}
+            lines = list(_measured(command, collection, slices, means, logged, rng))
             (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
             if command == "compress":
                 about = {"about": {"model": MODEL}, "method": "pq", "source": {"name": collection}}
                 (folder / "out" / "manifest.json").write_text(json.dumps({"format": "irctl-bundle", **about}))
-            if command == "eval":
-                _evaluate(folder / "out", collection, slices, value, rng)
             files = [made] if command != "eval" else [_file(folder / "out" / n, k) for n, k in EVALUATION.items()]
             record = _record(run, command, clock, collection, seed) | {"artifacts": [{"role": "in", **before}, *files]}
             (folder / "run.json").write_text(json.dumps(record))
@@ -103,7 +102,7 @@ def _record(run: str, command: str, clock: datetime, collection: str, seed: int)
 
 
 def _measured(
-    command: str, collection: str, slices: int, value: float, logged: int, rng: random.Random
+    command: str, collection: str, slices: int, means: dict[str, float], logged: int, rng: random.Random
 ) -> Iterator[dict[str, Any]]:
     def row(name: str, number: float, **more: Any) -> dict[str, Any]:
         return {"name": name, "value": number, "dataset": collection, "at": "2026-01-01T00:00:00.000Z", **more}
@@ -117,12 +116,13 @@ def _measured(
         for name, number in (own | {"relative_mse": 4 / slices, "train_s": 10 * rng.random()}).items():
             yield row(name, number)
     elif command == "eval":
-        for i, name in enumerate(MEASURES):
-            yield row(name, value * (1 + i / 10), split="test")
+        for name, mean in means.items():
+            yield row(name, mean, split="test")
         yield row("queries_per_s", 1000 * rng.random(), split="test")
 
 
-def _evaluate(out: Path, collection: str, slices: int, value: float, rng: random.Random) -> None:
+def _evaluate(out: Path, collection: str, slices: int, value: float, rng: random.Random) -> dict[str, float]:
+    """Write the files of an evaluation; its means by measure."""
     from irctl.pipelines.evaluate import files
 
     place = {"dataset": collection, "split": "test"}
@@ -138,3 +138,4 @@ def _evaluate(out: Path, collection: str, slices: int, value: float, rng: random
     search["bytes_per_vector"] = slices / 2
     (out / files.EVAL).write_text(json.dumps({"results": results, "searches": [search]}))
     files.write_per_query(out / files.PER_QUERY, rows)
+    return {r["measure"]: r["value"] for r in results}

@@ -16,6 +16,8 @@ from irctl.errors import counted
 Run = Annotated[
     str, typer.Argument(help="id, its beginning, latest, name, tag or folder", autocompletion=complete_runs)
 ]
+NAMED = 20
+"""As many evaluations that are not what their run wrote as stderr names."""
 
 
 def reindex(json_: Json = False, debug: Debug = False) -> None:
@@ -38,8 +40,10 @@ def reindex(json_: Json = False, debug: Debug = False) -> None:
         spoilt = [*altered.find_all(), *written.list_edited(evals)]
         payload = {"runs": count, "skipped": skipped, "altered": spoilt}
         say(json_, "runs-reindex", payload, f"{paths.ledger()}: {counted(count, 'run')}")
-        for line in spoilt:
+        for line in spoilt[:NAMED]:
             console.err(f"warning: {line}")
+        if len(spoilt) > NAMED:
+            console.err(f"warning: and {len(spoilt) - NAMED} more: irctl runs reindex --json has all")
         if skipped:
             raise PartlyDone(f"{counted(len(skipped), 'folder')} left out: {'; '.join(skipped)}")
 

@@ -11,6 +11,7 @@ from recorded_evaluations import evaluation, irctl
 from typer.testing import CliRunner, Result
 
 from irctl import hashing
+from irctl.commands.runs import upkeep
 from irctl.commands.runs.runs import app
 from irctl.config import resolve
 from irctl.ledger import altered
@@ -214,3 +215,15 @@ def test_the_remedy_is_one_for_the_command_and_large_outputs_are_read_once(
         shown = runs("show", search.id).stdout
         assert f"Restore the file, or do it again: irctl runs reproduce {search.id}" in shown
     assert read.count("run.trec") == 1
+
+
+def test_reindex_names_so_many_on_stderr_and_all_as_json(
+    two: tuple[RunHandle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run, mean in zip(two, ("0.4", "0.3"), strict=True):
+        (run.out / store.EVAL).write_text((run.out / store.EVAL).read_text().replace(mean, "0.9"))
+    monkeypatch.setattr(upkeep, "NAMED", 1)
+    done = runs("reindex", "--json")
+    assert len(json.loads(done.stdout)["altered"]) == 2
+    assert done.stderr.count("out/eval.json is not what") == 1
+    assert "warning: and 1 more: irctl runs reindex --json has all" in done.stderr
