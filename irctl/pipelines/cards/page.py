@@ -22,10 +22,12 @@ from irctl.models import fingerprints, reading
 from irctl.pipelines.lineage.run_settings import NOT_SCIENCE, concerns, short_name
 
 FILE = "README.md"
-ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """OWNER/NAME."""
-LOCAL = re.compile(r"(^|[=,]|:(?!//))(~?/(?!/)[^,]*)")
-"""A path of this machine: at the beginning, or after a sign that parts values."""
+LOCAL = re.compile(r"(^|[=,]|:(?!//))((?:file:(?://)?|~|\.{1,2})?/(?!/)(?:[^,]|,(?=\s))*)")
+"""A path of this machine: at the beginning, or after a sign that parts values. No list has a blank after its comma."""
+WITHIN = re.compile(r"(?<= )(?:file:(?://)?|~|\.{1,2})?/(?![/\s]).*", re.DOTALL)
+"""A path of this machine after a word that says what it is."""
 
 
 MARK = re.compile(r"\n<!-- card by irctl, ([0-9a-f]{64}) -->\n\Z")
@@ -133,9 +135,14 @@ def is_here(path: Path) -> bool:
 
 def without_folders(text: str) -> str:
     """A value or a word of a command line with no more of paths of this machine than their last parts."""
-    if text[:1] in ("/", "~") and is_here(expand(text)):  # whole: a folder's name may hold a comma
+    if text[:1] in (".", "/", "~") and is_here(expand(text)):  # whole: a folder's name may hold a comma
         return short_name(text)
     return LOCAL.sub(lambda m: m[1] + short_name(m[2]), text)
+
+
+def say_without_folders(text: str) -> str:
+    """As without_folders, for what irctl says, such as an origin: `profile /home/me/p.toml`."""
+    return WITHIN.sub(lambda m: without_folders(m[0]), without_folders(text))
 
 
 def list_settings(run: RunRecord) -> list[dict[str, object]]:
@@ -143,7 +150,11 @@ def list_settings(run: RunRecord) -> list[dict[str, object]]:
     stored: dict[str, Any] = json.loads(run.columns.get("config_json") or "{}")
     left_out, command = {origins.Kind.DEFAULT, origins.Kind.MINED, origins.Kind.TAKEN}, str(run.columns["command"])
     return [
-        {"setting": f"`{k}`", "value": f"`{without_folders(_typed(v['value']))}`", "from": without_folders(v["origin"])}
+        {
+            "setting": f"`{k}`",
+            "value": f"`{without_folders(_typed(v['value']))}`",
+            "from": say_without_folders(v["origin"]),
+        }
         for k, v in sorted(stored.items())
         if origins.parse(v["origin"]).kind not in left_out
         and not k.startswith(NOT_SCIENCE)

@@ -21,6 +21,7 @@ from irctl.models import reading
 from irctl.models.compressive import folder as compressors
 from irctl.models.locate import ADAPTER
 from irctl.pipelines.cards import elsewhere, page
+from irctl.pipelines.lineage.run_settings import short_name
 
 Content = Path | bytes
 """A file as it lies there, or what is sent in its place."""
@@ -75,10 +76,15 @@ def _shorten(value: Any, key: str = "") -> Any:
         return [_shorten(v) for v in value]
     if not isinstance(value, str):
         return value
-    return (key in MODELS and elsewhere.find_upload(value)) or page.without_folders(value)
+    return _name(value) if key in MODELS else page.say_without_folders(value)
+
+
+def _name(model: str) -> str:
+    """As it was uploaded, or as the hub may know it; of anything else the last part, wherever it lies or lay."""
+    return elsewhere.find_upload(model) or page.name_on_hub(model, ".") or short_name(model)
 
 
 def _shorten_named(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _shorten(v) if k in NAMED else _shorten_named(v) for k, v in value.items()}
+        return {k: _name(v) if k in NAMED and isinstance(v, str) else _shorten_named(v) for k, v in value.items()}
     return [_shorten_named(v) for v in value] if isinstance(value, list) else value

@@ -31,6 +31,7 @@ def run(**columns: Any) -> Any:
         ("sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
         ("runs/1/model", "runs/1/model"),
         ("loss.temperature=0.05", "loss.temperature=0.05"),
+        ("--data=../words", "--data=words"),
         ("~query: ", "~query: "),  # a prompt, not the home of a user
         ("/" + "long " * 60, "long " * 60),  # nor a file
     ],
@@ -58,11 +59,13 @@ def test_settings_that_were_chosen_but_hold_anyway_are_no_settings_that_are_not_
         "train.method": {"value": "dense", "origin": "option --method"},
         "train.lr": {"value": 1e-3, "origin": "--set"},
         "model.name": {"value": "/tmp/x/base", "origin": "/tmp/x/recipe.toml:2"},
+        "batch.micro": {"value": 4, "origin": "profile /tmp/x/mine.toml"},
         "gone.setting": {"value": 1, "origin": "--set"},
         "compress.stream": {"value": True, "origin": "option --stream"},
     }
     shown = page.list_settings(run(config_json=json.dumps(stored)))
     assert [(row["setting"], row["value"], row["from"]) for row in shown] == [
+        ("`batch.micro`", "`4`", "profile mine.toml"),
         ("`compress.stream`", "`true`", "option --stream"),
         ("`gone.setting`", "`1`", "--set"),
         ("`model.name`", "`base`", "recipe.toml:2"),

@@ -151,6 +151,50 @@ def test_of_vectors_whose_encoder_nobody_knows_the_card_says_so_and_all_of_it_go
     assert api.index(there).search(queries_QD) == api.index(home / "grown").search(queries_QD)
 
 
+@pytest.mark.parametrize(
+    ("named", "sent"),
+    [
+        ("../thesis of jane/base", "base"),
+        ("./jane/base", "base"),
+        ("thesis of jane/base", "base"),
+        ("theses/jane/base", "base"),
+        ("/nowhere/thesis of jane, v1/base", "base"),  # a folder that was moved since
+        ("/nowhere/jane,v1/base", "base"),
+        ("~jane/base", "base"),
+        ("file:///home/jane/base", "base"),
+        ("BAAI/bge-base-en-v1.5", "BAAI/bge-base-en-v1.5"),
+        ("bert-base-uncased", "bert-base-uncased"),
+    ],
+)
+def test_a_model_is_named_as_the_hub_may_know_it_or_by_its_last_part(tmp_path: Path, named: str, sent: str) -> None:
+    (tmp_path / "irctl.json").write_text(json.dumps({"base_model": named}))
+    (tmp_path / "config.json").write_text(json.dumps({"_name_or_path": named, "_name": named}))
+    files = {name: json.loads(_read(c)) for name, c in local_paths.of_folder(tmp_path, tmp_path.iterdir()).items()}
+    assert files == {"irctl.json": {"base_model": sent}, "config.json": {"_name_or_path": sent, "_name": named}}
+
+
+def _read(content: local_paths.Content) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("../theses/words", "words"),
+        ("file:///home/jane/x.npy", "x.npy"),
+        ("/nowhere/thesis of jane, v1/x.npy#text", "x.npy#text"),
+        ("profile /home/jane/p.toml", "profile p.toml"),
+        ("the index ../jane/grown", "the index grown"),
+        ("hf://datasets/a/b", "hf://datasets/a/b"),
+        ("score / length", "score / length"),
+    ],
+)
+def test_what_else_is_said_keeps_the_last_parts_of_its_paths(tmp_path: Path, said: str, sent: str) -> None:
+    (tmp_path / "irctl.json").write_text(json.dumps({"from": said}))
+    (content,) = local_paths.of_folder(tmp_path, tmp_path.iterdir()).values()
+    assert json.loads(_read(content)) == {"from": sent}
+
+
 def test_texts_that_look_like_paths_stay_and_names_give_way(tmp_path: Path) -> None:
     given = {
         "irctl.json": {"base_model": "/home/jane/base", "query_prompt": "/search ", "prompts": {"d": {"query": "=/q"}}},
