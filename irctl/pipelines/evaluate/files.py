@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from irctl.metrics.ranking.evaluate import RankingResult
 
 EVAL, PER_QUERY = "eval.json", "per_query.parquet"
+AGAIN = "Evaluate the run again with irctl eval"
+TEXTS = ("dataset", "split", "query_id", "measure")
+"""Columns of a per-query file that are texts."""
 VERSIONS = ("irctl", "ir-measures", "pytrec-eval-terrier", "numpy")
 
 
@@ -74,13 +77,32 @@ def read_rows(path: Path, name: str = "") -> list[dict[str, Any]]:
     """Rows of a per-query file, which errors call `name`. Raises DataError if it is missing or damaged."""
     name = name or str(path)
     if not path.is_file():
-        raise DataError(f"{name}: no per-query values", hint="Evaluate the run again with irctl eval")
+        raise DataError(f"{name}: no per-query values", hint=AGAIN)
     file = open_parquet(path, name)
     with reading(name):
         table = file.read(use_threads=False)  # small files, of which a page reads thousands
-        table.select(["dataset", "split", "query_id", "measure", "value"])  # what every reader needs
-        rows: list[dict[str, Any]] = table.to_pylist()
+        table.select([*TEXTS, "value"])  # what every reader needs
+    _check_columns(table, name)
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+def _check_columns(table: Any, name: str) -> None:
+    """DataError for a column of another type than it was written in, or without a value somewhere."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in (*TEXTS, "value"):
+        found, text = table[column], column in TEXTS
+        fits = (pa.types.is_string, pa.types.is_large_string) if text else (pa.types.is_floating,)
+        if not any(is_it(found.type) for is_it in fits):
+            wrong = str(found.type)
+        elif found.null_count or not (text or pc.all(pc.is_finite(found)).as_py() is not False):
+            wrong = "rows without one"
+        else:
+            continue
+        expected = "texts" if text else "finite numbers"
+        raise DataError(f"{name}: {column}: expected {expected}, found {wrong}", hint=AGAIN)
 
 
 def read_per_query(path: Path, name: str = "") -> dict[tuple[str, str, str], dict[str, float]]:
@@ -91,7 +113,12 @@ def read_per_query(path: Path, name: str = "") -> dict[tuple[str, str, str], dic
     values: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in read_rows(path, name):
         cell = (row["dataset"], split_of(row["split"], row.get("part") or ""), row["measure"])
-        values.setdefault(cell, {})[row["query_id"]] = row["value"]
+        of, query = values.setdefault(cell, {}), row["query_id"]
+        if query in of:
+            raise DataError(
+                f"{name or path}: {' '.join(cell)}: query {query}: expected one value, found two", hint=AGAIN
+            )
+        of[query] = row["value"]
     return values
 
 

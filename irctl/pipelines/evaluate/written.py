@@ -6,7 +6,9 @@ cards repeat them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from irctl.ledger.query import RunRecord
     from irctl.ledger.recording import RunHandle
 
+SAME = 1e-9
+"""By which a mean of values by query may differ from the one that was written with them."""
 Values = Mapping[tuple[str, str, str], Mapping[str, float]]
 """(data set, split, measure) -> query id -> value."""
 
@@ -64,7 +68,17 @@ def read_values(run: RunRecord) -> Values:
     if not path.is_file():
         raise DataError(f"{name}: no per-query values there", hint="Evaluate it again with irctl eval")
     altered.refuse(run, "per_query")
-    return read_per_query(path, name)
+    values = read_per_query(path, name)
+    means = _read_means(run)["results"] if (run.folder / "out" / EVAL).is_file() else []
+    for r in means:  # of runs, too, that recorded no hash of the file
+        cell = (r["dataset"], split_of(r["split"], r.get("part", "")), r["measure"])
+        if (of := values.get(cell)) and not math.isclose(mean := fmean(of.values()), r["value"], abs_tol=SAME):
+            raise DataError(
+                f"{name} is not that of out/{EVAL}: {' '.join(cell)}: expected the mean {r['value']:.6f}, "
+                f"found {mean:.6f}",
+                hint="Evaluate it again",
+            )
+    return values
 
 
 def read_best(run: RunRecord) -> Mapping[tuple[str, str], Mapping[str, list[str]]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from recorded_evaluations import evaluation, irctl
 from typer.testing import CliRunner, Result
 
@@ -20,6 +24,7 @@ from irctl.ledger.recording import RunHandle, start_run
 from irctl.pipelines.evaluate import files as store
 from irctl.pipelines.report import records
 
+Row = dict[str, Any]
 EDITED = "out/eval.json is not what the run wrote: expected sha256 "
 
 
@@ -115,6 +120,55 @@ def test_values_of_a_run_that_recorded_no_hash_of_them_must_have_the_mean_that_w
     assert (
         tested.exit_code == 3 and "cranfield test nDCG@10: expected the mean 0.300000, found 1.000000" in tested.stderr
     )
+
+
+def no_text(rows: list[Row]) -> list[Row]:
+    return [rows[0] | {"query_id": None}, *rows[1:]]
+
+
+def as_text(rows: list[Row]) -> list[Row]:
+    return [r | {"value": str(r["value"])} for r in rows]
+
+
+def as_number(rows: list[Row]) -> list[Row]:
+    return [r | {"query_id": i} for i, r in enumerate(rows)]
+
+
+def not_finite(rows: list[Row]) -> list[Row]:
+    return [r | {"value": float("nan")} for r in rows]
+
+
+def twice(rows: list[Row]) -> list[Row]:
+    return rows + rows
+
+
+def other_means(rows: list[Row]) -> list[Row]:
+    return [r | {"value": r["value"] / 2} for r in rows]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (no_text, "query_id: expected texts, found rows without one"),
+        (as_text, "value: expected finite numbers, found string"),
+        (as_number, "query_id: expected texts, found int64"),
+        (not_finite, "value: expected finite numbers, found rows without one"),
+        (twice, "expected one value, found two"),
+        (other_means, "expected the mean 0.300000, found 0.150000"),
+    ],
+)
+def test_values_rewritten_by_another_program_are_named_and_test_nothing(
+    spoil: Callable[[list[Row]], list[Row]], said: str, two: tuple[RunHandle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(altered, "refuse", lambda run, kind: None)  # as of a run that recorded no hash of them
+    sound, spoilt = two
+    file = spoilt.out / store.PER_QUERY
+    rows = spoil(store.read_rows(file))
+    parquet.write_table(pa.Table.from_pylist(rows), file)
+    told = irctl("--baseline", "sound")
+    assert told.exit_code == 3 and f"run {spoilt.id}: out/per_query.parquet" in told.stderr and said in told.stderr
+    differ = runs("diff", sound.id, spoilt.id)
+    assert differ.exit_code == 0 and "nothing is tested" in differ.output and said in differ.output
 
 
 def test_two_runs_side_by_side_say_that_one_was_edited(two: tuple[RunHandle, ...]) -> None:
