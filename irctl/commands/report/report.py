@@ -105,12 +105,17 @@ def report(
             group_by=group_by,
             command=shlex.join(("irctl", *sys.argv[1:])),
         )
-        output.check_format(format, "--json" if json_ else f"--figure {figure}" if figure else "")
+        other = "--json" if json_ else f"--figure {figure}" if figure else "--checklist" if checklist else ""
+        output.check_format(format, other)
         output.check_lines("json" if json_ else "figure" if figure else format, is_wide=wide, width=width)
         wanted.check()
         if group and not checklist:
             raise errors.ConfigError(
                 f"{group}: goes with --checklist", hint=f"irctl report --run {group} reports a group"
+            )
+        if checklist and (figure or out):
+            raise errors.ConfigError(
+                f"--{'figure' if figure else 'out'}: does not go with --checklist, which prints lines", hint="Drop it"
             )
         if checklist:
             output.show_checklist(wanted, group, json_=json_)

@@ -129,3 +129,9 @@ def test_so_is_a_compression_that_failed(own_folders: Path) -> None:
     for table in ("main", "compression"):
         result = irctl("--run", run.id, "--table", table)
         assert f"run {run.id} (compress) is failed: 7 slices do not divide 384" in result.stderr
+
+
+@pytest.mark.parametrize("words", ["--format csv", "--figure pareto", "--out {}/list.txt"])
+def test_what_a_checklist_does_not_write_is_refused(words: str, tmp_path: Path) -> None:
+    told = irctl("--checklist", *words.format(tmp_path).split())
+    assert told.exit_code == 2 and "with --checklist" in told.stderr
