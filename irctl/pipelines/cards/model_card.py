@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irctl import tables
-from irctl.errors import DataError
+from irctl.errors import DataError, counted
 from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models import fingerprints, pair
@@ -111,18 +111,17 @@ def _results(run: RunRecord, results: Sequence[Result]) -> str:
 
 def _facts(run: RunRecord, own: Mapping[str, Any], which: str) -> list[dict[str, object]]:
     """What the training was, by its settings and its own last words."""
-    said = [e for e in journal.events(run.paths.metrics) if e["event"] == "done"]
-    done: dict[str, Any] = said[-1] if said else {}
+    done = _last_event(run, "done")
     folder = run.paths.checkpoints / which if which else folder_of(run)
     loss = own.get("loss") or (_value(run, "loss.name") if own else "")
     temperatures: Mapping[str, float] = own.get("temperatures") or {}
     facts = {
         "method": run.columns["method"],
-        "trained on": _trained_on(run),
+        "trained on": _trained_on(run, done),
         "loss": " + ".join(filter(None, [loss, _value(run, "train.regularizer")])),
         "temperatures": ", ".join(f"{name} {value:g}" for name, value in temperatures.items()),
         "queries a step": run.columns.get("global_batch") or "",
-        "negatives a query": run.columns.get("negatives_per_query") or "",
+        "negatives a query": _negatives(run),
         "seed": run.columns.get("seed"),
         "steps": done.get("steps", ""),
         "resumed": ", ".join(f"at step {step}" for step in _resumed_at(run)),
@@ -136,12 +135,33 @@ def _facts(run: RunRecord, own: Mapping[str, Any], which: str) -> list[dict[str,
     return [{"": name, "value": value} for name, value in facts.items() if value not in ("", None)]
 
 
-def _trained_on(run: RunRecord) -> str:
-    counted = {m["name"]: int(m["value"]) for m in query.measures(run.id)}.get("training_queries")
+def _last_event(run: RunRecord, name: str) -> dict[str, Any]:
+    """Of that name in the journal; empty where there is none."""
+    return next((e for e in reversed(journal.events(run.paths.metrics)) if e["event"] == name), {})
+
+
+def _trained_on(run: RunRecord, done: Mapping[str, Any]) -> str:
+    """The queries there were, and how many were drawn where the steps are fewer than one pass over them."""
+    queries = {m["name"]: int(m["value"]) for m in query.measures(run.id)}.get("training_queries")
     data = str(run.columns.get("dataset") or "")
     if not data:
         return ""
-    return f"{data}, split {_value(run, 'data.split') or TRAIN}" + (f", {counted:,} queries" if counted else "")
+    steps = int(done.get("steps") or 0)
+    drawn = steps * int(run.columns.get("global_batch") or 0)
+    part = f", {drawn:,} of them in {counted(steps, 'step')}" if queries and 0 < drawn < queries else ""
+    number = f", {counted(queries, 'query')}{part}" if queries else ""
+    return f"{data}, split {_value(run, 'data.split') or TRAIN}{number}"
+
+
+def _negatives(run: RunRecord) -> object:
+    """Of the first loss batch as they count; what groups and batch list is more, by copies and known positives."""
+    terms: dict[str, dict[str, float]] = _last_event(run, "negatives").get("first_batch", {})
+    if not terms:
+        return run.columns.get("negatives_per_query") or ""
+    by_guide = ", before the guide drops any" if _value(run, "loss.guide") else ""
+    said = {f"{t['counted']:.1f} of {t['listed']:.1f} listed": name for name, t in terms.items()}
+    told = "; ".join(f"{name}: {text}" for text, name in said.items()) if len(said) > 1 else next(iter(said))
+    return f"{told}, first loss batch{by_guide}"
 
 
 def _dev(run: RunRecord, done: Mapping[str, Any]) -> dict[str, str]:

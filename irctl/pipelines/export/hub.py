@@ -44,6 +44,11 @@ class Outgoing:
     files: Mapping[str, Content] = field(default_factory=dict)
     is_edited: bool = False  # the card, by somebody
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file that goes up, the card last."""
+        sizes = {name: local_paths.size(content) for name, content in self.files.items()}
+        return {**sizes, page.FILE: len(self.card.encode())}
+
     @property
     def repo_type(self) -> str:
         return "model" if self.kind == "model" else "dataset"
@@ -157,8 +162,7 @@ def _of_bundle(folder: Path, repo: str) -> Outgoing:
 def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
     """What --dry-run prints: where it would go, every file with its size, and the card. Asks no network."""
     shared = _with_own_card(find(source, repo), repo)
-    sizes = {name: local_paths.size(content) for name, content in shared.files.items()}
-    sizes[page.FILE] = len(shared.card.encode())
+    sizes = shared.sizes()
     where = f"{'private ' if private else ''}{shared.repo_type} {repo}" if to == HUB else str(shared.folder)
     return {
         "export": {"from": str(shared.folder), "to": where, "bytes": sum(sizes.values())},
@@ -191,7 +195,7 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
     adds = [CommitOperationAdd(name, content) for name, content in shared.files.items()]
     adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
-    size = sum(map(local_paths.size, shared.files.values()))
+    size = sum(shared.sizes().values())
     if shared.is_edited:
         reporter.say(f"{shared.folder / page.FILE} was edited: it goes up as it is, not what the ledger has by now")
     reporter.say(f"{counted(len(adds), 'file')}, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")

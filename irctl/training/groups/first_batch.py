@@ -7,6 +7,7 @@ Dimension key: B queries that share a loss, N passages listed for them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,13 @@ class NegativeCounts:
 
 def lines(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) -> dict[str, str]:
     """For each term of the loss, in words."""
+    return describe(config, count_negatives(config, source, views_of))
+
+
+def describe(config: Config, counted: Mapping[str, NegativeCounts]) -> dict[str, str]:
+    """For each term of the loss, in words."""
     by_guide = ", before the guide drops any" if config.loss.guide else ""
-    return {name: counts.line() + by_guide for name, counts in count_negatives(config, source, views_of).items()}
+    return {name: counts.line() + by_guide for name, counts in counted.items()}
 
 
 def count_negatives(config: Config, source: GroupSource, views_of: ViewsOf = batch_views) -> dict[str, NegativeCounts]:

@@ -4,9 +4,10 @@ Rows with `name` are measurements, as the ledger takes them. Rows with `event` a
 message, hint, exit_code), plan (steps, step, inputs, epochs: how they are filled), estimate (seconds from the step
 named to the last of steps; evaluations: whether they are in it), encoding (texts: what a frozen model is to encode),
 stopping (step under way, seconds that it still takes, whether it is given up, whether none was begun yet, step saved),
-stopped (step), mine (epochs, step: negatives are wanted), regularizers (shares: what each has of the first step's
-gradient; rows), done (the trained model). `launcher` is the start that a row belongs to: a worker whose launcher was
-killed may still write when the next launcher reads.
+stopped (step), mine (epochs, step: negatives are wanted), negatives (first_batch: of each term of the loss how many a
+query has, and how many are listed), regularizers (shares: what each has of the first step's gradient; rows), done (the
+trained model). `launcher` is the start that a row belongs to: a worker whose launcher was killed may still write when
+the next launcher reads.
 """
 
 from __future__ import annotations

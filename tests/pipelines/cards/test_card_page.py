@@ -100,3 +100,35 @@ def test_a_training_that_was_taken_up_again_says_at_which_steps(tmp_path: Path) 
     (tmp_path / "metrics.jsonl").write_text(rows)
     of = SimpleNamespace(paths=SimpleNamespace(metrics=tmp_path / "metrics.jsonl"))
     assert model_card._resumed_at(of) == [4, 8]  # type: ignore[arg-type]
+
+
+def trained(folder: Path, steps: int, *events: dict[str, object]) -> SimpleNamespace:
+    """A training of 135 queries, 16 a step."""
+    rows = [*events, {"event": "done", "steps": steps}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"dataset": "cranfield", "global_batch": 16, "negatives_per_query": 15, "config_json": "{}"}
+    return SimpleNamespace(id="a", paths=SimpleNamespace(metrics=folder / "metrics.jsonl"), columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(4, "135 queries, 64 of them in 4 steps"), (1, "135 queries, 16 of them in 1 step"), (9, "135 queries")],
+)
+def test_a_training_of_less_than_one_pass_says_how_many_queries_it_drew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, said: str
+) -> None:
+    monkeypatch.setattr(query, "measures", lambda _: [{"name": "training_queries", "value": 135.0}])
+    run = trained(tmp_path, steps)
+    assert model_card._trained_on(run, {"steps": steps}) == f"cranfield, split train, {said}"  # type: ignore[arg-type]
+
+
+def test_the_negatives_of_a_card_are_those_that_counted_in_the_first_loss_batch(tmp_path: Path) -> None:
+    own, others = {"counted": 6.0, "listed": 15.0}, {"counted": 3.0, "listed": 3.0}
+    for first_batch, said in (
+        ({"infonce": own}, "6.0 of 15.0 listed, first loss batch"),
+        ({"infonce": own, "kl": own}, "6.0 of 15.0 listed, first loss batch"),
+        ({"infonce": own, "kl": others}, "infonce: 6.0 of 15.0 listed; kl: 3.0 of 3.0 listed, first loss batch"),
+    ):
+        run = trained(tmp_path, 4, {"event": "negatives", "first_batch": first_batch})
+        assert model_card._negatives(run) == said  # type: ignore[arg-type]
+    assert model_card._negatives(trained(tmp_path, 4)) == 15  # type: ignore[arg-type]

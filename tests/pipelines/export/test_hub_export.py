@@ -61,6 +61,7 @@ def test_a_training_leaves_a_card_in_its_model_and_in_those_of_its_epochs(made: 
     assert str(run.columns["model_fingerprint"]) in text and str(run.columns["dataset_fingerprint"]) in text
     assert "| `train.lr` | `0.001` | --set |" in text and "irctl train --data" in text and run.id in text
     assert f"\n# a/b|c-{run.id}\n" in text and "| trained on | toy, split train, 8 queries |" in text
+    assert "| negatives a query | 7.0 of 7.0 listed, first loss batch |" in text
     assert "| nDCG@10 over candidates, toy dev, before and after | " in text and "compared by cosine" in text
     assert "`loss.name`" not in text  # chosen, but what holds anyway
     assert "hardware." not in text and "Not evaluated when this was written" in text
@@ -186,6 +187,7 @@ def test_a_model_goes_up_in_one_commit_with_its_card(made: Workspace, hub: Local
     (model,) = query.artifacts(run, role="in")
     assert model["kind"] == "model" and said == f"irctl: model {model['sha256'][:12]}"
     assert payload["commit"] == "c0ffee" and payload["files"] == len(sent)
+    assert payload["bytes"] == sum(map(len, sent.values()))
 
 
 def test_a_bundle_goes_up_as_a_data_set_with_what_its_codes_are(made: Workspace, hub: LocalHub) -> None:

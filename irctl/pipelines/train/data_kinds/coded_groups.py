@@ -81,7 +81,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     source = groups.open_source(config, holds_out=True)
     config = groups.record(config, source, run, reporter)
     made, apart = held_out.open_groups(config, source)
-    sizes = groups.tell(config, source, made, reporter, _notices(config, source, apart), one_positive_views)
+    sizes = groups.tell(config, source, made, run, reporter, _notices(config, source, apart), one_positive_views)
     encoder = _checked_encoder(config, bundle)
     for_workers: dict[str, Any] = {}
     if apart and isinstance(source, JudgedSplit):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from irctl.training.batch_plan import GroupSizes
 from irctl.training.groups import first_batch, frozen_settings, label_checks
 from irctl.training.groups.sources import check_dev_corpus, dev_split, groups_of
 from irctl.training.objective import terms
+from irctl.training.run_files.journal import TrainingJournal
 from irctl.types import Reporter
 
 MISSING = "not on this machine"
@@ -55,7 +56,7 @@ def prepare(config: Config, run: RunHandle, reporter: Reporter) -> Prepared:
     source = open_source(config)
     config = record(_settle_dev(config, source), source, run, reporter)
     groups = groups_of(config, source)
-    sizes = tell(config, source, groups, reporter, _dev_notices(config, source))
+    sizes = tell(config, source, groups, run, reporter, _dev_notices(config, source))
     for_workers = {}
     if isinstance(source, JudgedSplit) and (split := dev_split(source)):
         if config.eval.during == "candidates" and config.data.negatives != "none":
@@ -78,17 +79,22 @@ def tell(
     config: Config,
     source: TrainingSource,
     groups: GroupSource,
+    run: RunHandle,
     reporter: Reporter,
     more: list[str],
     views_of: ViewsOf = batch_views,
 ) -> GroupSizes:
-    """Check the groups and say what they are; their sizes. more: notices that go with them."""
+    """Check the groups, say and record what they are; their sizes. more: notices that go with them."""
     made_of = measure_shares(groups)
     for notice in [*_notices(config, source), *_check(config, groups, groups.labels, made_of), *more]:
         reporter.warn(notice)
     reporter.say(f"a group: {made_of.line()}")
-    for name, line in first_batch.lines(config, groups, views_of).items():
+    counted = first_batch.count_negatives(config, groups, views_of)
+    for name, line in first_batch.describe(config, counted).items():
         reporter.say(f"{name}: {line}")
+    TrainingJournal(run.paths).event(
+        "negatives", first_batch={name: asdict(counts) for name, counts in counted.items()}
+    )
     return GroupSizes(len(groups), made_of.passages)
 
 
