@@ -53,10 +53,10 @@ def read(folder: Path) -> str:
     return before[: mark.start()] if mark is not None and _hash(before[: mark.start()]) == mark[1] else ""
 
 
-def read_edited(folder: Path) -> str:
-    """The README.md of a folder that somebody wrote or changed; empty where there is none, or irctl's own."""
+def read_edited(folder: Path) -> bytes:
+    """The README.md of a folder that somebody wrote or changed, as it is; empty where there is none, or irctl's own."""
     path = folder / FILE
-    return path.read_text(errors="replace") if path.is_file() and not read(folder) else ""
+    return path.read_bytes() if path.is_file() and not read(folder) else b""
 
 
 def _hash(text: str) -> str:

@@ -42,12 +42,17 @@ class Outgoing:
     sha256: str
     card: str
     files: Mapping[str, Content] = field(default_factory=dict)
-    is_edited: bool = False  # the card, by somebody
+    edited: bytes = b""  # the card that somebody edited, which goes in its place
+
+    @property
+    def content(self) -> bytes:
+        """Of the card that goes to a hub."""
+        return self.edited or self.card.encode()
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file that goes up, the card last."""
         sizes = {name: local_paths.size(content) for name, content in self.files.items()}
-        return {**sizes, page.FILE: len(self.card.encode())}
+        return {**sizes, page.FILE: len(self.content)}
 
     @property
     def repo_type(self) -> str:
@@ -105,9 +110,16 @@ def _find_for(run: RunHandle, source: str, repo: str = "") -> Outgoing:
 
 
 def _with_own_card(shared: Outgoing, repo: str) -> Outgoing:
-    """To a hub goes the card that somebody edited, where there is one."""
-    edited = page.read_edited(shared.folder) if repo else ""
-    return replace(shared, card=edited, is_edited=True) if edited else shared
+    """To a hub goes the card that somebody edited, where there is one; no other than UTF-8 (DataError)."""
+    edited = page.read_edited(shared.folder) if repo else b""
+    try:
+        edited.decode()
+    except UnicodeDecodeError as e:
+        raise DataError(
+            f"{shared.folder / page.FILE}: expected UTF-8, which hubs ask for, found {edited[e.start : e.end]!r}",
+            hint="Save it as UTF-8, or move it away",
+        ) from None
+    return replace(shared, edited=edited)
 
 
 def _newest() -> RunRecord:
@@ -167,7 +179,7 @@ def describe(source: str, to: str, repo: str, private: bool) -> dict[str, Any]:
     return {
         "export": {"from": str(shared.folder), "to": where, "bytes": sum(sizes.values())},
         "files": {name: f"{size} bytes" for name, size in sizes.items()},
-        "card": shared.card.splitlines(),
+        "card": shared.content.decode().splitlines(),
     }
 
 
@@ -190,13 +202,13 @@ def upload(source: str, repo: str, private: bool, run: RunHandle, reporter: Repo
     from huggingface_hub import CommitOperationAdd, HfApi
 
     shared = _find_for(run, source, repo)
-    files.write_out(run.out / page.FILE, shared.card)
+    files.write_out(run.out / page.FILE, shared.content)
     run.note(method="export hub")
     run.artifact("in", shared.kind, shared.folder, sha256=shared.sha256)
     adds = [CommitOperationAdd(name, content) for name, content in shared.files.items()]
-    adds.append(CommitOperationAdd(page.FILE, shared.card.encode()))
+    adds.append(CommitOperationAdd(page.FILE, shared.content))
     size = sum(shared.sizes().values())
-    if shared.is_edited:
+    if shared.edited:
         reporter.say(f"{shared.folder / page.FILE} was edited: it goes up as it is, not what the ledger has by now")
     reporter.say(f"{counted(len(adds), 'file')}, {size / 2**20:.1f} MiB, to the {shared.repo_type} repository {repo}")
     api = HfApi(library_name="irctl")

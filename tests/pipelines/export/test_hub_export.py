@@ -155,10 +155,12 @@ def test_a_card_that_somebody_edited_stays_as_it_is(made: Workspace, monkeypatch
         done = made.run("export latest:train --to card")
         assert done.code == 3 and "changed by hand" in done.err and "--out FILE" in done.err
         assert card.read_text() == edited
-    card.write_text(edited := written + "\n## My notes\n")
+    card.write_bytes(edited := (written + "\n## My nötes\n").replace("\n", "\r\n").encode())
     with local_hub(monkeypatch) as hub:
         said = made.ok("export latest:train --to hub --repo me/toy").err
-    assert hub.commits[0][1]["README.md"].decode() == edited and "was edited: it goes up as it is" in said
+    assert hub.commits[0][1]["README.md"] == edited and "was edited: it goes up as it is" in said
+    card.write_text("mine, in Zürich", "latin-1")
+    assert "README.md: expected UTF-8, which hubs ask for" in made.run("export latest:train --to hub --repo me/t").err
     made.ok("export latest:train --to card --out elsewhere.md")
     card.write_text(written)
     made.ok("export latest:train --to card")
