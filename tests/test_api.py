@@ -196,6 +196,25 @@ def test_a_wrong_array_is_called_by_its_argument_and_not_kept(place: Workspace, 
     assert str(told.value).startswith(said) and sorted((place.folder / "cache" / "arrays").glob("*")) == kept
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("lr: too high (from option --max-steps)", "lr: too high (from the argument max_steps)"),
+        ("lr: goes with --max-steps.", "lr: goes with max_steps."),
+        ("lr (from option -k, not with --set)", "lr (from the argument k, not with settings)"),
+        ("--texts: goes with --to parquet", "--texts: goes with --to parquet"),
+    ],
+)
+def test_an_option_that_an_error_names_is_the_argument_where_there_is_one(said: str, told: str) -> None:
+    @arguments.checked
+    def door(k: int = 1, max_steps: int = 1) -> None:
+        raise ConfigError(said)
+
+    with pytest.raises(ConfigError) as e:
+        door()
+    assert e.value.message == told
+
+
 def test_every_argument_of_the_door_has_a_kind_that_is_checked() -> None:
     functions = [getattr(api, name) for name in ("encoder", "index", "compress", "search", "evaluate", "run", "runs")]
     for function in (*functions, api.Index.search):

@@ -9,7 +9,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from irctl.errors import ConfigError, IrctlError
@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 HINTS = {"Settings": '{"section.key": value}', "NDArray[np.float32]": "numpy.asarray(rows, dtype=numpy.float32)"}
 
 
-ORIGIN = re.compile(r"\b(from|with) (?:option -*([\w.-]+)|--(\w+))")
+ORIGIN = re.compile(r"\b(from|with) (?:option -*|--)([\w.-]*\w)")
 """Whence an error says that a value came, or what with."""
 
 
@@ -57,16 +57,19 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except IrctlError as e:
-            e.message = ORIGIN.sub(_name_argument, e.message)
+            e.message = ORIGIN.sub(functools.partial(_name_argument, signature.parameters), e.message)
             raise
 
     return call
 
 
-def _name_argument(found: re.Match[str]) -> str:
-    name = found[2] or found[3]
+def _name_argument(names: Collection[str], found: re.Match[str]) -> str:
+    """As the function calls it; an option that it has no argument for stays one."""
+    name = found[2].replace("-", "_")
     if name == "set":
         return f"{found[1]} settings"
+    if name not in names:
+        return found[0]
     return f"from the argument {name}" if found[1] == "from" else f"with {name}"
 
 
