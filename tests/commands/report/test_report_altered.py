@@ -197,6 +197,15 @@ def test_a_mean_whose_line_is_gone_from_where_listings_read_it_is_named(two: tup
     assert said.endswith("cranfield test nDCG@10: expected 0.300000 (out/eval.json), found no such line")
 
 
+def test_names_that_are_hidden_as_secrets_where_listings_read_them_accuse_nobody(
+    own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OWN_API_TOKEN", "cranfield")
+    run = evaluation(None, 0.3)
+    assert '"***"' in run.paths.metrics.read_text()
+    assert json.loads(runs("reindex", "--json").stdout)["altered"] == []
+
+
 def test_where_all_is_left_out_a_report_is_one_line_and_a_card_has_no_results(own_folders: Path) -> None:
     run = evaluation(None, 0.3)
     edit_means(run)
