@@ -105,7 +105,7 @@ class Trainer(transformers.Trainer):
         self.step_module = MethodModule(method)  # transformers calls it `model`, and may wrap it
         paths = run.context.paths
         tracked = tracking.callbacks(run.config, paths, method.state)
-        under_way = run.under_way.attach(self._copy, self._write_checkpoint, flow.look_at_once)
+        under_way = run.under_way.attach(self._copy, self._save_before, flow.look_at_once)
         own = [flow, self.time_left, under_way]
         super().__init__(model=self.step_module, args=run.args, callbacks=[*tracked, *own])
         self.remove_callback(PrinterCallback)
@@ -239,6 +239,15 @@ class Trainer(transformers.Trainer):
         random = self.run.context.paths.control / "random"
         self._save_rng_state(str(random))
         return StateCopy(copy_buffers(self.step_module), copy.deepcopy(self.method.state()), random)
+
+    def _save_before(self, copies: StateCopy) -> None:
+        """The checkpoint of the last step while the next is under way. Where it fails, nothing of it takes up space."""
+        try:
+            self._write_checkpoint(copies)
+        except BaseException:
+            staged = checkpoints.staging(self.run.context.paths.checkpoints, self.state.global_step)
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._write_checkpoint()
