@@ -61,5 +61,26 @@ def test_an_option_without_its_text_is_refused(line: str, place: Workspace) -> N
     assert done.code == 2 and "expected a value, found an empty text" in done.err
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train --model ''", "--model: expected a folder, a run or a hub id, found an empty text. Drop it"),
+        ("eval --model=", "--model: expected a folder, a run or a hub id, found an empty text. Drop it"),
+        ("encode --data '' --dry-run", "--data: expected a name or a folder, found an empty text. Drop it"),
+        ("compress --data ''", "found an empty text. Drop it; --set compress.source= empties"),
+        (
+            "eval --split ''",
+            "--split: expected the name of a split, found an empty text. Drop it; --set data.split= empties",
+        ),
+        ("train --method ''", "--method: expected a value, found an empty text. Drop it"),
+        ("data check ''", "PATH: expected a value, found an empty text"),
+        ("export ''", "SOURCE: expected a value, found an empty text"),
+    ],
+)
+def test_an_empty_text_is_neither_the_current_folder_nor_a_default(line: str, said: str, place: Workspace) -> None:
+    done = place.run(line)
+    assert done.code == 2 and said in done.err, done.err
+
+
 def test_a_setting_may_be_empty_which_undoes_a_recipes(place: Workspace) -> None:
-    assert "data.negatives = ''" in place.ok("train --negatives '' --dry-run").out
+    assert "data.negatives = ''" in place.ok("train --set data.negatives= --dry-run").out

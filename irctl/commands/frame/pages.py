@@ -27,6 +27,12 @@ SHARED = {"--seed": "run.seed", "--hash": "run.hash"}
 """Settings of options that every working command has."""
 NAMED = {"train.method": "methods", "loss.name": "losses", "compress.method": "quantizers"}
 """Settings whose legal values are names of plug-in files, and the package of these."""
+EXPECTED = {
+    "--model": "a folder, a run or a hub id",
+    "--data": "a name or a folder",
+    "--split": "the name of a split",
+}
+"""What options want whose empty text would be the current folder, or another default."""
 WIDTH = 100
 """Characters a line of a page, where the terminal has them."""
 
@@ -35,9 +41,9 @@ class Page(TyperCommand):
     """A command whose page has its options in groups, and that refuses an option without its text."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The words that are left. Refuses `--dataset ""`, which is a variable of a script that nobody set.
+        """The words that are left. Refuses `--model ""`, which is a variable of a script that nobody set.
 
-        An option that is a setting may be empty: that is what undoes a recipe's.
+        A recipe's setting is undone by `--set KEY=`; text that may be empty, such as a note, says so in its help.
         """
         rest = super().parse_args(ctx, args)
         settings = _settings_of(self.callback)
@@ -45,10 +51,16 @@ class Page(TyperCommand):
             value = ctx.params.get(parameter.name)
             is_empty = "" in value if isinstance(value, (list, tuple)) else value == ""
             typed = getattr(ctx.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
-            if typed and is_empty and parameter.param_type_name == "option" and not settings.keys() & {*parameter.opts}:
-                raise typer.BadParameter(
-                    "expected a value, found an empty text. Drop it", ctx, param_hint=max(parameter.opts, key=len)
-                )
+            if not typed or not is_empty or "empty text" in (parameter.help or ""):
+                continue
+            is_option = parameter.param_type_name == "option"
+            name = max(parameter.opts, key=len) if is_option else parameter.name.upper()
+            key = next((settings[n] for n in parameter.opts if n in settings), "")
+            undo = f"; --set {key}= empties the setting" if key and not _spec(key).default else ""
+            drop = f". Drop it{undo}" if is_option else ""
+            raise typer.BadParameter(
+                f"expected {EXPECTED.get(name, 'a value')}, found an empty text{drop}", ctx, param_hint=name
+            )
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

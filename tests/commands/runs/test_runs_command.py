@@ -143,7 +143,7 @@ def test_a_listing_ignores_nothing_that_was_asked_for(line: str, said: str, plac
 
 def test_a_run_without_a_name_is_none(place: Workspace) -> None:
     done = place.run("runs show ''")
-    assert done.code == 3 and done.err.startswith("error: '': no run there")
+    assert done.code == 2 and "RUN: expected a value, found an empty text" in done.err
 
 
 def test_sql_without_a_statement_is_refused() -> None:
