@@ -317,7 +317,12 @@ def _run(
 
 
 def _sets(settings: Settings | None) -> list[str]:
-    """Values as --set takes them: a list becomes its words, between commas."""
+    """Values as --set takes them: of a setting that is a text a list becomes its words, between commas."""
+    from irctl import config
+
+    for key, value in (settings or {}).items():
+        if isinstance(value, list | tuple) and not isinstance(config.default(key), str):
+            raise ConfigError(f"settings: {key}: expected one value, found {list(value)}")
     listed = {key: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for key, v in (settings or {}).items()}
     return [f"{key}={value}" for key, value in listed.items()]
 

@@ -224,11 +224,14 @@ def schema(name: str, origin: Origin = origins.SET) -> dataclasses.Field[Any]:
     legal = list(known_keys())
     near = plugins.near_keys(name, legal)
     shown = [k for k in legal if cls and k.rpartition(".")[0] == section]
-    sections = list(dict.fromkeys(f"{k.partition('.')[0]}." for k in legal))
+    sections = list(dict.fromkeys(k.partition(".")[0] for k in legal))
     formerly = (plugins.literal("methods", method, "FORMERLY") or {} for method in plugins.names("methods"))
     here = next((flags[leaf] for flags in formerly if leaf in flags), "")
     hint = f"It is {here}" if here else plugins.ask_keys(near) if near else ""
-    hint = hint or (f"Known: {', '.join(shown)}" if shown else plugins.nearest(f"{name.partition('.')[0]}.", sections))
+    if not hint and not shown:
+        hint = plugins.near(name.partition(".")[0], sections).replace("'?", ".'?")
+        shown = [f"{s}." for s in sections]
+    hint = hint or f"Known: {', '.join(shown)}"
     raise ConfigError(f"no setting named '{name}' (from {origin})", hint=hint)
 
 
@@ -272,7 +275,7 @@ def _check(name: str, value: Any, spec: dataclasses.Field[Any], origin: Origin) 
         legal = ("a finite number or " if float in options else "one of ") + ", ".join(c or "(empty)" for c in choices)
         raise ConfigError(
             f"{name}: expected {legal}, found {tables.shown(value)} (from {origin})",
-            hint=plugins.nearest(str(value), [c for c in choices if c]),
+            hint=plugins.near(str(value), [c for c in choices if c]),
         )
     low, high = meta.get("low"), meta.get("high")
     if isinstance(converted, int):

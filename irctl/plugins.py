@@ -12,6 +12,7 @@ import difflib
 import importlib
 from collections.abc import Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -124,15 +125,21 @@ def literal(package: str, name: str, variable: str) -> Any:
 
 @cache
 def comments(package: str, name: str) -> dict[str, str]:
-    """What the source says of each field of the file's `Config`: the comment beside it, else empty."""
+    """What the source says of each field of the file's `Config`: the comment beside it or above it, else empty."""
     text = (HERE / package / f"{check(package, name)}.py").read_text()
     lines = text.splitlines()
     fields = (n for c in ast.parse(text).body if isinstance(c, ast.ClassDef) and c.name == "Config" for n in c.body)
     return {
-        n.target.id: lines[(n.end_lineno or n.lineno) - 1].partition("  # ")[2].strip()
+        n.target.id: lines[(n.end_lineno or n.lineno) - 1].partition("  # ")[2].strip() or _above(lines[: n.lineno - 1])
         for n in fields
         if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
     }
+
+
+def _above(lines: Sequence[str]) -> str:
+    """The comment that these lines end in."""
+    said = takewhile(lambda line: line.lstrip().startswith("# "), reversed(lines))
+    return " ".join(line.strip().removeprefix("# ") for line in reversed(list(said)))
 
 
 @cache

@@ -133,6 +133,7 @@ X_ND = np.ones((3, 8), np.float32)
             lambda: api.compress(X_ND, settings=["pq.m=4"]),
             "compress: settings: expected a dict of settings, found a list of 1",
         ),
+        (lambda: api.compress(X_ND, method="sq", settings={"sq.bits": [8]}), "sq.bits: expected one value, found [8]"),
         (
             lambda: api.compress(X_ND, settings={3: 4}),
             "settings: expected a dict of settings, found a dict with the key 3",

@@ -100,6 +100,8 @@ def test_a_wrong_setting_is_one_line_with_key_value_origin_and_nearest(pair: str
 
 
 def test_a_section_does_not_make_two_settings_alike() -> None:
+    with pytest.raises(ConfigError, match=r"no setting named 'nope' \(from --set\)\. Known: run\., hardware\."):
+        config.resolve(config.from_sets(["nope=1"]))
     with pytest.raises(ConfigError, match=r"no setting named 'train.optimiser' .*\. Known: train.method, train.index,"):
         config.resolve(config.from_sets(["train.optimiser=adam"]))
 

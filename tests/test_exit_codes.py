@@ -162,6 +162,11 @@ def test_a_usage_error_under_json_is_one_object(words: list[str]) -> None:
             "--max-steps: expected a whole number, found 'x'. irctl train --help lists the options",
         ),
         ("runs diff latest", "irctl runs diff A B: expected B, found nothing. Such as: irctl runs diff latest:search"),
+        (
+            "runs sql",
+            "irctl runs sql STATEMENT: expected STATEMENT, found nothing. Such as: irctl runs sql "
+            "\"SELECT * FROM runs WHERE dataset='msmarco-streaming'\" --format csv",
+        ),
         ("runs ls --limit -3", "--limit: expected 0 or more, found '-3'. irctl runs ls --help lists the options"),
         ("report --width=abc", "--width: expected a number, found 'abc'. irctl report --help lists the options"),
         ("report --figure", "--figure: expected a value, found nothing. irctl report --help lists the options"),

@@ -48,6 +48,7 @@ def show_settings(
 
         if key and key.startswith(PROMPTS) and key.count(".") == 2:
             key = f"{PROMPTS}DATASET.{key.rpartition('.')[2]}"
+        key = key.removesuffix(".")  # a section, as errors write it
         schema = settings_schema.make_schema()
         found = {k: p for k, p in settings_schema.list_settings(schema) if key in ("", k) or k.startswith(f"{key}.")}
         if not found:

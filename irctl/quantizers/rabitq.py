@@ -51,9 +51,8 @@ class Config:
     bits: int = 1  # bits a dimension, 1 to 9
     # auto (Hadamard for powers of two, else dense), dense, hadamard, none
     rotation: str = field(default="auto", metadata={"choices": ("auto", "dense", "hadamard", "none")})
-    query_bits: int = (
-        8  # bits a dimension of the query when bits = 1 (0: exact, far slower); longer codes score it exactly
-    )
+    # bits a dimension of the query when bits = 1 (0: exact, far slower); longer codes score it exactly
+    query_bits: int = 8
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 9:

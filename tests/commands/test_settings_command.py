@@ -29,9 +29,9 @@ def validator(schema: dict[str, Any]) -> Any:
 def test_every_setting_is_in_it_once_with_its_default(schema: dict[str, Any]) -> None:
     parts = dict(settings_schema.list_settings(schema))
     assert sorted(parts) == sorted(config.known_keys())
+    assert [key for key, part in parts.items() if not part["description"]] == []
     for key, value in config.resolve().flat().items():
         assert parts[key]["default"] == value and parts[key]["x-section"] == key.rpartition(".")[0]
-        assert parts[key]["description"]
     assert (
         parts["loss.ws2.scale"]["x-section"] == "loss.ws2"
         if "loss.ws2.scale" in parts
@@ -104,3 +104,8 @@ def test_the_minimum_of_a_whole_number_is_the_least_that_a_command_takes(schema:
         config.resolve(config.from_sets([f"{key}={least}"]))
         with pytest.raises(ConfigError):
             config.resolve(config.from_sets([f"{key}={least - 1}"]))
+
+
+def test_a_section_may_end_in_the_dot_that_errors_write(place: Workspace) -> None:
+    assert place.ok("settings sq.").out == place.ok("settings sq").out
+    assert "Did you mean" not in place.run("settings nope").err

@@ -16,7 +16,7 @@ from irctl.commands.frame.reading import reader
 from irctl.commands.frame.record import Job, record_run
 from irctl.commands.frame.resume import find_named_run
 from irctl.commands.frame.settings import device_numbers, settings
-from irctl.plugins import nearest
+from irctl.plugins import near
 
 if TYPE_CHECKING:
     from irctl.config import Config
@@ -64,7 +64,7 @@ def execute(
         if options.runner not in runners:
             raise errors.ConfigError(
                 f"--runner {options.runner}: irctl {command} has {', '.join(runners)}",
-                hint=nearest(options.runner, runners),
+                hint=near(options.runner, runners),
             )
         if options.runner == "slurm":
             from irctl.commands.frame.slurm import submit

@@ -51,7 +51,7 @@ class Page(TyperCommand):
             value = ctx.params.get(parameter.name)
             is_empty = "" in value if isinstance(value, (list, tuple)) else value == ""
             typed = getattr(ctx.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
-            if not typed or not is_empty or "empty text" in (parameter.help or ""):
+            if not typed or not is_empty or "empty text" in (getattr(parameter, "help", "") or ""):
                 continue
             is_option = parameter.param_type_name == "option"
             name = max(parameter.opts, key=len) if is_option else parameter.name.upper()

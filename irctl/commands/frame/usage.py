@@ -34,7 +34,7 @@ def describe(error: Any, root: Any, words: Sequence[str]) -> tuple[str, str]:
     lists = f"{path} --help lists the options"
     kind, said = type(error).__name__, " ".join(error.format_message().split())
     if kind == "MissingParameter":
-        example = first_example(command.epilog or "")
+        example = " ".join(line.rstrip("\\").strip() for line in first_example(command.epilog or "").splitlines())
         message = f"{_usage(command, path)}: expected {_name(error.param)}, found nothing"
         return message, f"Such as: {example}" if example else lists
     if kind == "NoSuchOption":

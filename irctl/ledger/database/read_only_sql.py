@@ -42,7 +42,10 @@ def select(sql: str) -> tuple[list[str], list[tuple[Any, ...]], bool]:
             hint = "Only reading is allowed; irctl runs tag, note and reindex change the ledger"
             code = getattr(e, "sqlite_errorcode", 0) & 0xFF  # none on an error of Python's module itself
             denied = code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY)
-            raise ConfigError(f"sql: {e}", hint=hint if denied else "Tables: " + ", ".join(_tables(ledger))) from None
+            said = str(e).rstrip(".")
+            raise ConfigError(
+                f"sql: {said}", hint=hint if denied else "Tables: " + ", ".join(_tables(ledger))
+            ) from None
         names = [column[0] for column in cursor.description or ()]
     return names, rows[:MOST_ROWS], len(rows) > MOST_ROWS
 

@@ -84,7 +84,7 @@ class Wanted:
             if (value := getattr(self, name)) not in words:
                 known = [w for w in words if w]
                 message = f"{option_of(name)} {value}: expected {', '.join(known)}"
-                raise ConfigError(message, hint=plugins.nearest(value, known))
+                raise ConfigError(message, hint=plugins.near(value, known))
         unfit, why = UNFIT.get(self.table, ((), ""))
         self.refuse(unfit, f"--table {self.table}: {why}")
         if self.table in ALONE and len(named := read_measures(self)) > 1:

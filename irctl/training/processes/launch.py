@@ -37,7 +37,7 @@ KEPT_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TOKENIZERS_PARAL
 def check_launcher(launcher: str) -> None:
     """Raise ConfigError for a launcher that there is not."""
     if launcher not in LAUNCHERS:
-        hint = plugins.nearest(launcher, LAUNCHERS)
+        hint = plugins.near(launcher, LAUNCHERS)
         raise ConfigError(f"--launcher {launcher}: expected {' or '.join(LAUNCHERS)}", hint=hint)
 
 

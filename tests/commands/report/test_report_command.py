@@ -263,6 +263,7 @@ def test_wrong_words_are_refused_with_the_legal_ones(ledger: dict[str, RunHandle
     ):
         result = irctl(*argv)
         assert result.exit_code == 2 and argv[1] in result.stderr, argv
+        assert "Known" not in result.stderr, argv  # what is expected says it
     assert irctl("--dataset", "cranfeild").exit_code == 3
 
 

@@ -148,6 +148,7 @@ def test_a_run_without_a_name_is_none(place: Workspace) -> None:
 
 def test_sql_without_a_statement_is_refused() -> None:
     assert "expected a SELECT, found nothing" in typed("sql", " ", code=2)
+    assert "at a time. Tables" in typed("sql", "select 1; select 2", code=2)
 
 
 def test_an_empty_ledger_is_called_empty_under_its_path_once() -> None:

@@ -45,7 +45,7 @@ def test_several_devices_are_started_by_torchrun_or_deepspeed() -> None:
     assert launch.argv(config, Path("r")) == [*head, "-m", "irctl.training.processes.worker", "r"]
     head = [sys.executable, "-P", "-m", "deepspeed.launcher.runner", "--num_gpus", "4", "--no_local_rank"]
     assert launch.argv(config, Path("r"), "deepspeed") == [*head, "--module", "irctl.training.processes.worker", "r"]
-    with pytest.raises(ConfigError, match="--launcher mpirun: expected torchrun or deepspeed"):
+    with pytest.raises(ConfigError, match=r"--launcher mpirun: expected torchrun or deepspeed$"):
         launch.argv(config, Path("r"), "mpirun")
 
 
