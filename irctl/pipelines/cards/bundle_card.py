@@ -14,6 +14,7 @@ from irctl.ledger import query
 from irctl.ledger.query import RunRecord
 from irctl.models.fingerprints import fingerprint_of
 from irctl.models.locate import find_local
+from irctl.models.transforms import files as transform_files
 from irctl.pipelines.cards import elsewhere, page
 from irctl.pipelines.cards import results as known
 from irctl.pipelines.cards.results import Result
@@ -137,5 +138,13 @@ def _use(bundle: Bundle, encoder: NamedEncoder, repo: str) -> str:
     return (
         f"{said}\n\n"
         + page.code(f"{fetch}{search}\nirctl compress --verify --out {place}")
-        + f"\n\n{shards.MANIFEST} names every file with its size and sha256; the last command reads them all."
+        + f"\n\nSizes and sha256 of the codes are in {shards.MANIFEST}, the sha256 of {_hashed_by(bundle)}; the last "
+        "command reads them all."
     )
+
+
+def _hashed_by(bundle: Bundle) -> str:
+    """Whose hashes are not in the manifest, and where they are."""
+    quantizer, transform = bundle.manifest["quantizer"]["folder"], bundle.manifest.get("transform")
+    said = f"the quantizer's arrays in {quantizer}/{QUANTIZER}"
+    return f"{said}, those of the transform in {transform['folder']}/{transform_files.FILE}" if transform else said

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irctl import hashing
+from irctl import hashing, tables
 from irctl.errors import ConfigError, counted
 from irctl.index import shards
-from irctl.index.bundle import open_bundle
+from irctl.index.bundle import QUANTIZER, locate_quantizer, open_bundle
 from irctl.index.learned_bundle import find_encoder
 from irctl.models.transforms import files as transform_files
 from irctl.pipelines.compress.manifest import check_settings, find_lost
@@ -33,6 +33,7 @@ def is_whole(folder: Path, *, files: bool) -> bool:
 def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> dict[str, Any]:
     """Hash every file of finished bundles again. ConfigError for bundles of another method or input than asked for."""
     counts: dict[str, int] = {}
+    lines: list[str] = []
     for name, folder in folders.items():
         bundle = open_bundle(folder, load_quantizer)
         if name != bundle.method and "compress.method" in config.origins:
@@ -43,14 +44,19 @@ def verify(folders: Mapping[str, Path], config: Config, reporter: Reporter) -> d
         check_settings(str(folder), bundle.method, bundle.manifest.get("settings", {}), config.plugin(bundle.method))
         _check_source(folder, bundle.manifest.get("source", {}), config)
         reporter.say(f"hashing {folder}")
-        transform_files.of_bundle(bundle)  # its arrays are hashed as they are read
         counts[bundle.method] = bundle.verify()
-        find_encoder(bundle)
-    lines = [
-        f"{f}: as the manifest says: {counted(count, 'file')}"
-        for f, count in zip(folders.values(), counts.values(), strict=True)
-    ]
+        described = [locate_quantizer(folder, bundle.method) / QUANTIZER]
+        if transform_files.of_bundle(bundle):
+            described.append(folder / bundle.manifest["transform"]["folder"] / transform_files.FILE)
+        counts[bundle.method] += sum(map(_count_named, described))
+        encoder = ", and its query encoder" if find_encoder(bundle) else ""
+        lines.append(f"{folder}: as its manifest says: {counted(counts[bundle.method], 'file')}{encoder}")
     return {"verified": counts, "lines": lines, "ids": [str(f) for f in folders.values()]}
+
+
+def _count_named(path: Path) -> int:
+    """The file that describes a quantizer or a transform, and its arrays: they are hashed as they are read."""
+    return 1 + len(tables.json_object(path)["arrays"])
 
 
 def _check_source(folder: Path, source: Mapping[str, Any], config: Config) -> None:

@@ -185,7 +185,7 @@ def test_a_shard_without_a_quantizer_or_a_folder_says_what_to_do(tmp_path: Path)
 def test_verify_finds_a_changed_shard(tmp_path: Path) -> None:
     source = save_vectors(tmp_path / "x.npy")
     compressed(source, tmp_path / "a")
-    assert compressed(source, tmp_path / "a", verify=True)["verified"] == {"pq": 6}
+    assert compressed(source, tmp_path / "a", verify=True)["verified"] == {"pq": 8}
     victim = tmp_path / "a" / "codes" / "pq_compressed_batch_0003.npy"
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1

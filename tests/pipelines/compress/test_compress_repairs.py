@@ -57,13 +57,13 @@ def test_verify_continues_a_partial_bundle(tmp_path: Path) -> None:
     source, out = save_vectors(tmp_path / "x.npy"), tmp_path / "out"
     compressed(source, out, compress__max_batches=2)
     assert compressed(source, out, verify=True)["results"][0]["coverage"] == "full"
-    assert compressed(source, out, verify=True)["verified"] == {"pq": 6}
+    assert compressed(source, out, verify=True)["verified"] == {"pq": 8}
 
 
 def test_verify_refuses_a_bundle_of_something_else(tmp_path: Path) -> None:
     source, out = save_vectors(tmp_path / "x.npy"), tmp_path / "out"
     compressed(source, out, compress__method="sq")
-    assert compressed("", out, verify=True)["verified"] == {"sq": 6}
+    assert compressed("", out, verify=True)["verified"] == {"sq": 8}
     with pytest.raises(ConfigError, match="is a bundle of sq, asked for is pq"):
         compressed(source, out, verify=True, compress__method="pq")
     with pytest.raises(ConfigError, match=r"trained with sq\.bits = 8, asked for is 4"):

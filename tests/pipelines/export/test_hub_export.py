@@ -95,7 +95,7 @@ def test_what_a_card_says_of_a_bundle_can_be_done_with_what_was_downloaded(
     lines = sent["README.md"].decode().partition("```sh\n")[2].partition("\n```")[0].splitlines()
     told = [line.replace(" bundle", f" {tmp_path}/bundle").removeprefix("irctl ") for line in lines]
     assert told[0] == f"hf download me/codes --repo-type dataset --local-dir {tmp_path}/bundle"
-    assert made.ok(f"{told[3]} --json").json["verified"] == {"sq": 2}
+    assert made.ok(f"{told[3]} --json").json["verified"] == {"sq": 4}
     search = told[1].replace("ENCODER", str(model_of(made))).replace("COLLECTION", str(made.folder / "toy"))
     made.ok(f"{search} --split dev")
     part = next((tmp_path / "bundle" / "codes").iterdir())

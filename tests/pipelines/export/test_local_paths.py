@@ -145,8 +145,10 @@ def test_of_vectors_whose_encoder_nobody_knows_the_card_says_so_and_all_of_it_go
     place.ok(f"export '{home}/grown' --to hub --repo me/grown")
     sent, there = hub.commits[-1][1], download(hub, tmp_path / "it")
     assert not [name for name, content in sent.items() if b"jane" in content]
-    assert "Nothing says which encoder made its vectors" in sent["README.md"].decode()
-    assert place.ok(f"compress --verify --out {there} --json").json["verified"] == {"sq": 2}
+    card = sent["README.md"].decode()
+    assert "Nothing says which encoder made its vectors" in card
+    assert "arrays in quantizer/quantizer.json, those of the transform in transform/transform.json; the last" in card
+    assert place.ok(f"compress --verify --out {there} --json").json["verified"] == {"sq": 10}
     queries_QD = draw((3, 32)).astype("f4")
     assert api.index(there).search(queries_QD) == api.index(home / "grown").search(queries_QD)
 
