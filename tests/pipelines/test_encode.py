@@ -186,7 +186,7 @@ def test_two_processes_write_the_bytes_of_one_and_a_failing_one_is_named(
     assert (run.paths.folder / "encode_share-1.log").is_file()
     gone = settings(beir, tmp_path / "gone", "hardware.devices=2")
     job = {"config": gone.to_json(), "side": "passage", "folder": str(tmp_path / "x")}
-    with pytest.raises(DataError, match="no folder or run has that name"):
+    with pytest.raises(DataError, match="no such folder"):
         spread.spread(pipeline.SHARE, job, 2, gone.hardware, tmp_path, worker.Progress("", 4, lambda: 0), Silent())
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 BEGUN_WITH = "the model that it began with"
 TRAIN = "train"
-TRAINED = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'model' AND sha256 = ? AND run_id <> ?"
+TRAINED = "SELECT run_id FROM artifacts WHERE role = 'out' AND kind = 'model' AND sha256 = ? AND run_id < ?"
+"""Earlier runs alone: two trainings may leave the same weights, those that both began with."""
 
 
 def folder_of(run: RunRecord) -> Path:

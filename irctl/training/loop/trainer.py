@@ -261,7 +261,8 @@ class Trainer(transformers.Trainer):
         gather.barrier()
         staged = checkpoints.staging(folder, step)
         weights = self.accelerator.get_state_dict(self.model_wrapped)  # collective under ZeRO-3
-        weights |= copies.buffers if copies else {}
+        if copies:  # of one process, which has them: under ZeRO-3 others have none
+            weights |= copies.buffers
         if first:
             write_weights(staged / checkpoints.WEIGHTS, weights)
         if self.config.train.save_state:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from irctl import hashing
+from irctl.config import resolve
 from irctl.ledger import query
+from irctl.ledger.recording import start_run
 from irctl.pipelines.cards import elsewhere, model_card, page
 
 
@@ -132,3 +134,17 @@ def test_the_negatives_of_a_card_are_those_that_counted_in_the_first_loss_batch(
         run = trained(tmp_path, 4, {"event": "negatives", "first_batch": first_batch})
         assert model_card._negatives(run) == said  # type: ignore[arg-type]
     assert model_card._negatives(trained(tmp_path, 4)) == 15  # type: ignore[arg-type]
+
+
+def test_of_two_trainings_that_left_the_weights_they_began_with_the_first_began_with_neither(
+    own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_card, "_own", lambda run: {})  # neither left a folder
+    same = "a" * 64
+    for _ in range(2):
+        with start_run(command="train", argv=["irctl", "train"], config=resolve([])) as made:
+            made.artifact("in", "model", own_folders, sha256=same)
+            made.artifact("out", "model", own_folders, sha256=same)
+    first, second = sorted(query.select("command = ?", ("train",)), key=lambda r: r.id)
+    assert model_card.base_of(second).run == first.id
+    assert not model_card.base_of(first).run

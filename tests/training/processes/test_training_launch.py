@@ -324,7 +324,8 @@ def test_kill_9_in_the_middle_and_the_same_command_again_gives_the_same_bytes(tm
     assert 200 <= checkpoints.newest(killed.checkpoints).step < 600
     launch.run(command(killed), environment(), killed, on_row=lambda row: None)
     assert (killed.model / "model.safetensors").read_bytes() == (whole.model / "model.safetensors").read_bytes()
-    assert journal.events(killed.metrics)[-1] == journal.events(whole.metrics)[-1]
+    ends = [journal.events(paths.metrics)[-1] for paths in (killed, whole)]
+    assert ends[0] | {"peak_memory_gib": 0} == ends[1] | {"peak_memory_gib": 0}
 
 
 @pytest.mark.slow
