@@ -57,6 +57,7 @@ def test_every_row_that_trains_nothing_is_run() -> None:
     }
 
 
+@pytest.mark.slow
 def test_each_runs_or_says_what_is_not_here(place: Workspace, toy: Path, in_process: None) -> None:
     for row, line, code, said in ROWS:
         done = place.run(line)

@@ -9,6 +9,7 @@ from irctl.commands.demo.steps import next_lines
 
 
 @pytest.mark.usefixtures("in_process")
+@pytest.mark.slow
 def test_codes_of_a_trained_encoder_are_trained_with_its_queries(place: Workspace) -> None:
     sets = "--set data.group_size=4 --set eval.during=off --set encoder.passage_max_len=16"
     model = place.ok(f"train --loss infonce --batch 4 --max-steps 1 {sets} --json").json["run"]

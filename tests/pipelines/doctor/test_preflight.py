@@ -196,6 +196,7 @@ def test_a_resume_that_differs_is_found(tiny_encoder: Path, monkeypatch: pytest.
     assert found.level == "error" and "weights after a resume differ by 1" in found.found
 
 
+@pytest.mark.slow
 def test_a_fault_of_irctl_fails_its_check_alone(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced(monkeypatch, "parameters", lambda trial: 1 / 0)
     found = tried(configuration(tiny_encoder))

@@ -24,6 +24,7 @@ def put(names: Sequence[str]) -> None:
             two_splits(folder, word=folder.name)
 
 
+@pytest.mark.slow
 def test_public_sets_are_evaluated_and_closed_ones_named_without_an_average(place: Workspace) -> None:
     put([n for n in cards.groups()["beir-18"] if n not in CLOSED])
     plan = place.ok("eval --model all-MiniLM-L6-v2 --data beir-18 --dry-run --json").json
@@ -70,6 +71,7 @@ def test_a_sweep_that_was_killed_goes_on_with_the_next_set_and_gives_what_one_th
     assert [done.json[k] for k in ("results", "average")] == [whole.json[k] for k in ("results", "average")]
 
 
+@pytest.mark.slow
 def test_all_is_every_public_set_on_disk_and_the_average_lists_them(place: Workspace) -> None:
     put(["scifact", "nfcorpus"])
     done = place.ok("eval --model all-MiniLM-L6-v2 --data all --measures nDCG@10 --json").json

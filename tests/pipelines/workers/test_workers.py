@@ -84,6 +84,7 @@ def test_a_failing_worker_ends_the_others_and_its_line_is_the_error(tmp_path: Pa
     assert not list(tmp_path.glob("*.answer"))
 
 
+@pytest.mark.slow
 def test_a_signal_lets_workers_finish_their_batch_and_the_same_command_continues(tmp_path: Path) -> None:
     source, out = save_vectors(tmp_path / "x.npy", 20_000), tmp_path / "out"
     keys = {"compress__workers": 2, "compress__method": "rabitq", "rabitq__bits": 8}
